@@ -1,0 +1,167 @@
+//! The one error of the crate: whose fault it was (`Kind`), what happened and why, and what to do.
+//!
+//! Errors are sentences for people. A file error carries its path, an SQL error the statement's name,
+//! an upstream error the registry. What a stranger may not learn is taken out in one place,
+//! `server::error`, not here. Secrets never enter an `Error`.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The result of everything that can fail here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whose fault an error is, and which kind of answer it becomes.
+///
+/// The mapping to HTTP statuses and OCI error codes lives in `server::error` alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The command line was wrong (exit status 2).
+    Usage,
+    /// The configuration file or environment was wrong.
+    Config,
+    /// A repository name that the OCI grammar does not allow.
+    NameInvalid,
+    /// A tag that the OCI grammar does not allow.
+    TagInvalid,
+    /// A digest that is malformed, or of an algorithm that is not supported.
+    DigestInvalid,
+    /// A manifest that is not what it says.
+    ManifestInvalid,
+    /// A request that is malformed in another way.
+    BadRequest,
+    /// A Range that cannot be satisfied.
+    RangeInvalid,
+    /// A method that the route does not have.
+    Unsupported,
+    /// No or wrong credentials: "who are you".
+    Unauthorized,
+    /// Known, but not allowed.
+    Denied,
+    /// A repository that does not exist, or that the caller may not see: the two look the same.
+    NameUnknown,
+    /// A manifest that does not exist in a repository that the caller may see.
+    ManifestUnknown,
+    /// A blob that does not exist in a repository that the caller may see.
+    BlobUnknown,
+    /// A route or an object of the command line that does not exist.
+    NotFound,
+    /// What is to be made exists already, or another process holds it.
+    Conflict,
+    /// Too many requests: ours (a ban) or the upstream's.
+    TooManyRequests {
+        /// When the caller should try again.
+        retry_after: Duration,
+    },
+    /// The upstream cannot be had now, and nothing is cached.
+    Unavailable {
+        /// When the caller should try again.
+        retry_after: Duration,
+    },
+    /// The upstream sent what is not what was asked for: wrong bytes, wrong length, not a manifest.
+    UpstreamLied,
+    /// A file or directory operation failed.
+    Io,
+    /// A disk, a quota of the filesystem or the database's own limit is full.
+    Full,
+    /// An SQL statement failed.
+    Sql,
+    /// A mistake of ours.
+    Internal,
+}
+
+/// What happened, why, and what to do.
+pub struct Error {
+    kind: Kind,
+    what: String,
+    remedy: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `kind` whose sentence is `what`: what happened, and why.
+    pub fn new(kind: Kind, what: impl Into<String>) -> Self {
+        Self {
+            kind,
+            what: what.into(),
+            remedy: None,
+            source: None,
+        }
+    }
+
+    /// A failed file operation: `doing` is a verb phrase ("cannot open"), `path` what it was done to.
+    pub fn io(doing: &str, path: &std::path::Path, source: std::io::Error) -> Self {
+        let kind = match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::Full,
+            _ => Kind::Io,
+        };
+        Self::new(kind, format!("{doing} {}", path.display())).because(source)
+    }
+
+    /// A mistake of ours, for what cannot happen.
+    pub fn internal(what: impl Into<String>) -> Self {
+        Self::new(Kind::Internal, what)
+    }
+
+    /// Adds what the reader can do about it, without a full stop, in the imperative.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// Adds the cause; its text becomes the "why".
+    #[must_use]
+    pub fn because(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+
+    /// Puts what was being done before what went wrong: `context: what`.
+    #[must_use]
+    pub fn context(mut self, context: impl fmt::Display) -> Self {
+        self.what = format!("{context}: {}", self.what);
+        self
+    }
+
+    /// Whose fault it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What happened, without cause and remedy.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
+    /// What to do about it, if anything.
+    pub fn remedy_text(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    /// `what: why (remedy)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        if let Some(source) = &self.source {
+            write!(f, ": {source}")?;
+        }
+        if let Some(remedy) = &self.remedy {
+            write!(f, " ({remedy})")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {self}", self.kind)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

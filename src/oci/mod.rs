@@ -1,0 +1,14 @@
+//! The nouns of the OCI specifications: digest, repository name, tag, reference, manifest, scope.
+//!
+//! Pure: no IO, no clock. A string from outside becomes one of these types, or an error, before it
+//! touches a path, an SQL statement or an upstream's URL.
+
+mod digest;
+mod manifest;
+mod reference;
+mod scope;
+
+pub use digest::{Algorithm, Digest, Hasher};
+pub use manifest::{Descriptor, MAX_MANIFEST_SIZE, Manifest, MediaType};
+pub use reference::{ImageName, Reference, RegistryHost, RepositoryName, Tag};
+pub use scope::{AccessEntry, Scope};

@@ -1,8 +1,10 @@
 //! Breakwater (skeleton).
+pub mod auth;
 pub mod config;
 pub mod error;
 pub mod http;
 pub mod oci;
+pub mod server;
 pub mod store;
 pub mod time;
 pub mod upstream;

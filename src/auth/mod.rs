@@ -1,0 +1,5 @@
+//! Credentials → Identity → Grant (skeleton).
+
+pub mod password;
+pub mod scope;
+pub mod secret;

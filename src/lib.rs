@@ -6,5 +6,6 @@ pub mod http;
 pub mod oci;
 pub mod server;
 pub mod store;
+pub mod telemetry;
 pub mod time;
 pub mod upstream;

@@ -1,6 +1,7 @@
 //! Breakwater (skeleton).
 pub mod auth;
 pub mod config;
+pub mod control;
 pub mod error;
 pub mod http;
 pub mod oci;

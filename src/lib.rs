@@ -4,6 +4,7 @@ pub mod config;
 pub mod error;
 pub mod http;
 pub mod oci;
+pub mod proxy;
 pub mod server;
 pub mod store;
 pub mod time;

@@ -238,3 +238,8 @@ impl Upstream {
         todo!()
     }
 }
+impl Default for Patience {
+    fn default() -> Self {
+        todo!()
+    }
+}

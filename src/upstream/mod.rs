@@ -238,8 +238,3 @@ impl Upstream {
         todo!()
     }
 }
-impl Default for Patience {
-    fn default() -> Self {
-        todo!()
-    }
-}

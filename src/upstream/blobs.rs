@@ -268,7 +268,8 @@ mod tests {
 
     #[test]
     fn content_ranges_fit_together_or_are_none() {
-        let cases: &[(&str, Option<(u64, u64, Option<u64>)>)] = &[
+        type Case = (&'static str, Option<(u64, u64, Option<u64>)>);
+        let cases: &[Case] = &[
             ("bytes 5-9/10", Some((5, 9, Some(10)))),
             ("Bytes 5-9/*", Some((5, 9, None))),
             ("bytes 5-5/100", Some((5, 5, Some(100)))),

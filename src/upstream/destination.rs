@@ -156,7 +156,14 @@ mod tests {
     fn credentials_go_only_where_the_rules_say() {
         use Realm::{Anonymous, Trusted};
         const HUB: &str = "https://registry-1.docker.io";
-        let cases: &[(&str, &str, Option<&str>, bool, Option<Realm>)] = &[
+        type Case = (
+            &'static str,
+            &'static str,
+            Option<&'static str>,
+            bool,
+            Option<Realm>,
+        );
+        let cases: &[Case] = &[
             // The upstream's own host, any port, never less secure.
             (
                 "https://r.io",

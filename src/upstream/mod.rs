@@ -358,6 +358,6 @@ mod tests {
         }
         assert_eq!(print("https://A:443/", None), all[0]);
         // Written down: a change would orphan every cache.
-        assert_eq!(all[0], "PINNED");
+        assert_eq!(all[0], "e42825ef49ebc1ded5b0f5d6b33fd8fc");
     }
 }

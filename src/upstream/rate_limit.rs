@@ -60,6 +60,7 @@ pub(super) fn retry_after(text: &str, now: Timestamp) -> Option<Duration> {
         (!text.is_empty()).then(|| Duration::from_secs(text.parse().unwrap_or(u64::MAX)))?
     } else {
         let date = jiff::fmt::rfc2822::DateTimeParser::new()
+            .relaxed_weekday(true)
             .parse_timestamp(text)
             .ok()?;
         Timestamp(date.as_second()).since(now)
@@ -84,7 +85,9 @@ mod tests {
                 read_at: NOW,
             })
         };
-        let cases: &[(Option<&str>, Option<&str>, Option<&str>, Option<RateLimit>)] = &[
+        type Header = Option<&'static str>;
+        type Case = (Header, Header, Header, Option<RateLimit>);
+        let cases: &[Case] = &[
             (
                 Some("100;w=21600"),
                 Some("76;w=21600"),

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::flight::{FlightKey, Takeoff};
 use super::{Proxy, Target, upstream_error};
@@ -12,12 +13,14 @@ use crate::error::{Error, Kind, Result};
 use crate::oci::{Digest, Hasher};
 use crate::store::Staged;
 use crate::time::Timestamp;
-use crate::upstream::BlobStream;
+use crate::upstream::{BlobStream, Fault, FaultKind};
 
 /// One read from the upstream.
 const CHUNK: usize = 128 * 1024;
-/// Broken connections in a row without a new byte, after which a fetch gives up.
-const BARREN_TRIES: u32 = 3;
+/// How long a fetch goes on asking without a new byte after the upstream broke off.
+const BARREN: Duration = Duration::from_secs(45);
+/// Between two questions to an upstream that is away.
+const PAUSE: Duration = Duration::from_millis(500);
 /// Broken connections in all, after which a fetch gives up.
 const TRIES: u32 = 64;
 
@@ -28,15 +31,16 @@ pub(super) fn start(proxy: &Arc<Proxy>, target: &Target, digest: &Digest, takeof
         target: target.clone(),
         digest: digest.clone(),
     };
-    let spawned = std::thread::Builder::new().name("fetch".into()).stack_size(256 * 1024).spawn(move || {
-        match fetch.run(&takeoff) {
+    let spawned = std::thread::Builder::new()
+        .name("fetch".into())
+        .stack_size(256 * 1024)
+        .spawn(move || match fetch.run(&takeoff) {
             Ok(()) => takeoff.land(),
             Err(error) => {
-                tracing::warn!(blob = %fetch.digest, repository = fetch.target.shown(), "fetch failed: {error}");
+                fetch.log(&error);
                 takeoff.fail(error);
             }
-        }
-    });
+        });
     if let Err(error) = spawned {
         tracing::error!(%error, "cannot start a thread for a fetch");
     }
@@ -76,6 +80,14 @@ impl Fetch {
                 }
                 Err(error)
             }
+        }
+    }
+
+    fn log(&self, error: &Error) {
+        match error.kind() {
+            Kind::BlobUnknown => tracing::debug!("{error}"),
+            Kind::UpstreamLied => tracing::error!("nothing of it was kept: {error}"),
+            _ => tracing::warn!("fetch failed: {error}"),
         }
     }
 
@@ -146,11 +158,16 @@ impl Fetch {
     /// Fetches all bytes and compares their hash; the blob's size.
     fn fetch(&self, takeoff: &Takeoff, staged: &Staged) -> Result<u64> {
         let mut progress = self.resume_staged(staged)?;
-        let mut stream = self.open_stream(&progress)?;
+        let begun = progress.written;
+        if begun > 0 && progress.hasher.clone().finish() == self.digest {
+            takeoff.arriving(Arc::clone(&progress.file), Some(begun), begun);
+            return Ok(begun);
+        }
+        let mut stream = self.first_stream(&mut progress)?;
         self.check_total(&mut progress, &stream)?;
         takeoff.arriving(Arc::clone(&progress.file), progress.total, progress.written);
         let mut buffer = vec![0_u8; CHUNK].into_boxed_slice();
-        let (mut tries, mut barren) = (0, 0);
+        let (mut tries, mut barren_since) = (0, None);
         loop {
             let before = progress.written;
             match self.read_stream(takeoff, stream, &mut progress, &mut buffer) {
@@ -158,17 +175,16 @@ impl Fetch {
                 Err(Broken::Here(error)) => return Err(error),
                 Err(Broken::Upstream(error)) => {
                     tries += 1;
-                    barren = if progress.written > before {
-                        0
-                    } else {
-                        barren + 1
-                    };
-                    if tries >= TRIES || barren >= BARREN_TRIES {
+                    if progress.written > before {
+                        barren_since = None;
+                    }
+                    let since = *barren_since.get_or_insert_with(Instant::now);
+                    if tries >= TRIES || since.elapsed() >= BARREN {
                         return Err(self.unavailable(&error.to_string()));
                     }
                     tracing::info!(blob = %self.digest, repository = self.target.shown(), at = progress.written,
                         "the upstream broke off, resuming: {error}");
-                    stream = self.open_stream(&progress)?;
+                    stream = self.next_stream(takeoff, &progress, since)?;
                     self.check_total(&mut progress, &stream)?;
                 }
             }
@@ -180,7 +196,12 @@ impl Fetch {
             return Err(self.lied("it sent another length than it announced"));
         }
         if progress.hasher.finish() != self.digest {
-            return Err(self.lied("its bytes do not match the digest"));
+            let before = if begun > 0 {
+                ", or those staged before an interruption,"
+            } else {
+                ""
+            };
+            return Err(self.lied(&format!("its bytes{before} do not match the digest")));
         }
         Ok(progress.written)
     }
@@ -218,17 +239,70 @@ impl Fetch {
         })
     }
 
-    /// Asks the upstream for what is missing.
-    fn open_stream(&self, progress: &Progress) -> Result<BlobStream> {
+    /// Asks the upstream for what is missing, and for all of it where what was staged does not fit.
+    fn first_stream(&self, progress: &mut Progress) -> Result<BlobStream> {
+        match self.ask(progress) {
+            Err(fault) if fault.kind == FaultKind::Protocol && progress.written > 0 => {
+                let restarted = progress.file.set_len(0);
+                restarted.map_err(|error| self.cannot_stage(error))?;
+                progress.hasher = Hasher::new(self.digest.algorithm());
+                progress.written = 0;
+                self.ask(progress)
+            }
+            asked => asked,
+        }
+        .map_err(|fault| self.upstream_error(fault))
+    }
+
+    /// Asks the upstream for what is missing after it broke off: again and again while it is away, as
+    /// clients wait for the rest, but not for longer than `BARREN` without a new byte.
+    fn next_stream(
+        &self,
+        takeoff: &Takeoff,
+        progress: &Progress,
+        since: Instant,
+    ) -> Result<BlobStream> {
+        loop {
+            let fault = match self.ask(progress) {
+                Ok(stream) => return Ok(stream),
+                Err(fault) => fault,
+            };
+            let passing = matches!(
+                fault.kind,
+                FaultKind::Unreachable
+                    | FaultKind::TimedOut
+                    | FaultKind::ServerError { .. }
+                    | FaultKind::BreakerOpen { .. }
+            );
+            if !passing || since.elapsed() >= BARREN {
+                return Err(self.upstream_error(fault));
+            }
+            self.check_wanted(takeoff).map_err(Broken::into_error)?;
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn ask(&self, progress: &Progress) -> Result<BlobStream, Fault> {
         let (upstream, repository) = (&self.target.upstream, &self.target.repository);
-        upstream
-            .get_blob(
-                repository,
-                &self.digest,
-                progress.written,
-                progress.etag.as_deref(),
-            )
-            .map_err(|fault| upstream_error(fault, Kind::BlobUnknown, &self.shown()))
+        upstream.get_blob(
+            repository,
+            &self.digest,
+            progress.written,
+            progress.etag.as_deref(),
+        )
+    }
+
+    /// Whether the fetch should go on.
+    fn check_wanted(&self, takeoff: &Takeoff) -> Result<(), Broken> {
+        if self.proxy.is_stopping() {
+            return Err(Broken::Here(self.unavailable("this box is being stopped")));
+        }
+        if !takeoff.is_wanted() {
+            return Err(Broken::Here(
+                self.unavailable("nobody waits for it any more"),
+            ));
+        }
+        Ok(())
     }
 
     /// Compares what the upstream says of the size with what it said before.
@@ -257,14 +331,7 @@ impl Fetch {
     ) -> Result<(), Broken> {
         let mut offset = stream.offset;
         loop {
-            if self.proxy.is_stopping() {
-                return Err(Broken::Here(self.unavailable("this box is being stopped")));
-            }
-            if !takeoff.is_wanted() {
-                return Err(Broken::Here(
-                    self.unavailable("nobody waits for it any more"),
-                ));
-            }
+            self.check_wanted(takeoff)?;
             let read = stream.reader.read(buffer).map_err(Broken::Upstream)?;
             if read == 0 {
                 return Ok(());
@@ -283,19 +350,8 @@ impl Fetch {
                     self.lied("it sent more bytes than it announced"),
                 ));
             }
-            progress
-                .file
-                .write_all_at(news, progress.written)
-                .map_err(|error| {
-                    let kind = if error.kind() == std::io::ErrorKind::StorageFull {
-                        Kind::Full
-                    } else {
-                        Kind::Io
-                    };
-                    Broken::Here(
-                        Error::new(kind, format!("cannot stage {}", self.digest)).because(error),
-                    )
-                })?;
+            let staged = progress.file.write_all_at(news, progress.written);
+            staged.map_err(|error| Broken::Here(self.cannot_stage(error)))?;
             progress.hasher.update(news);
             progress.written += news.len() as u64;
             takeoff.written(progress.written);
@@ -331,6 +387,16 @@ impl Fetch {
         format!("blob {} of {}", self.digest, self.target.shown())
     }
 
+    fn upstream_error(&self, fault: Fault) -> Error {
+        upstream_error(fault, Kind::BlobUnknown, &self.shown())
+    }
+
+    fn cannot_stage(&self, error: std::io::Error) -> Error {
+        let full = error.kind() == std::io::ErrorKind::StorageFull;
+        let kind = if full { Kind::Full } else { Kind::Io };
+        Error::new(kind, format!("cannot stage {}", self.digest)).because(error)
+    }
+
     fn lied(&self, why: &str) -> Error {
         let what = format!(
             "{} lied about blob {} of {}",
@@ -342,7 +408,7 @@ impl Fetch {
     }
 
     fn unavailable(&self, why: &str) -> Error {
-        let retry_after = std::time::Duration::from_secs(5);
+        let retry_after = Duration::from_secs(5);
         Error::new(
             Kind::Unavailable { retry_after },
             format!("{}: {why}", self.shown()),
@@ -357,6 +423,15 @@ enum Broken {
     Upstream(std::io::Error),
     /// Something that another connection does not mend.
     Here(Error),
+}
+
+impl Broken {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Upstream(error) => Error::new(Kind::Io, "the upstream broke off").because(error),
+            Self::Here(error) => error,
+        }
+    }
 }
 
 /// The name under which a fill is staged: the same for the same upstream, credentials, repository and digest.

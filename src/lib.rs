@@ -5,4 +5,5 @@ pub mod http;
 pub mod oci;
 pub mod store;
 pub mod time;
+pub mod upkeep;
 pub mod upstream;

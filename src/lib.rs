@@ -56,4 +56,5 @@ pub mod proxy;
 pub mod server;
 pub mod store;
 pub mod time;
+pub mod upkeep;
 pub mod upstream;

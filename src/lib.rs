@@ -49,12 +49,14 @@
 
 pub mod auth;
 pub mod config;
+pub mod control;
 pub mod error;
 pub mod http;
 pub mod oci;
 pub mod proxy;
 pub mod server;
 pub mod store;
+pub mod telemetry;
 pub mod time;
 pub mod upkeep;
 pub mod upstream;

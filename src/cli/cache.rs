@@ -132,12 +132,28 @@ impl Wanted {
             return Err(unavailable("showing a pushed image"));
         }
         let image = ImageName::parse(text)?;
-        let upstream = image.host.as_ref().map_or(DOCKER_HUB, |host| host.as_str()).to_owned();
-        let repository =
-            if upstream == DOCKER_HUB { image.repository.with_library() } else { image.repository };
+        let upstream = image
+            .host
+            .as_ref()
+            .map_or(DOCKER_HUB, |host| host.as_str())
+            .to_owned();
+        let repository = if upstream == DOCKER_HUB {
+            image.repository.with_library()
+        } else {
+            image.repository
+        };
         let by_digest = matches!(image.reference, Some(Reference::Digest(_)));
-        let reference = image.reference.as_ref().map_or("latest", Reference::as_str).to_owned();
-        Ok(Self { upstream, repository: repository.as_str().to_owned(), reference, by_digest })
+        let reference = image
+            .reference
+            .as_ref()
+            .map_or("latest", Reference::as_str)
+            .to_owned();
+        Ok(Self {
+            upstream,
+            repository: repository.as_str().to_owned(),
+            reference,
+            by_digest,
+        })
     }
 
     fn is(&self, image: &CachedImage) -> bool {
@@ -154,8 +170,10 @@ fn show(store: &Store, text: &str, wanted: &Wanted, json: bool) -> Result<()> {
     let pattern = format!("{}/{}", wanted.upstream, wanted.repository);
     let images = store.cache.images(Some(&pattern))?;
     let Some(image) = images.iter().find(|image| wanted.is(image)) else {
-        return Err(Error::new(Kind::NotFound, format!("`{text}` is not cached"))
-            .remedy(format!("see `breakwater cache list {pattern}`")));
+        return Err(
+            Error::new(Kind::NotFound, format!("`{text}` is not cached"))
+                .remedy(format!("see `breakwater cache list {pattern}`")),
+        );
     };
     if json {
         return print_json(&shape(image));
@@ -195,7 +213,10 @@ fn stats(store: &Store, json: bool) -> Result<()> {
         ("manifests", totals.manifests.to_string()),
         ("blobs", totals.blobs.to_string()),
         ("size", shown_size(totals.bytes)),
-        ("disk", format!("{} free of {}", shown_size(free), shown_size(disk))),
+        (
+            "disk",
+            format!("{} free of {}", shown_size(free), shown_size(disk)),
+        ),
     ] {
         print(&format!("{field:<14} {value}"))?;
     }
@@ -210,22 +231,54 @@ mod tests {
     fn images_are_found_as_docker_writes_them() {
         let digest = crate::oci::Digest::of(b"x");
         let cases = [
-            ("alpine".to_owned(), "docker.io", "library/alpine", "latest".to_owned()),
-            ("alpine:3.20".to_owned(), "docker.io", "library/alpine", "3.20".to_owned()),
-            ("docker.io/alpine".to_owned(), "docker.io", "library/alpine", "latest".to_owned()),
-            ("org/x".to_owned(), "docker.io", "org/x", "latest".to_owned()),
+            (
+                "alpine".to_owned(),
+                "docker.io",
+                "library/alpine",
+                "latest".to_owned(),
+            ),
+            (
+                "alpine:3.20".to_owned(),
+                "docker.io",
+                "library/alpine",
+                "3.20".to_owned(),
+            ),
+            (
+                "docker.io/alpine".to_owned(),
+                "docker.io",
+                "library/alpine",
+                "latest".to_owned(),
+            ),
+            (
+                "org/x".to_owned(),
+                "docker.io",
+                "org/x",
+                "latest".to_owned(),
+            ),
             ("quay.io/x".to_owned(), "quay.io", "x", "latest".to_owned()),
-            (format!("quay.io/x:1@{digest}"), "quay.io", "x", digest.to_string()),
+            (
+                format!("quay.io/x:1@{digest}"),
+                "quay.io",
+                "x",
+                digest.to_string(),
+            ),
         ];
         for (text, upstream, repository, reference) in cases {
             let wanted = Wanted::parse(&text).unwrap();
             assert_eq!(
-                (wanted.upstream.as_str(), wanted.repository.as_str(), &wanted.reference),
+                (
+                    wanted.upstream.as_str(),
+                    wanted.repository.as_str(),
+                    &wanted.reference
+                ),
                 (upstream, repository, &reference),
                 "{text}"
             );
         }
-        assert_eq!(Wanted::parse("hosted:acme/x:1").unwrap_err().kind(), Kind::Usage);
+        assert_eq!(
+            Wanted::parse("hosted:acme/x:1").unwrap_err().kind(),
+            Kind::Usage
+        );
         assert!(Wanted::parse("A:b:c").is_err());
     }
 }

@@ -14,7 +14,13 @@ use crate::store::{self, Store};
 /// What `group set` can set.
 const KEYS: [&str; 2] = ["visibility", "dependency_proxy_enabled"];
 /// What it will be able to set.
-const LATER_KEYS: [&str; 5] = ["on_read_only_miss", "max_size", "upstreams", "allow", "deny"];
+const LATER_KEYS: [&str; 5] = [
+    "on_read_only_miss",
+    "max_size",
+    "upstreams",
+    "allow",
+    "deny",
+];
 
 /// Make, list, change and remove groups
 #[derive(Debug, Args)]
@@ -46,7 +52,9 @@ enum Action {
         json: bool,
     },
     /// Change a group's settings: visibility=private|public, dependency_proxy_enabled=true|false
-    #[command(after_help = "Example:\n  breakwater group set acme visibility=public dependency_proxy_enabled=true")]
+    #[command(
+        after_help = "Example:\n  breakwater group set acme visibility=public dependency_proxy_enabled=true"
+    )]
     Set {
         /// The group
         path: String,
@@ -79,7 +87,11 @@ impl Group {
                 let changes = Changes::parse(&settings)?;
                 let store = place.open_store()?;
                 let group = find_group(&store, &path)?;
-                store.access.set_group(group.id, changes.visibility, changes.dependency_proxy_enabled)?;
+                store.access.set_group(
+                    group.id,
+                    changes.visibility,
+                    changes.dependency_proxy_enabled,
+                )?;
                 print(&format!("changed group {path}"))?;
             }
             Action::Remove { path } => {
@@ -178,10 +190,16 @@ impl Changes {
         for setting in settings {
             let Some((key, value)) = setting.split_once('=') else {
                 let what = format!("`{setting}` is no setting");
-                return Err(wrong(what, "write KEY=VALUE, such as visibility=public".to_owned()));
+                return Err(wrong(
+                    what,
+                    "write KEY=VALUE, such as visibility=public".to_owned(),
+                ));
             };
             let bad_value = |words: &str| {
-                wrong(format!("`{value}` is no value of `{key}`"), format!("use {words}"))
+                wrong(
+                    format!("`{value}` is no value of `{key}`"),
+                    format!("use {words}"),
+                )
             };
             match key {
                 "visibility" => {

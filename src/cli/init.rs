@@ -25,7 +25,10 @@ impl Init {
         let _lock = store.lock()?;
         let sentences = server::first_start(&store, &place.config, store.directory())?;
         if sentences.is_empty() {
-            print(&format!("there is a store at {} already; nothing to do", data.display()))?;
+            print(&format!(
+                "there is a store at {} already; nothing to do",
+                data.display()
+            ))?;
         } else {
             print(&format!("made a store at {}", data.display()))?;
         }

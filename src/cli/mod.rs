@@ -35,7 +35,12 @@ use workplace::Workplace;
 
 /// A pull-through cache for container images, with scoped tokens, in one binary.
 #[derive(Debug, Parser)]
-#[command(name = "breakwater", version, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "breakwater",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 #[command(after_help = "\
 Examples:
   breakwater serve
@@ -154,7 +159,10 @@ fn exit_status(kind: Kind) -> u8 {
 
 /// What the interface has, but not yet.
 fn unavailable(what: &str) -> Error {
-    Error::new(Kind::Usage, format!("{what} is not available in this version"))
+    Error::new(
+        Kind::Usage,
+        format!("{what} is not available in this version"),
+    )
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@ const MAX_LENGTH: usize = 255;
 /// A user's name: letters, digits, `_`, `.`, `-`; not a `-` first, not a `.` last.
 pub(super) fn check_user_name(name: &str) -> Result<()> {
     let valid = (1..=MAX_LENGTH).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
         && !name.starts_with('-')
         && !name.ends_with('.');
     if !valid {
@@ -29,11 +31,16 @@ pub(super) fn check_group_path(path: &str, mirror: &str) -> Result<()> {
         "library" => Some("it is where Docker Hub keeps its official images"),
         "virtual_registries" | "v2" | "api" | "jwt" | "-" => Some("it is a path of this server"),
         _ if first == mirror => Some("it is the mirror's group"),
-        _ if first.contains(['.', ':']) => Some("a dot or a colon makes it the name of an upstream"),
+        _ if first.contains(['.', ':']) => {
+            Some("a dot or a colon makes it the name of an upstream")
+        }
         _ => None,
     };
     if let Some(why) = reserved {
-        let what = format!("a top-level group cannot be called `{}`: {why}", shown(first));
+        let what = format!(
+            "a top-level group cannot be called `{}`: {why}",
+            shown(first)
+        );
         return Err(Error::new(Kind::Usage, what).remedy("choose another name"));
     }
     if RepositoryName::parse(path).is_err() {
@@ -124,7 +131,9 @@ mod tests {
         for (path, refusal) in cases {
             match (check_group_path(path, "mirror"), refusal) {
                 (Ok(()), None) => {}
-                (Err(error), Some(part)) => assert!(error.to_string().contains(part), "{path}: {error}"),
+                (Err(error), Some(part)) => {
+                    assert!(error.to_string().contains(part), "{path}: {error}")
+                }
                 (result, _) => panic!("{path:?}: {result:?}"),
             }
         }
@@ -132,7 +141,13 @@ mod tests {
 
     #[test]
     fn tokens_are_called_by_printable_text() {
-        for (name, valid) in [("ci", true), ("Bob's laptop, é", true), ("", false), (" ", false), ("a\u{1b}", false)] {
+        for (name, valid) in [
+            ("ci", true),
+            ("Bob's laptop, é", true),
+            ("", false),
+            (" ", false),
+            ("a\u{1b}", false),
+        ] {
             assert_eq!(check_token_name(name).is_ok(), valid, "{name:?}");
         }
     }

@@ -57,14 +57,29 @@ Examples:
 impl Network {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         match self.action {
-            Action::Add { cidr, ability, group } => {
+            Action::Add {
+                cidr,
+                ability,
+                group,
+            } => {
                 let cidr = parse_cidr(&cidr)?;
                 let store = place.open_store()?;
-                let group_id = group.as_deref().map(|path| find_group(&store, path)).transpose()?.map(|group| group.id);
-                let network = store::Network { cidr, ability: ability.into(), group: group_id };
+                let group_id = group
+                    .as_deref()
+                    .map(|path| find_group(&store, path))
+                    .transpose()?
+                    .map(|group| group.id);
+                let network = store::Network {
+                    cidr,
+                    ability: ability.into(),
+                    group: group_id,
+                };
                 store.access.add_network(&network)?;
                 let place = group.as_deref().unwrap_or("the mirror");
-                print(&format!("{cidr} may {} {place} without a login", ability_word(network.ability)))?;
+                print(&format!(
+                    "{cidr} may {} {place} without a login",
+                    ability_word(network.ability)
+                ))?;
             }
             Action::List { json } => list(&place.open_store()?, json)?,
             Action::Remove { cidr, group } => {
@@ -78,7 +93,9 @@ impl Network {
 /// A network by its first address and its prefix. Host bits are refused: whoever writes
 /// 10.1.2.3/8 may have meant one machine, and would trust sixteen million.
 fn parse_cidr(text: &str) -> Result<IpNet> {
-    let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+    let parsed = text
+        .parse::<IpNet>()
+        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
     let Ok(network) = parsed else {
         let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
         return Err(Error::new(Kind::Usage, format!("`{shown}` is no network"))
@@ -88,8 +105,11 @@ fn parse_cidr(text: &str) -> Result<IpNet> {
         return Ok(network);
     }
     let what = format!("{network} is an address inside of a network, not a network");
-    Err(Error::new(Kind::Usage, what)
-        .remedy(format!("write {} for the whole network, or {} for one machine", network.trunc(), network.addr())))
+    Err(Error::new(Kind::Usage, what).remedy(format!(
+        "write {} for the whole network, or {} for one machine",
+        network.trunc(),
+        network.addr()
+    )))
 }
 
 /// The group's path; a rule outlives no group, but a list must not fail if one did.
@@ -116,13 +136,20 @@ fn list(store: &Store, json: bool) -> Result<()> {
     let mut table = Table::new(&["NETWORK", "ABILITY", "FOR"]);
     for network in networks {
         let place = group_path(store, network.group)?.unwrap_or_else(|| "(the mirror)".to_owned());
-        table.row([network.cidr.to_string(), ability_word(network.ability).to_owned(), place]);
+        table.row([
+            network.cidr.to_string(),
+            ability_word(network.ability).to_owned(),
+            place,
+        ]);
     }
     table.print()
 }
 
 fn remove(store: &Store, cidr: IpNet, group: Option<&str>) -> Result<()> {
-    let only = group.map(|path| find_group(store, path)).transpose()?.map(|group| group.id);
+    let only = group
+        .map(|path| find_group(store, path))
+        .transpose()?
+        .map(|group| group.id);
     let mut removed = false;
     for network in store.access.networks()? {
         if network.cidr == cidr && (only.is_none() || network.group == only) {
@@ -130,8 +157,11 @@ fn remove(store: &Store, cidr: IpNet, group: Option<&str>) -> Result<()> {
         }
     }
     if !removed {
-        return Err(Error::new(Kind::NotFound, format!("{cidr} is not trusted there anyway"))
-            .remedy("see `breakwater network list`"));
+        return Err(Error::new(
+            Kind::NotFound,
+            format!("{cidr} is not trusted there anyway"),
+        )
+        .remedy("see `breakwater network list`"));
     }
     print(&format!("{cidr} is trusted no more"))
 }
@@ -153,9 +183,16 @@ mod tests {
             ("localhost", None),
             ("", None),
         ] {
-            assert_eq!(parse_cidr(text).ok().map(|n| n.to_string()).as_deref(), expected, "{text:?}");
+            assert_eq!(
+                parse_cidr(text).ok().map(|n| n.to_string()).as_deref(),
+                expected,
+                "{text:?}"
+            );
         }
         let error = parse_cidr("10.1.2.3/8").unwrap_err().to_string();
-        assert!(error.contains("10.0.0.0/8") && error.contains("or 10.1.2.3 "), "{error}");
+        assert!(
+            error.contains("10.0.0.0/8") && error.contains("or 10.1.2.3 "),
+            "{error}"
+        );
     }
 }

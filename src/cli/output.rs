@@ -50,7 +50,8 @@ impl Table {
 
     /// Adds a row; control characters in it are escaped.
     pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.iter().map(|cell| escape_text(cell)).collect());
+        self.rows
+            .push(cells.iter().map(|cell| escape_text(cell)).collect());
     }
 
     /// Prints it in one write.
@@ -62,7 +63,10 @@ impl Table {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+            cells
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or_default()
         };
         let widths: Vec<_> = (0..columns).map(width).collect();
         let mut text = String::new();
@@ -107,7 +111,11 @@ pub(super) fn shown_size(bytes: u64) -> String {
         amount /= 1024.0;
         unit = larger;
     }
-    if unit == "B" { format!("{bytes} B") } else { format!("{amount:.1} {unit}") }
+    if unit == "B" {
+        format!("{bytes} B")
+    } else {
+        format!("{amount:.1} {unit}")
+    }
 }
 
 #[cfg(test)]
@@ -124,7 +132,12 @@ mod tests {
 
     #[test]
     fn sizes_are_rounded_for_people() {
-        for (bytes, text) in [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 << 40, "3.0 TiB")] {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (3 << 40, "3.0 TiB"),
+        ] {
             assert_eq!(shown_size(bytes), text);
         }
     }

@@ -129,7 +129,10 @@ impl Create {
         let store = place.open_store()?;
         let kind = TokenKind::Personal;
         let secret = Secret::mint(kind)?;
-        let mut scopes: Vec<_> = scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
+        let mut scopes: Vec<_> = scopes
+            .iter()
+            .map(|scope| scope.as_str().to_owned())
+            .collect();
         scopes.sort();
         let id = store.access.create_token(&NewToken {
             kind,
@@ -170,7 +173,9 @@ impl Create {
         }
         if self.level.is_some() {
             let what = "a personal access token has no level of its own";
-            return Err(Error::new(Kind::Usage, what).remedy("leave out --level; its user's counts"));
+            return Err(
+                Error::new(Kind::Usage, what).remedy("leave out --level; its user's counts")
+            );
         }
         self.user.as_deref().ok_or_else(|| {
             Error::new(Kind::Usage, "nobody is named whose token it is").remedy("give --user NAME")
@@ -180,20 +185,22 @@ impl Create {
 
 /// `30d` from `now`, a date (its first moment in UTC), an RFC 3339 time, or `never`.
 fn parse_expiry(text: &str, now: Timestamp) -> Result<Option<Timestamp>> {
-    let wrong = |what: String| {
-        Err(Error::new(Kind::Usage, what).remedy("write 30d, 2027-01-31 or never"))
-    };
+    let wrong =
+        |what: String| Err(Error::new(Kind::Usage, what).remedy("write 30d, 2027-01-31 or never"));
     if text == "never" {
         return Ok(None);
     }
     let at = if let Ok(date) = text.parse::<jiff::civil::Date>() {
-        let midnight = jiff::tz::Offset::UTC.to_timestamp(date.to_datetime(jiff::civil::Time::midnight()));
+        let midnight =
+            jiff::tz::Offset::UTC.to_timestamp(date.to_datetime(jiff::civil::Time::midnight()));
         midnight.ok().map(|time| Timestamp(time.as_second()))
     } else if let Ok(time) = text.parse::<jiff::Timestamp>() {
         Some(Timestamp(time.as_second()))
     } else {
         let duration = humantime::parse_duration(text).ok();
-        duration.filter(|duration| *duration <= 100 * DEFAULT_EXPIRY).map(|duration| now.plus(duration))
+        duration
+            .filter(|duration| *duration <= 100 * DEFAULT_EXPIRY)
+            .map(|duration| now.plus(duration))
     };
     let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
     match at {
@@ -220,9 +227,23 @@ fn list(store: &Store, path: Option<&str>, user: Option<&str>, json: bool) -> Re
     }
     let now = Timestamp::now();
     if json {
-        return print_json(&shown.iter().map(|token| shape(token, now)).collect::<Vec<_>>());
+        return print_json(
+            &shown
+                .iter()
+                .map(|token| shape(token, now))
+                .collect::<Vec<_>>(),
+        );
     }
-    let mut table = Table::new(&["ID", "KIND", "NAME", "OWNER", "SCOPES", "STATE", "EXPIRES", "LAST USED"]);
+    let mut table = Table::new(&[
+        "ID",
+        "KIND",
+        "NAME",
+        "OWNER",
+        "SCOPES",
+        "STATE",
+        "EXPIRES",
+        "LAST USED",
+    ]);
     for token in shown {
         let owner = owner(store, &token)?;
         table.row([
@@ -241,10 +262,16 @@ fn list(store: &Store, path: Option<&str>, user: Option<&str>, json: bool) -> Re
 
 fn owner(store: &Store, token: &store::Token) -> Result<String> {
     if let Some(id) = token.user_id {
-        return Ok(store.access.user(id)?.map_or_else(String::new, |user| user.name));
+        return Ok(store
+            .access
+            .user(id)?
+            .map_or_else(String::new, |user| user.name));
     }
     match token.group_id {
-        Some(id) => Ok(store.access.group(id)?.map_or_else(String::new, |group| group.path)),
+        Some(id) => Ok(store
+            .access
+            .group(id)?
+            .map_or_else(String::new, |group| group.path)),
         None => Ok(String::new()),
     }
 }
@@ -294,7 +321,10 @@ mod tests {
             ("365d", Some(Some("2027-11-23T00:00:00Z"))),
             ("2h", Some(Some("2026-11-23T02:00:00Z"))),
             ("2027-01-31", Some(Some("2027-01-31T00:00:00Z"))),
-            ("2027-01-31T12:00:00+02:00", Some(Some("2027-01-31T10:00:00Z"))),
+            (
+                "2027-01-31T12:00:00+02:00",
+                Some(Some("2027-01-31T10:00:00Z")),
+            ),
             ("2026-11-23", None),
             ("2020-01-01", None),
             ("0", None),
@@ -304,7 +334,9 @@ mod tests {
             ("2027-02-30", None),
         ];
         for (text, expected) in cases {
-            let got = parse_expiry(text, now).ok().map(|at| at.map(|at| at.to_string()));
+            let got = parse_expiry(text, now)
+                .ok()
+                .map(|at| at.map(|at| at.to_string()));
             let expected = expected.map(|at| at.map(str::to_owned));
             assert_eq!(got, expected, "{text:?}");
         }

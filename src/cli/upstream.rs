@@ -53,7 +53,10 @@ fn list(place: &Workplace, json: bool) -> Result<()> {
         None => Value::Null,
     };
     let state = |name: &str| {
-        let found = live.as_array()?.iter().find(|status| status["name"] == name)?;
+        let found = live
+            .as_array()?
+            .iter()
+            .find(|status| status["name"] == name)?;
         Some(text(&found["breaker"]))
     };
     let upstreams = &place.config.upstreams;
@@ -72,7 +75,12 @@ fn list(place: &Workplace, json: bool) -> Result<()> {
     for upstream in upstreams {
         let name = upstream.name.as_str();
         let state = state(name).unwrap_or_else(|| "(no server runs)".to_owned());
-        table.row([name.to_owned(), upstream.url.clone(), upstream.username.clone(), state]);
+        table.row([
+            name.to_owned(),
+            upstream.url.clone(),
+            upstream.username.clone(),
+            state,
+        ]);
     }
     table.print()
 }
@@ -80,7 +88,10 @@ fn list(place: &Workplace, json: bool) -> Result<()> {
 fn status(place: &Workplace, json: bool) -> Result<()> {
     let data = &place.config.data;
     let Some(server) = place.running_server()? else {
-        let what = format!("no server runs on {}: only a running one knows how upstreams are", data.display());
+        let what = format!(
+            "no server runs on {}: only a running one knows how upstreams are",
+            data.display()
+        );
         return Err(Error::new(Kind::NotFound, what).remedy("start it with `breakwater serve`"));
     };
     let answer = server.get("/upstreams")?;
@@ -88,24 +99,45 @@ fn status(place: &Workplace, json: bool) -> Result<()> {
     if json {
         return print_json(&upstreams.into_iter().map(with_times).collect::<Vec<_>>());
     }
-    let mut table =
-        Table::new(&["NAME", "BREAKER", "FAILURES", "LAST SUCCESS", "RATE LIMIT", "LAST FAILURE"]);
+    let mut table = Table::new(&[
+        "NAME",
+        "BREAKER",
+        "FAILURES",
+        "LAST SUCCESS",
+        "RATE LIMIT",
+        "LAST FAILURE",
+    ]);
     for upstream in upstreams.into_iter().map(with_times) {
         let limit = &upstream["rate_limit"];
         let limit = match limit {
             Value::Null => "unknown".to_owned(),
-            limit => format!("{} of {} left", text(&limit["remaining"]), text(&limit["limit"])),
+            limit => format!(
+                "{} of {} left",
+                text(&limit["remaining"]),
+                text(&limit["limit"])
+            ),
         };
         let failure = match &upstream["last_failure"] {
             Value::Null => "none".to_owned(),
-            failure => format!("{} at {}", text(failure), text(&upstream["last_failure_at"])),
+            failure => format!(
+                "{} at {}",
+                text(failure),
+                text(&upstream["last_failure_at"])
+            ),
         };
         let success = match &upstream["last_success_at"] {
             Value::Null => "never".to_owned(),
             at => text(at),
         };
         let failures = text(&upstream["failures_in_a_row"]);
-        table.row([text(&upstream["name"]), text(&upstream["breaker"]), failures, success, limit, failure]);
+        table.row([
+            text(&upstream["name"]),
+            text(&upstream["breaker"]),
+            failures,
+            success,
+            limit,
+            failure,
+        ]);
     }
     table.print()
 }
@@ -125,5 +157,7 @@ fn with_times(mut upstream: Value) -> Value {
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }

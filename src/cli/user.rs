@@ -70,7 +70,9 @@ Examples:
         name: String,
     },
     /// Change a user's password
-    #[command(after_help = "Example:\n  pass show root | breakwater user passwd root --password-stdin")]
+    #[command(
+        after_help = "Example:\n  pass show root | breakwater user passwd root --password-stdin"
+    )]
     Passwd {
         /// The user
         name: String,
@@ -90,22 +92,42 @@ impl User {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         // What is wrong with the command itself is said before the store is looked for.
         match &self.action {
-            Action::Add { name, service, password_stdin, .. } => {
+            Action::Add {
+                name,
+                service,
+                password_stdin,
+                ..
+            } => {
                 names::check_user_name(name)?;
                 if !service && !password_stdin {
-                    return Err(Error::new(Kind::Usage, "a user needs a password, a service account has none")
-                        .remedy("give --password-stdin and the password on standard input, or --service"));
+                    return Err(Error::new(
+                        Kind::Usage,
+                        "a user needs a password, a service account has none",
+                    )
+                    .remedy(
+                        "give --password-stdin and the password on standard input, or --service",
+                    ));
                 }
             }
-            Action::Passwd { password_stdin: false, .. } => {
-                return Err(Error::new(Kind::Usage, "there is nowhere to read the password from")
-                    .remedy("give --password-stdin and the password on standard input"));
+            Action::Passwd {
+                password_stdin: false,
+                ..
+            } => {
+                return Err(
+                    Error::new(Kind::Usage, "there is nowhere to read the password from")
+                        .remedy("give --password-stdin and the password on standard input"),
+                );
             }
             _ => {}
         }
         let store = place.open_store()?;
         match self.action {
-            Action::Add { name, admin, service, .. } => add(&store, &name, admin, service)?,
+            Action::Add {
+                name,
+                admin,
+                service,
+                ..
+            } => add(&store, &name, admin, service)?,
             Action::List { json } => list(&store, json)?,
             Action::Block { name } => set_blocked(&store, &name, true)?,
             Action::Unblock { name } => set_blocked(&store, &name, false)?,
@@ -120,8 +142,14 @@ impl User {
 }
 
 fn add(store: &Store, name: &str, admin: bool, service: bool) -> Result<()> {
-    let hash = if service { None } else { Some(password::hash(&read_password()?)?) };
-    store.access.create_user(name, admin, service, hash.as_deref())?;
+    let hash = if service {
+        None
+    } else {
+        Some(password::hash(&read_password()?)?)
+    };
+    store
+        .access
+        .create_user(name, admin, service, hash.as_deref())?;
     let what = if service { "service account" } else { "user" };
     print(&format!("added {what} {name}"))
 }
@@ -163,8 +191,13 @@ fn state(user: &store::User) -> &'static str {
 }
 
 fn set_blocked(store: &Store, name: &str, blocked: bool) -> Result<()> {
-    store.access.set_blocked(find_user(store, name)?.id, blocked)?;
-    print(&format!("{} user {name}", if blocked { "blocked" } else { "unblocked" }))
+    store
+        .access
+        .set_blocked(find_user(store, name)?.id, blocked)?;
+    print(&format!(
+        "{} user {name}",
+        if blocked { "blocked" } else { "unblocked" }
+    ))
 }
 
 fn passwd(store: &Store, name: &str) -> Result<()> {
@@ -185,9 +218,11 @@ fn passwd(store: &Store, name: &str) -> Result<()> {
 fn forget_initial_password(store: &Store) -> Result<()> {
     let path = store.directory().join(INITIAL_ROOT_PASSWORD);
     match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("the password was changed, but cannot remove", &path, error))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(
+            "the password was changed, but cannot remove",
+            &path,
+            error,
+        )),
         _ => Ok(()),
     }
 }
@@ -203,8 +238,10 @@ fn read_password() -> Result<String> {
     let unusable = |what: &str| Error::new(Kind::BadRequest, what);
     let line = String::from_utf8(line).map_err(|_| unusable("the password is not UTF-8"))?;
     match line.trim_end_matches(['\r', '\n']) {
-        "" => Err(unusable("there is no password on standard input")
-            .remedy("write it there as one line")),
+        "" => {
+            Err(unusable("there is no password on standard input")
+                .remedy("write it there as one line"))
+        }
         password => Ok(password.to_owned()),
     }
 }

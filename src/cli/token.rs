@@ -190,12 +190,13 @@ fn parse_expiry(text: &str, now: Timestamp) -> Result<Option<Timestamp>> {
     if text == "never" {
         return Ok(None);
     }
-    let at = if let Ok(date) = text.parse::<jiff::civil::Date>() {
-        let midnight =
-            jiff::tz::Offset::UTC.to_timestamp(date.to_datetime(jiff::civil::Time::midnight()));
-        midnight.ok().map(|time| Timestamp(time.as_second()))
-    } else if let Ok(time) = text.parse::<jiff::Timestamp>() {
+    // Time before date: a date's parser would take a time's date and forget the rest.
+    let at = if let Ok(time) = text.parse::<jiff::Timestamp>() {
         Some(Timestamp(time.as_second()))
+    } else if let (10, Ok(date)) = (text.len(), text.parse::<jiff::civil::Date>()) {
+        let midnight = date.to_datetime(jiff::civil::Time::midnight());
+        let midnight = jiff::tz::Offset::UTC.to_timestamp(midnight).ok();
+        midnight.map(|time| Timestamp(time.as_second()))
     } else {
         let duration = humantime::parse_duration(text).ok();
         duration
@@ -332,6 +333,7 @@ mod tests {
             ("soon", None),
             ("", None),
             ("2027-02-30", None),
+            ("2027-01-31T12:00:00", None),
         ];
         for (text, expected) in cases {
             let got = parse_expiry(text, now)

@@ -48,6 +48,7 @@
 //! 12. There is no async runtime in the dependency tree: threads, and blocking IO behind deadlines.
 
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod error;

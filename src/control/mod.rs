@@ -50,7 +50,7 @@ pub struct Status {
     pub offline: bool,
 }
 
-/// How far a long task has come: `done` of `total` files.
+/// How far a long task has come: `done` of `total` bytes; `total` may grow.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// What the running server lets the command line do.
@@ -67,7 +67,7 @@ pub trait Controlled: Send + Sync + 'static {
     /// # Errors
     /// `Sql`.
     fn cache_stats(&self) -> Result<Value>;
-    /// `POST /verify`: the report.
+    /// `POST /verify`: the report of [`crate::upkeep::verify()`], and `clean` beside its fields.
     ///
     /// # Errors
     /// `Io` or `Sql` for what kept it from being finished; damage is in the report.

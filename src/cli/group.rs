@@ -1,0 +1,267 @@
+//! `breakwater group`: groups, which nest by path.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::output::{Table, print, print_json, yes};
+use super::words::{Visibility, visibility_word};
+use super::workplace::{Workplace, find_group};
+use super::{Outcome, names, unavailable};
+use crate::error::{Error, Kind, Result};
+use crate::oci::RegistryHost;
+use crate::store::{self, Store};
+
+/// What `group set` can set.
+const KEYS: [&str; 2] = ["visibility", "dependency_proxy_enabled"];
+/// What it will be able to set.
+const LATER_KEYS: [&str; 5] = [
+    "on_read_only_miss",
+    "max_size",
+    "upstreams",
+    "allow",
+    "deny",
+];
+
+/// Make, list, change and remove groups
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  breakwater group add acme
+  breakwater group add acme/backend --visibility public")]
+pub(super) struct Group {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make a group; the one above it must exist
+    #[command(after_help = "Example:\n  breakwater group add acme --visibility private")]
+    Add {
+        /// Such as acme or acme/backend
+        path: String,
+        /// Who may know that it exists: members, or everybody who is logged in
+        #[arg(long, value_enum, default_value = "private")]
+        visibility: Visibility,
+    },
+    /// List all groups
+    #[command(after_help = "Example:\n  breakwater group list --json")]
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change a group's settings: visibility=private|public, dependency_proxy_enabled=true|false
+    #[command(
+        after_help = "Example:\n  breakwater group set acme visibility=public dependency_proxy_enabled=true"
+    )]
+    Set {
+        /// The group
+        path: String,
+        /// What to change
+        #[arg(required = true, value_name = "KEY=VALUE")]
+        settings: Vec<String>,
+    },
+    /// Remove a group with everything below it
+    #[command(after_help = "Example:\n  breakwater group remove acme/backend")]
+    Remove {
+        /// The group
+        path: String,
+    },
+}
+
+impl Group {
+    pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
+        let mirror = &place.config.mirror;
+        match self.action {
+            Action::Add { path, visibility } => {
+                names::check_group_path(&path, &mirror.group)?;
+                let store = place.open_store()?;
+                refuse_mirrored_name(&store, &path, &mirror.default)?;
+                refuse_orphan(&store, &path)?;
+                store.access.create_group(&path, visibility.into())?;
+                print(&format!("added group {path}"))?;
+            }
+            Action::List { json } => list(&place.open_store()?, json)?,
+            Action::Set { path, settings } => {
+                let changes = Changes::parse(&settings)?;
+                let store = place.open_store()?;
+                let group = find_group(&store, &path)?;
+                store.access.set_group(
+                    group.id,
+                    changes.visibility,
+                    changes.dependency_proxy_enabled,
+                )?;
+                print(&format!("changed group {path}"))?;
+            }
+            Action::Remove { path } => {
+                if path == mirror.group {
+                    let what = format!("`{path}` is the mirror's group and stays");
+                    return Err(Error::new(Kind::Conflict, what)
+                        .remedy("to end the mirror, set enabled = false in [mirror]"));
+                }
+                let store = place.open_store()?;
+                store.access.remove_group(find_group(&store, &path)?.id)?;
+                print(&format!("removed group {path}, with what was below it"))?;
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// A path whose first part is a group is never the mirror's any more, so a group must not take the
+/// name of images that are pulled through it.
+fn refuse_mirrored_name(store: &Store, path: &str, default: &RegistryHost) -> Result<()> {
+    if path.contains('/') {
+        return Ok(());
+    }
+    let images = store.cache.images(Some(&format!("{default}/{path}")))?;
+    let mirrored = images.iter().find(|image| {
+        image.upstream == default.as_str() && image.repository.split('/').next() == Some(path)
+    });
+    match mirrored {
+        Some(image) => Err(Error::new(
+            Kind::Conflict,
+            format!(
+                "a top-level group cannot be called `{path}`: the mirror serves {}/{}, which clients could not pull any more",
+                image.upstream, image.repository
+            ),
+        )
+        .remedy("choose another name")),
+        None => Ok(()),
+    }
+}
+
+fn refuse_orphan(store: &Store, path: &str) -> Result<()> {
+    match path.rsplit_once('/') {
+        Some((parent, _)) if store.access.group_by_path(parent)?.is_none() => Err(Error::new(
+            Kind::NotFound,
+            format!("there is no group `{parent}` to make `{path}` in"),
+        )
+        .remedy(format!("make it with `breakwater group add {parent}`"))),
+        _ => Ok(()),
+    }
+}
+
+fn list(store: &Store, json: bool) -> Result<()> {
+    let groups = store.access.groups()?;
+    if json {
+        return print_json(&groups.iter().map(shape).collect::<Vec<_>>());
+    }
+    let mut table = Table::new(&["ID", "PATH", "VISIBILITY", "DEPENDENCY PROXY", "CREATED"]);
+    for group in groups {
+        table.row([
+            group.id.0.to_string(),
+            group.path,
+            visibility_word(group.visibility).to_owned(),
+            yes(group.dependency_proxy_enabled),
+            group.created_at.to_string(),
+        ]);
+    }
+    table.print()
+}
+
+/// The field names of `/api/v4/groups`.
+fn shape(group: &store::Group) -> Value {
+    let last = group.path.rsplit('/').next().unwrap_or_default();
+    json!({
+        "id": group.id,
+        "name": last,
+        "path": last,
+        "full_path": group.path,
+        "parent_id": group.parent,
+        "visibility": visibility_word(group.visibility),
+        "dependency_proxy_enabled": group.dependency_proxy_enabled,
+        "created_at": group.created_at.to_string(),
+    })
+}
+
+/// What `group set` was asked to change.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Changes {
+    visibility: Option<store::Visibility>,
+    dependency_proxy_enabled: Option<bool>,
+}
+
+impl Changes {
+    fn parse(settings: &[String]) -> Result<Self> {
+        let wrong = |what: String, remedy: String| Error::new(Kind::Usage, what).remedy(remedy);
+        let mut changes = Self::default();
+        for setting in settings {
+            let Some((key, value)) = setting.split_once('=') else {
+                let what = format!("`{setting}` is no setting");
+                return Err(wrong(
+                    what,
+                    "write KEY=VALUE, such as visibility=public".to_owned(),
+                ));
+            };
+            let bad_value = |words: &str| {
+                wrong(
+                    format!("`{value}` is no value of `{key}`"),
+                    format!("use {words}"),
+                )
+            };
+            match key {
+                "visibility" => {
+                    changes.visibility = Some(match value {
+                        "private" => store::Visibility::Private,
+                        "public" => store::Visibility::Public,
+                        _ => return Err(bad_value("private or public")),
+                    });
+                }
+                "dependency_proxy_enabled" => {
+                    changes.dependency_proxy_enabled = Some(match value {
+                        "true" => true,
+                        "false" => false,
+                        _ => return Err(bad_value("true or false")),
+                    });
+                }
+                later if LATER_KEYS.contains(&later) => {
+                    return Err(unavailable(&format!("the setting `{later}`"))
+                        .remedy(format!("there are {}", KEYS.join(", "))));
+                }
+                unknown => {
+                    let like = |key: &&str| strsim::normalized_damerau_levenshtein(unknown, key);
+                    let nearest = KEYS
+                        .into_iter()
+                        .max_by(|a, b| like(a).total_cmp(&like(b)))
+                        .unwrap_or_default();
+                    let what = format!("a group has no setting `{unknown}`");
+                    return Err(wrong(what, format!("did you mean `{nearest}`?")));
+                }
+            }
+        }
+        Ok(changes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_keys_and_values() {
+        let parse = |settings: &[&str]| {
+            let settings: Vec<_> = settings.iter().map(|&s| s.to_owned()).collect();
+            Changes::parse(&settings)
+        };
+        assert_eq!(
+            parse(&["visibility=public", "dependency_proxy_enabled=false"]).unwrap(),
+            Changes {
+                visibility: Some(store::Visibility::Public),
+                dependency_proxy_enabled: Some(false)
+            }
+        );
+        for (setting, part) in [
+            ("visibility", "KEY=VALUE"),
+            ("visibility=secret", "private or public"),
+            ("dependency_proxy_enabled=yes", "true or false"),
+            ("visiblity=public", "did you mean `visibility`?"),
+            ("on_read_only_miss=deny", "not available in this version"),
+        ] {
+            let error = parse(&[setting]).unwrap_err();
+            assert_eq!(error.kind(), Kind::Usage);
+            assert!(error.to_string().contains(part), "{setting}: {error}");
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! `breakwater init`: the store and its first administrator, without starting a server.
+
+use clap::Args;
+
+use super::Outcome;
+use super::output::print;
+use super::workplace::Workplace;
+use crate::error::Result;
+use crate::server;
+use crate::store::Store;
+
+/// Make the data directory, and in it an administrator `root` with a random password
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  breakwater init
+  breakwater init --data /var/lib/breakwater")]
+pub(super) struct Init {}
+
+impl Init {
+    pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
+        let data = &place.config.data;
+        let store = Store::create(data)?;
+        // A server that starts at this moment makes the first start itself.
+        let _lock = store.lock()?;
+        let sentences = server::first_start(&store, &place.config, store.directory())?;
+        if sentences.is_empty() {
+            print(&format!(
+                "there is a store at {} already; nothing to do",
+                data.display()
+            ))?;
+        } else {
+            print(&format!("made a store at {}", data.display()))?;
+        }
+        for sentence in sentences {
+            print(&sentence)?;
+        }
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,169 @@
+//! The command line: one file a family of commands. Parses, finds the store, calls, prints.
+//!
+//! No command but `serve` and `init` makes a store; none asks for a password, because who may read
+//! the data directory administers the box. Exit status: 0 done, 1 failed, 2 wrong usage. Errors are
+//! one line on standard error: `breakwater: what happened: why (what to do)`.
+
+mod cache;
+mod group;
+mod init;
+mod member;
+mod names;
+mod network;
+mod output;
+mod privilege;
+mod serve;
+mod token;
+mod upstream;
+mod usage;
+mod user;
+mod verify;
+mod words;
+mod workplace;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::config::{Config, Options};
+use crate::error::{Error, Kind, Result};
+use crate::telemetry;
+use workplace::Workplace;
+
+/// A pull-through cache for container images, with scoped tokens, in one binary.
+#[derive(Debug, Parser)]
+#[command(
+    name = "breakwater",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+#[command(after_help = "\
+Examples:
+  breakwater serve
+  breakwater token create --name ci --user alice --scope read_registry --scope write_registry")]
+struct CommandLine {
+    #[command(flatten)]
+    place: Place,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Where configuration and data are: options of every command, before or after its own.
+#[derive(Debug, Args)]
+struct Place {
+    /// The configuration file [default: $BREAKWATER_CONFIG, or /etc/breakwater/breakwater.toml if it exists]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Place")]
+    config: Option<PathBuf>,
+    /// The data directory [default: as configured, or ./breakwater-data]
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Place")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Init(init::Init),
+    User(user::User),
+    Group(group::Group),
+    Member(member::Member),
+    Token(token::Token),
+    Network(network::Network),
+    Upstream(upstream::Upstream),
+    Cache(cache::Cache),
+    Verify(verify::Verify),
+}
+
+/// What a command that did not fail has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Exit status 0.
+    Done,
+    /// It did what it should, and what it found is bad: exit status 1, and the findings are printed.
+    Bad,
+}
+
+/// Runs the command that `arguments` (the program's name first) ask for.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let line = match CommandLine::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(error) => return usage::report(&error),
+    };
+    match line.run() {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Bad) => ExitCode::FAILURE,
+        // `breakwater … | head` is no failure.
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::from(exit_status(error.kind()))
+        }
+    }
+}
+
+/// Every command with its options, as `--help` shows them.
+pub fn command() -> clap::Command {
+    CommandLine::command()
+}
+
+impl CommandLine {
+    fn run(self) -> Result<Outcome> {
+        let options = Options {
+            file: self.place.config,
+            data: self.place.data,
+            listen: match &self.command {
+                Command::Serve(serve) => serve.listen.clone(),
+                _ => Vec::new(),
+            },
+        };
+        let config = Config::load(&options)?;
+        if !matches!(self.command, Command::Serve(_)) {
+            telemetry::start_quiet()?;
+        }
+        let place = Workplace::new(config)?;
+        match self.command {
+            Command::Serve(serve) => serve.run(&place),
+            Command::Init(init) => init.run(&place),
+            Command::User(user) => user.run(&place),
+            Command::Group(group) => group.run(&place),
+            Command::Member(member) => member.run(&place),
+            Command::Token(token) => token.run(&place),
+            Command::Network(network) => network.run(&place),
+            Command::Upstream(upstream) => upstream.run(&place),
+            Command::Cache(cache) => cache.run(&place),
+            Command::Verify(verify) => verify.run(&place),
+        }
+    }
+}
+
+/// Writes `breakwater: SENTENCE` to standard error.
+fn complain(sentence: &str) {
+    let line = format!("breakwater: {}\n", telemetry::escape_text(sentence));
+    // If nobody can read it, the exit status still says it.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+fn exit_status(kind: Kind) -> u8 {
+    match kind {
+        Kind::Usage
+        | Kind::BadRequest
+        | Kind::NameInvalid
+        | Kind::TagInvalid
+        | Kind::DigestInvalid => 2,
+        _ => 1,
+    }
+}
+
+/// What the interface has, but not yet.
+fn unavailable(what: &str) -> Error {
+    Error::new(
+        Kind::Usage,
+        format!("{what} is not available in this version"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Standard output: lines, tables and JSON. Text that may come from outside is escaped.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::telemetry::escape_text;
+use crate::time::Timestamp;
+
+/// Prints one line.
+pub(super) fn print(line: &str) -> Result<()> {
+    write(&format!("{}\n", escape_text(line)))
+}
+
+/// Prints JSON for programs, laid out so that people can read it too.
+pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Error::internal("an answer is no JSON").because(error))?;
+    write(&format!("{text}\n"))
+}
+
+fn write(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Error::io("cannot write to", Path::new("standard output"), error))
+}
+
+/// Whether `error` only says that nobody reads standard output any more.
+pub(super) fn is_broken_pipe(error: &Error) -> bool {
+    std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .is_some_and(|source| source.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// Rows under a header, in columns as wide as need be.
+pub(super) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// An empty table.
+    pub(super) fn new(header: &[&str]) -> Self {
+        let header = header.iter().map(|&cell| cell.to_owned()).collect();
+        Self { rows: vec![header] }
+    }
+
+    /// Adds a row; control characters in it are escaped.
+    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
+        self.rows
+            .push(cells.iter().map(|cell| escape_text(cell)).collect());
+    }
+
+    /// Prints it in one write.
+    pub(super) fn print(&self) -> Result<()> {
+        write(&self.render())
+    }
+
+    fn render(&self) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or_default()
+        };
+        let widths: Vec<_> = (0..columns).map(width).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                line.push_str(cell);
+                let padding = 2 + width.saturating_sub(cell.chars().count());
+                line.extend(std::iter::repeat_n(' ', padding));
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// A time in JSON: RFC 3339, or null.
+pub(super) fn time(time: Option<Timestamp>) -> Value {
+    time.map_or(Value::Null, |time| Value::from(time.to_string()))
+}
+
+/// A time in a table.
+pub(super) fn shown_time(time: Option<Timestamp>, never: &str) -> String {
+    time.map_or_else(|| never.to_owned(), |time| time.to_string())
+}
+
+/// A word for a truth in a table.
+pub(super) fn yes(truth: bool) -> String {
+    if truth { "yes" } else { "no" }.to_owned()
+}
+
+/// Bytes for people: `1.5 GiB`.
+pub(super) fn shown_size(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let mut amount = bytes as f64;
+    let mut unit = "B";
+    for larger in units {
+        if amount < 1024.0 {
+            break;
+        }
+        amount /= 1024.0;
+        unit = larger;
+    }
+    if unit == "B" {
+        format!("{bytes} B")
+    } else {
+        format!("{amount:.1} {unit}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_line_up_and_escape() {
+        let mut table = Table::new(&["ID", "NAME"]);
+        table.row(["1".to_owned(), "a\u{1b}[2J\nb".to_owned()]);
+        table.row(["1234".to_owned(), String::new()]);
+        assert_eq!(table.render(), "ID    NAME\n1     a\\u{1b}[2J\\nb\n1234\n");
+    }
+
+    #[test]
+    fn sizes_are_rounded_for_people() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1536, "1.5 KiB"),
+            (3 << 40, "3.0 TiB"),
+        ] {
+            assert_eq!(shown_size(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What runs beside the requests: writing what was noted, and comparing rows with files after a crash.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::error::{Error, Kind, Result};
+use crate::store::Store;
+
+/// How old a noted pull may get before it is written.
+const NOTES_EVERY: Duration = Duration::from_secs(5);
+
+/// The running threads.
+pub(super) struct Background {
+    stop_notes: mpsc::Sender<()>,
+    notes: JoinHandle<()>,
+    /// Whether rows and files are known to agree.
+    reconciled: Arc<AtomicBool>,
+}
+
+impl Background {
+    /// Starts them; `reconcile` is what [`Store::start_up`] said.
+    pub(super) fn start(store: &Arc<Store>, reconcile: bool) -> Result<Self> {
+        let (stop_notes, stopped) = mpsc::channel();
+        let noting = Arc::clone(store);
+        let notes = spawn("notes", move || write_notes(&noting, &stopped))?;
+        let reconciled = Arc::new(AtomicBool::new(!reconcile));
+        if reconcile {
+            let (store, reconciled) = (Arc::clone(store), Arc::clone(&reconciled));
+            // Not waited for at the end: it can take minutes, and may be broken off anywhere.
+            spawn("reconcile", move || run_reconcile(&store, &reconciled))?;
+        }
+        Ok(Self {
+            stop_notes,
+            notes,
+            reconciled,
+        })
+    }
+
+    /// Stops writing notes. Whether rows and files are known to agree: otherwise the comparison is
+    /// still running, or has failed, and is due again at the next start.
+    pub(super) fn stop(self) -> bool {
+        drop(self.stop_notes);
+        // A panic in there is in the log already.
+        let _ = self.notes.join();
+        self.reconciled.load(Ordering::Acquire)
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(run)
+        .map_err(|error| {
+            Error::new(Kind::Io, format!("cannot start the thread `{name}`")).because(error)
+        })
+}
+
+fn write_notes(store: &Store, stopped: &mpsc::Receiver<()>) {
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(NOTES_EVERY) {
+        if let Err(error) = store.cache.write_notes() {
+            tracing::warn!(%error, "times of use could not be written");
+        }
+    }
+}
+
+fn run_reconcile(store: &Store, reconciled: &AtomicBool) {
+    tracing::info!("the last stop was not clean: comparing rows with files");
+    match store.reconcile() {
+        Ok(done) => {
+            reconciled.store(true, Ordering::Release);
+            tracing::info!(
+                adopted_files = done.adopted_files,
+                dropped_rows = done.dropped_rows,
+                "rows and files agree"
+            );
+        }
+        Err(error) => {
+            tracing::error!(%error, "comparing rows with files failed; the next start tries again")
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! `breakwater serve`: puts the rooms together, starts them from the ground up, and stops them from
+//! the front door down.
+
+mod background;
+mod listen;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use clap::Args;
+use rustix::process::Resource;
+use serde_json::Value;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
+
+use super::workplace::Workplace;
+use super::{Outcome, verify};
+use crate::config::Config;
+use crate::control::{Client, ControlListener, Controlled, Progress, Status};
+use crate::error::{Error, Kind, Result};
+use crate::http::{Limits, Server};
+use crate::server::{self, Appliance};
+use crate::store::{DataLock, Store};
+use crate::telemetry;
+use crate::time::Timestamp;
+use background::Background;
+
+/// How long answers in flight may take after the first signal.
+const GRACE: Duration = Duration::from_secs(30);
+/// Descriptors beside one for each connection: databases, blobs, upstreams.
+const FURTHER_DESCRIPTORS: u64 = 512;
+
+/// Serve: the dependency proxy, the mirror, and the token endpoint
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  breakwater serve
+  breakwater serve --data /var/lib/breakwater --listen 0.0.0.0:5000 --listen '[::]:5000'")]
+pub(super) struct Serve {
+    /// Listen here; give it again for more addresses; port 0 takes a free one [default: as configured, or 127.0.0.1:5000]
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Vec<String>,
+}
+
+impl Serve {
+    pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
+        let config = &place.config;
+        config.refuse_unavailable()?;
+        telemetry::start(&config.log)?;
+        raise_descriptor_limit(config);
+        let mut stop = StopSignals::listen()?;
+        let store = Arc::new(Store::create(&config.data)?);
+        let _lock = take_lock(&store)?;
+        tracing::info!(
+            "breakwater {} on the data directory {}",
+            env!("CARGO_PKG_VERSION"),
+            shown(store.directory())
+        );
+        for sentence in server::first_start(&store, config, store.directory())? {
+            tracing::info!("{sentence}");
+        }
+        let reconcile = store.start_up()?;
+        let listeners = listen::bind(&config.server.listen)?;
+        let appliance = Appliance::new(config, Arc::clone(&store))?;
+        let server = Server::start(listeners, limits(config), Arc::clone(&appliance) as _)?;
+        let listening: Vec<_> = server
+            .addresses()
+            .iter()
+            .map(|address| format!("http://{address}"))
+            .collect();
+        let running = Running {
+            appliance: Arc::clone(&appliance),
+            store: Arc::clone(&store),
+            status: Status {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                pid: std::process::id(),
+                data: config.data.clone(),
+                listening: listening.clone(),
+                started_at: Timestamp::now(),
+                offline: config.offline,
+            },
+        };
+        let control = ControlListener::start(store.directory(), Arc::new(running))?;
+        let background = Background::start(&store, reconcile)?;
+        greet(&listening, config);
+        notify(&[sd_notify::NotifyState::Ready]);
+
+        let signal = stop.wait();
+        tracing::info!(
+            "stopping on {signal}; answers in flight have {} s, a second signal stops at once",
+            GRACE.as_secs()
+        );
+        notify(&[sd_notify::NotifyState::Stopping]);
+        let cut = server.stop(GRACE);
+        appliance.stop();
+        drop(control);
+        if background.stop() {
+            store.shut_down()?;
+        } else {
+            // Noting a clean stop would let the next start believe that rows and files were compared.
+            store.cache.write_notes()?;
+        }
+        tracing::info!(connections_cut = cut, "stopped");
+        Ok(Outcome::Done)
+    }
+}
+
+/// What the control socket may ask of this process.
+struct Running {
+    appliance: Arc<Appliance>,
+    store: Arc<Store>,
+    status: Status,
+}
+
+impl Controlled for Running {
+    fn status(&self) -> Status {
+        self.status.clone()
+    }
+
+    fn upstreams(&self) -> Result<Value> {
+        to_json(&self.appliance.upstreams())
+    }
+
+    fn cache_stats(&self) -> Result<Value> {
+        to_json(&self.store.cache.totals()?)
+    }
+
+    fn verify(&self, progress: Progress<'_>) -> Result<Value> {
+        tracing::info!("verifying every blob, as the command line asked");
+        let report = verify::report(&self.store, progress)?;
+        let damage = report["damage"].as_array().map_or(0, Vec::len);
+        if damage > 0 {
+            tracing::error!(
+                damage,
+                "verify found damage: run `breakwater verify` to see it"
+            );
+        } else {
+            tracing::info!("verify found nothing damaged");
+        }
+        Ok(report)
+    }
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<Value> {
+    serde_json::to_value(value)
+        .map_err(|error| Error::internal("an answer is no JSON").because(error))
+}
+
+/// The store's lock, or who has it.
+fn take_lock(store: &Store) -> Result<DataLock> {
+    store.lock().map_err(|error| {
+        if error.kind() != Kind::Conflict {
+            return error;
+        }
+        // A server can be asked; a command such as `verify` that holds the lock has no socket.
+        let holder = Client::find(store.directory()).ok().flatten().and_then(|server| server.status().ok());
+        match holder {
+            Some(holder) => {
+                let what = format!(
+                    "the data directory {} is in use by the server with process id {}, which listens on {}",
+                    shown(store.directory()),
+                    holder.pid,
+                    holder.listening.join(" and ")
+                );
+                Error::new(Kind::Conflict, what).remedy("stop it, or name another directory with --data")
+            }
+            None => error,
+        }
+    })
+}
+
+fn limits(config: &Config) -> Limits {
+    let server = &config.server;
+    Limits {
+        workers: server.workers,
+        max_connections: server.max_connections,
+        max_connections_per_address: server.max_connections_per_address,
+        head_timeout: server.head_timeout,
+        idle_timeout: server.idle_timeout,
+        stall_timeout: server.stall_timeout,
+    }
+}
+
+/// Every connection is a descriptor, and systems start processes with 1,024.
+fn raise_descriptor_limit(config: &Config) {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(error = %std::io::Error::from(error), "cannot raise the limit of open files");
+    }
+    let current = rustix::process::getrlimit(Resource::Nofile).current;
+    let wanted = config.server.max_connections as u64 + FURTHER_DESCRIPTORS;
+    if let Some(current) = current.filter(|current| *current < wanted) {
+        tracing::warn!(
+            "only {current} files may be open at once, but server.max_connections = {} needs {wanted}: raise LimitNOFILE, or lower max_connections",
+            config.server.max_connections
+        );
+    }
+}
+
+/// What somebody who has just started it needs to know.
+fn greet(listening: &[String], config: &Config) {
+    for url in listening {
+        tracing::info!("listening on {url}");
+    }
+    if let (true, Some(url)) = (config.mirror.enabled, listening.first()) {
+        let url = match config.server.external_url.as_str() {
+            "" => url,
+            external => external,
+        };
+        tracing::info!(
+            "to mirror Docker Hub, put {{\"registry-mirrors\": [\"{url}\"]}} into /etc/docker/daemon.json and restart docker"
+        );
+    }
+    let password = config.data.join("initial_root_password");
+    if password.exists() {
+        tracing::info!(
+            "root's first password is in {}; change it with `breakwater user passwd root --password-stdin`",
+            shown(&password)
+        );
+    }
+    if config.offline {
+        tracing::warn!("offline = true: no upstream is asked");
+    }
+}
+
+/// The absolute path, for whoever reads the log elsewhere.
+fn shown(path: &Path) -> String {
+    std::path::absolute(path)
+        .unwrap_or_else(|_| path.to_owned())
+        .display()
+        .to_string()
+}
+
+fn notify(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
+}
+
+/// SIGTERM and SIGINT: the first is waited for, the second ends the process where it stands.
+struct StopSignals(Signals);
+
+impl StopSignals {
+    fn listen() -> Result<Self> {
+        let listen = || {
+            let stopping = Arc::new(AtomicBool::new(false));
+            for signal in [SIGTERM, SIGINT] {
+                // In this order: the first signal finds the flag down and puts it up.
+                flag::register_conditional_shutdown(signal, 1, Arc::clone(&stopping))?;
+                flag::register(signal, Arc::clone(&stopping))?;
+            }
+            Signals::new([SIGTERM, SIGINT])
+        };
+        listen().map(Self).map_err(|error: std::io::Error| {
+            Error::new(Kind::Io, "cannot listen for signals").because(error)
+        })
+    }
+
+    fn wait(&mut self) -> &'static str {
+        match self.0.forever().next() {
+            Some(SIGINT) => "SIGINT",
+            _ => "SIGTERM",
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The words of options, and what they mean to the store.
+
+use clap::ValueEnum;
+
+use crate::store;
+
+/// `--level`
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Level {
+    Guest,
+    Reporter,
+    Developer,
+    Maintainer,
+    Owner,
+}
+
+impl From<Level> for store::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Guest => Self::Guest,
+            Level::Reporter => Self::Reporter,
+            Level::Developer => Self::Developer,
+            Level::Maintainer => Self::Maintainer,
+            Level::Owner => Self::Owner,
+        }
+    }
+}
+
+/// A level's word.
+pub(super) fn level_word(level: store::Level) -> &'static str {
+    match level {
+        store::Level::Guest => "guest",
+        store::Level::Reporter => "reporter",
+        store::Level::Developer => "developer",
+        store::Level::Maintainer => "maintainer",
+        store::Level::Owner => "owner",
+    }
+}
+
+/// `--visibility`
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Visibility {
+    Private,
+    Public,
+}
+
+impl From<Visibility> for store::Visibility {
+    fn from(visibility: Visibility) -> Self {
+        match visibility {
+            Visibility::Private => Self::Private,
+            Visibility::Public => Self::Public,
+        }
+    }
+}
+
+/// A visibility's word.
+pub(super) fn visibility_word(visibility: store::Visibility) -> &'static str {
+    match visibility {
+        store::Visibility::Private => "private",
+        store::Visibility::Public => "public",
+    }
+}
+
+/// `--ability`
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Ability {
+    Read,
+    Fill,
+}
+
+impl From<Ability> for store::Ability {
+    fn from(ability: Ability) -> Self {
+        match ability {
+            Ability::Read => Self::Read,
+            Ability::Fill => Self::Fill,
+        }
+    }
+}
+
+/// An ability's word.
+pub(super) fn ability_word(ability: store::Ability) -> &'static str {
+    match ability {
+        store::Ability::Read => "read",
+        store::Ability::Fill => "fill",
+    }
+}
+
+/// A token kind's word.
+pub(super) fn kind_word(kind: store::TokenKind) -> &'static str {
+    match kind {
+        store::TokenKind::Personal => "personal",
+        store::TokenKind::Group => "group",
+        store::TokenKind::Project => "project",
+        store::TokenKind::Deploy => "deploy",
+        store::TokenKind::Job => "job",
+    }
+}

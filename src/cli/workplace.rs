@@ -1,0 +1,58 @@
+//! What a command works on: the configuration, the store that it names, the server that may run.
+
+use rustix::fs::Mode;
+
+use super::privilege::drop_to_owner;
+use crate::config::Config;
+use crate::control::Client;
+use crate::error::{Error, Kind, Result};
+use crate::store::{Group, Store, User};
+
+/// The configuration of this run, with the rights that the data directory asks for.
+pub(super) struct Workplace {
+    /// Everything that was configured.
+    pub(super) config: Config,
+}
+
+impl Workplace {
+    /// Takes the identity of the data directory's owner, and lets nobody else read what is written
+    /// from here on.
+    pub(super) fn new(config: Config) -> Result<Self> {
+        rustix::process::umask(Mode::RWXG | Mode::RWXO);
+        drop_to_owner(&config.data)?;
+        Ok(Self { config })
+    }
+
+    /// The existing store; the error names the path that was not found.
+    pub(super) fn open_store(&self) -> Result<Store> {
+        let data = &self.config.data;
+        let missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        if std::fs::metadata(data).is_err_and(|error| missing(&error)) {
+            let what = format!("there is no store at {}", data.display());
+            return Err(Error::new(Kind::NotFound, what)
+                .remedy("name its directory with --data, or make one with `breakwater init`"));
+        }
+        Store::open(data)
+    }
+
+    /// The server that runs on the store, if one does.
+    pub(super) fn running_server(&self) -> Result<Option<Client>> {
+        Client::find(&self.config.data)
+    }
+}
+
+/// The user of that name.
+pub(super) fn find_user(store: &Store, name: &str) -> Result<User> {
+    store.access.user_by_name(name)?.ok_or_else(|| {
+        Error::new(Kind::NotFound, format!("there is no user `{name}`"))
+            .remedy("see `breakwater user list`")
+    })
+}
+
+/// The group of that path.
+pub(super) fn find_group(store: &Store, path: &str) -> Result<Group> {
+    store.access.group_by_path(path)?.ok_or_else(|| {
+        Error::new(Kind::NotFound, format!("there is no group `{path}`"))
+            .remedy("see `breakwater group list`")
+    })
+}

@@ -36,8 +36,8 @@ docker_pull_all() {
     check_equal "$phase: ... is for arm64" arm64 "$(docker image inspect --format '{{.Architecture}}' multi 2>&1)"
 
     docker_empty
-    check "$phase: the README's recipe for login and group" recipe_run docker-group
     check "$phase: the README's recipe for CI" recipe_run ci
+    check "$phase: the README's recipe for login and group" recipe_run docker-group
     for name in "${HUB_IMAGES[@]}"; do
         check "$phase: docker pull $name by the group's path" docker pull --quiet \
             "$BOX/acme/dependency_proxy/containers/$name:latest"

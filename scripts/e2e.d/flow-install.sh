@@ -7,8 +7,8 @@ flow_install() {
     check "scripts/install a second time" env DESTDIR="$destination" "$ROOT/scripts/install" --binary "$BINARY"
     check_equal "what it installs" "$(printf '%s\n' \
         "/etc/breakwater/breakwater.toml 640" \
-        "/etc/systemd/system/breakwater.service 644" \
-        "/usr/local/bin/breakwater 755")" \
+        "/usr/local/bin/breakwater 755" \
+        "/usr/local/lib/systemd/system/breakwater.service 644")" \
         "$(cd "$destination" && find . -type f -printf '/%P %m\n' | sort)"
 
     echo '# changed by the administrator' >"$destination/etc/breakwater/breakwater.toml"
@@ -16,11 +16,12 @@ flow_install() {
         env DESTDIR="$destination" "$ROOT/scripts/install" --binary "$BINARY"
     check_equal "... keeps it" '# changed by the administrator' "$(cat "$destination/etc/breakwater/breakwater.toml")"
 
-    unit=$destination/etc/systemd/system/breakwater.service
+    unit=$destination/usr/local/lib/systemd/system/breakwater.service
     check "systemd-analyze verify" install_verify_unit "$unit"
     # 30 and less is the range that systemd calls "OK" and better.
     check "systemd-analyze security --threshold=30" \
         systemd-analyze security --offline=true --threshold=30 --no-pager "$unit"
+    # shellcheck disable=SC2153 # set by check
     tail -n 1 <<<"$OUTPUT"
 
     install_default_configuration

@@ -27,7 +27,7 @@ skopeo_pull_all() {
             skopeo copy --quiet --all --preserve-digests --src-tls-verify=false \
             "docker://$BOX/library/$name:latest" "dir:$target/$name"
         check_equal "$phase: library/$name was copied byte for byte" "${HUB_DIGESTS[$name]}" \
-            "sha256:$(sha256sum <"$target/$name/manifest.json" | cut -d' ' -f1)"
+            "sha256:$(sha256sum "$target/$name/manifest.json" 2>&1 | cut -d' ' -f1)"
     done
     check "$phase: six by its digest, through the group, with a token" \
         skopeo copy --quiet --src-tls-verify=false --src-creds "ci:$TOKEN" \
@@ -36,17 +36,22 @@ skopeo_pull_all() {
         skopeo copy --quiet --src-tls-verify=false --override-arch arm64 \
         "docker://$BOX/library/multi:latest" "oci:$target/arm64:latest"
     check_equal "$phase: ... is for arm64" arm64 \
-        "$(skopeo inspect --override-arch arm64 "oci:$target/arm64:latest" | jq -r .Architecture)"
+        "$(skopeo inspect --override-arch arm64 --format '{{.Architecture}}' "oci:$target/arm64:latest" 2>&1)"
     check "$phase: the arm64 image of multi, through the group" \
         skopeo copy --quiet --src-tls-verify=false --src-creds "ci:$TOKEN" --override-arch arm64 \
         "docker://$BOX/acme/dependency_proxy/containers/multi:latest" "oci:$target/arm64-group:latest"
 }
 
-# skopeo_digest REFERENCE: the digest of the manifest as it came over the wire.
+# skopeo_digest REFERENCE: the digest of the manifest as it came over the wire, or skopeo's
+# complaint.
 skopeo_digest() {
     local credentials=()
     [[ $1 == *dependency_proxy* ]] && credentials=(--creds "ci:$TOKEN")
-    echo "sha256:$(skopeo inspect --raw --tls-verify=false "${credentials[@]}" "docker://$1" | sha256sum | cut -d' ' -f1)"
+    if skopeo inspect --raw --tls-verify=false "${credentials[@]}" "docker://$1" >"$WORK/raw" 2>"$WORK/raw.err"; then
+        echo "sha256:$(sha256sum <"$WORK/raw" | cut -d' ' -f1)"
+    else
+        cat "$WORK/raw.err"
+    fi
 }
 
 # Sixteen ask for one cold blob at once: the upstream is asked once, and all get it whole.
@@ -82,6 +87,7 @@ skopeo_passwords() {
 
 # An upstream that accepts connections and then says nothing is worse than one that is gone.
 skopeo_hanging_upstream() {
+    # shellcheck disable=SC2153 # set by start
     kill -STOP "${PIDS[hub]}"
     sleep 1.5
     check "a hanging upstream does not hang what is cached" \

@@ -12,29 +12,21 @@ step() {
     printf '\n== %s (%d s)\n' "$*" "$SECONDS"
 }
 
-# prepare_namespace: gives this run its own loopback, /run, home, and copies of the
-# configuration directories that the README's recipes write to.
-prepare_namespace() {
-    ip link set lo up
-    mount -t tmpfs -o mode=0755 tmpfs /run
-    mkdir -p /run/lock "$WORK"/{bin,home,log,etc}
-    local directory
-    for directory in docker containerd containers; do
-        mkdir -p "/etc/$directory" "$WORK/etc/$directory"
-        mount --bind "$WORK/etc/$directory" "/etc/$directory"
-    done
+# prepare BINARY: the environment of everything that this run starts.
+prepare() {
+    mkdir -p "$WORK"/{bin,home,log}
     # containers/image refuses to pull without a policy.
     echo '{"default": [{"type": "insecureAcceptAnything"}]}' >/etc/containers/policy.json
     export HOME=$WORK/home
     export PATH=$WORK/bin:$PATH:/usr/sbin:/sbin
     # Debian's docker, even where another one comes earlier in PATH.
     [[ -x /usr/bin/docker ]] && ln -sf /usr/bin/docker "$WORK/bin/docker"
-    ln -sf "$BINARY" "$WORK/bin/breakwater"
+    ln -sf "$1" "$WORK/bin/breakwater"
     unset BREAKWATER DOCKER_HOST DOCKER_CONFIG DOCKER_CONTEXT CONTAINERS_CONF CONTAINERS_REGISTRIES_CONF \
         CONTAINERS_STORAGE_CONF CONTAINERD_ADDRESS CONTAINERD_NAMESPACE REGISTRY_AUTH_FILE \
         XDG_RUNTIME_DIR XDG_CONFIG_HOME XDG_DATA_HOME \
         http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY
-    cd "$HOME"
+    cd "$HOME" || exit
 }
 
 pass() {
@@ -117,17 +109,24 @@ stop() {
     STOPPED=0
     [[ -n $pid ]] || return 0
     unset "PIDS[$name]"
-    kill "-$signal" "$pid" 2>/dev/null || true
-    local deadline=$((SECONDS + 30))
-    while kill -0 "$pid" 2>/dev/null; do
-        if ((SECONDS > deadline)); then
-            kill -KILL "$pid" 2>/dev/null || true
-            fail "$name ends within 30 seconds of SIG$signal" "$(tail -n 20 "$WORK/log/$name.log")"
-            break
-        fi
-        sleep 0.05
-    done
-    wait "$pid" 2>/dev/null || STOPPED=$?
+    # Without the redirection bash announces every process that dies by a signal.
+    {
+        kill "-$signal" "$pid" || true
+        local deadline=$((SECONDS + 30)) late=no
+        while kill -0 "$pid"; do
+            if ((SECONDS > deadline)); then
+                late=yes
+                kill -KILL "$pid" || true
+                break
+            fi
+            sleep 0.05
+        done
+        # shellcheck disable=SC2034 # read by whoever calls
+        wait "$pid" || STOPPED=$?
+    } 2>/dev/null
+    if [[ $late == yes ]]; then
+        fail "$name ends within 30 seconds of SIG$signal" "$(tail -n 20 "$WORK/log/$name.log")"
+    fi
 }
 
 stop_all() {

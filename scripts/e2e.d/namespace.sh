@@ -1,6 +1,10 @@
 # shellcheck shell=bash
 # Runs a script in namespaces of its own, and takes everything away afterwards. Sourced.
 
+# Directories that recipes and clients write to. SCRIPT finds them empty, and what it
+# writes there lands below $WORK.
+readonly NAMESPACE_DIRECTORIES=(/etc/docker /etc/containerd /etc/containers /etc/cni /etc/breakwater /var/lib/containers)
+
 # run_in_namespace KEEP SCRIPT ARGUMENT...
 # SCRIPT finds an empty directory in $WORK. Its network is a loopback and nothing else;
 # its processes end with it, because the kernel ends a process namespace with its first
@@ -13,10 +17,19 @@ run_in_namespace() {
     namespace_work=$(mktemp -d "${TMPDIR:-/tmp}/breakwater-${script##*/}.XXXXXX")
     namespace_pid=
     namespace_keep=$keep
+    namespace_made=()
     trap namespace_clean EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     chmod 0755 "$namespace_work"
+    # What shall be covered by a mount has to exist outside.
+    local directory
+    for directory in "${NAMESPACE_DIRECTORIES[@]}"; do
+        if [[ ! -d $directory ]]; then
+            mkdir "$directory"
+            namespace_made+=("$directory")
+        fi
+    done
     WORK=$namespace_work unshare --net --mount --ipc --pid --fork --mount-proc --kill-child -- \
         bash "$script" "$@" </dev/null &
     namespace_pid=$!
@@ -31,6 +44,9 @@ namespace_clean() {
         kill -KILL "$namespace_pid" 2>/dev/null || true
         wait "$namespace_pid" 2>/dev/null || true
     fi
+    if ((${#namespace_made[@]})); then
+        rmdir --ignore-fail-on-non-empty -- "${namespace_made[@]}"
+    fi
     if [[ $namespace_keep == yes ]]; then
         echo "kept: $namespace_work"
         return
@@ -42,4 +58,18 @@ namespace_clean() {
         sleep 0.$((attempt * 2))
     done
     rm -rf --one-file-system -- "$namespace_work"
+}
+
+# namespace_prepare: the first thing that SCRIPT calls.
+namespace_prepare() {
+    : "${WORK:?is set by run_in_namespace}"
+    ip link set lo up
+    # -n: writes no table of mounts below the /run outside.
+    mount -n -t tmpfs -o mode=0755 tmpfs /run
+    mkdir -p /run/lock
+    local directory
+    for directory in "${NAMESPACE_DIRECTORIES[@]}"; do
+        mkdir -p "$WORK/root$directory"
+        mount -n --bind "$WORK/root$directory" "$directory"
+    done
 }

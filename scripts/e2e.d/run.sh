@@ -9,6 +9,8 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../.." && pwd)
 readonly BINARY HERE ROOT
 
+# shellcheck source=scripts/e2e.d/namespace.sh
+source "$HERE/namespace.sh"
 # shellcheck source=scripts/e2e.d/lib.sh
 source "$HERE/lib.sh"
 # shellcheck source=scripts/e2e.d/recipes.sh
@@ -18,7 +20,8 @@ source "$HERE/hub.sh"
 # shellcheck source=scripts/e2e.d/box.sh
 source "$HERE/box.sh"
 
-prepare_namespace
+namespace_prepare
+prepare "$BINARY"
 trap stop_all EXIT
 
 step "Docker Hub, played by $(docker-registry --version)"

@@ -25,7 +25,7 @@ hub_stop() {
 
 # hub_fill: makes the images, pushes them, and records their digests.
 hub_fill() {
-    python3 "$ROOT/scripts/e2e.d/images.py" "$WORK/images"
+    python3 "$ROOT/scripts/e2e.d/images.py" "$WORK/images" "${HUB_IMAGES[@]}"
     local name options
     for name in "${HUB_IMAGES[@]}"; do
         case $name in

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Writes OCI image layouts for scripts/e2e: images.py DIRECTORY
+"""Writes OCI image layouts for scripts/e2e: images.py DIRECTORY NAME...
 
 Their layers hold random bytes from fixed seeds, so they cannot be compressed, and their
 digests are the same in every run. Standard library only; nothing is downloaded.
@@ -53,7 +53,7 @@ class Layout:
 
     def image(self, architecture, layers):
         """A manifest for one platform, as a descriptor. `layers` are pairs of name and size."""
-        made = [self.layer(f"{name}", size) for name, size in layers]
+        made = [self.layer(name, size) for name, size in layers]
         config = self.json(
             CONFIG,
             {
@@ -114,25 +114,38 @@ def both_architectures(layout, name):
     ]
 
 
+def small(layout):
+    return layout.image("amd64", [("small", 1000)])
+
+
+def six(layout):
+    return layout.image("amd64", [(f"six-{number}", 18_000_000) for number in range(6)])
+
+
+def multi(layout):
+    manifests = both_architectures(layout, "multi")
+    return layout.index(manifests + [attestation(layout, manifests[0])])
+
+
+def schema2(layout):
+    return layout.image("amd64", [("schema2-0", 200_000), ("schema2-1", 100_000)])
+
+
+def alpine(layout):
+    """The image of the README's recipes."""
+    return layout.index(both_architectures(layout, "alpine"))
+
+
+def big(layout):
+    return layout.image("amd64", [("big", 200_000_000)])
+
+
 def main():
     root = pathlib.Path(sys.argv[1])
-
-    small = Layout(root / "small")
-    small.tag(small.image("amd64", [("small", 1000)]))
-
-    six = Layout(root / "six")
-    six.tag(six.image("amd64", [(f"six-{number}", 18_000_000) for number in range(6)]))
-
-    multi = Layout(root / "multi")
-    manifests = both_architectures(multi, "multi")
-    multi.tag(multi.index(manifests + [attestation(multi, manifests[0])]))
-
-    schema2 = Layout(root / "schema2")
-    schema2.tag(schema2.image("amd64", [("schema2-0", 200_000), ("schema2-1", 100_000)]))
-
-    # The image of the README's recipes.
-    alpine = Layout(root / "alpine")
-    alpine.tag(alpine.index(both_architectures(alpine, "alpine")))
+    for make in (small, six, multi, schema2, alpine, big):
+        if make.__name__ in sys.argv[2:]:
+            layout = Layout(root / make.__name__)
+            layout.tag(make(layout))
 
 
 main()

@@ -30,7 +30,8 @@ run_in_namespace() {
             namespace_made+=("$directory")
         fi
     done
-    WORK=$namespace_work unshare --net --mount --ipc --pid --fork --mount-proc --kill-child -- \
+    # If this shell is killed, the kernel kills unshare, and with it everything below.
+    WORK=$namespace_work setpriv --pdeathsig KILL unshare --net --mount --ipc --pid --fork --mount-proc --kill-child -- \
         bash "$script" "$@" </dev/null &
     namespace_pid=$!
     wait "$namespace_pid" || status=$?

@@ -1,6 +1,62 @@
-//! Breakwater (skeleton).
+//! Breakwater: a dependency proxy for container registries, in one binary.
+//!
+//! It stands between a build farm and the registries of the world: an image is fetched from its
+//! upstream once, kept, and served from then on, also while the upstream is away. Who may read the
+//! cache and who may fill it are two different abilities, carried by scoped tokens.
+//!
+//! # A request's way
+//!
+//! `http` reads a head without a worker, checks its framing, and hands a [`http::Request`] to
+//! [`server::Appliance`]. The router turns the path into types of `oci`; `auth` turns credentials into
+//! an identity and, by the pure functions of [`auth::policy`], into a [`auth::Grant`]. With it the
+//! handler calls `proxy`, which looks into `store` and, if need be, asks `upstream`. The answer goes back
+//! as a [`http::Response`], a kept blob by sendfile from its file.
+//!
+//! # Code map, from the top floor down: imports only go down
+//!
+//! | room | what it owns |
+//! |---|---|
+//! | `cli` | one file a command family; `serve` puts everything together |
+//! | `control` | `DATA/control.sock`, between the command line and the running server: the only place that knows tiny_http |
+//! | `server` | what is served: router, token endpoint, registry protocol, the mapping of errors; knows no socket |
+//! | `proxy` | the dependency proxy: freshness, single flight, fill, serve-stale |
+//! | `upkeep` | verify |
+//! | `auth` | credentials → identity; tokens; policy → grant |
+//! | `upstream` | remote registries: the only place that knows ureq |
+//! | `store` | the two databases and the blob directory: the only place that knows rusqlite |
+//! | `http` | the public port's HTTP/1.1; knows no route and no store |
+//! | `oci` | digest, reference, manifest, scope: pure |
+//! | `config` `telemetry` `error` `time` | what every room may use |
+//!
+//! # Invariants
+//!
+//! Those that a test can check are checked by `tests/suite/layering.rs` and the suites beside it.
+//!
+//! 1. What a request makes happen in `proxy` takes a [`auth::Grant`], and only `auth::policy` can
+//!    build one.
+//! 2. One home per dependency, as the code map says.
+//! 3. A blob is visible only after hash, fsync, rename, and fsync of the directory. Rows come after files,
+//!    deletion goes in reverse: a stray file is harmless, a dangling row is not.
+//! 4. No SQLite transaction spans network IO or the streaming of a body.
+//! 5. Every upstream call has timeouts. rayon is for hashing and copying, never for network waits.
+//! 6. `oci` and `auth::policy` do no IO and take the time as a parameter.
+//! 7. One upstream fetch per upstream, credentials, repository and digest, however many ask.
+//! 8. An outage deletes nothing.
+//! 9. What one may not see and what does not exist look the same.
+//! 10. No secret in a log, an error, a JWT or a URL.
+//! 11. Start-up asks nobody: not the upstream, not DNS.
+//! 12. There is no async runtime in the dependency tree: threads, and blocking IO behind deadlines.
+
+pub mod auth;
+pub mod config;
+pub mod control;
 pub mod error;
 pub mod http;
 pub mod oci;
+pub mod proxy;
+pub mod server;
+pub mod store;
+pub mod telemetry;
 pub mod time;
+pub mod upkeep;
 pub mod upstream;

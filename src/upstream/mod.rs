@@ -1,13 +1,54 @@
-//! Remote registries: the only place that knows ureq. Challenge dance, timeouts, retries, breaker, rate limit.
+//! Remote registries: the only place that knows ureq. Challenge dance, timeouts, retries, breaker, rate
+//! limit.
+//!
+//! It fetches and tells what came; it keeps nothing but tokens, checks no digest, and knows no store.
+//! Every call is safe from many threads at once, ends by its timeouts, and fails with a [`Fault`] whose
+//! sentence names the upstream and holds no secret.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `manifests` `blobs` `listings` | a request each of the distribution-spec |
+//! | `retry` | tries, pauses |
+//! | `exchange` | one try: redirects, challenges, statuses |
+//! | `token` `challenge` | the dance's two halves: what is kept, what was asked |
+//! | `destination` `url` | where requests and credentials may go |
+//! | `transport` `proxy` | ureq: timeouts, roots, resolver, proxies |
+//! | `health` `breaker` `rate_limit` | what is known of the upstream |
+
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::error::{Error, Result};
-use crate::oci::{Digest, MediaType, Reference, RegistryHost, RepositoryName};
+use crate::error::{Error, Kind, Result};
+use crate::oci::{Digest, MediaType, RegistryHost};
 use crate::time::Timestamp;
+
+mod blobs;
+mod breaker;
+mod challenge;
+mod destination;
+mod exchange;
+mod fault;
+mod health;
+mod listings;
+mod manifests;
+mod proxy;
+mod rate_limit;
+mod retry;
+mod token;
+mod transport;
+mod url;
+
+pub use fault::{Fault, FaultKind};
+pub use proxy::Proxies;
+pub use rate_limit::RateLimit;
+
+use health::Health;
+use token::TokenCache;
+use transport::Transport;
+use url::Url;
 
 /// How one upstream is reached.
 #[derive(Clone)]
@@ -31,16 +72,25 @@ pub struct Settings {
 /// A username and a password; `Debug` shows neither.
 #[derive(Clone)]
 pub struct Credentials {
+    /// Without a colon, which Basic cannot carry.
     pub username: String,
+    /// A password or a token in its place.
     pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials(…)")
+    }
 }
 
 /// Timeouts and retries.
 #[derive(Debug, Clone)]
 pub struct Patience {
-    /// To connect, TLS handshake included. Default 5 s.
+    /// To connect, TLS handshake included; the same again before it, to resolve the name. Default 5 s.
     pub connect: Duration,
-    /// Silence between two reads, and before the first byte of an answer. Default 30 s.
+    /// Silence between two reads, and before the head of an answer. Default 30 s. A small answer
+    /// (manifest, token, list) has three times as long in all.
     pub silence: Duration,
     /// Tries for what is transient. Default 3.
     pub tries: u32,
@@ -48,43 +98,14 @@ pub struct Patience {
     pub pause: (Duration, Duration),
 }
 
-/// Why an upstream gave no usable answer.
-#[derive(Debug, Clone)]
-pub struct Fault {
-    pub kind: FaultKind,
-    /// A sentence that names the upstream: "docker.io did not answer within 2 s".
-    pub message: String,
-}
-
-/// The kinds of [`Fault`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FaultKind {
-    /// The box is offline on purpose; nothing was sent.
-    Offline,
-    /// The breaker is open; nothing was sent.
-    BreakerOpen { retry_after: Duration },
-    /// DNS, connect, TLS, reset.
-    Unreachable,
-    /// No answer, or silence, for too long (also a 408 or 504 of the upstream).
-    TimedOut,
-    /// 404.
-    NotFound,
-    /// 401 after the dance, or 403.
-    Denied,
-    /// 429.
-    RateLimited { retry_after: Duration },
-    /// Another 5xx.
-    ServerError { status: u16 },
-    /// HEAD is not supported here (405): ask with GET.
-    MethodNotAllowed,
-    /// An answer that is not one: redirect loop, forbidden redirect, wrong type, unexpected status,
-    /// wrong length, wrong digest.
-    Protocol,
-}
-
-impl From<Fault> for Error {
-    fn from(_fault: Fault) -> Self {
-        todo!()
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            silence: Duration::from_secs(30),
+            tries: 3,
+            pause: (Duration::from_millis(200), Duration::from_secs(2)),
+        }
     }
 }
 
@@ -93,13 +114,16 @@ impl From<Fault> for Error {
 pub struct ManifestHead {
     /// `Docker-Content-Digest`, where it was sent and well-formed.
     pub digest: Option<Digest>,
+    /// `Content-Type`, where it is a manifest's.
     pub media_type: Option<MediaType>,
+    /// `Content-Length`, in bytes.
     pub size: Option<u64>,
 }
 
 /// A manifest as it came, not yet checked against anything.
 #[derive(Debug, Clone)]
 pub struct FetchedManifest {
+    /// At least one, at most `oci::MAX_MANIFEST_SIZE`.
     pub bytes: Vec<u8>,
     /// `Content-Type` as sent.
     pub content_type: String,
@@ -110,6 +134,7 @@ pub struct FetchedManifest {
 /// What HEAD of a blob says.
 #[derive(Debug, Clone)]
 pub struct BlobHead {
+    /// `Content-Length`, in bytes.
     pub size: Option<u64>,
 }
 
@@ -121,14 +146,27 @@ pub struct BlobStream {
     pub total: Option<u64>,
     /// For `If-Range`; only strong ones.
     pub etag: Option<String>,
-    /// The bytes; fails with the io error on reset, silence or early end (never a silent early end).
+    /// The bytes; fails with the io error on reset, silence or early end (never a silent early end). Its
+    /// text is a sentence that names the upstream. Dropped early, it closes the connection.
     pub reader: Box<dyn Read + Send>,
+}
+
+impl std::fmt::Debug for BlobStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlobStream")
+            .field("offset", &self.offset)
+            .field("total", &self.total)
+            .field("etag", &self.etag)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A JSON answer of `tags/list` or `referrers`, as it came.
 #[derive(Debug, Clone)]
 pub struct Listing {
+    /// At most 16 MiB.
     pub body: Vec<u8>,
+    /// `Content-Type` as sent.
     pub content_type: String,
     /// The query of the next page from `Link: <…>; rel="next"`.
     pub next: Option<String>,
@@ -139,102 +177,187 @@ pub struct Listing {
 /// What `upstream status` shows.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Status {
+    /// As in [`Settings::name`].
     pub name: String,
+    /// As in [`Settings::url`].
     pub url: String,
     /// `closed`, `open`, `half-open`, `offline`.
     pub breaker: &'static str,
+    /// Failures since the last whole answer.
     pub failures_in_a_row: u32,
+    /// The last failure's sentence.
     pub last_failure: Option<String>,
+    /// When that was.
     pub last_failure_at: Option<Timestamp>,
+    /// When it answered last, be it with a 404.
     pub last_success_at: Option<Timestamp>,
+    /// What Docker Hub said last.
     pub rate_limit: Option<RateLimit>,
-}
-
-/// Docker Hub's `ratelimit-*` headers.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct RateLimit {
-    pub limit: u64,
-    pub remaining: u64,
-    pub window_seconds: u64,
-    /// `docker-ratelimit-source`: the address or account that is counted.
-    pub source: Option<String>,
-    pub read_at: Timestamp,
 }
 
 /// One remote registry.
 pub struct Upstream {
-    _private: (),
+    name: RegistryHost,
+    home: Url,
+    auth_realm: Option<Url>,
+    credentials: Option<Credentials>,
+    patience: Patience,
+    fingerprint: String,
+    transport: Arc<Transport>,
+    tokens: TokenCache,
+    /// Whether it asked for Basic before: the next request brings it along.
+    wants_basic: AtomicBool,
+    health: Arc<Health>,
+    rate_limit: Mutex<Option<RateLimit>>,
 }
 
 impl Upstream {
-    /// Makes the client; sends nothing, resolves nothing.
+    /// Makes the client, with the proxies of the environment; sends nothing, resolves nothing.
     ///
     /// # Errors
-    /// `Config` for a URL or CA file that cannot be used.
-    pub fn new(_settings: Settings, _offline: Arc<AtomicBool>) -> Result<Self> {
-        todo!()
+    /// `Config` for a URL, realm, credentials, CA file or proxy that cannot be used.
+    pub fn new(settings: Settings, offline: Arc<AtomicBool>) -> Result<Self> {
+        Self::with_proxies(settings, offline, Proxies::from_environment()?)
     }
+
+    /// As [`Upstream::new`], with given proxies.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_proxies(
+        settings: Settings,
+        offline: Arc<AtomicBool>,
+        proxies: Proxies,
+    ) -> Result<Self> {
+        let wrong = |what: &str, why: &str| {
+            Error::new(
+                Kind::Config,
+                format!("the {what} of upstream {} {why}", settings.name),
+            )
+        };
+        let home = Url::parse(&settings.url)
+            .map_err(|why| wrong("url", why).remedy("write https://HOST or https://HOST:PORT"))?;
+        if home.query().is_some() {
+            return Err(wrong("url", "has a query").remedy("write https://HOST"));
+        }
+        let auth_realm = settings
+            .auth_realm
+            .as_deref()
+            .map(Url::parse)
+            .transpose()
+            .map_err(|why| wrong("auth_realm", why).remedy("write https://HOST/PATH"))?;
+        if home.is_https() && auth_realm.as_ref().is_some_and(|realm| !realm.is_https()) {
+            return Err(wrong("auth_realm", "is not https, but the upstream is")
+                .remedy("write https://HOST/PATH"));
+        }
+        if let Some(Credentials { username, password }) = &settings.credentials
+            && (username.contains(':')
+                || format!("{username}{password}").contains(char::is_control))
+        {
+            return Err(wrong("username", "or password cannot be sent")
+                .remedy("use no colon in the username, and no control characters"));
+        }
+        Ok(Self {
+            fingerprint: fingerprint(&home, settings.credentials.as_ref()),
+            transport: Arc::new(Transport::new(&settings, home.clone(), proxies, offline)?),
+            health: Health::new(settings.name.to_string()),
+            home,
+            auth_realm,
+            credentials: settings.credentials,
+            patience: settings.patience,
+            name: settings.name,
+            tokens: TokenCache::default(),
+            wants_basic: AtomicBool::new(false),
+            rate_limit: Mutex::new(None),
+        })
+    }
+
+    /// The word in paths and in `ns=`.
     pub fn name(&self) -> &RegistryHost {
-        todo!()
+        &self.name
     }
-    /// A fingerprint of URL and credentials: what is cached belongs to it. Stable over restarts, tells no secret.
+
+    /// A fingerprint of URL and credentials: what is cached belongs to it. Stable over restarts, tells no
+    /// secret; 32 hex digits.
     pub fn fingerprint(&self) -> &str {
-        todo!()
+        &self.fingerprint
     }
-    /// HEAD of a manifest, within `deadline` in all (dance included), without retries.
-    pub fn head_manifest(
-        &self,
-        _repository: &RepositoryName,
-        _reference: &Reference,
-        _deadline: Duration,
-    ) -> Result<ManifestHead, Fault> {
-        todo!()
-    }
-    /// GET of a manifest, read to at most `oci::MAX_MANIFEST_SIZE`. Retries.
-    pub fn get_manifest(
-        &self,
-        _repository: &RepositoryName,
-        _reference: &Reference,
-    ) -> Result<FetchedManifest, Fault> {
-        todo!()
-    }
-    /// HEAD of a blob. Retries.
-    pub fn head_blob(
-        &self,
-        _repository: &RepositoryName,
-        _digest: &Digest,
-    ) -> Result<BlobHead, Fault> {
-        todo!()
-    }
-    /// GET of a blob from byte `from` on (`Range`, with `If-Range: etag` where given). Retries until the head is there.
-    pub fn get_blob(
-        &self,
-        _repository: &RepositoryName,
-        _digest: &Digest,
-        _from: u64,
-        _etag: Option<&str>,
-    ) -> Result<BlobStream, Fault> {
-        todo!()
-    }
-    /// `GET /v2/NAME/tags/list`.
-    pub fn tags_list(
-        &self,
-        _repository: &RepositoryName,
-        _n: Option<u32>,
-        _last: Option<&str>,
-    ) -> Result<Listing, Fault> {
-        todo!()
-    }
-    /// `GET /v2/NAME/referrers/DIGEST`. `Fault::NotFound` where the upstream has no such API: the caller reads the fallback tag.
-    pub fn referrers(
-        &self,
-        _repository: &RepositoryName,
-        _digest: &Digest,
-        _artifact_type: Option<&str>,
-    ) -> Result<Listing, Fault> {
-        todo!()
-    }
+
+    /// What is known of it; asks nobody.
     pub fn status(&self) -> Status {
-        todo!()
+        let report = self.health.report();
+        let (last_failure, last_failure_at) = report.last_failure.unzip();
+        Status {
+            name: self.name.to_string(),
+            url: self.home.to_string().trim_end_matches('/').to_owned(),
+            breaker: if self.transport.is_offline() {
+                "offline"
+            } else {
+                report.breaker
+            },
+            failures_in_a_row: report.failures_in_a_row,
+            last_failure,
+            last_failure_at,
+            last_success_at: report.last_success,
+            rate_limit: self.rate_limit().clone(),
+        }
+    }
+
+    fn note_rate_limit(&self, limit: RateLimit) {
+        *self.rate_limit() = Some(limit);
+    }
+
+    fn rate_limit(&self) -> std::sync::MutexGuard<'_, Option<RateLimit>> {
+        self.rate_limit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// SHA-256 over the URL and the credentials, each with its length before it, so that no two settings
+/// give the same text.
+fn fingerprint(home: &Url, credentials: Option<&Credentials>) -> String {
+    let url = home.to_string();
+    let mut parts = vec![url.trim_end_matches('/')];
+    if let Some(credentials) = credentials {
+        parts.extend([credentials.username.as_str(), credentials.password.as_str()]);
+    }
+    let mut hasher = crate::oci::Hasher::new(crate::oci::Algorithm::Sha256);
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finish().hex()[..32].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_tell_settings_apart_and_stay() {
+        let print = |url: &str, credentials: Option<(&str, &str)>| {
+            let credentials = credentials.map(|(username, password)| Credentials {
+                username: username.to_owned(),
+                password: password.to_owned(),
+            });
+            fingerprint(&Url::parse(url).unwrap(), credentials.as_ref())
+        };
+        let all = [
+            print("https://a", None),
+            print("http://a", None),
+            print("https://a/b", None),
+            print("https://a:8443", None),
+            print("https://a", Some(("", ""))),
+            print("https://a", Some(("u", "pw"))),
+            print("https://a", Some(("up", "w"))),
+        ];
+        for (n, one) in all.iter().enumerate() {
+            assert_eq!(one.len(), 32);
+            assert!(!all[..n].contains(one), "{n}");
+        }
+        assert_eq!(print("https://A:443/", None), all[0]);
+        // Written down: a change would orphan every cache.
+        assert_eq!(all[0], "e42825ef49ebc1ded5b0f5d6b33fd8fc");
     }
 }

@@ -1,0 +1,22 @@
+//! Who somebody is, and what they may: credentials → [`Identity`] → [`Grant`].
+//!
+//! - `credentials` turns Basic and Bearer credentials into an [`Identity`], by lookup of digests.
+//! - `jwt` and `keys` issue and check the short-lived tokens of the token endpoint.
+//! - `policy` holds the rules, as pure functions; only it can make a [`Grant`].
+//! - `scope`, `secret`, `password`, `address` are the parts that those are made of.
+//!
+//! Nothing here knows HTTP or the network.
+
+pub mod address;
+pub mod credentials;
+pub mod identity;
+pub mod jwt;
+pub mod keys;
+pub mod password;
+pub mod policy;
+pub mod scope;
+pub mod secret;
+
+pub use credentials::Authenticator;
+pub use identity::{Identity, Principal};
+pub use policy::Grant;

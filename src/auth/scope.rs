@@ -1,0 +1,287 @@
+//! Scopes of tokens, and the abilities that each is worth.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::error::{Error, Kind, Result};
+
+/// One thing that a credential can be worth. The names are those of GitLab's authentication
+/// abilities; they stand in the log where one is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ability {
+    /// Pull a hosted image.
+    ReadContainerImage,
+    /// Push one.
+    CreateContainerImage,
+    /// Delete one.
+    DestroyContainerImage,
+    /// Read what the dependency proxy has, or pass through it.
+    ReadDependencyProxyContainer,
+    /// Fill the dependency proxy's cache.
+    WriteDependencyProxyContainer,
+    /// Read the REST API.
+    ReadApi,
+    /// Change things by the REST API.
+    WriteApi,
+}
+
+impl Ability {
+    const ALL: [Self; 7] = [
+        Self::ReadContainerImage,
+        Self::CreateContainerImage,
+        Self::DestroyContainerImage,
+        Self::ReadDependencyProxyContainer,
+        Self::WriteDependencyProxyContainer,
+        Self::ReadApi,
+        Self::WriteApi,
+    ];
+
+    /// The ability's name as it is logged.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadContainerImage => "read_container_image",
+            Self::CreateContainerImage => "create_container_image",
+            Self::DestroyContainerImage => "destroy_container_image",
+            Self::ReadDependencyProxyContainer => "read_dependency_proxy_container",
+            Self::WriteDependencyProxyContainer => "write_dependency_proxy_container",
+            Self::ReadApi => "read_api",
+            Self::WriteApi => "api",
+        }
+    }
+}
+
+/// A set of abilities.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Abilities(u8);
+
+impl Abilities {
+    /// None.
+    pub const NONE: Self = Self(0);
+    /// All: what a password and the scope `api` are worth.
+    pub const ALL: Self = Self(0x7f);
+
+    /// Just these.
+    pub fn of(abilities: &[Ability]) -> Self {
+        Self(abilities.iter().fold(0, |set, &ability| set | bit(ability)))
+    }
+
+    /// Both sets together.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether `ability` is in the set.
+    pub fn has(self, ability: Ability) -> bool {
+        self.0 & bit(ability) != 0
+    }
+
+    /// The abilities, in a fixed order.
+    pub fn iter(self) -> impl Iterator<Item = Ability> {
+        Ability::ALL
+            .into_iter()
+            .filter(move |&ability| self.has(ability))
+    }
+}
+
+fn bit(ability: Ability) -> u8 {
+    1 << ability as u8
+}
+
+impl fmt::Debug for Abilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set()
+            .entries(self.iter().map(Ability::as_str))
+            .finish()
+    }
+}
+
+/// A scope: a word on a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TokenScope {
+    /// `read_registry`
+    ReadRegistry,
+    /// `write_registry`
+    WriteRegistry,
+    /// `read_virtual_registry`, also accepted as `read_dependency_proxy`
+    ReadVirtualRegistry,
+    /// `write_virtual_registry`, also accepted as `write_dependency_proxy`
+    WriteVirtualRegistry,
+    /// `read_api`
+    ReadApi,
+    /// `api`
+    Api,
+}
+
+impl TokenScope {
+    /// All scopes, in the order in which they are shown.
+    pub const ALL: [Self; 6] = [
+        Self::ReadRegistry,
+        Self::WriteRegistry,
+        Self::ReadVirtualRegistry,
+        Self::WriteVirtualRegistry,
+        Self::ReadApi,
+        Self::Api,
+    ];
+
+    /// The word under which the scope is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadRegistry => "read_registry",
+            Self::WriteRegistry => "write_registry",
+            Self::ReadVirtualRegistry => "read_virtual_registry",
+            Self::WriteVirtualRegistry => "write_virtual_registry",
+            Self::ReadApi => "read_api",
+            Self::Api => "api",
+        }
+    }
+
+    /// Reads a scope or one of the two aliases.
+    ///
+    /// # Errors
+    /// `BadRequest` that lists the scopes.
+    pub fn parse(text: &str) -> Result<Self> {
+        let word = match text {
+            "read_dependency_proxy" => "read_virtual_registry",
+            "write_dependency_proxy" => "write_virtual_registry",
+            other => other,
+        };
+        Self::ALL
+            .into_iter()
+            .find(|scope| scope.as_str() == word)
+            .ok_or_else(|| {
+                let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
+                let known = Self::ALL.map(Self::as_str).join(", ");
+                Error::new(Kind::BadRequest, format!("`{shown}` is not a scope"))
+                    .remedy(format!("use one of {known}"))
+            })
+    }
+
+    /// What the scope is worth.
+    pub fn abilities(self) -> Abilities {
+        use Ability as A;
+        match self {
+            Self::ReadRegistry => {
+                Abilities::of(&[A::ReadContainerImage, A::ReadDependencyProxyContainer])
+            }
+            Self::WriteRegistry => {
+                Abilities::of(&[A::CreateContainerImage, A::WriteDependencyProxyContainer])
+            }
+            Self::ReadVirtualRegistry => Abilities::of(&[A::ReadDependencyProxyContainer]),
+            Self::WriteVirtualRegistry => Abilities::of(&[
+                A::ReadDependencyProxyContainer,
+                A::WriteDependencyProxyContainer,
+            ]),
+            Self::ReadApi => Abilities::of(&[A::ReadContainerImage, A::ReadApi]),
+            Self::Api => Abilities::ALL,
+        }
+    }
+}
+
+/// Reads scopes from outside: words, each perhaps a comma-separated list; sorted, without repetitions.
+///
+/// # Errors
+/// As [`TokenScope::parse`]; `BadRequest` for none at all.
+pub fn parse_scopes<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Vec<TokenScope>> {
+    let words = words
+        .into_iter()
+        .flat_map(|word| word.split(','))
+        .map(str::trim)
+        .filter(|word| !word.is_empty());
+    let mut scopes = words.map(TokenScope::parse).collect::<Result<Vec<_>>>()?;
+    scopes.sort_unstable();
+    scopes.dedup();
+    if scopes.is_empty() {
+        let known = TokenScope::ALL.map(TokenScope::as_str).join(", ");
+        return Err(
+            Error::new(Kind::BadRequest, "a token without scopes is worth nothing")
+                .remedy(format!("give one or more of {known}")),
+        );
+    }
+    Ok(scopes)
+}
+
+/// What stored scope words are worth together. A word that this program does not know is worth nothing.
+pub fn abilities_of(stored: &[String]) -> Abilities {
+    stored
+        .iter()
+        .filter_map(|word| TokenScope::parse(word).ok())
+        .fold(Abilities::NONE, |set, scope| set.union(scope.abilities()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_scope_is_worth_what_the_table_says() {
+        let table: &[(&str, &[&str])] = &[
+            (
+                "read_registry",
+                &["read_container_image", "read_dependency_proxy_container"],
+            ),
+            (
+                "write_registry",
+                &["create_container_image", "write_dependency_proxy_container"],
+            ),
+            (
+                "read_virtual_registry",
+                &["read_dependency_proxy_container"],
+            ),
+            (
+                "read_dependency_proxy",
+                &["read_dependency_proxy_container"],
+            ),
+            (
+                "write_virtual_registry",
+                &[
+                    "read_dependency_proxy_container",
+                    "write_dependency_proxy_container",
+                ],
+            ),
+            (
+                "write_dependency_proxy",
+                &[
+                    "read_dependency_proxy_container",
+                    "write_dependency_proxy_container",
+                ],
+            ),
+            ("read_api", &["read_container_image", "read_api"]),
+            (
+                "api",
+                &[
+                    "read_container_image",
+                    "create_container_image",
+                    "destroy_container_image",
+                    "read_dependency_proxy_container",
+                    "write_dependency_proxy_container",
+                    "read_api",
+                    "api",
+                ],
+            ),
+        ];
+        for (word, expected) in table {
+            let abilities: Vec<_> = TokenScope::parse(word)
+                .unwrap()
+                .abilities()
+                .iter()
+                .map(Ability::as_str)
+                .collect();
+            assert_eq!(abilities, *expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn scopes_are_stored_under_their_own_word() {
+        let scopes = parse_scopes(["read_dependency_proxy,api", "api"]).unwrap();
+        assert_eq!(scopes, [TokenScope::ReadVirtualRegistry, TokenScope::Api]);
+        assert!(parse_scopes([""]).is_err());
+        assert!(parse_scopes(["sudo"]).is_err());
+        assert_eq!(
+            abilities_of(&["from_the_future".to_owned()]),
+            Abilities::NONE
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! The command line's end of the socket: HTTP/1.0, one request a connection, no more of HTTP than
+//! our own server speaks.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Progress, SOCKET, Status, reachable};
+use crate::error::{Error, Kind, Result};
+
+/// How long a server that is alive may take for a plain answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running server, by its socket.
+pub struct Client {
+    data: PathBuf,
+}
+
+impl Client {
+    /// The server on the data directory `data`, if one runs.
+    ///
+    /// # Errors
+    /// `Io` if there is a socket that may not be opened: then nobody can say whether one runs.
+    pub fn find(data: &Path) -> Result<Option<Self>> {
+        let client = Self {
+            data: data.to_owned(),
+        };
+        match client.connect() {
+            Ok(_) => Ok(Some(client)),
+            Err(error) => match error.kind() {
+                // No socket, or one that a dead server has left.
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused => Ok(None),
+                _ => Err(
+                    Error::io("cannot ask the running server at", &client.socket(), error)
+                        .remedy("run this as the owner of the data directory, or as root"),
+                ),
+            },
+        }
+    }
+
+    /// What it says about itself.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn status(&self) -> Result<Status> {
+        serde_json::from_value(self.get("/status")?).map_err(|error| self.odd(&error.to_string()))
+    }
+
+    /// The JSON at `path`.
+    ///
+    /// # Errors
+    /// `Unavailable` if the server went away, otherwise what it says.
+    pub fn get(&self, path: &str) -> Result<Value> {
+        let mut answer = self.ask("GET", path, Some(PATIENCE))?;
+        let mut body = String::new();
+        answer
+            .read_to_string(&mut body)
+            .map_err(|error| self.gone(&error))?;
+        serde_json::from_str(&body).map_err(|error| self.odd(&error.to_string()))
+    }
+
+    /// Lets the server verify its store; `progress` hears how far it is. The report.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn verify(&self, progress: Progress<'_>) -> Result<Value> {
+        // One large file can take minutes, so silence says nothing here.
+        let answer = self.ask("POST", "/verify", None)?;
+        for line in answer.lines() {
+            let line = line.map_err(|error| self.gone(&error))?;
+            let mut event: Value =
+                serde_json::from_str(&line).map_err(|error| self.odd(&error.to_string()))?;
+            if let Some(report) = event.get_mut("report") {
+                return Ok(report.take());
+            }
+            if let Some(sentence) = event["error"].as_str() {
+                return Err(Error::new(Kind::Io, sentence));
+            }
+            let number = |name: &str| event["progress"][name].as_u64();
+            if let (Some(done), Some(total)) = (number("done"), number("total")) {
+                progress(done, total);
+            }
+        }
+        Err(self.gone(&ErrorKind::UnexpectedEof.into()))
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.data.join(SOCKET)
+    }
+
+    fn connect(&self) -> std::io::Result<UnixStream> {
+        let (path, _directory) = reachable(&self.data)?;
+        UnixStream::connect(path)
+    }
+
+    /// Sends a request and reads the answer's head; gives its body.
+    fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        patience: Option<Duration>,
+    ) -> Result<impl BufRead + use<>> {
+        let exchange = || {
+            let mut stream = self.connect()?;
+            stream.set_read_timeout(patience)?;
+            write!(
+                stream,
+                "{method} {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"
+            )?;
+            let mut answer = BufReader::new(stream);
+            let mut head = Vec::new();
+            // Bounded, although it is our own server that speaks.
+            while !head.ends_with(b"\r\n\r\n") && head.len() < 16 << 10 {
+                if answer.by_ref().take(4096).read_until(b'\n', &mut head)? == 0 {
+                    return Err(ErrorKind::UnexpectedEof.into());
+                }
+            }
+            Ok((head, answer))
+        };
+        let (head, mut answer) = exchange().map_err(|error: std::io::Error| self.gone(&error))?;
+        let head = String::from_utf8_lossy(&head);
+        let status = head.split_ascii_whitespace().nth(1).unwrap_or_default();
+        if status == "200" {
+            return Ok(answer);
+        }
+        let mut body = String::new();
+        answer
+            .read_to_string(&mut body)
+            .map_err(|error| self.gone(&error))?;
+        let kind = match status {
+            "404" => Kind::NotFound,
+            "409" => Kind::Conflict,
+            _ => Kind::Io,
+        };
+        match serde_json::from_str::<Value>(&body) {
+            Ok(body) if body["error"].is_string() => {
+                Err(Error::new(kind, body["error"].as_str().unwrap_or_default()))
+            }
+            _ => Err(self.odd(&format!("status {status}"))),
+        }
+    }
+
+    // The io error goes into the sentence, not into the source: a broken pipe to the server is not
+    // the broken pipe of standard output that the command line is quiet about.
+    fn gone(&self, error: &std::io::Error) -> Error {
+        let what = format!(
+            "the running server at {} broke off: {error}",
+            self.socket().display()
+        );
+        Error::new(Kind::Io, what).remedy("look at its log, and try again")
+    }
+
+    fn odd(&self, why: &str) -> Error {
+        let what = format!(
+            "the running server at {} gave no usable answer: {why}",
+            self.socket().display()
+        );
+        Error::new(Kind::Io, what)
+            .remedy("restart it, so that it has the version of the command line")
+    }
+}

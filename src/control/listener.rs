@@ -1,0 +1,176 @@
+//! The server's end of the socket.
+
+use std::fs::{File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tiny_http::{Header, Method, Request, Response, Server};
+
+use super::{Controlled, SOCKET, reachable};
+use crate::error::{Error, Kind, Result};
+
+/// Between two lines of progress.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// The listening socket, and the thread that answers on it. Dropping it stops both and removes the
+/// socket; a long task that is running is not waited for.
+pub struct ControlListener {
+    server: Arc<Server>,
+    thread: Option<JoinHandle<()>>,
+    /// Keeps the way to a socket with a long path open.
+    _directory: Option<File>,
+}
+
+impl ControlListener {
+    /// Listens on `data`/control.sock. The caller holds the store's lock: a socket that is there
+    /// already was left by a server that is dead, and is replaced.
+    ///
+    /// # Errors
+    /// `Io` if the socket or the thread cannot be made.
+    pub fn start(data: &Path, controlled: Arc<dyn Controlled>) -> Result<Self> {
+        let path = data.join(SOCKET);
+        let cannot = |error| Error::io("cannot listen on", &path, error);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(cannot(error));
+            }
+            _ => {}
+        }
+        let (short, directory) = reachable(data).map_err(cannot)?;
+        let listener = UnixListener::bind(short).map_err(cannot)?;
+        // The directory is 0700 and the umask 077; this makes it so whatever they are.
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(cannot)?;
+        let server = Server::from_listener(listener, None)
+            .map_err(|error| cannot(std::io::Error::other(error)))?;
+        let server = Arc::new(server);
+        let receiver = Arc::clone(&server);
+        let thread = std::thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || receive(&receiver, &controlled))
+            .map_err(cannot)?;
+        Ok(Self {
+            server,
+            thread: Some(thread),
+            _directory: directory,
+        })
+    }
+}
+
+impl Drop for ControlListener {
+    fn drop(&mut self) {
+        self.server.unblock();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        // The last `Arc` goes with `self`; tiny_http then wakes its acceptor and removes the socket.
+    }
+}
+
+/// Answers each request on a thread of its own, so that a long one holds up nobody.
+fn receive(server: &Server, controlled: &Arc<dyn Controlled>) {
+    let verifying = Arc::new(AtomicBool::new(false));
+    while let Ok(request) = server.recv() {
+        let (controlled, verifying) = (Arc::clone(controlled), Arc::clone(&verifying));
+        let spawned = std::thread::Builder::new()
+            .name("control-request".to_owned())
+            .spawn(move || answer(request, controlled.as_ref(), &verifying));
+        if let Err(error) = spawned {
+            tracing::error!(%error, "no thread for a command");
+        }
+    }
+}
+
+/// Lets the next one in, also after a panic.
+struct Running<'a>(&'a AtomicBool);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+fn answer(request: Request, controlled: &dyn Controlled, verifying: &AtomicBool) {
+    let path = request.url().to_owned();
+    let result = match (request.method(), path.as_str()) {
+        (Method::Get, "/status") => serde_json::to_value(controlled.status())
+            .map_err(|error| Error::internal("the status is no JSON").because(error)),
+        (Method::Get, "/upstreams") => controlled.upstreams(),
+        (Method::Get, "/cache/stats") => controlled.cache_stats(),
+        (Method::Post, "/verify") => {
+            if verifying.swap(true, Ordering::AcqRel) {
+                Err(
+                    Error::new(Kind::Conflict, "another `verify` is running already")
+                        .remedy("wait until it is done"),
+                )
+            } else {
+                let _running = Running(verifying);
+                return verify(request, controlled);
+            }
+        }
+        _ => Err(Error::new(
+            Kind::NotFound,
+            "the running server does not know this command".to_owned(),
+        )
+        .remedy("restart it, so that it has the version of the command line")),
+    };
+    let (status, body) = match result {
+        Ok(body) => (200, body),
+        Err(error) => (status(error.kind()), json!({ "error": error.to_string() })),
+    };
+    let mut response = Response::from_string(body.to_string()).with_status_code(status);
+    if let Ok(header) = Header::from_bytes("Content-Type", "application/json") {
+        response.add_header(header);
+    }
+    // Whoever asked may have gone.
+    let _ = request.respond(response);
+}
+
+fn status(kind: Kind) -> u16 {
+    match kind {
+        Kind::NotFound => 404,
+        Kind::Conflict => 409,
+        _ => 500,
+    }
+}
+
+/// Streams progress while the files are read. tiny_http would collect a body of unknown length for
+/// an HTTP/1.0 client, so the answer is written by hand; its end is the connection's.
+fn verify(request: Request, controlled: &dyn Controlled) {
+    let writer = Mutex::new(request.into_writer());
+    let write = |line: &str| {
+        if let Ok(mut writer) = writer.lock() {
+            // Whoever asked may have gone; the scrub goes on, and its findings are in the log.
+            let _ = writer
+                .write_all(line.as_bytes())
+                .and_then(|()| writer.flush());
+        }
+    };
+    write("HTTP/1.0 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n");
+    let last = Mutex::new(Instant::now());
+    let progress = |done: u64, total: u64| {
+        if let Ok(mut last) = last.try_lock()
+            && last.elapsed() >= PROGRESS_EVERY
+        {
+            *last = Instant::now();
+            write(&line(
+                &json!({ "progress": { "done": done, "total": total } }),
+            ));
+        }
+    };
+    let end = match controlled.verify(&progress) {
+        Ok(report) => json!({ "report": report }),
+        Err(error) => json!({ "error": error.to_string() }),
+    };
+    write(&line(&end));
+}
+
+fn line(value: &Value) -> String {
+    format!("{value}\n")
+}

@@ -1,0 +1,93 @@
+//! `DATA/control.sock` (0600): how the command line speaks with the running server. The only place
+//! that knows tiny_http.
+//!
+//! Who can open the socket may read and write the data directory anyway, so nobody is asked for a
+//! password, and tiny_http's trust in announced lengths does no harm here. What the server does is
+//! behind the trait [`Controlled`]: this room knows neither routes of the public port nor the proxy.
+//!
+//! JSON over HTTP, one request a connection:
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /status` | [`Status`] |
+//! | `GET /upstreams` | array of [`crate::upstream::Status`] |
+//! | `GET /cache/stats` | [`crate::store::Totals`] |
+//! | `POST /verify` | lines: any number of `{"progress":{"done","total"}}`, then `{"report":…}` or `{"error":"…"}` |
+//!
+//! Other answers than 200 are `{"error":"a sentence"}`.
+
+mod client;
+mod listener;
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::Result;
+use crate::time::Timestamp;
+
+pub use client::Client;
+pub use listener::ControlListener;
+
+/// The socket's name in the data directory.
+pub const SOCKET: &str = "control.sock";
+
+/// What the running server says about itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// This program's version.
+    pub version: String,
+    /// The server's process.
+    pub pid: u32,
+    /// The data directory.
+    pub data: PathBuf,
+    /// Base URLs of the public port: `http://127.0.0.1:5000`.
+    pub listening: Vec<String>,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// Whether it asks no upstream.
+    pub offline: bool,
+}
+
+/// How far a long task has come: `done` of `total` files.
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+/// What the running server lets the command line do.
+pub trait Controlled: Send + Sync + 'static {
+    /// `GET /status`
+    fn status(&self) -> Status;
+    /// `GET /upstreams`
+    ///
+    /// # Errors
+    /// Whatever keeps the state from being known.
+    fn upstreams(&self) -> Result<Value>;
+    /// `GET /cache/stats`
+    ///
+    /// # Errors
+    /// `Sql`.
+    fn cache_stats(&self) -> Result<Value>;
+    /// `POST /verify`: the report.
+    ///
+    /// # Errors
+    /// `Io` or `Sql` for what kept it from being finished; damage is in the report.
+    fn verify(&self, progress: Progress<'_>) -> Result<Value>;
+}
+
+/// A path that fits into a socket's address (107 bytes), whatever the directory's is: for a long
+/// one the way through `/proc/self/fd`, which lasts as long as the file that comes with it.
+fn reachable(data: &Path) -> std::io::Result<(PathBuf, Option<std::fs::File>)> {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::ffi::OsStrExt;
+
+    let path = data.join(SOCKET);
+    if path.as_os_str().as_bytes().len() <= 100 {
+        return Ok((path, None));
+    }
+    let directory = std::fs::File::open(data)?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()));
+    Ok((path, Some(directory)))
+}
+
+#[cfg(test)]
+mod tests;

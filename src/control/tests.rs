@@ -1,0 +1,133 @@
+//! Both ends of the socket, with a server that is played.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::sync::{Arc, Condvar, Mutex};
+
+use serde_json::json;
+
+use super::*;
+use crate::error::{Error, Kind};
+
+#[derive(Default)]
+struct Played {
+    /// `verify` waits here until somebody opens the gate.
+    gate: Mutex<bool>,
+    opened: Condvar,
+    begun: Condvar,
+    running: Mutex<bool>,
+}
+
+impl Controlled for Played {
+    fn status(&self) -> Status {
+        Status {
+            version: "1".to_owned(),
+            pid: 7,
+            data: PathBuf::from("/data"),
+            listening: vec!["http://127.0.0.1:5000".to_owned()],
+            started_at: Timestamp(1),
+            offline: false,
+        }
+    }
+    fn upstreams(&self) -> Result<Value> {
+        Ok(json!([{ "name": "docker.io" }]))
+    }
+    fn cache_stats(&self) -> Result<Value> {
+        Err(Error::new(Kind::Sql, "the database is on fire").remedy("extinguish it"))
+    }
+    fn verify(&self, progress: Progress<'_>) -> Result<Value> {
+        *self.running.lock().unwrap() = true;
+        self.begun.notify_all();
+        let mut open = self.gate.lock().unwrap();
+        while !*open {
+            open = self.opened.wait(open).unwrap();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(250));
+        progress(3, 9);
+        Ok(json!({ "damaged": [] }))
+    }
+}
+
+impl Played {
+    fn open_gate(&self) {
+        *self.gate.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+}
+
+#[test]
+fn questions_are_answered_and_errors_come_through() {
+    let data = tempfile::tempdir().unwrap();
+    let _listener = ControlListener::start(data.path(), Arc::new(Played::default())).unwrap();
+    let mode = std::fs::metadata(data.path().join(SOCKET))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let client = Client::find(data.path()).unwrap().unwrap();
+    assert_eq!(client.status().unwrap().pid, 7);
+    assert_eq!(
+        client.get("/upstreams").unwrap(),
+        json!([{ "name": "docker.io" }])
+    );
+    let error = client.get("/cache/stats").unwrap_err().to_string();
+    assert_eq!(error, "the database is on fire (extinguish it)");
+    assert_eq!(client.get("/nothing").unwrap_err().kind(), Kind::NotFound);
+}
+
+#[test]
+fn verify_tells_how_far_it_is_and_runs_once_at_a_time() {
+    let data = tempfile::tempdir().unwrap();
+    let played = Arc::new(Played::default());
+    let controlled: Arc<dyn Controlled> = Arc::clone(&played) as _;
+    let _listener = ControlListener::start(data.path(), controlled).unwrap();
+    let client = Client::find(data.path()).unwrap().unwrap();
+    let heard = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        let first =
+            scope.spawn(|| client.verify(&|done, total| heard.lock().unwrap().push((done, total))));
+        let mut running = played.running.lock().unwrap();
+        while !*running {
+            running = played.begun.wait(running).unwrap();
+        }
+        let second = client.verify(&|_, _| {}).unwrap_err();
+        assert_eq!(second.kind(), Kind::Conflict, "{second}");
+        assert_eq!(
+            client.status().unwrap().pid,
+            7,
+            "a long task holds up nobody"
+        );
+        played.open_gate();
+        assert_eq!(first.join().unwrap().unwrap(), json!({ "damaged": [] }));
+    });
+    assert_eq!(*heard.lock().unwrap(), [(3, 9)]);
+    played.open_gate();
+    client.verify(&|_, _| {}).unwrap();
+}
+
+#[test]
+fn a_dead_servers_socket_is_no_server_and_is_replaced() {
+    let data = tempfile::tempdir().unwrap();
+    assert!(Client::find(data.path()).unwrap().is_none(), "no socket");
+    drop(UnixListener::bind(data.path().join(SOCKET)).unwrap());
+    assert!(data.path().join(SOCKET).exists());
+    assert!(Client::find(data.path()).unwrap().is_none(), "a dead one");
+    let listener = ControlListener::start(data.path(), Arc::new(Played::default())).unwrap();
+    assert!(Client::find(data.path()).unwrap().is_some());
+    drop(listener);
+    assert!(!data.path().join(SOCKET).exists(), "removed at the end");
+}
+
+#[test]
+fn a_directory_with_a_long_path_has_a_socket_too() {
+    let data = tempfile::tempdir().unwrap();
+    let deep = data.path().join("d".repeat(120));
+    std::fs::create_dir(&deep).unwrap();
+    let listener = ControlListener::start(&deep, Arc::new(Played::default())).unwrap();
+    assert_eq!(
+        Client::find(&deep).unwrap().unwrap().status().unwrap().pid,
+        7
+    );
+    drop(listener);
+    assert!(!deep.join(SOCKET).exists());
+}

@@ -1,0 +1,443 @@
+//! Moves one blob from the upstream into a staged file: hashed as it comes, resumed where it breaks,
+//! and kept only if the bytes are what the digest says.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::flight::{FlightKey, Takeoff};
+use super::{Proxy, Target, upstream_error};
+use crate::error::{Error, Kind, Result};
+use crate::oci::{Digest, Hasher};
+use crate::store::Staged;
+use crate::time::Timestamp;
+use crate::upstream::{BlobStream, Fault, FaultKind};
+
+/// One read from the upstream.
+const CHUNK: usize = 128 * 1024;
+/// How long a fetch goes on asking without a new byte after the upstream broke off.
+const BARREN: Duration = Duration::from_secs(45);
+/// Between two questions to an upstream that is away.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Broken connections in all, after which a fetch gives up.
+const TRIES: u32 = 64;
+
+/// Starts the fetch of a new flight on a thread of its own.
+pub(super) fn start(proxy: &Arc<Proxy>, target: &Target, digest: &Digest, takeoff: Takeoff) {
+    let fetch = Fetch {
+        proxy: Arc::clone(proxy),
+        target: target.clone(),
+        digest: digest.clone(),
+    };
+    let spawned = std::thread::Builder::new()
+        .name("fetch".into())
+        .stack_size(256 * 1024)
+        .spawn(move || match fetch.run(&takeoff) {
+            Ok(()) => takeoff.land(),
+            Err(error) => {
+                fetch.log(&error);
+                takeoff.fail(error);
+            }
+        });
+    if let Err(error) = spawned {
+        tracing::error!(%error, "cannot start a thread for a fetch");
+    }
+}
+
+struct Fetch {
+    proxy: Arc<Proxy>,
+    target: Target,
+    digest: Digest,
+}
+
+/// How far a fetch is.
+struct Progress {
+    file: Arc<File>,
+    hasher: Hasher,
+    written: u64,
+    total: Option<u64>,
+    etag: Option<String>,
+}
+
+impl Fetch {
+    fn run(&self, takeoff: &Takeoff) -> Result<()> {
+        let kept = match self.kept_meanwhile()? {
+            Some(kept) => Some(kept),
+            None => self.confirm_kept_elsewhere(takeoff)?,
+        };
+        if let Some((file, size)) = kept {
+            takeoff.arriving(file, Some(size), size);
+            return Ok(());
+        }
+        let staged = self.stage(takeoff)?;
+        match self.fetch(takeoff, &staged) {
+            Ok(size) => self.keep(takeoff, staged, size),
+            Err(error) => {
+                if error.kind() == Kind::UpstreamLied {
+                    staged.discard();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn log(&self, error: &Error) {
+        match error.kind() {
+            Kind::BlobUnknown => tracing::debug!("{error}"),
+            Kind::UpstreamLied => tracing::error!("nothing of it was kept: {error}"),
+            _ => tracing::warn!("fetch failed: {error}"),
+        }
+    }
+
+    /// The blob, if another flight kept it between this request's look and its flight.
+    fn kept_meanwhile(&self) -> Result<Option<(Arc<File>, u64)>> {
+        let Some(repository) = self
+            .proxy
+            .store
+            .cache
+            .find_repository(self.target.origin, &self.target.repository)?
+        else {
+            return Ok(None);
+        };
+        match self.proxy.store.cache.blob(repository, &self.digest)? {
+            Some(_) => self.proxy.store.blobs.open(&self.digest),
+            None => Ok(None),
+        }
+    }
+
+    /// The blob, if it is kept for another repository and the upstream confirms that this one has it
+    /// too: knowing a digest alone opens nothing.
+    fn confirm_kept_elsewhere(&self, takeoff: &Takeoff) -> Result<Option<(Arc<File>, u64)>> {
+        let Some(size) = self.proxy.store.cache.blob_anywhere(&self.digest)? else {
+            return Ok(None);
+        };
+        let Some((file, _)) = self
+            .proxy
+            .store
+            .blobs
+            .open(&self.digest)?
+            .filter(|(_, length)| *length == size)
+        else {
+            return Ok(None);
+        };
+        let head = self
+            .target
+            .upstream
+            .head_blob(&self.target.repository, &self.digest);
+        let head = head.map_err(|fault| upstream_error(fault, Kind::BlobUnknown, &self.shown()))?;
+        if head.size.is_some_and(|said| said != size) {
+            return Ok(None);
+        }
+        if takeoff.decide_keep() {
+            let repository = self
+                .proxy
+                .store
+                .cache
+                .repository(self.target.origin, &self.target.repository)?;
+            self.proxy
+                .store
+                .cache
+                .keep_blob(repository, &self.digest, size, Timestamp::now())?;
+        }
+        Ok(Some((file, size)))
+    }
+
+    /// A fill is staged under a name that the same fill finds again after a crash; what nobody may keep
+    /// goes into a file without a name.
+    fn stage(&self, takeoff: &Takeoff) -> Result<Staged> {
+        if takeoff.keep_so_far() {
+            let key: FlightKey = (self.target.key(), self.digest.clone());
+            self.proxy.store.blobs.stage_named(&staging_name(&key))
+        } else {
+            self.proxy.store.blobs.stage_unlinked()
+        }
+    }
+
+    /// Fetches all bytes and compares their hash; the blob's size.
+    fn fetch(&self, takeoff: &Takeoff, staged: &Staged) -> Result<u64> {
+        let mut progress = self.resume_staged(staged)?;
+        let begun = progress.written;
+        if begun > 0 && progress.hasher.clone().finish() == self.digest {
+            takeoff.arriving(Arc::clone(&progress.file), Some(begun), begun);
+            return Ok(begun);
+        }
+        let mut stream = self.first_stream(&mut progress)?;
+        self.check_total(&mut progress, &stream)?;
+        takeoff.arriving(Arc::clone(&progress.file), progress.total, progress.written);
+        let mut buffer = vec![0_u8; CHUNK].into_boxed_slice();
+        let (mut tries, mut barren_since) = (0, None);
+        loop {
+            let before = progress.written;
+            match self.read_stream(takeoff, stream, &mut progress, &mut buffer) {
+                Ok(()) => break,
+                Err(Broken::Here(error)) => return Err(error),
+                Err(Broken::Upstream(error)) => {
+                    tries += 1;
+                    if progress.written > before {
+                        barren_since = None;
+                    }
+                    let since = *barren_since.get_or_insert_with(Instant::now);
+                    if tries >= TRIES || since.elapsed() >= BARREN {
+                        return Err(self.unavailable(&error.to_string()));
+                    }
+                    tracing::info!(blob = %self.digest, repository = self.target.shown(), at = progress.written,
+                        "the upstream broke off, resuming: {error}");
+                    stream = self.next_stream(takeoff, &progress, since)?;
+                    self.check_total(&mut progress, &stream)?;
+                }
+            }
+        }
+        if progress
+            .total
+            .is_some_and(|total| total != progress.written)
+        {
+            return Err(self.lied("it sent another length than it announced"));
+        }
+        if progress.hasher.finish() != self.digest {
+            let before = if begun > 0 {
+                ", or those staged before an interruption,"
+            } else {
+                ""
+            };
+            return Err(self.lied(&format!("its bytes{before} do not match the digest")));
+        }
+        Ok(progress.written)
+    }
+
+    /// Where an earlier fetch of the same blob was interrupted: its bytes, hashed again.
+    fn resume_staged(&self, staged: &Staged) -> Result<Progress> {
+        let file = Arc::clone(staged.file());
+        let mut hasher = Hasher::new(self.digest.algorithm());
+        let length = staged.length()?;
+        let mut written = 0;
+        let mut buffer = vec![0_u8; CHUNK];
+        while written < length {
+            let read = file.read_at(&mut buffer, written).map_err(|error| {
+                Error::new(
+                    Kind::Io,
+                    format!("cannot read what was staged of {}", self.digest),
+                )
+                .because(error)
+            })?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(&buffer[..read]);
+            written += read as u64;
+        }
+        if written > 0 {
+            tracing::info!(blob = %self.digest, repository = self.target.shown(), at = written, "resuming an interrupted fill");
+        }
+        Ok(Progress {
+            file,
+            hasher,
+            written,
+            total: None,
+            etag: None,
+        })
+    }
+
+    /// Asks the upstream for what is missing, and for all of it where what was staged does not fit.
+    fn first_stream(&self, progress: &mut Progress) -> Result<BlobStream> {
+        match self.ask(progress) {
+            Err(fault) if fault.kind == FaultKind::Protocol && progress.written > 0 => {
+                let restarted = progress.file.set_len(0);
+                restarted.map_err(|error| self.cannot_stage(error))?;
+                progress.hasher = Hasher::new(self.digest.algorithm());
+                progress.written = 0;
+                self.ask(progress)
+            }
+            asked => asked,
+        }
+        .map_err(|fault| self.upstream_error(fault))
+    }
+
+    /// Asks the upstream for what is missing after it broke off: again and again while it is away, as
+    /// clients wait for the rest, but not for longer than `BARREN` without a new byte.
+    fn next_stream(
+        &self,
+        takeoff: &Takeoff,
+        progress: &Progress,
+        since: Instant,
+    ) -> Result<BlobStream> {
+        loop {
+            let fault = match self.ask(progress) {
+                Ok(stream) => return Ok(stream),
+                Err(fault) => fault,
+            };
+            let passing = matches!(
+                fault.kind,
+                FaultKind::Unreachable
+                    | FaultKind::TimedOut
+                    | FaultKind::ServerError { .. }
+                    | FaultKind::BreakerOpen { .. }
+            );
+            if !passing || since.elapsed() >= BARREN {
+                return Err(self.upstream_error(fault));
+            }
+            self.check_wanted(takeoff).map_err(Broken::into_error)?;
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn ask(&self, progress: &Progress) -> Result<BlobStream, Fault> {
+        let (upstream, repository) = (&self.target.upstream, &self.target.repository);
+        upstream.get_blob(
+            repository,
+            &self.digest,
+            progress.written,
+            progress.etag.as_deref(),
+        )
+    }
+
+    /// Whether the fetch should go on.
+    fn check_wanted(&self, takeoff: &Takeoff) -> Result<(), Broken> {
+        if self.proxy.is_stopping() {
+            return Err(Broken::Here(self.unavailable("this box is being stopped")));
+        }
+        if !takeoff.is_wanted() {
+            return Err(Broken::Here(
+                self.unavailable("nobody waits for it any more"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Compares what the upstream says of the size with what it said before.
+    fn check_total(&self, progress: &mut Progress, stream: &BlobStream) -> Result<()> {
+        match (progress.total, stream.total) {
+            (Some(before), Some(now)) if before != now => {
+                return Err(self.lied("its size changed on the way"));
+            }
+            (None, total) => progress.total = total,
+            _ => {}
+        }
+        if progress.total.is_some_and(|total| progress.written > total) {
+            return Err(self.lied("more bytes than the upstream says there are were staged"));
+        }
+        progress.etag.clone_from(&stream.etag);
+        Ok(())
+    }
+
+    /// Reads the stream to its end into the file.
+    fn read_stream(
+        &self,
+        takeoff: &Takeoff,
+        mut stream: BlobStream,
+        progress: &mut Progress,
+        buffer: &mut [u8],
+    ) -> Result<(), Broken> {
+        let mut offset = stream.offset;
+        loop {
+            self.check_wanted(takeoff)?;
+            let read = stream.reader.read(buffer).map_err(Broken::Upstream)?;
+            if read == 0 {
+                return Ok(());
+            }
+            // An upstream that ignored Range begins at byte 0: what is there already is skipped.
+            let known = usize::try_from(progress.written.saturating_sub(offset))
+                .unwrap_or(usize::MAX)
+                .min(read);
+            offset += read as u64;
+            let news = &buffer[known..read];
+            if progress
+                .total
+                .is_some_and(|total| progress.written + news.len() as u64 > total)
+            {
+                return Err(Broken::Here(
+                    self.lied("it sent more bytes than it announced"),
+                ));
+            }
+            let staged = progress.file.write_all_at(news, progress.written);
+            staged.map_err(|error| Broken::Here(self.cannot_stage(error)))?;
+            progress.hasher.update(news);
+            progress.written += news.len() as u64;
+            takeoff.written(progress.written);
+        }
+    }
+
+    /// Keeps the blob if somebody who may fill has joined: file first, then rows.
+    ///
+    /// The bytes are right, so a failure here is logged and does not fail the readers.
+    fn keep(&self, takeoff: &Takeoff, staged: Staged, size: u64) -> Result<()> {
+        if !takeoff.decide_keep() {
+            staged.discard();
+            return Ok(());
+        }
+        let kept = staged.commit(&self.digest).and_then(|()| {
+            let repository = self
+                .proxy
+                .store
+                .cache
+                .repository(self.target.origin, &self.target.repository)?;
+            self.proxy
+                .store
+                .cache
+                .keep_blob(repository, &self.digest, size, Timestamp::now())
+        });
+        if let Err(error) = kept {
+            tracing::error!(blob = %self.digest, repository = self.target.shown(), "served, but not kept: {error}");
+        }
+        Ok(())
+    }
+
+    fn shown(&self) -> String {
+        format!("blob {} of {}", self.digest, self.target.shown())
+    }
+
+    fn upstream_error(&self, fault: Fault) -> Error {
+        upstream_error(fault, Kind::BlobUnknown, &self.shown())
+    }
+
+    fn cannot_stage(&self, error: std::io::Error) -> Error {
+        let full = error.kind() == std::io::ErrorKind::StorageFull;
+        let kind = if full { Kind::Full } else { Kind::Io };
+        Error::new(kind, format!("cannot stage {}", self.digest)).because(error)
+    }
+
+    fn lied(&self, why: &str) -> Error {
+        let what = format!(
+            "{} lied about blob {} of {}",
+            self.target.upstream.name(),
+            self.digest,
+            self.target.repository
+        );
+        Error::new(Kind::UpstreamLied, format!("{what}: {why}"))
+    }
+
+    fn unavailable(&self, why: &str) -> Error {
+        let retry_after = Duration::from_secs(5);
+        Error::new(
+            Kind::Unavailable { retry_after },
+            format!("{}: {why}", self.shown()),
+        )
+        .remedy("try again")
+    }
+}
+
+/// Why a stream was not read to its end.
+enum Broken {
+    /// The connection: another one may go on.
+    Upstream(std::io::Error),
+    /// Something that another connection does not mend.
+    Here(Error),
+}
+
+impl Broken {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Upstream(error) => Error::new(Kind::Io, "the upstream broke off").because(error),
+            Self::Here(error) => error,
+        }
+    }
+}
+
+/// The name under which a fill is staged: the same for the same upstream, credentials, repository and digest.
+fn staging_name(key: &FlightKey) -> String {
+    let ((origin, repository), digest) = key;
+    Digest::of(format!("{}\0{repository}\0{digest}", origin.0).as_bytes())
+        .hex()
+        .to_owned()
+}

@@ -1,0 +1,335 @@
+//! One blob on its way from an upstream, and all who read it meanwhile.
+//!
+//! The bytes go into a staged file; readers follow behind in that file, so memory grows neither with
+//! clients nor with size. Whoever is to get the last byte gets it after the hash matched: until then
+//! readers see one byte less than there is, and a flight that fails leaves every body incomplete.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::TargetKey;
+use crate::error::{Error, Kind};
+use crate::oci::Digest;
+
+/// Fetches at once; each holds a thread and a staged file.
+const MAX_FLIGHTS: usize = 512;
+
+/// What a flight is told apart by: upstream with credentials, repository, digest.
+pub(super) type FlightKey = (TargetKey, Digest);
+
+/// All blobs on their way.
+#[derive(Default)]
+pub(super) struct Flights {
+    table: Mutex<HashMap<FlightKey, Arc<Flight>>>,
+    landed: Condvar,
+}
+
+/// What [`Flights::board`] gives.
+pub(super) enum Boarded {
+    /// A flight in progress was joined.
+    Joined(Seat),
+    /// A new flight: the caller must start its fetch, once.
+    New(Seat, Takeoff),
+}
+
+/// One blob on its way.
+pub(super) struct Flight {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    phase: Phase,
+    /// The staged file, once there is one.
+    file: Option<Arc<File>>,
+    /// The blob's size, once the upstream said it.
+    total: Option<u64>,
+    /// Bytes in the file.
+    written: u64,
+    /// Whether somebody who may fill takes part: then it is kept, and goes on when all have left.
+    keep: bool,
+    /// Whether `keep` has been read for the last time.
+    decided: bool,
+    /// Seats taken.
+    readers: usize,
+}
+
+enum Phase {
+    Asking,
+    Arriving,
+    Whole,
+    Failed(Failure),
+}
+
+/// Why a flight failed, to be told to all of its readers.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    kind: Kind,
+    message: String,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            kind: error.kind(),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.kind, failure.message)
+    }
+}
+
+impl Flights {
+    /// Joins the flight of `key`, or makes one. `fill`: whether who asks may keep it.
+    ///
+    /// # Errors
+    /// `Unavailable` when too many fetches are in progress.
+    pub(super) fn board(self: &Arc<Self>, key: &FlightKey, fill: bool) -> Result<Boarded, Error> {
+        let mut table = self.lock();
+        while let Some(flight) = table.get(key) {
+            if let Some(seat) = Flight::join(flight, fill) {
+                return Ok(Boarded::Joined(seat));
+            }
+            // It lands without being kept, but who asks now may keep it: it is fetched anew after that.
+            table = self
+                .landed
+                .wait(table)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        if table.len() >= MAX_FLIGHTS {
+            let retry_after = Duration::from_secs(5);
+            return Err(Error::new(
+                Kind::Unavailable { retry_after },
+                "too many fetches are in progress",
+            )
+            .remedy("try again in a few seconds"));
+        }
+        let flight = Arc::new(Flight::new(fill));
+        table.insert(key.clone(), Arc::clone(&flight));
+        let takeoff = Takeoff {
+            flights: Arc::clone(self),
+            key: key.clone(),
+            flight: Arc::clone(&flight),
+        };
+        Ok(Boarded::New(Seat(flight), takeoff))
+    }
+
+    /// Waits until no flight is left, for at most `patience`.
+    pub(super) fn wait_until_empty(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let mut table = self.lock();
+        while !table.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            table = self
+                .landed
+                .wait_timeout(table, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<FlightKey, Arc<Flight>>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The fetching side of a flight. Dropped without `land`, the flight has failed.
+pub(super) struct Takeoff {
+    flights: Arc<Flights>,
+    key: FlightKey,
+    flight: Arc<Flight>,
+}
+
+impl Takeoff {
+    /// The bytes will arrive in `file`, of which the first `written` are there already.
+    pub(super) fn arriving(&self, file: Arc<File>, total: Option<u64>, written: u64) {
+        let mut state = self.flight.lock();
+        state.phase = Phase::Arriving;
+        state.file = Some(file);
+        state.total = total;
+        state.written = written;
+        self.flight.changed.notify_all();
+    }
+
+    /// The first `written` bytes are in the file now.
+    pub(super) fn written(&self, written: u64) {
+        self.flight.lock().written = written;
+        self.flight.changed.notify_all();
+    }
+
+    /// Whether the fetch should go on: somebody reads, or it is to be kept.
+    pub(super) fn is_wanted(&self) -> bool {
+        let state = self.flight.lock();
+        state.keep || state.readers > 0
+    }
+
+    /// Whether somebody who may fill has joined by now.
+    pub(super) fn keep_so_far(&self) -> bool {
+        self.flight.lock().keep
+    }
+
+    /// Whether it is to be kept; from here on nobody can change it by joining.
+    pub(super) fn decide_keep(&self) -> bool {
+        let mut state = self.flight.lock();
+        state.decided = true;
+        state.keep
+    }
+
+    /// All bytes are there and their hash matches: readers get the last byte.
+    pub(super) fn land(self) {
+        self.flight.lock().phase = Phase::Whole;
+    }
+
+    /// It failed: no reader gets the last byte.
+    pub(super) fn fail(self, error: Error) {
+        self.flight.lock().phase = Phase::Failed(error.into());
+    }
+}
+
+impl Drop for Takeoff {
+    fn drop(&mut self) {
+        let mut state = self.flight.lock();
+        if matches!(state.phase, Phase::Asking | Phase::Arriving) {
+            let lost = Error::internal("the fetch ended without a result").remedy("see the log");
+            state.phase = Phase::Failed(lost.into());
+        }
+        drop(state);
+        self.flights.lock().remove(&self.key);
+        self.flights.landed.notify_all();
+        self.flight.changed.notify_all();
+    }
+}
+
+impl Flight {
+    fn new(keep: bool) -> Self {
+        let state = State {
+            phase: Phase::Asking,
+            file: None,
+            total: None,
+            written: 0,
+            keep,
+            decided: false,
+            readers: 1,
+        };
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A seat, or `None` where the flight will not be kept any more though the caller may fill.
+    fn join(flight: &Arc<Self>, fill: bool) -> Option<Seat> {
+        let mut state = flight.lock();
+        if fill && state.decided && !state.keep {
+            return None;
+        }
+        if !state.decided {
+            state.keep |= fill;
+        }
+        state.readers += 1;
+        Some(Seat(Arc::clone(flight)))
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed
+            .wait(state)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The reading side of a flight. The upstream client's timeouts bound every wait.
+pub(super) struct Seat(Arc<Flight>);
+
+impl Seat {
+    /// Waits until the upstream has answered; the blob's size, if it said it.
+    ///
+    /// # Errors
+    /// Why the upstream did not give it.
+    pub(super) fn head(&self) -> Result<Option<u64>, Error> {
+        let mut state = self.0.lock();
+        loop {
+            match &state.phase {
+                Phase::Asking => state = self.0.wait(state),
+                Phase::Arriving | Phase::Whole => return Ok(state.total),
+                Phase::Failed(failure) => return Err(failure.clone().into()),
+            }
+        }
+    }
+
+    /// Reads `length` bytes from `offset` on (`None`: to the end), as they arrive.
+    pub(super) fn into_reader(self, offset: u64, length: Option<u64>) -> ArrivingBlob {
+        ArrivingBlob {
+            seat: self,
+            position: offset,
+            end: length.map(|length| offset + length),
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.lock().readers -= 1;
+    }
+}
+
+/// Reads a blob while it arrives; fails where the flight fails.
+pub(super) struct ArrivingBlob {
+    seat: Seat,
+    position: u64,
+    end: Option<u64>,
+}
+
+impl ArrivingBlob {
+    /// Waits until there is something to read: the file, and how many bytes from the position on.
+    /// Zero at the end.
+    fn available(&self) -> io::Result<(Arc<File>, u64)> {
+        let flight = &self.seat.0;
+        let mut state = flight.lock();
+        loop {
+            let (readable, whole) = match &state.phase {
+                Phase::Asking => (0, false),
+                Phase::Arriving => (state.written.saturating_sub(1), false),
+                Phase::Whole => (state.written, true),
+                Phase::Failed(failure) => return Err(io::Error::other(failure.message.clone())),
+            };
+            let readable = self.end.map_or(readable, |end| readable.min(end));
+            let done = self.end.is_some_and(|end| self.position >= end);
+            if let Some(file) = &state.file
+                && (readable > self.position || whole || done)
+            {
+                return Ok((Arc::clone(file), readable.saturating_sub(self.position)));
+            }
+            state = flight.wait(state);
+        }
+    }
+}
+
+impl Read for ArrivingBlob {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (file, available) = self.available()?;
+        let wanted = usize::try_from(available)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let read = file.read_at(&mut buffer[..wanted], self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}

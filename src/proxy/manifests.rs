@@ -1,0 +1,364 @@
+//! Manifests by tag and digest: kept byte for byte as they came, with their type.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{CacheWord, Proxy, ReferenceKey, Target, upstream_error};
+use crate::auth::Grant;
+use crate::error::{Error, Kind, Result};
+use crate::oci::{Algorithm, Digest, MAX_MANIFEST_SIZE, Manifest, MediaType, Reference, Tag};
+use crate::store::{CachedManifest, NewManifest, Pull, RepositoryId};
+use crate::time::Timestamp;
+use crate::upstream::{Fault, FaultKind, FetchedManifest};
+
+/// How long a request waits for a manifest that is not kept. The upstream client's own timeouts end
+/// the call sooner as a rule; this bounds the sum of its tries.
+const FETCH_PATIENCE: Duration = Duration::from_secs(120);
+
+/// A manifest to be answered with.
+pub struct ManifestAnswer {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its type, as the upstream had it.
+    pub media_type: MediaType,
+    /// Its bytes, as the upstream had them.
+    pub bytes: Arc<[u8]>,
+    /// Where the answer came from.
+    pub cache: CacheWord,
+    /// Since when it was fetched or confirmed.
+    pub age: Option<Duration>,
+    /// Why a stale answer is one.
+    pub stale_because: Option<String>,
+}
+
+/// A fetched manifest after every check.
+struct Checked {
+    digest: Digest,
+    manifest: Manifest,
+    bytes: Arc<[u8]>,
+}
+
+impl Proxy {
+    /// A manifest, from the cache where it is fresh enough or the upstream does not answer, otherwise from
+    /// the upstream.
+    ///
+    /// # Errors
+    /// `ManifestUnknown` where the upstream does not have it or denies it; `Unavailable` or
+    /// `TooManyRequests` where it cannot be had now and is not kept.
+    pub fn manifest(
+        self: &Arc<Self>,
+        grant: &Grant,
+        target: &Target,
+        reference: &Reference,
+    ) -> Result<ManifestAnswer> {
+        let answer = match reference {
+            Reference::Tag(tag) => self.manifest_by_tag(grant, target, tag)?,
+            Reference::Digest(digest) => match self.kept_manifest(target, digest)? {
+                Some((kept, bytes)) => ManifestAnswer {
+                    digest: kept.digest,
+                    media_type: kept.media_type,
+                    bytes,
+                    cache: CacheWord::Hit,
+                    age: Some(Timestamp::now().since(kept.fetched_at)),
+                    stale_because: None,
+                },
+                None => self.fetch_manifest(grant, target, reference)?,
+            },
+        };
+        self.note_pull(grant, target, reference, &answer.digest)?;
+        Ok(answer)
+    }
+
+    /// Fetches a manifest for all who ask for it now, checks it, and keeps it if `grant` may fill.
+    pub(super) fn fetch_manifest(
+        self: &Arc<Self>,
+        grant: &Grant,
+        target: &Target,
+        reference: &Reference,
+    ) -> Result<ManifestAnswer> {
+        let what = || format!("manifest {reference} of {}", target.shown());
+        let key: ReferenceKey = (target.origin, target.repository.clone(), reference.clone());
+        if let Some(fault) = self.recent_absence(&key) {
+            return Err(upstream_error(fault, Kind::ManifestUnknown, &what()));
+        }
+        let lost = Fault {
+            kind: FaultKind::Unreachable,
+            message: format!("{} gave no answer", target.upstream.name()),
+        };
+        let fetched = self
+            .manifest_calls
+            .call(key.clone(), FETCH_PATIENCE, Err(lost.clone()), {
+                let (target, reference) = (target.clone(), reference.clone());
+                move || {
+                    target
+                        .upstream
+                        .get_manifest(&target.repository, &reference)
+                        .map(Arc::new)
+                }
+            });
+        let fetched = fetched.unwrap_or(Err(lost)).map_err(|fault| {
+            self.note_absence(key, &fault);
+            upstream_error(fault, Kind::ManifestUnknown, &what())
+        })?;
+        let checked = check(&fetched, reference).map_err(|error| {
+            let error = error.context(format!("{} lied about {}", target.upstream.name(), what()));
+            tracing::warn!("{error}");
+            error
+        })?;
+        if grant.may_fill() {
+            // The bytes are right: whoever asked gets them, kept or not.
+            if let Err(error) = self.keep_manifest(target, reference, &checked) {
+                tracing::error!("served, but not kept: {}: {error}", what());
+            }
+        }
+        Ok(ManifestAnswer {
+            digest: checked.digest,
+            media_type: checked.manifest.media_type,
+            bytes: checked.bytes,
+            cache: CacheWord::fetched(grant),
+            age: None,
+            stale_because: None,
+        })
+    }
+
+    /// Keeps a checked manifest: file first, then rows. Several fillers of one fetch may come here; the
+    /// later ones find everything in place.
+    fn keep_manifest(
+        &self,
+        target: &Target,
+        reference: &Reference,
+        checked: &Checked,
+    ) -> Result<()> {
+        let repository = self
+            .store
+            .cache
+            .repository(target.origin, &target.repository)?;
+        let tag = match reference {
+            Reference::Tag(tag) => Some(tag.clone()),
+            Reference::Digest(_) => None,
+        };
+        self.store.blobs.put(&checked.digest, &checked.bytes)?;
+        let references = checked
+            .manifest
+            .manifests
+            .iter()
+            .chain(&checked.manifest.blobs);
+        self.store.cache.keep_manifest(
+            repository,
+            &NewManifest {
+                digest: checked.digest.clone(),
+                media_type: checked.manifest.media_type,
+                size: checked.bytes.len() as u64,
+                references: references
+                    .map(|descriptor| (descriptor.digest.clone(), descriptor.size))
+                    .collect(),
+                subject: checked
+                    .manifest
+                    .subject
+                    .as_ref()
+                    .map(|subject| subject.digest.clone()),
+                tag,
+                now: Timestamp::now(),
+            },
+        )?;
+        self.manifest_bytes
+            .insert(checked.digest.clone(), Arc::clone(&checked.bytes));
+        Ok(())
+    }
+
+    /// A manifest that is kept and linked to this repository, with its bytes.
+    pub(super) fn kept_manifest(
+        &self,
+        target: &Target,
+        digest: &Digest,
+    ) -> Result<Option<(CachedManifest, Arc<[u8]>)>> {
+        let Some(repository) = self.repository_of(target)? else {
+            return Ok(None);
+        };
+        let Some(kept) = self.store.cache.manifest(repository, digest)? else {
+            return Ok(None);
+        };
+        if let Some(bytes) = self.manifest_bytes.get(digest) {
+            return Ok(Some((kept, bytes)));
+        }
+        match self.read_manifest(digest)? {
+            Some(bytes) => {
+                self.manifest_bytes
+                    .insert(digest.clone(), Arc::clone(&bytes));
+                Ok(Some((kept, bytes)))
+            }
+            None => {
+                tracing::error!(manifest = %digest, "a kept manifest's file is gone or damaged: fetching it again");
+                self.store.cache.forget_blob(digest)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The bytes of a kept manifest, compared with its digest; `None` where they are gone or damaged.
+    fn read_manifest(&self, digest: &Digest) -> Result<Option<Arc<[u8]>>> {
+        let Some((file, _)) = self.store.blobs.open(digest)? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        (&*file)
+            .take(MAX_MANIFEST_SIZE + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| {
+                Error::new(Kind::Io, format!("cannot read manifest {digest}")).because(error)
+            })?;
+        let intact = Digest::of_with(digest.algorithm(), &bytes) == *digest;
+        Ok(intact.then(|| bytes.into()))
+    }
+
+    pub(super) fn repository_of(&self, target: &Target) -> Result<Option<RepositoryId>> {
+        self.store
+            .cache
+            .find_repository(target.origin, &target.repository)
+    }
+
+    /// Notes who pulled what, if it is kept.
+    fn note_pull(
+        &self,
+        grant: &Grant,
+        target: &Target,
+        reference: &Reference,
+        digest: &Digest,
+    ) -> Result<()> {
+        if let Some(repository) = self.repository_of(target)? {
+            let tag: Option<Tag> = match reference {
+                Reference::Tag(tag) => Some(tag.clone()),
+                Reference::Digest(_) => None,
+            };
+            let pull = Pull {
+                group: grant.group(),
+                repository,
+                manifest: digest.clone(),
+                tag,
+            };
+            self.store.cache.note_pull(pull, Timestamp::now());
+        }
+        Ok(())
+    }
+}
+
+/// Compares a fetched manifest with what was asked for and with what the upstream says of it.
+fn check(fetched: &FetchedManifest, reference: &Reference) -> Result<Checked> {
+    let lied = |why: &str| Error::new(Kind::UpstreamLied, why);
+    let digest = match reference {
+        Reference::Digest(digest) => digest.clone(),
+        Reference::Tag(_) => {
+            let algorithm = fetched
+                .digest
+                .as_ref()
+                .map_or(Algorithm::Sha256, Digest::algorithm);
+            Digest::of_with(algorithm, &fetched.bytes)
+        }
+    };
+    if Digest::of_with(digest.algorithm(), &fetched.bytes) != digest {
+        return Err(lied("its bytes do not match the digest"));
+    }
+    if fetched
+        .digest
+        .as_ref()
+        .is_some_and(|said| said.algorithm() == digest.algorithm() && *said != digest)
+    {
+        return Err(lied("it announced another digest than its bytes have"));
+    }
+    let announced = MediaType::parse(&fetched.content_type);
+    if announced.is_none() && !is_vague(&fetched.content_type) {
+        let shown: String = fetched
+            .content_type
+            .chars()
+            .take(80)
+            .flat_map(char::escape_debug)
+            .collect();
+        return Err(lied(&format!(
+            "its type is `{shown}`, which no client takes as a manifest"
+        )));
+    }
+    let manifest = Manifest::parse(&fetched.bytes, announced)
+        .map_err(|error| lied("what it sent").because(error))?;
+    Ok(Checked {
+        digest,
+        manifest,
+        bytes: fetched.bytes.as_slice().into(),
+    })
+}
+
+/// Types that say nothing: the manifest's own `mediaType` decides then.
+fn is_vague(content_type: &str) -> bool {
+    let name = content_type.split(';').next().unwrap_or_default().trim();
+    matches!(
+        name,
+        "" | "application/json" | "application/octet-stream" | "text/plain"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_true_is_taken() {
+        let config = Digest::of(b"c");
+        let body = format!(
+            r#"{{"schemaVersion":2,"config":{{"mediaType":"x/y","digest":"{config}","size":1}}}}"#
+        );
+        let digest = Digest::of(body.as_bytes());
+        let oci = MediaType::OciManifest.as_str();
+        let tag = Reference::parse("latest").unwrap();
+        let by_digest = Reference::Digest(digest.clone());
+        let other = Reference::Digest(config.clone());
+        let table: &[(&str, &str, &str, Option<&Digest>, &Reference, bool)] = &[
+            ("a true one", &body, oci, Some(&digest), &tag, true),
+            ("by digest", &body, oci, Some(&digest), &by_digest, true),
+            ("no digest header", &body, oci, None, &by_digest, true),
+            ("a vague type", &body, "application/json", None, &tag, true),
+            (
+                "other bytes than asked for",
+                &body,
+                oci,
+                None,
+                &other,
+                false,
+            ),
+            (
+                "a wrong digest header",
+                &body,
+                oci,
+                Some(&config),
+                &tag,
+                false,
+            ),
+            ("a web page", "<html>", "text/html", None, &tag, false),
+            ("not JSON", "<html>", oci, None, &tag, false),
+            ("an empty body", "", oci, None, &tag, false),
+            (
+                "another type than announced",
+                &body,
+                MediaType::OciIndex.as_str(),
+                None,
+                &tag,
+                false,
+            ),
+            (
+                "schema 1",
+                &body,
+                "application/vnd.docker.distribution.manifest.v1+prettyjws",
+                None,
+                &tag,
+                false,
+            ),
+        ];
+        for (what, body, content_type, said, reference, expected) in table {
+            let fetched = FetchedManifest {
+                bytes: body.as_bytes().to_vec(),
+                content_type: (*content_type).to_owned(),
+                digest: said.cloned(),
+            };
+            assert_eq!(check(&fetched, reference).is_ok(), *expected, "{what}");
+        }
+    }
+}

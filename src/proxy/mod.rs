@@ -1,0 +1,293 @@
+//! The dependency proxy: fetches from an upstream once, keeps, and serves from then on, also while the
+//! upstream is away.
+//!
+//! - `manifests`: by tag and digest; `tags` decides whether a kept tag may still be served as it is.
+//! - `blobs`: kept ones, and those that are on their way; `flight` is one blob on its way, `fetch` what
+//!   moves its bytes from the upstream into the staged file.
+//! - `listings`: tags and referrers.
+//! - `shared_call`: one call to an upstream for all who wait for its answer.
+//!
+//! Every public method takes a [`Grant`]: who may not fill leaves nothing behind.
+
+mod blobs;
+mod fetch;
+mod flight;
+mod listings;
+mod manifests;
+mod shared_call;
+mod tags;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use quick_cache::sync::Cache;
+
+pub use blobs::{BlobAnswer, BlobContent};
+pub use listings::{ListPage, ListingAnswer};
+pub use manifests::ManifestAnswer;
+
+use crate::auth::Grant;
+use crate::error::{Error, Kind, Result};
+use crate::oci::{Digest, MediaType, Reference, RegistryHost, RepositoryName};
+use crate::store::{OriginId, Store};
+use crate::upstream::{Fault, FaultKind, FetchedManifest, ManifestHead, Upstream};
+use flight::Flights;
+use shared_call::SharedCalls;
+
+/// Manifests are kept in memory up to this many bytes.
+const MANIFEST_MEMORY: u64 = 8 * 1024 * 1024;
+/// How many "not found" answers are remembered.
+const NEGATIVE_ENTRIES: usize = 10_000;
+
+/// How fresh is fresh.
+#[derive(Debug, Clone)]
+pub struct Freshness {
+    /// How long a tag is served without asking.
+    pub tag_ttl: Duration,
+    /// How long to wait for the upstream's word on a kept tag.
+    pub revalidate_timeout: Duration,
+    /// How long "not found" is believed.
+    pub negative_ttl: Duration,
+}
+
+/// Where an answer came from: `X-Cache`, and the same word in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheWord {
+    /// From the cache, without asking.
+    Hit,
+    /// From the cache, after the upstream confirmed it.
+    Revalidated,
+    /// From the cache, though the upstream did not answer or says that it is gone.
+    Stale,
+    /// Fetched for this request, or joined to a fetch in progress.
+    Miss,
+    /// Passed through and not kept.
+    Bypass,
+}
+
+impl CacheWord {
+    /// The word as it stands in `X-Cache`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Revalidated => "revalidated",
+            Self::Stale => "stale",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+        }
+    }
+
+    /// `miss` where the answer is kept, `bypass` where it is not.
+    fn fetched(grant: &Grant) -> Self {
+        if grant.may_fill() {
+            Self::Miss
+        } else {
+            Self::Bypass
+        }
+    }
+}
+
+/// A repository of an upstream.
+#[derive(Clone)]
+pub struct Target {
+    /// The upstream.
+    pub upstream: Arc<Upstream>,
+    /// The repository's name there, `library/` included.
+    pub repository: RepositoryName,
+    origin: OriginId,
+}
+
+impl Target {
+    /// What fetches and calls in progress are told apart by: upstream, credentials, repository.
+    fn key(&self) -> TargetKey {
+        (self.origin, self.repository.clone())
+    }
+
+    /// `HOST/NAME`, for people.
+    fn shown(&self) -> String {
+        format!("{}/{}", self.upstream.name(), self.repository)
+    }
+}
+
+type TargetKey = (OriginId, RepositoryName);
+type ReferenceKey = (OriginId, RepositoryName, Reference);
+
+/// The dependency proxy.
+pub struct Proxy {
+    store: Arc<Store>,
+    upstreams: HashMap<RegistryHost, Arc<Upstream>>,
+    default_upstream: RegistryHost,
+    freshness: Freshness,
+    flights: Arc<Flights>,
+    manifest_calls: SharedCalls<ReferenceKey, Result<Arc<FetchedManifest>, Fault>>,
+    head_calls: SharedCalls<ReferenceKey, Result<ManifestHead, Fault>>,
+    manifest_bytes: Cache<Digest, Arc<[u8]>, ByLength>,
+    not_found: Cache<ReferenceKey, (Instant, Fault)>,
+    stopping: AtomicBool,
+}
+
+/// Weighs kept manifests by their bytes.
+#[derive(Clone)]
+struct ByLength;
+
+impl quick_cache::Weighter<Digest, Arc<[u8]>> for ByLength {
+    fn weight(&self, _digest: &Digest, bytes: &Arc<[u8]>) -> u64 {
+        bytes.len() as u64 + 128
+    }
+}
+
+impl Proxy {
+    /// A proxy over these upstreams. Asks nobody.
+    pub fn new(
+        store: Arc<Store>,
+        upstreams: impl IntoIterator<Item = Upstream>,
+        default_upstream: RegistryHost,
+        freshness: Freshness,
+    ) -> Arc<Self> {
+        let upstreams = upstreams
+            .into_iter()
+            .map(|upstream| (upstream.name().clone(), Arc::new(upstream)));
+        Arc::new(Self {
+            store,
+            upstreams: upstreams.collect(),
+            default_upstream,
+            freshness,
+            flights: Arc::default(),
+            manifest_calls: SharedCalls::new(),
+            head_calls: SharedCalls::new(),
+            manifest_bytes: Cache::with_weighter(1_000, MANIFEST_MEMORY, ByLength),
+            not_found: Cache::new(NEGATIVE_ENTRIES),
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    /// The upstreams, sorted by name.
+    pub fn upstreams(&self) -> Vec<&Arc<Upstream>> {
+        let mut upstreams: Vec<_> = self.upstreams.values().collect();
+        upstreams.sort_by_key(|upstream| upstream.name().clone());
+        upstreams
+    }
+
+    /// The repository that `image` means on `host` (`None`: the default upstream). A name without a slash
+    /// gets `library/` on Docker Hub.
+    ///
+    /// # Errors
+    /// `NameUnknown` for a host that is not configured: fetches go to configured upstreams only.
+    pub fn target(&self, host: Option<&RegistryHost>, image: &RepositoryName) -> Result<Target> {
+        let host = host.unwrap_or(&self.default_upstream);
+        let upstream = self.upstreams.get(host).ok_or_else(|| {
+            Error::new(
+                Kind::NameUnknown,
+                format!("{host} is not an upstream of this box"),
+            )
+            .remedy("ask its administrator to configure it")
+        })?;
+        let repository = if host.as_str() == "docker.io" {
+            image.with_library()
+        } else {
+            image.clone()
+        };
+        let origin = self
+            .store
+            .cache
+            .origin(upstream.name(), upstream.fingerprint())?;
+        Ok(Target {
+            upstream: Arc::clone(upstream),
+            repository,
+            origin,
+        })
+    }
+
+    /// Ends the fetches in progress; what has arrived of fills stays staged, to be resumed.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.flights.wait_until_empty(Duration::from_secs(5));
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    /// The upstream's recent word that it does not have this, if it may still be believed.
+    fn recent_absence(&self, key: &ReferenceKey) -> Option<Fault> {
+        let (at, fault) = self.not_found.get(key)?;
+        (at.elapsed() < self.freshness.negative_ttl).then_some(fault)
+    }
+
+    /// Remembers that the upstream does not have this, or denies it.
+    fn note_absence(&self, key: ReferenceKey, fault: &Fault) {
+        if matches!(fault.kind, FaultKind::NotFound | FaultKind::Denied) {
+            self.not_found.insert(key, (Instant::now(), fault.clone()));
+        }
+    }
+}
+
+/// The error for a manifest or blob (`unknown`) that an upstream did not give.
+fn upstream_error(fault: Fault, unknown: Kind, what: &str) -> Error {
+    match fault.kind {
+        FaultKind::NotFound => Error::new(unknown, format!("{what}: {}", fault.message)),
+        FaultKind::Denied => Error::new(unknown, format!("{what}: {}", fault.message)).remedy(
+            "if it is private there, the box's administrator can give the upstream credentials",
+        ),
+        _ => Error::from(fault).context(what),
+    }
+}
+
+/// A media type as a client's `Accept` has it.
+///
+/// An absent `Accept` takes anything (RFC 9110, 12.5.1).
+pub fn accepts(accept: &[&str], media_type: MediaType) -> bool {
+    let mut ranges = accept
+        .iter()
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|range| !range.is_empty());
+    let mut none = true;
+    let accepted = ranges.any(|range| {
+        none = false;
+        let mut parts = range.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let refused = parts.any(|part| {
+            part.strip_prefix("q=")
+                .is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q == 0.0))
+        });
+        let matches = matches!(name, "*/*" | "application/*")
+            || name.eq_ignore_ascii_case(media_type.as_str());
+        matches && !refused
+    });
+    accepted || none
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept_is_read_as_http_has_it() {
+        let (manifest, index) = (
+            MediaType::OciManifest.as_str(),
+            MediaType::OciIndex.as_str(),
+        );
+        let both = format!("{manifest}, {index}");
+        let table: &[(&[&str], bool)] = &[
+            (&[], true),
+            (&[""], true),
+            (&["*/*"], true),
+            (&["application/*;q=0.5"], true),
+            (&[manifest], false),
+            (&[&both], true),
+            (&[manifest, index], true),
+            (&[&format!("{index};q=0")], false),
+            (&["text/html"], false),
+        ];
+        for (accept, expected) in table {
+            assert_eq!(
+                accepts(accept, MediaType::OciIndex),
+                *expected,
+                "{accept:?}"
+            );
+        }
+    }
+}

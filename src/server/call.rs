@@ -1,0 +1,181 @@
+//! One request on its way through the server: who asks, from where, and what the log will say of it.
+
+use crate::auth::address::{ClientAddress, Forwarding};
+use crate::auth::{Identity, Principal};
+use crate::error::{Error, Kind, Result};
+use crate::http::{Method, Request, Scheme};
+use crate::proxy::CacheWord;
+use crate::time::Timestamp;
+
+use super::Appliance;
+
+/// A request, with what was found out about it.
+pub(super) struct Call<'a> {
+    /// The request itself.
+    pub(super) request: &'a mut Request,
+    /// `X-Request-Id`.
+    pub(super) id: String,
+    /// Where it comes from.
+    pub(super) address: ClientAddress,
+    /// When it came.
+    pub(super) now: Timestamp,
+    /// What the log will say.
+    pub(super) note: Note,
+}
+
+/// What handlers add to the log's line.
+#[derive(Default)]
+pub(super) struct Note {
+    /// Who asked.
+    pub(super) principal: Option<String>,
+    /// Where the answer came from.
+    pub(super) cache: Option<CacheWord>,
+    /// The upstream that it is about.
+    pub(super) upstream: Option<String>,
+}
+
+/// What stands in `Authorization`.
+pub(super) enum Credentials {
+    /// Nothing.
+    None,
+    /// A user name and a password or token.
+    Basic(String, String),
+    /// A JWT.
+    Bearer(String),
+    /// Something else, or a damaged one of these.
+    Unknown,
+}
+
+impl Call<'_> {
+    /// Reads the address, believing forwarding headers only of configured proxies.
+    pub(super) fn new<'a>(appliance: &Appliance, request: &'a mut Request, id: String) -> Call<'a> {
+        let headers = &request.headers;
+        let forwarded_for = headers
+            .get_all("X-Forwarded-For")
+            .collect::<Vec<_>>()
+            .join(",");
+        let forwarding = Forwarding {
+            forwarded_for: headers
+                .contains("X-Forwarded-For")
+                .then_some(forwarded_for.as_str()),
+            present: ["X-Forwarded-For", "Forwarded", "Via"]
+                .iter()
+                .any(|name| headers.contains(name)),
+        };
+        let address = ClientAddress::of(request.peer.ip(), forwarding, &appliance.trusted_proxies);
+        Call {
+            request,
+            id,
+            address,
+            now: Timestamp::now(),
+            note: Note::default(),
+        }
+    }
+
+    /// Whether it is a GET or a HEAD.
+    pub(super) fn reads(&self) -> bool {
+        matches!(self.request.method, Method::Get | Method::Head)
+    }
+
+    /// Whether it is a HEAD.
+    pub(super) fn is_head(&self) -> bool {
+        self.request.method == Method::Head
+    }
+
+    /// The first value of a query parameter.
+    pub(super) fn query(&self, name: &str) -> Option<String> {
+        self.query_all(name).into_iter().next()
+    }
+
+    /// Every value of a query parameter.
+    pub(super) fn query_all(&self, name: &str) -> Vec<String> {
+        let query = self.request.query.as_deref().unwrap_or_default();
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        pairs
+            .filter(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+            .collect()
+    }
+
+    /// What stands in `Authorization`.
+    pub(super) fn credentials(&self) -> Credentials {
+        use base64::Engine as _;
+        let Some(value) = self.request.headers.get("Authorization") else {
+            return if self.request.headers.contains("Authorization") {
+                Credentials::Unknown
+            } else {
+                Credentials::None
+            };
+        };
+        let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
+        if scheme.eq_ignore_ascii_case("Bearer") {
+            return Credentials::Bearer(rest.trim().to_owned());
+        }
+        let decoded = base64::engine::general_purpose::STANDARD.decode(rest.trim());
+        let text = decoded.ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        match text.as_deref().and_then(|text| text.split_once(':')) {
+            Some((user, password)) if scheme.eq_ignore_ascii_case("Basic") => {
+                Credentials::Basic(user.to_owned(), password.to_owned())
+            }
+            _ => Credentials::Unknown,
+        }
+    }
+
+    /// Who asks: a JWT's bearer, or nobody. Basic credentials are for `/v2/` and the token endpoint.
+    pub(super) fn identify(&mut self, appliance: &Appliance) -> Result<Identity> {
+        let identity = match self.credentials() {
+            Credentials::None => Identity::anonymous(self.address),
+            Credentials::Bearer(jwt) => {
+                appliance
+                    .authenticator
+                    .by_bearer(&jwt, self.address, self.now)?
+            }
+            Credentials::Basic(..) | Credentials::Unknown => {
+                return Err(Error::new(
+                    Kind::Unauthorized,
+                    "this path takes a token of the token endpoint",
+                )
+                .remedy("log in with `docker login`"));
+            }
+        };
+        self.note_principal(&identity.principal);
+        Ok(identity)
+    }
+
+    /// Puts the principal into the log's line.
+    pub(super) fn note_principal(&mut self, principal: &Principal) {
+        self.note.principal = Some(principal.label());
+    }
+
+    /// The address under which the client reaches this box: configured, or the scheme and Host that it used;
+    /// forwarded values count from configured proxies only.
+    pub(super) fn external_url(&self, appliance: &Appliance) -> String {
+        if !appliance.external_url.is_empty() {
+            return appliance.external_url.trim_end_matches('/').to_owned();
+        }
+        let peer = self.request.peer.ip().to_canonical();
+        let headers = &self.request.headers;
+        let by_proxy = appliance
+            .trusted_proxies
+            .iter()
+            .any(|network| network.contains(&peer));
+        let forwarded = |name| headers.get(name).filter(|_| by_proxy);
+        let scheme = match (forwarded("X-Forwarded-Proto"), self.request.scheme) {
+            (Some("https"), _) | (None, Scheme::Https) => "https",
+            _ => "http",
+        };
+        let is_host = |host: &&str| {
+            !host.is_empty()
+                && host.bytes().all(|b| {
+                    b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']')
+                })
+        };
+        let host = forwarded("X-Forwarded-Host")
+            .filter(is_host)
+            .unwrap_or(&self.request.host);
+        format!(
+            "{scheme}://{}",
+            if host.is_empty() { "localhost" } else { host }
+        )
+    }
+}

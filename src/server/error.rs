@@ -1,0 +1,104 @@
+//! From the kind of an error to an HTTP status, an OCI code and a text: the only mapping.
+//!
+//! What concerns the box itself (a path, an SQL statement, a bug) is logged and not told: the client gets
+//! the request's id, under which the log has the rest.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::error::{Error, Kind};
+use crate::http::{Body, Response};
+
+/// Status and code of distribution-spec 1.1, "Error Codes", and the few beyond its list.
+fn status_and_code(kind: Kind) -> (u16, &'static str) {
+    match kind {
+        Kind::NameInvalid => (400, "NAME_INVALID"),
+        Kind::TagInvalid => (400, "TAG_INVALID"),
+        Kind::DigestInvalid => (400, "DIGEST_INVALID"),
+        Kind::ManifestInvalid => (400, "MANIFEST_INVALID"),
+        Kind::BadRequest => (400, "UNSUPPORTED"),
+        Kind::RangeInvalid => (416, "RANGE_INVALID"),
+        Kind::Unsupported => (405, "UNSUPPORTED"),
+        Kind::Unauthorized => (401, "UNAUTHORIZED"),
+        Kind::Denied => (403, "DENIED"),
+        Kind::NameUnknown => (404, "NAME_UNKNOWN"),
+        Kind::ManifestUnknown => (404, "MANIFEST_UNKNOWN"),
+        Kind::BlobUnknown => (404, "BLOB_UNKNOWN"),
+        Kind::NotFound => (404, "NOT_FOUND"),
+        Kind::Conflict => (409, "CONFLICT"),
+        Kind::TooManyRequests { .. } => (429, "TOOMANYREQUESTS"),
+        Kind::Unavailable { .. } | Kind::UpstreamLied => (503, "UNAVAILABLE"),
+        Kind::Full => (507, "UNAVAILABLE"),
+        Kind::Usage | Kind::Config | Kind::Io | Kind::Sql | Kind::Internal => (500, "UNKNOWN"),
+    }
+}
+
+/// The answer to a request that failed with `error`.
+pub(super) fn response(error: &Error, request_id: &str) -> Response {
+    let (status, code) = status_and_code(error.kind());
+    let message = if matches!(status, 500 | 507) {
+        tracing::error!(request_id, "request failed: {error}");
+        format!("something is wrong with this box; its log says more under request {request_id}")
+    } else {
+        error.to_string()
+    };
+    let response = body(status, code, &message);
+    match error.kind() {
+        Kind::TooManyRequests { retry_after } | Kind::Unavailable { retry_after } => {
+            retry(response, retry_after)
+        }
+        Kind::UpstreamLied => retry(response, Duration::from_secs(5)),
+        _ => response,
+    }
+}
+
+/// An answer in the form of distribution-spec 1.1, "Error Codes".
+pub(super) fn body(status: u16, code: &str, message: &str) -> Response {
+    let body = json!({ "errors": [{ "code": code, "message": message, "detail": null }] });
+    json_body(Response::new(status), &body)
+}
+
+/// Puts `value` into an answer as JSON.
+pub(super) fn json_body(response: Response, value: &serde_json::Value) -> Response {
+    response
+        .header("Content-Type", "application/json")
+        .body(Body::Bytes(value.to_string().into_bytes().into()))
+}
+
+fn retry(response: Response, after: Duration) -> Response {
+    response.header("Retry-After", after.as_secs().max(1).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(response: &Response) -> String {
+        match &response.body {
+            Body::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+            _ => String::new(),
+        }
+    }
+
+    #[test]
+    fn what_concerns_the_box_is_not_told_to_strangers() {
+        let error = Error::new(Kind::Io, "cannot open /var/lib/breakwater/secret.key");
+        let response = response(&error, "abc123");
+        assert_eq!(response.status, 500);
+        assert!(!text(&response).contains("secret.key") && text(&response).contains("abc123"));
+    }
+
+    #[test]
+    fn an_answer_says_when_to_come_again() {
+        let kind = Kind::Unavailable {
+            retry_after: Duration::from_millis(200),
+        };
+        let response = response(&Error::new(kind, "docker.io does not answer"), "x");
+        assert_eq!(
+            (response.status, response.get("Retry-After")),
+            (503, Some("1"))
+        );
+        assert!(text(&response).contains("docker.io does not answer"));
+    }
+}

@@ -1,0 +1,275 @@
+//! What is served: routes, the token endpoint, the registry protocol. Knows no socket.
+//!
+//! A request becomes a [`Call`], goes by the router to a handler, and comes back as an answer with its
+//! `X-Request-Id`; a panic on the way is a 500, and the server lives. Handlers parse, authorize, call
+//! a room below, and answer.
+
+mod call;
+mod error;
+mod first_start;
+mod router;
+mod token;
+mod v2;
+
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use ipnet::IpNet;
+
+pub use first_start::first_start;
+
+use crate::auth::jwt::Jwts;
+use crate::auth::keys::Keys;
+use crate::auth::policy::{self, GroupFacts, Refusal};
+use crate::auth::{Authenticator, Grant, Identity};
+use crate::config::{Config, UpstreamConfig};
+use crate::error::{Error, Kind, Result};
+use crate::http::{Delivery, Handler, Refusal as HttpRefusal, Request, Response};
+use crate::proxy::{Freshness, Proxy};
+use crate::store::Store;
+use crate::upstream::{Credentials, Patience, Settings, Upstream};
+use call::{Call, Note};
+use router::Route;
+
+/// Everything that answers requests.
+pub struct Appliance {
+    store: Arc<Store>,
+    authenticator: Authenticator,
+    proxy: Arc<Proxy>,
+    external_url: String,
+    trusted_proxies: Vec<IpNet>,
+    /// The mirror's group; `None` where the mirror is off.
+    mirror_group: Option<String>,
+    /// The first part of request ids: random for each start.
+    boot: String,
+    requests: AtomicU64,
+}
+
+impl Appliance {
+    /// Makes the upstream clients and reads the keys; asks nobody.
+    ///
+    /// # Errors
+    /// `Config` for an upstream that cannot be used, `Io` for keys and password files.
+    pub fn new(config: &Config, store: Arc<Store>) -> Result<Arc<Self>> {
+        let keys = Keys::open_or_make(&store.directory().join("keys"))?;
+        let jwts = Jwts::new(keys, &config.auth.issuer, config.auth.token_ttl);
+        let offline = Arc::new(AtomicBool::new(config.offline));
+        let upstreams = config
+            .upstreams
+            .iter()
+            .map(|upstream| upstream_client(upstream, &offline))
+            .collect::<Result<Vec<_>>>()?;
+        let freshness = Freshness {
+            tag_ttl: config.cache.tag_ttl,
+            revalidate_timeout: config.cache.revalidate_timeout,
+            negative_ttl: config.cache.negative_ttl,
+        };
+        Ok(Arc::new(Self {
+            authenticator: Authenticator::new(Arc::clone(&store), jwts)?,
+            proxy: Proxy::new(
+                Arc::clone(&store),
+                upstreams,
+                config.mirror.default.clone(),
+                freshness,
+            ),
+            store,
+            external_url: config.server.external_url.clone(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            mirror_group: config.mirror.enabled.then(|| config.mirror.group.clone()),
+            boot: crate::auth::keys::random_hex::<4>()?,
+            requests: AtomicU64::new(0),
+        }))
+    }
+
+    /// The state of each upstream, for `upstream list` and `upstream status`.
+    pub fn upstreams(&self) -> Vec<crate::upstream::Status> {
+        self.proxy
+            .upstreams()
+            .into_iter()
+            .map(|upstream| upstream.status())
+            .collect()
+    }
+
+    /// Ends what runs behind requests; called after the front door is closed.
+    pub fn stop(&self) {
+        self.proxy.stop();
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Sends a call to its handler.
+    fn answer(&self, call: &mut Call<'_>) -> Result<Response> {
+        let ns = call.query("ns");
+        match router::route(&call.request.path, ns.as_deref())? {
+            Route::Base => v2::base(self, call),
+            Route::Token => token::token(self, call),
+            Route::Repository(route) => v2::repository(self, call, &route),
+            Route::Probe => Ok(Response::new(200)
+                .header("Content-Type", "text/plain")
+                .body(crate::http::Body::Bytes(Arc::from(&b"ok\n"[..])))),
+        }
+    }
+
+    /// Judges an identity by the policy of a group's dependency proxy.
+    fn authorize_group(
+        &self,
+        identity: &Identity,
+        path: &str,
+    ) -> Result<std::result::Result<Grant, Refusal>> {
+        let Some(group) = self.authenticator.group(path)? else {
+            return Ok(policy::dependency_proxy(identity, None));
+        };
+        let level = match identity.principal.user() {
+            Some(user) => self.authenticator.level(group.id, user.id)?,
+            None => None,
+        };
+        let networks = self.authenticator.networks()?;
+        let is_mirror = self.mirror_group.as_deref() == Some(path);
+        let facts = GroupFacts {
+            group: &group,
+            level,
+            is_mirror,
+            networks: &networks,
+        };
+        Ok(policy::dependency_proxy(identity, Some(facts)))
+    }
+
+    /// Judges an identity by the policy of the mirror's group.
+    fn authorize_mirror(&self, identity: &Identity) -> Result<std::result::Result<Grant, Refusal>> {
+        match &self.mirror_group {
+            Some(group) => self.authorize_group(identity, group),
+            None => Ok(policy::dependency_proxy(identity, None)),
+        }
+    }
+
+    /// The client's own request id if it is harmless, otherwise a new one.
+    fn request_id(&self, request: &Request) -> String {
+        let harmless = |id: &&str| {
+            (1..=64).contains(&id.len())
+                && id
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        match request.headers.get("X-Request-Id").filter(harmless) {
+            Some(id) => id.to_owned(),
+            None => format!(
+                "{}-{:x}",
+                self.boot,
+                self.requests.fetch_add(1, Ordering::Relaxed)
+            ),
+        }
+    }
+}
+
+impl Handler for Appliance {
+    fn handle(&self, request: &mut Request) -> Response {
+        let started = Instant::now();
+        let id = self.request_id(request);
+        let (method, path) = (request.method.as_str().to_owned(), request.path.clone());
+        let mut call = Call::new(self, request, id.clone());
+        let answered = std::panic::catch_unwind(AssertUnwindSafe(|| self.answer(&mut call)));
+        let response = match answered {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                let response = error::response(&error, &id);
+                if error.kind() == Kind::Unauthorized {
+                    v2::challenge(self, &call, response)
+                } else {
+                    response
+                }
+            }
+            Err(_) => error::response(
+                &Error::internal("a handler panicked; the backtrace stands above"),
+                &id,
+            ),
+        };
+        let line = AccessLine {
+            id: id.clone(),
+            remote_ip: call.address.ip,
+            note: call.note,
+            method,
+            path,
+            started,
+        };
+        let status = response.status;
+        response
+            .header("X-Request-Id", id)
+            .on_delivered(move |delivery| line.write(status, delivery))
+    }
+
+    fn refuse(&self, refusal: &HttpRefusal) -> Response {
+        let id = format!(
+            "{}-{:x}",
+            self.boot,
+            self.requests.fetch_add(1, Ordering::Relaxed)
+        );
+        tracing::info!(request_id = id, remote_ip = %refusal.peer.ip(), status = refusal.status, "refused: {}", refusal.message);
+        error::body(refusal.status, "UNSUPPORTED", refusal.message).header("X-Request-Id", id)
+    }
+}
+
+/// What the log says of a request.
+struct AccessLine {
+    id: String,
+    remote_ip: std::net::IpAddr,
+    note: Note,
+    method: String,
+    path: String,
+    started: Instant,
+}
+
+impl AccessLine {
+    fn write(self, status: u16, delivery: Delivery) {
+        tracing::info!(
+            target: "breakwater::access",
+            request_id = self.id,
+            remote_ip = %self.remote_ip,
+            principal = self.note.principal.as_deref().unwrap_or("-"),
+            method = self.method,
+            path = self.path,
+            status,
+            bytes = delivery.bytes,
+            complete = delivery.complete,
+            seconds = self.started.elapsed().as_secs_f64(),
+            cache = self.note.cache.map_or("-", crate::proxy::CacheWord::as_str),
+            upstream = self.note.upstream.as_deref().unwrap_or("-"),
+            "request"
+        );
+    }
+}
+
+/// The client of a configured upstream, with its password read from its file.
+fn upstream_client(config: &UpstreamConfig, offline: &Arc<AtomicBool>) -> Result<Upstream> {
+    let password = match &config.password_file {
+        Some(path) => read_password(path)?,
+        None => String::new(),
+    };
+    let credentials = (!config.username.is_empty()).then(|| Credentials {
+        username: config.username.clone(),
+        password,
+    });
+    let settings = Settings {
+        name: config.name.clone(),
+        url: config.url.clone(),
+        credentials,
+        auth_realm: config.auth_realm.clone(),
+        ca: config.ca.clone(),
+        allow_private_addresses: true,
+        patience: Patience::default(),
+    };
+    Upstream::new(settings, Arc::clone(offline))
+}
+
+fn read_password(path: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::io("cannot read the upstream's password file", path, error)
+            .remedy("check `password_file` and its owner")
+    })?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}

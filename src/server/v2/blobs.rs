@@ -1,0 +1,49 @@
+//! `GET` and `HEAD /v2/NAME/blobs/DIGEST` (distribution-spec 1.1, "Pulling blobs"), also by parts.
+
+use super::super::Appliance;
+use super::super::call::Call;
+use super::content::Content;
+use crate::auth::Grant;
+use crate::error::Result;
+use crate::http::{Body, Response};
+use crate::oci::Digest;
+use crate::proxy::{BlobContent, Target};
+
+pub(super) fn blob(
+    appliance: &Appliance,
+    call: &mut Call<'_>,
+    grant: &Grant,
+    target: &Target,
+    digest: &Digest,
+) -> Result<Response> {
+    let answer = if call.is_head() {
+        appliance.proxy.head_blob(grant, target, digest)?
+    } else {
+        appliance.proxy.blob(grant, target, digest)?
+    };
+    let content = Content {
+        digest,
+        media_type: "application/octet-stream",
+        size: answer.size,
+        cache: answer.cache,
+        age: answer.age,
+    };
+    let size = answer.size;
+    Ok(
+        content.answer(call, move |offset, length| match answer.content {
+            BlobContent::Kept(file) => {
+                let length = length.or(size).unwrap_or(0);
+                Body::File {
+                    file,
+                    offset,
+                    length,
+                }
+            }
+            BlobContent::Arriving(arriving) => Body::Stream {
+                reader: arriving.into_reader(offset, length),
+                length,
+            },
+            BlobContent::Elsewhere => Body::Empty,
+        }),
+    )
+}

@@ -1,0 +1,80 @@
+//! What manifests and blobs have in common: digest, ETag, Range, If-None-Match, where it came from.
+
+use std::time::Duration;
+
+use super::super::call::Call;
+use super::super::error;
+use crate::http::{Body, RangeRequest, Response, none_match, parse_range};
+use crate::oci::Digest;
+use crate::proxy::CacheWord;
+
+/// Content of a known digest.
+pub(super) struct Content<'a> {
+    pub(super) digest: &'a Digest,
+    pub(super) media_type: &'a str,
+    /// Its size; `None` where it is not known yet: then Range is not served.
+    pub(super) size: Option<u64>,
+    pub(super) cache: CacheWord,
+    pub(super) age: Option<Duration>,
+}
+
+impl Content<'_> {
+    /// Answers with all of it, a part of it, or that the client has it already. `body` gives the body for
+    /// an offset and a length (`None`: to the end).
+    pub(super) fn answer(
+        &self,
+        call: &mut Call<'_>,
+        body: impl FnOnce(u64, Option<u64>) -> Body,
+    ) -> Response {
+        call.note.cache = Some(self.cache);
+        let etag = format!("\"{}\"", self.digest);
+        let headers = &call.request.headers;
+        if none_match(headers.get("If-None-Match"), &etag) {
+            return self.headers(Response::new(304), &etag);
+        }
+        // If-Range with another validator asks for the whole (RFC 9110, 13.1.5).
+        let may_part = headers
+            .get("If-Range")
+            .is_none_or(|validator| validator.trim() == etag);
+        let range = headers.get("Range").filter(|_| may_part && !call.is_head());
+        let range = self
+            .size
+            .map_or(RangeRequest::Whole, |size| parse_range(range, size));
+        let (status, offset, length) = match (range, self.size) {
+            (RangeRequest::Unsatisfiable, size) => {
+                return error::body(416, "RANGE_INVALID", "the range begins behind the end")
+                    .header("Content-Range", format!("bytes */{}", size.unwrap_or(0)));
+            }
+            (RangeRequest::Part { offset, length }, _) => (206, offset, Some(length)),
+            (RangeRequest::Whole, size) => (200, 0, size),
+        };
+        let mut response = self
+            .headers(Response::new(status), &etag)
+            .header("Accept-Ranges", "bytes");
+        if let (206, Some(length), Some(size)) = (status, length, self.size) {
+            response = response.header(
+                "Content-Range",
+                format!("bytes {offset}-{}/{size}", offset + length - 1),
+            );
+        }
+        if call.is_head() {
+            return match self.size {
+                Some(size) => response.header("Content-Length", size.to_string()),
+                None => response,
+            };
+        }
+        response.body(body(offset, length))
+    }
+
+    fn headers(&self, response: Response, etag: &str) -> Response {
+        let response = response
+            .header("Docker-Content-Digest", self.digest.as_str())
+            .header("Content-Type", self.media_type)
+            .header("ETag", etag)
+            .header("X-Cache", self.cache.as_str());
+        match self.age {
+            Some(age) => response.header("Age", age.as_secs().to_string()),
+            None => response,
+        }
+    }
+}

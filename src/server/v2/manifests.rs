@@ -1,0 +1,53 @@
+//! `GET` and `HEAD /v2/NAME/manifests/REFERENCE` (distribution-spec 1.1, "Pulling manifests").
+
+use std::sync::Arc;
+
+use super::super::Appliance;
+use super::super::call::Call;
+use super::content::Content;
+use crate::auth::Grant;
+use crate::error::{Error, Kind, Result};
+use crate::http::{Body, Response};
+use crate::oci::Reference;
+use crate::proxy::{Target, accepts};
+
+pub(super) fn manifest(
+    appliance: &Appliance,
+    call: &mut Call<'_>,
+    grant: &Grant,
+    target: &Target,
+    reference: &Reference,
+) -> Result<Response> {
+    let answer = appliance.proxy.manifest(grant, target, reference)?;
+    let accept: Vec<_> = call.request.headers.get_all("Accept").collect();
+    if !accepts(&accept, answer.media_type) {
+        let what = format!(
+            "{reference} is a {}, which the client does not accept",
+            answer.media_type.as_str()
+        );
+        return Err(
+            Error::new(Kind::ManifestUnknown, what).remedy("use a client that knows this type")
+        );
+    }
+    let content = Content {
+        digest: &answer.digest,
+        media_type: answer.media_type.as_str(),
+        size: Some(answer.bytes.len() as u64),
+        cache: answer.cache,
+        age: answer.age,
+    };
+    let bytes = Arc::clone(&answer.bytes);
+    Ok(content.answer(call, move |offset, length| {
+        let offset = usize::try_from(offset)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
+        let end = length.map_or(bytes.len(), |length| {
+            offset.saturating_add(usize::try_from(length).unwrap_or(usize::MAX))
+        });
+        Body::Bytes(if offset == 0 && end >= bytes.len() {
+            bytes
+        } else {
+            bytes[offset..end.min(bytes.len())].into()
+        })
+    }))
+}

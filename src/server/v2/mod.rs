@@ -1,0 +1,148 @@
+//! The registry protocol (distribution-spec 1.1): `/v2/` and what is in repositories.
+
+mod blobs;
+mod content;
+mod lists;
+mod manifests;
+
+use super::call::{Call, Credentials};
+use super::router::{Part, Place, RepositoryRoute};
+use super::{Appliance, error};
+use crate::auth::policy::{self, Refusal};
+use crate::auth::{Grant, Identity, Principal};
+use crate::error::{Error, Kind, Result};
+use crate::http::Response;
+use crate::oci::{RegistryHost, RepositoryName};
+
+/// `GET /v2/`: 200 with good credentials, otherwise always a challenge, from trusted networks too, so
+/// that every login is judged.
+pub(super) fn base(appliance: &Appliance, call: &mut Call<'_>) -> Result<Response> {
+    if !call.reads() {
+        return Ok(not_allowed());
+    }
+    let identity = match call.credentials() {
+        Credentials::Bearer(jwt) => {
+            appliance
+                .authenticator
+                .by_bearer(&jwt, call.address, call.now)?
+        }
+        Credentials::Basic(user, password) => {
+            appliance
+                .authenticator
+                .by_basic(&user, &password, call.address, call.now)?
+        }
+        Credentials::None | Credentials::Unknown => return Err(login_needed()),
+    };
+    call.note_principal(&identity.principal);
+    if matches!(identity.principal, Principal::Anonymous) {
+        appliance
+            .authorize_mirror(&identity)?
+            .map_err(|refusal| refusal.error("/v2/"))?;
+    }
+    policy::login(&identity.principal).map_err(|refusal| refusal.error("/v2/"))?;
+    Ok(error::json_body(
+        with_version(Response::new(200)),
+        &serde_json::json!({}),
+    ))
+}
+
+fn login_needed() -> Error {
+    Error::new(Kind::Unauthorized, "authentication is required")
+        .remedy("log in with `docker login`")
+}
+
+/// Whatever is in a repository: authorized here, answered by the part's own file.
+pub(super) fn repository(
+    appliance: &Appliance,
+    call: &mut Call<'_>,
+    route: &RepositoryRoute,
+) -> Result<Response> {
+    if !call.reads() || route.part == Part::Upload {
+        return Ok(not_allowed());
+    }
+    let identity = call.identify(appliance)?;
+    let (grant, host, image) = authorize(appliance, &identity, route)?;
+    if !identity.is_bound_to(&route.name, "pull") {
+        return Err(Error::new(
+            Kind::Unauthorized,
+            format!("the token is not for pulling {}", route.name),
+        )
+        .remedy("ask the token endpoint for one that is"));
+    }
+    let target = appliance.proxy.target(host, image)?;
+    call.note.upstream = Some(target.upstream.name().to_string());
+    let response = match &route.part {
+        Part::Manifest(reference) => {
+            manifests::manifest(appliance, call, &grant, &target, reference)?
+        }
+        Part::Blob(digest) => blobs::blob(appliance, call, &grant, &target, digest)?,
+        Part::Tags => lists::tags(appliance, call, &grant, &target, route)?,
+        Part::Referrers(digest) => {
+            lists::referrers(appliance, call, &grant, &target, route, digest)?
+        }
+        Part::Upload => return Ok(not_allowed()),
+    };
+    Ok(with_version(response).header("OCI-Namespace", target.upstream.name().as_str()))
+}
+
+/// The grant for a route, with the upstream and the image that it is about.
+fn authorize<'a>(
+    appliance: &Appliance,
+    identity: &Identity,
+    route: &'a RepositoryRoute,
+) -> Result<(Grant, Option<&'a RegistryHost>, &'a RepositoryName)> {
+    let (verdict, host, image) = match &route.place {
+        Place::Group { group, host, image } => {
+            (appliance.authorize_group(identity, group)?, host, image)
+        }
+        Place::Mirror { host, image, by_ns } => {
+            let first = image.components().next().unwrap_or_default();
+            if host.is_none() && !by_ns && appliance.authenticator.group(first)?.is_some() {
+                return Err(hosted(identity).error(&route.name));
+            }
+            (appliance.authorize_mirror(identity)?, host, image)
+        }
+    };
+    let grant = verdict.map_err(|refusal| refusal.error(&route.name))?;
+    Ok((grant, host.as_ref(), image))
+}
+
+/// A path below a group of this box never means a stranger's image of the same name. There are no hosted
+/// repositories yet: nobody may see one.
+fn hosted(identity: &Identity) -> Refusal {
+    match identity.principal {
+        Principal::Anonymous => Refusal::Unauthenticated,
+        _ => Refusal::Unknown,
+    }
+}
+
+/// Adds `WWW-Authenticate` to a 401: where to get a token, and what for (RFC 6750; distribution,
+/// "Token Authentication Specification").
+pub(super) fn challenge(appliance: &Appliance, call: &Call<'_>, response: Response) -> Response {
+    let mut value = format!(
+        r#"Bearer realm="{}/jwt/auth",service="dependency_proxy""#,
+        call.external_url(appliance)
+    );
+    if let Ok(super::router::Route::Repository(route)) =
+        super::router::route(&call.request.path, call.query("ns").as_deref())
+    {
+        value.push_str(&format!(r#",scope="repository:{}:pull""#, route.name));
+        if matches!(call.credentials(), Credentials::Bearer(_)) {
+            value.push_str(r#",error="insufficient_scope""#);
+        }
+    }
+    with_version(response).header("WWW-Authenticate", value)
+}
+
+fn not_allowed() -> Response {
+    error::body(
+        405,
+        "UNSUPPORTED",
+        "this repository is a cache of an upstream: it can be pulled from, not pushed to",
+    )
+    .header("Allow", "GET, HEAD")
+}
+
+fn with_version(response: Response) -> Response {
+    response.header("Docker-Distribution-Api-Version", "registry/2.0")
+}

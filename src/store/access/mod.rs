@@ -1,0 +1,352 @@
+//! `access.sqlite`: users, groups, memberships, tokens, networks. Precious, so `synchronous=FULL`.
+//!
+//! Owns the rows and their relations: uniqueness, cascades, inheritance of levels. Judges nothing: what a
+//! scope or a level is worth, and which names are allowed, is decided above. A file per noun.
+
+mod groups;
+mod networks;
+mod schema;
+mod tokens;
+mod users;
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use ipnet::IpNet;
+use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
+
+use super::database::{Database, Synchronous};
+use super::statement::get;
+use crate::error::{Error, Kind, Result};
+use crate::time::Timestamp;
+
+macro_rules! ids { ($($(#[$doc:meta])* $id:ident),*) => {$(
+    $(#[$doc])*
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(transparent)]
+    pub struct $id(pub i64);
+)*}; }
+ids!(
+    /// A user's row; never reused.
+    UserId,
+    /// A group's row; never reused.
+    GroupId,
+    /// A token's row; never reused.
+    TokenId
+);
+
+/// A user, or a service account (a user without a password that can be set).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct User {
+    /// The row.
+    pub id: UserId,
+    /// The login name, unique.
+    pub name: String,
+    /// Administrators may everything.
+    pub admin: bool,
+    /// A service account: no password.
+    pub service: bool,
+    /// Kept, but let in nowhere.
+    pub blocked: bool,
+    /// argon2id in PHC form.
+    #[serde(skip)]
+    pub password_hash: Option<String>,
+    /// Counts up at each change of the password; a password's JWT names it.
+    #[serde(skip)]
+    pub password_version: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Who may know that a group exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    /// Its members.
+    Private,
+    /// Everybody who is logged in.
+    Public,
+}
+
+impl Visibility {
+    /// The word in commands, JSON and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Public => "public",
+        }
+    }
+}
+
+/// Access levels as in GitLab: 10, 20, 30, 40, 50.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// 10
+    Guest = 10,
+    /// 20
+    Reporter = 20,
+    /// 30
+    Developer = 30,
+    /// 40
+    Maintainer = 40,
+    /// 50
+    Owner = 50,
+}
+
+impl Level {
+    /// The level of GitLab's number; `None` for other numbers.
+    pub fn from_number(number: i64) -> Option<Self> {
+        [
+            Self::Guest,
+            Self::Reporter,
+            Self::Developer,
+            Self::Maintainer,
+            Self::Owner,
+        ]
+        .into_iter()
+        .find(|level| level.number() == number)
+    }
+
+    /// GitLab's number.
+    pub fn number(self) -> i64 {
+        self as i64
+    }
+}
+
+/// A group; groups nest by path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// The row.
+    pub id: GroupId,
+    /// `acme` or `acme/backend`.
+    pub path: String,
+    /// The group that it lies in.
+    pub parent: Option<GroupId>,
+    /// Who may know of it.
+    pub visibility: Visibility,
+    /// Off: its dependency proxy answers 404.
+    pub dependency_proxy_enabled: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A direct member of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// The user's name.
+    pub user: String,
+    /// The user's row.
+    pub user_id: UserId,
+    /// The level given on this group; an ancestor may give a higher one.
+    pub level: Level,
+}
+
+/// The kinds of tokens; only personal ones are made yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenKind {
+    /// A user's own (`bwp_`).
+    Personal,
+    /// A group's (`bwg_`).
+    Group,
+    /// A project's (`bwr_`).
+    Project,
+    /// For deployments, with a username of its own (`bwd_`).
+    Deploy,
+    /// For one job of a pipeline (`bwj_`).
+    Job,
+}
+
+impl TokenKind {
+    const ALL: [Self; 5] = [
+        Self::Personal,
+        Self::Group,
+        Self::Project,
+        Self::Deploy,
+        Self::Job,
+    ];
+
+    /// The word in commands, JSON and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Personal => "personal",
+            Self::Group => "group",
+            Self::Project => "project",
+            Self::Deploy => "deploy",
+            Self::Job => "job",
+        }
+    }
+}
+
+/// A token's row: never its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Token {
+    /// The row.
+    pub id: TokenId,
+    /// What it belongs to.
+    pub kind: TokenKind,
+    /// What its maker calls it; not unique.
+    pub name: String,
+    /// Canonical scope words, sorted: the store does not know what they are worth.
+    pub scopes: Vec<String>,
+    /// The user whom it speaks for.
+    pub user_id: Option<UserId>,
+    /// The group that it belongs to.
+    pub group_id: Option<GroupId>,
+    /// A deploy token's own username.
+    pub username: Option<String>,
+    /// The level of a group's or project's bot.
+    pub access_level: Option<Level>,
+    /// Revoked: let in nowhere, kept for lists and audit.
+    pub revoked: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on it is refused; `None`: never.
+    pub expires_at: Option<Timestamp>,
+    /// Who made it: a user's name, or `box` for the command line.
+    pub created_by: String,
+    /// Always `None` from [`AccessDb`]: uses are written to `cache.sqlite`, so that they invalidate nothing
+    /// here. Whoever shows a token fills it from [`super::CacheDb::token_last_used`].
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// A token to be made. `digest` is the SHA-256 of the secret.
+#[derive(Debug, Clone)]
+pub struct NewToken {
+    /// As [`Token::kind`].
+    pub kind: TokenKind,
+    /// As [`Token::name`].
+    pub name: String,
+    /// SHA-256 of the secret; the secret itself is never stored.
+    pub digest: [u8; 32],
+    /// Words without spaces; stored sorted and once each.
+    pub scopes: Vec<String>,
+    /// As [`Token::user_id`].
+    pub user_id: Option<UserId>,
+    /// As [`Token::group_id`].
+    pub group_id: Option<GroupId>,
+    /// As [`Token::username`].
+    pub username: Option<String>,
+    /// As [`Token::access_level`].
+    pub access_level: Option<Level>,
+    /// As [`Token::expires_at`].
+    pub expires_at: Option<Timestamp>,
+    /// As [`Token::created_by`].
+    pub created_by: String,
+}
+
+/// What a network rule allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ability {
+    /// What is cached, and what passes through.
+    Read,
+    /// Reading, and writing into the cache what came from an upstream.
+    Fill,
+}
+
+impl Ability {
+    /// The word in commands, JSON and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Fill => "fill",
+        }
+    }
+}
+
+/// A network that is trusted without login. `group` None: the mirror's group alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Network {
+    /// The addresses; host bits are dropped when it is stored.
+    pub cidr: IpNet,
+    /// What they may.
+    pub ability: Ability,
+    /// Where they may it.
+    pub group: Option<GroupId>,
+}
+
+/// The access database: one writer, a pool of readers.
+pub struct AccessDb {
+    database: Database,
+    epoch: Mutex<Epoch>,
+}
+
+/// Watches the database from a connection that never writes, so that every commit is somebody else's.
+struct Epoch {
+    watcher: Connection,
+    data_version: i64,
+    count: u64,
+}
+
+impl AccessDb {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let database = Database::open(path, Synchronous::Full, schema::MIGRATIONS)?;
+        let watcher = database.dedicated_reader()?;
+        let data_version = data_version(&watcher)?;
+        Ok(Self {
+            database,
+            epoch: Mutex::new(Epoch {
+                watcher,
+                data_version,
+                count: 0,
+            }),
+        })
+    }
+
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Changes whenever anything in the database changed, by this process or another, and cheap enough for
+    /// every request: a few microseconds for one `PRAGMA data_version`.
+    ///
+    /// Whoever keeps something in memory reads the epoch *before* the rows: then a change in between makes
+    /// the kept thing too old, never too new. Numbers of two processes, or of two runs, are not comparable.
+    pub fn epoch(&self) -> Result<u64> {
+        let mut epoch = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
+        let data_version = data_version(&epoch.watcher)?;
+        if data_version != epoch.data_version {
+            epoch.data_version = data_version;
+            epoch.count += 1;
+        }
+        Ok(epoch.count)
+    }
+}
+
+fn data_version(watcher: &Connection) -> Result<i64> {
+    get(
+        watcher,
+        "ask whether the access database changed",
+        "PRAGMA data_version",
+        [],
+        |row| row.get(0),
+    )
+}
+
+/// The error for a row that is not there (any more).
+fn no_such(noun: &str, id: i64) -> Error {
+    Error::new(
+        Kind::NotFound,
+        format!("there is no {noun} with the id {id}"),
+    )
+}
+
+/// A name as it may be shown in an error: short, control characters escaped.
+fn shown(name: &str) -> String {
+    name.chars()
+        .take(120)
+        .flat_map(char::escape_debug)
+        .collect()
+}
+
+/// Replaces a broken uniqueness by a sentence that names the thing.
+fn taken(error: Error, sentence: impl FnOnce() -> String) -> Error {
+    if error.kind() == Kind::Conflict {
+        Error::new(Kind::Conflict, sentence())
+    } else {
+        error
+    }
+}

@@ -1,0 +1,74 @@
+//! Networks that are trusted without login: rows of `networks`.
+
+use ipnet::IpNet;
+use rusqlite::params;
+
+use super::{Ability, AccessDb, GroupId, Network, taken};
+use crate::error::{Error, Kind, Result};
+use crate::store::statement::{decoded, list, run, unknown_word};
+
+impl AccessDb {
+    /// All networks, in the order in which they were added.
+    pub fn networks(&self) -> Result<Vec<Network>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list networks",
+                "SELECT cidr, ability, group_id FROM networks ORDER BY rowid",
+                [],
+                |row| {
+                    Ok(Network {
+                        cidr: decoded(row, 0, |text| {
+                            text.parse().map_err(|error: ipnet::AddrParseError| {
+                                Error::new(Kind::Sql, "a network's address is wrong").because(error)
+                            })
+                        })?,
+                        ability: decoded(row, 1, |word| match word {
+                            "read" => Ok(Ability::Read),
+                            "fill" => Ok(Ability::Fill),
+                            _ => Err(unknown_word("a network's ability", word)),
+                        })?,
+                        group: row.get::<_, Option<i64>>(2)?.map(GroupId),
+                    })
+                },
+            )
+        })
+    }
+
+    /// `Conflict` if the same network has a rule for the same group already, whatever it allows.
+    pub fn add_network(&self, network: &Network) -> Result<()> {
+        let cidr = network.cidr.trunc();
+        self.database
+            .write(|connection| {
+                run(
+                    connection,
+                    "add network",
+                    "INSERT INTO networks (cidr, group_id, ability) VALUES (?1, ?2, ?3)",
+                    params![
+                        cidr.to_string(),
+                        network.group.map(|group| group.0),
+                        network.ability.as_str()
+                    ],
+                )
+            })
+            .map_err(|error| {
+                taken(error, || {
+                    format!("there is a rule for the network {cidr} already")
+                })
+            })?;
+        Ok(())
+    }
+
+    /// Whether there was such a rule.
+    pub fn remove_network(&self, cidr: IpNet, group: Option<GroupId>) -> Result<bool> {
+        let removed = self.database.write(|connection| {
+            run(
+                connection,
+                "remove network",
+                "DELETE FROM networks WHERE cidr = ?1 AND ifnull(group_id, 0) = ?2",
+                params![cidr.trunc().to_string(), group.map_or(0, |group| group.0)],
+            )
+        })?;
+        Ok(removed > 0)
+    }
+}

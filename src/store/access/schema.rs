@@ -1,0 +1,68 @@
+//! The tables of `access.sqlite`, as migrations that are only ever appended.
+//!
+//! Ids are AUTOINCREMENT: they leave the box in JWTs and lists, so a removed row's id never names another.
+//! What comes later (projects, flags, rules, settings per group) hangs on `groups(id)`, `users(id)` and
+//! `tokens(id)` with ON DELETE CASCADE, in tables of its own or in new columns.
+
+pub(super) const MIGRATIONS: &[&str] = &[
+    // 1: users, groups, members, tokens, networks.
+    "
+    CREATE TABLE users (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE CHECK (name <> ''),
+        admin INTEGER NOT NULL DEFAULT 0 CHECK (admin IN (0, 1)),
+        service INTEGER NOT NULL DEFAULT 0 CHECK (service IN (0, 1)),
+        blocked INTEGER NOT NULL DEFAULT 0 CHECK (blocked IN (0, 1)),
+        password_hash TEXT,
+        password_version INTEGER NOT NULL DEFAULT 1,
+        created_at INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE groups (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        path TEXT NOT NULL UNIQUE CHECK (path <> ''),
+        parent_id INTEGER REFERENCES groups (id) ON DELETE CASCADE,
+        visibility TEXT NOT NULL,
+        dependency_proxy_enabled INTEGER NOT NULL DEFAULT 1
+            CHECK (dependency_proxy_enabled IN (0, 1)),
+        created_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX groups_parent ON groups (parent_id);
+
+    CREATE TABLE members (
+        group_id INTEGER NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+        user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        level INTEGER NOT NULL,
+        PRIMARY KEY (group_id, user_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX members_user ON members (user_id);
+
+    CREATE TABLE tokens (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        digest BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+        -- Words separated by spaces.
+        scopes TEXT NOT NULL,
+        user_id INTEGER REFERENCES users (id) ON DELETE CASCADE,
+        group_id INTEGER REFERENCES groups (id) ON DELETE CASCADE,
+        username TEXT,
+        access_level INTEGER,
+        revoked INTEGER NOT NULL DEFAULT 0 CHECK (revoked IN (0, 1)),
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER,
+        created_by TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX tokens_user ON tokens (user_id);
+    CREATE INDEX tokens_group ON tokens (group_id);
+
+    CREATE TABLE networks (
+        cidr TEXT NOT NULL,
+        -- NULL: the mirror's group, whatever it is called.
+        group_id INTEGER REFERENCES groups (id) ON DELETE CASCADE,
+        ability TEXT NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX networks_cidr_group ON networks (cidr, ifnull(group_id, 0));
+    CREATE INDEX networks_group ON networks (group_id);
+    ",
+];

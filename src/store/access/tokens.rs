@@ -1,0 +1,138 @@
+//! Tokens: rows of `tokens`. A secret never comes here, only its SHA-256.
+
+use rusqlite::{Row, params};
+
+use super::groups::level;
+use super::{
+    AccessDb, GroupId, Level, NewToken, Token, TokenId, TokenKind, UserId, no_such, taken,
+};
+use crate::error::{Error, Result};
+use crate::store::statement::{decoded, find, get, list, run, unknown_word};
+use crate::time::Timestamp;
+
+const COLUMNS: &str = "id, kind, name, scopes, user_id, group_id, username, access_level, revoked,
+    created_at, expires_at, created_by";
+
+impl AccessDb {
+    /// `NotFound` if its user or group is gone; `Conflict` if there is a token with the same digest.
+    pub fn create_token(&self, token: &NewToken) -> Result<TokenId> {
+        if let Some(word) = token
+            .scopes
+            .iter()
+            .find(|word| word.is_empty() || word.contains(char::is_whitespace))
+        {
+            return Err(Error::internal(format!("`{word}` is not a scope's word")));
+        }
+        let mut scopes = token.scopes.clone();
+        scopes.sort();
+        scopes.dedup();
+        self.database
+            .write(|connection| {
+                get(
+                    connection,
+                    "add token",
+                    "INSERT INTO tokens (kind, name, digest, scopes, user_id, group_id, username,
+                         access_level, created_at, expires_at, created_by)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING id",
+                    params![
+                        token.kind.as_str(),
+                        token.name,
+                        token.digest.as_slice(),
+                        scopes.join(" "),
+                        token.user_id.map(|id| id.0),
+                        token.group_id.map(|id| id.0),
+                        token.username,
+                        token.access_level.map(Level::number),
+                        Timestamp::now().0,
+                        token.expires_at.map(|time| time.0),
+                        token.created_by,
+                    ],
+                    |row| row.get(0).map(TokenId),
+                )
+            })
+            .map_err(|error| taken(error, || "there is a token with this secret already".into()))
+    }
+
+    /// The token with this id, revoked or not.
+    pub fn token(&self, id: TokenId) -> Result<Option<Token>> {
+        self.database.read(|connection| {
+            let text = select("WHERE id = ?1");
+            find(connection, "find token", &text, [id.0], token)
+        })
+    }
+
+    /// The token whose secret has this SHA-256, revoked or not.
+    pub fn token_by_digest(&self, digest: &[u8; 32]) -> Result<Option<Token>> {
+        self.database.read(|connection| {
+            let text = select("WHERE digest = ?1");
+            find(
+                connection,
+                "find token by digest",
+                &text,
+                [digest.as_slice()],
+                token,
+            )
+        })
+    }
+
+    /// All, or those of one user, by id; revoked ones too.
+    pub fn tokens(&self, user: Option<UserId>) -> Result<Vec<Token>> {
+        self.database.read(|connection| match user {
+            None => {
+                let text = select("ORDER BY id");
+                list(connection, "list tokens", &text, [], token)
+            }
+            Some(user) => {
+                let text = select("WHERE user_id = ?1 ORDER BY id");
+                list(connection, "list a user's tokens", &text, [user.0], token)
+            }
+        })
+    }
+
+    /// `NotFound` if there is none; revoking twice is fine.
+    pub fn revoke_token(&self, id: TokenId) -> Result<()> {
+        let changed = self.database.write(|connection| {
+            run(
+                connection,
+                "revoke token",
+                "UPDATE tokens SET revoked = 1 WHERE id = ?1",
+                [id.0],
+            )
+        })?;
+        if changed == 0 {
+            return Err(no_such("token", id.0));
+        }
+        Ok(())
+    }
+}
+
+fn select(rest: &str) -> String {
+    format!("SELECT {COLUMNS} FROM tokens {rest}")
+}
+
+fn token(row: &Row<'_>) -> rusqlite::Result<Token> {
+    let scopes = row.get_ref(3)?.as_str()?;
+    Ok(Token {
+        id: TokenId(row.get(0)?),
+        kind: decoded(row, 1, |word| {
+            TokenKind::ALL
+                .into_iter()
+                .find(|kind| kind.as_str() == word)
+                .ok_or_else(|| unknown_word("a token's kind", word))
+        })?,
+        name: row.get(2)?,
+        scopes: scopes.split_whitespace().map(str::to_owned).collect(),
+        user_id: row.get::<_, Option<i64>>(4)?.map(UserId),
+        group_id: row.get::<_, Option<i64>>(5)?.map(GroupId),
+        username: row.get(6)?,
+        access_level: match row.get::<_, Option<i64>>(7)? {
+            None => None,
+            Some(_) => Some(level(row, 7)?),
+        },
+        revoked: row.get(8)?,
+        created_at: Timestamp(row.get(9)?),
+        expires_at: row.get::<_, Option<i64>>(10)?.map(Timestamp),
+        created_by: row.get(11)?,
+        last_used_at: None,
+    })
+}

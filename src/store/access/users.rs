@@ -1,0 +1,130 @@
+//! Users: rows of `users`.
+
+use rusqlite::{Row, params};
+
+use super::{AccessDb, User, UserId, no_such, shown, taken};
+use crate::error::{Error, Kind, Result};
+use crate::store::statement::{find, get, list, run};
+use crate::time::Timestamp;
+
+const COLUMNS: &str =
+    "id, name, admin, service, blocked, password_hash, password_version, created_at";
+
+impl AccessDb {
+    /// `Conflict` if the name is taken, `NameInvalid` if it is empty.
+    pub fn create_user(
+        &self,
+        name: &str,
+        admin: bool,
+        service: bool,
+        password_hash: Option<&str>,
+    ) -> Result<UserId> {
+        if name.is_empty() {
+            return Err(Error::new(Kind::NameInvalid, "a user's name is empty"));
+        }
+        self.database
+            .write(|connection| {
+                get(
+                    connection,
+                    "add user",
+                    "INSERT INTO users (name, admin, service, password_hash, created_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id",
+                    params![name, admin, service, password_hash, Timestamp::now().0],
+                    |row| row.get(0).map(UserId),
+                )
+            })
+            .map_err(|error| {
+                taken(error, || {
+                    format!("there is a user `{}` already", shown(name))
+                })
+            })
+    }
+
+    /// The user with this id.
+    pub fn user(&self, id: UserId) -> Result<Option<User>> {
+        self.database.read(|connection| {
+            let text = select("WHERE id = ?1");
+            find(connection, "find user", &text, [id.0], user)
+        })
+    }
+
+    /// The user with this name, exactly as written.
+    pub fn user_by_name(&self, name: &str) -> Result<Option<User>> {
+        self.database.read(|connection| {
+            let text = select("WHERE name = ?1");
+            find(connection, "find user by name", &text, [name], user)
+        })
+    }
+
+    /// All users, by name.
+    pub fn users(&self) -> Result<Vec<User>> {
+        self.database.read(|connection| {
+            let text = select("ORDER BY name");
+            list(connection, "list users", &text, [], user)
+        })
+    }
+
+    /// `NotFound` if there is no such user.
+    pub fn set_blocked(&self, id: UserId, blocked: bool) -> Result<()> {
+        self.change_user(
+            id,
+            "block user",
+            "UPDATE users SET blocked = ?2 WHERE id = ?1",
+            params![id.0, blocked],
+        )
+    }
+
+    /// Bumps the password's version. `NotFound` if there is no such user.
+    pub fn set_password(&self, id: UserId, password_hash: &str) -> Result<()> {
+        self.change_user(
+            id,
+            "set password",
+            "UPDATE users SET password_hash = ?2, password_version = password_version + 1
+             WHERE id = ?1",
+            params![id.0, password_hash],
+        )
+    }
+
+    /// Removes the user, memberships, and tokens. `NotFound` if there is no such user.
+    pub fn remove_user(&self, id: UserId) -> Result<()> {
+        self.change_user(
+            id,
+            "remove user",
+            "DELETE FROM users WHERE id = ?1",
+            params![id.0],
+        )
+    }
+
+    fn change_user(
+        &self,
+        id: UserId,
+        statement: &'static str,
+        text: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<()> {
+        let changed = self
+            .database
+            .write(|connection| run(connection, statement, text, parameters))?;
+        if changed == 0 {
+            return Err(no_such("user", id.0));
+        }
+        Ok(())
+    }
+}
+
+fn select(rest: &str) -> String {
+    format!("SELECT {COLUMNS} FROM users {rest}")
+}
+
+fn user(row: &Row<'_>) -> rusqlite::Result<User> {
+    Ok(User {
+        id: UserId(row.get(0)?),
+        name: row.get(1)?,
+        admin: row.get(2)?,
+        service: row.get(3)?,
+        blocked: row.get(4)?,
+        password_hash: row.get(5)?,
+        password_version: row.get(6)?,
+        created_at: Timestamp(row.get(7)?),
+    })
+}

@@ -1,0 +1,182 @@
+//! The content-addressed directory: `blobs/ALG/AB/HEX`, and `staging/` beside it.
+//!
+//! Owns the files: how they become visible (invariant 3: hash, fsync, rename, fsync of the directory), and
+//! how they go. A path is built from a [`Digest`] or from a name of hex digits, from nothing else. Knows no row.
+
+mod scan;
+mod staging;
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use self::staging::Staging;
+use super::directory;
+use crate::error::{Error, Kind, Result};
+use crate::oci::{Algorithm, Digest};
+
+pub(crate) use self::scan::BlobPrefix;
+pub use self::staging::Staged;
+
+/// The algorithms, each a directory below `blobs/`.
+const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
+
+/// The blob directory. A blob is visible only after hash, fsync, rename, fsync of its directory.
+pub struct BlobDir {
+    /// `DATA/blobs`.
+    root: PathBuf,
+    staging: Arc<Staging>,
+}
+
+impl BlobDir {
+    /// Opens `DATA/blobs` and `DATA/staging`, makes what is missing; says whether `blobs/` was new.
+    pub(super) fn open_directory(data: &Path) -> Result<(Self, bool)> {
+        let root = data.join("blobs");
+        let is_new = directory::make_directory(&root)?;
+        for algorithm in ALGORITHMS {
+            directory::make_directory(&root.join(algorithm.as_str()))?;
+        }
+        let staging = data.join("staging");
+        directory::make_directory(&staging)?;
+        directory::sync_directory(&root)?;
+        directory::sync_directory(data)?;
+        let staging = Arc::new(Staging::new(staging, root.clone()));
+        Ok((Self { root, staging }, is_new))
+    }
+
+    /// Opens a blob for reading, with its size; `None` where it is not.
+    pub fn open(&self, digest: &Digest) -> Result<Option<(Arc<File>, u64)>> {
+        let path = self.path(digest);
+        let failed = |error| Error::io("cannot open the blob", &path, error);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(
+                Error::new(Kind::Io, format!("{} is not a file", path.display()))
+                    .remedy("run `breakwater verify`"),
+            );
+        }
+        Ok(Some((Arc::new(file), metadata.len())))
+    }
+
+    /// Whether the file is there.
+    pub fn contains(&self, digest: &Digest) -> Result<bool> {
+        Ok(self.size_of(digest)?.is_some())
+    }
+
+    /// The file's size; `None` where it is not.
+    pub(crate) fn size_of(&self, digest: &Digest) -> Result<Option<u64>> {
+        size_of(&self.path(digest))
+    }
+
+    /// A new staged file under a random name (0600). Removed on drop unless committed.
+    pub fn stage(&self) -> Result<Staged> {
+        Staging::stage(&self.staging)
+    }
+
+    /// The staged file under `name` (hex digits only), opened with what an interrupted fill left in it, or new.
+    /// KEPT on drop unless committed or discarded, so that the next fill resumes: discard it when the disk is
+    /// full, or its bytes turned out wrong.
+    ///
+    /// While another `Staged` has the name open (a fill that is just ending), a new file under a random name is
+    /// given instead: two writers never share one.
+    pub fn stage_named(&self, name: &str) -> Result<Staged> {
+        Staging::stage_named(&self.staging, name)
+    }
+
+    /// An unlinked temporary file in `staging/` (O_TMPFILE, or made and unlinked): nothing of it remains, whatever happens.
+    pub fn stage_unlinked(&self) -> Result<Staged> {
+        Staging::stage_unlinked(&self.staging)
+    }
+
+    /// Writes a small blob whole (manifests): hash is the caller's `digest`, checked. Idempotent; a kept file
+    /// with other bytes is replaced.
+    pub fn put(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
+        let found = Digest::of_with(digest.algorithm(), bytes);
+        if found != *digest {
+            return Err(Error::new(
+                Kind::DigestInvalid,
+                format!("the bytes to be kept as {digest} have the digest {found}"),
+            ));
+        }
+        let path = self.path(digest);
+        match fs::read(&path) {
+            Ok(kept) if kept == bytes => {
+                return directory::sync_directory(path.parent().unwrap_or(&self.root));
+            }
+            // Damaged: it is replaced below; whoever reads the old file keeps it.
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("cannot read the blob", &path, error)),
+        }
+        let staged = self.stage()?;
+        staged
+            .file()
+            .write_all_at(bytes, 0)
+            .map_err(|error| Error::io("cannot write the blob", &path, error))?;
+        staged.replace(digest)
+    }
+
+    /// Removes the file; rows must be gone before. Idempotent.
+    pub fn remove(&self, digest: &Digest) -> Result<()> {
+        let path = self.path(digest);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io("cannot remove the blob", &path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes free on the filesystem, for whoever is not root, and its size.
+    pub fn space(&self) -> Result<(u64, u64)> {
+        let space = rustix::fs::statvfs(&self.root)
+            .map_err(|error| Error::io("cannot ask for the space at", &self.root, error.into()))?;
+        Ok((
+            space.f_bavail.saturating_mul(space.f_frsize),
+            space.f_blocks.saturating_mul(space.f_frsize),
+        ))
+    }
+
+    /// Clears `staging/` of what no fill can resume; see [`Staging::sweep`].
+    pub(super) fn sweep_staging(&self) -> Result<()> {
+        self.staging.sweep(std::time::SystemTime::now())
+    }
+
+    /// How many files lie in `staging/`.
+    pub(crate) fn staged_files(&self) -> Result<u64> {
+        self.staging.count()
+    }
+
+    /// `DATA/blobs`.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        blob_path(&self.root, digest)
+    }
+}
+
+/// `ROOT/ALG/AB/HEX`: safe because a digest is an algorithm's word and hex digits.
+fn blob_path(root: &Path, digest: &Digest) -> PathBuf {
+    let hex = digest.hex();
+    root.join(digest.algorithm().as_str())
+        .join(hex.get(..2).unwrap_or(hex))
+        .join(hex)
+}
+
+fn size_of(path: &Path) -> Result<Option<u64>> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("cannot read", path, error)),
+    }
+}

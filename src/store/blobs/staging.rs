@@ -1,0 +1,379 @@
+//! Files on their way to become blobs: `staging/`, and the commit that makes one visible.
+//!
+//! Names of hex digits belong to fills that can be resumed; everything else in `staging/` is a leftover.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+
+use super::{ALGORITHMS, blob_path};
+use crate::error::{Error, Result};
+use crate::oci::{Algorithm, Digest};
+use crate::store::directory;
+
+/// How long an interrupted fill can be resumed.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many interrupted fills are kept over a restart.
+const KEPT_AT_MOST: usize = 64;
+/// Tells a random name from one that a fill chose; no hex digit.
+const RANDOM_PREFIX: &str = "new-";
+
+/// `staging/`, shared by the directory and the files that are open in it.
+pub(super) struct Staging {
+    directory: PathBuf,
+    /// `DATA/blobs`, where commits go.
+    blobs: PathBuf,
+    /// Names that a `Staged` has open now.
+    named: Mutex<HashSet<String>>,
+    /// Per algorithm and first byte: whether this process made sure that the directory is there for good.
+    durable: [[AtomicBool; 256]; ALGORITHMS.len()],
+}
+
+/// A file on its way to become a blob. Written with `write_all_at` through `file()` by one writer and read by many
+/// meanwhile; the readers' `Arc<File>` stays good over `commit`.
+pub struct Staged {
+    staging: Arc<Staging>,
+    file: Arc<File>,
+    place: Place,
+}
+
+/// Where a staged file can be found, which decides what a drop does.
+enum Place {
+    /// Under a random name: removed.
+    Random(PathBuf),
+    /// Under the fill's name: kept.
+    Named { name: String, path: PathBuf },
+    /// Under no name: the kernel removes it.
+    Unlinked,
+    /// Committed or discarded: nothing is left to do.
+    Settled,
+}
+
+impl Staging {
+    pub(super) fn new(directory: PathBuf, blobs: PathBuf) -> Self {
+        Self {
+            directory,
+            blobs,
+            named: Mutex::default(),
+            durable: [const { [const { AtomicBool::new(false) }; 256] }; ALGORITHMS.len()],
+        }
+    }
+
+    pub(super) fn stage(self: &Arc<Self>) -> Result<Staged> {
+        let path = self.random_path()?;
+        let file = directory::new_file(&path)
+            .map_err(|error| Error::io("cannot make the staged file", &path, error))?;
+        Ok(self.staged(file, Place::Random(path)))
+    }
+
+    pub(super) fn stage_named(self: &Arc<Self>, name: &str) -> Result<Staged> {
+        if !is_fill_name(name) {
+            return Err(Error::internal(
+                "a staged file's name is not made of hex digits",
+            ));
+        }
+        let is_free = self
+            .named
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned());
+        if !is_free {
+            return self.stage();
+        }
+        let path = self.directory.join(name);
+        let opened = match directory::new_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => OpenOptions::new()
+                .read(true)
+                .write(true)
+                .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+                .open(&path),
+            other => other,
+        };
+        match opened {
+            Ok(file) => {
+                let name = name.to_owned();
+                Ok(self.staged(file, Place::Named { name, path }))
+            }
+            Err(error) => {
+                self.release(name);
+                Err(Error::io("cannot open the staged file", &path, error))
+            }
+        }
+    }
+
+    pub(super) fn stage_unlinked(self: &Arc<Self>) -> Result<Staged> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let file = match rustix::fs::open(&self.directory, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(descriptor) => File::from(descriptor),
+            Err(error) if error == rustix::io::Errno::NOSPC => {
+                return Err(Error::io(
+                    "cannot make a temporary file in",
+                    &self.directory,
+                    error.into(),
+                ));
+            }
+            // Not every filesystem has O_TMPFILE; each refuses it with an error of its own.
+            Err(_) => {
+                let path = self.random_path()?;
+                directory::new_file(&path)
+                    .and_then(|file| fs::remove_file(&path).map(|()| file))
+                    .map_err(|error| Error::io("cannot make the temporary file", &path, error))?
+            }
+        };
+        Ok(self.staged(file, Place::Unlinked))
+    }
+
+    /// Removes leftovers under random names, and of the named ones those that are older than a day, and the
+    /// oldest beyond 64. What a `Staged` of this process has open stays.
+    pub(super) fn sweep(&self, now: SystemTime) -> Result<()> {
+        let failed = |error| Error::io("cannot clear", &self.directory, error);
+        let named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = Vec::new();
+        for entry in fs::read_dir(&self.directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let metadata = match entry.metadata() {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other.map_err(failed)?,
+            };
+            if metadata.is_dir() {
+                continue;
+            }
+            let name = entry.file_name();
+            let name = name.to_str().unwrap_or_default();
+            if named.contains(name) {
+                continue;
+            }
+            let written = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+            let is_young =
+                now.duration_since(written).is_ok_and(|age| age <= KEPT_FOR) || written > now;
+            if metadata.is_file() && is_fill_name(name) && is_young {
+                kept.push((written, entry.path()));
+            } else {
+                remove_if_there(&entry.path())?;
+            }
+        }
+        kept.sort();
+        let too_many = kept.len().saturating_sub(KEPT_AT_MOST);
+        for (_, path) in kept.iter().take(too_many) {
+            remove_if_there(path)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn count(&self) -> Result<u64> {
+        fs::read_dir(&self.directory)
+            .map(|entries| entries.count() as u64)
+            .map_err(|error| Error::io("cannot read", &self.directory, error))
+    }
+
+    fn staged(self: &Arc<Self>, file: File, place: Place) -> Staged {
+        Staged {
+            staging: Arc::clone(self),
+            file: Arc::new(file),
+            place,
+        }
+    }
+
+    fn release(&self, name: &str) {
+        self.named
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
+    }
+
+    fn random_path(&self) -> Result<PathBuf> {
+        let number = getrandom::u64()
+            .map_err(|error| Error::internal("the system gives no random bytes").because(error))?;
+        Ok(self.directory.join(format!("{RANDOM_PREFIX}{number:016x}")))
+    }
+
+    /// Moves a synced file to its place, with its name and every directory above it on disk.
+    fn publish(&self, from: &Path, digest: &Digest) -> Result<()> {
+        let to = blob_path(&self.blobs, digest);
+        self.make_durable_directory(digest)?;
+        let mut renamed = fs::rename(from, &to);
+        if matches!(&renamed, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            // Somebody removed the directory under us.
+            if let Some(flag) = self.durable_flag(digest) {
+                flag.store(false, Ordering::Relaxed);
+            }
+            self.make_durable_directory(digest)?;
+            renamed = fs::rename(from, &to);
+        }
+        renamed.map_err(|error| Error::io("cannot move the staged file to", &to, error))?;
+        directory::sync_directory(to.parent().unwrap_or(&self.blobs))
+    }
+
+    /// Makes `ALG/AB` and syncs `ALG`, once in a process: afterwards the directory outlives a power cut.
+    fn make_durable_directory(&self, digest: &Digest) -> Result<()> {
+        let flag = self.durable_flag(digest);
+        if flag.is_some_and(|flag| flag.load(Ordering::Acquire)) {
+            return Ok(());
+        }
+        let above = self.blobs.join(digest.algorithm().as_str());
+        directory::make_directory(&above.join(digest.hex().get(..2).unwrap_or_default()))?;
+        // Also when it was there: another thread may have made it and not synced it yet.
+        directory::sync_directory(&above)?;
+        if let Some(flag) = flag {
+            flag.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    fn durable_flag(&self, digest: &Digest) -> Option<&AtomicBool> {
+        let algorithm = match digest.algorithm() {
+            Algorithm::Sha256 => 0,
+            Algorithm::Sha512 => 1,
+        };
+        let byte = u8::from_str_radix(digest.hex().get(..2)?, 16).ok()?;
+        self.durable.get(algorithm)?.get(usize::from(byte))
+    }
+}
+
+impl Staged {
+    /// The open file, for `read_at` and `write_all_at`.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// The file's length now: what an interrupted fill left, for `stage_named`.
+    pub fn length(&self) -> Result<u64> {
+        self.file
+            .metadata()
+            .map(|metadata| metadata.len())
+            .map_err(|error| Error::io("cannot read", self.shown_path(), error))
+    }
+
+    /// Makes it visible under `digest`: fsync, rename (or linkat for an unlinked one), fsync of the directory. The caller has hashed
+    /// the bytes: `digest` is what came out of the `oci::Hasher`. If the blob exists already, the staged file is dropped;
+    /// one of another length is damaged, and replaced.
+    pub fn commit(mut self, digest: &Digest) -> Result<()> {
+        let to = blob_path(&self.staging.blobs, digest);
+        if super::size_of(&to)? == Some(self.length()?) {
+            self.settle(true);
+            // Whoever renamed it may not have synced the directory yet, and rows are about to be written.
+            return directory::sync_directory(to.parent().unwrap_or(&to));
+        }
+        self.replace(digest)
+    }
+
+    /// As [`Self::commit`], over whatever is in place.
+    pub(super) fn replace(mut self, digest: &Digest) -> Result<()> {
+        self.file
+            .sync_all()
+            .map_err(|error| Error::io("cannot sync", self.shown_path(), error))?;
+        let staging = Arc::clone(&self.staging);
+        match &self.place {
+            Place::Random(path) | Place::Named { path, .. } => {
+                staging.publish(path, digest)?;
+                self.settle(false);
+                Ok(())
+            }
+            Place::Unlinked => {
+                let path = self.link()?;
+                let result = staging.publish(&path, digest);
+                if result.is_err() {
+                    // The error that counts is the first one.
+                    let _ = fs::remove_file(&path);
+                }
+                result
+            }
+            Place::Settled => Err(Error::internal("a staged file was committed twice")),
+        }
+    }
+
+    /// Throws it away.
+    pub fn discard(mut self) {
+        self.settle(true);
+    }
+
+    /// Gives an unlinked file a name in `staging/`; by a copy where the kernel does not.
+    fn link(&self) -> Result<PathBuf> {
+        let path = self.staging.random_path()?;
+        let descriptor = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        if rustix::fs::linkat(CWD, &descriptor, CWD, &path, AtFlags::SYMLINK_FOLLOW).is_ok() {
+            return Ok(path);
+        }
+        let failed = |error| Error::io("cannot copy the temporary file to", &path, error);
+        let result = directory::new_file(&path)
+            .and_then(|copy| copy_all(&self.file, &copy))
+            .map_err(failed);
+        if result.is_err() {
+            let _ = fs::remove_file(&path);
+        }
+        result.map(|()| path)
+    }
+
+    /// Ends the staged file's life, once.
+    fn settle(&mut self, remove: bool) {
+        match std::mem::replace(&mut self.place, Place::Settled) {
+            Place::Random(path) => {
+                if remove {
+                    // A leftover is cleared at the next start.
+                    let _ = fs::remove_file(path);
+                }
+            }
+            Place::Named { name, path } => {
+                if remove {
+                    let _ = fs::remove_file(path);
+                }
+                self.staging.release(&name);
+            }
+            Place::Unlinked | Place::Settled => {}
+        }
+    }
+
+    fn shown_path(&self) -> &Path {
+        match &self.place {
+            Place::Random(path) | Place::Named { path, .. } => path,
+            Place::Unlinked | Place::Settled => &self.staging.directory,
+        }
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        let remove = matches!(self.place, Place::Random(_));
+        self.settle(remove);
+    }
+}
+
+/// Copies from the start, whatever the file's position is, and syncs.
+fn copy_all(from: &File, to: &File) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        match from.read_at(&mut buffer, at) {
+            Ok(0) => return to.sync_all(),
+            Ok(read) => {
+                to.write_all_at(&buffer[..read], at)?;
+                at += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("cannot remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Lower-case hex digits, and no longer than a digest of SHA-512: what `stage_named` takes.
+fn is_fill_name(name: &str) -> bool {
+    let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    (1..=128).contains(&name.len()) && name.bytes().all(is_hex)
+}

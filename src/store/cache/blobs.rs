@@ -1,0 +1,177 @@
+//! Rows of blobs and their links to repositories: who may read a digest is decided by the link.
+
+use rusqlite::{Connection, params};
+
+use super::{CacheDb, RepositoryId, ensure_blob};
+use crate::error::Result;
+use crate::oci::Digest;
+use crate::store::blobs::BlobPrefix;
+use crate::store::statement::{digest, find, list, run, size};
+use crate::time::Timestamp;
+
+pub(super) const FIND_BLOB: &str = "SELECT blobs.size, blob_links.linked_at
+     FROM blobs JOIN blob_links ON blob_links.blob_id = blobs.id AND blob_links.repository_id = ?1
+     WHERE blobs.digest = ?2";
+pub(super) const FIND_BLOB_ANYWHERE: &str = "SELECT size FROM blobs WHERE digest = ?1";
+
+impl CacheDb {
+    /// The blob's size and when it was linked here; `None`: not known, or not linked to this repository.
+    pub fn blob(
+        &self,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<Option<(u64, Timestamp)>> {
+        self.database.read(|connection| {
+            find(
+                connection,
+                "find blob of repository",
+                FIND_BLOB,
+                params![repository.0, digest.as_str()],
+                |row| Ok((size(row, 0)?, Timestamp(row.get(1)?))),
+            )
+        })
+    }
+
+    /// The size of a blob that is kept for any repository.
+    pub fn blob_anywhere(&self, digest: &Digest) -> Result<Option<u64>> {
+        self.database.read(|connection| {
+            find(
+                connection,
+                "find blob",
+                FIND_BLOB_ANYWHERE,
+                [digest.as_str()],
+                |row| size(row, 0),
+            )
+        })
+    }
+
+    /// Rows for a blob whose file is in place, and its link. Idempotent: the first link's time stays.
+    pub fn keep_blob(
+        &self,
+        repository: RepositoryId,
+        digest: &Digest,
+        size: u64,
+        now: Timestamp,
+    ) -> Result<()> {
+        // Most calls after the first find everything as it should be, and need not wait for the writer.
+        if self
+            .blob(repository, digest)?
+            .is_some_and(|(kept, _)| kept == size)
+        {
+            return Ok(());
+        }
+        self.database.write(|connection| {
+            let blob = ensure_blob(connection, digest, size, now)?;
+            run(
+                connection,
+                "link blob",
+                "INSERT INTO blob_links (repository_id, blob_id, linked_at) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO NOTHING",
+                [repository.0, blob, now.0],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Forgets a blob whose file is missing or wrong: blob row, links, manifest rows of that digest, tags on
+    /// them. For damage found while serving; `Store::remove_blob` removes the file as well.
+    pub fn forget_blob(&self, digest: &Digest) -> Result<()> {
+        self.database
+            .write(|connection| forget(connection, digest))?;
+        Ok(())
+    }
+
+    /// Whether no row says that the file is there, asked while nobody can add one: `work` runs in the
+    /// writer's place.
+    pub(in crate::store) fn unless_kept<T>(
+        &self,
+        digest: &Digest,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<Option<T>> {
+        self.database.write(|connection| {
+            let kept = find(
+                connection,
+                "find blob",
+                FIND_BLOB_ANYWHERE,
+                [digest.as_str()],
+                |_| Ok(()),
+            )?;
+            match kept {
+                Some(()) => Ok(None),
+                None => work().map(Some),
+            }
+        })
+    }
+
+    /// Digest and size of every blob row of one directory of the blob directory.
+    pub(crate) fn blobs_in(&self, prefix: BlobPrefix) -> Result<Vec<(Digest, u64)>> {
+        let (from, to) = prefix.digest_range();
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list blobs of a directory",
+                "SELECT digest, size FROM blobs WHERE digest >= ?1 AND digest < ?2",
+                [from, to],
+                |row| Ok((digest(row, 0)?, size(row, 1)?)),
+            )
+        })
+    }
+
+    /// Adds rows without links for those files that `size_of` still finds, asked inside the transaction.
+    /// Gives how many rows are new.
+    pub(in crate::store) fn adopt_blobs(
+        &self,
+        digests: &[Digest],
+        now: Timestamp,
+        size_of: impl Fn(&Digest) -> Result<Option<u64>>,
+    ) -> Result<u64> {
+        self.database.write(|connection| {
+            let mut adopted = 0;
+            for digest in digests {
+                let Some(size) = size_of(digest)? else {
+                    continue;
+                };
+                adopted += run(
+                    connection,
+                    "adopt blob",
+                    "INSERT INTO blobs (digest, size, added_at) VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO NOTHING",
+                    params![
+                        digest.as_str(),
+                        crate::store::statement::stored_size(size),
+                        now.0
+                    ],
+                )? as u64;
+            }
+            Ok(adopted)
+        })
+    }
+
+    /// Forgets those blobs whose file `size_of` still does not find, asked inside the transaction: a fill that
+    /// puts the file back in the meantime adds its row after this. Gives how many rows went.
+    pub(in crate::store) fn forget_missing(
+        &self,
+        digests: &[Digest],
+        size_of: impl Fn(&Digest) -> Result<Option<u64>>,
+    ) -> Result<u64> {
+        self.database.write(|connection| {
+            let mut forgotten = 0;
+            for digest in digests {
+                if size_of(digest)?.is_none() {
+                    forgotten += forget(connection, digest)? as u64;
+                }
+            }
+            Ok(forgotten)
+        })
+    }
+}
+
+/// Removes the blob's row, and by cascade what hangs on it.
+fn forget(connection: &Connection, digest: &Digest) -> Result<usize> {
+    run(
+        connection,
+        "forget blob",
+        "DELETE FROM blobs WHERE digest = ?1",
+        [digest.as_str()],
+    )
+}

@@ -1,0 +1,83 @@
+//! Upstream lists, kept whole for when the upstream is away.
+
+use rusqlite::params;
+
+use super::{CacheDb, KeptListing, ListingKind, RepositoryId};
+use crate::error::Result;
+use crate::store::statement::{find, run};
+use crate::time::Timestamp;
+
+pub(super) const FIND_LISTING: &str =
+    "SELECT body, content_type, next, filters_applied, fetched_at FROM listings
+     WHERE repository_id = ?1 AND kind = ?2 AND key = ?3";
+
+impl ListingKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Tags => "tags",
+            Self::Referrers => "referrers",
+        }
+    }
+}
+
+impl CacheDb {
+    /// Keeps a list, in place of an older one under the same key (its page, or the digest and filter).
+    pub fn keep_listing(
+        &self,
+        repository: RepositoryId,
+        kind: ListingKind,
+        key: &str,
+        listing: &KeptListing,
+    ) -> Result<()> {
+        self.database.write(|connection| {
+            run(
+                connection,
+                "keep listing",
+                "INSERT INTO listings (repository_id, kind, key, body, content_type, next,
+                     filters_applied, fetched_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                 ON CONFLICT (repository_id, kind, key) DO UPDATE SET
+                     body = excluded.body, content_type = excluded.content_type,
+                     next = excluded.next, filters_applied = excluded.filters_applied,
+                     fetched_at = excluded.fetched_at",
+                params![
+                    repository.0,
+                    kind.as_str(),
+                    key,
+                    listing.body,
+                    listing.content_type,
+                    listing.next,
+                    listing.filters_applied,
+                    listing.fetched_at.0
+                ],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// The list that was kept under the key.
+    pub fn listing(
+        &self,
+        repository: RepositoryId,
+        kind: ListingKind,
+        key: &str,
+    ) -> Result<Option<KeptListing>> {
+        self.database.read(|connection| {
+            find(
+                connection,
+                "find listing",
+                FIND_LISTING,
+                params![repository.0, kind.as_str(), key],
+                |row| {
+                    Ok(KeptListing {
+                        body: row.get(0)?,
+                        content_type: row.get(1)?,
+                        next: row.get(2)?,
+                        filters_applied: row.get(3)?,
+                        fetched_at: Timestamp(row.get(4)?),
+                    })
+                },
+            )
+        })
+    }
+}

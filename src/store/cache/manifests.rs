@@ -1,0 +1,141 @@
+//! Manifests, each kept in the repository that it was asked for in, and what they refer to.
+
+use rusqlite::params;
+
+use super::{CacheDb, CachedManifest, NewManifest, RepositoryId, ensure_blob, tags};
+use crate::error::{Error, Kind, Result};
+use crate::oci::{Digest, MediaType};
+use crate::store::blobs::BlobPrefix;
+use crate::store::statement::{
+    decoded, digest, find, get, list, run, size, stored_size, unknown_word,
+};
+use crate::time::Timestamp;
+
+pub(super) const FIND_MANIFEST: &str =
+    "SELECT manifests.media_type, blobs.size, manifests.fetched_at
+     FROM blobs JOIN manifests ON manifests.blob_id = blobs.id AND manifests.repository_id = ?1
+     WHERE blobs.digest = ?2";
+
+impl CacheDb {
+    /// The manifest as kept in this repository.
+    pub fn manifest(
+        &self,
+        repository: RepositoryId,
+        digest: &Digest,
+    ) -> Result<Option<CachedManifest>> {
+        self.database.read(|connection| {
+            find(
+                connection,
+                "find manifest",
+                FIND_MANIFEST,
+                params![repository.0, digest.as_str()],
+                |row| {
+                    Ok(CachedManifest {
+                        digest: digest.clone(),
+                        media_type: decoded(row, 0, |word| {
+                            MediaType::parse(word)
+                                .ok_or_else(|| unknown_word("a manifest's media type", word))
+                        })?,
+                        size: size(row, 1)?,
+                        fetched_at: Timestamp(row.get(2)?),
+                    })
+                },
+            )
+        })
+    }
+
+    /// Rows for a manifest whose file is in place: blob, manifest, references, tag; one transaction.
+    /// Again for the same digest: it was fetched anew, and the tag confirmed.
+    pub fn keep_manifest(&self, repository: RepositoryId, manifest: &NewManifest) -> Result<()> {
+        self.database.write(|connection| {
+            let blob = ensure_blob(connection, &manifest.digest, manifest.size, manifest.now)?;
+            let kept = find(
+                connection,
+                "find kept manifest",
+                "SELECT id FROM manifests WHERE repository_id = ?1 AND blob_id = ?2",
+                [repository.0, blob],
+                |row| row.get::<_, i64>(0),
+            )?;
+            let id = match kept {
+                Some(id) => {
+                    run(
+                        connection,
+                        "update manifest",
+                        "UPDATE manifests SET media_type = ?2, fetched_at = ?3 WHERE id = ?1",
+                        params![id, manifest.media_type.as_str(), manifest.now.0],
+                    )?;
+                    id
+                }
+                None => get(
+                    connection,
+                    "add manifest",
+                    "INSERT INTO manifests (repository_id, blob_id, media_type, subject, fetched_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id",
+                    params![
+                        repository.0,
+                        blob,
+                        manifest.media_type.as_str(),
+                        manifest.subject.as_ref().map(Digest::as_str),
+                        manifest.now.0
+                    ],
+                    |row| row.get(0),
+                )?,
+            };
+            if kept.is_none() {
+                for (child, size) in &manifest.references {
+                    // A manifest may name the same layer twice.
+                    run(
+                        connection,
+                        "add reference",
+                        "INSERT INTO manifest_children (manifest_id, digest, size)
+                         VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                        params![id, child.as_str(), stored_size(*size)],
+                    )?;
+                }
+            }
+            if let Some(tag) = &manifest.tag {
+                tags::point(connection, repository, tag, id, manifest.now)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Digest and media type, as written, of every manifest row of one directory of the blob directory.
+    pub(crate) fn manifests_in(&self, prefix: BlobPrefix) -> Result<Vec<(Digest, String)>> {
+        let (from, to) = prefix.digest_range();
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list manifests of a directory",
+                "SELECT DISTINCT blobs.digest, manifests.media_type
+                 FROM blobs JOIN manifests ON manifests.blob_id = blobs.id
+                 WHERE blobs.digest >= ?1 AND blobs.digest < ?2",
+                [from, to],
+                |row| Ok((digest(row, 0)?, row.get(1)?)),
+            )
+        })
+    }
+}
+
+/// The id of a manifest that must be kept in this repository.
+pub(super) fn kept_manifest(
+    connection: &rusqlite::Connection,
+    repository: RepositoryId,
+    digest: &Digest,
+) -> Result<i64> {
+    find(
+        connection,
+        "find the tag's manifest",
+        "SELECT manifests.id
+         FROM blobs JOIN manifests ON manifests.blob_id = blobs.id AND manifests.repository_id = ?1
+         WHERE blobs.digest = ?2",
+        params![repository.0, digest.as_str()],
+        |row| row.get(0),
+    )?
+    .ok_or_else(|| {
+        Error::new(
+            Kind::ManifestUnknown,
+            format!("the manifest {digest} is not kept in this repository"),
+        )
+    })
+}

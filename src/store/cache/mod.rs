@@ -1,0 +1,249 @@
+//! `cache.sqlite`: what is cached, for whom, and since when. Can be rebuilt, so `synchronous=NORMAL`.
+//!
+//! Owns the rows; a row says that a file is in the blob directory, so callers put the file there first and
+//! remove it last. Judges no freshness and no permission. Every change is one short transaction.
+//! Only the process that holds `DATA/lock` writes here; so ids may be kept in memory.
+
+mod blobs;
+mod listings;
+mod manifests;
+mod notes;
+mod origins;
+mod report;
+mod schema;
+mod tags;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Mutex;
+
+use serde::Serialize;
+
+use super::GroupId;
+use super::database::{Database, Synchronous};
+use super::statement::{find, run};
+use crate::error::Result;
+use crate::oci::{Digest, MediaType, RegistryHost, RepositoryName, Tag};
+use crate::time::Timestamp;
+use notes::Notes;
+
+/// An upstream with its credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OriginId(pub i64);
+/// A repository of an origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RepositoryId(pub i64);
+
+/// A tag as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachedTag {
+    /// The manifest that it points to, which is kept.
+    pub digest: Digest,
+    /// When it was last fetched or confirmed.
+    pub confirmed_at: Timestamp,
+    /// Since when the upstream says 401, 403 or 404.
+    pub gone_at: Option<Timestamp>,
+}
+
+/// A manifest that is kept and linked to the repository that it was asked for in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachedManifest {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// What it was served as, and is served as.
+    pub media_type: MediaType,
+    /// Its own bytes, without what it refers to.
+    pub size: u64,
+    /// When its bytes last came from the upstream.
+    pub fetched_at: Timestamp,
+}
+
+/// A manifest to be kept; its file is in the blob directory already.
+#[derive(Debug, Clone)]
+pub struct NewManifest {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// What the upstream served it as.
+    pub media_type: MediaType,
+    /// Its own bytes.
+    pub size: u64,
+    /// Child manifests and blobs, for eviction and statistics.
+    pub references: Vec<(Digest, u64)>,
+    /// The manifest that it is a referrer of.
+    pub subject: Option<Digest>,
+    /// The tag that it was found under.
+    pub tag: Option<Tag>,
+    /// When it was fetched.
+    pub now: Timestamp,
+}
+
+/// Upstream lists that are kept for when it is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListingKind {
+    /// `tags/list`.
+    Tags,
+    /// `referrers/DIGEST`.
+    Referrers,
+}
+
+/// An upstream's list as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptListing {
+    /// The answer's body, byte for byte.
+    pub body: Vec<u8>,
+    /// Its `Content-Type`.
+    pub content_type: String,
+    /// What follows, from its `Link` with `rel="next"`.
+    pub next: Option<String>,
+    /// Its `OCI-Filters-Applied`.
+    pub filters_applied: Option<String>,
+    /// When it was fetched.
+    pub fetched_at: Timestamp,
+}
+
+/// One pull, noted and written in batches.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Pull {
+    /// For whom.
+    pub group: GroupId,
+    /// From where.
+    pub repository: RepositoryId,
+    /// What was served.
+    pub manifest: Digest,
+    /// The tag that was asked for; `None`: asked for by digest.
+    pub tag: Option<Tag>,
+}
+
+/// A line of `cache list`: an image is a tag, or a manifest that neither a tag nor a kept index of its
+/// repository names (pulled by digest alone, or left by a tag that moved).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CachedImage {
+    /// The upstream's name.
+    pub upstream: String,
+    /// The repository's name there.
+    pub repository: String,
+    /// The tag; `None` for a manifest without one.
+    pub tag: Option<String>,
+    /// The manifest's digest.
+    pub digest: String,
+    /// The manifest's media type.
+    pub media_type: String,
+    /// Bytes of manifest, children and blobs that are here; shared ones counted in full.
+    pub size: u64,
+    /// When the manifest last came from the upstream.
+    pub fetched_at: Timestamp,
+    /// When the upstream last said that the tag is this digest; without a tag, as `fetched_at`.
+    pub confirmed_at: Timestamp,
+    /// The last noted pull, by anybody.
+    pub last_pulled_at: Option<Timestamp>,
+    /// Since when the upstream does not have it or denies it.
+    pub gone_at: Option<Timestamp>,
+}
+
+/// `cache stats`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Totals {
+    /// Files, manifests included, each once.
+    pub blobs: u64,
+    /// Manifests, once per repository.
+    pub manifests: u64,
+    /// Tags.
+    pub tags: u64,
+    /// Repositories of all upstreams.
+    pub repositories: u64,
+    /// Bytes of all files.
+    pub bytes: u64,
+}
+
+/// How many repositories' ids are kept in memory.
+const REPOSITORIES_REMEMBERED: usize = 16_384;
+
+/// The cache database.
+pub struct CacheDb {
+    database: Database,
+    origins: Mutex<HashMap<(RegistryHost, String), OriginId>>,
+    repositories: quick_cache::sync::Cache<(OriginId, RepositoryName), RepositoryId>,
+    notes: Mutex<Notes>,
+}
+
+impl CacheDb {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        Ok(Self {
+            database: Database::open(path, Synchronous::Normal, schema::MIGRATIONS)?,
+            origins: Mutex::default(),
+            repositories: quick_cache::sync::Cache::new(REPOSITORIES_REMEMBERED),
+            notes: Mutex::default(),
+        })
+    }
+
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Whether the last stop was clean; from now on, until [`Self::note_clean_stop`], it was not.
+    ///
+    /// On disk before it returns: were the note lost in a power cut together with later commits, the next
+    /// start would take the stop for a clean one.
+    pub(super) fn take_clean_stop(&self) -> Result<bool> {
+        self.database
+            .write_durably(Synchronous::Normal, |connection| {
+                let noted = run(
+                    connection,
+                    "take the note of a clean stop",
+                    "DELETE FROM state WHERE key = 'clean_stop'",
+                    [],
+                )?;
+                Ok(noted > 0)
+            })
+    }
+
+    /// Notes that everything is in order on disk.
+    pub(super) fn note_clean_stop(&self) -> Result<()> {
+        self.database.write(|connection| {
+            run(
+                connection,
+                "note a clean stop",
+                "INSERT OR REPLACE INTO state (key, value) VALUES ('clean_stop', 1)",
+                [],
+            )
+        })?;
+        Ok(())
+    }
+}
+
+/// The row of a blob whose file is in place: found, or made; the size is what the file has.
+fn ensure_blob(
+    connection: &rusqlite::Connection,
+    digest: &Digest,
+    size: u64,
+    now: Timestamp,
+) -> Result<i64> {
+    let size = super::statement::stored_size(size);
+    let kept = find(
+        connection,
+        "find blob",
+        "SELECT id, size FROM blobs WHERE digest = ?1",
+        [digest.as_str()],
+        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+    )?;
+    match kept {
+        Some((id, kept)) if kept == size => Ok(id),
+        // Its bytes were hashed just now, so the row was wrong.
+        Some((id, _)) => {
+            run(
+                connection,
+                "correct a blob's size",
+                "UPDATE blobs SET size = ?2 WHERE id = ?1",
+                [id, size],
+            )?;
+            Ok(id)
+        }
+        None => super::statement::get(
+            connection,
+            "add blob",
+            "INSERT INTO blobs (digest, size, added_at) VALUES (?1, ?2, ?3) RETURNING id",
+            rusqlite::params![digest.as_str(), size, now.0],
+            |row| row.get(0),
+        ),
+    }
+}

@@ -1,0 +1,317 @@
+//! One SQLite file: its migrations, its one writer, its pool of readers.
+//!
+//! Knows how connections are opened and shared, and no table. A reader is handed out for one closure and
+//! must not be asked for again inside it: the pool is bounded, and nested readers could wait for each other.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::directory;
+use super::statement::{get, sql};
+use crate::error::{Error, Kind, Result};
+
+/// How long a statement waits for another process's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most readers that are open at once; the next one waits until one is given back.
+const MAX_READERS: usize = 8;
+/// Enough for every statement of one database, so that each is parsed once per connection.
+const STATEMENTS_KEPT: usize = 96;
+
+/// When a commit reaches the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Synchronous {
+    /// Before the commit returns: for what cannot be had again.
+    Full,
+    /// At the next checkpoint: a power cut may undo the last commits, never damage the file.
+    Normal,
+}
+
+impl Synchronous {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "FULL",
+            Self::Normal => "NORMAL",
+        }
+    }
+}
+
+/// An SQLite file in WAL mode, opened and migrated.
+pub(super) struct Database {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    readers: Mutex<Readers>,
+    reader_returned: Condvar,
+}
+
+struct Readers {
+    idle: Vec<Connection>,
+    open: usize,
+}
+
+impl Database {
+    /// Opens `path`, makes it (0600) if it is missing, and applies what is missing of `migrations`.
+    ///
+    /// `migrations` is only ever appended to: `PRAGMA user_version` counts how many were applied.
+    pub(super) fn open(path: &Path, synchronous: Synchronous, migrations: &[&str]) -> Result<Self> {
+        // SQLite gives -wal and -shm the mode of the main file, so making it first settles all three.
+        directory::make_file(path)?;
+        let mut writer = connect(path)?;
+        refuse_newer(&writer, path, migrations.len())?;
+        writer
+            .pragma_update(None, "journal_mode", "WAL")
+            .and_then(|()| writer.pragma_update(None, "synchronous", synchronous.as_str()))
+            .and_then(|()| writer.pragma_update(None, "journal_size_limit", 64 << 20))
+            .map_err(|error| sql(&format!("open {}", path.display()), error))?;
+        migrate(&mut writer, path, migrations)?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            readers: Mutex::new(Readers {
+                idle: Vec::new(),
+                open: 0,
+            }),
+            reader_returned: Condvar::new(),
+        })
+    }
+
+    /// Runs `work` on a reader: it sees what was committed before.
+    pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let reader = self.reader()?;
+        work(reader.connection()?)
+    }
+
+    /// Runs `work` on a reader in one transaction: all its statements see the same state.
+    pub(super) fn read_consistent<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
+        let reader = self.reader()?;
+        let transaction = reader
+            .connection()?
+            .unchecked_transaction()
+            .map_err(|error| sql("begin reading", error))?;
+        work(&transaction)
+    }
+
+    /// Runs `work` in one write transaction and commits it; an error rolls back.
+    ///
+    /// Everybody else's writes wait meanwhile: no network, no streaming of a body in here.
+    pub(super) fn write<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let mut writer = self.writer();
+        let transaction = writer
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| sql("begin writing", error))?;
+        let value = work(&transaction)?;
+        transaction.commit().map_err(|error| sql("commit", error))?;
+        Ok(value)
+    }
+
+    /// As [`Self::write`], on disk when it returns, whatever the database's usual setting is.
+    pub(super) fn write_durably<T>(
+        &self,
+        usual: Synchronous,
+        work: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
+        let set = |synchronous: Synchronous| {
+            self.writer()
+                .pragma_update(None, "synchronous", synchronous.as_str())
+                .map_err(|error| sql("set synchronous", error))
+        };
+        set(Synchronous::Full)?;
+        let result = self.write(work);
+        set(usual)?;
+        result
+    }
+
+    /// Moves the write-ahead log into the main file, as far as readers allow.
+    pub(super) fn checkpoint(&self) -> Result<()> {
+        let writer = self.writer();
+        writer
+            .execute_batch("PRAGMA optimize")
+            .and_then(|()| writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
+            .map_err(|error| sql("move the write-ahead log into the database", error))
+    }
+
+    /// A connection of its own for a caller that keeps it.
+    pub(super) fn dedicated_reader(&self) -> Result<Connection> {
+        connect_reader(&self.path)
+    }
+
+    /// What SQLite itself finds wrong with the file: `PRAGMA integrity_check`, at most 100 lines.
+    pub(super) fn integrity_faults(&self) -> Result<Vec<String>> {
+        self.read(|connection| {
+            let lines = super::statement::list(
+                connection,
+                "check the database's integrity",
+                "PRAGMA integrity_check",
+                [],
+                |row| row.get::<_, String>(0),
+            )?;
+            Ok(lines.into_iter().filter(|line| line != "ok").collect())
+        })
+    }
+
+    /// Rows whose parent row is missing: (table, parent's table, how many).
+    pub(super) fn foreign_key_faults(&self) -> Result<Vec<(String, String, u64)>> {
+        self.read(|connection| {
+            super::statement::list(
+                connection,
+                "check foreign keys",
+                "SELECT \"table\", \"parent\", count(*) FROM pragma_foreign_key_check GROUP BY 1, 2",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?, super::statement::size(row, 2)?)),
+            )
+        })
+    }
+
+    /// A poisoned lock is taken all the same: a panic rolled its transaction back.
+    fn writer(&self) -> MutexGuard<'_, Connection> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reader(&self) -> Result<Reader<'_>> {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if let Some(connection) = readers.idle.pop() {
+                return Ok(Reader {
+                    database: self,
+                    connection: Some(connection),
+                });
+            }
+            if readers.open < MAX_READERS {
+                readers.open += 1;
+                drop(readers);
+                // The guard gives the place back if the connection cannot be opened.
+                let mut reader = Reader {
+                    database: self,
+                    connection: None,
+                };
+                reader.connection = Some(connect_reader(&self.path)?);
+                return Ok(reader);
+            }
+            readers = self
+                .reader_returned
+                .wait(readers)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// A reader that goes back to the pool when it is dropped.
+struct Reader<'a> {
+    database: &'a Database,
+    connection: Option<Connection>,
+}
+
+impl Reader<'_> {
+    fn connection(&self) -> Result<&Connection> {
+        self.connection
+            .as_ref()
+            .ok_or_else(|| Error::internal("a reader without a connection"))
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let mut readers = self
+            .database
+            .readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match self.connection.take() {
+            Some(connection) => readers.idle.push(connection),
+            None => readers.open -= 1,
+        }
+        drop(readers);
+        self.database.reader_returned.notify_one();
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    // No mutex of SQLite's own: each connection is used by one thread at a time.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)
+        .map_err(|error| sql(&format!("open {}", path.display()), error))?;
+    connection
+        .busy_timeout(BUSY_TIMEOUT)
+        .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
+        .and_then(|()| connection.pragma_update(None, "trusted_schema", false))
+        .and_then(|()| connection.pragma_update(None, "temp_store", "MEMORY"))
+        .map_err(|error| sql(&format!("open {}", path.display()), error))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    Ok(connection)
+}
+
+fn connect_reader(path: &Path) -> Result<Connection> {
+    let connection = connect(path)?;
+    connection
+        .pragma_update(None, "query_only", true)
+        .map_err(|error| sql(&format!("open {}", path.display()), error))?;
+    Ok(connection)
+}
+
+fn version(connection: &Connection, path: &Path) -> Result<usize> {
+    let version = get(
+        connection,
+        "read the database's version",
+        "PRAGMA user_version",
+        [],
+        |row| row.get::<_, i64>(0),
+    )
+    .map_err(|error| error.context(path.display()))?;
+    usize::try_from(version).map_err(|_| {
+        Error::new(
+            Kind::Sql,
+            format!("{} has the version {version}", path.display()),
+        )
+    })
+}
+
+fn refuse_newer(connection: &Connection, path: &Path, known: usize) -> Result<()> {
+    let found = version(connection, path)?;
+    if found <= known {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Config,
+        format!(
+            "{} was written by a newer breakwater: its version is {found}, this program knows {known}",
+            path.display()
+        ),
+    )
+    .remedy("upgrade this program, or restore a backup that it made"))
+}
+
+fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Result<()> {
+    let failed = |number: usize| {
+        move |error| {
+            sql(
+                &format!("apply migration {number} to {}", path.display()),
+                error,
+            )
+        }
+    };
+    for (applied, migration) in migrations.iter().enumerate() {
+        let number = applied + 1;
+        if version(connection, path)? >= number {
+            continue;
+        }
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed(number))?;
+        // Another process may have done it while this one waited for the lock.
+        if version(&transaction, path)? < number {
+            transaction
+                .execute_batch(migration)
+                .and_then(|()| {
+                    transaction.pragma_update(None, "user_version", i64::try_from(number).ok())
+                })
+                .map_err(failed(number))?;
+        }
+        transaction.commit().map_err(failed(number))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! What is on disk: `access.sqlite`, `cache.sqlite`, the blob directory. The only place that knows rusqlite.
+//!
+//! Knows rows and files and keeps them in step: files before rows, rows gone before files, a stray file is
+//! harmless and a dangling row is not. Judges nothing, asks no network, and holds no transaction while a body streams.
+
+mod access;
+mod blobs;
+mod cache;
+mod check;
+mod database;
+mod directory;
+mod lock;
+mod reconcile;
+mod statement;
+
+pub use access::{
+    Ability, AccessDb, Group, GroupId, Level, Member, Network, NewToken, Token, TokenId, TokenKind,
+    User, UserId, Visibility,
+};
+pub(crate) use blobs::BlobPrefix;
+pub use blobs::{BlobDir, Staged};
+pub use cache::{
+    CacheDb, CachedImage, CachedManifest, CachedTag, KeptListing, ListingKind, NewManifest,
+    OriginId, Pull, RepositoryId, Totals,
+};
+pub(crate) use check::DatabaseFault;
+pub use lock::DataLock;
+pub use reconcile::Reconciled;
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::oci::Digest;
+
+/// The data directory, opened.
+pub struct Store {
+    /// Users, tokens, rules, flags: precious.
+    pub access: AccessDb,
+    /// What is cached: can be rebuilt.
+    pub cache: CacheDb,
+    /// The content-addressed directory.
+    pub blobs: BlobDir,
+    directory: PathBuf,
+}
+
+impl Store {
+    /// Makes the data directory (0700) and what is missing in it; opens it. Idempotent.
+    ///
+    /// # Errors
+    /// `Config` for what is not a directory, holds other things and is open to other users, or was written
+    /// by a newer version; `Io` and `Full` with the path.
+    pub fn create(directory: &Path) -> Result<Self> {
+        directory::make_data_directory(directory)?;
+        Self::open_parts(directory)
+    }
+
+    /// Opens an existing one. Its databases are migrated; a missing `cache.sqlite`, which can be rebuilt, is made.
+    ///
+    /// # Errors
+    /// `NotFound`, with the path that was not found; otherwise as [`Self::create`].
+    pub fn open(directory: &Path) -> Result<Self> {
+        directory::check_data_directory(directory)?;
+        Self::open_parts(directory)
+    }
+
+    fn open_parts(directory: &Path) -> Result<Self> {
+        let access = AccessDb::open(&directory.join("access.sqlite"))?;
+        let cache = CacheDb::open(&directory.join("cache.sqlite"))?;
+        let (blobs, is_new) = BlobDir::open_directory(directory)?;
+        if is_new {
+            // No rows and no files: nothing to reconcile at the first start.
+            cache.note_clean_stop()?;
+        }
+        Ok(Self {
+            access,
+            cache,
+            blobs,
+            directory: directory.to_owned(),
+        })
+    }
+
+    /// The data directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Takes `lock` exclusively for this process's life (flock); `Conflict` with a sentence if another has it.
+    pub fn lock(&self) -> Result<DataLock> {
+        DataLock::take(&self.directory)
+    }
+
+    /// What start-up does, for whoever holds the lock: clears `staging/`, notes whether the last stop was clean.
+    /// Quick at a million blobs: touches no blob. Returns whether `reconcile` is due.
+    ///
+    /// Fills that can be resumed stay in `staging/` for a day, at most 64 of them.
+    pub fn start_up(&self) -> Result<bool> {
+        self.blobs.sweep_staging()?;
+        let was_clean = self.cache.take_clean_stop()?;
+        Ok(!was_clean)
+    }
+
+    /// Forgets a blob and removes its file, in this order. Idempotent.
+    ///
+    /// The file goes while nobody can add a row, and stays if a fill or the reconciliation has just done so.
+    /// A fill that found the file in place and has not written its row yet must be kept out by the caller.
+    pub fn remove_blob(&self, digest: &Digest) -> Result<()> {
+        self.cache.forget_blob(digest)?;
+        self.cache
+            .unless_kept(digest, || self.blobs.remove(digest))?;
+        Ok(())
+    }
+
+    /// Notes a clean stop, writes what was deferred.
+    ///
+    /// Statistics that cannot be written, on a full disk for example, do not make the stop unclean.
+    pub fn shut_down(&self) -> Result<()> {
+        let notes = self.cache.write_notes();
+        self.cache.note_clean_stop()?;
+        self.cache.database().checkpoint()?;
+        self.access.database().checkpoint()?;
+        notes
+    }
+}

@@ -1,0 +1,63 @@
+//! Rows against files after an unclean stop, one directory at a time, beside traffic.
+//!
+//! Everything that looks wrong is looked at again inside the write transaction that mends it. No file is removed here.
+
+use std::collections::HashSet;
+
+use rayon::prelude::*;
+
+use super::{BlobPrefix, Store};
+use crate::error::Result;
+use crate::oci::Digest;
+use crate::time::Timestamp;
+
+/// How many rows one transaction changes, so that requests that keep something do not wait long.
+const ROWS_AT_ONCE: usize = 500;
+
+/// What [`Store::reconcile`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reconciled {
+    /// Files that had no row: now rows that nothing links.
+    pub adopted_files: u64,
+    /// Rows whose file was gone.
+    pub dropped_rows: u64,
+}
+
+impl Store {
+    /// Compares rows and files directory by directory, after an unclean stop; safe beside traffic:
+    /// adopts stray files as blobs that nothing links, drops rows whose file is gone.
+    pub fn reconcile(&self) -> Result<Reconciled> {
+        BlobPrefix::all()
+            .into_par_iter()
+            .map(|prefix| self.reconcile_directory(prefix))
+            .try_reduce(Reconciled::default, |a, b| {
+                Ok(Reconciled {
+                    adopted_files: a.adopted_files + b.adopted_files,
+                    dropped_rows: a.dropped_rows + b.dropped_rows,
+                })
+            })
+    }
+
+    fn reconcile_directory(&self, prefix: BlobPrefix) -> Result<Reconciled> {
+        // Rows before files: a file comes before its row, so a row seen here has its file below, unless both
+        // went in between, which the second look finds out.
+        let rows = self.cache.blobs_in(prefix)?;
+        let mut files: HashSet<Digest> = self.blobs.listing(prefix)?.digests.into_iter().collect();
+        let missing: Vec<Digest> = rows
+            .into_iter()
+            .filter_map(|(digest, _)| (!files.remove(&digest)).then_some(digest))
+            .collect();
+        let strays: Vec<Digest> = files.into_iter().collect();
+
+        let size_of = |digest: &Digest| self.blobs.size_of(digest);
+        let mut done = Reconciled::default();
+        for digests in missing.chunks(ROWS_AT_ONCE) {
+            done.dropped_rows += self.cache.forget_missing(digests, size_of)?;
+        }
+        let now = Timestamp::now();
+        for digests in strays.chunks(ROWS_AT_ONCE) {
+            done.adopted_files += self.cache.adopt_blobs(digests, now, size_of)?;
+        }
+        Ok(done)
+    }
+}

@@ -1,0 +1,141 @@
+//! Running one statement: prepared once per connection, named in its error, decoded into our types.
+//!
+//! Owns the translation of SQLite's failures into [`Error`]s. Holds no statement itself and no connection.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi};
+
+use crate::error::{Error, Kind, Result};
+use crate::oci::Digest;
+
+/// The row that `statement` finds, if there is one.
+pub(super) fn find<T>(
+    connection: &Connection,
+    statement: &'static str,
+    text: &str,
+    parameters: impl Params,
+    decode: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Option<T>> {
+    connection
+        .prepare_cached(text)
+        .and_then(|mut prepared| prepared.query_row(parameters, decode).optional())
+        .map_err(|error| sql(statement, error))
+}
+
+/// The one row that `statement` always has (an aggregate, `RETURNING`).
+pub(super) fn get<T>(
+    connection: &Connection,
+    statement: &'static str,
+    text: &str,
+    parameters: impl Params,
+    decode: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<T> {
+    connection
+        .prepare_cached(text)
+        .and_then(|mut prepared| prepared.query_row(parameters, decode))
+        .map_err(|error| sql(statement, error))
+}
+
+/// All rows of `statement`.
+pub(super) fn list<T>(
+    connection: &Connection,
+    statement: &'static str,
+    text: &str,
+    parameters: impl Params,
+    decode: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>> {
+    connection
+        .prepare_cached(text)
+        .and_then(|mut prepared| prepared.query_map(parameters, decode)?.collect())
+        .map_err(|error| sql(statement, error))
+}
+
+/// Runs a statement that changes something; gives the number of changed rows.
+pub(super) fn run(
+    connection: &Connection,
+    statement: &'static str,
+    text: &str,
+    parameters: impl Params,
+) -> Result<usize> {
+    connection
+        .prepare_cached(text)
+        .and_then(|mut prepared| prepared.execute(parameters))
+        .map_err(|error| sql(statement, error))
+}
+
+/// What SQLite said when `statement` (a verb phrase: "find tag") failed, as an error for people.
+///
+/// A broken uniqueness is a `Conflict` and a broken foreign key a `NotFound`, so that callers can put
+/// the name of the thing into the sentence without knowing SQLite's codes.
+pub(super) fn sql(statement: &str, error: rusqlite::Error) -> Error {
+    let extended = error
+        .sqlite_error()
+        .map_or(ffi::SQLITE_OK, |e| e.extended_code);
+    let what = format!("cannot {statement}");
+    match (error.sqlite_error_code(), extended) {
+        // A full disk shows as an IO error where SQLite grows the shared-memory file.
+        (Some(ErrorCode::DiskFull), _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => {
+            Error::new(Kind::Full, format!("{what}: the disk is full"))
+                .remedy("free space on the filesystem of the data directory")
+        }
+        (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _) => Error::new(
+            Kind::Sql,
+            format!("{what}: another process has kept the database locked for more than 5 seconds"),
+        )
+        .remedy("try again; if it lasts, look for a stuck process that has the file open"),
+        (Some(ErrorCode::NotADatabase), _) => Error::new(
+            Kind::Sql,
+            format!("{what}: the file is not an SQLite database"),
+        ),
+        (_, ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY) => {
+            Error::new(Kind::Conflict, what).because(error)
+        }
+        (_, ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => Error::new(
+            Kind::NotFound,
+            format!("{what}: what it belongs to does not exist any more"),
+        ),
+        (Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied), _) => {
+            Error::new(Kind::Sql, what).because(error).remedy(
+                "check that the data directory and its files belong to the user who runs this",
+            )
+        }
+        _ => Error::new(Kind::Sql, what).because(error),
+    }
+}
+
+/// Reads a column as a digest.
+pub(super) fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<Digest> {
+    decoded(row, column, Digest::parse)
+}
+
+/// Reads a text column with `parse`.
+pub(super) fn decoded<T>(
+    row: &Row<'_>,
+    column: usize,
+    parse: impl FnOnce(&str) -> Result<T>,
+) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    parse(text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
+    })
+}
+
+/// Reads a column of bytes: SQLite's integers are signed, ours are not.
+pub(super) fn size(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let bytes: i64 = row.get(column)?;
+    Ok(u64::try_from(bytes).unwrap_or(0))
+}
+
+/// A number of bytes as SQLite keeps it.
+pub(super) fn stored_size(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// An error for a word in a row that this version does not know.
+pub(super) fn unknown_word(column: &str, word: &str) -> Error {
+    let shown: String = word.chars().take(40).flat_map(char::escape_debug).collect();
+    Error::new(
+        Kind::Sql,
+        format!("the database holds `{shown}` as {column}"),
+    )
+}

@@ -1,0 +1,338 @@
+//! The scrub: every blob hashed again, rows against files, both databases, all modes. Reads only.
+//!
+//! Runs beside traffic: what looks wrong is looked at again before it is called damage, because a fill may have
+//! added a file and not its row yet, and a removal takes the row first and then the file.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::oci::{Digest, Hasher, MAX_MANIFEST_SIZE, Manifest, MediaType};
+use crate::store::{BlobPrefix, DatabaseFault, Store};
+
+/// How much of a file is in memory at once, per thread.
+const BUFFER: usize = 1 << 20;
+/// How often a file is hashed anew because another one took its place meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// What [`verify`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Files that were hashed.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What is wrong, sorted.
+    pub damage: Vec<Damage>,
+    /// Sound files without a row: left by a crash, harmless, taken up by the next fill or reconciliation.
+    pub unreferenced: u64,
+    /// Files in `staging/`: fills that go on now or can be resumed; never damage.
+    pub staged: u64,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.damage.is_empty()
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Damage {
+    /// What kind of thing.
+    pub kind: DamageKind,
+    /// Which one, and how: a sentence for a person.
+    pub what: String,
+}
+
+/// The kinds of damage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DamageKind {
+    /// A row whose file is not there.
+    MissingFile,
+    /// A file that has not the length that its row says.
+    WrongSize,
+    /// A file whose bytes do not have the digest that it is named by.
+    WrongHash,
+    /// A file or directory that cannot be read.
+    Unreadable,
+    /// A name in the blob directory that has no place there.
+    StrayName,
+    /// A file or directory that is open to other users.
+    WidePermissions,
+    /// Kept as a manifest, and not one of the type that its row says.
+    InvalidManifest,
+    /// A tag that points to a manifest that is not kept.
+    DanglingTag,
+    /// Rows whose parent row is missing.
+    DanglingRow,
+    /// What SQLite itself finds wrong.
+    Database,
+}
+
+/// Checks everything and changes nothing. `progress` gets bytes done and bytes in all, from many threads, for
+/// large files every MiB; the second number grows where files turn up that no row knows.
+///
+/// # Errors
+/// Only for what keeps it from looking at all (a database that cannot be read); what it finds is in the report.
+pub fn verify(store: &Store, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Report> {
+    let scan = Scan {
+        store,
+        progress,
+        total: store.cache.totals()?.bytes,
+        done: AtomicU64::new(0),
+    };
+    (scan.progress)(0, scan.total);
+    let mut report = BlobPrefix::all()
+        .into_par_iter()
+        .map(|prefix| scan.directory(prefix))
+        .try_reduce(Report::default, |a, b| Ok(a.joined(b)))?;
+    for fault in store.database_faults()? {
+        let (kind, what) = match fault {
+            DatabaseFault::Integrity(what) => (DamageKind::Database, what),
+            DatabaseFault::Dangling(what) => (DamageKind::DanglingRow, what),
+            DatabaseFault::DanglingTag(tag) => (
+                DamageKind::DanglingTag,
+                format!("{tag} points to a manifest that is not kept"),
+            ),
+        };
+        report.add(kind, what);
+    }
+    for path in store.blobs.strays_above()? {
+        report.add_stray(&path);
+    }
+    for (path, mode) in store.wide_paths()? {
+        report.add_wide(&path, mode);
+    }
+    report.staged = store.blobs.staged_files()?;
+    report.damage.sort();
+    Ok(report)
+}
+
+impl Report {
+    fn add(&mut self, kind: DamageKind, what: impl Into<String>) {
+        let what = what.into();
+        self.damage.push(Damage { kind, what });
+    }
+
+    fn add_stray(&mut self, path: &Path) {
+        // Debug escapes what a name from elsewhere may hold.
+        self.add(
+            DamageKind::StrayName,
+            format!("{path:?} has no place in the blob directory"),
+        );
+    }
+
+    fn add_wide(&mut self, path: &Path, mode: u32) {
+        self.add(
+            DamageKind::WidePermissions,
+            format!("{path:?} is open to other users (mode {mode:04o})"),
+        );
+    }
+
+    fn joined(mut self, mut other: Self) -> Self {
+        self.blobs += other.blobs;
+        self.bytes += other.bytes;
+        self.unreferenced += other.unreferenced;
+        self.damage.append(&mut other.damage);
+        self
+    }
+}
+
+struct Scan<'a> {
+    store: &'a Store,
+    progress: &'a (dyn Fn(u64, u64) + Sync),
+    total: u64,
+    done: AtomicU64,
+}
+
+impl Scan<'_> {
+    fn directory(&self, prefix: BlobPrefix) -> Result<Report> {
+        let Store { cache, blobs, .. } = self.store;
+        // Rows before files: see `store::reconcile`.
+        let mut rows: HashMap<Digest, u64> = cache.blobs_in(prefix)?.into_iter().collect();
+        let mut report = Report::default();
+        let listing = match blobs.listing(prefix) {
+            Ok(listing) => listing,
+            Err(error) => {
+                report.add(DamageKind::Unreadable, error.to_string());
+                return Ok(report);
+            }
+        };
+        for path in &listing.strays {
+            report.add_stray(path);
+        }
+        let files: Vec<(Digest, Option<u64>)> = listing
+            .digests
+            .into_iter()
+            .map(|digest| {
+                let size = rows.remove(&digest);
+                (digest, size)
+            })
+            .collect();
+        for digest in rows.into_keys() {
+            self.missing(&mut report, &digest)?;
+        }
+        let checked = files
+            .into_par_iter()
+            .map(|(digest, size)| self.file(&digest, size))
+            .try_reduce(Report::default, |a, b| Ok(a.joined(b)))?;
+        let mut report = report.joined(checked);
+        for (digest, media_type) in cache.manifests_in(prefix)? {
+            self.manifest(&mut report, prefix, &digest, &media_type)?;
+        }
+        Ok(report)
+    }
+
+    /// A row without a file, as it seemed.
+    fn missing(&self, report: &mut Report, digest: &Digest) -> Result<()> {
+        let Store { cache, blobs, .. } = self.store;
+        let has_row = || Ok::<_, Error>(cache.blob_anywhere(digest)?.is_some());
+        if has_row()? && !blobs.contains(digest)? && has_row()? {
+            let path = blobs.shown_path(digest);
+            report.add(
+                DamageKind::MissingFile,
+                format!("{} is missing", path.display()),
+            );
+        }
+        Ok(())
+    }
+
+    fn file(&self, digest: &Digest, expected: Option<u64>) -> Result<Report> {
+        let mut report = Report::default();
+        let Store { cache, blobs, .. } = self.store;
+        let path = blobs.shown_path(digest);
+        for _ in 0..ATTEMPTS {
+            let (file, size) = match blobs.open(digest) {
+                Ok(Some(opened)) => opened,
+                Ok(None) => {
+                    self.missing(&mut report, digest)?;
+                    return Ok(report);
+                }
+                Err(error) => {
+                    report.add(DamageKind::Unreadable, error.to_string());
+                    return Ok(report);
+                }
+            };
+            let found = match self.hash(&file, digest) {
+                Ok(found) => found,
+                Err(error) => {
+                    let error = Error::io("cannot read", &path, error);
+                    report.add(DamageKind::Unreadable, error.to_string());
+                    return Ok(report);
+                }
+            };
+            let row = match expected {
+                Some(expected) if expected == size => Some(expected),
+                _ => cache.blob_anywhere(digest)?,
+            };
+            let is_sound = found == *digest && row.is_none_or(|row| row == size);
+            if !is_sound && !self.is_in_place(&file, digest) {
+                continue;
+            }
+            report.blobs += 1;
+            report.bytes += size;
+            match row {
+                Some(row) if row != size => report.add(
+                    DamageKind::WrongSize,
+                    format!("{} has {size} bytes, not {row}", path.display()),
+                ),
+                _ if found != *digest => report.add(
+                    DamageKind::WrongHash,
+                    format!("{} has the digest {found}", path.display()),
+                ),
+                Some(_) => {}
+                None => report.unreferenced += 1,
+            }
+            let mode = file.metadata().map_or(0, |metadata| metadata.mode());
+            if mode & 0o177 != 0 {
+                report.add_wide(&path, mode & 0o7777);
+            }
+            break;
+        }
+        Ok(report)
+    }
+
+    /// Whether the name still leads to the file that was read.
+    fn is_in_place(&self, file: &File, digest: &Digest) -> bool {
+        let identity = |file: &File| {
+            file.metadata()
+                .ok()
+                .map(|metadata| (metadata.dev(), metadata.ino()))
+        };
+        match self.store.blobs.open(digest) {
+            Ok(Some((now, _))) => identity(&now) == identity(file),
+            Ok(None) | Err(_) => false,
+        }
+    }
+
+    fn hash(&self, file: &File, digest: &Digest) -> std::io::Result<Digest> {
+        let mut hasher = Hasher::new(digest.algorithm());
+        let length = file.metadata()?.len();
+        // Most blobs are small: they shall not cost a MiB each.
+        let room = usize::try_from(length).map_or(BUFFER, |length| length.clamp(1, BUFFER));
+        let mut buffer = vec![0; room];
+        let mut at = 0;
+        loop {
+            match file.read_at(&mut buffer, at) {
+                Ok(0) => break,
+                Ok(read) => {
+                    hasher.update(&buffer[..read]);
+                    at += read as u64;
+                    let done = self.done.fetch_add(read as u64, Ordering::Relaxed) + read as u64;
+                    (self.progress)(done, self.total.max(done));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(hasher.finish())
+    }
+
+    /// Whether what is kept as a manifest is one. A file that is missing or wrong was found above.
+    fn manifest(
+        &self,
+        report: &mut Report,
+        prefix: BlobPrefix,
+        digest: &Digest,
+        media_type: &str,
+    ) -> Result<()> {
+        let Store { cache, blobs, .. } = self.store;
+        let Ok(Some((file, size))) = blobs.open(digest) else {
+            return Ok(());
+        };
+        let why = if size > MAX_MANIFEST_SIZE {
+            "it is larger than 4 MiB".to_owned()
+        } else {
+            let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+            if file.read_exact_at(&mut bytes, 0).is_err()
+                || Digest::of_with(digest.algorithm(), &bytes) != *digest
+            {
+                return Ok(());
+            }
+            match MediaType::parse(media_type) {
+                None => "its row has a media type that is not known".to_owned(),
+                Some(media_type) => match Manifest::parse(&bytes, Some(media_type)) {
+                    Ok(_) => return Ok(()),
+                    Err(error) => error.to_string(),
+                },
+            }
+        };
+        let is_kept = |(kept, _): &(Digest, String)| kept == digest;
+        if cache.manifests_in(prefix)?.iter().any(is_kept) {
+            report.add(
+                DamageKind::InvalidManifest,
+                format!("{digest} is kept as {}: {why}", media_type.escape_debug()),
+            );
+        }
+        Ok(())
+    }
+}

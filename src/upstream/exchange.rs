@@ -1,0 +1,343 @@
+//! One try of a request: redirects followed, challenges answered, statuses read as faults.
+//!
+//! A 401 is answered once, with a token or the password, and the next one is `Denied`: there is no way to
+//! go round in circles. `Authorization` leaves the origin that it was meant for never.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+
+use super::challenge::{self, Challenge};
+use super::destination::{self, Realm};
+use super::fault::{Fault, FaultKind, shown};
+use super::rate_limit;
+use super::token::{Issued, TokenKey};
+use super::transport::{Deadline, Method, Reply};
+use super::url::Url;
+use super::{Credentials, Upstream};
+use crate::oci::RepositoryName;
+use crate::time::Timestamp;
+
+/// The most redirects of one request.
+const MOST_REDIRECTS: usize = 5;
+/// The most bytes of a realm's answer.
+const MAX_TOKEN_ANSWER: u64 = 1024 * 1024;
+/// How long to wait after a 429 that does not say.
+const RATE_LIMIT_PAUSE: Duration = Duration::from_secs(60);
+
+/// A request to the upstream, before redirects and credentials.
+pub(super) struct Ask<'a> {
+    pub(super) method: Method,
+    pub(super) repository: &'a RepositoryName,
+    /// What follows `/v2/NAME`: `/blobs/sha256:…`.
+    pub(super) path: String,
+    pub(super) query: Option<String>,
+    pub(super) headers: Vec<(&'static str, String)>,
+    /// For everything, redirects and tokens included; `None` for a body that may take its time.
+    pub(super) deadline: Option<Deadline>,
+}
+
+/// What proves who we are.
+enum Authorization {
+    Basic,
+    Bearer(Arc<str>),
+}
+
+impl Upstream {
+    /// Asks, follows redirects, and answers a challenge once. Any status but 401 is returned.
+    pub(super) fn exchange(&self, ask: &Ask<'_>) -> Result<Reply, Fault> {
+        let scope = format!("repository:{}:pull", ask.repository);
+        let path = format!("/v2/{}{}", ask.repository, ask.path);
+        let url = self.home.below(&path, ask.query.clone());
+        let mut authorization = self.known_authorization(&scope);
+        let mut answered = false;
+        loop {
+            let header = authorization.as_ref().and_then(|own| self.header(own));
+            let reply = self.follow(ask.method, &url, &ask.headers, header, ask.deadline)?;
+            if reply.status != 401 {
+                return Ok(reply);
+            }
+            if answered || !reply.url.same_origin(&self.home) {
+                self.forget(authorization.as_ref());
+                return Err(self.denied(&reply.url, "refuses access (401)"));
+            }
+            answered = true;
+            let challenge = challenge::choose(reply.all("www-authenticate"));
+            reply.discard();
+            authorization =
+                Some(self.answer(challenge, authorization, scope.clone(), ask.deadline)?);
+        }
+    }
+
+    /// What to send before being challenged, so that most requests need no second round.
+    fn known_authorization(&self, scope: &str) -> Option<Authorization> {
+        if let Some(token) = self.tokens.cached(scope, Instant::now()) {
+            return Some(Authorization::Bearer(token));
+        }
+        self.wants_basic
+            .load(Ordering::Relaxed)
+            .then_some(Authorization::Basic)
+    }
+
+    fn header(&self, authorization: &Authorization) -> Option<String> {
+        match authorization {
+            Authorization::Basic => self.credentials.as_ref().map(basic),
+            Authorization::Bearer(token) => Some(format!("Bearer {token}")),
+        }
+    }
+
+    fn forget(&self, authorization: Option<&Authorization>) {
+        match authorization {
+            Some(Authorization::Bearer(token)) => self.tokens.forget(token),
+            Some(Authorization::Basic) => self.wants_basic.store(false, Ordering::Relaxed),
+            None => {}
+        }
+    }
+
+    /// The answer to a challenge; `rejected` is what was sent when it came.
+    fn answer(
+        &self,
+        challenge: Option<Challenge>,
+        rejected: Option<Authorization>,
+        scope: String,
+        deadline: Option<Deadline>,
+    ) -> Result<Authorization, Fault> {
+        match challenge {
+            None => Err(self.denied(
+                &self.home,
+                "asks for credentials in a way that is not supported",
+            )),
+            Some(Challenge::Basic) => {
+                if self.credentials.is_none() {
+                    return Err(self.denied(&self.home, "asks for a username and password"));
+                }
+                if matches!(rejected, Some(Authorization::Basic)) {
+                    self.forget(rejected.as_ref());
+                    return Err(self.denied(&self.home, "refuses the username and password"));
+                }
+                self.wants_basic.store(true, Ordering::Relaxed);
+                Ok(Authorization::Basic)
+            }
+            Some(Challenge::Bearer { realm, service }) => {
+                let rejected = match &rejected {
+                    Some(Authorization::Bearer(token)) => Some(&**token),
+                    _ => None,
+                };
+                let key = TokenKey {
+                    realm,
+                    service,
+                    scope,
+                };
+                self.tokens
+                    .get(&key, rejected, deadline, || {
+                        self.fetch_token(&key, deadline)
+                    })
+                    .map(Authorization::Bearer)
+            }
+        }
+    }
+
+    /// `GET realm?service=…&scope=…`, with the password where the rules let it go there.
+    fn fetch_token(&self, key: &TokenKey, deadline: Option<Deadline>) -> Result<Issued, Fault> {
+        let name = self.name.as_str();
+        let realm = Url::parse(&key.realm)
+            .map_err(|why| Fault::protocol(name, format!("names a token realm that {why}")))?;
+        let trusted = destination::realm(
+            &self.home,
+            &realm,
+            self.auth_realm.as_ref(),
+            self.credentials.is_some(),
+        )
+        .map_err(|why| Fault::protocol(name, why))?;
+        let mut pairs = Vec::new();
+        if let Some(service) = &key.service {
+            pairs.push(("service", service.as_str()));
+        }
+        pairs.push(("scope", key.scope.as_str()));
+        let url = realm.with_query(&pairs);
+        let authorization = match trusted {
+            Realm::Trusted => self.credentials.as_ref().map(basic),
+            Realm::Anonymous => None,
+        };
+        let sent_password = authorization.is_some();
+        let accept = [("Accept", "application/json".to_owned())];
+        let deadline = Some(self.small_answer().or(deadline));
+        let reply = self.follow(Method::Get, &url, &accept, authorization, deadline)?;
+        match reply.status {
+            200 => {
+                let subject = self.transport.subject(&reply.url);
+                let body = self.read_body(reply, MAX_TOKEN_ANSWER, deadline)?;
+                Issued::parse(&body).map_err(|why| Fault::protocol(subject, why))
+            }
+            401 | 403 if sent_password => {
+                Err(self.denied(&url, "refuses the username and password"))
+            }
+            401 | 403 => Err(self.denied(&url, "issues no token without a username and password")),
+            404 | 405 => Err(Fault::protocol(
+                self.transport.subject(&url),
+                format!("issues no tokens ({})", reply.status),
+            )),
+            _ => Err(self.refusal(reply, Method::Get)),
+        }
+    }
+
+    /// Sends, and follows redirects by the rules.
+    fn follow(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: &[(&'static str, String)],
+        mut authorization: Option<String>,
+        deadline: Option<Deadline>,
+    ) -> Result<Reply, Fault> {
+        let mut visited = vec![url.clone()];
+        let mut at = url.clone();
+        loop {
+            let mut sent = headers.to_vec();
+            if let Some(authorization) = &authorization {
+                sent.push(("Authorization", authorization.clone()));
+            }
+            let reply = self.transport.send(method, &at, &sent, deadline)?;
+            if !matches!(reply.status, 301 | 302 | 303 | 307 | 308) {
+                return Ok(reply);
+            }
+            let wrong = |why: String| Fault::protocol(self.transport.subject(&at), why);
+            let location = reply
+                .header("location")
+                .ok_or_else(|| wrong(format!("redirects to nowhere ({})", reply.status)))?;
+            let next = at
+                .join(location)
+                .map_err(|why| wrong(format!("redirects to a place that {why}")))?;
+            destination::redirect(&at, &next).map_err(wrong)?;
+            if visited.contains(&next) {
+                return Err(wrong("redirects in a circle".to_owned()));
+            }
+            if visited.len() > MOST_REDIRECTS {
+                return Err(wrong(format!("redirects more than {MOST_REDIRECTS} times")));
+            }
+            reply.discard();
+            if !next.same_origin(url) {
+                // For good: who sent us away does not get it back by sending us home again.
+                authorization = None;
+            }
+            visited.push(next.clone());
+            at = next;
+        }
+    }
+
+    /// The whole body, at most `limit` bytes of it.
+    pub(super) fn read_body(
+        &self,
+        reply: Reply,
+        limit: u64,
+        deadline: Option<Deadline>,
+    ) -> Result<Vec<u8>, Fault> {
+        use std::io::Read as _;
+        let subject = self.transport.subject(&reply.url);
+        let too_large = || Fault::protocol(&subject, format!("sent more than {limit} bytes"));
+        self.check_encoding(&reply)?;
+        if reply.content_length().is_some_and(|length| length > limit) {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::new();
+        let Reply { url, body, .. } = reply;
+        body.into_reader()
+            .take(limit + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| self.transport.body_fault(&url, error, deadline))?;
+        if bytes.len() as u64 > limit {
+            return Err(too_large());
+        }
+        Ok(bytes)
+    }
+
+    /// What was compressed on the way is not what the digest is of, and was not asked for.
+    pub(super) fn check_encoding(&self, reply: &Reply) -> Result<(), Fault> {
+        match reply.header("content-encoding").map(str::trim) {
+            None | Some("") => Ok(()),
+            Some(coding) if coding.eq_ignore_ascii_case("identity") => Ok(()),
+            Some(coding) => Err(Fault::protocol(
+                self.transport.subject(&reply.url),
+                format!("sent its answer with the encoding `{}`", shown(coding)),
+            )),
+        }
+    }
+
+    /// A web page where an API should be: a login page of a network, or a wrong URL.
+    pub(super) fn check_not_a_page(&self, reply: &Reply) -> Result<(), Fault> {
+        let content_type = reply.header("content-type").unwrap_or_default();
+        if content_type
+            .trim_start()
+            .to_ascii_lowercase()
+            .starts_with("text/html")
+        {
+            return Err(Fault::protocol(
+                self.transport.subject(&reply.url),
+                "answered with a web page: is a proxy or a login page in between?",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The fault for a status that is not what was asked for.
+    pub(super) fn refusal(&self, reply: Reply, method: Method) -> Fault {
+        let subject = self.transport.subject(&reply.url);
+        let status = reply.status;
+        let (kind, why) = match status {
+            404 | 410 => (FaultKind::NotFound, "has no such content".to_owned()),
+            401 | 403 => (FaultKind::Denied, format!("refuses access ({status})")),
+            405 if method == Method::Head => (
+                FaultKind::MethodNotAllowed,
+                "does not answer HEAD".to_owned(),
+            ),
+            408 | 504 => (
+                FaultKind::TimedOut,
+                format!("did not answer in time ({status})"),
+            ),
+            429 => {
+                let retry_after = reply
+                    .header("retry-after")
+                    .and_then(|text| rate_limit::retry_after(text, Timestamp::now()))
+                    .unwrap_or(RATE_LIMIT_PAUSE);
+                (
+                    FaultKind::RateLimited { retry_after },
+                    "limits how often it may be asked (429)".to_owned(),
+                )
+            }
+            500..=599 => (
+                FaultKind::ServerError { status },
+                format!("failed ({status})"),
+            ),
+            416 => (
+                FaultKind::Protocol,
+                "has no bytes at the asked offset (416)".to_owned(),
+            ),
+            _ => (
+                FaultKind::Protocol,
+                format!("gave an answer that was not expected ({status})"),
+            ),
+        };
+        reply.discard();
+        Fault::new(kind, format!("{subject} {why}"))
+    }
+
+    /// The time for an answer that is small: silence is bounded by itself, dripping is by this.
+    pub(super) fn small_answer(&self) -> Deadline {
+        Deadline::after(self.patience.connect + self.patience.silence * 3)
+    }
+
+    fn denied(&self, url: &Url, why: &str) -> Fault {
+        let subject = self.transport.subject(url);
+        Fault::new(FaultKind::Denied, format!("{subject} {why}"))
+    }
+}
+
+fn basic(credentials: &Credentials) -> String {
+    let pair = format!("{}:{}", credentials.username, credentials.password);
+    format!(
+        "Basic {}",
+        base64::engine::general_purpose::STANDARD.encode(pair)
+    )
+}

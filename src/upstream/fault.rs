@@ -1,0 +1,223 @@
+//! Why an upstream gave no usable answer, in a sentence for people and a kind for the caller.
+//!
+//! Sentences name the upstream. They never hold a secret or the query of a URL: a CDN's signature is
+//! one. What an upstream sent is escaped before it stands in a sentence.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::error::{Error, Kind};
+
+/// When to ask again after a failure that may be over soon.
+const SOON: Duration = Duration::from_secs(5);
+/// When to ask again while the box is offline on purpose: a person has to end that.
+const LATER: Duration = Duration::from_secs(60);
+
+/// Why an upstream gave no usable answer.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// What the caller decides by.
+    pub kind: FaultKind,
+    /// A sentence that names the upstream: "docker.io did not answer within 2 s".
+    pub message: String,
+}
+
+/// The kinds of [`Fault`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The box is offline on purpose; nothing was sent.
+    Offline,
+    /// The breaker is open; nothing was sent.
+    BreakerOpen {
+        /// When the next request may go through.
+        retry_after: Duration,
+    },
+    /// DNS, connect, TLS, reset, or an answer that broke off.
+    Unreachable,
+    /// No answer, or silence, for too long (also a 408 or 504 of the upstream).
+    TimedOut,
+    /// 404.
+    NotFound,
+    /// 401 after the dance, or 403.
+    Denied,
+    /// 429.
+    RateLimited {
+        /// What the upstream asked for, or a minute.
+        retry_after: Duration,
+    },
+    /// Another 5xx.
+    ServerError {
+        /// The status as it came.
+        status: u16,
+    },
+    /// HEAD is not supported here (405): ask with GET.
+    MethodNotAllowed,
+    /// An answer that is not one: redirect loop, forbidden redirect or address, wrong type, unexpected
+    /// status, wrong length, a range that was not asked for.
+    Protocol,
+}
+
+impl Fault {
+    /// A fault with its sentence.
+    pub(super) fn new(kind: FaultKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+
+    /// An answer that is not one: `NAME: why`.
+    pub(super) fn protocol(who: impl fmt::Display, why: impl fmt::Display) -> Self {
+        Self::new(FaultKind::Protocol, format!("{who} {why}"))
+    }
+
+    /// Whether another try may help within the same request. `RateLimited` is judged by its
+    /// `retry_after` elsewhere.
+    pub(super) fn is_transient(&self) -> bool {
+        match self.kind {
+            FaultKind::Unreachable | FaultKind::TimedOut => true,
+            FaultKind::ServerError { status } => matches!(status, 500 | 502 | 503 | 504),
+            _ => false,
+        }
+    }
+
+    /// Whether the breaker counts it: the upstream, or the way to it, is broken.
+    pub(super) fn is_outage(&self) -> bool {
+        matches!(
+            self.kind,
+            FaultKind::Unreachable | FaultKind::TimedOut | FaultKind::ServerError { .. }
+        )
+    }
+
+    /// Whether it proves that the upstream is alive, although it did not give what was asked for.
+    pub(super) fn is_answer(&self) -> bool {
+        matches!(
+            self.kind,
+            FaultKind::NotFound
+                | FaultKind::Denied
+                | FaultKind::RateLimited { .. }
+                | FaultKind::MethodNotAllowed
+        )
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl From<Fault> for Error {
+    /// The kind of error for a caller that has nothing cached. A 404 is `NotFound` here: only the
+    /// caller knows whether a manifest, a blob or a name is unknown. So is `Denied`: what the box's
+    /// own credentials may not see does not exist for its clients.
+    fn from(fault: Fault) -> Self {
+        let kind = match fault.kind {
+            FaultKind::NotFound | FaultKind::Denied => Kind::NotFound,
+            FaultKind::RateLimited { retry_after } => Kind::TooManyRequests { retry_after },
+            FaultKind::BreakerOpen { retry_after } => Kind::Unavailable { retry_after },
+            FaultKind::Offline => Kind::Unavailable { retry_after: LATER },
+            FaultKind::Unreachable
+            | FaultKind::TimedOut
+            | FaultKind::ServerError { .. }
+            | FaultKind::MethodNotAllowed
+            | FaultKind::Protocol => Kind::Unavailable { retry_after: SOON },
+        };
+        Self::new(kind, fault.message)
+    }
+}
+
+/// A short reason for a failed connection; the operating system's words where there are no better ones.
+pub(super) fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset => "the connection was reset".to_owned(),
+        io::ErrorKind::UnexpectedEof => "the connection was closed too early".to_owned(),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            "there is no route to it".to_owned()
+        }
+        _ => shown(&error.to_string()),
+    }
+}
+
+/// What may be shown of a text from outside: short, control characters escaped.
+pub(super) fn shown(text: &str) -> String {
+    text.chars()
+        .take(200)
+        .flat_map(char::escape_debug)
+        .collect()
+}
+
+/// A duration as it stands in sentences: `2 s`, `250 ms`.
+pub(super) fn in_words(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) {
+        format!("{} ms", duration.as_millis())
+    } else {
+        format!("{} s", duration.as_secs_f64().round())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_becomes_the_kind_that_its_caller_answers_with() {
+        let second = Duration::from_secs(1);
+        let cases = [
+            (FaultKind::Offline, Kind::Unavailable { retry_after: LATER }),
+            (
+                FaultKind::BreakerOpen {
+                    retry_after: second,
+                },
+                Kind::Unavailable {
+                    retry_after: second,
+                },
+            ),
+            (
+                FaultKind::Unreachable,
+                Kind::Unavailable { retry_after: SOON },
+            ),
+            (FaultKind::TimedOut, Kind::Unavailable { retry_after: SOON }),
+            (FaultKind::NotFound, Kind::NotFound),
+            (FaultKind::Denied, Kind::NotFound),
+            (
+                FaultKind::RateLimited {
+                    retry_after: second,
+                },
+                Kind::TooManyRequests {
+                    retry_after: second,
+                },
+            ),
+            (
+                FaultKind::ServerError { status: 500 },
+                Kind::Unavailable { retry_after: SOON },
+            ),
+            (FaultKind::Protocol, Kind::Unavailable { retry_after: SOON }),
+        ];
+        for (fault, kind) in cases {
+            let error = Error::from(Fault::new(fault, "docker.io is ill"));
+            assert_eq!(error.kind(), kind, "{fault:?}");
+            assert_eq!(error.what(), "docker.io is ill");
+        }
+    }
+
+    #[test]
+    fn only_some_faults_are_worth_another_try() {
+        for (kind, transient) in [
+            (FaultKind::Unreachable, true),
+            (FaultKind::TimedOut, true),
+            (FaultKind::ServerError { status: 503 }, true),
+            (FaultKind::ServerError { status: 501 }, false),
+            (FaultKind::NotFound, false),
+            (FaultKind::Denied, false),
+            (FaultKind::Protocol, false),
+            (FaultKind::Offline, false),
+        ] {
+            assert_eq!(Fault::new(kind, "").is_transient(), transient, "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What is known of an upstream's health: the breaker behind a lock, with the real clock, and the last
+//! success and failure for `status()`. Sends nothing.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::breaker::{Admission, Breaker, State};
+use super::fault::{Fault, FaultKind, in_words};
+use crate::time::Timestamp;
+
+/// Shared by an upstream and the bodies that still arrive from it.
+pub(super) struct Health {
+    name: String,
+    journal: Mutex<Journal>,
+}
+
+struct Journal {
+    breaker: Breaker,
+    last_failure: Option<(String, Timestamp)>,
+    last_success: Option<Timestamp>,
+}
+
+/// A snapshot for `status()`.
+pub(super) struct Report {
+    pub(super) breaker: &'static str,
+    pub(super) failures_in_a_row: u32,
+    pub(super) last_failure: Option<(String, Timestamp)>,
+    pub(super) last_success: Option<Timestamp>,
+}
+
+impl Health {
+    pub(super) fn new(name: String) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            journal: Mutex::new(Journal {
+                breaker: Breaker::new(),
+                last_failure: None,
+                last_success: None,
+            }),
+        })
+    }
+
+    /// Lets one try in, or fails with `BreakerOpen`.
+    pub(super) fn admit(self: &Arc<Self>) -> Result<Permit, Fault> {
+        let mut journal = self.journal();
+        match journal.breaker.admit(Instant::now()) {
+            Ok(admission) => Ok(Permit {
+                health: Arc::clone(self),
+                admission: Some(admission),
+            }),
+            Err(retry_after) => {
+                let why = journal.last_failure.as_ref().map_or("", |(why, _)| why);
+                Err(Fault::new(
+                    FaultKind::BreakerOpen { retry_after },
+                    format!(
+                        "{} is not asked for another {} because it failed: {why}",
+                        self.name,
+                        in_words(retry_after)
+                    ),
+                ))
+            }
+        }
+    }
+
+    /// A body that had begun arrived whole.
+    pub(super) fn body_arrived(&self) {
+        let mut journal = self.journal();
+        journal.breaker.succeeded(Admission::Ordinary);
+        journal.last_success = Some(Timestamp::now());
+    }
+
+    /// A body that had begun broke off.
+    pub(super) fn body_broke(&self, fault: &Fault) {
+        self.journal().failed(Admission::Ordinary, fault);
+    }
+
+    pub(super) fn report(&self) -> Report {
+        let journal = self.journal();
+        Report {
+            breaker: match journal.breaker.state(Instant::now()) {
+                State::Closed => "closed",
+                State::Open => "open",
+                State::HalfOpen => "half-open",
+            },
+            failures_in_a_row: journal.breaker.failures(),
+            last_failure: journal.last_failure.clone(),
+            last_success: journal.last_success,
+        }
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Journal {
+    fn failed(&mut self, admission: Admission, fault: &Fault) {
+        self.breaker.failed(admission, Instant::now());
+        self.last_failure = Some((fault.message.clone(), Timestamp::now()));
+    }
+}
+
+/// Leave for one try. Dropped without a result, it gives the probe's place back.
+pub(super) struct Permit {
+    health: Arc<Health>,
+    admission: Option<Admission>,
+}
+
+impl Permit {
+    /// Reports how the try ended. `complete`: a success is a whole answer, not just the beginning of a
+    /// body.
+    pub(super) fn settle<T>(mut self, result: &Result<T, Fault>, complete: bool) {
+        let Some(admission) = self.admission.take() else {
+            return;
+        };
+        let mut journal = self.health.journal();
+        match result {
+            Err(fault) if fault.is_outage() => journal.failed(admission, fault),
+            Err(fault) if !fault.is_answer() => journal.breaker.abandoned(admission),
+            Ok(_) if !complete => {
+                journal.breaker.began(admission);
+                journal.last_success = Some(Timestamp::now());
+            }
+            _ => {
+                journal.breaker.succeeded(admission);
+                journal.last_success = Some(Timestamp::now());
+            }
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(admission) = self.admission.take() {
+            self.health.journal().breaker.abandoned(admission);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_try_that_dies_gives_the_probes_place_back() {
+        let health = Health::new("docker.io".to_owned());
+        let fault: Result<(), _> = Err(Fault::new(FaultKind::Unreachable, "refused"));
+        for _ in 0..3 {
+            health
+                .admit()
+                .map(|permit| permit.settle(&fault, true))
+                .unwrap();
+        }
+        let open = health.admit().map(|_| ()).unwrap_err();
+        assert!(matches!(open.kind, FaultKind::BreakerOpen { .. }), "{open}");
+        assert!(open.message.contains("refused"), "{open}");
+        // A probe, as if its time had come.
+        health.journal().breaker = {
+            let mut breaker = Breaker::new();
+            let long_ago = Instant::now() - std::time::Duration::from_secs(9);
+            for _ in 0..3 {
+                breaker.failed(Admission::Ordinary, long_ago);
+            }
+            breaker
+        };
+        let panicked = std::thread::spawn({
+            let health = Arc::clone(&health);
+            move || {
+                let _permit = health.admit().unwrap();
+                assert!(health.admit().is_err(), "one probe at a time");
+                panic!("the probe dies");
+            }
+        });
+        assert!(panicked.join().is_err());
+        health.admit().unwrap().settle(&Ok(()), true);
+        assert_eq!(health.report().breaker, "closed");
+        assert_eq!(health.report().failures_in_a_row, 0);
+    }
+
+    #[test]
+    fn only_outages_open_it() {
+        let health = Health::new("docker.io".to_owned());
+        for kind in [
+            FaultKind::NotFound,
+            FaultKind::Denied,
+            FaultKind::RateLimited {
+                retry_after: std::time::Duration::ZERO,
+            },
+            FaultKind::Protocol,
+            FaultKind::MethodNotAllowed,
+        ] {
+            for _ in 0..4 {
+                let fault: Result<(), _> = Err(Fault::new(kind, ""));
+                health.admit().unwrap().settle(&fault, true);
+            }
+            assert_eq!(health.report().breaker, "closed", "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! HEAD and GET of manifests (distribution-spec, "Pulling manifests"). Nothing is checked against its
+//! digest here; rate limits are read from every answer.
+
+use std::time::Duration;
+
+use super::exchange::Ask;
+use super::fault::Fault;
+use super::rate_limit::RateLimit;
+use super::transport::{Deadline, Method, Reply};
+use super::{FetchedManifest, ManifestHead, Upstream};
+use crate::oci::{Digest, MAX_MANIFEST_SIZE, MediaType, Reference, RepositoryName};
+use crate::time::Timestamp;
+
+impl Upstream {
+    /// HEAD of a manifest, within `deadline` in all (dance included), without retries.
+    ///
+    /// # Errors
+    /// `MethodNotAllowed` where only GET works; otherwise as [`FaultKind`](super::FaultKind) says.
+    pub fn head_manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        deadline: Duration,
+    ) -> Result<ManifestHead, Fault> {
+        let deadline = Deadline::after(deadline);
+        self.once(|| {
+            let reply = self.ask_manifest(Method::Head, repository, reference, deadline)?;
+            Ok(ManifestHead {
+                digest: digest(&reply),
+                media_type: reply.header("content-type").and_then(MediaType::parse),
+                size: reply.content_length(),
+            })
+        })
+    }
+
+    /// GET of a manifest, read to at most `oci::MAX_MANIFEST_SIZE`. Retries.
+    ///
+    /// # Errors
+    /// `Protocol` for one that is empty, too large or a web page; otherwise as
+    /// [`FaultKind`](super::FaultKind) says.
+    pub fn get_manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<FetchedManifest, Fault> {
+        self.with_retries(true, || {
+            let deadline = self.small_answer();
+            let reply = self.ask_manifest(Method::Get, repository, reference, deadline)?;
+            let content_type = reply.header("content-type").unwrap_or_default().to_owned();
+            let digest = digest(&reply);
+            let subject = self.transport.subject(&reply.url);
+            let bytes = self.read_body(reply, MAX_MANIFEST_SIZE, Some(deadline))?;
+            if bytes.is_empty() {
+                return Err(Fault::protocol(subject, "sent an empty manifest"));
+            }
+            Ok(FetchedManifest {
+                bytes,
+                content_type,
+                digest,
+            })
+        })
+    }
+
+    fn ask_manifest(
+        &self,
+        method: Method,
+        repository: &RepositoryName,
+        reference: &Reference,
+        deadline: Deadline,
+    ) -> Result<Reply, Fault> {
+        let reply = self.exchange(&Ask {
+            method,
+            repository,
+            path: format!("/manifests/{reference}"),
+            query: None,
+            headers: vec![("Accept", MediaType::ALL.map(MediaType::as_str).join(", "))],
+            deadline: Some(deadline),
+        })?;
+        if let Some(limit) = RateLimit::read(|name| reply.header(name), Timestamp::now()) {
+            self.note_rate_limit(limit);
+        }
+        if reply.status != 200 {
+            return Err(self.refusal(reply, method));
+        }
+        self.check_not_a_page(&reply)?;
+        Ok(reply)
+    }
+}
+
+fn digest(reply: &Reply) -> Option<Digest> {
+    Digest::parse(reply.header("docker-content-digest")?.trim()).ok()
+}

@@ -1,0 +1,125 @@
+//! Tries: each asks the breaker for leave and reports to it; between two there is a pause that doubles,
+//! with jitter, so that many boxes do not come back in step.
+
+use std::time::Duration;
+
+use super::fault::{Fault, FaultKind};
+use super::{Patience, Upstream};
+
+/// The longest `Retry-After` that is waited for within a request.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(2);
+
+impl Upstream {
+    /// Runs `attempt` once.
+    pub(super) fn once<T>(&self, attempt: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+        self.transport.check_offline()?;
+        let permit = self.health.admit()?;
+        let result = attempt();
+        permit.settle(&result, true);
+        result
+    }
+
+    /// Runs `attempt` until it succeeds, fails for good, or the tries are used up. `complete` tells
+    /// whether a success is a whole answer or only the beginning of one, as for the breaker.
+    pub(super) fn with_retries<T>(
+        &self,
+        complete: bool,
+        attempt: impl Fn() -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut last: Option<Fault> = None;
+        for number in 1.. {
+            self.transport.check_offline()?;
+            let permit = match self.health.admit() {
+                Ok(permit) => permit,
+                // The breaker opened between two tries: what opened it says more.
+                Err(open) => return Err(last.unwrap_or(open)),
+            };
+            let result = attempt();
+            permit.settle(&result, complete);
+            let fault = match result {
+                Ok(value) => return Ok(value),
+                Err(fault) => fault,
+            };
+            match pause(&fault, number, &self.patience) {
+                Some(pause) if number < self.patience.tries => std::thread::sleep(pause),
+                _ => return Err(fault),
+            }
+            tracing::debug!(upstream = %self.name, try_number = number, fault = %fault, "trying again");
+            last = Some(fault);
+        }
+        Err(last.unwrap_or_else(|| Fault::new(FaultKind::Unreachable, "no try was made")))
+    }
+}
+
+/// How long to wait after try `number` (from 1) failed; `None` where another try is pointless.
+fn pause(fault: &Fault, number: u32, patience: &Patience) -> Option<Duration> {
+    let (first, longest) = patience.pause;
+    let doubled = first.saturating_mul(1 << (number - 1).min(16)).min(longest);
+    // Between half of it and all of it.
+    let jittered = doubled / 2 + (doubled / 2).mul_f64(random_fraction());
+    match fault.kind {
+        FaultKind::RateLimited { retry_after } if retry_after <= LONGEST_RETRY_AFTER => {
+            Some(retry_after.max(jittered))
+        }
+        _ => fault.is_transient().then_some(jittered),
+    }
+}
+
+/// From 0 up to 1. Where the system has no randomness, the pause is merely not jittered.
+fn random_fraction() -> f64 {
+    let mut bytes = [0; 2];
+    let _ = getrandom::fill(&mut bytes);
+    f64::from(u16::from_le_bytes(bytes)) / 65_536.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_within_their_bounds_and_only_where_they_help() {
+        let ms = Duration::from_millis;
+        let patience = Patience {
+            pause: (ms(200), ms(2000)),
+            ..Patience::default()
+        };
+        let down = Fault::new(FaultKind::Unreachable, "");
+        for (number, longest) in [
+            (1, 200),
+            (2, 400),
+            (3, 800),
+            (4, 1600),
+            (5, 2000),
+            (60, 2000),
+        ] {
+            let pause = pause(&down, number, &patience).unwrap();
+            assert!(
+                pause >= ms(longest / 2) && pause <= ms(longest),
+                "{number}: {pause:?}"
+            );
+        }
+        for (kind, expected) in [
+            (
+                FaultKind::RateLimited {
+                    retry_after: ms(2000),
+                },
+                Some(ms(2000)),
+            ),
+            (
+                FaultKind::RateLimited {
+                    retry_after: ms(3000),
+                },
+                None,
+            ),
+            (FaultKind::NotFound, None),
+            (FaultKind::Denied, None),
+            (FaultKind::Protocol, None),
+        ] {
+            assert_eq!(
+                pause(&Fault::new(kind, ""), 1, &patience),
+                expected,
+                "{kind:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The invariants of `lib.rs` that can be read off the sources: which room imports which, one home per
+//! dependency, and who can build a grant.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every Rust file below `src`, with its path from there and its text without comment lines.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    assert!(files.len() > 30, "only {} sources found", files.len());
+    files
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+            (path.strip_prefix(&root).unwrap().display().to_string(), code.join("\n"))
+        })
+        .collect()
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn room(path: &str) -> &str {
+    path.split(['/', '.']).next().unwrap()
+}
+
+/// The rooms that code names as `crate::ROOM`, also inside `use crate::{…}`.
+fn imports(code: &str) -> Vec<&str> {
+    code.split("crate::")
+        .skip(1)
+        .flat_map(|rest| match rest.strip_prefix('{') {
+            Some(list) => list.split(['}', ',', '{']).map(str::trim).collect::<Vec<_>>(),
+            None => vec![rest],
+        })
+        .map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap())
+        .collect()
+}
+
+#[test]
+fn imports_only_go_down() {
+    let everybody = ["error", "time"];
+    let table: &[(&str, &[&str])] = &[
+        ("oci", &[]),
+        ("http", &[]),
+        ("store", &["oci"]),
+        ("upstream", &["oci"]),
+        ("auth", &["oci", "store"]),
+        ("config", &["oci"]),
+        ("telemetry", &["config"]),
+        ("error", &[]),
+        ("time", &[]),
+        ("proxy", &["auth", "oci", "store", "upstream"]),
+        ("upkeep", &["auth", "oci", "store"]),
+        ("server", &["auth", "config", "http", "oci", "proxy", "store", "telemetry", "upstream"]),
+        ("control", &["auth", "config", "oci", "proxy", "server", "store", "upkeep", "upstream"]),
+        (
+            "cli",
+            &["auth", "config", "control", "http", "oci", "proxy", "server", "store", "telemetry", "upkeep", "upstream"],
+        ),
+    ];
+    let rooms: Vec<&str> = table.iter().map(|(room, _)| *room).collect();
+    for (path, code) in sources() {
+        let room = room(&path);
+        let Some((_, allowed)) = table.iter().find(|(name, _)| *name == room) else {
+            assert!(matches!(room, "lib" | "main"), "{path}: a room that this table does not know");
+            continue;
+        };
+        for import in imports(&code).into_iter().filter(|import| rooms.contains(import)) {
+            let fine = import == room || allowed.contains(&import) || everybody.contains(&import);
+            assert!(fine, "{path} imports {import}, which is not below {room}");
+        }
+    }
+}
+
+#[test]
+fn each_dependency_has_one_home() {
+    let table = [
+        ("rusqlite::", "store"),
+        ("ureq::", "upstream"),
+        ("tiny_http::", "control"),
+        ("httparse::", "http"),
+        ("polling::", "http"),
+        ("jsonwebtoken::", "auth"),
+        ("argon2::", "auth"),
+        ("clap::", "cli"),
+    ];
+    let sources = sources();
+    for (dependency, home) in table {
+        let users: Vec<&str> =
+            sources.iter().filter(|(_, code)| code.contains(dependency)).map(|(path, _)| path.as_str()).collect();
+        assert!(!users.is_empty(), "nobody uses {dependency}: is this table out of date?");
+        for user in users {
+            assert_eq!(room(user), home, "{user} uses {dependency}, whose home is {home}");
+        }
+    }
+}
+
+#[test]
+fn only_the_policy_builds_a_grant() {
+    for (path, code) in sources() {
+        let builds = code.contains("Grant {") && code.lines().any(|line| {
+            line.contains("Grant {") && !line.contains("struct Grant") && !line.contains("impl Grant")
+        });
+        assert!(!builds || path.starts_with("auth/policy"), "{path} builds a Grant");
+    }
+}
+
+#[test]
+fn what_must_be_pure_is_pure() {
+    let forbidden = ["std::fs", "std::net::Tcp", "std::io", "SystemTime", "Instant", "Timestamp::now", "std::env", "std::process"];
+    for (path, code) in sources() {
+        if path.starts_with("oci/") || path.starts_with("auth/policy") {
+            for word in forbidden {
+                assert!(!code.contains(word), "{path} must be pure, but uses {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    collect(&root.join("src"), &mut files);
+    collect(&root.join("tests"), &mut files);
+    for path in files {
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("//!"), "{} does not open with //!", path.display());
+        let lines = text.lines().count();
+        assert!(lines <= 700, "{} has {lines} lines: split it", path.display());
+    }
+}

@@ -8,7 +8,9 @@ flow_docker() {
     docker_not_cached "upstream down"
     hub_start
     docker_not_cached "upstream up"
+    docker_hub_credentials
     docker_wrong_password
+    docker_scopes
 }
 
 # docker_empty: a daemon without images, and a command line without logins.
@@ -75,6 +77,40 @@ docker_wrong_password() {
     rm -rf "$HOME/.docker"
     check "docker login with root's initial password" \
         docker_login root "$(cat "$WORK/box/data/initial_root_password")"
+}
+
+# Whoever is logged in at Docker Hub sends that login to the mirror as well: it is none of
+# ours, and must neither be refused nor kept.
+docker_hub_credentials() {
+    docker_empty
+    mkdir -p "$HOME/.docker"
+    jq -n --arg auth "$(printf 'hub-user:hub-secret' | base64)" \
+        '{auths: {"https://index.docker.io/v1/": {auth: $auth}}}' >"$HOME/.docker/config.json"
+    check "docker pull through registry-mirrors while logged in at Docker Hub" docker pull --quiet small
+    check_fails "... and the box keeps nothing of that login" \
+        grep -rlaE "hub-secret|$(printf 'hub-user:hub-secret' | base64)" "$WORK/box" "$WORK/log/box.log"
+}
+
+# A token that may read only: what docker says where that is not enough, and a revocation.
+docker_scopes() {
+    local made id secret
+    made=$(breakwater token create --name reader --user ci --scope read_registry --json 2>&1) || true
+    id=$(jq -r .id <<<"$made" 2>/dev/null) || true
+    secret=$(jq -r .token <<<"$made" 2>/dev/null) || true
+    docker_empty
+    check "docker login with a token that may only read" docker_login ci "$secret"
+    check "... pulls what is cached" docker pull --quiet "$BOX/acme/dependency_proxy/containers/small:latest"
+    check "the older rule, a pair of abilities, is switched on" \
+        breakwater feature disable dependency_proxy_split_abilities
+    check_fails "... docker login with that token fails" docker_login ci "$secret"
+    echo "     docker says: $OUTPUT"
+    check_contains "... says denied" denied "$OUTPUT"
+    check_lacks "... and is no parse error" "error parsing HTTP" "$OUTPUT"
+    check "the older rule is switched off" breakwater feature enable dependency_proxy_split_abilities
+    check "... docker login with that token works again" docker_login ci "$secret"
+    docker rmi "$BOX/acme/dependency_proxy/containers/small:latest" >/dev/null 2>&1 || true
+    check "the token is revoked" breakwater token revoke "$id"
+    check_fails "... and pulls nothing any more" docker pull --quiet "$BOX/acme/dependency_proxy/containers/small:latest"
 }
 
 docker_login() {

@@ -47,7 +47,7 @@ install_verify_unit() {
 # configuration: that proves each key and each default in it.
 install_default_configuration() {
     mkdir -p "$WORK/uncommented"
-    sed -E 's/^#( ?)([a-z_]+ = |\[)/\2/' "$ROOT/scripts/breakwater.toml" |
+    sed -E 's/^#([a-z_]+ = )/\1/' "$ROOT/scripts/breakwater.toml" |
         sed "s|^data = .*|data = \"$WORK/uncommented/data\"|" >"$WORK/uncommented/breakwater.toml"
     start uncommented breakwater serve --config "$WORK/uncommented/breakwater.toml"
     wait_for uncommented curl -fs "http://$BOX/-/readiness"

@@ -22,7 +22,7 @@ prepare() {
     # Debian's docker, even where another one comes earlier in PATH.
     [[ -x /usr/bin/docker ]] && ln -sf /usr/bin/docker "$WORK/bin/docker"
     ln -sf "$1" "$WORK/bin/breakwater"
-    unset BREAKWATER DOCKER_HOST DOCKER_CONFIG DOCKER_CONTEXT CONTAINERS_CONF CONTAINERS_REGISTRIES_CONF \
+    unset "${!BREAKWATER@}" DOCKER_HOST DOCKER_CONFIG DOCKER_CONTEXT CONTAINERS_CONF CONTAINERS_REGISTRIES_CONF \
         CONTAINERS_STORAGE_CONF CONTAINERD_ADDRESS CONTAINERD_NAMESPACE REGISTRY_AUTH_FILE \
         XDG_RUNTIME_DIR XDG_CONFIG_HOME XDG_DATA_HOME \
         http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY

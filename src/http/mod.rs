@@ -23,17 +23,3 @@ pub use range::{RangeRequest, none_match, parse_range};
 pub use request::{Headers, Method, Request, Scheme};
 pub use request_body::RequestBody;
 pub use response::{Body, Delivery, Response};
-mod range {
-    pub enum RangeRequest {
-        Whole,
-        Part { offset: u64, length: u64 },
-        Unsatisfiable,
-    }
-    pub fn parse_range(_header: Option<&str>, _total: u64) -> RangeRequest {
-        todo!()
-    }
-    pub fn none_match(_header: Option<&str>, _etag: &str) -> bool {
-        todo!()
-    }
-}
-pub use range::{RangeRequest, none_match, parse_range};

@@ -1,33 +1,43 @@
-//! Accept, limits, admission, graceful stop.
+//! The front door: its limits, what answers behind it, its start and its graceful stop. The work itself is
+//! done by `poller` and `workers`.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::poller::Poller;
+use super::service::{Phase, Service};
 use super::{Request, Response};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+
+/// Connections that the kernel completes and keeps while the poller is busy or pauses.
+const BACKLOG: i32 = 1024;
+/// How long `stop` waits for its threads after everything was cut. A handler that waits for something else
+/// than its client cannot be interrupted, and is left behind.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 /// Limits of the public port.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Threads that answer requests.
     pub workers: usize,
-    /// Connections at once; further ones wait in the kernel's queue or are closed.
+    /// Connections at once; further ones take the place of one that has nothing to say, or get a 503.
     pub max_connections: usize,
-    /// Connections at once from one address.
+    /// Connections at once from one address (from one /64 in IPv6).
     pub max_connections_per_address: usize,
     /// For the whole head, from its first byte (and for the first byte after accept).
     pub head_timeout: Duration,
     /// For the next request on a kept connection.
     pub idle_timeout: Duration,
-    /// For any progress in a body, in either direction.
+    /// For any progress in a body, in either direction; at least a millisecond.
     pub stall_timeout: Duration,
 }
 
 /// Why a request never reached the handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// 400, 408, 413, 417, 431, 501, 503 or 505.
+    /// 400, 408, 417, 431, 501, 503 or 505.
     pub status: u16,
     /// A sentence for the client.
     pub message: &'static str,
@@ -35,18 +45,37 @@ pub struct Refusal {
     pub peer: SocketAddr,
 }
 
-/// What answers requests.
+/// A refusal before it is known whose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) status: u16,
+    pub(super) message: &'static str,
+}
+
+impl Refused {
+    /// 400: what came is not HTTP, or not safely.
+    pub(super) const fn bad(message: &'static str) -> Self {
+        Self {
+            status: 400,
+            message,
+        }
+    }
+}
+
+/// What answers requests. A panic in either method costs its connection and nothing else.
 pub trait Handler: Send + Sync + 'static {
     /// Answers one request; runs on a worker with blocking IO.
     fn handle(&self, request: &mut Request) -> Response;
     /// Renders and logs the answer to a request that was refused before it became one. The connection
-    /// is closed after it.
+    /// is closed after it. It may run on the poller's thread, so it must not wait for anything.
     fn refuse(&self, refusal: &Refusal) -> Response;
 }
 
-/// The running front door.
+/// The running front door. Dropping it ends it at once, without grace.
 pub struct Server {
-    _private: (),
+    service: Arc<Service>,
+    addresses: Vec<SocketAddr>,
+    poller: Option<JoinHandle<()>>,
 }
 
 impl Server {
@@ -55,19 +84,77 @@ impl Server {
     /// # Errors
     /// `Io` when a thread or the poller cannot be made.
     pub fn start(
-        _listeners: Vec<TcpListener>,
-        _limits: Limits,
-        _handler: Arc<dyn Handler>,
+        listeners: Vec<TcpListener>,
+        limits: Limits,
+        handler: Arc<dyn Handler>,
     ) -> Result<Self> {
-        todo!()
+        let failed = |doing: &str, error: std::io::Error| {
+            Error::new(Kind::Io, format!("cannot {doing} for the public port")).because(error)
+        };
+        let mut addresses = Vec::with_capacity(listeners.len());
+        for listener in &listeners {
+            listener
+                .set_nonblocking(true)
+                .map_err(|error| failed("prepare a listener", error))?;
+            // The standard library asks for 128, which a burst of clients exceeds.
+            socket2::SockRef::from(listener)
+                .listen(BACKLOG)
+                .map_err(|error| failed("listen", error))?;
+            let address = listener
+                .local_addr()
+                .map_err(|error| failed("find the address", error))?;
+            addresses.push(address);
+        }
+        let flags = rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK;
+        let waker = rustix::event::eventfd(0, flags)
+            .map_err(|error| failed("make an eventfd", error.into()))?;
+        let service = Service::new(limits, handler, waker);
+        let poller = Poller::new(service.clone(), listeners)
+            .map_err(|error| failed("make an epoll set", error))?;
+        let poller = std::thread::Builder::new()
+            .name("http-poller".to_owned())
+            .spawn(move || poller.run())
+            .map_err(|error| failed("start a thread", error))?;
+        Ok(Self {
+            service,
+            addresses,
+            poller: Some(poller),
+        })
     }
+
     /// The bound addresses, in the order of the listeners.
     pub fn addresses(&self) -> &[SocketAddr] {
-        todo!()
+        &self.addresses
     }
+
     /// Stops accepting, closes idle connections, lets answers in flight finish for at most `within`,
     /// then closes what is left. Returns how many connections were cut.
-    pub fn stop(self, _within: Duration) -> usize {
-        todo!()
+    pub fn stop(mut self, within: Duration) -> usize {
+        self.service.enter(Phase::Draining);
+        self.service.admission.wait_until_empty(within);
+        let cut = self.service.admission.cut();
+        self.end();
+        self.service.pool.close(LAST_MOMENT);
+        cut
+    }
+
+    /// Ends the poller, and with it all connections that no worker has.
+    fn end(&mut self) {
+        self.service.enter(Phase::Ended);
+        if let Some(poller) = self.poller.take()
+            && poller.join().is_err()
+        {
+            tracing::error!("the poller had panicked");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.poller.is_some() {
+            self.service.admission.cut();
+            self.end();
+            self.service.pool.close(Duration::ZERO);
+        }
     }
 }

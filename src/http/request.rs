@@ -1,10 +1,12 @@
-//! A request as the handler sees it.
+//! A request as the handler sees it: types and look-ups, no parsing and no IO (`head` and `request_body`).
 
-use std::io::Read;
 use std::net::SocketAddr;
+
+use super::RequestBody;
 
 /// The methods that the registry protocol, REST and the probes use; anything else is `Other`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "their names are what there is to say")]
 pub enum Method {
     Get,
     Head,
@@ -13,20 +15,45 @@ pub enum Method {
     Patch,
     Delete,
     Options,
+    /// A valid token that is none of the others, as it was sent: methods are told apart by case.
     Other(Box<str>),
 }
 
 impl Method {
-    /// The method's name, upper case.
+    /// The method's name as it stands on the wire.
     pub fn as_str(&self) -> &str {
-        todo!()
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Other(name) => name,
+        }
+    }
+
+    pub(super) fn from_name(name: &str) -> Self {
+        match name {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "PATCH" => Self::Patch,
+            "DELETE" => Self::Delete,
+            "OPTIONS" => Self::Options,
+            other => Self::Other(other.into()),
+        }
     }
 }
 
 /// Whether the connection is TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
+    /// Plain TCP.
     Http,
+    /// TLS.
     Https,
 }
 
@@ -37,34 +64,39 @@ pub struct Headers(pub(super) Vec<(String, Vec<u8>)>);
 
 impl Headers {
     /// The first value of `name`, if it is UTF-8.
-    pub fn get(&self, _name: &str) -> Option<&str> {
-        todo!()
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.raw(name)
+            .next()
+            .and_then(|value| str::from_utf8(value).ok())
     }
+
     /// Every value of `name` that is UTF-8, in order.
-    pub fn get_all<'a>(&'a self, _name: &'a str) -> Box<dyn Iterator<Item = &'a str> + 'a> {
-        todo!()
+    pub fn get_all<'a>(&'a self, name: &'a str) -> Box<dyn Iterator<Item = &'a str> + 'a> {
+        Box::new(
+            self.raw(name)
+                .filter_map(|value| str::from_utf8(value).ok()),
+        )
     }
+
     /// Whether `name` is there at all.
-    pub fn contains(&self, _name: &str) -> bool {
-        todo!()
+    pub fn contains(&self, name: &str) -> bool {
+        self.raw(name).next().is_some()
+    }
+
+    /// The values of `name` as bytes, in order.
+    pub(super) fn raw<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.0
+            .iter()
+            .filter(move |(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_slice())
     }
 }
 
-/// The body, read by the handler while it arrives; reading it answers `Expect: 100-continue`.
-/// `Read::read` fails with `UnexpectedEof` when the client goes before its announced length, with
-/// `TimedOut` when it stalls, with `InvalidData` when its chunked framing is wrong.
-pub struct RequestBody {
-    _private: (),
-}
-impl Read for RequestBody {
-    fn read(&mut self, _buf: &mut [u8]) -> std::io::Result<usize> {
-        todo!()
-    }
-}
-impl RequestBody {
-    /// The announced length; `None` for chunked, `Some(0)` without a body.
-    pub fn length(&self) -> Option<u64> {
-        todo!()
+/// For requests that are made in memory, as the tests of a handler do; nothing is checked.
+impl<N: Into<String>, V: Into<Vec<u8>>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(fields: I) -> Self {
+        let owned = |(name, value): (N, V)| (name.into(), value.into());
+        Self(fields.into_iter().map(owned).collect())
     }
 }
 
@@ -72,18 +104,56 @@ impl RequestBody {
 pub struct Request {
     /// The method.
     pub method: Method,
-    /// The path of the target, still percent-encoded, beginning with `/`; only visible ASCII.
+    /// The path of the target, still percent-encoded, beginning with `/`; only visible ASCII. The one
+    /// exception is `OPTIONS *`, whose path is `*`.
     pub path: String,
     /// What stands behind `?`, still encoded; `None` without `?`.
     pub query: Option<String>,
     /// All header fields.
     pub headers: Headers,
-    /// The validated `Host` (host[:port], lower case); empty for HTTP/1.0 without one.
+    /// The validated `Host` (host[:port], lower case), or the authority of a target in absolute form;
+    /// empty for HTTP/1.0 without one.
     pub host: String,
-    /// The connection's peer.
+    /// The connection's peer; an IPv4 address that came through an IPv6 socket is IPv4 here.
     pub peer: SocketAddr,
     /// Whether the connection is TLS.
     pub scheme: Scheme,
-    /// The body.
+    /// The body. It must stay in its request: the connection goes with it.
     pub body: RequestBody,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_without_case_and_in_order() {
+        let headers: Headers = [
+            ("Accept", &b"a"[..]),
+            ("ACCEPT", b"\xff"),
+            ("accept", b"b"),
+            ("X-Bytes", b"\xff"),
+        ]
+        .into_iter()
+        .collect();
+        assert_eq!(headers.get("aCCept"), Some("a"));
+        assert_eq!(headers.get_all("Accept").collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(headers.get("x-bytes"), None);
+        assert!(headers.contains("x-bytes"));
+        assert!(!headers.contains("x"));
+    }
+
+    #[test]
+    fn methods_keep_their_names() {
+        for name in [
+            "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "BREW",
+        ] {
+            let method = Method::from_name(name);
+            assert_eq!(method.as_str(), name);
+            assert_eq!(
+                matches!(method, Method::Other(_)),
+                ["get", "BREW"].contains(&name)
+            );
+        }
+    }
 }

@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# The part of scripts/bench that runs inside the namespaces: bench.sh BINARY SECONDS ROUNDS
+set -euo pipefail
+
+BINARY=$1
+SECONDS_EACH=$2
+ROUNDS=$3
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ROOT=$(cd "$HERE/../.." && pwd)
+readonly BINARY SECONDS_EACH ROUNDS HERE ROOT
+
+# shellcheck source=scripts/e2e.d/namespace.sh
+source "$HERE/namespace.sh"
+# shellcheck source=scripts/e2e.d/lib.sh
+source "$HERE/lib.sh"
+# shellcheck source=scripts/e2e.d/hub.sh
+source "$HERE/hub.sh"
+
+CONNECTIONS=32
+HERD=32
+SERVERS=(registry box)
+declare -A ADDRESS=([registry]=127.0.0.1:5002 [box]=127.0.0.1:5000)
+declare -A RESULT=()
+
+namespace_prepare
+prepare "$BINARY"
+trap stop_all EXIT
+
+step "preparing: one upstream, two caches"
+HUB_IMAGES=(small six big)
+hub_start
+hub_fill >/dev/null
+cat >"$WORK/registry.yml" <<CONFIG
+version: 0.1
+log: {level: warn, accesslog: {disabled: false}}
+storage: {filesystem: {rootdirectory: $WORK/registry}}
+http: {addr: "${ADDRESS[registry]}", net: tcp}
+proxy: {remoteurl: "http://$HUB"}
+CONFIG
+start registry docker-registry serve "$WORK/registry.yml"
+wait_for registry curl -fs "http://${ADDRESS[registry]}/v2/"
+cat >"$WORK/breakwater.toml" <<CONFIG
+data = "$WORK/box"
+[server]
+listen = ["${ADDRESS[box]}"]
+[upstreams."docker.io"]
+url = "http://$HUB"
+[log]
+format = "json"
+CONFIG
+start box breakwater serve --config "$WORK/breakwater.toml"
+wait_for box curl -fs "http://${ADDRESS[box]}/-/readiness"
+
+MANIFEST_TYPE="application/vnd.oci.image.manifest.v1+json"
+SMALL_BLOB=$(hub_manifest small | jq -r '.layers[0].digest')
+BIG_BLOB=$(hub_manifest big | jq -r '.layers[0].digest')
+HERD_BLOB=$(hub_manifest six | jq -r '.layers[0].digest')
+
+# fetch ADDRESS PATH: the body goes nowhere; a status other than 200 is an error.
+fetch() {
+    curl -fsS -o /dev/null -H "Accept: $MANIFEST_TYPE" "http://$1/v2/library/$2"
+}
+
+# memory NAME: resident now and at its highest, in MB.
+memory() {
+    awk '/^VmRSS/ {now = $2} /^VmHWM/ {high = $2} END {printf "%.0f %.0f", now / 1024, high / 1024}' \
+        "/proc/${PIDS[$1]}/status"
+}
+
+median() {
+    sort -g | awk '{value[NR] = $1} END {print value[int((NR + 1) / 2)]}'
+}
+
+# load ADDRESS PATH: prints answers a second, and the 99th percentile in milliseconds.
+load() {
+    local output
+    output=$(wrk --latency -t 2 -c "$CONNECTIONS" -d "${SECONDS_EACH}s" -H "Accept: $MANIFEST_TYPE" "http://$1/v2/library/$2")
+    if grep -E 'Non-2xx|Socket errors' <<<"$output" >&2; then
+        echo "scripts/bench: http://$1/v2/library/$2 is not answered as it should be" >&2
+        return 1
+    fi
+    awk '
+        /Requests\/sec/ { rate = $2 }
+        $1 == "99%" { late = $2; factor = (late ~ /us$/) ? 0.001 : (late ~ /ms$/) ? 1 : 1000; late = (late + 0) * factor }
+        END { printf "%.0f %.2f\n", rate, late }
+    ' <<<"$output"
+}
+
+# download ADDRESS PATH: prints MB (10^6 bytes) a second of one connection.
+download() {
+    curl -fsS -o /dev/null -w '%{speed_download}\n' "http://$1/v2/library/$2" | awk '{printf "%.0f\n", $1 / 1e6}'
+}
+
+step "a herd of $HERD cold pulls of one blob (18 MB)"
+for server in "${SERVERS[@]}"; do
+    # The manifest first, as every client does.
+    fetch "${ADDRESS[$server]}" six/manifests/latest
+    before=$(hub_count "GET /v2/library/six/blobs/$HERD_BLOB ")
+    started=$EPOCHREALTIME
+    pids=()
+    for _ in $(seq "$HERD"); do
+        fetch "${ADDRESS[$server]}" "six/blobs/$HERD_BLOB" &
+        pids+=($!)
+    done
+    failed=0
+    for pid in "${pids[@]}"; do
+        wait "$pid" || failed=$((failed + 1))
+    done
+    RESULT[herd seconds,$server]=$(awk -v a="$started" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.2f", b - a}')
+    RESULT[herd failed,$server]=$failed
+    RESULT[herd fetches,$server]=$(($(hub_count "GET /v2/library/six/blobs/$HERD_BLOB ") - before))
+done
+
+step "warming"
+declare -A PATHS=(
+    ["manifest by tag"]=small/manifests/latest
+    ["manifest by digest"]=small/manifests/${HUB_DIGESTS[small]}
+    ["small blob"]=small/blobs/$SMALL_BLOB
+    ["200 MB blob"]=big/blobs/$BIG_BLOB
+)
+for server in "${SERVERS[@]}"; do
+    fetch "${ADDRESS[$server]}" big/manifests/latest
+    for path in "${PATHS[@]}"; do
+        # Twice: docker-registry stores what it fetched only after it has answered.
+        fetch "${ADDRESS[$server]}" "$path"
+        sleep 0.5
+        fetch "${ADDRESS[$server]}" "$path"
+    done
+done
+
+step "$ROUNDS rounds of $SECONDS_EACH seconds"
+for round in $(seq "$ROUNDS"); do
+    for server in "${SERVERS[@]}"; do
+        for what in "manifest by tag" "manifest by digest" "small blob"; do
+            measured=$(load "${ADDRESS[$server]}" "${PATHS[$what]}")
+            echo "$round $server $what: $measured"
+            echo "${measured% *}" >>"$WORK/$what,$server"
+            echo "${measured#* }" >>"$WORK/$what p99,$server"
+        done
+        measured=$(download "${ADDRESS[$server]}" "${PATHS[200 MB blob]}")
+        echo "$round $server 200 MB blob: $measured"
+        echo "$measured" >>"$WORK/200 MB blob,$server"
+    done
+done
+for server in "${SERVERS[@]}"; do
+    for what in "manifest by tag"{,\ p99} "manifest by digest"{,\ p99} "small blob"{,\ p99} "200 MB blob"; do
+        RESULT[$what,$server]=$(median <"$WORK/$what,$server")
+    done
+    read -r now high <<<"$(memory "$server")"
+    RESULT[resident now,$server]=$now
+    RESULT[resident high,$server]=$high
+done
+
+# row KEY TEXT UNIT BETTER: BETTER is more or less.
+row() {
+    local registry=${RESULT[$1,registry]} box=${RESULT[$1,box]} ratio
+    ratio=$(awk -v a="$registry" -v b="$box" -v better="$4" 'BEGIN {
+        if (better == "less") { swap = a; a = b; b = swap }
+        if (a > 0) printf "%.1f", b / a; else printf "-"
+    }')
+    printf '| %-34s | %15s | %15s | %6s |\n' "$2" "$registry $3" "$box $3" "$ratio"
+}
+
+step "results (a ratio above 1: Breakwater is better)"
+echo "$(docker-registry --version), $(breakwater --version), $(nproc) cores, $CONNECTIONS connections, all on one machine"
+printf '| %-34s | %15s | %15s | %6s |\n' "" docker-registry breakwater ratio
+printf '|%s|%s:|%s:|%s:|\n' "$(printf -- '-%.0s' {1..36})" "$(printf -- '-%.0s' {1..16})" "$(printf -- '-%.0s' {1..16})" -------
+row "manifest by tag" "manifest by tag" "/s" more
+row "manifest by tag p99" "... 99th percentile" "ms" less
+row "manifest by digest" "manifest by digest" "/s" more
+row "manifest by digest p99" "... 99th percentile" "ms" less
+row "small blob" "blob of 1 kB" "/s" more
+row "small blob p99" "... 99th percentile" "ms" less
+row "200 MB blob" "blob of 200 MB, one connection" "MB/s" more
+row "herd fetches" "herd of $HERD, upstream fetches" "" less
+row "herd seconds" "herd of $HERD, until all have it" "s" less
+row "herd failed" "herd of $HERD, pulls that failed" "" less
+row "resident now" "resident memory at the end" "MB" less
+row "resident high" "resident memory at its highest" "MB" less

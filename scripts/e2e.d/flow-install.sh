@@ -1,0 +1,75 @@
+# shellcheck shell=bash
+# scripts/install into a directory, its unit, and the first run of a newcomer. Sourced.
+
+flow_install() {
+    local destination=$WORK/destination unit
+    check "scripts/install into DESTDIR" env DESTDIR="$destination" "$ROOT/scripts/install" --binary "$BINARY"
+    check "scripts/install a second time" env DESTDIR="$destination" "$ROOT/scripts/install" --binary "$BINARY"
+    check_equal "what it installs" "$(printf '%s\n' \
+        "/etc/breakwater/breakwater.toml 640" \
+        "/usr/local/bin/breakwater 755" \
+        "/usr/local/lib/systemd/system/breakwater.service 644")" \
+        "$(cd "$destination" && find . -type f -printf '/%P %m\n' | sort)"
+
+    echo '# changed by the administrator' >"$destination/etc/breakwater/breakwater.toml"
+    check "scripts/install over a changed configuration" \
+        env DESTDIR="$destination" "$ROOT/scripts/install" --binary "$BINARY"
+    check_equal "... keeps it" '# changed by the administrator' "$(cat "$destination/etc/breakwater/breakwater.toml")"
+
+    unit=$destination/usr/local/lib/systemd/system/breakwater.service
+    check "systemd-analyze verify" install_verify_unit "$unit"
+    # 30 and less is the range that systemd calls "OK" and better.
+    check "systemd-analyze security --threshold=30" \
+        systemd-analyze security --offline=true --threshold=30 --no-pager "$unit"
+    # shellcheck disable=SC2153 # set by check
+    tail -n 1 <<<"$OUTPUT"
+
+    install_default_configuration
+    install_first_run
+    rm -rf "$destination"
+}
+
+# The unit names a binary that is not in its place on this machine.
+install_verify_unit() {
+    local output
+    sed "s|^ExecStart=/usr/local/bin/breakwater|ExecStart=$BINARY|" "$1" >"$WORK/breakwater.service"
+    output=$(systemd-analyze verify "$WORK/breakwater.service" 2>&1) || {
+        echo "$output"
+        return 1
+    }
+    # Warnings end with status 0, and about other units are not ours.
+    if grep -F breakwater <<<"$output"; then
+        return 1
+    fi
+}
+
+# The file that is installed is all comments. Without them it must still be a valid
+# configuration: that proves each key and each default in it.
+install_default_configuration() {
+    mkdir -p "$WORK/uncommented"
+    sed -E 's/^#([a-z_]+ = )/\1/' "$ROOT/scripts/breakwater.toml" |
+        sed "s|^data = .*|data = \"$WORK/uncommented/data\"|" >"$WORK/uncommented/breakwater.toml"
+    start uncommented breakwater serve --config "$WORK/uncommented/breakwater.toml"
+    wait_for uncommented curl -fs "http://$BOX/-/readiness"
+    pass "the installed configuration, all comments taken away, is valid"
+    stop uncommented
+}
+
+# README: one command, no configuration. Only the upstream's address differs here.
+install_first_run() {
+    local command
+    command=$(recipe first-run)
+    check_equal "the README's first run" "cargo run --release -- serve" "$command"
+    mkdir -p "$WORK/first"
+    start first env -C "$WORK/first" -u BREAKWATER_DATA "BREAKWATER_UPSTREAMS_DOCKER_IO_URL=http://$HUB" breakwater serve
+    wait_for first curl -fs "http://$BOX/-/readiness"
+    check "the first run, without a configuration file, makes the store below ./breakwater-data" \
+        test -s "$WORK/first/breakwater-data/access.sqlite" -a -s "$WORK/first/breakwater-data/initial_root_password"
+    check_equal "... which is nobody else's to read" "700 600" \
+        "$(stat -c %a "$WORK/first/breakwater-data" "$WORK/first/breakwater-data/initial_root_password" | xargs)"
+    check "... and serves as a mirror" \
+        skopeo copy --quiet --src-tls-verify=false "docker://$BOX/library/small:latest" "dir:$WORK/first/small"
+    stop first
+    check_equal "... and ends with 0 on SIGTERM" 0 "$STOPPED"
+    rm -rf "$WORK/first"
+}

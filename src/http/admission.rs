@@ -1,0 +1,212 @@
+//! Counts connections, in all and by address, and can cut them when the server must end.
+//!
+//! It decides who comes in and nothing else; what a connection does is known to poller and workers.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Whose connections are counted together: an IPv4 address, or an IPv6 network of 64 bits, of which one
+/// client has all addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Origin(IpAddr);
+
+impl From<IpAddr> for Origin {
+    fn from(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let network = u128::from(address) & !u128::from(u64::MAX);
+                IpAddr::V6(Ipv6Addr::from(network))
+            }
+            address => address,
+        })
+    }
+}
+
+/// Why a connection was not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    /// There are as many as there may be at all.
+    Server,
+    /// There are as many as there may be from its address.
+    Origin,
+}
+
+/// All connections that are open.
+pub(super) struct Admission {
+    most: usize,
+    most_per_origin: usize,
+    open: Mutex<Open>,
+    emptied: Condvar,
+}
+
+#[derive(Default)]
+struct Open {
+    next_id: u64,
+    connections: HashMap<u64, Admitted>,
+    by_origin: HashMap<Origin, usize>,
+}
+
+struct Admitted {
+    socket: Arc<TcpStream>,
+    /// The last response was sent; only the client's own end is waited for.
+    answered: bool,
+}
+
+impl Admission {
+    pub(super) fn new(most: usize, most_per_origin: usize) -> Arc<Self> {
+        Arc::new(Self {
+            most,
+            most_per_origin,
+            open: Mutex::default(),
+            emptied: Condvar::new(),
+        })
+    }
+
+    /// Counts a connection until its permit is dropped.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        socket: &Arc<TcpStream>,
+        address: IpAddr,
+    ) -> Result<Permit, Full> {
+        let origin = Origin::from(address);
+        let mut open = self.lock();
+        let of_origin = open.by_origin.get(&origin).copied().unwrap_or(0);
+        // The address comes first: who is over it gets no place that is made for others.
+        if of_origin >= self.most_per_origin {
+            return Err(Full::Origin);
+        }
+        if open.connections.len() >= self.most {
+            return Err(Full::Server);
+        }
+        let id = open.next_id;
+        open.next_id += 1;
+        open.by_origin.insert(origin, of_origin + 1);
+        let admitted = Admitted {
+            socket: socket.clone(),
+            answered: false,
+        };
+        open.connections.insert(id, admitted);
+        Ok(Permit {
+            id,
+            origin,
+            admission: self.clone(),
+        })
+    }
+
+    /// Waits until every connection is closed, for at most `within`.
+    pub(super) fn wait_until_empty(&self, within: Duration) {
+        let deadline = Instant::now() + within;
+        let mut open = self.lock();
+        while !open.connections.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            open = self
+                .emptied
+                .wait_timeout(open, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Shuts down what is open, so that whoever waits for it wakes; gives how many had no whole answer.
+    pub(super) fn cut(&self) -> usize {
+        let open = self.lock();
+        for admitted in open.connections.values() {
+            // A client that is gone already has no need to be cut.
+            let _ = admitted.socket.shutdown(Shutdown::Both);
+        }
+        let unanswered = |admitted: &&Admitted| !admitted.answered;
+        open.connections.values().filter(unanswered).count()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One connection's place; drop it before, or together with, the last use of the socket.
+pub(super) struct Permit {
+    id: u64,
+    origin: Origin,
+    admission: Arc<Admission>,
+}
+
+impl Permit {
+    /// Unique among the connections of this server.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Whose it is.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Notes that the last response was sent.
+    pub(super) fn answered(&self) {
+        if let Some(admitted) = self.admission.lock().connections.get_mut(&self.id) {
+            admitted.answered = true;
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut open = self.admission.lock();
+        let admitted = open.connections.remove(&self.id);
+        if let Some(count) = open.by_origin.get_mut(&self.origin) {
+            *count -= 1;
+            if *count == 0 {
+                open.by_origin.remove(&self.origin);
+            }
+        }
+        if open.connections.is_empty() {
+            self.admission.emptied.notify_all();
+        }
+        drop(open);
+        // Closing may take a moment, and nobody should have to wait for it.
+        drop(admitted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    fn socket() -> Arc<TcpStream> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Arc::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap())
+    }
+
+    #[test]
+    fn places_are_counted_and_given_back() {
+        let admission = Admission::new(3, 2);
+        let admit = |address: &str| admission.admit(&socket(), address.parse().unwrap());
+        let first = admit("192.0.2.1").ok().unwrap();
+        let second = admit("::ffff:192.0.2.1").ok().unwrap();
+        assert_eq!(admit("192.0.2.1").err(), Some(Full::Origin));
+        let third = admit("192.0.2.2").ok().unwrap();
+        assert_eq!(admit("192.0.2.3").err(), Some(Full::Server));
+        drop(first);
+        drop(second);
+        assert!(admit("192.0.2.1").is_ok());
+        assert_eq!(admission.cut(), 1);
+        third.answered();
+        assert_eq!(admission.cut(), 0);
+        drop(third);
+        admission.wait_until_empty(Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_origin() {
+        let origin = |address: &str| Origin::from(address.parse::<IpAddr>().unwrap());
+        assert_eq!(origin("2001:db8::1"), origin("2001:db8::ffff:1"));
+        assert_ne!(origin("2001:db8::1"), origin("2001:db8:0:1::1"));
+        assert_ne!(origin("192.0.2.1"), origin("192.0.2.2"));
+    }
+}

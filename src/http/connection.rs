@@ -1,0 +1,153 @@
+//! A connection between two requests: what it has sent of the next one, and how long that may take.
+//!
+//! It is held by exactly one side at a time, the poller or a worker, and goes from hand to hand as a whole.
+//! It waits for nothing here; who waits, and how, is decided by its holder.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use super::admission::Permit;
+use super::head_scan::HeadScan;
+use super::request_body::Wire;
+use super::{Limits, Refused};
+
+/// After the last response a client gets so long to read it and to close.
+const LINGER: Duration = Duration::from_secs(2);
+/// So much of what it still sends is read meanwhile; beyond that it has to stop by itself.
+const LINGER_LIMIT: usize = 256 * 1024;
+
+/// Where a connection stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nothing of the next request has come.
+    Waiting,
+    /// A part of its head has.
+    Partial,
+    /// Its head lies whole in the wire's buffer, at this place.
+    Whole(Range<usize>),
+    /// It cannot become a request.
+    Refused(Refused),
+    /// The last response was sent, and the client's end is waited for, so that a reset cannot overtake
+    /// the response (RFC 9112 section 9.6). So many bytes may still be read.
+    Lingering(usize),
+}
+
+/// A connection. Its permit is dropped first, see `Permit`.
+pub(super) struct Connection {
+    pub(super) permit: Permit,
+    pub(super) peer: SocketAddr,
+    pub(super) wire: Wire,
+    pub(super) stage: Stage,
+    /// Whether the poller has it in its set, armed or not.
+    pub(super) watched: bool,
+    scan: HeadScan,
+    /// When the stage began; a head begins with its first byte.
+    since: Instant,
+    /// Whether a request was answered on it.
+    used: bool,
+}
+
+impl Connection {
+    pub(super) fn new(permit: Permit, peer: SocketAddr, wire: Wire) -> Self {
+        Self {
+            permit,
+            peer,
+            wire,
+            stage: Stage::Waiting,
+            watched: false,
+            scan: HeadScan::default(),
+            since: Instant::now(),
+            used: false,
+        }
+    }
+
+    /// When its stage began.
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Until when its stage may last.
+    pub(super) fn deadline(&self, limits: &Limits) -> Instant {
+        let within = match self.stage {
+            Stage::Waiting if self.used => limits.idle_timeout,
+            Stage::Lingering(_) => LINGER,
+            _ => limits.head_timeout,
+        };
+        self.since + within
+    }
+
+    /// Receives what is there of the next head, without waiting.
+    ///
+    /// # Errors
+    /// The client is gone, or has ended its side before a whole head.
+    pub(super) fn collect(&mut self, scratch: &mut [u8]) -> io::Result<()> {
+        loop {
+            let count = match self.wire.transport.receive_now(scratch) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            };
+            self.wire.append(&scratch[..count]);
+            self.look();
+            let unfinished = matches!(self.stage, Stage::Waiting | Stage::Partial);
+            if !unfinished || count < scratch.len() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Looks whether what was received is a whole head.
+    fn look(&mut self) {
+        if self.wire.unread().is_empty() {
+            return;
+        }
+        if self.stage == Stage::Waiting {
+            self.enter(Stage::Partial);
+        }
+        match self.scan.advance(self.wire.unread()) {
+            Ok(None) => {}
+            Ok(Some(head)) => self.stage = Stage::Whole(head),
+            Err(refused) => self.stage = Stage::Refused(refused),
+        }
+    }
+
+    /// Begins with the next request, of which a part or all may be there already.
+    pub(super) fn next_request(&mut self) {
+        self.used = true;
+        self.scan = HeadScan::default();
+        self.enter(Stage::Waiting);
+        self.look();
+    }
+
+    /// Says goodbye and leaves the rest to the poller.
+    pub(super) fn linger(&mut self) {
+        self.wire.transport.finish();
+        self.wire.consume(self.wire.unread().len());
+        self.permit.answered();
+        self.enter(Stage::Lingering(LINGER_LIMIT));
+    }
+
+    /// Reads and forgets what a lingering client still sends.
+    ///
+    /// # Errors
+    /// The client is gone, which is what was waited for.
+    pub(super) fn drain(&mut self, scratch: &mut [u8]) -> io::Result<()> {
+        while let Stage::Lingering(left @ 1..) = &mut self.stage {
+            match self.wire.transport.receive_now(scratch) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(count) => *left = left.saturating_sub(count),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, stage: Stage) {
+        self.stage = stage;
+        self.since = Instant::now();
+    }
+}

@@ -1,0 +1,144 @@
+//! A worker's part: parses the head, calls the handler, sends the response, and decides what becomes of the
+//! connection. It knows nothing of epoll, and takes part in no decision about who is served when.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::connection::{Connection, Stage};
+use super::head::{Head, parse_head};
+use super::respond::{Buffers, send};
+use super::response_head::Terms;
+use super::service::Service;
+use super::{Body, Method, Refused, Request, RequestBody, Response};
+
+/// A worker waits so long for the next request itself. A client that asks again at once, as all of them do
+/// between a manifest and its blobs, is served without the detour through the poller.
+const NEXT_REQUEST: Duration = Duration::from_millis(5);
+
+/// What becomes of a connection.
+enum Next {
+    Keep,
+    Linger,
+    Close,
+}
+
+/// Serves requests of `connection` until it pauses, ends, or others wait for the worker.
+pub(super) fn serve(
+    service: &Arc<Service>,
+    mut connection: Box<Connection>,
+    buffers: &mut Buffers,
+) {
+    loop {
+        let next = match std::mem::replace(&mut connection.stage, Stage::Waiting) {
+            Stage::Whole(head) => exchange(service, &mut connection, head.start, head.end, buffers),
+            Stage::Refused(refused) => refuse(service, &mut connection, refused, buffers),
+            // Only these two are ever queued.
+            Stage::Waiting | Stage::Partial | Stage::Lingering(_) => Next::Close,
+        };
+        match next {
+            Next::Close => return,
+            Next::Linger => {
+                connection.linger();
+                return service.park(connection);
+            }
+            Next::Keep => connection.next_request(),
+        }
+        let others_wait = service.pool.is_backlogged();
+        if matches!(connection.stage, Stage::Waiting) && !others_wait && !service.is_draining() {
+            match connection.wire.transport.wait_readable(NEXT_REQUEST) {
+                Ok(false) => {}
+                Ok(true) if connection.collect(buffers.copy()).is_ok() => {}
+                _ => return,
+            }
+        }
+        match connection.stage {
+            Stage::Whole(_) | Stage::Refused(_) if !others_wait => {}
+            // The end of the queue is a fair place for a client that sends request after request.
+            Stage::Whole(_) | Stage::Refused(_) => return service.pool.push(service, connection),
+            _ => return service.park(connection),
+        }
+    }
+}
+
+fn exchange(
+    service: &Service,
+    connection: &mut Connection,
+    start: usize,
+    end: usize,
+    buffers: &mut Buffers,
+) -> Next {
+    let head = match parse_head(&connection.wire.unread()[start..end]) {
+        Ok(head) => head,
+        Err(refused) => return refuse(service, connection, refused, buffers),
+    };
+    connection.wire.consume(end);
+    let Head {
+        modern, keep_alive, ..
+    } = head;
+    let head_only = head.method == Method::Head;
+    let mut request = request(connection, head);
+    let handled = catch_unwind(AssertUnwindSafe(|| service.handler.handle(&mut request)));
+    let mut body = request.body;
+    let sound = handled.is_ok();
+    let response = handled.unwrap_or_else(|_| plain(500, "internal error\n"));
+    // What the handler did not read must be out of the way before the next request, which is decided
+    // before the response because it has to say whether the connection stays.
+    let keep = sound && keep_alive && !service.is_draining() && body.discard();
+    let body_read = body.is_done();
+    connection.wire = body.into_wire();
+    let terms = Terms {
+        head_only,
+        modern,
+        keep,
+    };
+    match send(&mut connection.wire.transport, response, terms, buffers) {
+        Ok(true) => Next::Keep,
+        // It asked for the end itself, and has sent all that it had to: no reset can come of closing.
+        Ok(false) if body_read && !keep_alive && connection.wire.unread().is_empty() => Next::Close,
+        Ok(false) => Next::Linger,
+        Err(_) => {
+            connection.wire.transport.abort();
+            Next::Close
+        }
+    }
+}
+
+fn request(connection: &mut Connection, head: Head) -> Request {
+    let wire = std::mem::take(&mut connection.wire);
+    Request {
+        method: head.method,
+        path: head.path,
+        query: head.query,
+        headers: head.headers,
+        host: head.host,
+        peer: connection.peer,
+        scheme: wire.transport.scheme(),
+        body: RequestBody::incoming(wire, head.framing, head.expects_continue),
+    }
+}
+
+fn refuse(
+    service: &Service,
+    connection: &mut Connection,
+    refused: Refused,
+    buffers: &mut Buffers,
+) -> Next {
+    let response = service.refusal(refused, connection.peer);
+    let terms = Terms {
+        head_only: false,
+        modern: true,
+        keep: false,
+    };
+    match send(&mut connection.wire.transport, response, terms, buffers) {
+        Ok(_) => Next::Linger,
+        Err(_) => Next::Close,
+    }
+}
+
+/// For the case that the handler cannot be asked: the shapes of the registry's errors are its business.
+pub(super) fn plain(status: u16, text: &str) -> Response {
+    Response::new(status)
+        .header("Content-Type", "text/plain; charset=utf-8")
+        .body(Body::Bytes(text.as_bytes().into()))
+}

@@ -1,0 +1,377 @@
+//! The one thread that waits for everybody: accepts, collects heads, watches idle connections and those
+//! that linger, and keeps their deadlines. It never blocks on a client, and runs no request.
+//!
+//! It uses epoll through rustix: the interface of the `polling` crate asks for `unsafe` at each
+//! registration. Connections are armed for one event at a time (`EPOLLONESHOT`), so that one with a worker
+//! stays in the set, silent, and comes back with a single call.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+
+use super::Refused;
+use super::admission::Full;
+use super::connection::{Connection, Stage};
+use super::request_body::Wire;
+use super::respond::send_now;
+use super::service::{Phase, Service};
+use super::transport::Transport;
+
+/// Events taken in one go.
+const EVENTS: usize = 256;
+/// Connections accepted in one go, before others get their turn.
+const ACCEPTS: usize = 64;
+/// Bytes received in one go.
+const SCRATCH: usize = 16 * 1024;
+/// Accepting pauses so long when it fails, for example because descriptors are used up.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// All unfinished heads together may take so much memory before the long ones among them are refused.
+const HEADS_LIMIT: usize = 32 * 1024 * 1024;
+/// A head up to this length is never refused for the others' sake.
+const SMALL_HEAD: usize = 4 * 1024;
+/// A connection that sent nothing for so long makes place for a new one when there are too many.
+const EVICTABLE: Duration = Duration::from_secs(1);
+/// So many connections a second are turned away with words; a flood gets none.
+const TURNED_AWAY_POLITELY: u32 = 50;
+
+const WAKER: u64 = u64::MAX;
+/// The token of the first listener; the others follow.
+const LISTENERS: u64 = 1 << 63;
+
+/// The poller's state; lives on its thread.
+pub(super) struct Poller {
+    service: Arc<Service>,
+    epoll: OwnedFd,
+    listeners: Vec<TcpListener>,
+    /// When accepting goes on, while it pauses.
+    resume_at: Option<Instant>,
+    parked: HashMap<u64, Parked>,
+    deadlines: BTreeSet<(Instant, u64)>,
+    /// Those of which nothing of a request has come, the longest waiting first.
+    waiting: BTreeSet<(Instant, u64)>,
+    /// Bytes in the buffers of all parked connections.
+    buffered: usize,
+    scratch: Vec<u8>,
+    turned_away: (Instant, u32),
+}
+
+struct Parked {
+    connection: Box<Connection>,
+    deadline: Instant,
+}
+
+impl Poller {
+    pub(super) fn new(service: Arc<Service>, listeners: Vec<TcpListener>) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(
+            &epoll,
+            &service.waker,
+            EventData::new_u64(WAKER),
+            EventFlags::IN,
+        )?;
+        let mut poller = Self {
+            service,
+            epoll,
+            listeners,
+            resume_at: None,
+            parked: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            buffered: 0,
+            scratch: vec![0; SCRATCH],
+            turned_away: (Instant::now(), 0),
+        };
+        poller.watch_listeners()?;
+        Ok(poller)
+    }
+
+    /// Runs until the phase is `Ended`.
+    pub(super) fn run(mut self) {
+        let mut events = Vec::with_capacity(EVENTS);
+        while self.service.phase() != Phase::Ended {
+            let timeout = self.timeout().and_then(|timeout| timeout.try_into().ok());
+            events.clear();
+            let spare = rustix::buffer::spare_capacity(&mut events);
+            if let Err(error) = epoll::wait(&self.epoll, spare, timeout.as_ref())
+                && error != rustix::io::Errno::INTR
+            {
+                // Nothing that can be mended from here; but nothing may spin either.
+                tracing::error!(%error, "cannot wait for connections");
+                std::thread::sleep(ACCEPT_PAUSE);
+            }
+            for event in &events {
+                match event.data.u64() {
+                    WAKER => self.woken(),
+                    token if token >= LISTENERS => self.accept((token - LISTENERS) as usize),
+                    id => self.ready(id),
+                }
+            }
+            self.expire();
+            self.resume();
+        }
+    }
+
+    /// How long nothing will happen by itself.
+    fn timeout(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let until = |instant: Instant| {
+            // A little more, so that a clock that is rounded down cannot make the loop spin.
+            instant.saturating_duration_since(now) + Duration::from_millis(1)
+        };
+        let deadline = self.deadlines.first().map(|(deadline, _)| until(*deadline));
+        let resume = self.resume_at.map(until);
+        let revive = self.service.pool.is_stuck().then_some(ACCEPT_PAUSE);
+        [deadline, resume, revive].into_iter().flatten().min()
+    }
+
+    fn woken(&mut self) {
+        // One read resets the counter; if it fails there was nothing to reset.
+        let _ = rustix::io::read(&self.service.waker, &mut [0; 8]);
+        for connection in self.service.take_returned() {
+            self.place(connection);
+        }
+        if self.service.is_draining() && !self.listeners.is_empty() {
+            self.drain();
+        }
+    }
+
+    /// Something came on a connection, or it ended.
+    fn ready(&mut self, id: u64) {
+        // It may have expired a moment ago.
+        let Some(mut connection) = self.unpark(id) else {
+            return;
+        };
+        let alive = match connection.stage {
+            Stage::Lingering(1..) => connection.drain(&mut self.scratch),
+            // Nothing is read any more, so only the client's end can have come.
+            Stage::Lingering(0) => return,
+            _ => connection.collect(&mut self.scratch),
+        };
+        if alive.is_ok() {
+            self.place(connection);
+        }
+    }
+
+    /// Gives a connection to the workers if it is ready for them, and keeps it otherwise.
+    fn place(&mut self, mut connection: Box<Connection>) {
+        let length = connection.wire.unread().len();
+        if connection.stage == Stage::Partial
+            && length > SMALL_HEAD
+            && self.buffered + length > HEADS_LIMIT
+        {
+            connection.stage = Stage::Refused(Refused {
+                status: 503,
+                message: "too many long requests are arriving at once",
+            });
+        }
+        match connection.stage {
+            Stage::Whole(_) | Stage::Refused(_) => {
+                self.service.pool.push(&self.service, connection);
+            }
+            Stage::Waiting | Stage::Partial if self.service.is_draining() => {
+                self.last_chance(connection);
+            }
+            // Where it cannot be watched, it cannot be kept.
+            _ => drop(self.park(connection)),
+        }
+    }
+
+    fn park(&mut self, mut connection: Box<Connection>) -> io::Result<()> {
+        connection.wire.shrink();
+        let id = connection.permit.id();
+        let mut flags = EventFlags::RDHUP | EventFlags::ONESHOT;
+        flags.set(EventFlags::IN, connection.stage != Stage::Lingering(0));
+        let readiness = connection.wire.transport.readiness()?;
+        if connection.watched {
+            epoll::modify(&self.epoll, readiness, EventData::new_u64(id), flags)?;
+        } else {
+            epoll::add(&self.epoll, readiness, EventData::new_u64(id), flags)?;
+            connection.watched = true;
+        }
+        let deadline = connection.deadline(&self.service.limits);
+        self.deadlines.insert((deadline, id));
+        if connection.stage == Stage::Waiting {
+            self.waiting.insert((connection.since(), id));
+        }
+        self.buffered += connection.wire.unread().len();
+        let parked = Parked {
+            connection,
+            deadline,
+        };
+        self.parked.insert(id, parked);
+        Ok(())
+    }
+
+    fn unpark(&mut self, id: u64) -> Option<Box<Connection>> {
+        let Parked {
+            connection,
+            deadline,
+        } = self.parked.remove(&id)?;
+        self.deadlines.remove(&(deadline, id));
+        self.waiting.remove(&(connection.since(), id));
+        self.buffered -= connection.wire.unread().len();
+        Some(connection)
+    }
+
+    /// Ends what has lasted too long.
+    fn expire(&mut self) {
+        let now = Instant::now();
+        while let Some(&(deadline, id)) = self.deadlines.first()
+            && deadline <= now
+        {
+            let Some(mut connection) = self.unpark(id) else {
+                self.deadlines.remove(&(deadline, id));
+                continue;
+            };
+            // Who sent nothing expects no answer either; a client could take it for that of its next
+            // request.
+            if connection.stage == Stage::Partial {
+                connection.stage = Stage::Refused(Refused {
+                    status: 408,
+                    message: "the request's head did not arrive in time",
+                });
+                self.place(connection);
+            }
+        }
+        if self.service.pool.is_stuck() {
+            self.service.pool.revive(&self.service);
+        }
+    }
+
+    fn accept(&mut self, index: usize) {
+        for _ in 0..ACCEPTS {
+            let Some(listener) = self.listeners.get(index) else {
+                return;
+            };
+            match listener.accept() {
+                Ok((socket, peer)) => self.welcome(socket, peer),
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => return,
+                    ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
+                    _ => return self.pause(&error),
+                },
+            }
+        }
+    }
+
+    fn welcome(&mut self, socket: TcpStream, peer: SocketAddr) {
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let socket = Arc::new(socket);
+        let stall_timeout = self.service.limits.stall_timeout;
+        let Ok(mut transport) = Transport::plain(socket.clone(), stall_timeout) else {
+            return;
+        };
+        let admission = self.service.admission.clone();
+        let mut admitted = admission.admit(&socket, peer.ip());
+        if matches!(admitted, Err(Full::Server)) && self.evict() {
+            admitted = admission.admit(&socket, peer.ip());
+        }
+        let permit = match admitted {
+            Ok(permit) => permit,
+            Err(full) => return self.turn_away(&mut transport, peer, full),
+        };
+        let wire = Wire::new(transport, stall_timeout);
+        let mut connection = Box::new(Connection::new(permit, peer, wire));
+        // The request is often there already, and then the set need not know of the connection.
+        if connection.collect(&mut self.scratch).is_ok() {
+            self.place(connection);
+        }
+    }
+
+    /// Closes the connection that has waited longest with nothing to say.
+    fn evict(&mut self) -> bool {
+        match self.waiting.first() {
+            Some(&(since, id)) if since.elapsed() >= EVICTABLE => self.unpark(id).is_some(),
+            _ => false,
+        }
+    }
+
+    fn turn_away(&mut self, transport: &mut Transport, peer: SocketAddr, full: Full) {
+        let (second, count) = &mut self.turned_away;
+        if second.elapsed() >= Duration::from_secs(1) {
+            (*second, *count) = (Instant::now(), 0);
+        }
+        *count += 1;
+        if *count > TURNED_AWAY_POLITELY {
+            return;
+        }
+        let message = match full {
+            Full::Server => "there are too many connections",
+            Full::Origin => "there are too many connections from this address",
+        };
+        let refused = Refused {
+            status: 503,
+            message,
+        };
+        // What is left unread would make a reset of the end, which can overtake the answer.
+        let _ = transport.receive_now(&mut self.scratch);
+        send_now(transport, self.service.refusal(refused, peer));
+        transport.finish();
+    }
+
+    /// Stops accepting for a moment. The clients meanwhile wait in the kernel's queue.
+    fn pause(&mut self, error: &io::Error) {
+        tracing::warn!(%error, "cannot accept connections: trying again soon");
+        // It is mostly descriptors that are missing, and this gives one back.
+        self.evict();
+        self.unwatch_listeners();
+        self.resume_at = Some(Instant::now() + ACCEPT_PAUSE);
+    }
+
+    fn resume(&mut self) {
+        if self.resume_at.is_some_and(|at| at <= Instant::now()) {
+            self.resume_at = None;
+            if self.watch_listeners().is_err() {
+                self.unwatch_listeners();
+                self.resume_at = Some(Instant::now() + ACCEPT_PAUSE);
+            }
+        }
+    }
+
+    fn watch_listeners(&mut self) -> io::Result<()> {
+        for (token, listener) in (LISTENERS..).zip(&self.listeners) {
+            epoll::add(
+                &self.epoll,
+                listener,
+                EventData::new_u64(token),
+                EventFlags::IN,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// By hand and not by closing: another process may hold the same listener.
+    fn unwatch_listeners(&mut self) {
+        let epoll: BorrowedFd<'_> = self.epoll.as_fd();
+        for listener in &self.listeners {
+            // It is not in the set while accepting pauses.
+            let _ = epoll::delete(epoll, listener);
+        }
+    }
+
+    /// Closes the listeners and all connections that are owed nothing.
+    fn drain(&mut self) {
+        self.unwatch_listeners();
+        self.listeners.clear();
+        self.resume_at = None;
+        let ids: Vec<u64> = self.parked.keys().copied().collect();
+        for id in ids {
+            if let Some(connection) = self.unpark(id) {
+                self.place(connection);
+            }
+        }
+    }
+
+    /// A request that lies in the kernel's buffer already is still answered while draining.
+    fn last_chance(&mut self, mut connection: Box<Connection>) {
+        let alive = connection.collect(&mut self.scratch).is_ok();
+        if alive && matches!(connection.stage, Stage::Whole(_) | Stage::Refused(_)) {
+            self.service.pool.push(&self.service, connection);
+        }
+    }
+}

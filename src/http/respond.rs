@@ -1,0 +1,231 @@
+//! Sends a response: its head and a small body in one write, files by sendfile, streams as they come.
+//!
+//! It decides nothing about the connection; it says whether the response went out whole, and the caller
+//! breaks the connection off if not.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, IoSlice, Read};
+use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rustix::io::Errno;
+
+use super::response_head::{DateCache, Framed, Terms, write_head};
+use super::transport::{Transport, stalled};
+use super::{Body, Delivery, Response};
+
+/// Bytes that a stream, or a file without sendfile, is copied by.
+const COPY_SIZE: usize = 64 * 1024;
+/// Bytes for one call of sendfile: large enough to cost nothing, small enough to count progress.
+const SENDFILE_SLICE: u64 = 4 * 1024 * 1024;
+
+/// What a worker keeps from response to response.
+#[derive(Default)]
+pub(super) struct Buffers {
+    head: Vec<u8>,
+    copy: Vec<u8>,
+    date: DateCache,
+}
+
+impl Buffers {
+    /// Room for copying, made when it is first needed.
+    pub(super) fn copy(&mut self) -> &mut [u8] {
+        room(&mut self.copy)
+    }
+
+    /// Gives the memory back, before a worker waits for work.
+    pub(super) fn free(&mut self) {
+        self.head = Vec::new();
+        self.copy = Vec::new();
+    }
+}
+
+fn room(copy: &mut Vec<u8>) -> &mut [u8] {
+    if copy.is_empty() {
+        copy.resize(COPY_SIZE, 0);
+    }
+    copy
+}
+
+/// Sends `response`, reports to whoever asked for it, and gives whether the connection stays.
+///
+/// # Errors
+/// The response did not go out whole: the client is gone or stalls, or the body's source failed, ended
+/// early or panicked. The connection must be broken off.
+pub(super) fn send(
+    transport: &mut Transport,
+    response: Response,
+    terms: Terms,
+    buffers: &mut Buffers,
+) -> io::Result<bool> {
+    let Buffers { head, copy, date } = buffers;
+    head.clear();
+    let (framed, keep) = write_head(&response, terms, date.now(), head);
+    let Response {
+        body, mut receipt, ..
+    } = response;
+    let mut bytes = 0;
+    let mut out = Outgoing {
+        transport,
+        bytes: &mut bytes,
+    };
+    let attempt = catch_unwind(AssertUnwindSafe(|| out.all(head, body, framed, copy)));
+    let result = attempt.unwrap_or_else(|_| Err(io::Error::other("the body's source panicked")));
+    receipt.report(Delivery {
+        bytes,
+        complete: result.is_ok(),
+    });
+    result.map(|()| keep)
+}
+
+struct Outgoing<'a> {
+    transport: &'a mut Transport,
+    /// Bytes of the body so far, without framing.
+    bytes: &'a mut u64,
+}
+
+impl Outgoing<'_> {
+    fn all(
+        &mut self,
+        head: &[u8],
+        body: Body,
+        framed: Framed,
+        copy: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        match body {
+            _ if framed == Framed::Nothing => self.parts(head, &[], &[], false),
+            Body::Empty => self.parts(head, &[], &[], false),
+            Body::Bytes(bytes) => self.parts(head, &bytes, &[], false),
+            Body::File {
+                file,
+                offset,
+                length,
+            } => {
+                self.parts(head, &[], &[], length > 0)?;
+                self.file(&file, offset, length, copy)
+            }
+            Body::Stream { reader, .. } => {
+                // The head goes at once: the first byte of the body may be long in coming.
+                self.parts(head, &[], &[], false)?;
+                self.stream(reader, framed, room(copy))
+            }
+        }
+    }
+
+    /// Sends framing, a piece of the body and framing in one write, and counts what of the body was sent.
+    fn parts(&mut self, before: &[u8], piece: &[u8], after: &[u8], more: bool) -> io::Result<()> {
+        let mut slices = [before, piece, after].map(IoSlice::new);
+        let mut sent = 0;
+        let result = self.transport.send_all(&mut slices, more, &mut sent);
+        let of_piece = sent.saturating_sub(before.len() as u64);
+        *self.bytes += of_piece.min(piece.len() as u64);
+        result
+    }
+
+    fn file(
+        &mut self,
+        file: &File,
+        offset: u64,
+        length: u64,
+        copy: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        let end = offset.checked_add(length).ok_or(ErrorKind::InvalidInput)?;
+        let mut at = offset;
+        while at < end {
+            let slice = usize::try_from(SENDFILE_SLICE.min(end - at)).unwrap_or(COPY_SIZE);
+            let Some(target) = self.transport.sendfile_target() else {
+                return self.copy_file(file, at, end, room(copy));
+            };
+            match rustix::fs::sendfile(target, file, Some(&mut at), slice) {
+                Ok(0) => return Err(shorter()),
+                Ok(count) => *self.bytes += count as u64,
+                Err(Errno::INTR) => {}
+                // The file lies on a filesystem that cannot do it.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                    return self.copy_file(file, at, end, room(copy));
+                }
+                Err(error) => return Err(stalled(error.into())),
+            }
+        }
+        Ok(())
+    }
+
+    fn copy_file(&mut self, file: &File, mut at: u64, end: u64, copy: &mut [u8]) -> io::Result<()> {
+        while at < end {
+            let room = usize::try_from(end - at).map_or(copy.len(), |rest| rest.min(copy.len()));
+            match file.read_at(&mut copy[..room], at) {
+                Ok(0) => return Err(shorter()),
+                Ok(count) => {
+                    at += count as u64;
+                    self.parts(&[], &copy[..count], &[], at < end)?;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Forwards what each read gives, without waiting for more.
+    fn stream(
+        &mut self,
+        mut reader: Box<dyn Read + Send>,
+        framed: Framed,
+        copy: &mut [u8],
+    ) -> io::Result<()> {
+        let mut left = match framed {
+            Framed::Length(length) => length,
+            _ => u64::MAX,
+        };
+        while left > 0 {
+            let room = usize::try_from(left).map_or(copy.len(), |left| left.min(copy.len()));
+            let piece = match reader.read(&mut copy[..room]) {
+                Ok(count) => &copy[..count],
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            match (framed, piece.len()) {
+                (Framed::Chunked, 0) => return self.parts(b"0\r\n\r\n", &[], &[], false),
+                (Framed::UntilClose, 0) => return Ok(()),
+                (_, 0) => return Err(shorter()),
+                (Framed::Chunked, count) => {
+                    let size = format!("{count:x}\r\n");
+                    self.parts(size.as_bytes(), piece, b"\r\n", false)?;
+                }
+                (_, count) => {
+                    left -= count as u64;
+                    self.parts(&[], piece, &[], false)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shorter() -> io::Error {
+    let why = "the body's source ended before its announced length";
+    io::Error::new(ErrorKind::UnexpectedEof, why)
+}
+
+/// Sends as much of a small `response` as can be sent without waiting, for a client that is turned away.
+pub(super) fn send_now(transport: &mut Transport, response: Response) {
+    let terms = Terms {
+        head_only: false,
+        modern: true,
+        keep: false,
+    };
+    let mut out = Vec::new();
+    write_head(&response, terms, DateCache::default().now(), &mut out);
+    let head = out.len();
+    let Response {
+        body, mut receipt, ..
+    } = response;
+    if let Body::Bytes(bytes) = body {
+        out.extend_from_slice(&bytes);
+    }
+    let sent = transport.send_now(&out).unwrap_or(0);
+    receipt.report(Delivery {
+        bytes: sent.saturating_sub(head) as u64,
+        complete: sent == out.len(),
+    });
+}

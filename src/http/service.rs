@@ -1,0 +1,106 @@
+//! What poller and workers share: the limits, the handler, the way back to the poller, and the phase.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::admission::Admission;
+use super::connection::Connection;
+use super::exchange::plain;
+use super::workers::Pool;
+use super::{Handler, Limits, Refusal, Refused, Response};
+
+/// How far the server is on its way to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    Running,
+    /// No new connections; each one ends with the answer it is owed.
+    Draining,
+    /// Nothing more is done.
+    Ended,
+}
+
+/// The one thing that all threads of a server hold.
+pub(super) struct Service {
+    pub(super) limits: Limits,
+    pub(super) handler: Arc<dyn Handler>,
+    pub(super) admission: Arc<Admission>,
+    pub(super) pool: Pool,
+    /// An eventfd in the poller's set.
+    pub(super) waker: OwnedFd,
+    phase: AtomicU8,
+    /// Connections on their way from a worker to the poller.
+    #[allow(clippy::vec_box, reason = "connections change hands as pointers")]
+    returned: Mutex<Vec<Box<Connection>>>,
+}
+
+impl Service {
+    pub(super) fn new(limits: Limits, handler: Arc<dyn Handler>, waker: OwnedFd) -> Arc<Self> {
+        Arc::new(Self {
+            admission: Admission::new(limits.max_connections, limits.max_connections_per_address),
+            pool: Pool::new(limits.workers),
+            limits,
+            handler,
+            waker,
+            phase: AtomicU8::new(Phase::Running as u8),
+            returned: Mutex::default(),
+        })
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::SeqCst) {
+            phase if phase == Phase::Running as u8 => Phase::Running,
+            phase if phase == Phase::Draining as u8 => Phase::Draining,
+            _ => Phase::Ended,
+        }
+    }
+
+    /// Goes on to `phase` and lets the poller know.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::SeqCst);
+        self.wake();
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.phase() != Phase::Running
+    }
+
+    /// Leaves a connection to the poller.
+    pub(super) fn park(&self, connection: Box<Connection>) {
+        if self.phase() == Phase::Ended {
+            return;
+        }
+        let mut returned = self.returned.lock().unwrap_or_else(PoisonError::into_inner);
+        returned.push(connection);
+        let first = returned.len() == 1;
+        drop(returned);
+        if first {
+            self.wake();
+        }
+    }
+
+    /// What workers left since the last call.
+    #[allow(clippy::vec_box, reason = "connections change hands as pointers")]
+    pub(super) fn take_returned(&self) -> Vec<Box<Connection>> {
+        std::mem::take(&mut *self.returned.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn wake(&self) {
+        // The only way for it to fail is a counter that is full, and then the poller is awake.
+        let _ = rustix::io::write(&self.waker, &1u64.to_ne_bytes());
+    }
+
+    /// The handler's answer to what is no request.
+    pub(super) fn refusal(&self, refused: Refused, peer: SocketAddr) -> Response {
+        let Refused { status, message } = refused;
+        let refusal = Refusal {
+            status,
+            message,
+            peer,
+        };
+        catch_unwind(AssertUnwindSafe(|| self.handler.refuse(&refusal)))
+            .unwrap_or_else(|_| plain(status, message))
+    }
+}

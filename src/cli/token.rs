@@ -24,7 +24,7 @@ const DEFAULT_EXPIRY: Duration = Duration::from_secs(365 * 86_400);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  TOKEN=$(breakwater token create --name ci --user alice --scope read_registry --scope write_registry)
+  TOKEN=$(breakwater token create --name ci --user alice --scope read_registry)
   breakwater token list --user alice")]
 pub(super) struct Token {
     #[command(subcommand)]
@@ -62,9 +62,9 @@ Examples:
 #[command(group(ArgGroup::new("owner").required(true).multiple(true).args(["user", "group", "project", "deploy", "job"])))]
 #[command(after_help = "\
 Examples:
-  TOKEN=$(breakwater token create --name ci --user alice --scope read_registry --scope write_registry)
-  breakwater token create --name laptop --user alice --scope read_registry --expires 30d
-  breakwater token create --name old-box --user alice --scope api --expires 2027-01-31 --json")]
+  TOKEN=$(breakwater token create --name ci --user alice --scope read_registry)
+  breakwater token create --name ci --user alice --scope read_registry,write_registry
+  breakwater token create --name box --user alice --scope api --expires 30d --json")]
 struct Create {
     /// What the token is called in lists
     #[arg(long)]

@@ -1,6 +1,7 @@
 //! The command line as a person or a script meets it: exit statuses, sentences, JSON, the life of
 //! `serve`.
 
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Output, Stdio};
@@ -602,6 +603,24 @@ fn assert_private(path: &Path) {
     }
 }
 
+/// Serves on `data` until it is ready, makes sure that the process is `user`'s, and stops it.
+fn serve_once(data: &Path, user: u32) {
+    let mut child = breakwater()
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let ready = log.any(|line| line.unwrap().contains("listening on"));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
+    let rest: Vec<_> = log.map(|line| line.unwrap()).collect();
+    assert!(ready && child.wait().unwrap().success(), "{rest:#?}");
+    let everywhere = format!("Uid:\t{user}\t{user}\t{user}\t{user}\n");
+    assert!(status.contains(&everywhere), "{status}");
+}
+
 #[test]
 fn root_becomes_the_owner_of_the_data_directory() {
     if !rustix::process::geteuid().is_root() {
@@ -629,6 +648,7 @@ fn root_becomes_the_owner_of_the_data_directory() {
     run(&["init"]);
     run(&["user", "add", "ci", "--service"]);
     run(&["verify"]);
+    serve_once(directory.path(), user);
     let mut files = 0;
     let mut pending = vec![directory.path().to_owned()];
     while let Some(path) = pending.pop() {
@@ -709,6 +729,55 @@ fn serve_starts_says_what_a_newcomer_needs_and_stops() {
     );
     appliance.signal(Signal::INT);
     assert_eq!(appliance.wait().code(), Some(0));
+}
+
+#[test]
+fn systemd_is_told_when_it_is_ready_and_when_it_stops() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    let next = || {
+        let mut buffer = [0; 256];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let mut appliance = Appliance::builder()
+        .variable("NOTIFY_SOCKET", path.to_str().unwrap())
+        .start();
+    assert_eq!(next(), "READY=1\n");
+    appliance.stop();
+    assert_eq!(next(), "STOPPING=1\n");
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    // An upstream that takes connections and never answers keeps a pull in flight.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut appliance =
+        Appliance::with_upstream(&format!("http://{}", silent.local_addr().unwrap()));
+    let mut client = std::net::TcpStream::connect(appliance.address()).unwrap();
+    let request = format!(
+        "GET /v2/library/alpine/manifests/latest HTTP/1.1\r\nHost: {}\r\n\r\n",
+        appliance.address()
+    );
+    client.write_all(request.as_bytes()).unwrap();
+    let (_asked, _) = silent.accept().unwrap();
+
+    appliance.signal(Signal::TERM);
+    appliance.wait_for_log("stopping on SIGTERM");
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(
+        appliance.is_running(),
+        "the pull in flight has time\n{}",
+        appliance.log()
+    );
+    appliance.signal(Signal::TERM);
+    let begun = Instant::now();
+    assert_eq!(appliance.wait().code(), Some(1));
+    assert!(begun.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

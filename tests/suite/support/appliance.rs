@@ -225,6 +225,12 @@ impl Appliance {
         std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").expect("/proc");
     }
 
+    /// Whether the process is there.
+    pub(crate) fn is_running(&mut self) -> bool {
+        let child = self.child.as_mut();
+        child.is_some_and(|child| child.try_wait().expect("our own child").is_none())
+    }
+
     /// SIGTERM, and how it ended.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);

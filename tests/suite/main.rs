@@ -9,4 +9,6 @@
 )]
 
 mod cli;
+mod http;
+mod layering;
 mod support;

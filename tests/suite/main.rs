@@ -1,1 +1,3 @@
-fn main() {}
+//! The integration tests: real sockets on loopback, real files, real processes.
+mod support;
+mod upstream;

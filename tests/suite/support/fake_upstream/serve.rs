@@ -411,6 +411,10 @@ impl Connection<'_> {
                 .map_or(body.len(), |(at, _)| (*at).min(body.len()));
             let count = piece.min(until - sent);
             let bytes = &body[sent..sent + count];
+            // Before it leaves, so that whoever received it finds it counted.
+            self.state
+                .body_bytes
+                .fetch_add(count as u64, Ordering::SeqCst);
             if chunked {
                 stream.write_all(format!("{count:x}\r\n").as_bytes())?;
                 stream.write_all(bytes)?;
@@ -419,9 +423,6 @@ impl Connection<'_> {
                 stream.write_all(bytes)?;
             }
             stream.flush()?;
-            self.state
-                .body_bytes
-                .fetch_add(count as u64, Ordering::SeqCst);
             sent += count;
             if !pause.is_zero() {
                 std::thread::sleep(pause);

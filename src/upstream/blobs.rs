@@ -12,6 +12,10 @@ use super::url::Url;
 use super::{BlobHead, BlobStream, Upstream};
 use crate::oci::{Digest, RepositoryName};
 
+/// So many bytes through one connection prove an upstream alive, however often it breaks off: a large
+/// blob over a bad line is resumed again and again, and must not open the breaker.
+const PROOF_OF_LIFE: u64 = 1024 * 1024;
+
 impl Upstream {
     /// HEAD of a blob. Retries.
     ///
@@ -34,6 +38,7 @@ impl Upstream {
             if reply.status != 200 {
                 return Err(self.refusal(reply, Method::Head));
             }
+            self.check_encoding(&reply)?;
             Ok(BlobHead {
                 size: reply.content_length(),
             })
@@ -127,6 +132,7 @@ impl Upstream {
         let mut reader = BlobReader {
             body: body.into_reader(),
             remaining: expected,
+            received: 0,
             sized: length.is_some(),
             state: State::Arriving,
             url,
@@ -182,6 +188,7 @@ impl ContentRange {
 struct BlobReader {
     body: ureq::BodyReader<'static>,
     remaining: Option<u64>,
+    received: u64,
     /// Whether `Content-Length` frames the body, rather than chunks.
     sized: bool,
     state: State,
@@ -225,8 +232,12 @@ impl Read for BlobReader {
             }
             remaining => {
                 self.remaining = remaining.map(|remaining| remaining - count as u64);
+                let before = self.received;
+                self.received += count as u64;
                 if count == 0 || self.remaining == Some(0) {
                     self.finish();
+                } else if (before..self.received).contains(&PROOF_OF_LIFE) {
+                    self.health.body_arrived();
                 }
                 Ok(count)
             }

@@ -62,7 +62,7 @@ impl Health {
         }
     }
 
-    /// A body that had begun arrived whole.
+    /// A body that had begun arrived whole, or enough of it to prove that all is well.
     pub(super) fn body_arrived(&self) {
         let mut journal = self.journal();
         journal.breaker.succeeded(Admission::Ordinary);

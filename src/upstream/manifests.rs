@@ -82,6 +82,7 @@ impl Upstream {
         if reply.status != 200 {
             return Err(self.refusal(reply, method));
         }
+        self.check_encoding(&reply)?;
         self.check_not_a_page(&reply)?;
         Ok(reply)
     }

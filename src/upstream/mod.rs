@@ -12,7 +12,7 @@
 //! | `exchange` | one try: redirects, challenges, statuses |
 //! | `token` `challenge` | the dance's two halves: what is kept, what was asked |
 //! | `destination` `url` | where requests and credentials may go |
-//! | `transport` `proxy` | ureq: timeouts, roots, resolver, proxies |
+//! | `transport` `agent` `resolver` `proxy` | ureq: errors, timeouts, roots, addresses, proxies |
 //! | `health` `breaker` `rate_limit` | what is known of the upstream |
 
 use std::io::Read;
@@ -25,6 +25,7 @@ use crate::error::{Error, Kind, Result};
 use crate::oci::{Digest, MediaType, RegistryHost};
 use crate::time::Timestamp;
 
+mod agent;
 mod blobs;
 mod breaker;
 mod challenge;
@@ -36,6 +37,7 @@ mod listings;
 mod manifests;
 mod proxy;
 mod rate_limit;
+mod resolver;
 mod retry;
 mod token;
 mod transport;
@@ -265,8 +267,8 @@ impl Upstream {
             auth_realm,
             credentials: settings.credentials,
             patience: settings.patience,
+            tokens: TokenCache::new(settings.name.to_string()),
             name: settings.name,
-            tokens: TokenCache::default(),
             wants_basic: AtomicBool::new(false),
             rate_limit: Mutex::new(None),
         })

@@ -71,8 +71,9 @@ impl Issued {
 }
 
 /// The tokens of one upstream.
-#[derive(Default)]
 pub(super) struct TokenCache {
+    /// The upstream's, for sentences.
+    name: String,
     slots: Mutex<Slots>,
 }
 
@@ -96,6 +97,14 @@ struct Flight {
 }
 
 impl TokenCache {
+    /// An empty cache for the upstream of this name.
+    pub(super) fn new(name: String) -> Self {
+        Self {
+            name,
+            slots: Mutex::default(),
+        }
+    }
+
     /// A token for `scope` that is good at `now`, for a request that has not been challenged yet.
     pub(super) fn cached(&self, scope: &str, now: Instant) -> Option<Arc<str>> {
         let slots = self.slots();
@@ -132,7 +141,7 @@ impl TokenCache {
                 Some(Slot::Fetching(flight)) => {
                     let flight = Arc::clone(flight);
                     drop(slots);
-                    return flight.wait(deadline);
+                    return flight.wait(&self.name, deadline);
                 }
                 _ => {}
             }
@@ -198,7 +207,7 @@ impl Slots {
 }
 
 impl Flight {
-    fn wait(&self, deadline: Option<Deadline>) -> Result<Arc<str>, Fault> {
+    fn wait(&self, name: &str, deadline: Option<Deadline>) -> Result<Arc<str>, Fault> {
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(outcome) = &*outcome {
@@ -209,7 +218,7 @@ impl Flight {
             if remaining.is_zero() {
                 return Err(Fault::new(
                     FaultKind::TimedOut,
-                    "a token that another request fetches did not come in time",
+                    format!("{name} issued no token in time"),
                 ));
             }
             outcome = self
@@ -234,7 +243,7 @@ impl Drop for Landing<'_> {
         let outcome = self.outcome.take().unwrap_or_else(|| {
             Err(Fault::new(
                 FaultKind::Unreachable,
-                "fetching a token was broken off",
+                format!("fetching a token of {} was broken off", self.cache.name),
             ))
         });
         let mut slots = self.cache.slots();
@@ -325,8 +334,11 @@ mod tests {
 
     #[test]
     fn concurrent_requests_share_one_fetch() {
-        let (cache, fetches, barrier) =
-            (TokenCache::default(), AtomicUsize::new(0), Barrier::new(8));
+        let (cache, fetches, barrier) = (
+            TokenCache::new("registry.example".to_owned()),
+            AtomicUsize::new(0),
+            Barrier::new(8),
+        );
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
@@ -353,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_rejected_token_is_fetched_again_once() {
-        let cache = TokenCache::default();
+        let cache = TokenCache::new("registry.example".to_owned());
         cache.get(&key("a"), None, None, || issued("old")).unwrap();
         let new = cache.get(&key("a"), Some("old"), None, || issued("new"));
         assert_eq!(&*new.unwrap(), "new");
@@ -366,7 +378,7 @@ mod tests {
 
     #[test]
     fn a_failed_or_panicking_fetch_leaves_nobody_waiting() {
-        let cache = Arc::new(TokenCache::default());
+        let cache = Arc::new(TokenCache::new("registry.example".to_owned()));
         let fault = || Err(Fault::new(FaultKind::Denied, "no"));
         let failed = cache.get(&key("a"), None, None, fault).unwrap_err();
         assert_eq!(failed.kind, FaultKind::Denied);
@@ -387,7 +399,7 @@ mod tests {
 
     #[test]
     fn who_waits_keeps_its_deadline() {
-        let cache = Arc::new(TokenCache::default());
+        let cache = Arc::new(TokenCache::new("registry.example".to_owned()));
         let (started, release) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
         let slow = std::thread::spawn({
             let (cache, started, release) = (
@@ -413,7 +425,7 @@ mod tests {
 
     #[test]
     fn tokens_are_bounded_in_number() {
-        let cache = TokenCache::default();
+        let cache = TokenCache::new("registry.example".to_owned());
         for n in 0..MOST_TOKENS + 50 {
             cache
                 .get(&key(&n.to_string()), None, None, || issued("t"))

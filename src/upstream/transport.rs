@@ -1,39 +1,22 @@
-//! One request, one answer: ureq's agents with every timeout set, our roots, our proxies, and a resolver
-//! that gives out only addresses that may be connected to. Follows no redirect and answers no challenge.
-//!
-//! The address that is checked is the one that is connected to, because the check sits in the resolver:
-//! a name that changes its address in between (DNS rebinding) gains nothing. Behind a proxy, which
-//! resolves by itself, only literal addresses can be judged.
+//! One request, one answer: the head of it, and ureq's errors as faults. Follows no redirect and answers
+//! no challenge; how connections are made is in `agent.rs`.
 
-use std::cell::Cell;
 use std::io::Read as _;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use ureq::Agent;
-use ureq::config::Config;
-use ureq::http::{HeaderMap, Request, Uri};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{
-    ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector,
-    TcpConnector, Transport as UreqTransport,
-};
+use ureq::http::{HeaderMap, Request};
+use ureq::tls::Certificate;
 
 use super::Patience;
+use super::agent::{self, CONNECTED};
 use super::destination::{self, ForbiddenAddress};
 use super::fault::{self, Fault, FaultKind};
 use super::proxy::Proxies;
 use super::url::Url;
-use crate::error::{Error, Kind, Result};
-
-/// Idle connections kept for one host; layers of an image are fetched in parallel.
-const IDLE_PER_HOST: usize = 8;
-/// The most addresses of one name that are tried; ureq's own bound.
-const MAX_ADDRESSES: usize = 16;
+use crate::error::Result;
 
 /// When a request, or a chain of them, has to be over.
 #[derive(Debug, Clone, Copy)]
@@ -140,13 +123,16 @@ impl Transport {
         proxies: Proxies,
         offline: Arc<AtomicBool>,
     ) -> Result<Self> {
-        let ca = settings.ca.as_deref().map_or(Ok(Vec::new()), read_ca)?;
+        let ca = settings
+            .ca
+            .as_deref()
+            .map_or(Ok(Vec::new()), agent::read_ca)?;
         let patience = settings.patience.clone();
         let allow = settings.allow_private_addresses;
         Ok(Self {
             name: settings.name.to_string(),
             home,
-            plain: agent(&patience, allow, &[]),
+            plain: agent::make(&patience, allow, &[]),
             secure: OnceLock::new(),
             patience,
             allow_private_addresses: allow,
@@ -297,15 +283,17 @@ impl Transport {
             ureq::Error::LargeResponseHeader(..) => {
                 Fault::protocol(subject, "sent a head that is too large")
             }
-            // Whatever else ureq says is about an answer that is not HTTP. Its own text may show bytes
-            // of the answer, so it is escaped.
-            other => Fault::protocol(
+            // Its own text may show bytes of the answer, so it is escaped.
+            ureq::Error::Protocol(error) => Fault::protocol(
                 subject,
                 format!(
                     "sent what is not HTTP: {}",
-                    fault::shown(&other.to_string())
+                    fault::shown(&error.to_string())
                 ),
             ),
+            ureq::Error::Http(_) => Fault::protocol(subject, "sent what is not HTTP"),
+            // Nothing else comes from the calls made here; a text could show a URL's query.
+            _ => Fault::protocol(subject, "cannot be asked"),
         }
     }
 
@@ -316,8 +304,8 @@ impl Transport {
             return &self.plain;
         }
         self.secure.get_or_init(|| {
-            let roots = [native_roots(), &self.ca].concat();
-            agent(&self.patience, self.allow_private_addresses, &roots)
+            let roots = [agent::native_roots(), &self.ca].concat();
+            agent::make(&self.patience, self.allow_private_addresses, &roots)
         })
     }
 }
@@ -341,93 +329,6 @@ fn build(
     builder.body(())
 }
 
-fn agent(
-    patience: &Patience,
-    allow_private_addresses: bool,
-    roots: &[Certificate<'static>],
-) -> Agent {
-    let tls = TlsConfig::builder()
-        .unversioned_rustls_crypto_provider(crypto_provider())
-        .root_certs(RootCerts::new_with_certs(roots))
-        .build();
-    let config = Config::builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .proxy(None)
-        .user_agent(concat!("breakwater/", env!("CARGO_PKG_VERSION")))
-        .tls_config(tls)
-        .timeout_resolve(Some(patience.connect))
-        .timeout_connect(Some(patience.connect))
-        .timeout_send_request(Some(patience.silence))
-        .timeout_send_body(Some(patience.silence))
-        .timeout_recv_response(Some(patience.silence))
-        .timeout_per_read(Some(patience.silence))
-        .timeout_per_write(Some(patience.silence))
-        .max_idle_connections(2 * IDLE_PER_HOST)
-        .max_idle_connections_per_host(IDLE_PER_HOST)
-        .build();
-    let connector =
-        ().chain(NoteConnect)
-            .chain(ConnectProxyConnector::default())
-            .chain(TcpConnector::default())
-            .chain(AgentTls(RustlsConnector::default()));
-    let resolver = CheckedResolver {
-        allow_private_addresses,
-    };
-    Agent::with_parts(config, connector, resolver)
-}
-
-/// One provider for the whole process: aws-lc-rs.
-fn crypto_provider() -> Arc<rustls::crypto::CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<rustls::crypto::CryptoProvider>> = OnceLock::new();
-    Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())))
-}
-
-/// The system's roots, read once. Where there are none, only an upstream's own `ca` is trusted.
-fn native_roots() -> &'static [Certificate<'static>] {
-    static ROOTS: OnceLock<Vec<Certificate<'static>>> = OnceLock::new();
-    ROOTS.get_or_init(|| {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "cannot read one of the system's certificates");
-        }
-        found
-            .certs
-            .iter()
-            .map(|der| Certificate::from_der(der).to_owned())
-            .collect()
-    })
-}
-
-fn read_ca(path: &Path) -> Result<Vec<Certificate<'static>>> {
-    let unusable = |why: &str| {
-        Error::new(
-            Kind::Config,
-            format!("the CA file {} {why}", path.display()),
-        )
-        .remedy("give a PEM file with at least one certificate")
-    };
-    let pem = std::fs::read(path).map_err(|error| unusable("cannot be read").because(error))?;
-    let mut certificates = Vec::new();
-    for item in parse_pem(&pem) {
-        match item {
-            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
-            Ok(_) => {}
-            Err(_) => return Err(unusable("is not PEM")),
-        }
-    }
-    let mut store = rustls::RootCertStore::empty();
-    for certificate in &certificates {
-        store
-            .add(certificate.der().to_vec().into())
-            .map_err(|error| unusable("holds a certificate that cannot be used").because(error))?;
-    }
-    if certificates.is_empty() {
-        return Err(unusable("holds no certificate"));
-    }
-    Ok(certificates)
-}
-
 /// Whether the peer ended the connection, rather than staying silent or speaking nonsense.
 fn is_disconnect(error: &ureq::Error) -> bool {
     use std::io::ErrorKind;
@@ -438,116 +339,4 @@ fn is_disconnect(error: &ureq::Error) -> bool {
             | ErrorKind::ConnectionAborted
             | ErrorKind::BrokenPipe
     ))
-}
-
-thread_local! {
-    /// Whether this thread's current request had to connect, or found an idle connection. ureq calls
-    /// connectors in the thread of the request, and only for new connections.
-    static CONNECTED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// First in the chain: notes that a connection is made, and makes none.
-#[derive(Debug)]
-struct NoteConnect;
-
-impl Connector<()> for NoteConnect {
-    type Out = ();
-
-    fn connect(
-        &self,
-        _: &ConnectionDetails,
-        chained: Option<()>,
-    ) -> Result<Option<()>, ureq::Error> {
-        CONNECTED.set(true);
-        Ok(chained)
-    }
-}
-
-/// ureq's TLS with the agent's configuration also for requests with timeouts of their own. Those would
-/// otherwise parse all roots again for each connection, and resume no session.
-#[derive(Debug)]
-struct AgentTls(RustlsConnector);
-
-impl<In: UreqTransport> Connector<In> for AgentTls {
-    type Out = <RustlsConnector as Connector<In>>::Out;
-
-    fn connect(
-        &self,
-        details: &ConnectionDetails,
-        chained: Option<In>,
-    ) -> Result<Option<Self::Out>, ureq::Error> {
-        let details = ConnectionDetails {
-            uri: details.uri,
-            addrs: details.resolver.empty(),
-            config: details.config,
-            request_level: false,
-            resolver: details.resolver,
-            now: details.now,
-            timeout: details.timeout,
-            current_time: Arc::clone(&details.current_time),
-            run_connector: Arc::clone(&details.run_connector),
-            register_shutdown: Arc::clone(&details.register_shutdown),
-        };
-        self.0.connect(&details, chained)
-    }
-}
-
-/// Resolves within the timeout, and refuses a name of which any address is not public.
-#[derive(Debug)]
-struct CheckedResolver {
-    allow_private_addresses: bool,
-}
-
-impl Resolver for CheckedResolver {
-    fn resolve(
-        &self,
-        uri: &Uri,
-        config: &Config,
-        timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let host = uri.host().unwrap_or_default().to_owned();
-        let default_port = if uri.scheme_str() == Some("https") {
-            443
-        } else {
-            80
-        };
-        let port = uri.port_u16().unwrap_or(default_port);
-        let addresses = match host.trim_matches(['[', ']']).parse::<IpAddr>() {
-            Ok(address) => vec![SocketAddr::new(address, port)],
-            Err(_) => look_up(host, port, timeout)?,
-        };
-        // With a proxy only the proxy itself is resolved here, and where that is, is the operator's
-        // choice.
-        if !self.allow_private_addresses && config.proxy().is_none() {
-            let forbidden = |address: &&SocketAddr| !destination::is_public(address.ip());
-            if let Some(address) = addresses.iter().find(forbidden) {
-                return Err(ureq::Error::Other(Box::new(ForbiddenAddress(address.ip()))));
-            }
-        }
-        let mut resolved = self.empty();
-        for address in addresses.into_iter().take(MAX_ADDRESSES) {
-            resolved.push(address);
-        }
-        if resolved.is_empty() {
-            return Err(ureq::Error::HostNotFound);
-        }
-        Ok(resolved)
-    }
-}
-
-/// The system's resolver knows no timeout, so it gets a thread, which is left behind if it hangs.
-fn look_up(host: String, port: u16, timeout: NextTimeout) -> Result<Vec<SocketAddr>, ureq::Error> {
-    let (sender, receiver) = mpsc::sync_channel(1);
-    std::thread::Builder::new()
-        .name("resolve".to_owned())
-        .spawn(move || {
-            let found = (host.as_str(), port).to_socket_addrs();
-            // Nobody listens any more after a timeout.
-            let _ = sender.send(found.map(Iterator::collect));
-        })?;
-    match receiver.recv_timeout(*timeout.after) {
-        Ok(found) => Ok(found?),
-        Err(mpsc::RecvTimeoutError::Timeout) => Err(ureq::Error::Timeout(timeout.reason)),
-        Err(mpsc::RecvTimeoutError::Disconnected) => Err(ureq::Error::HostNotFound),
-    }
 }

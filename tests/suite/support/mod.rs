@@ -1,3 +1,4 @@
-//! What several suites need.
+//! What the suites share: the box as a process, and an upstream that does as it is told.
 
 pub(crate) mod appliance;
+pub(crate) mod fake_upstream;

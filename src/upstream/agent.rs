@@ -1,0 +1,160 @@
+//! ureq's agents, assembled: timeouts, TLS with our roots, CONNECT proxies. Sends nothing itself.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use ureq::Agent;
+use ureq::config::Config;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::transport::{
+    ConnectProxyConnector, ConnectionDetails, Connector, RustlsConnector, TcpConnector, Transport,
+};
+
+use super::Patience;
+use super::resolver::CheckedResolver;
+use crate::error::{Error, Kind, Result};
+
+/// Idle connections kept for one host; layers of an image are fetched in parallel.
+const IDLE_PER_HOST: usize = 8;
+
+/// An agent with every timeout set that does not depend on the request.
+pub(super) fn make(
+    patience: &Patience,
+    allow_private_addresses: bool,
+    roots: &[Certificate<'static>],
+) -> Agent {
+    let tls = TlsConfig::builder()
+        .unversioned_rustls_crypto_provider(crypto_provider())
+        .root_certs(RootCerts::new_with_certs(roots))
+        .build();
+    let config = Config::builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(None)
+        .user_agent(concat!("breakwater/", env!("CARGO_PKG_VERSION")))
+        .tls_config(tls)
+        .timeout_resolve(Some(patience.connect))
+        .timeout_connect(Some(patience.connect))
+        .timeout_send_request(Some(patience.silence))
+        .timeout_send_body(Some(patience.silence))
+        .timeout_recv_response(Some(patience.silence))
+        .timeout_per_read(Some(patience.silence))
+        .timeout_per_write(Some(patience.silence))
+        .max_idle_connections(2 * IDLE_PER_HOST)
+        .max_idle_connections_per_host(IDLE_PER_HOST)
+        .build();
+    let connector =
+        ().chain(NoteConnect)
+            .chain(ConnectProxyConnector::default())
+            .chain(TcpConnector::default())
+            .chain(AgentTls(RustlsConnector::default()));
+    let resolver = CheckedResolver {
+        allow_private_addresses,
+    };
+    Agent::with_parts(config, connector, resolver)
+}
+
+/// One provider for the whole process: aws-lc-rs.
+fn crypto_provider() -> Arc<rustls::crypto::CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<rustls::crypto::CryptoProvider>> = OnceLock::new();
+    Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())))
+}
+
+/// The system's roots, read once. Where there are none, only an upstream's own `ca` is trusted.
+pub(super) fn native_roots() -> &'static [Certificate<'static>] {
+    static ROOTS: OnceLock<Vec<Certificate<'static>>> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "cannot read one of the system's certificates");
+        }
+        found
+            .certs
+            .iter()
+            .map(|der| Certificate::from_der(der).to_owned())
+            .collect()
+    })
+}
+
+/// The certificates of an upstream's own PEM file, each of which must be usable.
+pub(super) fn read_ca(path: &Path) -> Result<Vec<Certificate<'static>>> {
+    let unusable = |why: &str| {
+        Error::new(
+            Kind::Config,
+            format!("the CA file {} {why}", path.display()),
+        )
+        .remedy("give a PEM file with at least one certificate")
+    };
+    let pem = std::fs::read(path).map_err(|error| unusable("cannot be read").because(error))?;
+    let mut certificates = Vec::new();
+    for item in parse_pem(&pem) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+            Ok(_) => {}
+            Err(_) => return Err(unusable("is not PEM")),
+        }
+    }
+    let mut store = rustls::RootCertStore::empty();
+    for certificate in &certificates {
+        store
+            .add(certificate.der().to_vec().into())
+            .map_err(|error| unusable("holds a certificate that cannot be used").because(error))?;
+    }
+    if certificates.is_empty() {
+        return Err(unusable("holds no certificate"));
+    }
+    Ok(certificates)
+}
+
+thread_local! {
+    /// Whether this thread's current request had to connect, or found an idle connection. ureq calls
+    /// connectors in the thread of the request, and only for new connections.
+    pub(super) static CONNECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// First in the chain: notes that a connection is made, and makes none.
+#[derive(Debug)]
+struct NoteConnect;
+
+impl Connector<()> for NoteConnect {
+    type Out = ();
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails,
+        chained: Option<()>,
+    ) -> Result<Option<()>, ureq::Error> {
+        CONNECTED.set(true);
+        Ok(chained)
+    }
+}
+
+/// ureq's TLS with the agent's configuration also for requests with timeouts of their own. Those would
+/// otherwise parse all roots again for each connection, and resume no session.
+#[derive(Debug)]
+struct AgentTls(RustlsConnector);
+
+impl<In: Transport> Connector<In> for AgentTls {
+    type Out = <RustlsConnector as Connector<In>>::Out;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<In>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        let details = ConnectionDetails {
+            uri: details.uri,
+            addrs: details.resolver.empty(),
+            config: details.config,
+            request_level: false,
+            resolver: details.resolver,
+            now: details.now,
+            timeout: details.timeout,
+            current_time: Arc::clone(&details.current_time),
+            run_connector: Arc::clone(&details.run_connector),
+            register_shutdown: Arc::clone(&details.register_shutdown),
+        };
+        self.0.connect(&details, chained)
+    }
+}

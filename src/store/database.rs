@@ -315,3 +315,170 @@ fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Res
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+    use crate::store::statement::{list, run};
+
+    const FIRST: &str = "CREATE TABLE things (name TEXT NOT NULL UNIQUE) STRICT;";
+    const SECOND: &str = "ALTER TABLE things ADD COLUMN size INTEGER NOT NULL DEFAULT 7;";
+    const BROKEN: &str = "CREATE TABLE others (name TEXT) STRICT; CREATE TABLE things (x);";
+
+    fn open(path: &Path, migrations: &[&str]) -> Result<Database> {
+        Database::open(path, Synchronous::Normal, migrations)
+    }
+
+    fn add(database: &Database, name: &str) -> Result<()> {
+        database.write(|connection| {
+            run(
+                connection,
+                "add thing",
+                "INSERT INTO things (name) VALUES (?1)",
+                [name],
+            )
+            .map(drop)
+        })
+    }
+
+    fn things(database: &Database) -> Vec<(String, i64)> {
+        let read = database.read(|connection| {
+            list(
+                connection,
+                "list things",
+                "SELECT name, size FROM things ORDER BY name",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+        });
+        read.unwrap()
+    }
+
+    #[test]
+    fn migrations_go_on_where_they_stopped() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.sqlite");
+        // The file may be there and empty: a crash right after it was made.
+        std::fs::write(&path, "").unwrap();
+        add(&open(&path, &[FIRST]).unwrap(), "old").unwrap();
+        for _ in 0..2 {
+            let database = open(&path, &[FIRST, SECOND]).unwrap();
+            assert_eq!(things(&database), [("old".to_owned(), 7)]);
+        }
+        let error = open(&path, &[FIRST]).map(drop).unwrap_err();
+        assert_eq!(error.kind(), Kind::Config, "{error}");
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.sqlite");
+        let error = open(&path, &[FIRST, BROKEN]).map(drop).unwrap_err();
+        assert!(error.to_string().contains("apply migration 2"), "{error}");
+        let database = open(&path, &[FIRST, SECOND]).unwrap();
+        add(&database, "new").unwrap();
+        assert_eq!(things(&database), [("new".to_owned(), 7)]);
+        let others = database.read(|connection| {
+            list(
+                connection,
+                "look for the broken table",
+                "SELECT 1 FROM sqlite_schema WHERE name = 'others'",
+                [],
+                |_| Ok(()),
+            )
+        });
+        assert_eq!(others.unwrap().len(), 0);
+    }
+
+    #[test]
+    fn many_may_open_a_new_database_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.sqlite");
+        std::thread::scope(|scope| {
+            for number in 0..6 {
+                let path = &path;
+                scope.spawn(move || {
+                    let database = open(path, &[FIRST, SECOND]).unwrap();
+                    add(&database, &number.to_string()).unwrap();
+                });
+            }
+        });
+        assert_eq!(things(&open(&path, &[FIRST, SECOND]).unwrap()).len(), 6);
+    }
+
+    #[test]
+    fn readers_are_bounded_reused_and_cannot_write() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = open(&directory.path().join("x.sqlite"), &[FIRST]).unwrap();
+        let all_in = Barrier::new(MAX_READERS);
+        std::thread::scope(|scope| {
+            for number in 0..4 * MAX_READERS {
+                let (database, all_in) = (&database, &all_in);
+                scope.spawn(move || {
+                    let work = |_: &Connection| {
+                        // Only passes if so many are open at the same time.
+                        if number < MAX_READERS {
+                            all_in.wait();
+                        }
+                        Ok(())
+                    };
+                    database.read(work).unwrap();
+                });
+            }
+        });
+        let readers = database.readers.lock().unwrap();
+        assert_eq!(
+            (readers.open, readers.idle.len()),
+            (MAX_READERS, MAX_READERS)
+        );
+        drop(readers);
+        let write = database.read(|connection| {
+            run(connection, "write as a reader", "DELETE FROM things", []).map(drop)
+        });
+        assert_eq!(write.unwrap_err().kind(), Kind::Sql);
+    }
+
+    #[test]
+    fn an_error_rolls_back_and_says_which_statement_failed() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = open(&directory.path().join("x.sqlite"), &[FIRST, SECOND]).unwrap();
+        let result: Result<()> = database.write(|connection| {
+            run(
+                connection,
+                "add thing",
+                "INSERT INTO things (name) VALUES ('a')",
+                [],
+            )?;
+            Err(Error::internal("on purpose"))
+        });
+        assert_eq!(result.unwrap_err().what(), "on purpose");
+        assert_eq!(things(&database), []);
+        add(&database, "a").unwrap();
+        let error = add(&database, "a").unwrap_err();
+        assert_eq!(error.kind(), Kind::Conflict);
+        assert_eq!(error.what(), "cannot add thing");
+    }
+
+    #[test]
+    fn a_panic_in_a_transaction_breaks_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = open(&directory.path().join("x.sqlite"), &[FIRST, SECOND]).unwrap();
+        for is_write in [true, false] {
+            let work = |_: &Connection| -> Result<()> { panic!("on purpose") };
+            let call = std::panic::AssertUnwindSafe(|| match is_write {
+                true => database.write(work),
+                false => database.read(work),
+            });
+            assert!(std::panic::catch_unwind(call).is_err());
+        }
+        add(&database, "a").unwrap();
+        assert_eq!(things(&database).len(), 1);
+        assert_eq!(
+            database.readers.lock().unwrap().open,
+            1,
+            "its reader came back"
+        );
+    }
+}

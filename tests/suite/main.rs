@@ -5,11 +5,13 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "a test that cannot go on shall say so where it stands"
 )]
 
 mod cli;
 mod http;
 mod layering;
+mod store;
 mod support;
 mod upstream;

@@ -377,3 +377,44 @@ fn is_fill_name(name: &str) -> bool {
     let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     (1..=128).contains(&name.len()) && name.bytes().all(is_hex)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unlinked_file_that_cannot_be_linked_is_copied() {
+        let directory = tempfile::tempdir().unwrap();
+        let (blobs, _) = super::super::BlobDir::open_directory(directory.path()).unwrap();
+        let staging = &blobs.staging;
+        // As on a filesystem without O_TMPFILE: made and removed, so that linkat finds no file.
+        let path = staging.random_path().unwrap();
+        let file = directory::new_file(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let bytes = vec![9; (2 << 20) + 5];
+        file.write_all_at(&bytes, 0).unwrap();
+        let digest = Digest::of(&bytes);
+        staging
+            .staged(file, Place::Unlinked)
+            .commit(&digest)
+            .unwrap();
+        let path = blob_path(&staging.blobs, &digest);
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!(
+            std::os::unix::fs::MetadataExt::mode(&metadata) & 0o7777,
+            0o600
+        );
+        assert_eq!(staging.count().unwrap(), 0);
+    }
+
+    #[test]
+    fn random_names_are_told_from_those_of_fills() {
+        let directory = tempfile::tempdir().unwrap();
+        let (blobs, _) = super::super::BlobDir::open_directory(directory.path()).unwrap();
+        let path = blobs.staging.random_path().unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(!is_fill_name(name), "{name}");
+        assert!(is_fill_name(Digest::of(b"").hex()));
+    }
+}

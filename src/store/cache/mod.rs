@@ -247,3 +247,42 @@ fn ensure_blob(
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::statement::list;
+
+    #[test]
+    fn what_every_request_asks_is_found_by_index() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = CacheDb::open(&directory.path().join("cache.sqlite")).unwrap();
+        for (text, parameters) in [
+            (origins::FIND_ORIGIN, 2),
+            (origins::FIND_REPOSITORY, 2),
+            (tags::FIND_TAG, 2),
+            (manifests::FIND_MANIFEST, 2),
+            (blobs::FIND_BLOB, 2),
+            (blobs::FIND_BLOB_ANYWHERE, 1),
+            (listings::FIND_LISTING, 3),
+        ] {
+            let plan = cache.database.read(|connection| {
+                list(
+                    connection,
+                    "explain",
+                    &format!("EXPLAIN QUERY PLAN {text}"),
+                    rusqlite::params_from_iter(vec![1_i64; parameters]),
+                    |row| row.get::<_, String>(3),
+                )
+            });
+            let plan = plan.unwrap();
+            assert!(!plan.is_empty());
+            for step in plan {
+                assert!(step.starts_with("SEARCH"), "{step}: {text}");
+                // A part of the key would read all rows of a repository or an origin.
+                let by_part = step.contains("(repository_id=?)") || step.contains("(origin_id=?)");
+                assert!(!by_part, "{step}: {text}");
+            }
+        }
+    }
+}

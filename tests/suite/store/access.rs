@@ -1,0 +1,402 @@
+//! `access.sqlite`: users, groups, members, tokens, networks, and the epoch.
+
+use breakwater::error::Kind;
+use breakwater::store::{
+    Ability, GroupId, Level, Network, NewToken, Store, TokenKind, UserId, Visibility,
+};
+use breakwater::time::Timestamp;
+
+use super::{at, fresh, keep, repository};
+
+fn new_token(digest: u8, user: Option<UserId>, group: Option<GroupId>) -> NewToken {
+    NewToken {
+        kind: TokenKind::Personal,
+        name: "laptop".into(),
+        digest: [digest; 32],
+        scopes: vec!["write_registry".into(), "read_registry".into()],
+        user_id: user,
+        group_id: group,
+        username: None,
+        access_level: None,
+        expires_at: Some(at(2_000_000_000)),
+        created_by: "box".into(),
+    }
+}
+
+#[test]
+fn users_are_made_found_changed_and_removed() {
+    let (_directory, store) = fresh();
+    let access = &store.access;
+    let id = access
+        .create_user("alice", true, false, Some("$argon2id$1"))
+        .unwrap();
+    let bot = access.create_user("bot", false, true, None).unwrap();
+
+    let alice = access.user_by_name("alice").unwrap().unwrap();
+    assert_eq!(alice.id, id);
+    assert!(alice.admin && !alice.service && !alice.blocked);
+    assert_eq!(alice.password_hash.as_deref(), Some("$argon2id$1"));
+    assert!(Timestamp::now().since(alice.created_at).as_secs() < 60);
+    assert_eq!(access.user(id).unwrap(), Some(alice.clone()));
+    assert!(access.user(bot).unwrap().unwrap().service);
+    let names: Vec<_> = access
+        .users()
+        .unwrap()
+        .into_iter()
+        .map(|u| u.name)
+        .collect();
+    assert_eq!(names, ["alice", "bot"]);
+
+    access.set_blocked(id, true).unwrap();
+    access.set_password(id, "$argon2id$2").unwrap();
+    let changed = access.user(id).unwrap().unwrap();
+    assert!(changed.blocked);
+    assert_eq!(changed.password_hash.as_deref(), Some("$argon2id$2"));
+    assert_eq!(changed.password_version, alice.password_version + 1);
+
+    access.remove_user(id).unwrap();
+    assert_eq!(access.user(id).unwrap(), None);
+    assert_eq!(access.user_by_name("alice").unwrap(), None);
+}
+
+#[test]
+fn what_is_wrong_with_a_user_is_said() {
+    let (_directory, store) = fresh();
+    let access = &store.access;
+    access.create_user("alice", false, false, None).unwrap();
+    let error = access.create_user("alice", true, false, None).unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict);
+    assert!(error.to_string().contains("`alice`"), "{error}");
+    let error = access.create_user("", false, false, None).unwrap_err();
+    assert_eq!(error.kind(), Kind::NameInvalid);
+    let nobody = UserId(99);
+    for result in [
+        access.set_blocked(nobody, true),
+        access.set_password(nobody, "x"),
+        access.remove_user(nobody),
+    ] {
+        assert_eq!(result.unwrap_err().kind(), Kind::NotFound);
+    }
+}
+
+#[test]
+fn ids_are_never_used_again() {
+    let (_directory, store) = fresh();
+    let access = &store.access;
+    let user = access.create_user("a", false, false, None).unwrap();
+    let group = access.create_group("g", Visibility::Private).unwrap();
+    let token = access
+        .create_token(&new_token(1, Some(user), None))
+        .unwrap();
+    access.remove_user(user).unwrap();
+    access.remove_group(group).unwrap();
+    let user_again = access.create_user("a", false, false, None).unwrap();
+    let group_again = access.create_group("g", Visibility::Private).unwrap();
+    let token_again = access
+        .create_token(&new_token(1, Some(user_again), None))
+        .unwrap();
+    assert!(user_again > user && group_again > group && token_again > token);
+}
+
+#[test]
+fn groups_nest_by_path() {
+    let (_directory, store) = fresh();
+    let access = &store.access;
+    let error = access
+        .create_group("acme/backend", Visibility::Private)
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    assert!(error.to_string().contains("`acme`"), "{error}");
+
+    let acme = access.create_group("acme", Visibility::Public).unwrap();
+    let backend = access
+        .create_group("acme/backend", Visibility::Private)
+        .unwrap();
+    let group = access.group_by_path("acme/backend").unwrap().unwrap();
+    assert_eq!((group.id, group.parent), (backend, Some(acme)));
+    assert_eq!(group.visibility, Visibility::Private);
+    assert!(group.dependency_proxy_enabled);
+    assert_eq!(access.group(acme).unwrap().unwrap().parent, None);
+    assert_eq!(access.group_by_path("acme/").unwrap(), None);
+
+    for (path, kind) in [
+        ("acme", Kind::Conflict),
+        ("acme/backend", Kind::Conflict),
+        ("", Kind::NameInvalid),
+        ("/acme", Kind::NameInvalid),
+        ("acme//x", Kind::NameInvalid),
+    ] {
+        let error = access.create_group(path, Visibility::Private).unwrap_err();
+        assert_eq!(error.kind(), kind, "{path}");
+    }
+
+    access.set_group(backend, None, Some(false)).unwrap();
+    access
+        .set_group(acme, Some(Visibility::Private), None)
+        .unwrap();
+    let groups = access.groups().unwrap();
+    let seen: Vec<_> = groups
+        .iter()
+        .map(|g| (g.path.as_str(), g.visibility, g.dependency_proxy_enabled))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("acme", Visibility::Private, true),
+            ("acme/backend", Visibility::Private, false)
+        ]
+    );
+    let error = access.set_group(GroupId(99), None, None).unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+}
+
+#[test]
+fn a_group_goes_with_everything_below_it() {
+    let (_directory, store) = fresh();
+    let access = &store.access;
+    let user = access.create_user("a", false, false, None).unwrap();
+    let acme = access.create_group("acme", Visibility::Private).unwrap();
+    let deep = access
+        .create_group("acme/x", Visibility::Private)
+        .and_then(|_| access.create_group("acme/x/y", Visibility::Private))
+        .unwrap();
+    let other = access
+        .create_group("acmeother", Visibility::Private)
+        .unwrap();
+    for group in [acme, deep, other] {
+        access.set_member(group, user, Level::Guest).unwrap();
+    }
+    let lost = access
+        .create_token(&new_token(1, None, Some(deep)))
+        .unwrap();
+    let kept = access
+        .create_token(&new_token(2, None, Some(other)))
+        .unwrap();
+    access
+        .add_network(&Network {
+            cidr: "10.0.0.0/8".parse().unwrap(),
+            ability: Ability::Read,
+            group: Some(deep),
+        })
+        .unwrap();
+
+    access.remove_group(acme).unwrap();
+    assert_eq!(
+        access.remove_group(acme).unwrap_err().kind(),
+        Kind::NotFound
+    );
+    let left: Vec<_> = access.groups().unwrap().into_iter().map(|g| g.id).collect();
+    assert_eq!(left, [other]);
+    assert_eq!(access.members(deep).unwrap(), []);
+    assert_eq!(access.token(lost).unwrap(), None);
+    assert!(access.token(kept).unwrap().is_some());
+    assert_eq!(access.networks().unwrap(), []);
+    assert!(access.user(user).unwrap().is_some());
+}
+
+#[test]
+fn levels_are_inherited_and_the_highest_wins() {
+    let (_directory, store) = fresh();
+    let access = &store.access;
+    let groups = ["a", "a/b", "a/b/c", "z"]
+        .map(|path| access.create_group(path, Visibility::Private).unwrap());
+    // (levels on a, a/b, a/b/c) → the level on a/b/c.
+    let cases: &[([Option<Level>; 3], Option<Level>)] = &[
+        ([None, None, None], None),
+        ([Some(Level::Guest), None, None], Some(Level::Guest)),
+        ([None, None, Some(Level::Reporter)], Some(Level::Reporter)),
+        (
+            [Some(Level::Owner), Some(Level::Guest), None],
+            Some(Level::Owner),
+        ),
+        (
+            [
+                Some(Level::Guest),
+                Some(Level::Maintainer),
+                Some(Level::Developer),
+            ],
+            Some(Level::Maintainer),
+        ),
+    ];
+    for (number, (levels, expected)) in cases.iter().enumerate() {
+        let user = access
+            .create_user(&format!("user{number}"), false, false, None)
+            .unwrap();
+        for (group, level) in groups.iter().zip(levels) {
+            if let Some(level) = level {
+                access.set_member(*group, user, *level).unwrap();
+            }
+        }
+        assert_eq!(
+            access.level(groups[2], user).unwrap(),
+            *expected,
+            "{levels:?}"
+        );
+        // Nothing climbs upwards or sideways.
+        assert_eq!(access.level(groups[0], user).unwrap(), levels[0]);
+        assert_eq!(access.level(groups[3], user).unwrap(), None);
+    }
+}
+
+#[test]
+fn members_are_set_listed_and_removed() {
+    let (_directory, store) = fresh();
+    let access = &store.access;
+    let group = access.create_group("g", Visibility::Private).unwrap();
+    let bob = access.create_user("bob", false, false, None).unwrap();
+    let amy = access.create_user("amy", false, false, None).unwrap();
+    access.set_member(group, bob, Level::Guest).unwrap();
+    access.set_member(group, amy, Level::Owner).unwrap();
+    access.set_member(group, bob, Level::Developer).unwrap();
+    let seen: Vec<_> = access
+        .members(group)
+        .unwrap()
+        .into_iter()
+        .map(|member| (member.user, member.user_id, member.level))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("amy".to_owned(), amy, Level::Owner),
+            ("bob".to_owned(), bob, Level::Developer)
+        ]
+    );
+    assert!(access.remove_member(group, bob).unwrap());
+    assert!(!access.remove_member(group, bob).unwrap());
+    for (group, user) in [(GroupId(99), amy), (group, UserId(99))] {
+        let error = access.set_member(group, user, Level::Guest).unwrap_err();
+        assert_eq!(error.kind(), Kind::NotFound);
+    }
+    access.remove_user(amy).unwrap();
+    assert_eq!(access.members(group).unwrap(), []);
+}
+
+#[test]
+fn tokens_are_found_by_digest_and_stay_listed_when_revoked() {
+    let (_directory, store) = fresh();
+    let access = &store.access;
+    let user = access.create_user("a", false, false, None).unwrap();
+    let group = access.create_group("g", Visibility::Private).unwrap();
+    let personal = access
+        .create_token(&new_token(1, Some(user), None))
+        .unwrap();
+    let deploy = access
+        .create_token(&NewToken {
+            kind: TokenKind::Deploy,
+            username: Some("gitlab+deploy-token-1".into()),
+            access_level: Some(Level::Developer),
+            expires_at: None,
+            scopes: vec![],
+            ..new_token(2, None, Some(group))
+        })
+        .unwrap();
+
+    let token = access.token_by_digest(&[1; 32]).unwrap().unwrap();
+    assert_eq!((token.id, token.kind), (personal, TokenKind::Personal));
+    assert_eq!(token.scopes, ["read_registry", "write_registry"]);
+    assert_eq!((token.user_id, token.group_id), (Some(user), None));
+    assert_eq!(token.expires_at, Some(at(2_000_000_000)));
+    assert_eq!(
+        (token.created_by.as_str(), token.name.as_str()),
+        ("box", "laptop")
+    );
+    assert_eq!((token.revoked, token.last_used_at), (false, None));
+    let token = access.token(deploy).unwrap().unwrap();
+    assert_eq!(
+        (token.kind, token.group_id),
+        (TokenKind::Deploy, Some(group))
+    );
+    assert_eq!(token.username.as_deref(), Some("gitlab+deploy-token-1"));
+    assert_eq!(token.access_level, Some(Level::Developer));
+    assert_eq!((token.expires_at, token.scopes.len()), (None, 0));
+    assert_eq!(access.token_by_digest(&[9; 32]).unwrap(), None);
+
+    access.revoke_token(personal).unwrap();
+    access.revoke_token(personal).unwrap();
+    assert!(access.token_by_digest(&[1; 32]).unwrap().unwrap().revoked);
+    let ids = |user| -> Vec<_> {
+        access
+            .tokens(user)
+            .unwrap()
+            .iter()
+            .map(|token| token.id)
+            .collect()
+    };
+    assert_eq!(ids(None), [personal, deploy]);
+    assert_eq!(ids(Some(user)), [personal]);
+
+    for (token, kind) in [
+        (new_token(2, Some(user), None), Kind::Conflict),
+        (new_token(3, Some(UserId(99)), None), Kind::NotFound),
+    ] {
+        assert_eq!(access.create_token(&token).unwrap_err().kind(), kind);
+    }
+    let error = access
+        .revoke_token(breakwater::store::TokenId(99))
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    access.remove_user(user).unwrap();
+    assert_eq!(access.token(personal).unwrap(), None);
+}
+
+#[test]
+fn networks_are_kept_without_host_bits_once_per_group() {
+    let (_directory, store) = fresh();
+    let access = &store.access;
+    let group = access.create_group("g", Visibility::Private).unwrap();
+    let network = |cidr: &str, group| Network {
+        cidr: cidr.parse().unwrap(),
+        ability: Ability::Fill,
+        group,
+    };
+    access.add_network(&network("10.1.2.3/8", None)).unwrap();
+    access
+        .add_network(&network("10.0.0.0/8", Some(group)))
+        .unwrap();
+    access.add_network(&network("::1/128", None)).unwrap();
+    let error = access
+        .add_network(&network("10.0.0.0/8", None))
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict);
+    assert_eq!(
+        access.networks().unwrap(),
+        [
+            network("10.0.0.0/8", None),
+            network("10.0.0.0/8", Some(group)),
+            network("::1/128", None)
+        ]
+    );
+    let cidr = "10.0.0.0/8".parse().unwrap();
+    assert!(access.remove_network(cidr, None).unwrap());
+    assert!(!access.remove_network(cidr, None).unwrap());
+    assert_eq!(access.networks().unwrap().len(), 2);
+}
+
+#[test]
+fn the_epoch_moves_with_every_change_and_with_nothing_else() {
+    let (directory, store) = fresh();
+    let start = store.access.epoch().unwrap();
+    assert_eq!(store.access.epoch().unwrap(), start);
+
+    keep(&store, repository(&store, "alpine"), b"layer", at(1));
+    store.access.users().unwrap();
+    assert_eq!(store.access.epoch().unwrap(), start, "nothing changed here");
+
+    store.access.create_user("a", false, false, None).unwrap();
+    let own = store.access.epoch().unwrap();
+    assert_ne!(own, start);
+    assert_eq!(store.access.epoch().unwrap(), own);
+
+    let other = Store::open(&directory.path().join("data")).unwrap();
+    assert_eq!(
+        store.access.epoch().unwrap(),
+        own,
+        "opening changes nothing"
+    );
+    other.access.create_user("b", false, false, None).unwrap();
+    assert_ne!(
+        store.access.epoch().unwrap(),
+        own,
+        "another connection wrote"
+    );
+}

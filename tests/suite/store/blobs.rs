@@ -1,0 +1,294 @@
+//! The blob directory: staging, commit, resume, and what a full disk does.
+
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use breakwater::error::Kind;
+use breakwater::oci::{Algorithm, Digest};
+use breakwater::store::{Staged, Store};
+
+use super::{at, blob_path, fresh, mode, repository};
+
+fn write(staged: &Staged, bytes: &[u8]) {
+    staged.file().write_all_at(bytes, 0).unwrap();
+}
+
+fn staged_names(store: &Store) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(store.directory().join("staging"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn read(store: &Store, digest: &Digest) -> Option<Vec<u8>> {
+    let (file, size) = store.blobs.open(digest).unwrap()?;
+    let mut bytes = vec![0; usize::try_from(size).unwrap()];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    Some(bytes)
+}
+
+#[test]
+fn every_way_of_staging_commits_to_the_same_place() {
+    type Stage = fn(&Store) -> Staged;
+    let ways: [(&str, Stage); 3] = [
+        ("stage", |store| store.blobs.stage().unwrap()),
+        ("named", |store| store.blobs.stage_named("00ff").unwrap()),
+        ("unlinked", |store| store.blobs.stage_unlinked().unwrap()),
+    ];
+    for (name, stage) in ways {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let (_directory, store) = fresh();
+            let bytes = b"some layer";
+            let digest = Digest::of_with(algorithm, bytes);
+            let staged = stage(&store);
+            assert_eq!(staged.length().unwrap(), 0, "{name}");
+            write(&staged, bytes);
+            assert_eq!(staged.length().unwrap(), 10, "{name}");
+            assert!(!store.blobs.contains(&digest).unwrap(), "{name}: not yet");
+            assert!(store.blobs.open(&digest).unwrap().is_none(), "{name}");
+            let reader = staged.file().clone();
+            staged.commit(&digest).unwrap();
+
+            assert!(store.blobs.contains(&digest).unwrap(), "{name}");
+            assert_eq!(read(&store, &digest).unwrap(), bytes, "{name}");
+            let mut seen = [0; 5];
+            reader.read_exact_at(&mut seen, 5).unwrap();
+            assert_eq!(&seen, b"layer", "{name}: the readers' file stays good");
+            let path = blob_path(store.directory(), &digest);
+            assert_eq!(mode(&path), 0o600, "{name}");
+            assert_eq!(mode(path.parent().unwrap()), 0o700, "{name}");
+            assert_eq!(staged_names(&store), [""; 0], "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_committed_leaves_nothing_but_what_can_be_resumed() {
+    let (_directory, store) = fresh();
+    let random = store.blobs.stage().unwrap();
+    let unlinked = store.blobs.stage_unlinked().unwrap();
+    write(&random, b"x");
+    write(&unlinked, b"x");
+    assert_eq!(
+        staged_names(&store).len(),
+        1,
+        "an unlinked file has no name"
+    );
+    assert_eq!(unlinked.length().unwrap(), 1);
+    drop((random, unlinked));
+    store.blobs.stage().unwrap().discard();
+    store.blobs.stage_unlinked().unwrap().discard();
+    assert_eq!(staged_names(&store), [""; 0]);
+
+    let named = store.blobs.stage_named("abc123").unwrap();
+    write(&named, b"half of ");
+    drop(named);
+    assert_eq!(staged_names(&store), ["abc123"]);
+    assert_eq!(mode(&store.directory().join("staging/abc123")), 0o600);
+    let resumed = store.blobs.stage_named("abc123").unwrap();
+    assert_eq!(resumed.length().unwrap(), 8);
+    resumed.file().write_all_at(b"it", 8).unwrap();
+    let digest = Digest::of(b"half of it");
+    resumed.commit(&digest).unwrap();
+    assert_eq!(read(&store, &digest).unwrap(), b"half of it");
+    assert_eq!(staged_names(&store), [""; 0]);
+
+    let named = store.blobs.stage_named("abc123").unwrap();
+    assert_eq!(named.length().unwrap(), 0, "the committed file is not it");
+    named.discard();
+    assert_eq!(staged_names(&store), [""; 0]);
+}
+
+#[test]
+fn two_writers_never_share_a_staged_file() {
+    let (_directory, store) = fresh();
+    let first = store.blobs.stage_named("aa").unwrap();
+    write(&first, b"first");
+    let second = store.blobs.stage_named("aa").unwrap();
+    assert_eq!(second.length().unwrap(), 0);
+    drop(second);
+    drop(first);
+    assert_eq!(staged_names(&store), ["aa"]);
+    let third = store.blobs.stage_named("aa").unwrap();
+    assert_eq!(third.length().unwrap(), 5, "free again after the first");
+}
+
+#[test]
+fn only_hex_digits_name_a_staged_file() {
+    let (_directory, store) = fresh();
+    let long = "a".repeat(129);
+    for name in ["", "..", "a/b", "../a", "AB", "g", "a\0", "a.b", &long] {
+        let error = store.blobs.stage_named(name).map(drop).unwrap_err();
+        assert_eq!(error.kind(), Kind::Internal, "{name:?}");
+    }
+    assert_eq!(staged_names(&store), [""; 0]);
+}
+
+#[test]
+fn a_blob_that_is_there_stays_unless_its_length_is_wrong() {
+    let (_directory, store) = fresh();
+    let digest = Digest::of(b"layer");
+    let path = blob_path(store.directory(), &digest);
+    let commit = || {
+        let staged = store.blobs.stage().unwrap();
+        write(&staged, b"layer");
+        staged.commit(&digest).unwrap();
+        fs::metadata(&path).unwrap().ino()
+    };
+    let first = commit();
+    assert_eq!(commit(), first, "the staged file was dropped");
+    let unlinked = store.blobs.stage_unlinked().unwrap();
+    write(&unlinked, b"layer");
+    unlinked.commit(&digest).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().ino(), first);
+    assert_eq!(staged_names(&store), [""; 0]);
+
+    fs::write(&path, b"lay").unwrap();
+    commit();
+    assert_eq!(read(&store, &digest).unwrap(), b"layer", "mended");
+}
+
+#[test]
+fn manifests_are_put_whole_and_checked() {
+    let (_directory, store) = fresh();
+    let digest = Digest::of(b"manifest");
+    let error = store.blobs.put(&digest, b"something else").unwrap_err();
+    assert_eq!(error.kind(), Kind::DigestInvalid);
+    assert!(!store.blobs.contains(&digest).unwrap());
+    store.blobs.put(&digest, b"manifest").unwrap();
+    store.blobs.put(&digest, b"manifest").unwrap();
+    assert_eq!(read(&store, &digest).unwrap(), b"manifest");
+    fs::write(blob_path(store.directory(), &digest), b"MANIFEST").unwrap();
+    store.blobs.put(&digest, b"manifest").unwrap();
+    assert_eq!(read(&store, &digest).unwrap(), b"manifest", "mended");
+    assert_eq!(staged_names(&store), [""; 0]);
+
+    store.blobs.remove(&digest).unwrap();
+    store.blobs.remove(&digest).unwrap();
+    assert!(!store.blobs.contains(&digest).unwrap());
+}
+
+#[test]
+fn a_directory_that_somebody_removed_is_made_again() {
+    let (_directory, store) = fresh();
+    let digest = Digest::of(b"layer");
+    store.blobs.put(&digest, b"layer").unwrap();
+    let path = blob_path(store.directory(), &digest);
+    fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    assert!(!store.blobs.contains(&digest).unwrap());
+    store.blobs.put(&digest, b"layer").unwrap();
+    assert_eq!(mode(path.parent().unwrap()), 0o700);
+    assert_eq!(read(&store, &digest).unwrap(), b"layer");
+}
+
+#[test]
+fn what_is_no_file_is_not_served() {
+    let (_directory, store) = fresh();
+    let digest = Digest::of(b"layer");
+    let path = blob_path(store.directory(), &digest);
+    fs::create_dir_all(&path).unwrap();
+    let error = store.blobs.open(&digest).unwrap_err();
+    assert!(error.to_string().contains(digest.hex()), "{error}");
+    assert!(!store.blobs.contains(&digest).unwrap());
+}
+
+#[test]
+fn space_is_that_of_the_filesystem() {
+    let (_directory, store) = fresh();
+    let (free, size) = store.blobs.space().unwrap();
+    assert!(0 < free && free <= size, "{free} of {size}");
+}
+
+/// A tmpfs of one MiB, unmounted when it is dropped.
+struct SmallDisk {
+    mount: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    /// `None`, with the reason printed, where this user may not mount.
+    fn mount() -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let mount = directory.path().join("disk");
+        fs::create_dir(&mount).unwrap();
+        let output = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
+            .arg(&mount)
+            .output();
+        match output {
+            Ok(output) if output.status.success() => Some(Self {
+                mount,
+                _directory: directory,
+            }),
+            Ok(output) => {
+                let why = String::from_utf8_lossy(&output.stderr).into_owned();
+                eprintln!("skipped: cannot mount a tmpfs: {}", why.trim());
+                None
+            }
+            Err(error) => {
+                eprintln!("skipped: cannot run mount: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .arg(&self.mount)
+            .status();
+    }
+}
+
+/// Writes until nothing more fits.
+fn fill(path: &Path) {
+    let file = fs::File::create(path).unwrap();
+    for size in [65536, 4096, 1] {
+        let mut at = file.metadata().unwrap().len();
+        while file.write_all_at(&vec![1; size], at).is_ok() {
+            at += size as u64;
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_named_and_damages_nothing() {
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
+    let store = Store::create(&disk.mount.join("data")).unwrap();
+    let here = repository(&store, "here");
+    let digest = super::keep(&store, here, b"kept before", at(1));
+    let ballast = disk.mount.join("ballast");
+    fill(&ballast);
+
+    let big = vec![7; 600_000];
+    let error = store.blobs.put(&Digest::of(&big), &big).unwrap_err();
+    assert_eq!(error.kind(), Kind::Full, "{error}");
+    assert!(error.to_string().contains("blobs/sha256"), "{error}");
+    assert!(!store.blobs.contains(&Digest::of(&big)).unwrap());
+    assert_eq!(staged_names(&store), [""; 0], "the leftover is gone");
+
+    // Rows: enough of them that the log of the database must grow.
+    let error = (0..100_000_u32)
+        .find_map(|number| {
+            let digest = Digest::of(&number.to_be_bytes());
+            store.cache.keep_blob(here, &digest, 4, at(2)).err()
+        })
+        .expect("the disk is full");
+    assert_eq!(error.kind(), Kind::Full, "{error}");
+    assert!(error.remedy_text().is_some());
+
+    // Reading goes on, and writing once there is room.
+    assert_eq!(read(&store, &digest).unwrap(), b"kept before");
+    assert!(store.cache.blob(here, &digest).unwrap().is_some());
+    fs::remove_file(&ballast).unwrap();
+    let small = super::keep(&store, here, b"kept after", at(3));
+    assert!(store.cache.blob(here, &small).unwrap().is_some());
+}

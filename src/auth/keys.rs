@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
@@ -21,11 +21,16 @@ pub struct Key {
 pub struct Keys(Vec<Key>);
 
 impl Keys {
-    /// Reads the keys of `directory`, and makes one if there is none.
+    /// Reads the keys of `directory`, which is made if need be, and makes one if there is none.
     ///
     /// # Errors
     /// `Io` with the path; `Config` for a key file that is damaged.
     pub fn open_or_make(directory: &Path) -> Result<Self> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|error| Error::io("cannot make", directory, error))?;
         let mut keys = Self::read(directory)?;
         if keys.is_empty() {
             make(directory)?;

@@ -44,7 +44,7 @@ use workplace::Workplace;
 #[command(after_help = "\
 Examples:
   breakwater serve
-  breakwater token create --name ci --user alice --scope read_registry --scope write_registry")]
+  breakwater token create --name ci --user alice --scope read_registry")]
 struct CommandLine {
     #[command(flatten)]
     place: Place,

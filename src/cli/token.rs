@@ -24,7 +24,7 @@ const DEFAULT_EXPIRY: Duration = Duration::from_secs(365 * 86_400);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  TOKEN=$(breakwater token create --name ci --user alice --scope read_registry --scope write_registry)
+  TOKEN=$(breakwater token create --name ci --user alice --scope read_registry)
   breakwater token list --user alice")]
 pub(super) struct Token {
     #[command(subcommand)]
@@ -62,9 +62,9 @@ Examples:
 #[command(group(ArgGroup::new("owner").required(true).multiple(true).args(["user", "group", "project", "deploy", "job"])))]
 #[command(after_help = "\
 Examples:
-  TOKEN=$(breakwater token create --name ci --user alice --scope read_registry --scope write_registry)
-  breakwater token create --name laptop --user alice --scope read_registry --expires 30d
-  breakwater token create --name old-box --user alice --scope api --expires 2027-01-31 --json")]
+  TOKEN=$(breakwater token create --name ci --user alice --scope read_registry)
+  breakwater token create --name ci --user alice --scope read_registry,write_registry
+  breakwater token create --name box --user alice --scope api --expires 30d --json")]
 struct Create {
     /// What the token is called in lists
     #[arg(long)]
@@ -190,12 +190,13 @@ fn parse_expiry(text: &str, now: Timestamp) -> Result<Option<Timestamp>> {
     if text == "never" {
         return Ok(None);
     }
-    let at = if let Ok(date) = text.parse::<jiff::civil::Date>() {
-        let midnight =
-            jiff::tz::Offset::UTC.to_timestamp(date.to_datetime(jiff::civil::Time::midnight()));
-        midnight.ok().map(|time| Timestamp(time.as_second()))
-    } else if let Ok(time) = text.parse::<jiff::Timestamp>() {
+    // Time before date: a date's parser would take a time's date and forget the rest.
+    let at = if let Ok(time) = text.parse::<jiff::Timestamp>() {
         Some(Timestamp(time.as_second()))
+    } else if let (10, Ok(date)) = (text.len(), text.parse::<jiff::civil::Date>()) {
+        let midnight = date.to_datetime(jiff::civil::Time::midnight());
+        let midnight = jiff::tz::Offset::UTC.to_timestamp(midnight).ok();
+        midnight.map(|time| Timestamp(time.as_second()))
     } else {
         let duration = humantime::parse_duration(text).ok();
         duration
@@ -332,6 +333,7 @@ mod tests {
             ("soon", None),
             ("", None),
             ("2027-02-30", None),
+            ("2027-01-31T12:00:00", None),
         ];
         for (text, expected) in cases {
             let got = parse_expiry(text, now)

@@ -134,6 +134,9 @@ impl User {
             Action::Passwd { name, .. } => passwd(&store, &name)?,
             Action::Remove { name } => {
                 store.access.remove_user(find_user(&store, &name)?.id)?;
+                if name == ROOT {
+                    forget_initial_password(&store)?;
+                }
                 print(&format!("removed user {name}, with memberships and tokens"))?;
             }
         }
@@ -218,11 +221,9 @@ fn passwd(store: &Store, name: &str) -> Result<()> {
 fn forget_initial_password(store: &Store) -> Result<()> {
     let path = store.directory().join(INITIAL_ROOT_PASSWORD);
     match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(
-            "the password was changed, but cannot remove",
-            &path,
-            error,
-        )),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("it is done, but cannot remove", &path, error))
+        }
         _ => Ok(()),
     }
 }

@@ -102,7 +102,7 @@ impl Default for Settings {
 /// Refuses a dotted key that does not exist, naming the nearest one that does.
 pub(super) fn check_key(key: &str, origin: &Origin) -> Result<()> {
     let section = |known: &&str| known.starts_with(key) && key.ends_with('.');
-    if KEYS.contains(&key) || KEYS.iter().any(|known| section(known)) {
+    if KEYS.contains(&key) || KEYS.iter().any(section) {
         return Ok(());
     }
     let key = key.trim_end_matches('.');

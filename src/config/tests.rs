@@ -215,7 +215,7 @@ fn unknown_keys_name_the_nearest_and_the_line() {
             "{text:?}: {error}"
         );
         assert!(error.contains(&format!("`{key}`")), "{text:?}: {error}");
-        if *suggestion != "" && *key != "sever" {
+        if !suggestion.is_empty() && *key != "sever" {
             assert!(
                 error.contains(&format!("did you mean `{suggestion}`?")),
                 "{text:?}: {error}"

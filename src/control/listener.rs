@@ -110,8 +110,7 @@ fn answer(request: Request, controlled: &dyn Controlled, verifying: &AtomicBool)
                         .remedy("wait until it is done"),
                 )
             } else {
-                let _running = Running(verifying);
-                return verify(request, controlled);
+                return verify(request, controlled, Running(verifying));
             }
         }
         _ => Err(Error::new(
@@ -142,7 +141,7 @@ fn status(kind: Kind) -> u16 {
 
 /// Streams progress while the files are read. tiny_http would collect a body of unknown length for
 /// an HTTP/1.0 client, so the answer is written by hand; its end is the connection's.
-fn verify(request: Request, controlled: &dyn Controlled) {
+fn verify(request: Request, controlled: &dyn Controlled, running: Running<'_>) {
     let writer = Mutex::new(request.into_writer());
     let write = |line: &str| {
         if let Ok(mut writer) = writer.lock() {
@@ -168,6 +167,8 @@ fn verify(request: Request, controlled: &dyn Controlled) {
         Ok(report) => json!({ "report": report }),
         Err(error) => json!({ "error": error.to_string() }),
     };
+    // Before the last line: whoever has read it may start the next one.
+    drop(running);
     write(&line(&end));
 }
 

@@ -1,1 +1,14 @@
-fn main() {}
+//! The integration suite: one binary, one module a subject. Real processes, real sockets, loopback only.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on shall say so where it stands"
+)]
+
+mod cli;
+mod http;
+mod layering;
+mod support;

@@ -1,0 +1,39 @@
+//! The command line as a person or a script meets it.
+
+mod serve;
+mod store;
+mod usage;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Output;
+
+use crate::support::appliance::Appliance;
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A store without a server.
+fn initialised() -> Appliance {
+    let appliance = Appliance::builder().prepare();
+    appliance.ok(&["init"]);
+    appliance
+}
+
+/// Asserts that directories are 0700 and everything else is 0600.
+fn assert_private(path: &Path) {
+    let metadata = std::fs::symlink_metadata(path).unwrap();
+    let expected = if metadata.is_dir() { 0o700 } else { 0o600 };
+    let mode = metadata.permissions().mode() & 0o7777;
+    assert_eq!(mode, expected, "{} has mode {mode:o}", path.display());
+    if metadata.is_dir() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            assert_private(&entry.unwrap().path());
+        }
+    }
+}

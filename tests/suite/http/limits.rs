@@ -1,0 +1,339 @@
+//! Clients that want too much: endless heads, thousands of half requests, silence, slowness, and no
+//! descriptors left. Others must be served meanwhile.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use breakwater::http::{Body, Limits, Response, Server};
+
+use super::support::{Client, PATIENCE, echo, eventually, limits, serve, text};
+
+/// More than the socket buffers of both sides hold.
+const LARGE: usize = 24 << 20;
+
+/// Resident memory of this process in bytes.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<usize>()
+        .unwrap()
+        * 1024
+}
+
+/// Connects from another address of the loopback network.
+fn connect_from(server: &Server, host: u8) -> Client {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let source = SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 0));
+    socket.bind(&source.into()).unwrap();
+    socket.connect(&server.addresses()[0].into()).unwrap();
+    Client::over(socket.into())
+}
+
+#[test]
+fn endless_heads_end() {
+    let server = serve(limits(), echo);
+    let starts = [
+        "GET /",
+        "GET / HTTP/1.1\r\nHost: a\r\nX: ",
+        "GET / HTTP/1.1\r\nHost: a\r\n",
+    ];
+    let pieces = ["a".repeat(1000), "a".repeat(1000), "X: y\r\n".repeat(100)];
+    std::thread::scope(|scope| {
+        for (start, piece) in starts.iter().zip(&pieces) {
+            let mut client = Client::connect(&server);
+            client.send(start);
+            let mut sender = client.stream.try_clone().unwrap();
+            let sending = scope.spawn(move || {
+                // It must come to an end, and long before all of it was taken.
+                let mut sent = 0;
+                while sent < 1 << 30 && sender.write_all(piece.as_bytes()).is_ok() {
+                    sent += piece.len();
+                }
+                sent
+            });
+            scope.spawn(move || {
+                assert_eq!(client.answer().unwrap().status, 431, "{start:?}");
+                let sent = sending.join().unwrap();
+                assert!(sent < 1 << 30, "{start:?}: {sent} bytes were taken");
+            });
+        }
+    });
+    assert_eq!(Client::connect(&server).get("/").status, 200);
+}
+
+#[test]
+fn thousands_of_half_requests_cost_neither_workers_nor_memory() {
+    run_alone("child_with_half_requests");
+}
+
+#[test]
+#[ignore = "measures its process: started by thousands_of_half_requests_cost_neither_workers_nor_memory"]
+fn child_with_half_requests() {
+    let hard = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    limit_descriptors(hard);
+    // Both ends are in this process, and a few descriptors are needed for other things.
+    let most = hard.map_or(10_000, |hard| (hard as usize - 100) / 2);
+    let server = serve(
+        Limits {
+            workers: 4,
+            max_connections: 20_000,
+            max_connections_per_address: 20_000,
+            ..limits()
+        },
+        echo,
+    );
+    let mut client = Client::connect(&server);
+    assert_eq!(client.get("/").status, 200);
+    let before = resident();
+    let half: Vec<TcpStream> = (0..most.min(10_000))
+        .map(|turn| {
+            let mut stream = TcpStream::connect(server.addresses()[0]).unwrap();
+            if turn % 2 == 0 {
+                let head = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(300));
+                stream.write_all(head.as_bytes()).unwrap();
+            }
+            stream
+        })
+        .collect();
+    for turn in 0..200 {
+        let answer = client.get(&format!("/{turn}"));
+        assert_eq!(answer.text(), format!("GET /{turn} "));
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(
+        grown < 64 << 20,
+        "{grown} bytes for {} connections",
+        half.len()
+    );
+}
+
+#[test]
+fn a_head_has_a_deadline_and_so_has_silence() {
+    let hasty = Limits {
+        head_timeout: Duration::from_millis(300),
+        idle_timeout: Duration::from_millis(300),
+        ..limits()
+    };
+    let server = serve(hasty, echo);
+    let mut silent = Client::connect(&server);
+    let mut partial = Client::connect(&server);
+    partial.send("GET / HTTP/1.1\r\nHo");
+    let mut dripping = Client::connect(&server);
+    let mut drip = dripping.stream.try_clone().unwrap();
+    let dripped = std::thread::spawn(move || {
+        let _ = drip.write_all(b"GET / HTTP/1.1\r\nX: ");
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE && drip.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        start.elapsed()
+    });
+    let mut kept = Client::connect(&server);
+    assert_eq!(kept.get("/").status, 200);
+
+    assert!(silent.is_over(), "silence is answered with silence");
+    assert_eq!(partial.answer().unwrap().status, 408);
+    assert!(partial.is_over());
+    assert_eq!(
+        dripping.answer().unwrap().status,
+        408,
+        "each byte came in time, the head did not"
+    );
+    assert!(kept.is_over(), "an idle connection ends without a word");
+    drop(dripping);
+    assert!(dripped.join().unwrap() < PATIENCE);
+}
+
+#[test]
+fn an_address_has_so_many_connections() {
+    let narrow = Limits {
+        max_connections_per_address: 3,
+        ..limits()
+    };
+    let server = serve(narrow, echo);
+    let mut first: Vec<Client> = (0..3).map(|_| Client::connect(&server)).collect();
+    for client in &mut first {
+        assert_eq!(client.get("/").status, 200);
+    }
+    let mut fourth = Client::connect(&server);
+    let answer = fourth.answer().unwrap();
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (503, Some("close"))
+    );
+    assert!(fourth.is_over());
+    assert_eq!(
+        connect_from(&server, 2).get("/").status,
+        200,
+        "another address"
+    );
+    assert_eq!(first[0].get("/").status, 200, "one that was there before");
+    first.pop();
+    eventually("a place that was given back can be taken", || {
+        let mut client = Client::connect(&server);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.answer().is_ok_and(|answer| answer.status == 200)
+    });
+}
+
+#[test]
+fn when_all_places_are_taken_idle_ones_make_room_and_busy_ones_stay() {
+    let narrow = Limits {
+        max_connections: 2,
+        ..limits()
+    };
+    let server = serve(narrow, echo);
+    let mut idle = Client::connect(&server);
+    assert_eq!(idle.get("/").status, 200);
+    let mut busy = Client::connect(&server);
+    busy.send("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n");
+    assert_eq!(busy.answer().unwrap().status, 100);
+    eventually("the idle connection makes room", || {
+        let mut client = Client::connect(&server);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.answer().is_ok_and(|answer| answer.status == 200)
+    });
+    assert!(idle.is_over());
+    busy.send("x");
+    assert_eq!(busy.answer().unwrap().text(), "PUT / x");
+}
+
+#[test]
+fn slow_readers_of_one_address_leave_workers_for_others() {
+    let served = Arc::new(AtomicUsize::new(0));
+    let count = served.clone();
+    let few = Limits {
+        workers: 4,
+        ..limits()
+    };
+    let body: Arc<[u8]> = vec![1; LARGE].into();
+    let server = serve(few, move |request| {
+        count.fetch_add(1, Ordering::SeqCst);
+        match request.path.as_str() {
+            "/large" => Response::new(200).body(Body::Bytes(body.clone())),
+            _ => text(200, "small"),
+        }
+    });
+    let mut slow: Vec<Client> = (0..8).map(|_| Client::connect(&server)).collect();
+    for client in &mut slow {
+        client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    eventually("slow readers hold what they may", || {
+        served.load(Ordering::SeqCst) == 3
+    });
+    for _ in 0..5 {
+        assert_eq!(connect_from(&server, 3).get("/").text(), "small");
+    }
+    // Those that had to wait get their turn. Which ones these are nobody knows, so all read at once.
+    std::thread::scope(|scope| {
+        for mut client in slow {
+            scope.spawn(move || assert_eq!(client.answer().unwrap().body.len(), LARGE));
+        }
+    });
+    assert_eq!(served.load(Ordering::SeqCst), 13);
+}
+
+#[test]
+fn more_requests_than_workers_are_all_answered() {
+    let few = Limits {
+        workers: 2,
+        ..limits()
+    };
+    let server = serve(few, echo);
+    let address = server.addresses()[0];
+    let clients: Vec<_> = (0..40)
+        .map(|client| {
+            std::thread::spawn(move || {
+                let mut connection = Client::connect_to(address);
+                for turn in 0..50 {
+                    let answer = connection.get(&format!("/{client}/{turn}"));
+                    assert_eq!(answer.text(), format!("GET /{client}/{turn} "));
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.join().unwrap();
+    }
+}
+
+#[test]
+fn accepting_survives_the_limit_of_descriptors() {
+    run_alone("child_without_descriptors");
+}
+
+#[test]
+#[ignore = "limits its process: started by accepting_survives_the_limit_of_descriptors"]
+fn child_without_descriptors() {
+    let server = serve(limits(), echo);
+    let mut stat = File::open("/proc/self/stat").unwrap();
+    limit_descriptors(Some(100));
+    let address = server.addresses()[0];
+    let mut clients = Vec::new();
+    while let Ok(stream) = TcpStream::connect(address) {
+        clients.push(stream);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(clients.len() > 20, "{} clients", clients.len());
+    let before = processor_time(&mut stat);
+    std::thread::sleep(Duration::from_secs(1));
+    let spent = processor_time(&mut stat) - before;
+    assert!(
+        spent < 30,
+        "{spent} hundredths of a second of work in a second of waiting"
+    );
+    clients.truncate(10);
+    for _ in 0..5 {
+        assert_eq!(Client::connect(&server).get("/after").text(), "GET /after ");
+    }
+}
+
+/// Runs an ignored test of this module in a process of its own.
+fn run_alone(test: &str) {
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            &format!("http::limits::{test}"),
+            "--ignored",
+            "--nocapture",
+        ])
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&child.stdout);
+    let errors = String::from_utf8_lossy(&child.stderr);
+    assert!(output.contains("1 passed"), "{output}{errors}");
+}
+
+fn limit_descriptors(count: Option<u64>) {
+    let resource = rustix::process::Resource::Nofile;
+    let maximum = rustix::process::getrlimit(resource).maximum;
+    let limit = rustix::process::Rlimit {
+        current: count,
+        maximum,
+    };
+    rustix::process::setrlimit(resource, limit).unwrap();
+}
+
+/// Hundredths of a second that this process has worked, from its open `/proc/self/stat`.
+fn processor_time(stat: &mut File) -> u64 {
+    let mut line = String::new();
+    stat.rewind().unwrap();
+    stat.read_to_string(&mut line).unwrap();
+    let fields: Vec<&str> = line
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}

@@ -1,0 +1,8 @@
+//! The public port as clients and attackers see it: real sockets, raw bytes, a handler that is a closure.
+
+mod bodies;
+mod framing;
+mod limits;
+mod responses;
+mod stopping;
+mod support;

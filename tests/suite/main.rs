@@ -10,8 +10,12 @@
 )]
 
 mod cli;
+mod hostile;
 mod http;
 mod layering;
+mod login;
+mod mirror;
+mod pull_through;
 mod store;
 mod support;
 mod upstream;

@@ -1,6 +1,6 @@
 //! What is served: routes, the token endpoint, the registry protocol. Knows no socket.
 //!
-//! A request becomes a [`Call`], goes by the router to a handler, and comes back as an answer with its
+//! A request becomes a `Call`, goes by the router to a handler, and comes back as an answer with its
 //! `X-Request-Id`; a panic on the way is a 500, and the server lives. Handlers parse, authorize, call
 //! a room below, and answer.
 
@@ -28,8 +28,9 @@ use crate::auth::{Authenticator, Grant, Identity};
 use crate::config::{Config, UpstreamConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Delivery, Handler, Refusal as HttpRefusal, Request, Response};
-use crate::proxy::{Freshness, Proxy};
+use crate::proxy::{CacheWord, Freshness, Proxy};
 use crate::store::Store;
+use crate::telemetry::RequestRecord;
 use crate::upstream::{Credentials, Patience, Settings, Upstream};
 use call::{Call, Note};
 use router::Route;
@@ -172,7 +173,7 @@ impl Handler for Appliance {
         let started = Instant::now();
         let id = self.request_id(request);
         let (method, path) = (request.method.as_str().to_owned(), request.path.clone());
-        let mut call = Call::new(self, request, id.clone());
+        let mut call = Call::new(self, request);
         let answered = std::panic::catch_unwind(AssertUnwindSafe(|| self.answer(&mut call)));
         let response = match answered {
             Ok(Ok(response)) => response,
@@ -226,21 +227,20 @@ struct AccessLine {
 
 impl AccessLine {
     fn write(self, status: u16, delivery: Delivery) {
-        tracing::info!(
-            target: "breakwater::access",
-            request_id = self.id,
-            remote_ip = %self.remote_ip,
-            principal = self.note.principal.as_deref().unwrap_or("-"),
-            method = self.method,
-            path = self.path,
+        let note = &self.note;
+        RequestRecord {
+            request_id: &self.id,
+            remote_ip: self.remote_ip,
+            principal: note.principal.as_deref(),
+            method: &self.method,
+            path: &self.path,
             status,
-            bytes = delivery.bytes,
-            complete = delivery.complete,
-            seconds = self.started.elapsed().as_secs_f64(),
-            cache = self.note.cache.map_or("-", crate::proxy::CacheWord::as_str),
-            upstream = self.note.upstream.as_deref().unwrap_or("-"),
-            "request"
-        );
+            bytes: delivery.bytes,
+            seconds: self.started.elapsed().as_secs_f64(),
+            cache: note.cache.map(CacheWord::as_str),
+            upstream: note.upstream.as_deref(),
+        }
+        .log();
     }
 }
 

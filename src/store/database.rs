@@ -130,8 +130,7 @@ impl Database {
     pub(super) fn checkpoint(&self) -> Result<()> {
         let writer = self.writer();
         writer
-            .execute_batch("PRAGMA optimize")
-            .and_then(|()| writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
             .map_err(|error| sql("move the write-ahead log into the database", error))
     }
 

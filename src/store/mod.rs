@@ -10,6 +10,7 @@ mod check;
 mod database;
 mod directory;
 mod lock;
+mod migrations;
 mod reconcile;
 mod statement;
 

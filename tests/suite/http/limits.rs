@@ -244,6 +244,42 @@ fn slow_readers_of_one_address_leave_workers_for_others() {
 }
 
 #[test]
+fn busy_connections_leave_workers_for_each_other() {
+    // One address may hold three of the four workers, and six of its connections ask without a pause.
+    let few = Limits {
+        workers: 4,
+        ..limits()
+    };
+    let server = serve(few, echo);
+    let address = server.addresses()[0];
+    let greedy: Vec<_> = (0..6)
+        .map(|_| {
+            let mut connection = Client::connect_to(address);
+            let mut sender = connection.stream.try_clone().unwrap();
+            // Pipelined, so that the next request is always there when an answer was given.
+            std::thread::spawn(move || {
+                while sender
+                    .write_all(&b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100))
+                    .is_ok()
+                {}
+            });
+            std::thread::spawn(move || while connection.answer().is_ok() {})
+        })
+        .collect();
+    for turn in 0..100 {
+        let mut client = Client::connect_to(address);
+        assert_eq!(
+            client.get(&format!("/{turn}")).text(),
+            format!("GET /{turn} ")
+        );
+    }
+    server.stop(Duration::ZERO);
+    for client in greedy {
+        client.join().unwrap();
+    }
+}
+
+#[test]
 fn more_requests_than_workers_are_all_answered() {
     let few = Limits {
         workers: 2,

@@ -190,7 +190,7 @@ impl Proxy {
             }
             None => {
                 tracing::error!(manifest = %digest, "a kept manifest's file is gone or damaged: fetching it again");
-                self.store.cache.forget_blob(digest)?;
+                self.store.remove_blob(digest)?;
                 Ok(None)
             }
         }

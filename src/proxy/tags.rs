@@ -56,7 +56,7 @@ impl Proxy {
                 (CacheWord::Revalidated, std::time::Duration::ZERO, None)
             }
             Verdict::Stale(why) => {
-                tracing::warn!(
+                tracing::debug!(
                     image = format!("{}:{tag}", target.shown()),
                     "served stale: {why}"
                 );
@@ -111,6 +111,10 @@ impl Proxy {
             Err(fault) if fault.kind == FaultKind::MethodNotAllowed => return Verdict::Moved,
             Err(fault) => {
                 if matches!(fault.kind, FaultKind::NotFound | FaultKind::Denied) {
+                    tracing::warn!(
+                        image = format!("{}:{tag}", target.shown()),
+                        "gone upstream, served stale: {fault}"
+                    );
                     self.note_absence(key, &fault);
                     if grant.may_fill() {
                         log_failure(

@@ -13,6 +13,9 @@ flow_operation() {
     check_contains "... and the image" "docker.io/library/small:latest" "$OUTPUT"
     check_contains "... and that nothing is damaged" "nothing is damaged" "$OUTPUT"
 
+    check "the README's recipe for going offline" recipe_run offline
+    check_contains "... shows that it was" "offline, by command" "$OUTPUT"
+
     NEW_PASSWORD=$(head -c 18 /dev/urandom | base64)
     export NEW_PASSWORD
     check "the README's recipe for root's password" recipe_run passwd

@@ -1,8 +1,10 @@
 //! Silence, dripping and deadlines: every wait ends.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use breakwater::oci::Digest;
 use breakwater::upstream::FaultKind;
 
 use super::{drain, get, impatient, latest, make, repository, settings, stage, upstream};
@@ -156,4 +158,26 @@ fn connections_that_are_not_taken_up_are_bounded() {
         assert_eq!(fault.kind, FaultKind::TimedOut, "{url}: {fault}");
         assert!(began.elapsed() < Duration::from_secs(5), "{url}");
     }
+}
+
+#[test]
+fn a_head_that_drips_is_bounded_where_a_body_is_not() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut settings = impatient(&format!("http://{}", listener.local_addr().unwrap()));
+    settings.patience.tries = 1;
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let head = "HTTP/1.1 200 OK\r\nX: ".to_owned() + &"x".repeat(400);
+        // Until the client has had enough.
+        head.bytes().any(|byte| {
+            std::thread::sleep(Duration::from_millis(50));
+            stream.write_all(&[byte]).is_err()
+        })
+    });
+    let digest = Digest::of(b"x");
+    let fault = make(settings)
+        .get_blob(&repository(), &digest, 0, None)
+        .unwrap_err();
+    assert_eq!(fault.kind, FaultKind::TimedOut, "{fault}");
+    assert!(server.join().unwrap(), "the client left first");
 }

@@ -74,7 +74,7 @@ median() {
 # load ADDRESS PATH: prints answers a second, and the 99th percentile in milliseconds.
 load() {
     local output
-    output=$(wrk --latency -t 2 -c "$CONNECTIONS" -d "${SECONDS_EACH}s" -H "Accept: $MANIFEST_TYPE" "http://$1/v2/library/$2")
+    output=$(wrk --latency --timeout 20s -t 2 -c "$CONNECTIONS" -d "${SECONDS_EACH}s" -H "Accept: $MANIFEST_TYPE" "http://$1/v2/library/$2")
     if grep -E 'Non-2xx|Socket errors' <<<"$output" >&2; then
         echo "scripts/bench: http://$1/v2/library/$2 is not answered as it should be" >&2
         return 1

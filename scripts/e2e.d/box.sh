@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Breakwater itself: one box at a time, at the address that the README uses. Sourced after
-# lib.sh and recipes.sh.
+# lib.sh, recipes.sh and hub.sh.
 
 BOX=127.0.0.1:5000
 
@@ -22,7 +22,10 @@ listen = ["$BOX"]
 tag_ttl = "1s"
 
 [upstreams."docker.io"]
-url = "http://127.0.0.1:5001"
+url = "http://$HUB"
+
+[upstreams."registry.example"]
+url = "http://$HUB"
 
 [log]
 format = "json"

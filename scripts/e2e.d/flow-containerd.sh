@@ -3,9 +3,16 @@
 
 flow_containerd() {
     recipe_to containerd-mirror /etc/containerd/certs.d/docker.io/hosts.toml
+    # Another registry of the world, which the same box serves by the same file.
+    recipe containerd-mirror | sed 's|registry-1.docker.io|registry.example|' >"$WORK/hosts.toml"
+    install -D -m 0644 "$WORK/hosts.toml" /etc/containerd/certs.d/registry.example/hosts.toml
     box_new
     in_three_phases TERM containerd_pull_all
-    check_contains "containerd named the registry with ns=" "ns=docker.io" "$(cat "$WORK/log/box.log")"
+    hub_start
+    check "by its name, which containerd sends as ns=, another upstream is reached" \
+        ctr images pull --hosts-dir /etc/containerd/certs.d registry.example/library/small:latest
+    check_equal "... and no other" registry.example \
+        "$(jq -r 'select(.path == "/v2/library/small/manifests/latest") | .upstream' "$WORK/log/box.log" | tail -n 1)"
 }
 
 # containerd_empty: a containerd without content, at its usual socket.

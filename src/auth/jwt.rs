@@ -175,7 +175,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_800_000_000);
 
-    fn jwts(directory: &std::path::Path) -> Jwts {
+    fn make(directory: &std::path::Path) -> Jwts {
         Jwts::new(
             Keys::open_or_make(directory).unwrap(),
             "breakwater",
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn a_token_comes_back_as_it_was_issued_until_it_expires() {
         let directory = tempfile::tempdir().unwrap();
-        let jwts = jwts(directory.path());
+        let jwts = make(directory.path());
         let text = issue(&jwts);
         let claims = jwts.check(&text, NOW).unwrap();
         assert_eq!(claims.bearer, Bearer::Token { id: TokenId(7) });
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn what_was_not_signed_here_for_here_is_refused() {
         let (ours, others) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let jwts = jwts(ours.path());
+        let jwts = make(ours.path());
         let text = issue(&jwts);
         let parts: Vec<&str> = text.split('.').collect();
         let claims = String::from_utf8(BASE64.decode(parts[1]).unwrap()).unwrap();
@@ -246,7 +246,7 @@ mod tests {
         let by_hs512 =
             jsonwebtoken::encode(&hs512, &jwts.check(&text, NOW).unwrap(), &key).unwrap();
         for (what, forged) in [
-            ("another key", issue(&super::tests::jwts(others.path()))),
+            ("another key", issue(&make(others.path()))),
             (
                 "an edited payload",
                 format!("{}.{edited}.{}", parts[0], parts[2]),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::admission::Permit;
 use super::head_scan::HeadScan;
-use super::request_body::Wire;
+use super::wire::Wire;
 use super::{Limits, Refused};
 
 /// After the last response a client gets so long to read it and to close.

@@ -44,7 +44,7 @@ pub(super) fn serve(
             }
             Next::Keep => connection.next_request(),
         }
-        let others_wait = service.pool.is_backlogged();
+        let others_wait = service.pool.should_yield(connection.permit.origin());
         if matches!(connection.stage, Stage::Waiting) && !others_wait && !service.is_draining() {
             match connection.wire.transport.wait_readable(NEXT_REQUEST) {
                 Ok(false) => {}

@@ -17,10 +17,10 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use super::Refused;
 use super::admission::Full;
 use super::connection::{Connection, Stage};
-use super::request_body::Wire;
 use super::respond::send_now;
 use super::service::{Phase, Service};
 use super::transport::Transport;
+use super::wire::Wire;
 
 /// Events taken in one go.
 const EVENTS: usize = 256;
@@ -30,6 +30,8 @@ const ACCEPTS: usize = 64;
 const SCRATCH: usize = 16 * 1024;
 /// Accepting pauses so long when it fails, for example because descriptors are used up.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A failure to accept is logged so often at most.
+const WARNING_PAUSE: Duration = Duration::from_secs(10);
 /// All unfinished heads together may take so much memory before the long ones among them are refused.
 const HEADS_LIMIT: usize = 32 * 1024 * 1024;
 /// A head up to this length is never refused for the others' sake.
@@ -50,6 +52,7 @@ pub(super) struct Poller {
     listeners: Vec<TcpListener>,
     /// When accepting goes on, while it pauses.
     resume_at: Option<Instant>,
+    warned_at: Option<Instant>,
     parked: HashMap<u64, Parked>,
     deadlines: BTreeSet<(Instant, u64)>,
     /// Those of which nothing of a request has come, the longest waiting first.
@@ -79,6 +82,7 @@ impl Poller {
             epoll,
             listeners,
             resume_at: None,
+            warned_at: None,
             parked: HashMap::new(),
             deadlines: BTreeSet::new(),
             waiting: BTreeSet::new(),
@@ -316,7 +320,13 @@ impl Poller {
 
     /// Stops accepting for a moment. The clients meanwhile wait in the kernel's queue.
     fn pause(&mut self, error: &io::Error) {
-        tracing::warn!(%error, "cannot accept connections: trying again soon");
+        if self
+            .warned_at
+            .is_none_or(|at| at.elapsed() >= WARNING_PAUSE)
+        {
+            tracing::warn!(%error, "cannot accept connections: trying again and again");
+            self.warned_at = Some(Instant::now());
+        }
         // It is mostly descriptors that are missing, and this gives one back.
         self.evict();
         self.unwatch_listeners();

@@ -111,7 +111,7 @@ pub struct Request {
     pub query: Option<String>,
     /// All header fields.
     pub headers: Headers,
-    /// The validated `Host` (host[:port], lower case), or the authority of a target in absolute form;
+    /// The validated `Host` (`host[:port]`, lower case), or the authority of a target in absolute form;
     /// empty for HTTP/1.0 without one.
     pub host: String,
     /// The connection's peer; an IPv4 address that came through an IPv6 socket is IPv4 here.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::chunked::ChunkedDecoder;
 use super::head::Framing;
-use super::transport::Transport;
+use super::wire::Wire;
 
 /// An unread body of at most so many bytes is skipped to keep the connection; a longer one costs it.
 const DISCARD_LIMIT: u64 = 256 * 1024;
@@ -17,57 +17,6 @@ const DISCARD_LIMIT: u64 = 256 * 1024;
 const DISCARD_WAIT: Duration = Duration::from_millis(50);
 /// A client that stays below so many bytes in a whole stall timeout of waiting holds a worker for nothing.
 const LEAST_PROGRESS: usize = 1024;
-
-/// A transport, and the bytes that were received from it but belong to nobody yet.
-#[derive(Default)]
-pub(super) struct Wire {
-    pub(super) transport: Transport,
-    input: Vec<u8>,
-    consumed: usize,
-    stall_timeout: Duration,
-}
-
-impl Wire {
-    pub(super) fn new(transport: Transport, stall_timeout: Duration) -> Self {
-        Self {
-            transport,
-            input: Vec::new(),
-            consumed: 0,
-            stall_timeout,
-        }
-    }
-
-    /// What was received and not consumed.
-    pub(super) fn unread(&self) -> &[u8] {
-        &self.input[self.consumed..]
-    }
-
-    /// Gives up the first `count` unread bytes.
-    pub(super) fn consume(&mut self, count: usize) {
-        self.consumed += count;
-        if self.consumed >= self.input.len() {
-            self.input.clear();
-            self.consumed = 0;
-        }
-    }
-
-    /// Adds what was received elsewhere.
-    pub(super) fn append(&mut self, bytes: &[u8]) {
-        if self.consumed > 0 {
-            self.input.drain(..self.consumed);
-            self.consumed = 0;
-        }
-        self.input.extend_from_slice(bytes);
-    }
-
-    /// Gives memory back that nothing stands in: a parked connection must cost little.
-    pub(super) fn shrink(&mut self) {
-        if self.unread().is_empty() {
-            self.input = Vec::new();
-            self.consumed = 0;
-        }
-    }
-}
 
 /// The body, read by the handler while it arrives; reading it answers `Expect: 100-continue`.
 /// `Read::read` fails with `UnexpectedEof` when the client goes before its announced length, with
@@ -328,6 +277,7 @@ fn at_most(length: usize, limit: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::transport::Transport;
     use super::*;
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};

@@ -72,6 +72,7 @@ pub struct Response {
     /// The body.
     pub body: Body,
     pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) reason: Option<String>,
     pub(super) receipt: Receipt,
 }
 
@@ -82,6 +83,7 @@ impl Response {
             status,
             body: Body::Empty,
             headers: Vec::new(),
+            reason: None,
             receipt: Receipt::default(),
         }
     }
@@ -98,6 +100,15 @@ impl Response {
             value = value.replace(['\r', '\n', '\0'], " ");
         }
         self.headers.push((name, value));
+        self
+    }
+
+    /// Says `text` in the status line instead of the status's usual phrase: of a 5xx docker shows nothing
+    /// else. What is not visible ASCII becomes a space, and it ends after 200 characters.
+    #[must_use]
+    pub fn reason(mut self, text: &str) -> Self {
+        let visible = |c: char| if c.is_ascii_graphic() { c } else { ' ' };
+        self.reason = Some(text.chars().take(200).map(visible).collect());
         self
     }
 
@@ -142,6 +153,14 @@ mod tests {
         let response = Response::new(200).header("X-Name", "a\r\nSet-Cookie: b\0");
         assert_eq!(response.get("x-name"), Some("a  Set-Cookie: b "));
         assert_eq!(response.get("set-cookie"), None);
+    }
+
+    #[test]
+    fn a_status_line_cannot_be_split() {
+        let response = Response::new(503).reason("away\r\nX: y\u{e9}");
+        assert_eq!(response.reason.as_deref(), Some("away  X: y "));
+        let long = Response::new(503).reason(&"a".repeat(1_000));
+        assert_eq!(long.reason.map(|reason| reason.len()), Some(200));
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub(super) fn write_head(
             "HTTP/1.1 ",
             &status.to_string(),
             " ",
-            reason(status),
+            response.reason.as_deref().unwrap_or_else(|| reason(status)),
             "\r\n",
         ],
     );

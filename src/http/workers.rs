@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ pub(super) struct Pool {
     filled: Condvar,
     gone: Condvar,
     backlogged: AtomicBool,
+    /// Connections in all `Share::waiting` together.
+    held_back: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -61,12 +63,22 @@ impl Pool {
             filled: Condvar::new(),
             gone: Condvar::new(),
             backlogged: AtomicBool::new(false),
+            held_back: AtomicUsize::new(0),
         }
     }
 
-    /// Whether connections wait for a worker although there are as many as there may be.
-    pub(super) fn is_backlogged(&self) -> bool {
-        self.backlogged.load(Ordering::Relaxed)
+    /// Whether a worker that has answered a request of `origin` should turn to another connection: one
+    /// that waits although there are as many workers as there may be, or as `origin` may have.
+    pub(super) fn should_yield(&self, origin: Origin) -> bool {
+        if self.backlogged.load(Ordering::Relaxed) {
+            return true;
+        }
+        self.held_back.load(Ordering::Relaxed) > 0
+            && self
+                .lock()
+                .origins
+                .get(&origin)
+                .is_some_and(|share| !share.waiting.is_empty())
     }
 
     /// Queues a connection whose stage is `Whole` or `Refused`.
@@ -78,6 +90,7 @@ impl Pool {
         let share = queue.origins.entry(connection.permit.origin()).or_default();
         if share.held >= self.most_per_origin {
             share.waiting.push_back(connection);
+            self.held_back.fetch_add(1, Ordering::Relaxed);
             return;
         }
         share.held += 1;
@@ -163,6 +176,7 @@ impl Pool {
             return;
         };
         if let Some(connection) = share.waiting.pop_front() {
+            self.held_back.fetch_sub(1, Ordering::Relaxed);
             // The place goes from one connection to the other.
             queue.ready.push_back(connection);
             self.note_backlog(&queue);

@@ -123,7 +123,7 @@ impl Proxy {
             .filter(|(_, length)| *length == size)
         else {
             tracing::error!(blob = %digest, "a kept blob's file is gone or has another length: fetching it again");
-            self.store.cache.forget_blob(digest)?;
+            self.store.remove_blob(digest)?;
             return Ok(None);
         };
         let age = Some(Timestamp::now().since(linked_at));

@@ -63,19 +63,21 @@ impl Proxy {
                     age: Some(Timestamp::now().since(kept.fetched_at)),
                     stale_because: None,
                 },
-                None => self.fetch_manifest(grant, target, reference)?,
+                None => self.fetch_manifest(grant, target, reference, None)?,
             },
         };
         self.note_pull(grant, target, reference, &answer.digest)?;
         Ok(answer)
     }
 
-    /// Fetches a manifest for all who ask for it now, checks it, and keeps it if `grant` may fill.
+    /// Fetches a manifest for all who ask for it now, checks it, and keeps it if `grant` may fill. `seen` is
+    /// what was kept under the reference when the caller looked.
     pub(super) fn fetch_manifest(
         self: &Arc<Self>,
         grant: &Grant,
         target: &Target,
         reference: &Reference,
+        seen: Option<&Digest>,
     ) -> Result<ManifestAnswer> {
         let what = || format!("manifest {reference} of {}", target.shown());
         let key: ReferenceKey = (target.origin, target.repository.clone(), reference.clone());
@@ -89,13 +91,10 @@ impl Proxy {
         let fetched = self
             .manifest_calls
             .call(key.clone(), FETCH_PATIENCE, Err(lost.clone()), {
-                let (target, reference) = (target.clone(), reference.clone());
-                move || {
-                    target
-                        .upstream
-                        .get_manifest(&target.repository, &reference)
-                        .map(Arc::new)
-                }
+                let proxy = Arc::clone(self);
+                let (grant, target) = (grant.clone(), target.clone());
+                let (reference, seen) = (reference.clone(), seen.cloned());
+                move || proxy.get_manifest(&grant, &target, &reference, seen.as_ref())
             });
         let fetched = fetched.unwrap_or(Err(lost)).map_err(|fault| {
             self.note_absence(key, &fault);
@@ -120,6 +119,58 @@ impl Proxy {
             age: None,
             stale_because: None,
         })
+    }
+
+    /// The one call for all who wait: gets the manifest, and keeps it before the call ends, so that whoever
+    /// comes next finds either the call or the kept manifest, and asks no second time.
+    fn get_manifest(
+        &self,
+        grant: &Grant,
+        target: &Target,
+        reference: &Reference,
+        seen: Option<&Digest>,
+    ) -> Result<Arc<FetchedManifest>, Fault> {
+        if let Ok(Some(kept)) = self.kept_meanwhile(target, reference, seen) {
+            return Ok(Arc::new(kept));
+        }
+        let fetched = target
+            .upstream
+            .get_manifest(&target.repository, reference)?;
+        if grant.may_fill()
+            && let Ok(checked) = check(&fetched, reference)
+            && let Err(error) = self.keep_manifest(target, reference, &checked)
+        {
+            tracing::error!(
+                "manifest {reference} of {} was fetched, but not kept: {error}",
+                target.shown()
+            );
+        }
+        Ok(Arc::new(fetched))
+    }
+
+    /// The manifest, if another call kept it between this caller's look and its call.
+    fn kept_meanwhile(
+        &self,
+        target: &Target,
+        reference: &Reference,
+        seen: Option<&Digest>,
+    ) -> Result<Option<FetchedManifest>> {
+        let digest = match reference {
+            Reference::Digest(digest) => digest.clone(),
+            Reference::Tag(tag) => match self.kept_tag(target, tag)? {
+                Some((_, kept)) => kept.digest,
+                None => return Ok(None),
+            },
+        };
+        if Some(&digest) == seen {
+            return Ok(None);
+        }
+        let kept = self.kept_manifest(target, &digest)?;
+        Ok(kept.map(|(kept, bytes)| FetchedManifest {
+            bytes: bytes.to_vec(),
+            content_type: kept.media_type.as_str().to_owned(),
+            digest: Some(kept.digest),
+        }))
     }
 
     /// Keeps a checked manifest: file first, then rows. Several fillers of one fetch may come here; the
@@ -190,7 +241,7 @@ impl Proxy {
             }
             None => {
                 tracing::error!(manifest = %digest, "a kept manifest's file is gone or damaged: fetching it again");
-                self.store.cache.forget_blob(digest)?;
+                self.store.remove_blob(digest)?;
                 Ok(None)
             }
         }

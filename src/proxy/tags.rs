@@ -37,13 +37,14 @@ impl Proxy {
     ) -> Result<ManifestAnswer> {
         let reference = Reference::Tag(tag.clone());
         let Some((repository, kept_tag)) = self.kept_tag(target, tag)? else {
-            return self.fetch_manifest(grant, target, &reference);
+            return self.fetch_manifest(grant, target, &reference, None);
         };
+        let seen = Some(&kept_tag.digest);
         let Some((kept, bytes)) = self.kept_manifest(target, &kept_tag.digest)? else {
-            return self.fetch_manifest(grant, target, &reference);
+            return self.fetch_manifest(grant, target, &reference, seen);
         };
         let verdict = match self.judge_tag(grant, target, tag, repository, &kept_tag) {
-            Verdict::Moved => match self.fetch_manifest(grant, target, &reference) {
+            Verdict::Moved => match self.fetch_manifest(grant, target, &reference, seen) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => Verdict::Stale(error.to_string()),
             },
@@ -56,7 +57,7 @@ impl Proxy {
                 (CacheWord::Revalidated, std::time::Duration::ZERO, None)
             }
             Verdict::Stale(why) => {
-                tracing::warn!(
+                tracing::debug!(
                     image = format!("{}:{tag}", target.shown()),
                     "served stale: {why}"
                 );
@@ -73,7 +74,7 @@ impl Proxy {
         })
     }
 
-    fn kept_tag(&self, target: &Target, tag: &Tag) -> Result<Option<(RepositoryId, CachedTag)>> {
+    pub(super) fn kept_tag(&self, target: &Target, tag: &Tag) -> Result<Option<(RepositoryId, CachedTag)>> {
         let Some(repository) = self.repository_of(target)? else {
             return Ok(None);
         };
@@ -111,6 +112,10 @@ impl Proxy {
             Err(fault) if fault.kind == FaultKind::MethodNotAllowed => return Verdict::Moved,
             Err(fault) => {
                 if matches!(fault.kind, FaultKind::NotFound | FaultKind::Denied) {
+                    tracing::warn!(
+                        image = format!("{}:{tag}", target.shown()),
+                        "gone upstream, served stale: {fault}"
+                    );
                     self.note_absence(key, &fault);
                     if grant.may_fill() {
                         log_failure(

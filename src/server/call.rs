@@ -13,8 +13,6 @@ use super::Appliance;
 pub(super) struct Call<'a> {
     /// The request itself.
     pub(super) request: &'a mut Request,
-    /// `X-Request-Id`.
-    pub(super) id: String,
     /// Where it comes from.
     pub(super) address: ClientAddress,
     /// When it came.
@@ -48,7 +46,7 @@ pub(super) enum Credentials {
 
 impl Call<'_> {
     /// Reads the address, believing forwarding headers only of configured proxies.
-    pub(super) fn new<'a>(appliance: &Appliance, request: &'a mut Request, id: String) -> Call<'a> {
+    pub(super) fn new<'a>(appliance: &Appliance, request: &'a mut Request) -> Call<'a> {
         let headers = &request.headers;
         let forwarded_for = headers
             .get_all("X-Forwarded-For")
@@ -65,7 +63,6 @@ impl Call<'_> {
         let address = ClientAddress::of(request.peer.ip(), forwarding, &appliance.trusted_proxies);
         Call {
             request,
-            id,
             address,
             now: Timestamp::now(),
             note: Note::default(),

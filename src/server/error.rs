@@ -44,6 +44,12 @@ pub(super) fn response(error: &Error, request_id: &str) -> Response {
         error.to_string()
     };
     let response = body(status, code, &message);
+    // docker shows no body of a 5xx, only the status line.
+    let response = if status >= 500 {
+        response.reason(&message)
+    } else {
+        response
+    };
     match error.kind() {
         Kind::TooManyRequests { retry_after } | Kind::Unavailable { retry_after } => {
             retry(response, retry_after)

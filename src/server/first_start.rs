@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::store::{Ability, Network, Store, Visibility};
 
 /// The file that holds root's first password until it is changed.
-pub const INITIAL_PASSWORD_FILE: &str = "initial_root_password";
+const INITIAL_PASSWORD_FILE: &str = "initial_root_password";
 
 /// Makes the mirror's group where it is missing, and at the very first start (while there is no user)
 /// the networks 127.0.0.0/8 and ::1, which may fill the mirror, and an administrator `root` whose random

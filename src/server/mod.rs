@@ -1,6 +1,6 @@
 //! What is served: routes, the token endpoint, the registry protocol. Knows no socket.
 //!
-//! A request becomes a [`Call`], goes by the router to a handler, and comes back as an answer with its
+//! A request becomes a `Call`, goes by the router to a handler, and comes back as an answer with its
 //! `X-Request-Id`; a panic on the way is a 500, and the server lives. Handlers parse, authorize, call
 //! a room below, and answer.
 
@@ -28,8 +28,9 @@ use crate::auth::{Authenticator, Grant, Identity};
 use crate::config::{Config, UpstreamConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Delivery, Handler, Refusal as HttpRefusal, Request, Response};
-use crate::proxy::{Freshness, Proxy};
+use crate::proxy::{CacheWord, Freshness, Proxy};
 use crate::store::Store;
+use crate::telemetry::RequestRecord;
 use crate::upstream::{Credentials, Patience, Settings, Upstream};
 use call::{Call, Note};
 use router::Route;
@@ -39,6 +40,9 @@ pub struct Appliance {
     store: Arc<Store>,
     authenticator: Authenticator,
     proxy: Arc<Proxy>,
+    /// Read by every upstream client before it sends anything.
+    offline: Arc<AtomicBool>,
+    offline_by_configuration: bool,
     external_url: String,
     trusted_proxies: Vec<IpNet>,
     /// The mirror's group; `None` where the mirror is off.
@@ -56,7 +60,7 @@ impl Appliance {
     pub fn new(config: &Config, store: Arc<Store>) -> Result<Arc<Self>> {
         let keys = Keys::open_or_make(&store.directory().join("keys"))?;
         let jwts = Jwts::new(keys, &config.auth.issuer, config.auth.token_ttl);
-        let offline = Arc::new(AtomicBool::new(config.offline));
+        let offline = Arc::new(AtomicBool::new(config.offline || store.is_offline()?));
         let upstreams = config
             .upstreams
             .iter()
@@ -76,6 +80,8 @@ impl Appliance {
                 freshness,
             ),
             store,
+            offline,
+            offline_by_configuration: config.offline,
             external_url: config.server.external_url.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             mirror_group: config.mirror.enabled.then(|| config.mirror.group.clone()),
@@ -96,6 +102,31 @@ impl Appliance {
     /// Ends what runs behind requests; called after the front door is closed.
     pub fn stop(&self) {
         self.proxy.stop();
+    }
+
+    /// Whether no connection leaves the box.
+    pub fn is_offline(&self) -> bool {
+        self.offline.load(Ordering::SeqCst)
+    }
+
+    /// Switches the box offline or online, now and for later starts.
+    ///
+    /// # Errors
+    /// `Conflict` for going online while the configuration says `offline = true`; `Io`.
+    pub fn set_offline(&self, offline: bool) -> Result<()> {
+        if !offline && self.offline_by_configuration {
+            return Err(offline_by_configuration());
+        }
+        self.store.set_offline(offline)?;
+        if self.offline.swap(offline, Ordering::SeqCst) != offline {
+            let word = if offline {
+                "offline: no connection leaves this box"
+            } else {
+                "online again"
+            };
+            tracing::warn!("switched by command: {word}");
+        }
+        Ok(())
     }
 
     /// The store.
@@ -172,7 +203,7 @@ impl Handler for Appliance {
         let started = Instant::now();
         let id = self.request_id(request);
         let (method, path) = (request.method.as_str().to_owned(), request.path.clone());
-        let mut call = Call::new(self, request, id.clone());
+        let mut call = Call::new(self, request);
         let answered = std::panic::catch_unwind(AssertUnwindSafe(|| self.answer(&mut call)));
         let response = match answered {
             Ok(Ok(response)) => response,
@@ -214,6 +245,12 @@ impl Handler for Appliance {
     }
 }
 
+/// Why a box whose configuration says `offline = true` cannot be switched online by command.
+pub fn offline_by_configuration() -> Error {
+    Error::new(Kind::Conflict, "the configuration says `offline = true`")
+        .remedy("set it to false there, and restart the server")
+}
+
 /// What the log says of a request.
 struct AccessLine {
     id: String,
@@ -226,21 +263,20 @@ struct AccessLine {
 
 impl AccessLine {
     fn write(self, status: u16, delivery: Delivery) {
-        tracing::info!(
-            target: "breakwater::access",
-            request_id = self.id,
-            remote_ip = %self.remote_ip,
-            principal = self.note.principal.as_deref().unwrap_or("-"),
-            method = self.method,
-            path = self.path,
+        let note = &self.note;
+        RequestRecord {
+            request_id: &self.id,
+            remote_ip: self.remote_ip,
+            principal: note.principal.as_deref(),
+            method: &self.method,
+            path: &self.path,
             status,
-            bytes = delivery.bytes,
-            complete = delivery.complete,
-            seconds = self.started.elapsed().as_secs_f64(),
-            cache = self.note.cache.map_or("-", crate::proxy::CacheWord::as_str),
-            upstream = self.note.upstream.as_deref().unwrap_or("-"),
-            "request"
-        );
+            bytes: delivery.bytes,
+            seconds: self.started.elapsed().as_secs_f64(),
+            cache: note.cache.map(CacheWord::as_str),
+            upstream: note.upstream.as_deref(),
+        }
+        .log();
     }
 }
 

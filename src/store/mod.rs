@@ -10,6 +10,8 @@ mod check;
 mod database;
 mod directory;
 mod lock;
+mod migrations;
+mod offline;
 mod reconcile;
 mod statement;
 

@@ -325,7 +325,11 @@ impl Upstream {
 
     /// The time for an answer that is small: silence is bounded by itself, dripping is by this.
     pub(super) fn small_answer(&self) -> Deadline {
-        Deadline::after(self.patience.connect + self.patience.silence * 3)
+        Deadline::after(
+            self.patience
+                .connect
+                .saturating_add(self.patience.silence.saturating_mul(3)),
+        )
     }
 
     fn denied(&self, url: &Url, why: &str) -> Fault {

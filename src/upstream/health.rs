@@ -65,13 +65,13 @@ impl Health {
     /// A body that had begun arrived whole, or enough of it to prove that all is well.
     pub(super) fn body_arrived(&self) {
         let mut journal = self.journal();
-        journal.breaker.succeeded(Admission::Ordinary);
-        journal.last_success = Some(Timestamp::now());
+        journal.succeeded(&self.name, Admission::Ordinary);
     }
 
     /// A body that had begun broke off.
     pub(super) fn body_broke(&self, fault: &Fault) {
-        self.journal().failed(Admission::Ordinary, fault);
+        self.journal()
+            .failed(&self.name, Admission::Ordinary, fault);
     }
 
     pub(super) fn report(&self) -> Report {
@@ -94,9 +94,26 @@ impl Health {
 }
 
 impl Journal {
-    fn failed(&mut self, admission: Admission, fault: &Fault) {
-        self.breaker.failed(admission, Instant::now());
+    fn failed(&mut self, name: &str, admission: Admission, fault: &Fault) {
+        let now = Instant::now();
+        let was_closed = matches!(self.breaker.state(now), State::Closed);
+        self.breaker.failed(admission, now);
+        if was_closed && !matches!(self.breaker.state(now), State::Closed) {
+            tracing::warn!(
+                upstream = name,
+                "away: only what is cached is served until it answers again: {fault}"
+            );
+        }
         self.last_failure = Some((fault.message.clone(), Timestamp::now()));
+    }
+
+    fn succeeded(&mut self, name: &str, admission: Admission) {
+        let was_closed = matches!(self.breaker.state(Instant::now()), State::Closed);
+        self.breaker.succeeded(admission);
+        if !was_closed {
+            tracing::info!(upstream = name, "answers again");
+        }
+        self.last_success = Some(Timestamp::now());
     }
 }
 
@@ -115,16 +132,13 @@ impl Permit {
         };
         let mut journal = self.health.journal();
         match result {
-            Err(fault) if fault.is_outage() => journal.failed(admission, fault),
+            Err(fault) if fault.is_outage() => journal.failed(&self.health.name, admission, fault),
             Err(fault) if !fault.is_answer() => journal.breaker.abandoned(admission),
             Ok(_) if !complete => {
                 journal.breaker.began(admission);
                 journal.last_success = Some(Timestamp::now());
             }
-            _ => {
-                journal.breaker.succeeded(admission);
-                journal.last_success = Some(Timestamp::now());
-            }
+            _ => journal.succeeded(&self.health.name, admission),
         }
     }
 }

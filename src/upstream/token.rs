@@ -328,7 +328,7 @@ mod tests {
         for (body, expected) in cases {
             let read = Issued::parse(body.as_bytes()).map_err(|_| ());
             let read = read.as_ref().map(|i| (&*i.token, i.life.as_secs()));
-            assert_eq!(read, expected.as_ref().map(|e| *e).map_err(|e| e), "{body}");
+            assert_eq!(read, expected.as_ref().copied(), "{body}");
         }
     }
 

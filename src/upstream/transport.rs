@@ -28,8 +28,11 @@ pub(super) struct Deadline {
 
 impl Deadline {
     pub(super) fn after(allowed: Duration) -> Self {
+        // A configuration may say "never" with a number that no clock can add.
+        let now = Instant::now();
+        let never = Duration::from_secs(365 * 24 * 60 * 60);
         Self {
-            at: Instant::now() + allowed,
+            at: now.checked_add(allowed).unwrap_or(now + never),
             allowed,
         }
     }

@@ -14,8 +14,14 @@ fn sources() -> Vec<(String, String)> {
         .into_iter()
         .map(|path| {
             let text = fs::read_to_string(&path).unwrap();
-            let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-            (path.strip_prefix(&root).unwrap().display().to_string(), code.join("\n"))
+            let code: Vec<&str> = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+                .collect();
+            (
+                path.strip_prefix(&root).unwrap().display().to_string(),
+                code.join("\n"),
+            )
         })
         .collect()
 }
@@ -40,10 +46,17 @@ fn imports(code: &str) -> Vec<&str> {
     code.split("crate::")
         .skip(1)
         .flat_map(|rest| match rest.strip_prefix('{') {
-            Some(list) => list.split(['}', ',', '{']).map(str::trim).collect::<Vec<_>>(),
+            Some(list) => list
+                .split(['}', ',', '{'])
+                .map(str::trim)
+                .collect::<Vec<_>>(),
             None => vec![rest],
         })
-        .map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap())
+        .map(|rest| {
+            rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .next()
+                .unwrap()
+        })
         .collect()
 }
 
@@ -62,21 +75,56 @@ fn imports_only_go_down() {
         ("time", &[]),
         ("proxy", &["auth", "oci", "store", "upstream"]),
         ("upkeep", &["auth", "oci", "store"]),
-        ("server", &["auth", "config", "http", "oci", "proxy", "store", "telemetry", "upstream"]),
-        ("control", &["auth", "config", "oci", "proxy", "server", "store", "upkeep", "upstream"]),
+        (
+            "server",
+            &[
+                "auth",
+                "config",
+                "http",
+                "oci",
+                "proxy",
+                "store",
+                "telemetry",
+                "upstream",
+            ],
+        ),
+        (
+            "control",
+            &[
+                "auth", "config", "oci", "proxy", "server", "store", "upkeep", "upstream",
+            ],
+        ),
         (
             "cli",
-            &["auth", "config", "control", "http", "oci", "proxy", "server", "store", "telemetry", "upkeep", "upstream"],
+            &[
+                "auth",
+                "config",
+                "control",
+                "http",
+                "oci",
+                "proxy",
+                "server",
+                "store",
+                "telemetry",
+                "upkeep",
+                "upstream",
+            ],
         ),
     ];
     let rooms: Vec<&str> = table.iter().map(|(room, _)| *room).collect();
     for (path, code) in sources() {
         let room = room(&path);
         let Some((_, allowed)) = table.iter().find(|(name, _)| *name == room) else {
-            assert!(matches!(room, "lib" | "main"), "{path}: a room that this table does not know");
+            assert!(
+                matches!(room, "lib" | "main"),
+                "{path}: a room that this table does not know"
+            );
             continue;
         };
-        for import in imports(&code).into_iter().filter(|import| rooms.contains(import)) {
+        for import in imports(&code)
+            .into_iter()
+            .filter(|import| rooms.contains(import))
+        {
             let fine = import == room || allowed.contains(&import) || everybody.contains(&import);
             assert!(fine, "{path} imports {import}, which is not below {room}");
         }
@@ -90,18 +138,27 @@ fn each_dependency_has_one_home() {
         ("ureq::", "upstream"),
         ("tiny_http::", "control"),
         ("httparse::", "http"),
-        ("polling::", "http"),
         ("jsonwebtoken::", "auth"),
         ("argon2::", "auth"),
         ("clap::", "cli"),
     ];
     let sources = sources();
     for (dependency, home) in table {
-        let users: Vec<&str> =
-            sources.iter().filter(|(_, code)| code.contains(dependency)).map(|(path, _)| path.as_str()).collect();
-        assert!(!users.is_empty(), "nobody uses {dependency}: is this table out of date?");
+        let users: Vec<&str> = sources
+            .iter()
+            .filter(|(_, code)| code.contains(dependency))
+            .map(|(path, _)| path.as_str())
+            .collect();
+        assert!(
+            !users.is_empty(),
+            "nobody uses {dependency}: is this table out of date?"
+        );
         for user in users {
-            assert_eq!(room(user), home, "{user} uses {dependency}, whose home is {home}");
+            assert_eq!(
+                room(user),
+                home,
+                "{user} uses {dependency}, whose home is {home}"
+            );
         }
     }
 }
@@ -109,16 +166,31 @@ fn each_dependency_has_one_home() {
 #[test]
 fn only_the_policy_builds_a_grant() {
     for (path, code) in sources() {
-        let builds = code.contains("Grant {") && code.lines().any(|line| {
-            line.contains("Grant {") && !line.contains("struct Grant") && !line.contains("impl Grant")
-        });
-        assert!(!builds || path.starts_with("auth/policy"), "{path} builds a Grant");
+        let builds = code.contains("Grant {")
+            && code.lines().any(|line| {
+                line.contains("Grant {")
+                    && !line.contains("struct Grant")
+                    && !line.contains("impl Grant")
+            });
+        assert!(
+            !builds || path.starts_with("auth/policy"),
+            "{path} builds a Grant"
+        );
     }
 }
 
 #[test]
 fn what_must_be_pure_is_pure() {
-    let forbidden = ["std::fs", "std::net::Tcp", "std::io", "SystemTime", "Instant", "Timestamp::now", "std::env", "std::process"];
+    let forbidden = [
+        "std::fs",
+        "std::net::Tcp",
+        "std::io",
+        "SystemTime",
+        "Instant",
+        "Timestamp::now",
+        "std::env",
+        "std::process",
+    ];
     for (path, code) in sources() {
         if path.starts_with("oci/") || path.starts_with("auth/policy") {
             for word in forbidden {
@@ -136,8 +208,16 @@ fn every_file_says_what_it_is() {
     collect(&root.join("tests"), &mut files);
     for path in files {
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with("//!"), "{} does not open with //!", path.display());
+        assert!(
+            text.starts_with("//!"),
+            "{} does not open with //!",
+            path.display()
+        );
         let lines = text.lines().count();
-        assert!(lines <= 700, "{} has {lines} lines: split it", path.display());
+        assert!(
+            lines <= 700,
+            "{} has {lines} lines: split it",
+            path.display()
+        );
     }
 }

@@ -15,6 +15,7 @@ mod http;
 mod layering;
 mod login;
 mod mirror;
+mod offline;
 mod pull_through;
 mod store;
 mod support;

@@ -34,14 +34,16 @@ impl BlobDir {
     /// Opens `DATA/blobs` and `DATA/staging`, makes what is missing; says whether `blobs/` was new.
     pub(super) fn open_directory(data: &Path) -> Result<(Self, bool)> {
         let root = data.join("blobs");
-        let is_new = directory::make_directory(&root)?;
-        for algorithm in ALGORITHMS {
-            directory::make_directory(&root.join(algorithm.as_str()))?;
-        }
         let staging = data.join("staging");
-        directory::make_directory(&staging)?;
-        directory::sync_directory(&root)?;
-        directory::sync_directory(data)?;
+        let is_new = directory::make_directory(&root)?;
+        let mut has_new = directory::make_directory(&staging)? || is_new;
+        for algorithm in ALGORITHMS {
+            has_new |= directory::make_directory(&root.join(algorithm.as_str()))?;
+        }
+        if has_new {
+            directory::sync_directory(&root)?;
+            directory::sync_directory(data)?;
+        }
         let staging = Arc::new(Staging::new(staging, root.clone()));
         Ok((Self { root, staging }, is_new))
     }

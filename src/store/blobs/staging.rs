@@ -3,10 +3,10 @@
 //! Names of hex digits belong to fills that can be resumed; everything else in `staging/` is a leftover.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -112,7 +112,15 @@ impl Staging {
     pub(super) fn stage_unlinked(self: &Arc<Self>) -> Result<Staged> {
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
         let file = match rustix::fs::open(&self.directory, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(descriptor) => File::from(descriptor),
+            Ok(descriptor) => {
+                let file = File::from(descriptor);
+                // The umask may have taken bits away.
+                file.set_permissions(Permissions::from_mode(directory::FILE_MODE))
+                    .map_err(|error| {
+                        Error::io("cannot set the mode of a file in", &self.directory, error)
+                    })?;
+                file
+            }
             Err(error) if error == rustix::io::Errno::NOSPC => {
                 return Err(Error::io(
                     "cannot make a temporary file in",

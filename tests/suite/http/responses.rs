@@ -249,18 +249,18 @@ fn a_client_that_does_not_read_is_cut_and_reported() {
 #[test]
 fn a_slow_reader_that_goes_on_reading_is_served() {
     let short = Limits {
-        stall_timeout: Duration::from_millis(500),
+        stall_timeout: Duration::from_secs(2),
         ..limits()
     };
     let server = serve(short, |_| {
-        Response::new(200).body(Body::Bytes(vec![1; 16 << 20].into()))
+        Response::new(200).body(Body::Bytes(vec![1; 24 << 20].into()))
     });
     let mut client = Client::connect(&server);
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     client.head().unwrap();
-    for _ in 0..16 {
+    for _ in 0..24 {
         // All of it takes longer than the stall timeout.
-        std::thread::sleep(Duration::from_millis(60));
+        std::thread::sleep(Duration::from_millis(100));
         client.take(1 << 20).unwrap();
     }
 }

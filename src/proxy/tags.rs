@@ -74,7 +74,11 @@ impl Proxy {
         })
     }
 
-    pub(super) fn kept_tag(&self, target: &Target, tag: &Tag) -> Result<Option<(RepositoryId, CachedTag)>> {
+    pub(super) fn kept_tag(
+        &self,
+        target: &Target,
+        tag: &Tag,
+    ) -> Result<Option<(RepositoryId, CachedTag)>> {
         let Some(repository) = self.repository_of(target)? else {
             return Ok(None);
         };

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CacheWord, Proxy, ReferenceKey, Target, upstream_error};
+use super::{CacheWord, Proxy, ReferenceKey, Target, read_only, upstream_error};
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Digest, MAX_MANIFEST_SIZE, Manifest, MediaType, Reference, Tag};
@@ -15,6 +15,9 @@ use crate::upstream::{Fault, FaultKind, FetchedManifest};
 /// How long a request waits for a manifest that is not kept. The upstream client's own timeouts end
 /// the call sooner as a rule; this bounds the sum of its tries.
 const FETCH_PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long somebody who may only read waits for somebody else's fill to come to a manifest.
+const MANIFEST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A manifest to be answered with.
 pub struct ManifestAnswer {
@@ -52,25 +55,38 @@ impl Proxy {
         target: &Target,
         reference: &Reference,
     ) -> Result<ManifestAnswer> {
-        let answer = match reference {
-            Reference::Tag(tag) => self.manifest_by_tag(grant, target, tag)?,
-            Reference::Digest(digest) => match self.kept_manifest(target, digest)? {
-                Some((kept, bytes)) => ManifestAnswer {
-                    digest: kept.digest,
-                    media_type: kept.media_type,
-                    bytes,
-                    cache: CacheWord::Hit,
-                    age: Some(Timestamp::now().since(kept.fetched_at)),
-                    stale_because: None,
-                },
-                None => self.fetch_manifest(grant, target, reference)?,
-            },
-        };
+        let answer = read_only::waiting(self, grant, target, MANIFEST_PATIENCE, || {
+            self.manifest_now(grant, target, reference)
+        })?;
         self.note_pull(grant, target, reference, &answer.digest)?;
         Ok(answer)
     }
 
-    /// Fetches a manifest for all who ask for it now, checks it, and keeps it if `grant` may fill.
+    fn manifest_now(
+        self: &Arc<Self>,
+        grant: &Grant,
+        target: &Target,
+        reference: &Reference,
+    ) -> Result<ManifestAnswer> {
+        let digest = match reference {
+            Reference::Tag(tag) => return self.manifest_by_tag(grant, target, tag),
+            Reference::Digest(digest) => digest,
+        };
+        match self.kept_manifest(target, digest)? {
+            Some((kept, bytes)) => Ok(ManifestAnswer {
+                digest: kept.digest,
+                media_type: kept.media_type,
+                bytes,
+                cache: CacheWord::Hit,
+                age: Some(Timestamp::now().since(kept.fetched_at)),
+                stale_because: None,
+            }),
+            None => self.fetch_manifest(grant, target, reference),
+        }
+    }
+
+    /// Fetches a manifest for all who ask for it now, checks it, and keeps it if `grant` may fill. Where the
+    /// grant does not pass through, a fetch of somebody else is joined, and none is started.
     pub(super) fn fetch_manifest(
         self: &Arc<Self>,
         grant: &Grant,
@@ -79,24 +95,25 @@ impl Proxy {
     ) -> Result<ManifestAnswer> {
         let what = || format!("manifest {reference} of {}", target.shown());
         let key: ReferenceKey = (target.origin, target.repository.clone(), reference.clone());
-        if let Some(fault) = self.recent_absence(&key) {
-            return Err(upstream_error(fault, Kind::ManifestUnknown, &what()));
-        }
         let lost = Fault {
             kind: FaultKind::Unreachable,
             message: format!("{} gave no answer", target.upstream.name()),
         };
-        let fetched = self
-            .manifest_calls
-            .call(key.clone(), FETCH_PATIENCE, Err(lost.clone()), {
-                let (target, reference) = (target.clone(), reference.clone());
-                move || {
-                    target
-                        .upstream
-                        .get_manifest(&target.repository, &reference)
-                        .map(Arc::new)
-                }
-            });
+        let fetched = if grant.passes_through() {
+            if let Some(fault) = self.recent_absence(&key) {
+                return Err(upstream_error(fault, Kind::ManifestUnknown, &what()));
+            }
+            self.note_fill(grant, target);
+            let (upstream, repository) = (Arc::clone(&target.upstream), target.repository.clone());
+            let reference = reference.clone();
+            let work = move || upstream.get_manifest(&repository, &reference).map(Arc::new);
+            self.manifest_calls
+                .call(key.clone(), FETCH_PATIENCE, Err(lost.clone()), work)
+        } else {
+            self.manifest_calls
+                .join(&key, FETCH_PATIENCE)
+                .ok_or_else(|| read_only::refused(Kind::ManifestUnknown, &what()))?
+        };
         let fetched = fetched.unwrap_or(Err(lost)).map_err(|fault| {
             self.note_absence(key, &fault);
             upstream_error(fault, Kind::ManifestUnknown, &what())
@@ -111,6 +128,7 @@ impl Proxy {
             if let Err(error) = self.keep_manifest(target, reference, &checked) {
                 tracing::error!("served, but not kept: {}: {error}", what());
             }
+            self.note_fill(grant, target);
         }
         Ok(ManifestAnswer {
             digest: checked.digest,

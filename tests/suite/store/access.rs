@@ -2,7 +2,7 @@
 
 use breakwater::error::Kind;
 use breakwater::store::{
-    Ability, GroupId, Level, Network, NewToken, Store, TokenKind, UserId, Visibility,
+    Ability, GroupChanges, GroupId, Level, Network, NewToken, Store, TokenKind, UserId, Visibility,
 };
 use breakwater::time::Timestamp;
 
@@ -130,10 +130,17 @@ fn groups_nest_by_path() {
         assert_eq!(error.kind(), kind, "{path}");
     }
 
-    access.set_group(backend, None, Some(false)).unwrap();
-    access
-        .set_group(acme, Some(Visibility::Private), None)
-        .unwrap();
+    let change = |id, changes: &GroupChanges| access.set_group(id, changes);
+    let off = GroupChanges {
+        dependency_proxy_enabled: Some(false),
+        ..GroupChanges::default()
+    };
+    change(backend, &off).unwrap();
+    let private = GroupChanges {
+        visibility: Some(Visibility::Private),
+        ..GroupChanges::default()
+    };
+    change(acme, &private).unwrap();
     let groups = access.groups().unwrap();
     let seen: Vec<_> = groups
         .iter()
@@ -146,7 +153,7 @@ fn groups_nest_by_path() {
             ("acme/backend", Visibility::Private, false)
         ]
     );
-    let error = access.set_group(GroupId(99), None, None).unwrap_err();
+    let error = change(GroupId(99), &private).unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
 }
 

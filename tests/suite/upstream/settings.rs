@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use breakwater::error::Kind;
-use breakwater::upstream::{Credentials, Proxies, Settings, Upstream};
+use breakwater::upstream::{Ca, Credentials, Proxies, Settings, Upstream};
 
 use super::settings;
 
@@ -63,7 +63,7 @@ fn settings_that_cannot_work_are_refused_with_their_reason() {
         (
             "no CA file",
             Settings {
-                ca: Some(dir.path().join("missing")),
+                ca: Some(Ca::File(dir.path().join("missing"))),
                 ..base()
             },
         ),

@@ -255,7 +255,7 @@ mod tests {
         assert!(wrong.remedy_text().is_some());
         let missing = none.open(&quay, &sealed).unwrap_err();
         assert!(missing.to_string().contains("there is no"), "{missing}");
-        std::fs::write(data.path().join(FILE), "short").unwrap();
+        fs::write(data.path().join(FILE), "short").unwrap();
         let damaged = SealingKeys::find_in(data.path(), None).unwrap_err();
         assert_eq!(damaged.kind(), Kind::Config);
     }
@@ -265,14 +265,14 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         make(data.path()).unwrap();
         let path = data.path().join(FILE);
-        let first = std::fs::read(&path).unwrap();
+        let first = fs::read(&path).unwrap();
         make(data.path()).unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), first);
+        assert_eq!(fs::read(&path).unwrap(), first);
         assert_eq!(
-            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
-        assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1);
 
         let quay = owner("quay.io", None);
         let old = SealingKeys::find_in(data.path(), None).unwrap();

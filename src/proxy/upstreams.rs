@@ -352,3 +352,6 @@ fn unusable(host: &RegistryHost, group: Option<String>) -> Error {
     )
     .remedy("the box's log says why; ask its administrator")
 }
+
+#[cfg(test)]
+mod tests;

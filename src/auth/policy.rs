@@ -140,8 +140,10 @@ pub fn dependency_proxy(
 /// `Denied` with the ability that is missing.
 pub fn login(principal: &Principal) -> Result<(), Refusal> {
     let abilities = principal.abilities();
+    // The ability to fill includes reading.
     let worth = matches!(principal, Principal::Anonymous)
-        || abilities.has(Ability::ReadDependencyProxyContainer);
+        || abilities.has(Ability::ReadDependencyProxyContainer)
+        || abilities.has(Ability::WriteDependencyProxyContainer);
     if worth {
         Ok(())
     } else {
@@ -296,7 +298,7 @@ mod tests {
                 Some(Level::Guest),
                 Visibility::Private,
                 true,
-                "403",
+                "fill",
             ),
             (
                 Some(&["write_registry"]),

@@ -40,6 +40,9 @@ pub struct Appliance {
     store: Arc<Store>,
     authenticator: Authenticator,
     proxy: Arc<Proxy>,
+    /// Read by every upstream client before it sends anything.
+    offline: Arc<AtomicBool>,
+    offline_by_configuration: bool,
     external_url: String,
     trusted_proxies: Vec<IpNet>,
     /// The mirror's group; `None` where the mirror is off.
@@ -57,7 +60,7 @@ impl Appliance {
     pub fn new(config: &Config, store: Arc<Store>) -> Result<Arc<Self>> {
         let keys = Keys::open_or_make(&store.directory().join("keys"))?;
         let jwts = Jwts::new(keys, &config.auth.issuer, config.auth.token_ttl);
-        let offline = Arc::new(AtomicBool::new(config.offline));
+        let offline = Arc::new(AtomicBool::new(config.offline || store.is_offline()?));
         let upstreams = config
             .upstreams
             .iter()
@@ -74,6 +77,8 @@ impl Appliance {
             authenticator: Authenticator::new(Arc::clone(&store), jwts)?,
             proxy: Proxy::new(Arc::clone(&store), upstreams, freshness),
             store,
+            offline,
+            offline_by_configuration: config.offline,
             external_url: config.server.external_url.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             mirror_group: config.mirror.enabled.then(|| config.mirror.group.clone()),
@@ -93,6 +98,31 @@ impl Appliance {
     /// Ends what runs behind requests; called after the front door is closed.
     pub fn stop(&self) {
         self.proxy.stop();
+    }
+
+    /// Whether no connection leaves the box.
+    pub fn is_offline(&self) -> bool {
+        self.offline.load(Ordering::SeqCst)
+    }
+
+    /// Switches the box offline or online, now and for later starts.
+    ///
+    /// # Errors
+    /// `Conflict` for going online while the configuration says `offline = true`; `Io`.
+    pub fn set_offline(&self, offline: bool) -> Result<()> {
+        if !offline && self.offline_by_configuration {
+            return Err(offline_by_configuration());
+        }
+        self.store.set_offline(offline)?;
+        if self.offline.swap(offline, Ordering::SeqCst) != offline {
+            let word = if offline {
+                "offline: no connection leaves this box"
+            } else {
+                "online again"
+            };
+            tracing::warn!("switched by command: {word}");
+        }
+        Ok(())
     }
 
     /// The store.
@@ -209,6 +239,12 @@ impl Handler for Appliance {
         tracing::info!(request_id = id, remote_ip = %refusal.peer.ip(), status = refusal.status, "refused: {}", refusal.message);
         error::body(refusal.status, "UNSUPPORTED", refusal.message).header("X-Request-Id", id)
     }
+}
+
+/// Why a box whose configuration says `offline = true` cannot be switched online by command.
+pub fn offline_by_configuration() -> Error {
+    Error::new(Kind::Conflict, "the configuration says `offline = true`")
+        .remedy("set it to false there, and restart the server")
 }
 
 /// What the log says of a request.

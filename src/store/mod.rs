@@ -11,6 +11,7 @@ mod database;
 mod directory;
 mod lock;
 mod migrations;
+mod offline;
 mod reconcile;
 mod statement;
 

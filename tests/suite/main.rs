@@ -12,6 +12,7 @@
 mod cli;
 mod http;
 mod layering;
+mod offline;
 mod store;
 mod support;
 mod upstream;

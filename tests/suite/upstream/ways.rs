@@ -31,10 +31,12 @@ fn a_private_ca_is_trusted_where_it_is_configured() {
         (Answer::good().truncate_at(500), ErrorKind::UnexpectedEof),
         (Answer::good().stall_at(500), ErrorKind::TimedOut),
     ] {
-        let mut impatient = impatient(fake.url());
-        impatient.ca = trusting.ca.clone();
+        let mut client = trusting.clone();
+        if kind == ErrorKind::TimedOut {
+            client.patience = impatient(fake.url()).patience;
+        }
         fake.on("GET", "/blobs/").next([answer]);
-        let blob = make(impatient)
+        let blob = make(client)
             .get_blob(&repository(), &image.layer_digest(0), 0, None)
             .unwrap();
         assert_eq!(drain(blob.reader).1.unwrap_err().kind(), kind);

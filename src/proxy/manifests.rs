@@ -1,7 +1,7 @@
 //! Manifests by tag and digest: kept byte for byte as they came, with their type.
 
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::{CacheWord, Proxy, ReferenceKey, Target, upstream_error};
@@ -14,7 +14,9 @@ use crate::upstream::{Fault, FaultKind, FetchedManifest};
 
 /// How long a request waits for a manifest that is not kept. The upstream client's own timeouts end
 /// the call sooner as a rule; this bounds the sum of its tries.
-const FETCH_PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const FETCH_PATIENCE: Duration = Duration::from_secs(120);
+/// How long the upstream may think about a digest that it did not announce.
+const CONFIRM_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A manifest to be answered with.
 pub struct ManifestAnswer {
@@ -33,11 +35,31 @@ pub struct ManifestAnswer {
 }
 
 /// A fetched manifest after every check.
-struct Checked {
+pub(super) struct Checked {
     digest: Digest,
     manifest: Manifest,
     bytes: Arc<[u8]>,
+    /// Set once it was kept, or could not be.
+    kept: OnceLock<()>,
 }
+
+/// Why a fetch brought no manifest.
+#[derive(Clone)]
+pub(super) enum Failed {
+    /// The upstream did not give one.
+    Upstream(Fault),
+    /// It gave something else; a sentence that names it.
+    Lied(String),
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self::Upstream(fault)
+    }
+}
+
+/// What those who wait for one fetch get.
+pub(super) type ManifestCall = Result<Arc<Checked>, Failed>;
 
 impl Proxy {
     /// A manifest, from the cache where it is fresh enough or the upstream does not answer, otherwise from
@@ -63,67 +85,97 @@ impl Proxy {
                     age: Some(Timestamp::now().since(kept.fetched_at)),
                     stale_because: None,
                 },
-                None => self.fetch_manifest(grant, target, reference)?,
+                None => self.fetch_manifest(grant, target, reference, FETCH_PATIENCE)?,
             },
         };
         self.note_pull(grant, target, reference, &answer.digest)?;
         Ok(answer)
     }
 
-    /// Fetches a manifest for all who ask for it now, checks it, and keeps it if `grant` may fill.
+    /// Fetches a manifest for all who ask for it now, checks it, and keeps it if `grant` may fill. Waits
+    /// no longer than `patience`; the fetch itself goes on, and what it brings is kept all the same.
     pub(super) fn fetch_manifest(
         self: &Arc<Self>,
         grant: &Grant,
         target: &Target,
         reference: &Reference,
+        patience: Duration,
     ) -> Result<ManifestAnswer> {
         let what = || format!("manifest {reference} of {}", target.shown());
         let key: ReferenceKey = (target.origin, target.repository.clone(), reference.clone());
         if let Some(fault) = self.recent_absence(&key) {
             return Err(upstream_error(fault, Kind::ManifestUnknown, &what()));
         }
-        let lost = Fault {
-            kind: FaultKind::Unreachable,
-            message: format!("{} gave no answer", target.upstream.name()),
+        let fault = |kind, why: String| Fault {
+            kind,
+            message: format!("{} {why}", target.upstream.name()),
         };
-        let fetched = self
-            .manifest_calls
-            .call(key.clone(), FETCH_PATIENCE, Err(lost.clone()), {
-                let (target, reference) = (target.clone(), reference.clone());
-                move || {
-                    target
-                        .upstream
-                        .get_manifest(&target.repository, &reference)
-                        .map(Arc::new)
-                }
-            });
-        let fetched = fetched.unwrap_or(Err(lost)).map_err(|fault| {
-            self.note_absence(key, &fault);
-            upstream_error(fault, Kind::ManifestUnknown, &what())
-        })?;
-        let checked = check(&fetched, reference).map_err(|error| {
-            let error = error.context(format!("{} lied about {}", target.upstream.name(), what()));
-            tracing::warn!("{error}");
-            error
-        })?;
-        if grant.may_fill() {
-            // The bytes are right: whoever asked gets them, kept or not.
-            if let Err(error) = self.keep_manifest(target, reference, &checked) {
-                tracing::error!("served, but not kept: {}: {error}", what());
-            }
-        }
+        let lost = fault(FaultKind::Unreachable, "gave no answer".to_owned());
+        let fetched = self.manifest_calls.call(key, patience, Err(lost.into()), {
+            let (proxy, grant) = (Arc::clone(self), grant.clone());
+            let (target, reference) = (target.clone(), reference.clone());
+            move || proxy.fetch_and_check(&grant, &target, &reference)
+        });
+        let checked = fetched
+            .unwrap_or_else(|| {
+                let why = format!("gave no manifest within {} ms", patience.as_millis());
+                Err(fault(FaultKind::TimedOut, why).into())
+            })
+            .map_err(|failed| match failed {
+                Failed::Upstream(fault) => upstream_error(fault, Kind::ManifestUnknown, &what()),
+                Failed::Lied(why) => Error::new(Kind::UpstreamLied, why),
+            })?;
+        self.keep_once(grant, target, reference, &checked);
         Ok(ManifestAnswer {
-            digest: checked.digest,
+            digest: checked.digest.clone(),
             media_type: checked.manifest.media_type,
-            bytes: checked.bytes,
+            bytes: Arc::clone(&checked.bytes),
             cache: CacheWord::fetched(grant),
             age: None,
             stale_because: None,
         })
     }
 
-    /// Keeps a checked manifest: file first, then rows. Several fillers of one fetch may come here; the
-    /// later ones find everything in place.
+    /// The fetch itself, once for all who wait. What it brings is kept here already if whoever began it
+    /// may fill: they may have lost their patience by now.
+    fn fetch_and_check(
+        &self,
+        grant: &Grant,
+        target: &Target,
+        reference: &Reference,
+    ) -> ManifestCall {
+        let fetched = ask(target, reference).inspect_err(|failed| match failed {
+            Failed::Upstream(fault) => {
+                let key = (target.origin, target.repository.clone(), reference.clone());
+                self.note_absence(key, fault);
+                if !matches!(fault.kind, FaultKind::NotFound | FaultKind::Denied) {
+                    let manifest = format!("{reference} of {}", target.shown());
+                    tracing::warn!(manifest, "cannot fetch a manifest: {fault}");
+                }
+            }
+            Failed::Lied(why) => target.upstream.note_lie(why),
+        })?;
+        self.keep_once(grant, target, reference, &fetched);
+        Ok(Arc::new(fetched))
+    }
+
+    /// Keeps a checked manifest if `grant` may fill and nobody else of the same fetch has done so.
+    fn keep_once(&self, grant: &Grant, target: &Target, reference: &Reference, checked: &Checked) {
+        if !grant.may_fill() {
+            return;
+        }
+        checked.kept.get_or_init(|| {
+            // The bytes are right: whoever asked gets them, kept or not.
+            if let Err(error) = self.keep_manifest(target, reference, checked) {
+                tracing::error!(
+                    "served, but not kept: manifest {reference} of {}: {error}",
+                    target.shown()
+                );
+            }
+        });
+    }
+
+    /// Keeps a checked manifest: file first, then rows.
     fn keep_manifest(
         &self,
         target: &Target,
@@ -243,6 +295,46 @@ impl Proxy {
     }
 }
 
+/// Asks the upstream for a manifest, and takes it only if it is what it should be.
+fn ask(target: &Target, reference: &Reference) -> Result<Checked, Failed> {
+    let lied = |why: &str| {
+        let upstream = target.upstream.name();
+        let what = format!(
+            "{upstream} lied about manifest {reference} of {}",
+            target.shown()
+        );
+        Failed::Lied(format!("{what}: {why}"))
+    };
+    let fetched = target
+        .upstream
+        .get_manifest(&target.repository, reference)?;
+    let checked = check(&fetched, reference).map_err(|error| lied(&error.to_string()))?;
+    let is_proven = fetched.digest.is_some() || matches!(reference, Reference::Digest(_));
+    if !is_proven && !has(target, &checked)? {
+        return Err(lied(
+            "it names no digest, and has nothing under the digest of what it sent",
+        ));
+    }
+    Ok(checked)
+}
+
+/// Whether the upstream has these very bytes under their digest. Asked where it did not say the digest of
+/// what it sent for a tag: nothing else tells a manifest from one that was cut or changed on the way.
+fn has(target: &Target, checked: &Checked) -> Result<bool, Fault> {
+    let (upstream, repository) = (&target.upstream, &target.repository);
+    let by_digest = Reference::Digest(checked.digest.clone());
+    match upstream.head_manifest(repository, &by_digest, CONFIRM_PATIENCE) {
+        Ok(head) => Ok(head.digest.is_none_or(|said| said == checked.digest)),
+        Err(fault) => match fault.kind {
+            FaultKind::NotFound | FaultKind::Denied => Ok(false),
+            FaultKind::MethodNotAllowed => upstream
+                .get_manifest(repository, &by_digest)
+                .map(|again| *again.bytes == *checked.bytes),
+            _ => Err(fault),
+        },
+    }
+}
+
 /// Compares a fetched manifest with what was asked for and with what the upstream says of it.
 fn check(fetched: &FetchedManifest, reference: &Reference) -> Result<Checked> {
     let lied = |why: &str| Error::new(Kind::UpstreamLied, why);
@@ -284,6 +376,7 @@ fn check(fetched: &FetchedManifest, reference: &Reference) -> Result<Checked> {
         digest,
         manifest,
         bytes: fetched.bytes.as_slice().into(),
+        kept: OnceLock::new(),
     })
 }
 

@@ -28,10 +28,10 @@ use crate::auth::{Authenticator, Grant, Identity};
 use crate::config::{Config, UpstreamConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Delivery, Handler, Refusal as HttpRefusal, Request, Response};
-use crate::proxy::{CacheWord, Freshness, Proxy};
+use crate::proxy::{CacheWord, Freshness, Proxy, UpstreamState, Upstreams};
 use crate::store::Store;
 use crate::telemetry::RequestRecord;
-use crate::upstream::{Credentials, Patience, Settings, Upstream};
+use crate::upstream::{Ca, Credentials, Patience, Settings, Upstream};
 use call::{Call, Note};
 use router::Route;
 
@@ -66,6 +66,9 @@ impl Appliance {
             .iter()
             .map(|upstream| upstream_client(upstream, &offline))
             .collect::<Result<Vec<_>>>()?;
+        let default = config.mirror.default.clone();
+        let upstreams =
+            Upstreams::new(Arc::clone(&store), upstreams, default, Arc::clone(&offline));
         let freshness = Freshness {
             tag_ttl: config.cache.tag_ttl,
             revalidate_timeout: config.cache.revalidate_timeout,
@@ -73,12 +76,7 @@ impl Appliance {
         };
         Ok(Arc::new(Self {
             authenticator: Authenticator::new(Arc::clone(&store), jwts)?,
-            proxy: Proxy::new(
-                Arc::clone(&store),
-                upstreams,
-                config.mirror.default.clone(),
-                freshness,
-            ),
+            proxy: Proxy::new(Arc::clone(&store), upstreams, freshness),
             store,
             offline,
             offline_by_configuration: config.offline,
@@ -91,12 +89,11 @@ impl Appliance {
     }
 
     /// The state of each upstream, for `upstream list` and `upstream status`.
-    pub fn upstreams(&self) -> Vec<crate::upstream::Status> {
-        self.proxy
-            .upstreams()
-            .into_iter()
-            .map(|upstream| upstream.status())
-            .collect()
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn upstreams(&self) -> Result<Vec<UpstreamState>> {
+        self.proxy.upstreams().states()
     }
 
     /// Ends what runs behind requests; called after the front door is closed.
@@ -295,7 +292,7 @@ fn upstream_client(config: &UpstreamConfig, offline: &Arc<AtomicBool>) -> Result
         url: config.url.clone(),
         credentials,
         auth_realm: config.auth_realm.clone(),
-        ca: config.ca.clone(),
+        ca: config.ca.clone().map(Ca::File),
         allow_private_addresses: true,
         patience: Patience::default(),
     };

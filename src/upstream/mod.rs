@@ -17,7 +17,7 @@
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -63,12 +63,21 @@ pub struct Settings {
     pub credentials: Option<Credentials>,
     /// A token realm (URL) that may get the credentials although it is on another host.
     pub auth_realm: Option<String>,
-    /// A PEM file with further roots.
-    pub ca: Option<PathBuf>,
+    /// Further roots.
+    pub ca: Option<Ca>,
     /// Whether it may resolve to loopback, link-local or private addresses.
     pub allow_private_addresses: bool,
     /// Timeouts and tries.
     pub patience: Patience,
+}
+
+/// Further roots, to be trusted beside the system's.
+#[derive(Debug, Clone)]
+pub enum Ca {
+    /// A PEM file.
+    File(PathBuf),
+    /// What stands in one.
+    Pem(String),
 }
 
 /// A username and a password; `Debug` shows neither.
@@ -195,6 +204,8 @@ pub struct Status {
     pub last_success_at: Option<Timestamp>,
     /// What Docker Hub said last.
     pub rate_limit: Option<RateLimit>,
+    /// How often, since the start, it sent something else than it was asked for.
+    pub lies: u64,
 }
 
 /// One remote registry.
@@ -211,6 +222,7 @@ pub struct Upstream {
     wants_basic: AtomicBool,
     health: Arc<Health>,
     rate_limit: Mutex<Option<RateLimit>>,
+    lies: AtomicU64,
 }
 
 impl Upstream {
@@ -271,6 +283,7 @@ impl Upstream {
             name: settings.name,
             wants_basic: AtomicBool::new(false),
             rate_limit: Mutex::new(None),
+            lies: AtomicU64::new(0),
         })
     }
 
@@ -302,7 +315,15 @@ impl Upstream {
             last_failure_at,
             last_success_at: report.last_success,
             rate_limit: self.rate_limit().clone(),
+            lies: self.lies.load(Ordering::Relaxed),
         }
+    }
+
+    /// Counts and logs that it sent something else than it was asked for. `what` is a sentence that says
+    /// what of, and how that was noticed.
+    pub fn note_lie(&self, what: &str) {
+        self.lies.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(upstream = %self.name, "nothing of it was kept: {what}");
     }
 
     fn note_rate_limit(&self, limit: RateLimit) {

@@ -133,7 +133,7 @@ impl Controlled for Running {
     }
 
     fn upstreams(&self) -> Result<Value> {
-        to_json(&self.appliance.upstreams())
+        to_json(&self.appliance.upstreams()?)
     }
 
     fn cache_stats(&self) -> Result<Value> {

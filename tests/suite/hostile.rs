@@ -3,7 +3,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::appliance::Appliance;
@@ -93,6 +95,28 @@ fn assert_alive(appliance: &mut Appliance, client: &Client, image: &Image) {
     assert_eq!(client.get(GOOD).body, image.manifest);
     let log = appliance.log();
     assert!(!log.contains("panicked"), "a handler panicked");
+}
+
+/// Does something while another client pulls again and again; each pull must succeed.
+fn while_pulling(client: &Client, image: &Image, attack: impl FnOnce()) {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let pulls = scope.spawn(|| {
+            let mut pulls = 0;
+            while pulls == 0 || !over.load(Ordering::SeqCst) {
+                assert_eq!(client.get(GOOD).body, image.manifest);
+                pulls += 1;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        // However the attack ends, the pulls end with it.
+        let attacked = std::panic::catch_unwind(AssertUnwindSafe(attack));
+        over.store(true, Ordering::SeqCst);
+        pulls.join().expect("others are served meanwhile");
+        if let Err(panic) = attacked {
+            std::panic::resume_unwind(panic);
+        }
+    });
 }
 
 fn assert_small(appliance: &Appliance) {
@@ -437,23 +461,25 @@ fn an_announced_length_costs_nothing_on_any_route() {
     let (_fake, image, mut appliance, client) = stage();
     let address = appliance.address();
     let jwt = client.token(&["repository:library/alpine:pull"]);
-    for path in routes(&image) {
-        for method in ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"] {
-            for length in ["40000000000", "9000000000000000000"] {
-                let head = format!(
-                    "{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {jwt}\r\nContent-Length: {length}\r\n\r\nxyz"
-                );
-                let mut stream = connect(address);
-                stream.write_all(head.as_bytes()).unwrap();
-                // The form is waited for; whatever else is answered, is answered without the body.
-                if (method, path.as_str()) != ("POST", "/jwt/auth") {
-                    let (answer, _) = read_head(&mut stream).unwrap();
-                    let known = matches!(answer.status, 200 | 400 | 401 | 404 | 405 | 413);
-                    assert!(known, "{method} {path} {length}: {answer:?}");
+    while_pulling(&client, &image, || {
+        for path in routes(&image) {
+            for method in ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"] {
+                for length in ["40000000000", "9000000000000000000"] {
+                    let head = format!(
+                        "{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {jwt}\r\nContent-Length: {length}\r\n\r\nxyz"
+                    );
+                    let mut stream = connect(address);
+                    stream.write_all(head.as_bytes()).unwrap();
+                    // The form is waited for; whatever else is answered, is answered without the body.
+                    if (method, path.as_str()) != ("POST", "/jwt/auth") {
+                        let (answer, _) = read_head(&mut stream).unwrap();
+                        let known = matches!(answer.status, 200 | 400 | 401 | 404 | 405 | 413);
+                        assert!(known, "{method} {path} {length}: {answer:?}");
+                    }
                 }
             }
         }
-    }
+    });
     assert_alive(&mut appliance, &client, &image);
     assert_small(&appliance);
     assert_sound(&appliance);
@@ -470,19 +496,21 @@ fn an_endless_head_and_an_endless_form_end() {
         "POST /jwt/auth HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;",
         "PUT /v2/library/alpine/manifests/latest HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000000000000000\r\n\r\n",
     ];
-    for begin in begins {
-        let mut stream = connect(appliance.address());
-        stream
-            .set_write_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
-        stream.write_all(begin.as_bytes()).unwrap();
-        let piece = [b'a'; 64 * 1024];
-        let mut sent = 0_usize;
-        while sent < 256 << 20 && stream.write_all(&piece).is_ok() {
-            sent += piece.len();
+    while_pulling(&client, &image, || {
+        for begin in begins {
+            let mut stream = connect(appliance.address());
+            stream
+                .set_write_timeout(Some(Duration::from_secs(30)))
+                .unwrap();
+            stream.write_all(begin.as_bytes()).unwrap();
+            let piece = [b'a'; 64 * 1024];
+            let mut sent = 0_usize;
+            while sent < 256 << 20 && stream.write_all(&piece).is_ok() {
+                sent += piece.len();
+            }
+            assert!(sent < 256 << 20, "{begin:?} is taken for ever");
         }
-        assert!(sent < 256 << 20, "{begin:?} is taken for ever");
-    }
+    });
     assert_alive(&mut appliance, &client, &image);
     assert_small(&appliance);
 }

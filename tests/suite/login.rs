@@ -546,9 +546,12 @@ fn a_filler_who_joins_a_readers_fetch_makes_it_a_fill() {
     );
     let mut second = filler.open(&path);
     assert!(second.read_up_to(5_000).len() >= 5_000);
+    let third = reader.open(&path);
     gate.open();
-    for answer in [first.finish(), second.finish()] {
+    let answers = [first.finish(), second.finish(), third.finish()];
+    for (answer, word) in answers.iter().zip(["bypass", "miss", "miss"]) {
         assert!(answer.complete && answer.body == stage.image.layers[0]);
+        assert_eq!(answer.cache(), word, "as it looked when the head left");
     }
     assert_eq!(stage.fake.count("GET", "/blobs/"), 1);
     // The last byte leaves after the blob is kept.

@@ -67,7 +67,8 @@ impl Appliance {
             .map(|upstream| upstream_client(upstream, &offline))
             .collect::<Result<Vec<_>>>()?;
         let default = config.mirror.default.clone();
-        let upstreams = Upstreams::new(Arc::clone(&store), upstreams, default, offline);
+        let upstreams =
+            Upstreams::new(Arc::clone(&store), upstreams, default, Arc::clone(&offline));
         let freshness = Freshness {
             tag_ttl: config.cache.tag_ttl,
             revalidate_timeout: config.cache.revalidate_timeout,

@@ -16,3 +16,4 @@ mod offline;
 mod store;
 mod support;
 mod upstream;
+mod upstreams;

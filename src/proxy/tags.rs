@@ -37,13 +37,14 @@ impl Proxy {
     ) -> Result<ManifestAnswer> {
         let reference = Reference::Tag(tag.clone());
         let Some((repository, kept_tag)) = self.kept_tag(target, tag)? else {
-            return self.fetch_manifest(grant, target, &reference);
+            return self.fetch_manifest(grant, target, &reference, None);
         };
+        let seen = Some(&kept_tag.digest);
         let Some((kept, bytes)) = self.kept_manifest(target, &kept_tag.digest)? else {
-            return self.fetch_manifest(grant, target, &reference);
+            return self.fetch_manifest(grant, target, &reference, seen);
         };
         let verdict = match self.judge_tag(grant, target, tag, repository, &kept_tag) {
-            Verdict::Moved => match self.fetch_manifest(grant, target, &reference) {
+            Verdict::Moved => match self.fetch_manifest(grant, target, &reference, seen) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => Verdict::Stale(error.to_string()),
             },
@@ -73,7 +74,7 @@ impl Proxy {
         })
     }
 
-    fn kept_tag(&self, target: &Target, tag: &Tag) -> Result<Option<(RepositoryId, CachedTag)>> {
+    pub(super) fn kept_tag(&self, target: &Target, tag: &Tag) -> Result<Option<(RepositoryId, CachedTag)>> {
         let Some(repository) = self.repository_of(target)? else {
             return Ok(None);
         };

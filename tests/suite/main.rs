@@ -10,9 +10,13 @@
 )]
 
 mod cli;
+mod hostile;
 mod http;
 mod layering;
+mod login;
+mod mirror;
 mod offline;
+mod pull_through;
 mod store;
 mod support;
 mod upstream;

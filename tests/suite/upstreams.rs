@@ -125,7 +125,18 @@ fn groups_with_credentials_of_their_own_never_share() {
     let gate = Gate::new();
     one.on("GET", &format!("/blobs/{}", Digest::of(layer)))
         .next([Answer::good().wait_at(10_000, &gate)]);
-    assert_eq!(a.client.get(&a.manifest("latest")).status, 200);
+    let held = Gate::new();
+    one.on("GET", "/manifests/latest")
+        .next([Answer::good().wait_at(10, &held)]);
+    std::thread::scope(|scope| {
+        let fetching = scope.spawn(|| a.client.get(&a.manifest("latest")));
+        held.await_arrival();
+        let others = b.client.get(&b.manifest("latest"));
+        assert!(others.status == 200 && others.body == other.manifest);
+        assert_eq!(c.client.get(&c.manifest("latest")).status, 404);
+        held.open();
+        assert_eq!(fetching.join().unwrap().body, secret.manifest);
+    });
     let mut arriving = a.client.open(&a.blob(layer));
     assert!(arriving.read_up_to(5_000)[..5_000] == layer[..5_000]);
     for stranger in [&b, &c] {

@@ -86,7 +86,8 @@ impl Fetch {
     fn log(&self, error: &Error) {
         match error.kind() {
             Kind::BlobUnknown => tracing::debug!("{error}"),
-            Kind::UpstreamLied => tracing::error!("nothing of it was kept: {error}"),
+            // Logged where it was noticed.
+            Kind::UpstreamLied => {}
             _ => tracing::warn!("fetch failed: {error}"),
         }
     }
@@ -196,12 +197,16 @@ impl Fetch {
             return Err(self.lied("it sent another length than it announced"));
         }
         if progress.hasher.finish() != self.digest {
-            let before = if begun > 0 {
-                ", or those staged before an interruption,"
-            } else {
-                ""
-            };
-            return Err(self.lied(&format!("its bytes{before} do not match the digest")));
+            if begun > 0 {
+                // Nobody knows whether these or those are wrong: the next fetch begins anew and finds out.
+                let why = "what was staged before an interruption does not fit what came now";
+                tracing::error!("nothing of it was kept: {}: {why}", self.shown());
+                return Err(Error::new(
+                    Kind::UpstreamLied,
+                    format!("{}: {why}", self.shown()),
+                ));
+            }
+            return Err(self.lied("its bytes do not match the digest"));
         }
         Ok(progress.written)
     }
@@ -404,7 +409,9 @@ impl Fetch {
             self.digest,
             self.target.repository
         );
-        Error::new(Kind::UpstreamLied, format!("{what}: {why}"))
+        let sentence = format!("{what}: {why}");
+        self.target.upstream.note_lie(&sentence);
+        Error::new(Kind::UpstreamLied, sentence)
     }
 
     fn unavailable(&self, why: &str) -> Error {

@@ -299,7 +299,8 @@ impl Flight {
 pub(super) struct Seat(Arc<Flight>);
 
 impl Seat {
-    /// Waits until the upstream has answered; the blob's size, if it said it.
+    /// Waits until the upstream has answered; the blob's size, if it said it. Of nothing at all there is
+    /// no last byte to hold back: whether that is right must be known before a head says it.
     ///
     /// # Errors
     /// Why the upstream did not give it.
@@ -308,6 +309,7 @@ impl Seat {
         loop {
             match &state.phase {
                 Phase::Asking => state = self.0.wait(state),
+                Phase::Arriving if state.total == Some(0) => state = self.0.wait(state),
                 Phase::Arriving | Phase::Whole => return Ok(state.total),
                 Phase::Failed(failure) => return Err(failure.clone().into()),
             }

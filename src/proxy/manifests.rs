@@ -1,7 +1,7 @@
 //! Manifests by tag and digest: kept byte for byte as they came, with their type.
 
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::{CacheWord, Proxy, ReferenceKey, Target, read_only, upstream_error};
@@ -14,10 +14,11 @@ use crate::upstream::{Fault, FaultKind, FetchedManifest};
 
 /// How long a request waits for a manifest that is not kept. The upstream client's own timeouts end
 /// the call sooner as a rule; this bounds the sum of its tries.
-const FETCH_PATIENCE: Duration = Duration::from_secs(120);
-
+pub(super) const FETCH_PATIENCE: Duration = Duration::from_secs(120);
 /// How long somebody who may only read waits for somebody else's fill to come to a manifest.
 const MANIFEST_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the upstream may think about a digest that it did not announce.
+const CONFIRM_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A manifest to be answered with.
 pub struct ManifestAnswer {
@@ -36,11 +37,31 @@ pub struct ManifestAnswer {
 }
 
 /// A fetched manifest after every check.
-struct Checked {
+pub(super) struct Checked {
     digest: Digest,
     manifest: Manifest,
     bytes: Arc<[u8]>,
+    /// Set once it was kept, or could not be.
+    kept: OnceLock<()>,
 }
+
+/// Why a fetch brought no manifest.
+#[derive(Clone)]
+pub(super) enum Failed {
+    /// The upstream did not give one.
+    Upstream(Fault),
+    /// It gave something else; a sentence that names it.
+    Lied(String),
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self::Upstream(fault)
+    }
+}
+
+/// What those who wait for one fetch get.
+pub(super) type ManifestCall = Result<Arc<Checked>, Failed>;
 
 impl Proxy {
     /// A manifest, from the cache where it is fresh enough or the upstream does not answer, otherwise from
@@ -81,67 +102,140 @@ impl Proxy {
                 age: Some(Timestamp::now().since(kept.fetched_at)),
                 stale_because: None,
             }),
-            None => self.fetch_manifest(grant, target, reference),
+            None => self.fetch_manifest(grant, target, reference, None, FETCH_PATIENCE),
         }
     }
 
-    /// Fetches a manifest for all who ask for it now, checks it, and keeps it if `grant` may fill. Where the
-    /// grant does not pass through, a fetch of somebody else is joined, and none is started.
+    /// Fetches a manifest for all who ask for it now, checks it, and keeps it if `grant` may fill. `seen` is
+    /// what was kept under the reference when the caller looked. Where the grant does not pass through, a
+    /// fetch of somebody else is joined, and none is started. Waits no longer than `patience`; the fetch
+    /// itself goes on, and what it brings is kept all the same.
     pub(super) fn fetch_manifest(
         self: &Arc<Self>,
         grant: &Grant,
         target: &Target,
         reference: &Reference,
+        seen: Option<&Digest>,
+        patience: Duration,
     ) -> Result<ManifestAnswer> {
         let what = || format!("manifest {reference} of {}", target.shown());
         let key: ReferenceKey = (target.origin, target.repository.clone(), reference.clone());
-        let lost = Fault {
-            kind: FaultKind::Unreachable,
-            message: format!("{} gave no answer", target.upstream.name()),
+        let fault = |kind, why: String| Fault {
+            kind,
+            message: format!("{} {why}", target.upstream.name()),
         };
         let fetched = if grant.passes_through() {
             if let Some(fault) = self.recent_absence(&key) {
                 return Err(upstream_error(fault, Kind::ManifestUnknown, &what()));
             }
             self.note_fill(grant, target);
-            let (upstream, repository) = (Arc::clone(&target.upstream), target.repository.clone());
-            let reference = reference.clone();
-            let work = move || upstream.get_manifest(&repository, &reference).map(Arc::new);
-            self.manifest_calls
-                .call(key.clone(), FETCH_PATIENCE, Err(lost.clone()), work)
+            let lost = fault(FaultKind::Unreachable, "gave no answer".to_owned());
+            self.manifest_calls.call(key, patience, Err(lost.into()), {
+                let (proxy, grant) = (Arc::clone(self), grant.clone());
+                let (target, reference) = (target.clone(), reference.clone());
+                let seen = seen.cloned();
+                move || proxy.fetch_and_check(&grant, &target, &reference, seen.as_ref())
+            })
         } else {
             self.manifest_calls
-                .join(&key, FETCH_PATIENCE)
+                .join(&key, patience)
                 .ok_or_else(|| read_only::refused(Kind::ManifestUnknown, &what()))?
         };
-        let fetched = fetched.unwrap_or(Err(lost)).map_err(|fault| {
-            self.note_absence(key, &fault);
-            upstream_error(fault, Kind::ManifestUnknown, &what())
-        })?;
-        let checked = check(&fetched, reference).map_err(|error| {
-            let error = error.context(format!("{} lied about {}", target.upstream.name(), what()));
-            tracing::warn!("{error}");
-            error
-        })?;
-        if grant.may_fill() {
-            // The bytes are right: whoever asked gets them, kept or not.
-            if let Err(error) = self.keep_manifest(target, reference, &checked) {
-                tracing::error!("served, but not kept: {}: {error}", what());
-            }
-            self.note_fill(grant, target);
-        }
+        let checked = fetched
+            .unwrap_or_else(|| {
+                let why = format!("gave no manifest within {} ms", patience.as_millis());
+                Err(fault(FaultKind::TimedOut, why).into())
+            })
+            .map_err(|failed| match failed {
+                Failed::Upstream(fault) => upstream_error(fault, Kind::ManifestUnknown, &what()),
+                Failed::Lied(why) => Error::new(Kind::UpstreamLied, why),
+            })?;
+        self.keep_once(grant, target, reference, &checked);
+        self.note_fill(grant, target);
         Ok(ManifestAnswer {
-            digest: checked.digest,
+            digest: checked.digest.clone(),
             media_type: checked.manifest.media_type,
-            bytes: checked.bytes,
+            bytes: Arc::clone(&checked.bytes),
             cache: CacheWord::fetched(grant),
             age: None,
             stale_because: None,
         })
     }
 
-    /// Keeps a checked manifest: file first, then rows. Several fillers of one fetch may come here; the
-    /// later ones find everything in place.
+    /// The fetch itself, once for all who wait. What it brings is kept here already if whoever began it
+    /// may fill: they may have lost their patience by now, and whoever comes next finds either the call or
+    /// the kept manifest, and asks no second time.
+    fn fetch_and_check(
+        &self,
+        grant: &Grant,
+        target: &Target,
+        reference: &Reference,
+        seen: Option<&Digest>,
+    ) -> ManifestCall {
+        if let Ok(Some(kept)) = self.kept_meanwhile(target, reference, seen) {
+            return Ok(Arc::new(kept));
+        }
+        let fetched = ask(target, reference).inspect_err(|failed| match failed {
+            Failed::Upstream(fault) => {
+                let key = (target.origin, target.repository.clone(), reference.clone());
+                self.note_absence(key, fault);
+                if !matches!(fault.kind, FaultKind::NotFound | FaultKind::Denied) {
+                    let manifest = format!("{reference} of {}", target.shown());
+                    tracing::warn!(manifest, "cannot fetch a manifest: {fault}");
+                }
+            }
+            Failed::Lied(why) => target.upstream.note_lie(why),
+        })?;
+        self.keep_once(grant, target, reference, &fetched);
+        Ok(Arc::new(fetched))
+    }
+
+    /// The manifest, if another call kept it between this caller's look and its call.
+    fn kept_meanwhile(
+        &self,
+        target: &Target,
+        reference: &Reference,
+        seen: Option<&Digest>,
+    ) -> Result<Option<Checked>> {
+        let digest = match reference {
+            Reference::Digest(digest) => digest.clone(),
+            Reference::Tag(tag) => match self.kept_tag(target, tag)? {
+                Some((_, kept)) => kept.digest,
+                None => return Ok(None),
+            },
+        };
+        if Some(&digest) == seen {
+            return Ok(None);
+        }
+        let Some((kept, bytes)) = self.kept_manifest(target, &digest)? else {
+            return Ok(None);
+        };
+        let manifest = Manifest::parse(&bytes, Some(kept.media_type))?;
+        Ok(Some(Checked {
+            digest,
+            manifest,
+            bytes,
+            kept: OnceLock::from(()),
+        }))
+    }
+
+    /// Keeps a checked manifest if `grant` may fill and nobody else of the same fetch has done so.
+    fn keep_once(&self, grant: &Grant, target: &Target, reference: &Reference, checked: &Checked) {
+        if !grant.may_fill() {
+            return;
+        }
+        checked.kept.get_or_init(|| {
+            // The bytes are right: whoever asked gets them, kept or not.
+            if let Err(error) = self.keep_manifest(target, reference, checked) {
+                tracing::error!(
+                    "served, but not kept: manifest {reference} of {}: {error}",
+                    target.shown()
+                );
+            }
+        });
+    }
+
+    /// Keeps a checked manifest: file first, then rows.
     fn keep_manifest(
         &self,
         target: &Target,
@@ -261,6 +355,46 @@ impl Proxy {
     }
 }
 
+/// Asks the upstream for a manifest, and takes it only if it is what it should be.
+fn ask(target: &Target, reference: &Reference) -> Result<Checked, Failed> {
+    let lied = |why: &str| {
+        let upstream = target.upstream.name();
+        let what = format!(
+            "{upstream} lied about manifest {reference} of {}",
+            target.shown()
+        );
+        Failed::Lied(format!("{what}: {why}"))
+    };
+    let fetched = target
+        .upstream
+        .get_manifest(&target.repository, reference)?;
+    let checked = check(&fetched, reference).map_err(|error| lied(&error.to_string()))?;
+    let is_proven = fetched.digest.is_some() || matches!(reference, Reference::Digest(_));
+    if !is_proven && !has(target, &checked)? {
+        return Err(lied(
+            "it names no digest, and has nothing under the digest of what it sent",
+        ));
+    }
+    Ok(checked)
+}
+
+/// Whether the upstream has these very bytes under their digest. Asked where it did not say the digest of
+/// what it sent for a tag: nothing else tells a manifest from one that was cut or changed on the way.
+fn has(target: &Target, checked: &Checked) -> Result<bool, Fault> {
+    let (upstream, repository) = (&target.upstream, &target.repository);
+    let by_digest = Reference::Digest(checked.digest.clone());
+    match upstream.head_manifest(repository, &by_digest, CONFIRM_PATIENCE) {
+        Ok(head) => Ok(head.digest.is_none_or(|said| said == checked.digest)),
+        Err(fault) => match fault.kind {
+            FaultKind::NotFound | FaultKind::Denied => Ok(false),
+            FaultKind::MethodNotAllowed => upstream
+                .get_manifest(repository, &by_digest)
+                .map(|again| *again.bytes == *checked.bytes),
+            _ => Err(fault),
+        },
+    }
+}
+
 /// Compares a fetched manifest with what was asked for and with what the upstream says of it.
 fn check(fetched: &FetchedManifest, reference: &Reference) -> Result<Checked> {
     let lied = |why: &str| Error::new(Kind::UpstreamLied, why);
@@ -302,6 +436,7 @@ fn check(fetched: &FetchedManifest, reference: &Reference) -> Result<Checked> {
         digest,
         manifest,
         bytes: fetched.bytes.as_slice().into(),
+        kept: OnceLock::new(),
     })
 }
 

@@ -36,8 +36,9 @@ use crate::auth::Grant;
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Digest, MediaType, Reference, RegistryHost, RepositoryName};
 use crate::store::{OriginId, Store};
-use crate::upstream::{Fault, FaultKind, FetchedManifest, ManifestHead, Upstream};
+use crate::upstream::{Fault, FaultKind, ManifestHead, Upstream};
 use flight::Flights;
+use manifests::ManifestCall;
 use shared_call::SharedCalls;
 
 /// Manifests are kept in memory up to this many bytes.
@@ -124,7 +125,7 @@ pub struct Proxy {
     upstreams: Upstreams,
     freshness: Freshness,
     flights: Arc<Flights>,
-    manifest_calls: SharedCalls<ReferenceKey, Result<Arc<FetchedManifest>, Fault>>,
+    manifest_calls: SharedCalls<ReferenceKey, ManifestCall>,
     head_calls: SharedCalls<ReferenceKey, Result<ManifestHead, Fault>>,
     manifest_bytes: Cache<Digest, Arc<[u8]>, ByLength>,
     not_found: Cache<ReferenceKey, (Instant, Fault)>,

@@ -1,12 +1,13 @@
 //! Whether a kept tag may be served as it is.
 //!
 //! Within `tag_ttl` it is. After that one HEAD asks the upstream, for all who wait, and no longer than
-//! `revalidate_timeout`. The same digest extends it; another one is fetched; whatever else happens, the
-//! kept manifest is served as stale. An outage takes nothing away from anybody.
+//! `revalidate_timeout`. The same digest extends it; another one is fetched, within the same time; whatever
+//! else happens, the kept manifest is served as stale. An outage takes nothing away from anybody.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::manifests::ManifestAnswer;
+use super::manifests::{FETCH_PATIENCE, ManifestAnswer};
 use super::{CacheWord, Proxy, ReferenceKey, Target};
 use crate::auth::Grant;
 use crate::error::Result;
@@ -36,15 +37,23 @@ impl Proxy {
         tag: &Tag,
     ) -> Result<ManifestAnswer> {
         let reference = Reference::Tag(tag.clone());
+        let fetch = |seen, patience| self.fetch_manifest(grant, target, &reference, seen, patience);
         let Some((repository, kept_tag)) = self.kept_tag(target, tag)? else {
-            return self.fetch_manifest(grant, target, &reference, None);
+            return fetch(None, FETCH_PATIENCE);
         };
         let seen = Some(&kept_tag.digest);
         let Some((kept, bytes)) = self.kept_manifest(target, &kept_tag.digest)? else {
-            return self.fetch_manifest(grant, target, &reference, seen);
+            return fetch(seen, FETCH_PATIENCE);
         };
+        let asked_at = Instant::now();
         let verdict = match self.judge_tag(grant, target, tag, repository, &kept_tag) {
-            Verdict::Moved => match self.fetch_manifest(grant, target, &reference, seen) {
+            // What is kept is served where the new one is slow; whoever comes later gets that one.
+            Verdict::Moved => match fetch(
+                seen,
+                self.freshness
+                    .revalidate_timeout
+                    .saturating_sub(asked_at.elapsed()),
+            ) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => Verdict::Stale(error.to_string()),
             },
@@ -53,9 +62,7 @@ impl Proxy {
         let age = Timestamp::now().since(kept_tag.confirmed_at);
         let (cache, age, stale_because) = match verdict {
             Verdict::Fresh => (CacheWord::Hit, age, None),
-            Verdict::Confirmed | Verdict::Moved => {
-                (CacheWord::Revalidated, std::time::Duration::ZERO, None)
-            }
+            Verdict::Confirmed | Verdict::Moved => (CacheWord::Revalidated, Duration::ZERO, None),
             Verdict::Stale(why) => {
                 tracing::debug!(
                     image = format!("{}:{tag}", target.shown()),
@@ -74,7 +81,11 @@ impl Proxy {
         })
     }
 
-    pub(super) fn kept_tag(&self, target: &Target, tag: &Tag) -> Result<Option<(RepositoryId, CachedTag)>> {
+    pub(super) fn kept_tag(
+        &self,
+        target: &Target,
+        tag: &Tag,
+    ) -> Result<Option<(RepositoryId, CachedTag)>> {
         let Some(repository) = self.repository_of(target)? else {
             return Ok(None);
         };

@@ -218,6 +218,7 @@ impl Upstreams {
                     last_failure_at: None,
                     last_success_at: None,
                     rate_limit: None,
+                    lies: 0,
                 },
             },
         });

@@ -17,7 +17,7 @@
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -204,6 +204,8 @@ pub struct Status {
     pub last_success_at: Option<Timestamp>,
     /// What Docker Hub said last.
     pub rate_limit: Option<RateLimit>,
+    /// How often, since the start, it sent something else than it was asked for.
+    pub lies: u64,
 }
 
 /// One remote registry.
@@ -220,6 +222,7 @@ pub struct Upstream {
     wants_basic: AtomicBool,
     health: Arc<Health>,
     rate_limit: Mutex<Option<RateLimit>>,
+    lies: AtomicU64,
 }
 
 impl Upstream {
@@ -280,6 +283,7 @@ impl Upstream {
             name: settings.name,
             wants_basic: AtomicBool::new(false),
             rate_limit: Mutex::new(None),
+            lies: AtomicU64::new(0),
         })
     }
 
@@ -311,7 +315,15 @@ impl Upstream {
             last_failure_at,
             last_success_at: report.last_success,
             rate_limit: self.rate_limit().clone(),
+            lies: self.lies.load(Ordering::Relaxed),
         }
+    }
+
+    /// Counts and logs that it sent something else than it was asked for. `what` is a sentence that says
+    /// what of, and how that was noticed.
+    pub fn note_lie(&self, what: &str) {
+        self.lies.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(upstream = %self.name, "nothing of it was kept: {what}");
     }
 
     fn note_rate_limit(&self, limit: RateLimit) {

@@ -1,11 +1,14 @@
 //! Tries: each asks the breaker for leave and reports to it; between two there is a pause that doubles,
 //! with jitter, so that many boxes do not come back in step.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::fault::{Fault, FaultKind};
 use super::{Patience, Upstream};
 
+/// When no other try is begun any more: clients wait, and an upstream that hangs costs each try a whole
+/// silence.
+const LAST_TRY_WITHIN: Duration = Duration::from_secs(20);
 /// The longest `Retry-After` that is waited for within a request.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(2);
 
@@ -27,6 +30,7 @@ impl Upstream {
         attempt: impl Fn() -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let mut last: Option<Fault> = None;
+        let began = Instant::now();
         for number in 1.. {
             self.transport.check_offline()?;
             let permit = match self.health.admit() {
@@ -41,7 +45,11 @@ impl Upstream {
                 Err(fault) => fault,
             };
             match pause(&fault, number, &self.patience) {
-                Some(pause) if number < self.patience.tries => std::thread::sleep(pause),
+                Some(pause)
+                    if number < self.patience.tries && began.elapsed() < LAST_TRY_WITHIN =>
+                {
+                    std::thread::sleep(pause);
+                }
                 _ => return Err(fault),
             }
             tracing::debug!(upstream = %self.name, try_number = number, fault = %fault, "trying again");

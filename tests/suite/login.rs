@@ -43,7 +43,8 @@ impl Stage {
     /// Logs in as `docker login` and `docker pull` do; the client with its JWT.
     fn login(&self, user: &str, secret: &str) -> Client {
         let basic = self.client.basic(user, secret);
-        let base = basic.get("/jwt/auth?service=dependency_proxy&offline_token=true&client_id=docker");
+        let base =
+            basic.get("/jwt/auth?service=dependency_proxy&offline_token=true&client_id=docker");
         assert_eq!(base.status, 200, "{}", base.text());
         self.client.bearer(&basic.token(&[SCOPE]))
     }
@@ -152,7 +153,9 @@ fn example_6_scopes_are_worth_what_the_table_says() {
     let stage = stage();
     for (n, (scopes, status, word)) in table.iter().enumerate() {
         let tag = format!("t{n}");
-        stage.fake.put_image("library/alpine", &tag, &Image::oci(n as u64 + 50, &[1]));
+        stage
+            .fake
+            .put_image("library/alpine", &tag, &Image::oci(n as u64 + 50, &[1]));
         let secret = stage.appliance.token("alice", scopes);
         let basic = stage.client.basic("alice", &secret);
         let login = basic.get(&token_path(&[SCOPE]));
@@ -171,21 +174,44 @@ fn a_token_without_the_ability_is_told_what_it_lacks() {
     let stage = stage();
     let secret = stage.appliance.token("alice", &["read_api"]);
     let basic = stage.client.basic("alice", &secret);
-    let form = stage.client.post_form("/jwt/auth", &[
-        ("grant_type", "refresh_token"),
-        ("service", "dependency_proxy"),
-        ("refresh_token", &secret),
-    ]);
-    for answer in [basic.get(&token_path(&[])), basic.get(&token_path(&[SCOPE])), form] {
-        assert_eq!(answer.verdict(), (403, "DENIED".to_owned()), "{}", answer.text());
+    let form = stage.client.post_form(
+        "/jwt/auth",
+        &[
+            ("grant_type", "refresh_token"),
+            ("service", "dependency_proxy"),
+            ("refresh_token", &secret),
+        ],
+    );
+    for answer in [
+        basic.get(&token_path(&[])),
+        basic.get(&token_path(&[SCOPE])),
+        form,
+    ] {
+        assert_eq!(
+            answer.verdict(),
+            (403, "DENIED".to_owned()),
+            "{}",
+            answer.text()
+        );
         let json = answer.json();
         assert_eq!(json["message"], "access forbidden");
-        assert_eq!((&json["status"], &json["http_status"]), (&json!("error"), &json!(403)));
+        assert_eq!(
+            (&json["status"], &json["http_status"]),
+            (&json!("error"), &json!(403))
+        );
         let message = answer.message();
-        assert!(message.contains("read_dependency_proxy_container"), "{message}");
+        assert!(
+            message.contains("read_dependency_proxy_container"),
+            "{message}"
+        );
     }
     let base = basic.get("/v2/");
-    assert_eq!(base.verdict(), (403, "DENIED".to_owned()), "{}", base.text());
+    assert_eq!(
+        base.verdict(),
+        (403, "DENIED".to_owned()),
+        "{}",
+        base.text()
+    );
 }
 
 #[test]
@@ -194,16 +220,30 @@ fn every_way_to_log_in_gives_a_token_that_works() {
     let password = stage.appliance.root_password();
     let secret = stage.appliance.token("alice", BOTH);
     let form = |fields: &[(&str, &str)]| {
-        let common = [("service", "dependency_proxy"), ("client_id", "docker"), ("scope", SCOPE)];
-        stage.client.post_form("/jwt/auth", &[&common[..], fields].concat())
+        let common = [
+            ("service", "dependency_proxy"),
+            ("client_id", "docker"),
+            ("scope", SCOPE),
+        ];
+        stage
+            .client
+            .post_form("/jwt/auth", &[&common[..], fields].concat())
     };
     let get = token_path(&[SCOPE]);
     let answers = [
         stage.client.basic("root", &password).get(&get),
         stage.client.basic("alice", &secret).get(&get),
         stage.client.basic("any name will do", &secret).get(&get),
-        form(&[("grant_type", "password"), ("username", "root"), ("password", &password)]),
-        form(&[("grant_type", "password"), ("username", "alice"), ("password", &secret)]),
+        form(&[
+            ("grant_type", "password"),
+            ("username", "root"),
+            ("password", &password),
+        ]),
+        form(&[
+            ("grant_type", "password"),
+            ("username", "alice"),
+            ("password", &secret),
+        ]),
         form(&[("grant_type", "refresh_token"), ("refresh_token", &secret)]),
     ];
     for answer in answers {
@@ -216,17 +256,27 @@ fn every_way_to_log_in_gives_a_token_that_works() {
         assert!(json["expires_in"].is_u64() && json["issued_at"].is_string());
         assert_eq!(answer.field("Cache-Control"), Some("no-store"));
     }
-    assert_eq!(stage.client.basic("root", &password).get("/v2/").status, 200);
+    assert_eq!(
+        stage.client.basic("root", &password).get("/v2/").status,
+        200
+    );
     // What is no login.
     for fields in [
-        &[("grant_type", "refresh_token"), ("refresh_token", password.as_str())][..],
+        &[
+            ("grant_type", "refresh_token"),
+            ("refresh_token", password.as_str()),
+        ][..],
         &[("grant_type", "refresh_token")],
         &[("grant_type", "password"), ("username", "root")],
         &[("grant_type", "authorization_code")],
         &[],
     ] {
         let answer = form(fields);
-        assert!(matches!(answer.status, 400 | 401), "{fields:?}: {}", answer.text());
+        assert!(
+            matches!(answer.status, 400 | 401),
+            "{fields:?}: {}",
+            answer.text()
+        );
         assert!(!answer.code().is_empty(), "{}", answer.text());
     }
     let services = [
@@ -248,13 +298,18 @@ fn every_way_to_log_in_gives_a_token_that_works() {
 fn a_token_opens_only_what_it_was_issued_for() {
     let stage = stage();
     let secret = stage.appliance.token("alice", BOTH);
-    stage.fake.put_image("library/other", "latest", &stage.image);
+    stage
+        .fake
+        .put_image("library/other", "latest", &stage.image);
     let client = stage.login("alice", &secret);
     let other = "/v2/acme/dependency_proxy/containers/other/manifests/latest";
     let refused = client.get(other);
     assert_eq!(refused.verdict(), (401, "UNAUTHORIZED".to_owned()));
     let challenge = refused.field("WWW-Authenticate").unwrap();
-    assert!(challenge.contains(r#"error="insufficient_scope""#), "{challenge}");
+    assert!(
+        challenge.contains(r#"error="insufficient_scope""#),
+        "{challenge}"
+    );
     let scope = r#"scope="repository:acme/dependency_proxy/containers/other:pull""#;
     assert!(challenge.contains(scope), "{challenge}");
     assert_eq!(stage.fake.requests().len(), 0);
@@ -262,8 +317,17 @@ fn a_token_opens_only_what_it_was_issued_for() {
     let basic = stage.client.basic("alice", &secret);
     for (scopes, status) in [
         (&[][..], 401),
-        (&["repository:acme/dependency_proxy/containers/other:push"], 401),
-        (&[SCOPE, "repository:acme/dependency_proxy/containers/other:pull,push"], 200),
+        (
+            &["repository:acme/dependency_proxy/containers/other:push"],
+            401,
+        ),
+        (
+            &[
+                SCOPE,
+                "repository:acme/dependency_proxy/containers/other:pull,push",
+            ],
+            200,
+        ),
     ] {
         let got = stage.client.bearer(&basic.token(scopes)).get(other);
         assert_eq!(got.status, status, "{scopes:?}: {}", got.text());
@@ -273,8 +337,16 @@ fn a_token_opens_only_what_it_was_issued_for() {
     let jwt = basic.token(&[SCOPE]);
     let (head, signature) = jwt.rsplit_once('.').unwrap();
     let path = format!("/v2/{IMAGE}/manifests/latest");
-    for forged in [format!("{head}."), format!("{head}.{signature}A"), head.to_owned()] {
-        assert_eq!(stage.client.bearer(&forged).get(&path).status, 401, "{forged}");
+    for forged in [
+        format!("{head}."),
+        format!("{head}.{signature}A"),
+        head.to_owned(),
+    ] {
+        assert_eq!(
+            stage.client.bearer(&forged).get(&path).status,
+            401,
+            "{forged}"
+        );
     }
     assert_eq!(stage.client.bearer(&jwt).get(&path).status, 200);
 }
@@ -287,7 +359,10 @@ fn example_10_what_changes_bites_on_the_very_next_request() {
         (&["user", "block", "alice"], 401),
         (&["user", "remove", "alice"], 401),
         (&["member", "remove", "acme", "alice"], 404),
-        (&["group", "set", "acme", "dependency_proxy_enabled=false"], 404),
+        (
+            &["group", "set", "acme", "dependency_proxy_enabled=false"],
+            404,
+        ),
         (&["group", "remove", "acme"], 404),
     ];
     let mut stage = stage();
@@ -295,16 +370,31 @@ fn example_10_what_changes_bites_on_the_very_next_request() {
         let secret = stage.appliance.token("alice", BOTH);
         let client = stage.login("alice", &secret);
         assert_eq!(stage.manifest(&client).status, 200, "{command:?}");
-        let tokens = stage.appliance.json(&["token", "list", "--user", "alice", "--json"]);
+        let tokens = stage
+            .appliance
+            .json(&["token", "list", "--user", "alice", "--json"]);
         let newest = tokens.as_array().unwrap().iter();
-        let id = newest.filter_map(|token| token["id"].as_u64()).max().unwrap();
+        let id = newest
+            .filter_map(|token| token["id"].as_u64())
+            .max()
+            .unwrap();
         let id = id.to_string();
-        let command: Vec<&str> = command.iter().map(|&w| if w == "ID" { &id } else { w }).collect();
+        let command: Vec<&str> = command
+            .iter()
+            .map(|&w| if w == "ID" { &id } else { w })
+            .collect();
         stage.appliance.ok(&command);
         let got = stage.manifest(&client);
         assert_eq!(got.status, *status, "{command:?}: {}", got.text());
-        let again = stage.client.basic("alice", &secret).get(&token_path(&[SCOPE]));
-        assert_eq!(again.status, if *status == 401 { 401 } else { 200 }, "{command:?}");
+        let again = stage
+            .client
+            .basic("alice", &secret)
+            .get(&token_path(&[SCOPE]));
+        assert_eq!(
+            again.status,
+            if *status == 401 { 401 } else { 200 },
+            "{command:?}"
+        );
         // The next round begins afresh.
         stage = self::stage();
     }
@@ -315,7 +405,9 @@ fn a_changed_password_ends_its_tokens_and_a_block_ends_all() {
     let stage = stage();
     let add = &["user", "add", "carol", "--password-stdin"];
     stage.appliance.ok_with_input(add, "first Passw0rd\n");
-    stage.appliance.ok(&["member", "add", "acme", "carol", "--level", "owner"]);
+    stage
+        .appliance
+        .ok(&["member", "add", "acme", "carol", "--level", "owner"]);
     let client = stage.login("carol", "first Passw0rd");
     assert_eq!(stage.manifest(&client).cache(), "miss");
     let passwd = &["user", "passwd", "carol", "--password-stdin"];
@@ -328,8 +420,15 @@ fn a_changed_password_ends_its_tokens_and_a_block_ends_all() {
     stage.appliance.ok(&["user", "block", "carol"]);
     assert_eq!(stage.manifest(&client).status, 401);
     let blocked = stage.client.basic("carol", "second Passw0rd");
-    let (blocked, wrong) = (blocked.get("/v2/"), stage.client.basic("carol", "x").get("/v2/"));
-    assert_eq!((blocked.status, blocked.text()), (401, wrong.text()), "the same words");
+    let (blocked, wrong) = (
+        blocked.get("/v2/"),
+        stage.client.basic("carol", "x").get("/v2/"),
+    );
+    assert_eq!(
+        (blocked.status, blocked.text()),
+        (401, wrong.text()),
+        "the same words"
+    );
 }
 
 #[test]
@@ -337,17 +436,30 @@ fn example_11_what_one_may_not_see_and_what_does_not_exist_are_the_same() {
     let stage = stage();
     let secret = stage.appliance.token("mallory", BOTH);
     let basic = stage.client.basic("mallory", &secret);
-    let paths = ["manifests/latest", "tags/list", &format!("blobs/{}", stage.image.layer_digest(0))]
-        .map(str::to_owned);
+    let paths = [
+        "manifests/latest",
+        "tags/list",
+        &format!("blobs/{}", stage.image.layer_digest(0)),
+    ]
+    .map(str::to_owned);
     // The same length, so that the answers can be compared byte for byte once the name is replaced.
     let answers = ["acme", "none"].map(|group| {
         let name = format!("{group}/dependency_proxy/containers/alpine");
         let token = basic.get(&token_path(&[&format!("repository:{name}:pull")]));
-        assert_eq!(token.status, 200, "a login names no group: {}", token.text());
+        assert_eq!(
+            token.status,
+            200,
+            "a login names no group: {}",
+            token.text()
+        );
         let client = stage.client.bearer(token.json()["token"].as_str().unwrap());
         paths.clone().map(|path| {
             let answer = client.get(&format!("/v2/{name}/{path}"));
-            assert_eq!(answer.verdict(), (404, "NAME_UNKNOWN".to_owned()), "{group}");
+            assert_eq!(
+                answer.verdict(),
+                (404, "NAME_UNKNOWN".to_owned()),
+                "{group}"
+            );
             let same = |text: String| text.replace(group, "GROUP");
             (same(answer.text()), answer.lasting_fields())
         })
@@ -355,7 +467,9 @@ fn example_11_what_one_may_not_see_and_what_does_not_exist_are_the_same() {
     assert_eq!(answers[0], answers[1]);
     assert_eq!(stage.fake.requests().len(), 0);
     // A public group is open to everybody who logged in, within the token's abilities.
-    stage.appliance.ok(&["group", "set", "acme", "visibility=public"]);
+    stage
+        .appliance
+        .ok(&["group", "set", "acme", "visibility=public"]);
     let client = stage.client.bearer(&basic.token(&[SCOPE]));
     assert_eq!(stage.manifest(&client).status, 200);
 }
@@ -391,11 +505,22 @@ fn no_secret_is_left_in_the_log_or_on_the_disk() {
     stage.pull(&client);
     let mut jwts = vec![stage.client.basic("alice", &secret).token(&[SCOPE])];
     jwts.push(stage.client.basic("carol", password).token(&[]));
-    stage.client.basic("carol", "wr0ng-Passw0rd").get(&token_path(&[]));
+    stage
+        .client
+        .basic("carol", "wr0ng-Passw0rd")
+        .get(&token_path(&[]));
     stage.client.basic(&secret, "swapped").get(&token_path(&[]));
-    stage.client.post_form("/jwt/auth", &[("grant_type", "refresh_token"), ("refresh_token", &secret)]);
-    stage.client.get(&format!("/jwt/auth?password={secret}&service=dependency_proxy"));
-    stage.client.bearer(&secret).get(&format!("/v2/{IMAGE}/manifests/latest"));
+    stage.client.post_form(
+        "/jwt/auth",
+        &[("grant_type", "refresh_token"), ("refresh_token", &secret)],
+    );
+    stage.client.get(&format!(
+        "/jwt/auth?password={secret}&service=dependency_proxy"
+    ));
+    stage
+        .client
+        .bearer(&secret)
+        .get(&format!("/v2/{IMAGE}/manifests/latest"));
     stage.appliance.stop();
     let mut secrets = vec![secret, password.to_owned(), "wr0ng-Passw0rd".to_owned()];
     secrets.append(&mut jwts);
@@ -403,7 +528,9 @@ fn no_secret_is_left_in_the_log_or_on_the_disk() {
     let mut check = |name: &str, bytes: &[u8]| {
         seen += 1;
         for secret in &secrets {
-            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            let found = bytes
+                .windows(secret.len())
+                .any(|window| window == secret.as_bytes());
             assert!(!found, "{secret} stands in {name}");
         }
     };

@@ -18,12 +18,23 @@ fn stage(toml: &str) -> (FakeUpstream, Image, Appliance, Client) {
 
 /// 401 in the form of the spec, with the challenge that clients follow.
 fn assert_challenged(answer: &Answer, host: &str) {
-    assert_eq!(answer.verdict(), (401, "UNAUTHORIZED".to_owned()), "{answer:?}");
-    assert!(answer.message().contains("docker login"), "{}", answer.text());
+    assert_eq!(
+        answer.verdict(),
+        (401, "UNAUTHORIZED".to_owned()),
+        "{answer:?}"
+    );
+    assert!(
+        answer.message().contains("docker login"),
+        "{}",
+        answer.text()
+    );
     let challenge = answer.field("WWW-Authenticate").unwrap_or_default();
     let expected = format!(r#"Bearer realm="http://{host}/jwt/auth",service="dependency_proxy""#);
     assert!(challenge.starts_with(&expected), "{challenge}");
-    assert_eq!(answer.field("Docker-Distribution-Api-Version"), Some("registry/2.0"));
+    assert_eq!(
+        answer.field("Docker-Distribution-Api-Version"),
+        Some("registry/2.0")
+    );
 }
 
 #[test]
@@ -34,7 +45,10 @@ fn the_base_always_challenges() {
         let answer = client.get(path);
         assert_challenged(&answer, &host);
         let challenge = answer.field("WWW-Authenticate").unwrap();
-        assert!(challenge.ends_with(r#"service="dependency_proxy""#), "no scope: {challenge}");
+        assert!(
+            challenge.ends_with(r#"service="dependency_proxy""#),
+            "no scope: {challenge}"
+        );
         assert_eq!(client.head(path).status, 401);
     }
     // The realm is where the client found us, and nobody else says where that is.
@@ -44,7 +58,14 @@ fn the_base_always_challenges() {
         .with("X-Forwarded-Host", "evil.example")
         .with("X-Forwarded-Proto", "https");
     assert_challenged(&forwarded.get("/v2/"), "mirror.example:5000");
-    for junk in ["Basic ///", "Basic Zm9v", "Negotiate x", "Bearer", "Bearer x.y.z", "x"] {
+    for junk in [
+        "Basic ///",
+        "Basic Zm9v",
+        "Negotiate x",
+        "Bearer",
+        "Bearer x.y.z",
+        "x",
+    ] {
         let answer = client.with("Authorization", junk).get("/v2/");
         assert_challenged(&answer, &host);
     }
@@ -56,7 +77,10 @@ fn a_configured_address_is_the_realm() {
     let (_fake, _, _appliance, client) = stage("[server]\nexternal_url = \"https://box.example/\"");
     let answer = client.get("/v2/");
     let challenge = answer.field("WWW-Authenticate").unwrap();
-    assert!(challenge.contains(r#"realm="https://box.example/jwt/auth""#), "{challenge}");
+    assert!(
+        challenge.contains(r#"realm="https://box.example/jwt/auth""#),
+        "{challenge}"
+    );
 }
 
 #[test]
@@ -68,13 +92,26 @@ fn a_trusted_network_pulls_with_an_anonymous_token_and_without() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let json = answer.json();
     assert!(json["token"] == json["access_token"] && json["token"].is_string());
-    assert!(json["expires_in"].as_u64().is_some_and(|seconds| seconds >= 60));
-    assert!(json["issued_at"].as_str().is_some_and(|time| time.ends_with('Z')));
+    assert!(
+        json["expires_in"]
+            .as_u64()
+            .is_some_and(|seconds| seconds >= 60)
+    );
+    assert!(
+        json["issued_at"]
+            .as_str()
+            .is_some_and(|time| time.ends_with('Z'))
+    );
     let token = client.bearer(json["token"].as_str().unwrap());
     assert_eq!(token.get(PULL).body, image.manifest);
     let other = token.get("/v2/library/other/manifests/latest");
     assert_eq!(other.status, 401, "the token's access is an upper bound");
-    assert!(other.field("WWW-Authenticate").unwrap().contains(r#"error="insufficient_scope""#));
+    assert!(
+        other
+            .field("WWW-Authenticate")
+            .unwrap()
+            .contains(r#"error="insufficient_scope""#)
+    );
     assert_sound(&appliance);
 }
 
@@ -98,7 +135,11 @@ fn without_a_rule_nobody_gets_in_without_a_login() {
         assert_eq!(answer.status, 401, "{}", answer.text());
         assert!(answer.field("WWW-Authenticate").unwrap().contains(&host));
     }
-    assert_eq!(fake.requests().len(), 0, "nobody asks an upstream for a stranger");
+    assert_eq!(
+        fake.requests().len(),
+        0,
+        "nobody asks an upstream for a stranger"
+    );
     // Another network's rule is no help; the right one is.
     appliance.ok(&["network", "add", "192.0.2.0/24", "--ability", "fill"]);
     assert_eq!(client.get(PULL).status, 401);
@@ -120,7 +161,10 @@ fn a_network_that_may_only_read_fills_nothing() {
         assert_eq!((layer.cache(), &layer.body), ("bypass", &image.layers[0]));
         assert_eq!(fake.count("GET", "/blobs/"), round);
     }
-    assert_eq!(appliance.json(&["cache", "list", "--json"]), serde_json::json!([]));
+    assert_eq!(
+        appliance.json(&["cache", "list", "--json"]),
+        serde_json::json!([])
+    );
     assert_sound(&appliance);
 }
 
@@ -144,7 +188,9 @@ fn a_proxy_that_nobody_configured_turns_nobody_into_loopback() {
             with_token.get(PULL),
             with_token.get("/v2/"),
             client.get(&token_path(&[SCOPE])),
-            client.basic("hubuser", "hubpassword").get(&token_path(&[SCOPE])),
+            client
+                .basic("hubuser", "hubpassword")
+                .get(&token_path(&[SCOPE])),
         ] {
             assert_eq!(answer.status, 401, "{name}: {value}: {}", answer.text());
         }
@@ -181,8 +227,14 @@ fn a_configured_proxy_is_believed_from_the_right() {
         .with("X-Forwarded-Host", "box.example")
         .get("/v2/");
     let challenge = realm.field("WWW-Authenticate").unwrap();
-    assert!(challenge.contains(r#"realm="https://box.example/jwt/auth""#), "{challenge}");
-    assert!(appliance.log().contains("203.0.113.9"), "the log has the client's address");
+    assert!(
+        challenge.contains(r#"realm="https://box.example/jwt/auth""#),
+        "{challenge}"
+    );
+    assert!(
+        appliance.log().contains("203.0.113.9"),
+        "the log has the client's address"
+    );
 }
 
 #[test]
@@ -201,12 +253,15 @@ fn trust_never_turns_a_wrong_password_into_a_login() {
         for answer in [
             client.basic(user, password).get(login),
             client.basic(user, password).get("/v2/"),
-            client.post_form("/jwt/auth", &[
-                ("grant_type", "password"),
-                ("service", "dependency_proxy"),
-                ("username", user),
-                ("password", password),
-            ]),
+            client.post_form(
+                "/jwt/auth",
+                &[
+                    ("grant_type", "password"),
+                    ("service", "dependency_proxy"),
+                    ("username", user),
+                    ("password", password),
+                ],
+            ),
         ] {
             assert_eq!(answer.verdict(), (401, "UNAUTHORIZED".to_owned()), "{user}");
             assert!(answer.message().contains(' '), "{}", answer.text());
@@ -215,8 +270,15 @@ fn trust_never_turns_a_wrong_password_into_a_login() {
     }
     // Nor with a scope, where the name or the secret could be ours.
     let scope = token_path(&[SCOPE]);
-    for (user, password) in [("root", "wrong"), ("x", "bwp_00000000000000000000000000000000")] {
-        assert_eq!(client.basic(user, password).get(&scope).status, 401, "{user}");
+    for (user, password) in [
+        ("root", "wrong"),
+        ("x", "bwp_00000000000000000000000000000000"),
+    ] {
+        assert_eq!(
+            client.basic(user, password).get(&scope).status,
+            401,
+            "{user}"
+        );
     }
     let account = format!("{scope}&account=root");
     assert_eq!(client.basic("x", "wrong").get(&account).status, 401);
@@ -232,13 +294,16 @@ fn a_daemons_credentials_for_docker_hub_are_taken_as_anonymous() {
     }
     let token = client.bearer(&hub.token(&[SCOPE]));
     assert_eq!(token.get(PULL).body, image.manifest);
-    let form = client.post_form("/jwt/auth", &[
-        ("grant_type", "password"),
-        ("service", "registry.docker.io"),
-        ("scope", SCOPE),
-        ("username", "hub-user"),
-        ("password", "dckr_pat_Secret123"),
-    ]);
+    let form = client.post_form(
+        "/jwt/auth",
+        &[
+            ("grant_type", "password"),
+            ("service", "registry.docker.io"),
+            ("scope", SCOPE),
+            ("username", "hub-user"),
+            ("password", "dckr_pat_Secret123"),
+        ],
+    );
     assert_eq!(form.status, 200, "{}", form.text());
     // All of it must hold: a pull, on a mirror path, and nothing else.
     appliance.ok(&["group", "add", "acme", "--visibility", "public"]);
@@ -259,7 +324,10 @@ fn a_daemons_credentials_for_docker_hub_are_taken_as_anonymous() {
         assert!(request.header("authorization").is_none(), "{request:?}");
     }
     let log = appliance.log();
-    assert!(!log.contains("hub-user") && !log.contains("Secret123"), "not logged");
+    assert!(
+        !log.contains("hub-user") && !log.contains("Secret123"),
+        "not logged"
+    );
     assert_sound(&appliance);
 }
 
@@ -278,7 +346,15 @@ fn no_network_reaches_a_group() {
     }
     assert!(bodies.windows(2).all(|two| two[0] == two[1]), "{bodies:#?}");
     // A rule for the group itself does.
-    appliance.ok(&["network", "add", "127.0.0.0/8", "--ability", "read", "--group", "acme"]);
+    appliance.ok(&[
+        "network",
+        "add",
+        "127.0.0.0/8",
+        "--ability",
+        "read",
+        "--group",
+        "acme",
+    ]);
     let path = "/v2/acme/dependency_proxy/containers/alpine/manifests/latest";
     assert_eq!(client.get(path).cache(), "bypass");
     assert_eq!(fake.count("GET", "/manifests/"), 1);
@@ -295,7 +371,12 @@ fn a_groups_name_never_means_a_strangers_image() {
     let root = client.basic("root", &password);
     let root = client.bearer(&root.token(&["repository:acme/tool:pull"]));
     assert_eq!(client.get(path).status, 401);
-    assert_eq!(client.get(&token_path(&["repository:acme/tool:pull"])).status, 401);
+    assert_eq!(
+        client
+            .get(&token_path(&["repository:acme/tool:pull"]))
+            .status,
+        401
+    );
     for path in [
         path,
         "/v2/acme/tool/tags/list",
@@ -303,11 +384,18 @@ fn a_groups_name_never_means_a_strangers_image() {
         "/v2/acme/dependency_proxy/manifests/1",
         "/v2/mirror/tool/manifests/1",
     ] {
-        assert_eq!(root.get(path).verdict(), (404, "NAME_UNKNOWN".to_owned()), "{path}");
+        assert_eq!(
+            root.get(path).verdict(),
+            (404, "NAME_UNKNOWN".to_owned()),
+            "{path}"
+        );
     }
     assert_eq!(fake.requests().len(), 0);
     // Who names the upstream means the upstream.
-    for path in ["/v2/docker.io/acme/tool/manifests/1", "/v2/acme/tool/manifests/1?ns=docker.io"] {
+    for path in [
+        "/v2/docker.io/acme/tool/manifests/1",
+        "/v2/acme/tool/manifests/1?ns=docker.io",
+    ] {
         assert_eq!(client.get(path).body, image.manifest, "{path}");
     }
     assert_sound(&appliance);
@@ -316,7 +404,11 @@ fn a_groups_name_never_means_a_strangers_image() {
 #[test]
 fn a_mirror_that_is_off_lets_nobody_in() {
     let (fake, _, _appliance, client) = stage("[mirror]\nenabled = false");
-    for answer in [client.get(PULL), client.get(&token_path(&[SCOPE])), client.get("/v2/")] {
+    for answer in [
+        client.get(PULL),
+        client.get(&token_path(&[SCOPE])),
+        client.get("/v2/"),
+    ] {
         assert_eq!(answer.status, 401, "{}", answer.text());
     }
     assert_eq!(fake.requests().len(), 0);

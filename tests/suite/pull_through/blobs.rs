@@ -14,7 +14,9 @@ fn files(appliance: &Appliance, below: &str) -> usize {
             return 0;
         };
         let paths = entries.map(|entry| entry.unwrap().path());
-        paths.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+        paths
+            .map(|path| if path.is_dir() { count(&path) } else { 1 })
+            .sum()
     }
     count(&appliance.data().join(below))
 }
@@ -26,12 +28,19 @@ fn a_blob_is_fetched_once_and_served_from_then_on() {
     let path = blob("library/alpine", &digest);
     let asked = client.head(&path);
     assert_eq!(asked.status, 200);
-    assert_eq!(fake.count("GET", "/blobs/"), 0, "HEAD of a cold blob fetches nothing");
+    assert_eq!(
+        fake.count("GET", "/blobs/"),
+        0,
+        "HEAD of a cold blob fetches nothing"
+    );
     let cold = client.get(&path);
     let warm = client.get(&path);
     let etag = format!("\"{digest}\"");
     for got in [&cold, &warm] {
-        assert_eq!((got.status, got.body == *bytes, got.complete), (200, true, true));
+        assert_eq!(
+            (got.status, got.body == *bytes, got.complete),
+            (200, true, true)
+        );
         for (name, value) in [
             ("Content-Type", "application/octet-stream"),
             ("Content-Length", "100000"),
@@ -99,7 +108,9 @@ fn ranges_work_on_cold_and_on_warm_blobs() {
         assert_eq!(fake.count("GET", digest.as_str()), 1, "{range}");
         let etag = format!("\"{digest}\"");
         for (validator, status) in [(etag.as_str(), 206), ("\"other\"", 200)] {
-            let client = client.with("Range", "bytes=0-9").with("If-Range", validator);
+            let client = client
+                .with("Range", "bytes=0-9")
+                .with("If-Range", validator);
             assert_eq!(client.get(&path).status, status, "{validator}");
         }
     }
@@ -110,14 +121,18 @@ fn ranges_work_on_cold_and_on_warm_blobs() {
 fn a_cold_blob_reaches_the_client_while_it_arrives() {
     let (fake, image, appliance, client) = stage("");
     let gate = Gate::new();
-    fake.on("GET", "/blobs/").next([Answer::good().wait_at(50_000, &gate)]);
+    fake.on("GET", "/blobs/")
+        .next([Answer::good().wait_at(50_000, &gate)]);
     let path = blob("library/alpine", image.layer_digest(0));
     let mut first = client.open(&path);
     assert!(first.read_up_to(10_000).len() >= 10_000);
     gate.await_arrival();
     // One who comes late starts at byte 0 from what is there, and asks nobody.
     let mut late = client.open(&path);
-    assert!(late.read_up_to(40_000).starts_with(&image.layers[0][..40_000]));
+    assert!(
+        late.read_up_to(40_000)
+            .starts_with(&image.layers[0][..40_000])
+    );
     let mut part = client.with("Range", "bytes=1000-1999").open(&path);
     assert_eq!(part.read_up_to(1000), &image.layers[0][1000..2000]);
     gate.open();
@@ -133,7 +148,8 @@ fn a_cold_blob_reaches_the_client_while_it_arrives() {
 fn many_cold_pulls_are_one_fetch() {
     let (fake, image, appliance, client) = stage("");
     let gate = Gate::new();
-    fake.on("GET", "/blobs/").always(Answer::good().wait_at(1, &gate));
+    fake.on("GET", "/blobs/")
+        .always(Answer::good().wait_at(1, &gate));
     let path = blob("library/alpine", image.layer_digest(0));
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..24).map(|_| scope.spawn(|| client.get(&path))).collect();
@@ -147,7 +163,8 @@ fn many_cold_pulls_are_one_fetch() {
     assert_eq!(fake.count("GET", "/blobs/"), 1);
     let path = manifest("library/alpine", "latest");
     let gate = Gate::new();
-    fake.on("GET", "/manifests/").always(Answer::good().wait_at(1, &gate));
+    fake.on("GET", "/manifests/")
+        .always(Answer::good().wait_at(1, &gate));
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..24).map(|_| scope.spawn(|| client.get(&path))).collect();
         gate.await_arrival();
@@ -164,7 +181,8 @@ fn many_cold_pulls_are_one_fetch() {
 fn a_fill_goes_on_when_its_client_hangs_up() {
     let (fake, image, appliance, client) = stage("");
     let gate = Gate::new();
-    fake.on("GET", "/blobs/").next([Answer::good().wait_at(50_000, &gate)]);
+    fake.on("GET", "/blobs/")
+        .next([Answer::good().wait_at(50_000, &gate)]);
     let path = blob("library/alpine", image.layer_digest(0));
     let mut first = client.open(&path);
     first.read_up_to(1);
@@ -190,7 +208,10 @@ fn a_broken_fetch_is_resumed_where_it_stopped() {
         let asked = fake.requests_for("GET", "/blobs/");
         assert!(asked.len() >= 2, "{asked:?}");
         let range = asked[1].header("range").unwrap_or_default();
-        assert!(range.starts_with("bytes=") && range != "bytes=0-", "{range}");
+        assert!(
+            range.starts_with("bytes=") && range != "bytes=0-",
+            "{range}"
+        );
         assert_sound(&appliance);
     }
 }
@@ -201,7 +222,8 @@ fn a_lie_is_never_completed_and_never_kept() {
     let path = blob("library/alpine", image.layer_digest(0));
     let before = files(&appliance, "blobs");
     for range in [None, Some("bytes=-10")] {
-        fake.on("GET", "/blobs/").next([Answer::good().wrong_bytes()]);
+        fake.on("GET", "/blobs/")
+            .next([Answer::good().wrong_bytes()]);
         let client = range.map_or(client.clone(), |range| client.with("Range", range));
         let got = client.open(&path).finish();
         assert!(got.status >= 500 || !got.complete, "{}", got.head);
@@ -227,10 +249,18 @@ fn a_digest_opens_nothing_in_another_repository() {
         assert_eq!(answer.status, 404, "{}", answer.head);
         assert!(answer.body.len() < 1000 || !answer.body.starts_with(&secret[..100]));
     }
-    assert_error(&client.get(&other), 404, "BLOB_UNKNOWN", "docker.io/library/alpine");
+    assert_error(
+        &client.get(&other),
+        404,
+        "BLOB_UNKNOWN",
+        "docker.io/library/alpine",
+    );
     // Nor while the upstream cannot be asked.
     fake.stop();
-    assert_eq!(client.get(&other).verdict(), (503, "UNAVAILABLE".to_owned()));
+    assert_eq!(
+        client.get(&other).verdict(),
+        (503, "UNAVAILABLE".to_owned())
+    );
     fake.restart();
     // The same for manifests.
     let hidden = Image::oci(5, &[10]);

@@ -23,7 +23,10 @@ fn follow(client: &Client, path: &str, field: &str) -> (Vec<Value>, usize) {
         next = answer.field("Link").map(|link| {
             let target = link.strip_prefix('<').unwrap().split_once('>').unwrap();
             assert_eq!(target.1, "; rel=\"next\"", "{link}");
-            assert!(target.0.starts_with("/v2/"), "leads away from the box: {link}");
+            assert!(
+                target.0.starts_with("/v2/"),
+                "leads away from the box: {link}"
+            );
             target.0.to_owned()
         });
     }
@@ -84,7 +87,8 @@ fn a_repository_that_the_upstream_does_not_know_has_no_tags() {
 fn an_upstream_may_page_in_its_own_words() {
     // As quay.io does: a cursor that only it can read.
     let (fake, _, appliance, client) = stage(ALWAYS_ASK);
-    let page = |tag: &str| Answer::body(200, "application/json", json!({"tags": [tag]}).to_string());
+    let page =
+        |tag: &str| Answer::body(200, "application/json", json!({"tags": [tag]}).to_string());
     let link = "</v2/library/alpine/tags/list?n=1&next_page=gAAA%3D%3D>; rel=\"next\"";
     fake.on("GET", "/tags/list")
         .next([page("a").header("Link", link), page("b")]);
@@ -102,14 +106,21 @@ fn referrers_are_passed_on_with_filters_and_pages() {
     let path = format!("/v2/library/alpine/referrers/{digest}");
     for (seed, kind) in [(1, "a/sbom"), (2, "a/signature"), (3, "a/sbom")] {
         let one = Image::oci(seed, &[1]);
-        fake.put_referrer("library/alpine", &digest, json!({
-            "mediaType": one.media_type.as_str(), "digest": one.digest().as_str(),
-            "size": one.manifest.len(), "artifactType": kind,
-        }));
+        fake.put_referrer(
+            "library/alpine",
+            &digest,
+            json!({
+                "mediaType": one.media_type.as_str(), "digest": one.digest().as_str(),
+                "size": one.manifest.len(), "artifactType": kind,
+            }),
+        );
     }
     let all = client.get(&path);
     assert_eq!(all.status, 200, "{}", all.text());
-    assert_eq!(all.field("Content-Type"), Some(MediaType::OciIndex.as_str()));
+    assert_eq!(
+        all.field("Content-Type"),
+        Some(MediaType::OciIndex.as_str())
+    );
     assert_eq!(all.json()["manifests"].as_array().unwrap().len(), 3);
     let some = client.get(&format!("{path}?artifactType=a/sbom"));
     assert_eq!(some.json()["manifests"].as_array().unwrap().len(), 2);
@@ -154,12 +165,23 @@ fn an_upstream_without_referrers_is_read_by_its_fallback_tag() {
     });
     let index = index.to_string();
     let tag = digest.to_string().replace(':', "-");
-    fake.put_manifest("library/alpine", &tag, MediaType::OciIndex, index.as_bytes());
+    fake.put_manifest(
+        "library/alpine",
+        &tag,
+        MediaType::OciIndex,
+        index.as_bytes(),
+    );
     let found = client.get(&path);
     assert_eq!((found.status, found.text()), (200, index.clone()));
-    assert_eq!(found.field("Content-Type"), Some(MediaType::OciIndex.as_str()));
+    assert_eq!(
+        found.field("Content-Type"),
+        Some(MediaType::OciIndex.as_str())
+    );
     fake.stop();
     let stale = client.get(&path);
-    assert_eq!((stale.status, stale.cache(), stale.text()), (200, "stale", index));
+    assert_eq!(
+        (stale.status, stale.cache(), stale.text()),
+        (200, "stale", index)
+    );
     assert_sound(&appliance);
 }

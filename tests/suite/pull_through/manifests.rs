@@ -11,7 +11,10 @@ use crate::support::fake_upstream::{Answer, FakeUpstream, Image, Index};
 fn each_type_comes_byte_for_byte_by_tag_and_by_digest() {
     let fake = FakeUpstream::start();
     let (oci, docker) = (Image::oci(1, &[10]), Image::docker(2, &[10]));
-    let (index, list) = (Index::of(&[("amd64", &oci)]), Index::of(&[("amd64", &docker)]));
+    let (index, list) = (
+        Index::of(&[("amd64", &oci)]),
+        Index::of(&[("amd64", &docker)]),
+    );
     fake.put_image("library/x", "oci", &oci);
     fake.put_image("library/x", "docker", &docker);
     fake.put_index("library/x", "index", &index);
@@ -146,7 +149,10 @@ fn ranges_and_conditions_work_on_manifests() {
     assert_eq!(part.field("Content-Range"), Some(expected.as_str()));
     assert_eq!(part.field("Content-Type"), Some(image.media_type.as_str()));
     let last = client.with("Range", "bytes=-3").get(&path);
-    assert_eq!((last.status, last.body.as_slice()), (206, &bytes[total - 3..]));
+    assert_eq!(
+        (last.status, last.body.as_slice()),
+        (206, &bytes[total - 3..])
+    );
     let beyond = client.with("Range", &format!("bytes={total}-")).get(&path);
     assert_error(&beyond, 416, "RANGE_INVALID", "range");
     let expected = format!("bytes */{total}");
@@ -229,8 +235,14 @@ fn a_manifest_that_lies_is_neither_served_nor_kept() {
     let oci = wrong.media_type.as_str();
     let table = [
         ("other bytes", Answer::good().wrong_bytes()),
-        ("a web page", Answer::body(200, "text/html", "<html>captive portal</html>")),
-        ("another manifest", Answer::body(200, oci, wrong.manifest.clone())),
+        (
+            "a web page",
+            Answer::body(200, "text/html", "<html>captive portal</html>"),
+        ),
+        (
+            "another manifest",
+            Answer::body(200, oci, wrong.manifest.clone()),
+        ),
         ("no manifest", Answer::body(200, oci, "{}")),
         ("nothing", Answer::body(200, oci, "")),
         ("too much", Answer::body(200, oci, vec![b' '; 5 << 20])),
@@ -241,7 +253,11 @@ fn a_manifest_that_lies_is_neither_served_nor_kept() {
         fake.on("GET", "/manifests/").always(answer);
         let got = client.get(&manifest("library/alpine", image.digest()));
         assert_eq!(got.status, 503, "{what}: {}", got.text());
-        assert!(got.message().contains("docker.io"), "{what}: {}", got.text());
+        assert!(
+            got.message().contains("docker.io"),
+            "{what}: {}",
+            got.text()
+        );
         assert!(got.field("Retry-After").is_some(), "{what}");
     }
     fake.behave();

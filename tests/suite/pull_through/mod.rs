@@ -15,7 +15,8 @@ const BELIEVE: &str = "tag_ttl = \"1h\"";
 const ASK: &str = "tag_ttl = \"0s\"";
 
 /// A box whose tags are always asked for, and which forgets at once what the upstream did not have.
-const ALWAYS_ASK: &str = "[cache]\ntag_ttl = \"0s\"\nnegative_ttl = \"0s\"\nrevalidate_timeout = \"30s\"";
+const ALWAYS_ASK: &str =
+    "[cache]\ntag_ttl = \"0s\"\nnegative_ttl = \"0s\"\nrevalidate_timeout = \"30s\"";
 
 /// An upstream with one image of two layers as `library/alpine:latest`, and a box in front of it.
 fn stage(toml: &str) -> (FakeUpstream, Image, Appliance, Client) {

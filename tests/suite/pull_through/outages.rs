@@ -8,7 +8,10 @@ use crate::support::fake_upstream::{Answer, Gate, Image};
 #[test]
 fn a_pulled_image_outlives_the_upstream_a_restart_and_a_crash() {
     let (fake, image, mut appliance, client) = stage(ALWAYS_ASK);
-    assert_eq!(pull(&client, "library/alpine", "latest", &image), ["miss"; 4]);
+    assert_eq!(
+        pull(&client, "library/alpine", "latest", &image),
+        ["miss"; 4]
+    );
     fake.stop();
     let cached = ["stale", "hit", "hit", "hit"];
     assert_eq!(pull(&client, "library/alpine", "latest", &image), cached);
@@ -27,7 +30,8 @@ fn a_pulled_image_outlives_the_upstream_a_restart_and_a_crash() {
 fn a_fill_that_a_crash_interrupted_is_resumed() {
     let (fake, image, mut appliance, client) = stage("");
     let gate = Gate::new();
-    fake.on("GET", "/blobs/").next([Answer::good().wait_at(60_000, &gate)]);
+    fake.on("GET", "/blobs/")
+        .next([Answer::good().wait_at(60_000, &gate)]);
     let path = blob("library/alpine", image.layer_digest(0));
     let mut broken = client.open(&path);
     assert!(broken.read_up_to(59_000).len() >= 59_000);
@@ -41,7 +45,10 @@ fn a_fill_that_a_crash_interrupted_is_resumed() {
     assert!(got.complete && got.body == image.layers[0]);
     let asked = fake.requests_for("GET", "/blobs/");
     let range = asked.last().and_then(|request| request.header("range"));
-    assert!(range.is_some_and(|range| range.starts_with("bytes=")), "{asked:?}");
+    assert!(
+        range.is_some_and(|range| range.starts_with("bytes=")),
+        "{asked:?}"
+    );
     assert_sound(&appliance);
 }
 
@@ -52,7 +59,12 @@ fn what_is_not_cached_is_refused_with_the_reason() {
     let (unknown, layer) = (Image::oci(8, &[1]).digest(), image.layer_digest(0));
     // The upstream answers: it does not have it, or denies it.
     let missing = client.get(&manifest("library/alpine", "nope"));
-    assert_error(&missing, 404, "MANIFEST_UNKNOWN", "docker.io/library/alpine");
+    assert_error(
+        &missing,
+        404,
+        "MANIFEST_UNKNOWN",
+        "docker.io/library/alpine",
+    );
     let missing = client.get(&blob("library/alpine", &unknown));
     assert_error(&missing, 404, "BLOB_UNKNOWN", "docker.io/library/alpine");
     for status in [401, 403] {
@@ -67,7 +79,10 @@ fn what_is_not_cached_is_refused_with_the_reason() {
     }
     // It limits: only what is not cached feels it.
     fake.on("*", "/v2/").always(Answer::too_many(Some("77")));
-    for path in [manifest("library/alpine", "limited"), blob("library/alpine", &layer)] {
+    for path in [
+        manifest("library/alpine", "limited"),
+        blob("library/alpine", &layer),
+    ] {
         let limited = client.get(&path);
         assert_error(&limited, 429, "TOOMANYREQUESTS", "docker.io");
         let seconds = limited.field("Retry-After").unwrap_or_default();
@@ -89,7 +104,11 @@ fn what_is_not_cached_is_refused_with_the_reason() {
         let away = client.get(&path);
         assert_error(&away, 503, "UNAVAILABLE", "docker.io");
         let seconds = away.field("Retry-After").unwrap_or_default();
-        assert!(seconds.parse::<u64>().is_ok_and(|s| s >= 1), "{path}: {}", away.head);
+        assert!(
+            seconds.parse::<u64>().is_ok_and(|s| s >= 1),
+            "{path}: {}",
+            away.head
+        );
         let head = client.head(&path);
         assert_eq!((head.status, head.body.len()), (503, 0), "{path}");
     }

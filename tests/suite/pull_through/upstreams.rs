@@ -8,7 +8,10 @@ use crate::support::fake_upstream::{Answer, Bearer, FakeUpstream, Image};
 /// A box with `docker.io` and `quay.example`, which have different images of the same name.
 fn two() -> (FakeUpstream, FakeUpstream, Appliance, Client) {
     let (hub, quay) = (FakeUpstream::start(), FakeUpstream::start());
-    let toml = format!("{ALWAYS_ASK}\n[upstreams.\"quay.example\"]\nurl = \"{}\"", quay.url());
+    let toml = format!(
+        "{ALWAYS_ASK}\n[upstreams.\"quay.example\"]\nurl = \"{}\"",
+        quay.url()
+    );
     let appliance = Appliance::builder().upstream(hub.url()).toml(&toml).start();
     let client = Client::of(&appliance);
     (hub, quay, appliance, client)
@@ -38,27 +41,54 @@ fn a_path_names_its_upstream() {
         ("org/tool", "?ns=quay.example", "org/tool", true),
     ];
     for (name, query, repository, is_quay) in table {
-        let (asked, other) = if *is_quay { (&quay, &hub) } else { (&hub, &quay) };
+        let (asked, other) = if *is_quay {
+            (&quay, &hub)
+        } else {
+            (&hub, &quay)
+        };
         let image = if *is_quay { &at_quay } else { &at_hub };
         asked.forget_requests();
         other.forget_requests();
         let got = client.get(&format!("{}{query}", manifest(name, "1")));
         assert_eq!(got.body, image.manifest, "{name}{query}: {}", got.text());
-        let namespace = if *is_quay { "quay.example" } else { "docker.io" };
+        let namespace = if *is_quay {
+            "quay.example"
+        } else {
+            "docker.io"
+        };
         assert_eq!(got.field("OCI-Namespace"), Some(namespace));
         let expected = format!("/v2/{repository}/manifests/1");
-        assert!(asked.requests().iter().all(|request| request.path == expected));
+        assert!(
+            asked
+                .requests()
+                .iter()
+                .all(|request| request.path == expected)
+        );
         assert!(!asked.requests().is_empty() && other.requests().is_empty());
         let layer = client.get(&format!("{}{query}", blob(name, image.layer_digest(0))));
         assert_eq!(layer.body, image.layers[0], "{name}{query}");
         // `ns` is for us and goes no further.
-        assert!(asked.requests().iter().all(|request| !request.query.contains("ns=")));
+        assert!(
+            asked
+                .requests()
+                .iter()
+                .all(|request| !request.query.contains("ns="))
+        );
     }
-    let (tags, page) = (client.get("/v2/quay.example/tool/tags/list"), "/v2/org/tool/tags/list?ns=quay.example");
+    let (tags, page) = (
+        client.get("/v2/quay.example/tool/tags/list"),
+        "/v2/org/tool/tags/list?ns=quay.example",
+    );
     assert_eq!(tags.json()["tags"], serde_json::json!(["1"]));
     quay.put_image("org/tool", "2", &at_quay);
     let paged = client.get(&format!("{page}&n=1"));
-    assert!(paged.field("Link").is_some_and(|link| link.contains("ns=quay.example")), "{}", paged.head);
+    assert!(
+        paged
+            .field("Link")
+            .is_some_and(|link| link.contains("ns=quay.example")),
+        "{}",
+        paged.head
+    );
     assert_sound(&appliance);
 }
 
@@ -89,16 +119,29 @@ fn a_blob_is_followed_to_another_host_without_our_credentials() {
     hub.put_image("library/alpine", "latest", &image);
     cdn.put_image("library/alpine", "latest", &image);
     hub.require_bearer(Bearer::default());
-    hub.on("GET", "/blobs/")
-        .always(Answer::redirect(&format!("{}{{path}}?signature=s3cr3t", cdn.url())));
+    hub.on("GET", "/blobs/").always(Answer::redirect(&format!(
+        "{}{{path}}?signature=s3cr3t",
+        cdn.url()
+    )));
     let appliance = Appliance::with_upstream(hub.url());
     pull(&Client::of(&appliance), "alpine", "latest", &image);
     let at_cdn = cdn.requests();
     assert_eq!(at_cdn.len(), 2);
-    assert!(at_cdn.iter().all(|request| request.header("authorization").is_none()));
+    assert!(
+        at_cdn
+            .iter()
+            .all(|request| request.header("authorization").is_none())
+    );
     let asked = hub.requests_for("GET", "/blobs/");
-    assert!(asked.iter().any(|request| request.header("authorization").is_some()));
-    assert!(!appliance.log().contains("s3cr3t"), "a signature is a secret");
+    assert!(
+        asked
+            .iter()
+            .any(|request| request.header("authorization").is_some())
+    );
+    assert!(
+        !appliance.log().contains("s3cr3t"),
+        "a signature is a secret"
+    );
     assert_sound(&appliance);
 }
 
@@ -134,7 +177,10 @@ fn the_upstreams_credentials_reach_the_upstream_and_nobody_else() {
         let token = mine_token(&client);
         for request in fake.requests() {
             let sent = request.header("authorization").unwrap_or_default();
-            assert!(!sent.contains(&token) && !sent.contains("eyJ"), "{kind}: our JWT left the box");
+            assert!(
+                !sent.contains(&token) && !sent.contains("eyJ"),
+                "{kind}: our JWT left the box"
+            );
         }
         if kind == "bearer" {
             assert_eq!(fake.count("GET", "/token"), 1, "one token for one image");

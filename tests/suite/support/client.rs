@@ -187,7 +187,11 @@ impl Answer {
             .skip(1)
             .map(str::to_ascii_lowercase)
             .filter(|line| !line.is_empty())
-            .filter(|line| !passing.iter().any(|name| line.starts_with(&format!("{name}:"))))
+            .filter(|line| {
+                !passing
+                    .iter()
+                    .any(|name| line.starts_with(&format!("{name}:")))
+            })
             .collect();
         fields.sort();
         fields
@@ -286,7 +290,9 @@ pub(crate) fn read_head(stream: &mut TcpStream) -> io::Result<(Answer, Vec<u8>)>
     };
     let rest = bytes.split_off(end + 4);
     let head = String::from_utf8(bytes).map_err(io::Error::other)?;
-    let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
+    let status = head
+        .strip_prefix("HTTP/1.1 ")
+        .and_then(|rest| rest.get(..3));
     let status = status.and_then(|status| status.parse().ok());
     let status = status.ok_or_else(|| io::Error::other(format!("no status line: {head}")))?;
     let answer = Answer {

@@ -70,14 +70,14 @@ fn settings_that_cannot_work_are_refused_with_their_reason() {
         (
             "empty CA file",
             Settings {
-                ca: file("empty", ""),
+                ca: file("empty", "").map(Ca::File),
                 ..base()
             },
         ),
         (
             "CA file without PEM",
             Settings {
-                ca: file("text", "hello"),
+                ca: file("text", "hello").map(Ca::File),
                 ..base()
             },
         ),
@@ -87,7 +87,8 @@ fn settings_that_cannot_work_are_refused_with_their_reason() {
                 ca: file(
                     "broken",
                     "-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n",
-                ),
+                )
+                .map(Ca::File),
                 ..base()
             },
         ),

@@ -8,7 +8,7 @@ use breakwater::oci::Digest;
 use serde_json::{Value, json};
 
 use crate::support::appliance::{Appliance, run_with_input};
-use crate::support::client::Client;
+use crate::support::client::{Client, assert_sound};
 use crate::support::fake_upstream::{Answer, Bearer, FakeUpstream, Gate, Image};
 
 /// The name that upstreams have here unless it matters.
@@ -162,6 +162,7 @@ fn groups_with_credentials_of_their_own_never_share() {
     // Whoever is in one group sees nothing of the other one.
     let path = a.manifest("latest");
     assert_eq!(b.client.get(&path).status, 404);
+    assert_sound(&appliance);
 }
 
 #[test]
@@ -457,7 +458,20 @@ fn where_a_group_denies_it_nothing_is_fetched_for_who_may_not_fill() {
     let gate = Gate::new();
     fake.on("GET", &format!("/blobs/{}", Digest::of(first)))
         .next([Answer::good().wait_at(10_000, &gate)]);
-    assert_eq!(filler.client.get(&filler.manifest("1")).status, 200);
+    let held = Gate::new();
+    fake.on("GET", "/manifests/1")
+        .next([Answer::good().wait_at(10, &held)]);
+    std::thread::scope(|scope| {
+        let filling = scope.spawn(|| filler.client.get(&filler.manifest("1")));
+        held.await_arrival();
+        let joining = scope.spawn(|| reader.client.get(&reader.manifest("1")));
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(!joining.is_finished(), "it waits for the manifest");
+        held.open();
+        assert_eq!(filling.join().unwrap().status, 200);
+        let joined = joining.join().unwrap();
+        assert_eq!((joined.status, joined.cache()), (200, "miss"));
+    });
     let mut fill = filler.client.open(&filler.blob(first));
     fill.read_up_to(5_000);
     let known = reader.client.get(&reader.manifest(old.digest()));

@@ -14,7 +14,7 @@ fn settings_that_cannot_work_are_refused_with_their_reason() {
     let file = |name: &str, text: &str| {
         let path = dir.path().join(name);
         std::fs::write(&path, text).unwrap();
-        Some(Ca::File(path))
+        Some(path)
     };
     let base = || settings("https://registry.example");
     let cases = [

@@ -20,3 +20,4 @@ mod pull_through;
 mod store;
 mod support;
 mod upstream;
+mod upstreams;

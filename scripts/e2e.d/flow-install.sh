@@ -3,6 +3,7 @@
 
 flow_install() {
     local destination=$WORK/destination unit
+    check_equal "the README's command" "scripts/install" "$(recipe install)"
     check "scripts/install into DESTDIR" env DESTDIR="$destination" "$ROOT/scripts/install" --binary "$BINARY"
     check "scripts/install a second time" env DESTDIR="$destination" "$ROOT/scripts/install" --binary "$BINARY"
     check_equal "what it installs" "$(printf '%s\n' \

@@ -5,9 +5,6 @@
 # A recipe is a fenced block that follows a line `<!-- e2e: NAME -->`.
 
 README=$ROOT/README.md
-if [[ -e $ROOT/README-recipes.md ]]; then
-    README=$ROOT/README-recipes.md
-fi
 : >"$WORK/recipes-used"
 
 # recipe NAME: prints the block.

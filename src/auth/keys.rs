@@ -117,7 +117,8 @@ pub fn random_hex<const N: usize>() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn unhex(text: &str) -> Option<[u8; 32]> {
+/// 32 bytes from hex.
+pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
     let mut bytes = [0_u8; 32];
     if text.len() != 64 || !text.is_ascii() {
         return None;

@@ -3,6 +3,7 @@
 //! - `credentials` turns Basic and Bearer credentials into an [`Identity`], by lookup of digests.
 //! - `jwt` and `keys` issue and check the short-lived tokens of the token endpoint.
 //! - `policy` holds the rules, as pure functions; only it can make a [`Grant`].
+//! - `seal` encrypts what must be given back, such as the passwords of upstreams.
 //! - `scope`, `secret`, `password`, `address` are the parts that those are made of.
 //!
 //! Nothing here knows HTTP or the network.
@@ -15,6 +16,7 @@ pub mod keys;
 pub mod password;
 pub mod policy;
 pub mod scope;
+pub mod seal;
 pub mod secret;
 
 pub use credentials::Authenticator;

@@ -6,18 +6,20 @@
 //! 2. *May you know that it exists?* A group that is not there and one that may not be seen are the
 //!    same [`Refusal::Unknown`].
 //! 3. *Are you allowed?* The credential lacks the ability to read: [`Refusal::Denied`].
-//! 4. *May you fill?* Without the ability to write, the grant reads and keeps nothing.
+//! 4. *May you fill?* Without the ability to write, the grant reads and keeps nothing; what is not kept
+//!    is passed through, or refused, as the group says.
 
 use super::identity::{Identity, Principal};
 use super::scope::Ability;
 use crate::error::{Error, Kind};
-use crate::store::{self, Group, GroupId, Level, Network, Visibility};
+use crate::store::{self, Group, GroupId, Level, Network, OnReadOnlyMiss, Visibility};
 
 /// Proof that a request was authorized. Only this module can make one.
 #[derive(Debug, Clone)]
 pub struct Grant {
     group: GroupId,
     fill: bool,
+    passes_through: bool,
 }
 
 impl Grant {
@@ -29,6 +31,20 @@ impl Grant {
     /// Whether what is fetched may be kept.
     pub fn may_fill(&self) -> bool {
         self.fill
+    }
+
+    /// Whether what is not kept is fetched for the caller: always for one who may fill, and for others
+    /// unless the group says `on_read_only_miss=deny`.
+    pub fn passes_through(&self) -> bool {
+        self.passes_through
+    }
+
+    fn new(group: &Group, fill: bool) -> Self {
+        Self {
+            group: group.id,
+            fill,
+            passes_through: fill || group.on_read_only_miss == OnReadOnlyMiss::PassThrough,
+        }
     }
 }
 
@@ -99,10 +115,7 @@ pub fn dependency_proxy(
                 .filter(|_| facts.group.dependency_proxy_enabled)
         });
         let (facts, ability) = by_network.ok_or(Refusal::Unauthenticated)?;
-        return Ok(Grant {
-            group: facts.group.id,
-            fill: ability == store::Ability::Fill,
-        });
+        return Ok(Grant::new(facts.group, ability == store::Ability::Fill));
     };
     let facts = facts.filter(|facts| {
         user.admin
@@ -117,10 +130,7 @@ pub fn dependency_proxy(
         .principal
         .abilities()
         .has(Ability::WriteDependencyProxyContainer);
-    Ok(Grant {
-        group: facts.group.id,
-        fill,
-    })
+    Ok(Grant::new(facts.group, fill))
 }
 
 /// Whether a credential is worth a login to the registry at all: it can read the dependency proxy or
@@ -130,8 +140,10 @@ pub fn dependency_proxy(
 /// `Denied` with the ability that is missing.
 pub fn login(principal: &Principal) -> Result<(), Refusal> {
     let abilities = principal.abilities();
+    // The ability to fill includes reading.
     let worth = matches!(principal, Principal::Anonymous)
-        || abilities.has(Ability::ReadDependencyProxyContainer);
+        || abilities.has(Ability::ReadDependencyProxyContainer)
+        || abilities.has(Ability::WriteDependencyProxyContainer);
     if worth {
         Ok(())
     } else {
@@ -170,6 +182,8 @@ mod tests {
             parent: None,
             visibility,
             dependency_proxy_enabled: enabled,
+            on_read_only_miss: OnReadOnlyMiss::PassThrough,
+            default_upstream: None,
             created_at: Timestamp(0),
         }
     }
@@ -284,7 +298,7 @@ mod tests {
                 Some(Level::Guest),
                 Visibility::Private,
                 true,
-                "403",
+                "fill",
             ),
             (
                 Some(&["write_registry"]),
@@ -334,6 +348,66 @@ mod tests {
         }
         let nobody = identity(Principal::Password(user(true)), "192.0.2.1", true);
         assert_eq!(verdict(dependency_proxy(&nobody, None)), "404");
+    }
+
+    #[test]
+    fn who_may_only_read_is_passed_through_as_the_group_says() {
+        use OnReadOnlyMiss::{Deny, PassThrough};
+        let network = |ability| {
+            let cidr = "127.0.0.0/8".parse().unwrap();
+            let group = None;
+            [Network {
+                cidr,
+                ability,
+                group,
+            }]
+        };
+        let token = |scope| Principal::PersonalToken(user(false), token(&[scope]));
+        let table = [
+            // principal, network's ability, setting → passes through
+            (
+                token("read_registry"),
+                store::Ability::Read,
+                PassThrough,
+                true,
+            ),
+            (token("read_registry"), store::Ability::Read, Deny, false),
+            // A network's rule is for those who do not log in.
+            (token("read_registry"), store::Ability::Fill, Deny, false),
+            (
+                token("write_virtual_registry"),
+                store::Ability::Read,
+                Deny,
+                true,
+            ),
+            (
+                Principal::Password(user(true)),
+                store::Ability::Read,
+                Deny,
+                true,
+            ),
+            (
+                Principal::Anonymous,
+                store::Ability::Read,
+                PassThrough,
+                true,
+            ),
+            (Principal::Anonymous, store::Ability::Read, Deny, false),
+            (Principal::Anonymous, store::Ability::Fill, Deny, true),
+        ];
+        for (principal, ability, setting, expected) in table {
+            let mut group = group(Visibility::Public, true);
+            group.on_read_only_miss = setting;
+            let facts = GroupFacts {
+                group: &group,
+                level: None,
+                is_mirror: true,
+                networks: &network(ability),
+            };
+            let shown = format!("{principal:?} {ability:?} {setting:?}");
+            let grant = dependency_proxy(&identity(principal, "127.0.0.1", true), Some(facts));
+            assert_eq!(grant.unwrap().passes_through(), expected, "{shown}");
+        }
     }
 
     #[test]

@@ -9,18 +9,17 @@ use super::workplace::{Workplace, find_group};
 use super::{Outcome, names, unavailable};
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
-use crate::store::{self, Store};
+use crate::store::{self, GroupChanges, Store};
 
 /// What `group set` can set.
-const KEYS: [&str; 2] = ["visibility", "dependency_proxy_enabled"];
-/// What it will be able to set.
-const LATER_KEYS: [&str; 5] = [
+const KEYS: [&str; 4] = [
+    "visibility",
+    "dependency_proxy_enabled",
     "on_read_only_miss",
-    "max_size",
-    "upstreams",
-    "allow",
-    "deny",
+    "default_upstream",
 ];
+/// What it will be able to set.
+const LATER_KEYS: [&str; 3] = ["max_size", "allow", "deny"];
 
 /// Make, list, change and remove groups
 #[derive(Debug, Args)]
@@ -51,10 +50,13 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Change a group's settings: visibility=private|public, dependency_proxy_enabled=true|false
-    #[command(
-        after_help = "Example:\n  breakwater group set acme visibility=public dependency_proxy_enabled=true"
-    )]
+    /// Change a group's settings: visibility=private|public, dependency_proxy_enabled=true|false,
+    /// on_read_only_miss=pass_through|deny (what who may not fill gets of an image that is not kept),
+    /// default_upstream=HOST (for paths that name none; nothing behind the = takes it away)
+    #[command(after_help = "\
+Examples:
+  breakwater group set acme visibility=public dependency_proxy_enabled=true
+  breakwater group set acme on_read_only_miss=deny default_upstream=quay.io")]
     Set {
         /// The group
         path: String,
@@ -84,14 +86,13 @@ impl Group {
             }
             Action::List { json } => list(&place.open_store()?, json)?,
             Action::Set { path, settings } => {
-                let changes = Changes::parse(&settings)?;
+                let changes = parse_changes(&settings)?;
                 let store = place.open_store()?;
                 let group = find_group(&store, &path)?;
-                store.access.set_group(
-                    group.id,
-                    changes.visibility,
-                    changes.dependency_proxy_enabled,
-                )?;
+                if let Some(Some(host)) = &changes.default_upstream {
+                    refuse_unknown_upstream(place, &store, &group, host)?;
+                }
+                store.access.set_group(group.id, &changes)?;
                 print(&format!("changed group {path}"))?;
             }
             Action::Remove { path } => {
@@ -172,67 +173,102 @@ fn shape(group: &store::Group) -> Value {
         "parent_id": group.parent,
         "visibility": visibility_word(group.visibility),
         "dependency_proxy_enabled": group.dependency_proxy_enabled,
+        "on_read_only_miss": group.on_read_only_miss,
+        "default_upstream": group.default_upstream,
         "created_at": group.created_at.to_string(),
     })
 }
 
-/// What `group set` was asked to change.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Changes {
-    visibility: Option<store::Visibility>,
-    dependency_proxy_enabled: Option<bool>,
+/// A default that means nothing would turn every path of the group into a 404.
+fn refuse_unknown_upstream(
+    place: &Workplace,
+    store: &Store,
+    group: &store::Group,
+    host: &RegistryHost,
+) -> Result<()> {
+    let rows = store.access.upstreams()?;
+    let groups = store.access.groups()?;
+    let mut upward = vec![None];
+    let mut at = Some(group.id);
+    while let Some(id) = at.filter(|_| upward.len() <= groups.len()) {
+        upward.push(Some(id));
+        let parent = groups.iter().find(|group| group.id == id);
+        at = parent.and_then(|group| group.parent);
+    }
+    let known = place.config.upstreams.iter().any(|one| one.name == *host)
+        || rows
+            .iter()
+            .any(|row| row.upstream.name == *host && upward.contains(&row.upstream.group));
+    if known {
+        return Ok(());
+    }
+    let what = format!("{} has no upstream {host}", group.path);
+    Err(Error::new(Kind::NotFound, what).remedy("add it with `breakwater upstream add` first"))
 }
 
-impl Changes {
-    fn parse(settings: &[String]) -> Result<Self> {
-        let wrong = |what: String, remedy: String| Error::new(Kind::Usage, what).remedy(remedy);
-        let mut changes = Self::default();
-        for setting in settings {
-            let Some((key, value)) = setting.split_once('=') else {
-                let what = format!("`{setting}` is no setting");
-                return Err(wrong(
-                    what,
-                    "write KEY=VALUE, such as visibility=public".to_owned(),
-                ));
-            };
-            let bad_value = |words: &str| {
-                wrong(
-                    format!("`{value}` is no value of `{key}`"),
-                    format!("use {words}"),
-                )
-            };
-            match key {
-                "visibility" => {
-                    changes.visibility = Some(match value {
-                        "private" => store::Visibility::Private,
-                        "public" => store::Visibility::Public,
-                        _ => return Err(bad_value("private or public")),
-                    });
-                }
-                "dependency_proxy_enabled" => {
-                    changes.dependency_proxy_enabled = Some(match value {
-                        "true" => true,
-                        "false" => false,
-                        _ => return Err(bad_value("true or false")),
-                    });
-                }
-                later if LATER_KEYS.contains(&later) => {
-                    return Err(unavailable(&format!("the setting `{later}`"))
-                        .remedy(format!("there are {}", KEYS.join(", "))));
-                }
-                unknown => {
-                    let like = |key: &&str| strsim::normalized_damerau_levenshtein(unknown, key);
-                    let nearest = KEYS
-                        .into_iter()
-                        .max_by(|a, b| like(a).total_cmp(&like(b)))
-                        .unwrap_or_default();
-                    let what = format!("a group has no setting `{unknown}`");
-                    return Err(wrong(what, format!("did you mean `{nearest}`?")));
-                }
+/// What `group set` was asked to change.
+fn parse_changes(settings: &[String]) -> Result<GroupChanges> {
+    let wrong = |what: String, remedy: String| Error::new(Kind::Usage, what).remedy(remedy);
+    let mut changes = GroupChanges::default();
+    for setting in settings {
+        let Some((key, value)) = setting.split_once('=') else {
+            let what = format!("`{setting}` is no setting");
+            return Err(wrong(
+                what,
+                "write KEY=VALUE, such as visibility=public".to_owned(),
+            ));
+        };
+        let bad_value = |words: &str| {
+            wrong(
+                format!("`{value}` is no value of `{key}`"),
+                format!("use {words}"),
+            )
+        };
+        match key {
+            "visibility" => {
+                changes.visibility = Some(match value {
+                    "private" => store::Visibility::Private,
+                    "public" => store::Visibility::Public,
+                    _ => return Err(bad_value("private or public")),
+                });
+            }
+            "dependency_proxy_enabled" => {
+                changes.dependency_proxy_enabled = Some(match value {
+                    "true" => true,
+                    "false" => false,
+                    _ => return Err(bad_value("true or false")),
+                });
+            }
+            "on_read_only_miss" => {
+                changes.on_read_only_miss = Some(match value {
+                    "pass_through" => store::OnReadOnlyMiss::PassThrough,
+                    "deny" => store::OnReadOnlyMiss::Deny,
+                    _ => return Err(bad_value("pass_through or deny")),
+                });
+            }
+            "default_upstream" => {
+                let host = (!value.is_empty()).then(|| RegistryHost::parse(value));
+                let host = host
+                    .transpose()
+                    .map_err(|_| bad_value("the name of an upstream, such as quay.io"))?;
+                changes.default_upstream = Some(host);
+            }
+            later if LATER_KEYS.contains(&later) => {
+                return Err(unavailable(&format!("the setting `{later}`"))
+                    .remedy(format!("there are {}", KEYS.join(", "))));
+            }
+            unknown => {
+                let like = |key: &&str| strsim::normalized_damerau_levenshtein(unknown, key);
+                let nearest = KEYS
+                    .into_iter()
+                    .max_by(|a, b| like(a).total_cmp(&like(b)))
+                    .unwrap_or_default();
+                let what = format!("a group has no setting `{unknown}`");
+                return Err(wrong(what, format!("did you mean `{nearest}`?")));
             }
         }
-        Ok(changes)
     }
+    Ok(changes)
 }
 
 #[cfg(test)]
@@ -243,21 +279,37 @@ mod tests {
     fn settings_are_keys_and_values() {
         let parse = |settings: &[&str]| {
             let settings: Vec<_> = settings.iter().map(|&s| s.to_owned()).collect();
-            Changes::parse(&settings)
+            parse_changes(&settings)
         };
         assert_eq!(
             parse(&["visibility=public", "dependency_proxy_enabled=false"]).unwrap(),
-            Changes {
+            GroupChanges {
                 visibility: Some(store::Visibility::Public),
-                dependency_proxy_enabled: Some(false)
+                dependency_proxy_enabled: Some(false),
+                ..GroupChanges::default()
             }
         );
+        let quay = RegistryHost::parse("quay.io").unwrap();
+        for (setting, default_upstream) in [
+            ("default_upstream=quay.io", Some(Some(quay))),
+            ("default_upstream=", Some(None)),
+        ] {
+            let expected = GroupChanges {
+                on_read_only_miss: Some(store::OnReadOnlyMiss::Deny),
+                default_upstream,
+                ..GroupChanges::default()
+            };
+            let got = parse(&["on_read_only_miss=deny", setting]).unwrap();
+            assert_eq!(got, expected, "{setting}");
+        }
         for (setting, part) in [
             ("visibility", "KEY=VALUE"),
             ("visibility=secret", "private or public"),
             ("dependency_proxy_enabled=yes", "true or false"),
             ("visiblity=public", "did you mean `visibility`?"),
-            ("on_read_only_miss=deny", "not available in this version"),
+            ("on_read_only_miss=no", "pass_through or deny"),
+            ("default_upstream=quay", "the name of an upstream"),
+            ("max_size=1GiB", "not available in this version"),
         ] {
             let error = parse(&[setting]).unwrap_err();
             assert_eq!(error.kind(), Kind::Usage);

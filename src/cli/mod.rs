@@ -10,6 +10,7 @@ mod init;
 mod member;
 mod names;
 mod network;
+mod offline;
 mod output;
 mod privilege;
 mod serve;
@@ -72,6 +73,7 @@ enum Command {
     Member(member::Member),
     Token(token::Token),
     Network(network::Network),
+    Offline(offline::Offline),
     Upstream(upstream::Upstream),
     Cache(cache::Cache),
     Verify(verify::Verify),
@@ -132,6 +134,7 @@ impl CommandLine {
             Command::Member(member) => member.run(&place),
             Command::Token(token) => token.run(&place),
             Command::Network(network) => network.run(&place),
+            Command::Offline(offline) => offline.run(&place),
             Command::Upstream(upstream) => upstream.run(&place),
             Command::Cache(cache) => cache.run(&place),
             Command::Verify(verify) => verify.run(&place),

@@ -229,7 +229,7 @@ fn forget_initial_password(store: &Store) -> Result<()> {
 }
 
 /// The first line of standard input, without its end.
-fn read_password() -> Result<String> {
+pub(super) fn read_password() -> Result<String> {
     let mut line = Vec::new();
     std::io::stdin()
         .lock()

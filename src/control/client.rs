@@ -54,7 +54,19 @@ impl Client {
     /// # Errors
     /// `Unavailable` if the server went away, otherwise what it says.
     pub fn get(&self, path: &str) -> Result<Value> {
-        let mut answer = self.ask("GET", path, Some(PATIENCE))?;
+        self.plain("GET", path)
+    }
+
+    /// Does what `path` stands for; the JSON that comes back.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn post(&self, path: &str) -> Result<Value> {
+        self.plain("POST", path)
+    }
+
+    fn plain(&self, method: &str, path: &str) -> Result<Value> {
+        let mut answer = self.ask(method, path, Some(PATIENCE))?;
         let mut body = String::new();
         answer
             .read_to_string(&mut body)

@@ -99,8 +99,13 @@ impl Drop for Running<'_> {
 fn answer(request: Request, controlled: &dyn Controlled, verifying: &AtomicBool) {
     let path = request.url().to_owned();
     let result = match (request.method(), path.as_str()) {
-        (Method::Get, "/status") => serde_json::to_value(controlled.status())
-            .map_err(|error| Error::internal("the status is no JSON").because(error)),
+        (Method::Get, "/status") => status_of(controlled),
+        (Method::Post, "/offline/on") => controlled
+            .set_offline(true)
+            .and_then(|()| status_of(controlled)),
+        (Method::Post, "/offline/off") => controlled
+            .set_offline(false)
+            .and_then(|()| status_of(controlled)),
         (Method::Get, "/upstreams") => controlled.upstreams(),
         (Method::Get, "/cache/stats") => controlled.cache_stats(),
         (Method::Post, "/verify") => {
@@ -129,6 +134,11 @@ fn answer(request: Request, controlled: &dyn Controlled, verifying: &AtomicBool)
     }
     // Whoever asked may have gone.
     let _ = request.respond(response);
+}
+
+fn status_of(controlled: &dyn Controlled) -> Result<Value> {
+    serde_json::to_value(controlled.status())
+        .map_err(|error| Error::internal("the status is no JSON").because(error))
 }
 
 fn status(kind: Kind) -> u16 {

@@ -12,6 +12,7 @@
 //! | `GET /status` | [`Status`] |
 //! | `GET /upstreams` | array of [`crate::upstream::Status`] |
 //! | `GET /cache/stats` | [`crate::store::Totals`] |
+//! | `POST /offline/on`, `POST /offline/off` | [`Status`], changed |
 //! | `POST /verify` | lines: any number of `{"progress":{"done","total"}}`, then `{"report":…}` or `{"error":"…"}` |
 //!
 //! Other answers than 200 are `{"error":"a sentence"}`.
@@ -67,6 +68,11 @@ pub trait Controlled: Send + Sync + 'static {
     /// # Errors
     /// `Sql`.
     fn cache_stats(&self) -> Result<Value>;
+    /// `POST /offline/on`, `POST /offline/off`: from the next request on, and after a restart.
+    ///
+    /// # Errors
+    /// `Conflict` for `off` while the configuration says `offline = true`; `Io`.
+    fn set_offline(&self, offline: bool) -> Result<()>;
     /// `POST /verify`: the report of [`crate::upkeep::verify()`], and `clean` beside its fields.
     ///
     /// # Errors

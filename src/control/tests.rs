@@ -35,6 +35,12 @@ impl Controlled for Played {
     fn cache_stats(&self) -> Result<Value> {
         Err(Error::new(Kind::Sql, "the database is on fire").remedy("extinguish it"))
     }
+    fn set_offline(&self, offline: bool) -> Result<()> {
+        if offline {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Conflict, "the file says true"))
+    }
     fn verify(&self, progress: Progress<'_>) -> Result<Value> {
         *self.running.lock().unwrap() = true;
         self.begun.notify_all();

@@ -129,7 +129,8 @@ impl Reference {
 /// The host part of an image or an upstream's name: `docker.io`, `localhost:5000`, `registry.example.com`.
 ///
 /// It contains a dot or a colon, or is `localhost`, so that it can be told from a repository's first part.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(transparent)]
 pub struct RegistryHost(Box<str>);
 
 impl RegistryHost {

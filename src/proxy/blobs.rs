@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::flight::{Boarded, FlightKey, Seat};
-use super::{CacheWord, Proxy, Target, fetch, upstream_error};
+use super::{CacheWord, Proxy, Target, fetch, read_only, upstream_error};
 use crate::auth::Grant;
 use crate::error::{Kind, Result};
 use crate::oci::Digest;
 use crate::time::Timestamp;
+
+/// How long somebody who may only read waits for somebody else's fill to come to a blob.
+const BLOB_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A blob to be answered with.
 pub struct BlobAnswer {
@@ -57,9 +60,30 @@ impl Proxy {
         target: &Target,
         digest: &Digest,
     ) -> Result<BlobAnswer> {
+        read_only::waiting(self, grant, target, BLOB_PATIENCE, || {
+            self.blob_now(grant, target, digest)
+        })
+    }
+
+    fn blob_now(
+        self: &Arc<Self>,
+        grant: &Grant,
+        target: &Target,
+        digest: &Digest,
+    ) -> Result<BlobAnswer> {
         if let Some(kept) = self.kept_blob(target, digest)? {
             return Ok(kept);
         }
+        if !grant.passes_through() {
+            let seat = self.seat_beside(target, digest)?;
+            return Ok(BlobAnswer {
+                size: seat.head()?,
+                content: BlobContent::Arriving(Arriving(seat)),
+                cache: CacheWord::Miss,
+                age: None,
+            });
+        }
+        self.note_fill(grant, target);
         let key: FlightKey = (target.key(), digest.clone());
         let seat = match self.flights.board(&key, grant.may_fill())? {
             Boarded::Joined(seat) => seat,
@@ -78,13 +102,36 @@ impl Proxy {
         })
     }
 
+    /// A seat in the fetch of somebody else, for a caller for whom nothing is fetched.
+    fn seat_beside(&self, target: &Target, digest: &Digest) -> Result<Seat> {
+        let key: FlightKey = (target.key(), digest.clone());
+        self.flights.join(&key).ok_or_else(|| {
+            let what = format!("blob {digest} of {}", target.shown());
+            read_only::refused(Kind::BlobUnknown, &what)
+        })
+    }
+
     /// What HEAD of a blob says: kept, or as the upstream has it. Fetches nothing.
     ///
     /// # Errors
     /// As [`Proxy::blob`].
     pub fn head_blob(&self, grant: &Grant, target: &Target, digest: &Digest) -> Result<BlobAnswer> {
+        read_only::waiting(self, grant, target, BLOB_PATIENCE, || {
+            self.head_blob_now(grant, target, digest)
+        })
+    }
+
+    fn head_blob_now(&self, grant: &Grant, target: &Target, digest: &Digest) -> Result<BlobAnswer> {
         if let Some(kept) = self.kept_blob(target, digest)? {
             return Ok(kept);
+        }
+        if !grant.passes_through() {
+            return Ok(BlobAnswer {
+                size: self.seat_beside(target, digest)?.head()?,
+                content: BlobContent::Elsewhere,
+                cache: CacheWord::Miss,
+                age: None,
+            });
         }
         let head = target
             .upstream

@@ -18,6 +18,13 @@ use crate::oci::Digest;
 /// Fetches at once; each holds a thread and a staged file.
 const MAX_FLIGHTS: usize = 512;
 
+/// A fill's client may be silent for so long between two requests.
+const LULL: Duration = Duration::from_secs(2);
+/// Between two looks of those who wait for a fill to come to what they ask for.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Repositories remembered as being filled; past it, those of old fills go.
+const MAX_FILLS: usize = 1024;
+
 /// What a flight is told apart by: upstream with credentials, repository, digest.
 pub(super) type FlightKey = (TargetKey, Digest);
 
@@ -26,6 +33,8 @@ pub(super) type FlightKey = (TargetKey, Digest);
 pub(super) struct Flights {
     table: Mutex<HashMap<FlightKey, Arc<Flight>>>,
     landed: Condvar,
+    /// When somebody last began or ended to fill something of a repository.
+    fills: Mutex<HashMap<TargetKey, Instant>>,
 }
 
 /// What [`Flights::board`] gives.
@@ -122,6 +131,36 @@ impl Flights {
         Ok(Boarded::New(Seat(flight), takeoff))
     }
 
+    /// A seat in the flight of `key`, if there is one, for somebody who may not fill.
+    pub(super) fn join(&self, key: &FlightKey) -> Option<Seat> {
+        Flight::join(self.lock().get(key)?, false)
+    }
+
+    /// Notes that somebody fills the repository now.
+    pub(super) fn note_fill(&self, target: TargetKey) {
+        let mut fills = self.fills.lock().unwrap_or_else(PoisonError::into_inner);
+        if fills.len() >= MAX_FILLS {
+            fills.retain(|_, at| at.elapsed() < LULL);
+        }
+        fills.insert(target, Instant::now());
+    }
+
+    /// Waits a moment if the repository is being filled; `false` where it is not, or not in time.
+    pub(super) fn wait_for_fill(&self, target: &TargetKey, deadline: Instant) -> bool {
+        let fills = self.fills.lock().unwrap_or_else(PoisonError::into_inner);
+        let recently = fills.get(target).is_some_and(|at| at.elapsed() < LULL);
+        drop(fills);
+        let table = self.lock();
+        let mut flights = table.iter().filter(|((of, _), _)| of == target);
+        let filling = recently || flights.any(|(_, flight)| flight.lock().keep);
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !filling || left.is_zero() {
+            return false;
+        }
+        drop(self.landed.wait_timeout(table, left.min(LOOK_AGAIN)));
+        true
+    }
+
     /// Waits until no flight is left, for at most `patience`.
     pub(super) fn wait_until_empty(&self, patience: Duration) {
         let deadline = Instant::now() + patience;
@@ -204,7 +243,11 @@ impl Drop for Takeoff {
             let lost = Error::internal("the fetch ended without a result").remedy("see the log");
             state.phase = Phase::Failed(lost.into());
         }
+        let filled = state.keep;
         drop(state);
+        if filled {
+            self.flights.note_fill(self.key.0.clone());
+        }
         self.flights.lock().remove(&self.key);
         self.flights.landed.notify_all();
         self.flight.changed.notify_all();

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::{CacheWord, Proxy, ReferenceKey, Target, upstream_error};
+use super::{CacheWord, Proxy, ReferenceKey, Target, read_only, upstream_error};
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Digest, MAX_MANIFEST_SIZE, Manifest, MediaType, Reference, Tag};
@@ -15,6 +15,8 @@ use crate::upstream::{Fault, FaultKind, FetchedManifest};
 /// How long a request waits for a manifest that is not kept. The upstream client's own timeouts end
 /// the call sooner as a rule; this bounds the sum of its tries.
 pub(super) const FETCH_PATIENCE: Duration = Duration::from_secs(120);
+/// How long somebody who may only read waits for somebody else's fill to come to a manifest.
+const MANIFEST_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the upstream may think about a digest that it did not announce.
 const CONFIRM_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -74,48 +76,71 @@ impl Proxy {
         target: &Target,
         reference: &Reference,
     ) -> Result<ManifestAnswer> {
-        let answer = match reference {
-            Reference::Tag(tag) => self.manifest_by_tag(grant, target, tag)?,
-            Reference::Digest(digest) => match self.kept_manifest(target, digest)? {
-                Some((kept, bytes)) => ManifestAnswer {
-                    digest: kept.digest,
-                    media_type: kept.media_type,
-                    bytes,
-                    cache: CacheWord::Hit,
-                    age: Some(Timestamp::now().since(kept.fetched_at)),
-                    stale_because: None,
-                },
-                None => self.fetch_manifest(grant, target, reference, FETCH_PATIENCE)?,
-            },
-        };
+        let answer = read_only::waiting(self, grant, target, MANIFEST_PATIENCE, || {
+            self.manifest_now(grant, target, reference)
+        })?;
         self.note_pull(grant, target, reference, &answer.digest)?;
         Ok(answer)
     }
 
-    /// Fetches a manifest for all who ask for it now, checks it, and keeps it if `grant` may fill. Waits
-    /// no longer than `patience`; the fetch itself goes on, and what it brings is kept all the same.
+    fn manifest_now(
+        self: &Arc<Self>,
+        grant: &Grant,
+        target: &Target,
+        reference: &Reference,
+    ) -> Result<ManifestAnswer> {
+        let digest = match reference {
+            Reference::Tag(tag) => return self.manifest_by_tag(grant, target, tag),
+            Reference::Digest(digest) => digest,
+        };
+        match self.kept_manifest(target, digest)? {
+            Some((kept, bytes)) => Ok(ManifestAnswer {
+                digest: kept.digest,
+                media_type: kept.media_type,
+                bytes,
+                cache: CacheWord::Hit,
+                age: Some(Timestamp::now().since(kept.fetched_at)),
+                stale_because: None,
+            }),
+            None => self.fetch_manifest(grant, target, reference, None, FETCH_PATIENCE),
+        }
+    }
+
+    /// Fetches a manifest for all who ask for it now, checks it, and keeps it if `grant` may fill. `seen` is
+    /// what was kept under the reference when the caller looked. Where the grant does not pass through, a
+    /// fetch of somebody else is joined, and none is started. Waits no longer than `patience`; the fetch
+    /// itself goes on, and what it brings is kept all the same.
     pub(super) fn fetch_manifest(
         self: &Arc<Self>,
         grant: &Grant,
         target: &Target,
         reference: &Reference,
+        seen: Option<&Digest>,
         patience: Duration,
     ) -> Result<ManifestAnswer> {
         let what = || format!("manifest {reference} of {}", target.shown());
         let key: ReferenceKey = (target.origin, target.repository.clone(), reference.clone());
-        if let Some(fault) = self.recent_absence(&key) {
-            return Err(upstream_error(fault, Kind::ManifestUnknown, &what()));
-        }
         let fault = |kind, why: String| Fault {
             kind,
             message: format!("{} {why}", target.upstream.name()),
         };
-        let lost = fault(FaultKind::Unreachable, "gave no answer".to_owned());
-        let fetched = self.manifest_calls.call(key, patience, Err(lost.into()), {
-            let (proxy, grant) = (Arc::clone(self), grant.clone());
-            let (target, reference) = (target.clone(), reference.clone());
-            move || proxy.fetch_and_check(&grant, &target, &reference)
-        });
+        let fetched = if grant.passes_through() {
+            if let Some(fault) = self.recent_absence(&key) {
+                return Err(upstream_error(fault, Kind::ManifestUnknown, &what()));
+            }
+            self.note_fill(grant, target);
+            let lost = fault(FaultKind::Unreachable, "gave no answer".to_owned());
+            self.manifest_calls.call(key, patience, Err(lost.into()), {
+                let (proxy, grant) = (Arc::clone(self), grant.clone());
+                let (target, reference) = (target.clone(), reference.clone());
+                let seen = seen.cloned();
+                move || proxy.fetch_and_check(&grant, &target, &reference, seen.as_ref())
+            })
+        } else {
+            self.manifest_calls
+                .join(&key, patience)
+                .ok_or_else(|| read_only::refused(Kind::ManifestUnknown, &what()))?
+        };
         let checked = fetched
             .unwrap_or_else(|| {
                 let why = format!("gave no manifest within {} ms", patience.as_millis());
@@ -126,6 +151,7 @@ impl Proxy {
                 Failed::Lied(why) => Error::new(Kind::UpstreamLied, why),
             })?;
         self.keep_once(grant, target, reference, &checked);
+        self.note_fill(grant, target);
         Ok(ManifestAnswer {
             digest: checked.digest.clone(),
             media_type: checked.manifest.media_type,
@@ -137,13 +163,18 @@ impl Proxy {
     }
 
     /// The fetch itself, once for all who wait. What it brings is kept here already if whoever began it
-    /// may fill: they may have lost their patience by now.
+    /// may fill: they may have lost their patience by now, and whoever comes next finds either the call or
+    /// the kept manifest, and asks no second time.
     fn fetch_and_check(
         &self,
         grant: &Grant,
         target: &Target,
         reference: &Reference,
+        seen: Option<&Digest>,
     ) -> ManifestCall {
+        if let Ok(Some(kept)) = self.kept_meanwhile(target, reference, seen) {
+            return Ok(Arc::new(kept));
+        }
         let fetched = ask(target, reference).inspect_err(|failed| match failed {
             Failed::Upstream(fault) => {
                 let key = (target.origin, target.repository.clone(), reference.clone());
@@ -157,6 +188,35 @@ impl Proxy {
         })?;
         self.keep_once(grant, target, reference, &fetched);
         Ok(Arc::new(fetched))
+    }
+
+    /// The manifest, if another call kept it between this caller's look and its call.
+    fn kept_meanwhile(
+        &self,
+        target: &Target,
+        reference: &Reference,
+        seen: Option<&Digest>,
+    ) -> Result<Option<Checked>> {
+        let digest = match reference {
+            Reference::Digest(digest) => digest.clone(),
+            Reference::Tag(tag) => match self.kept_tag(target, tag)? {
+                Some((_, kept)) => kept.digest,
+                None => return Ok(None),
+            },
+        };
+        if Some(&digest) == seen {
+            return Ok(None);
+        }
+        let Some((kept, bytes)) = self.kept_manifest(target, &digest)? else {
+            return Ok(None);
+        };
+        let manifest = Manifest::parse(&bytes, Some(kept.media_type))?;
+        Ok(Some(Checked {
+            digest,
+            manifest,
+            bytes,
+            kept: OnceLock::from(()),
+        }))
     }
 
     /// Keeps a checked manifest if `grant` may fill and nobody else of the same fetch has done so.

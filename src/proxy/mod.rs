@@ -5,19 +5,22 @@
 //! - `blobs`: kept ones, and those that are on their way; `flight` is one blob on its way, `fetch` what
 //!   moves its bytes from the upstream into the staged file.
 //! - `listings`: tags and referrers.
+//! - `upstreams`: which upstream a path means.
 //! - `shared_call`: one call to an upstream for all who wait for its answer.
 //!
-//! Every public method takes a [`Grant`]: who may not fill leaves nothing behind.
+//! Every public method takes a [`Grant`]: who may not fill leaves nothing behind. Whether anything that is
+//! not kept is fetched for such a caller is the group's setting: `read_only`.
 
 mod blobs;
 mod fetch;
 mod flight;
 mod listings;
 mod manifests;
+mod read_only;
 mod shared_call;
 mod tags;
+mod upstreams;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -27,6 +30,7 @@ use quick_cache::sync::Cache;
 pub use blobs::{BlobAnswer, BlobContent};
 pub use listings::{ListPage, ListingAnswer};
 pub use manifests::ManifestAnswer;
+pub use upstreams::{UpstreamState, Upstreams, settings};
 
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result};
@@ -118,8 +122,7 @@ type ReferenceKey = (OriginId, RepositoryName, Reference);
 /// The dependency proxy.
 pub struct Proxy {
     store: Arc<Store>,
-    upstreams: HashMap<RegistryHost, Arc<Upstream>>,
-    default_upstream: RegistryHost,
+    upstreams: Upstreams,
     freshness: Freshness,
     flights: Arc<Flights>,
     manifest_calls: SharedCalls<ReferenceKey, ManifestCall>,
@@ -141,19 +144,10 @@ impl quick_cache::Weighter<Digest, Arc<[u8]>> for ByLength {
 
 impl Proxy {
     /// A proxy over these upstreams. Asks nobody.
-    pub fn new(
-        store: Arc<Store>,
-        upstreams: impl IntoIterator<Item = Upstream>,
-        default_upstream: RegistryHost,
-        freshness: Freshness,
-    ) -> Arc<Self> {
-        let upstreams = upstreams
-            .into_iter()
-            .map(|upstream| (upstream.name().clone(), Arc::new(upstream)));
+    pub fn new(store: Arc<Store>, upstreams: Upstreams, freshness: Freshness) -> Arc<Self> {
         Arc::new(Self {
             store,
-            upstreams: upstreams.collect(),
-            default_upstream,
+            upstreams,
             freshness,
             flights: Arc::default(),
             manifest_calls: SharedCalls::new(),
@@ -164,28 +158,25 @@ impl Proxy {
         })
     }
 
-    /// The upstreams, sorted by name.
-    pub fn upstreams(&self) -> Vec<&Arc<Upstream>> {
-        let mut upstreams: Vec<_> = self.upstreams.values().collect();
-        upstreams.sort_by_key(|upstream| upstream.name().clone());
-        upstreams
+    /// The upstreams.
+    pub fn upstreams(&self) -> &Upstreams {
+        &self.upstreams
     }
 
-    /// The repository that `image` means on `host` (`None`: the default upstream). A name without a slash
-    /// gets `library/` on Docker Hub.
+    /// The repository that `image` means on `host` (`None`: the default upstream) in a path of the grant's
+    /// group. A name without a slash gets `library/` on Docker Hub.
     ///
     /// # Errors
     /// `NameUnknown` for a host that is not configured: fetches go to configured upstreams only.
-    pub fn target(&self, host: Option<&RegistryHost>, image: &RepositoryName) -> Result<Target> {
-        let host = host.unwrap_or(&self.default_upstream);
-        let upstream = self.upstreams.get(host).ok_or_else(|| {
-            Error::new(
-                Kind::NameUnknown,
-                format!("{host} is not an upstream of this box"),
-            )
-            .remedy("ask its administrator to configure it")
-        })?;
-        let repository = if host.as_str() == "docker.io" {
+    /// `Unavailable` for an upstream that cannot be used as it was added.
+    pub fn target(
+        &self,
+        grant: &Grant,
+        host: Option<&RegistryHost>,
+        image: &RepositoryName,
+    ) -> Result<Target> {
+        let upstream = self.upstreams.resolve(grant.group(), host)?;
+        let repository = if upstream.name().as_str() == "docker.io" {
             image.with_library()
         } else {
             image.clone()
@@ -195,7 +186,7 @@ impl Proxy {
             .cache
             .origin(upstream.name(), upstream.fingerprint())?;
         Ok(Target {
-            upstream: Arc::clone(upstream),
+            upstream,
             repository,
             origin,
         })

@@ -67,6 +67,15 @@ impl<K: Hash + Eq + Clone + Send + 'static, V: Clone + Send + 'static> SharedCal
         drop(running);
         wait(&call, patience)
     }
+
+    /// Waits for the call under `key`, for at most `patience`, if one is in progress; starts none. The
+    /// outer `None`: there is none.
+    pub(super) fn join(&self, key: &K, patience: Duration) -> Option<Option<V>> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let call = Arc::clone(running.get(key)?);
+        drop(running);
+        Some(wait(&call, patience))
+    }
 }
 
 fn wait<V: Clone>(call: &Call<V>, patience: Duration) -> Option<V> {
@@ -149,7 +158,10 @@ mod tests {
             let _ = gate.recv();
             7
         };
+        assert_eq!(calls.join(&1, Duration::ZERO), None);
         assert_eq!(calls.call(1, Duration::from_millis(20), 0, slow), None);
+        assert_eq!(calls.join(&1, Duration::ZERO), Some(None));
+        assert_eq!(calls.join(&2, LONG), None);
         open.send(()).unwrap();
         let joined = calls.call(1, LONG, 0, || 8).unwrap();
         assert!(joined == 7 || joined == 8);

@@ -37,17 +37,19 @@ impl Proxy {
         tag: &Tag,
     ) -> Result<ManifestAnswer> {
         let reference = Reference::Tag(tag.clone());
-        let fetch = |patience| self.fetch_manifest(grant, target, &reference, patience);
+        let fetch = |seen, patience| self.fetch_manifest(grant, target, &reference, seen, patience);
         let Some((repository, kept_tag)) = self.kept_tag(target, tag)? else {
-            return fetch(FETCH_PATIENCE);
+            return fetch(None, FETCH_PATIENCE);
         };
+        let seen = Some(&kept_tag.digest);
         let Some((kept, bytes)) = self.kept_manifest(target, &kept_tag.digest)? else {
-            return fetch(FETCH_PATIENCE);
+            return fetch(seen, FETCH_PATIENCE);
         };
         let asked_at = Instant::now();
         let verdict = match self.judge_tag(grant, target, tag, repository, &kept_tag) {
             // What is kept is served where the new one is slow; whoever comes later gets that one.
             Verdict::Moved => match fetch(
+                seen,
                 self.freshness
                     .revalidate_timeout
                     .saturating_sub(asked_at.elapsed()),
@@ -79,7 +81,11 @@ impl Proxy {
         })
     }
 
-    fn kept_tag(&self, target: &Target, tag: &Tag) -> Result<Option<(RepositoryId, CachedTag)>> {
+    pub(super) fn kept_tag(
+        &self,
+        target: &Target,
+        tag: &Tag,
+    ) -> Result<Option<(RepositoryId, CachedTag)>> {
         let Some(repository) = self.repository_of(target)? else {
             return Ok(None);
         };

@@ -28,10 +28,10 @@ use crate::auth::{Authenticator, Grant, Identity};
 use crate::config::{Config, UpstreamConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Delivery, Handler, Refusal as HttpRefusal, Request, Response};
-use crate::proxy::{CacheWord, Freshness, Proxy};
+use crate::proxy::{CacheWord, Freshness, Proxy, UpstreamState, Upstreams};
 use crate::store::Store;
 use crate::telemetry::RequestRecord;
-use crate::upstream::{Credentials, Patience, Settings, Upstream};
+use crate::upstream::{Ca, Credentials, Patience, Settings, Upstream};
 use call::{Call, Note};
 use router::Route;
 
@@ -40,6 +40,9 @@ pub struct Appliance {
     store: Arc<Store>,
     authenticator: Authenticator,
     proxy: Arc<Proxy>,
+    /// Read by every upstream client before it sends anything.
+    offline: Arc<AtomicBool>,
+    offline_by_configuration: bool,
     external_url: String,
     trusted_proxies: Vec<IpNet>,
     /// The mirror's group; `None` where the mirror is off.
@@ -57,12 +60,15 @@ impl Appliance {
     pub fn new(config: &Config, store: Arc<Store>) -> Result<Arc<Self>> {
         let keys = Keys::open_or_make(&store.directory().join("keys"))?;
         let jwts = Jwts::new(keys, &config.auth.issuer, config.auth.token_ttl);
-        let offline = Arc::new(AtomicBool::new(config.offline));
+        let offline = Arc::new(AtomicBool::new(config.offline || store.is_offline()?));
         let upstreams = config
             .upstreams
             .iter()
             .map(|upstream| upstream_client(upstream, &offline))
             .collect::<Result<Vec<_>>>()?;
+        let default = config.mirror.default.clone();
+        let upstreams =
+            Upstreams::new(Arc::clone(&store), upstreams, default, Arc::clone(&offline));
         let freshness = Freshness {
             tag_ttl: config.cache.tag_ttl,
             revalidate_timeout: config.cache.revalidate_timeout,
@@ -70,13 +76,10 @@ impl Appliance {
         };
         Ok(Arc::new(Self {
             authenticator: Authenticator::new(Arc::clone(&store), jwts)?,
-            proxy: Proxy::new(
-                Arc::clone(&store),
-                upstreams,
-                config.mirror.default.clone(),
-                freshness,
-            ),
+            proxy: Proxy::new(Arc::clone(&store), upstreams, freshness),
             store,
+            offline,
+            offline_by_configuration: config.offline,
             external_url: config.server.external_url.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             mirror_group: config.mirror.enabled.then(|| config.mirror.group.clone()),
@@ -86,17 +89,41 @@ impl Appliance {
     }
 
     /// The state of each upstream, for `upstream list` and `upstream status`.
-    pub fn upstreams(&self) -> Vec<crate::upstream::Status> {
-        self.proxy
-            .upstreams()
-            .into_iter()
-            .map(|upstream| upstream.status())
-            .collect()
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn upstreams(&self) -> Result<Vec<UpstreamState>> {
+        self.proxy.upstreams().states()
     }
 
     /// Ends what runs behind requests; called after the front door is closed.
     pub fn stop(&self) {
         self.proxy.stop();
+    }
+
+    /// Whether no connection leaves the box.
+    pub fn is_offline(&self) -> bool {
+        self.offline.load(Ordering::SeqCst)
+    }
+
+    /// Switches the box offline or online, now and for later starts.
+    ///
+    /// # Errors
+    /// `Conflict` for going online while the configuration says `offline = true`; `Io`.
+    pub fn set_offline(&self, offline: bool) -> Result<()> {
+        if !offline && self.offline_by_configuration {
+            return Err(offline_by_configuration());
+        }
+        self.store.set_offline(offline)?;
+        if self.offline.swap(offline, Ordering::SeqCst) != offline {
+            let word = if offline {
+                "offline: no connection leaves this box"
+            } else {
+                "online again"
+            };
+            tracing::warn!("switched by command: {word}");
+        }
+        Ok(())
     }
 
     /// The store.
@@ -215,6 +242,12 @@ impl Handler for Appliance {
     }
 }
 
+/// Why a box whose configuration says `offline = true` cannot be switched online by command.
+pub fn offline_by_configuration() -> Error {
+    Error::new(Kind::Conflict, "the configuration says `offline = true`")
+        .remedy("set it to false there, and restart the server")
+}
+
 /// What the log says of a request.
 struct AccessLine {
     id: String,
@@ -259,7 +292,7 @@ fn upstream_client(config: &UpstreamConfig, offline: &Arc<AtomicBool>) -> Result
         url: config.url.clone(),
         credentials,
         auth_realm: config.auth_realm.clone(),
-        ca: config.ca.clone(),
+        ca: config.ca.clone().map(Ca::File),
         allow_private_addresses: true,
         patience: Patience::default(),
     };

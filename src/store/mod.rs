@@ -11,12 +11,13 @@ mod database;
 mod directory;
 mod lock;
 mod migrations;
+mod offline;
 mod reconcile;
 mod statement;
 
 pub use access::{
-    Ability, AccessDb, Group, GroupId, Level, Member, Network, NewToken, Token, TokenId, TokenKind,
-    User, UserId, Visibility,
+    Ability, AccessDb, Group, GroupChanges, GroupId, Level, Member, Network, NewToken, NewUpstream,
+    OnReadOnlyMiss, Token, TokenId, TokenKind, UpstreamId, UpstreamRow, User, UserId, Visibility,
 };
 pub(crate) use blobs::BlobPrefix;
 pub use blobs::{BlobDir, Staged};

@@ -1,7 +1,6 @@
 //! ureq's agents, assembled: timeouts, TLS with our roots, CONNECT proxies. Sends nothing itself.
 
 use std::cell::Cell;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use ureq::Agent;
@@ -11,8 +10,8 @@ use ureq::unversioned::transport::{
     ConnectProxyConnector, ConnectionDetails, Connector, RustlsConnector, TcpConnector, Transport,
 };
 
-use super::Patience;
 use super::resolver::CheckedResolver;
+use super::{Ca, Patience};
 use crate::error::{Error, Kind, Result};
 
 /// Idle connections kept for one host; layers of an image are fetched in parallel.
@@ -77,16 +76,21 @@ pub(super) fn native_roots() -> &'static [Certificate<'static>] {
     })
 }
 
-/// The certificates of an upstream's own PEM file, each of which must be usable.
-pub(super) fn read_ca(path: &Path) -> Result<Vec<Certificate<'static>>> {
+/// The certificates of an upstream's own PEM, each of which must be usable.
+pub(super) fn read_ca(ca: &Ca) -> Result<Vec<Certificate<'static>>> {
     let unusable = |why: &str| {
-        Error::new(
-            Kind::Config,
-            format!("the CA file {} {why}", path.display()),
-        )
-        .remedy("give a PEM file with at least one certificate")
+        let what = match ca {
+            Ca::File(path) => format!("the CA file {} {why}", path.display()),
+            Ca::Pem(_) => format!("its CA {why}"),
+        };
+        Error::new(Kind::Config, what).remedy("give a PEM file with at least one certificate")
     };
-    let pem = std::fs::read(path).map_err(|error| unusable("cannot be read").because(error))?;
+    let pem = match ca {
+        Ca::File(path) => {
+            std::fs::read(path).map_err(|error| unusable("cannot be read").because(error))?
+        }
+        Ca::Pem(text) => text.clone().into_bytes(),
+    };
     let mut certificates = Vec::new();
     for item in parse_pem(&pem) {
         match item {

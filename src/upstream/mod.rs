@@ -63,12 +63,21 @@ pub struct Settings {
     pub credentials: Option<Credentials>,
     /// A token realm (URL) that may get the credentials although it is on another host.
     pub auth_realm: Option<String>,
-    /// A PEM file with further roots.
-    pub ca: Option<PathBuf>,
+    /// Further roots.
+    pub ca: Option<Ca>,
     /// Whether it may resolve to loopback, link-local or private addresses.
     pub allow_private_addresses: bool,
     /// Timeouts and tries.
     pub patience: Patience,
+}
+
+/// Further roots, to be trusted beside the system's.
+#[derive(Debug, Clone)]
+pub enum Ca {
+    /// A PEM file.
+    File(PathBuf),
+    /// What stands in one.
+    Pem(String),
 }
 
 /// A username and a password; `Debug` shows neither.

@@ -128,7 +128,7 @@ impl Transport {
     ) -> Result<Self> {
         let ca = settings
             .ca
-            .as_deref()
+            .as_ref()
             .map_or(Ok(Vec::new()), agent::read_ca)?;
         let patience = settings.patience.clone();
         let allow = settings.allow_private_addresses;

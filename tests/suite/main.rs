@@ -12,8 +12,13 @@
 mod cli;
 mod crash;
 mod faults;
+mod hostile;
 mod http;
 mod layering;
+mod login;
+mod mirror;
+mod offline;
+mod pull_through;
 mod store;
 mod support;
 mod upstream;

@@ -86,6 +86,11 @@ impl Serve {
         let control = ControlListener::start(store.directory(), Arc::new(running))?;
         let background = Background::start(&store, reconcile)?;
         greet(&listening, config);
+        if appliance.is_offline() {
+            tracing::warn!(
+                "offline: no connection leaves this box (see `breakwater offline status`)"
+            );
+        }
         notify(&[sd_notify::NotifyState::Ready]);
 
         let signal = stop.wait();
@@ -117,11 +122,18 @@ struct Running {
 
 impl Controlled for Running {
     fn status(&self) -> Status {
-        self.status.clone()
+        Status {
+            offline: self.appliance.is_offline(),
+            ..self.status.clone()
+        }
+    }
+
+    fn set_offline(&self, offline: bool) -> Result<()> {
+        self.appliance.set_offline(offline)
     }
 
     fn upstreams(&self) -> Result<Value> {
-        to_json(&self.appliance.upstreams())
+        to_json(&self.appliance.upstreams()?)
     }
 
     fn cache_stats(&self) -> Result<Value> {
@@ -221,9 +233,6 @@ fn greet(listening: &[String], config: &Config) {
             "root's first password is in {}; change it with `breakwater user passwd root --password-stdin`",
             shown(&password)
         );
-    }
-    if config.offline {
-        tracing::warn!("offline = true: no upstream is asked");
     }
 }
 

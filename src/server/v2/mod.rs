@@ -69,7 +69,7 @@ pub(super) fn repository(
         )
         .remedy("ask the token endpoint for one that is"));
     }
-    let target = appliance.proxy.target(host, image)?;
+    let target = appliance.proxy.target(&grant, host, image)?;
     call.note.upstream = Some(target.upstream.name().to_string());
     let response = match &route.part {
         Part::Manifest(reference) => {

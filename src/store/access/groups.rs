@@ -1,14 +1,19 @@
 //! Groups, which nest by path, and their members, whose levels are inherited down the tree.
 
-use rusqlite::types::Type;
+use rusqlite::types::{Type, ValueRef};
 use rusqlite::{Row, params};
 
-use super::{AccessDb, Group, GroupId, Level, Member, UserId, Visibility, no_such, shown, taken};
+use super::{
+    AccessDb, Group, GroupChanges, GroupId, Level, Member, OnReadOnlyMiss, UserId, Visibility,
+    no_such, shown, taken,
+};
 use crate::error::{Error, Kind, Result};
+use crate::oci::RegistryHost;
 use crate::store::statement::{decoded, find, get, list, run, unknown_word};
 use crate::time::Timestamp;
 
-const COLUMNS: &str = "id, path, parent_id, visibility, dependency_proxy_enabled, created_at";
+const COLUMNS: &str = "id, path, parent_id, visibility, dependency_proxy_enabled,
+    on_read_only_miss, default_upstream, created_at";
 
 impl AccessDb {
     /// Makes a group below its parent path, which must exist (`NotFound`); `Conflict` if the path is taken,
@@ -82,23 +87,24 @@ impl AccessDb {
     }
 
     /// Changes what is given. `NotFound` if there is no such group.
-    pub fn set_group(
-        &self,
-        id: GroupId,
-        visibility: Option<Visibility>,
-        dependency_proxy_enabled: Option<bool>,
-    ) -> Result<()> {
+    pub fn set_group(&self, id: GroupId, changes: &GroupChanges) -> Result<()> {
+        let default_upstream = changes.default_upstream.as_ref();
         let changed = self.database.write(|connection| {
             run(
                 connection,
                 "change group",
                 "UPDATE groups SET visibility = ifnull(?2, visibility),
-                     dependency_proxy_enabled = ifnull(?3, dependency_proxy_enabled)
+                     dependency_proxy_enabled = ifnull(?3, dependency_proxy_enabled),
+                     on_read_only_miss = ifnull(?4, on_read_only_miss),
+                     default_upstream = iif(?5, ?6, default_upstream)
                  WHERE id = ?1",
                 params![
                     id.0,
-                    visibility.map(Visibility::as_str),
-                    dependency_proxy_enabled
+                    changes.visibility.map(Visibility::as_str),
+                    changes.dependency_proxy_enabled,
+                    changes.on_read_only_miss.map(OnReadOnlyMiss::as_str),
+                    default_upstream.is_some(),
+                    default_upstream.and_then(|host| host.as_ref().map(RegistryHost::as_str)),
                 ],
             )
         })?;
@@ -108,7 +114,8 @@ impl AccessDb {
         Ok(())
     }
 
-    /// Removes the group, the groups below it, and their members, tokens and networks. `NotFound` if there
+    /// Removes the group, the groups below it, and their members, tokens, networks and
+    /// upstreams. `NotFound` if there
     /// is no such group.
     pub fn remove_group(&self, id: GroupId) -> Result<()> {
         let removed = self.database.write(|connection| {
@@ -211,7 +218,16 @@ fn group(row: &Row<'_>) -> rusqlite::Result<Group> {
             _ => Err(unknown_word("a visibility", word)),
         })?,
         dependency_proxy_enabled: row.get(4)?,
-        created_at: Timestamp(row.get(5)?),
+        on_read_only_miss: decoded(row, 5, |word| match word {
+            "pass_through" => Ok(OnReadOnlyMiss::PassThrough),
+            "deny" => Ok(OnReadOnlyMiss::Deny),
+            _ => Err(unknown_word("what happens on a miss", word)),
+        })?,
+        default_upstream: match row.get_ref(6)? {
+            ValueRef::Null => None,
+            _ => Some(decoded(row, 6, RegistryHost::parse)?),
+        },
+        created_at: Timestamp(row.get(7)?),
     })
 }
 

@@ -1,4 +1,4 @@
-//! `access.sqlite`: users, groups, memberships, tokens, networks. Precious, so `synchronous=FULL`.
+//! `access.sqlite`: users, groups, memberships, tokens, networks, upstreams. Precious, so `synchronous=FULL`.
 //!
 //! Owns the rows and their relations: uniqueness, cascades, inheritance of levels. Judges nothing: what a
 //! scope or a level is worth, and which names are allowed, is decided above. A file per noun.
@@ -7,6 +7,7 @@ mod groups;
 mod networks;
 mod schema;
 mod tokens;
+mod upstreams;
 mod users;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::database::{Database, Synchronous};
 use super::statement::get;
 use crate::error::{Error, Kind, Result};
+use crate::oci::RegistryHost;
 use crate::time::Timestamp;
 
 macro_rules! ids { ($($(#[$doc:meta])* $id:ident),*) => {$(
@@ -33,7 +35,9 @@ ids!(
     /// A group's row; never reused.
     GroupId,
     /// A token's row; never reused.
-    TokenId
+    TokenId,
+    /// An upstream's row; never reused.
+    UpstreamId
 );
 
 /// A user, or a service account (a user without a password that can be set).
@@ -75,6 +79,26 @@ impl Visibility {
         match self {
             Self::Private => "private",
             Self::Public => "public",
+        }
+    }
+}
+
+/// What somebody who may read but not fill gets of an image that is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnReadOnlyMiss {
+    /// The image, streamed from the upstream; nothing of it is kept.
+    PassThrough,
+    /// A 404 that says so.
+    Deny,
+}
+
+impl OnReadOnlyMiss {
+    /// The word in commands, JSON and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PassThrough => "pass_through",
+            Self::Deny => "deny",
         }
     }
 }
@@ -128,8 +152,55 @@ pub struct Group {
     pub visibility: Visibility,
     /// Off: its dependency proxy answers 404.
     pub dependency_proxy_enabled: bool,
+    /// Its own: what holds for a group does not hold for those below it.
+    pub on_read_only_miss: OnReadOnlyMiss,
+    /// The upstream of paths that name none; `None`: as the nearest group above that has one, at last the box's.
+    pub default_upstream: Option<RegistryHost>,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// What to change of a group; `None` leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupChanges {
+    /// As [`Group::visibility`].
+    pub visibility: Option<Visibility>,
+    /// As [`Group::dependency_proxy_enabled`].
+    pub dependency_proxy_enabled: Option<bool>,
+    /// As [`Group::on_read_only_miss`].
+    pub on_read_only_miss: Option<OnReadOnlyMiss>,
+    /// As [`Group::default_upstream`]; `Some(None)` takes it away.
+    pub default_upstream: Option<Option<RegistryHost>>,
+}
+
+/// An upstream that was added by command.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UpstreamRow {
+    /// The row.
+    pub id: UpstreamId,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// How it is reached, and whose it is.
+    pub upstream: NewUpstream,
+}
+
+/// An upstream to be added. `Debug` is missing, as it holds what may be tried for a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewUpstream {
+    /// The word in paths and in `ns=`; unique in its group.
+    pub name: RegistryHost,
+    /// The group that brings it; `None`: the box's.
+    pub group: Option<GroupId>,
+    /// `https://HOST[:PORT]`
+    pub url: String,
+    /// The username and, sealed by `auth::seal`, the password; `None`: anonymous.
+    pub credentials: Option<(String, Vec<u8>)>,
+    /// A token realm (URL) on another host that may get the credentials.
+    pub auth_realm: Option<String>,
+    /// Further roots, as PEM.
+    pub ca: Option<String>,
+    /// Whether it may resolve to loopback, link-local or private addresses.
+    pub allow_private_addresses: bool,
 }
 
 /// A direct member of a group.

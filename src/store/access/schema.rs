@@ -65,4 +65,29 @@ pub(super) const MIGRATIONS: &[&str] = &[
     CREATE UNIQUE INDEX networks_cidr_group ON networks (cidr, ifnull(group_id, 0));
     CREATE INDEX networks_group ON networks (group_id);
     ",
+    // 2: upstreams that are added by command, and the groups' settings about them.
+    "
+    CREATE TABLE upstreams (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL CHECK (name <> ''),
+        -- NULL: the box's, which every group may use.
+        group_id INTEGER REFERENCES groups (id) ON DELETE CASCADE,
+        url TEXT NOT NULL,
+        username TEXT,
+        -- By `auth::seal`; never the password itself.
+        password_sealed BLOB,
+        auth_realm TEXT,
+        -- PEM, not a path: the file that it was read from may go.
+        ca TEXT,
+        allow_private INTEGER NOT NULL CHECK (allow_private IN (0, 1)),
+        created_at INTEGER NOT NULL,
+        CHECK ((username IS NULL) = (password_sealed IS NULL))
+    ) STRICT;
+    CREATE UNIQUE INDEX upstreams_name_group ON upstreams (name, ifnull(group_id, 0));
+    CREATE INDEX upstreams_group ON upstreams (group_id);
+
+    ALTER TABLE groups ADD COLUMN on_read_only_miss TEXT NOT NULL DEFAULT 'pass_through';
+    -- NULL: as the group above it, at last the box's default.
+    ALTER TABLE groups ADD COLUMN default_upstream TEXT;
+    ",
 ];

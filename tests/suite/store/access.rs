@@ -1,8 +1,10 @@
 //! `access.sqlite`: users, groups, members, tokens, networks, and the epoch.
 
 use breakwater::error::Kind;
+use breakwater::oci::RegistryHost;
 use breakwater::store::{
-    Ability, GroupId, Level, Network, NewToken, Store, TokenKind, UserId, Visibility,
+    Ability, GroupChanges, GroupId, Level, Network, NewToken, NewUpstream, OnReadOnlyMiss, Store,
+    TokenKind, UserId, Visibility,
 };
 use breakwater::time::Timestamp;
 
@@ -130,10 +132,17 @@ fn groups_nest_by_path() {
         assert_eq!(error.kind(), kind, "{path}");
     }
 
-    access.set_group(backend, None, Some(false)).unwrap();
-    access
-        .set_group(acme, Some(Visibility::Private), None)
-        .unwrap();
+    let change = |id, changes: &GroupChanges| access.set_group(id, changes);
+    let off = GroupChanges {
+        dependency_proxy_enabled: Some(false),
+        ..GroupChanges::default()
+    };
+    change(backend, &off).unwrap();
+    let private = GroupChanges {
+        visibility: Some(Visibility::Private),
+        ..GroupChanges::default()
+    };
+    change(acme, &private).unwrap();
     let groups = access.groups().unwrap();
     let seen: Vec<_> = groups
         .iter()
@@ -146,7 +155,7 @@ fn groups_nest_by_path() {
             ("acme/backend", Visibility::Private, false)
         ]
     );
-    let error = access.set_group(GroupId(99), None, None).unwrap_err();
+    let error = change(GroupId(99), &private).unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
 }
 
@@ -399,4 +408,80 @@ fn the_epoch_moves_with_every_change_and_with_nothing_else() {
         own,
         "another connection wrote"
     );
+}
+
+#[test]
+fn upstreams_are_told_apart_by_name_and_group() {
+    let (_directory, store) = fresh();
+    let access = &store.access;
+    let acme = access.create_group("acme", Visibility::Private).unwrap();
+    let new = |name: &str, group| NewUpstream {
+        name: RegistryHost::parse(name).unwrap(),
+        group,
+        url: "https://registry.test".into(),
+        credentials: Some(("bot".into(), vec![1, 2, 3])),
+        auth_realm: Some("https://auth.test/token".into()),
+        ca: Some("PEM".into()),
+        allow_private_addresses: false,
+    };
+    access.add_upstream(&new("quay.io", None)).unwrap();
+    let epoch = access.epoch().unwrap();
+    access.add_upstream(&new("quay.io", Some(acme))).unwrap();
+    assert_ne!(access.epoch().unwrap(), epoch);
+    let mut anonymous = new("ghcr.io", Some(acme));
+    anonymous.credentials = None;
+    access.add_upstream(&anonymous).unwrap();
+    for (upstream, kind) in [
+        (new("quay.io", None), Kind::Conflict),
+        (new("quay.io", Some(acme)), Kind::Conflict),
+        (new("quay.io", Some(GroupId(99))), Kind::NotFound),
+    ] {
+        let error = access.add_upstream(&upstream).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+    }
+    let rows = access.upstreams().unwrap();
+    assert!(rows[0].upstream == new("quay.io", None));
+    assert!(rows[1].upstream == anonymous);
+    assert!(rows[2].upstream == new("quay.io", Some(acme)));
+    let quay = RegistryHost::parse("quay.io").unwrap();
+    assert!(access.remove_upstream(&quay, None).unwrap());
+    assert!(!access.remove_upstream(&quay, None).unwrap());
+    access.remove_group(acme).unwrap();
+    assert!(access.upstreams().unwrap().is_empty());
+}
+
+#[test]
+fn a_groups_settings_about_upstreams_are_its_own() {
+    let (_directory, store) = fresh();
+    let access = &store.access;
+    let acme = access.create_group("acme", Visibility::Private).unwrap();
+    let settings = || {
+        let group = access.group(acme).unwrap().unwrap();
+        (group.on_read_only_miss, group.default_upstream)
+    };
+    assert_eq!(settings(), (OnReadOnlyMiss::PassThrough, None));
+    let quay = RegistryHost::parse("quay.io").unwrap();
+    let unchanged = GroupChanges::default();
+    let table = [
+        (
+            GroupChanges {
+                on_read_only_miss: Some(OnReadOnlyMiss::Deny),
+                default_upstream: Some(Some(quay.clone())),
+                ..unchanged.clone()
+            },
+            (OnReadOnlyMiss::Deny, Some(quay.clone())),
+        ),
+        (unchanged.clone(), (OnReadOnlyMiss::Deny, Some(quay))),
+        (
+            GroupChanges {
+                default_upstream: Some(None),
+                ..unchanged
+            },
+            (OnReadOnlyMiss::Deny, None),
+        ),
+    ];
+    for (changes, expected) in table {
+        access.set_group(acme, &changes).unwrap();
+        assert_eq!(settings(), expected, "{changes:?}");
+    }
 }

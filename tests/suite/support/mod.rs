@@ -1,4 +1,5 @@
-//! What the suites share: the box as a process, and an upstream that does as it is told.
+//! What the suites share: the box as a process, a client, and an upstream that does as it is told.
 
 pub(crate) mod appliance;
+pub(crate) mod client;
 pub(crate) mod fake_upstream;

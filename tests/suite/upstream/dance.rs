@@ -122,6 +122,12 @@ fn what_goes_wrong_at_the_realm_is_told() {
             1,
         ),
         (
+            "compressed",
+            json(r#"{"token":"x"}"#).header("Content-Encoding", "gzip"),
+            FaultKind::Protocol,
+            1,
+        ),
+        (
             "redirect in a circle",
             Answer::redirect("/token?again"),
             FaultKind::Protocol,

@@ -146,3 +146,20 @@ fn offline_sends_nothing_until_it_ends() {
         "the 503; offline is no failure"
     );
 }
+
+#[test]
+fn offline_is_said_even_where_the_breaker_is_open() {
+    let (fake, _) = stage();
+    let offline = Arc::new(AtomicBool::new(false));
+    let settings = settings(fake.url());
+    let upstream =
+        Upstream::with_proxies(settings, Arc::clone(&offline), Proxies::default()).unwrap();
+    fake.stop();
+    get(&upstream).unwrap_err();
+    assert!(matches!(
+        get(&upstream).unwrap_err().kind,
+        FaultKind::BreakerOpen { .. }
+    ));
+    offline.store(true, Ordering::SeqCst);
+    assert_eq!(get(&upstream).unwrap_err().kind, FaultKind::Offline);
+}

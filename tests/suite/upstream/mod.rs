@@ -46,7 +46,7 @@ fn settings(url: &str) -> Settings {
 
 fn impatient(url: &str) -> Settings {
     let mut settings = settings(url);
-    settings.patience.silence = Duration::from_millis(150);
+    settings.patience.silence = Duration::from_millis(300);
     settings
 }
 

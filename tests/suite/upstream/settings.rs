@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use breakwater::error::Kind;
-use breakwater::upstream::{Credentials, Proxies, Settings, Upstream};
+use breakwater::upstream::{Ca, Credentials, Proxies, Settings, Upstream};
 
 use super::settings;
 
@@ -63,21 +63,21 @@ fn settings_that_cannot_work_are_refused_with_their_reason() {
         (
             "no CA file",
             Settings {
-                ca: Some(dir.path().join("missing")),
+                ca: Some(Ca::File(dir.path().join("missing"))),
                 ..base()
             },
         ),
         (
             "empty CA file",
             Settings {
-                ca: file("empty", ""),
+                ca: file("empty", "").map(Ca::File),
                 ..base()
             },
         ),
         (
             "CA file without PEM",
             Settings {
-                ca: file("text", "hello"),
+                ca: file("text", "hello").map(Ca::File),
                 ..base()
             },
         ),
@@ -87,7 +87,8 @@ fn settings_that_cannot_work_are_refused_with_their_reason() {
                 ca: file(
                     "broken",
                     "-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n",
-                ),
+                )
+                .map(Ca::File),
                 ..base()
             },
         ),

@@ -1,8 +1,10 @@
 //! Silence, dripping and deadlines: every wait ends.
 
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use breakwater::oci::Digest;
 use breakwater::upstream::FaultKind;
 
 use super::{drain, get, impatient, latest, make, repository, settings, stage, upstream};
@@ -23,7 +25,7 @@ fn silence_is_bounded_wherever_it_falls() {
         let fault = get(&upstream).unwrap_err();
         assert_eq!(fault.kind, FaultKind::TimedOut, "{what}: {fault}");
         assert_eq!(
-            fault.message, "registry.example did not answer within 150 ms",
+            fault.message, "registry.example did not answer within 300 ms",
             "{what}"
         );
         assert!(began.elapsed() < Duration::from_secs(8), "{what}");
@@ -40,7 +42,7 @@ fn a_manifest_that_drips_is_bounded_in_all() {
     let mut settings = impatient(fake.url());
     settings.patience.connect = Duration::from_millis(200);
     settings.patience.tries = 1;
-    // A byte every 30 ms is never silent for 150 ms.
+    // A byte every 30 ms is never silent for 300 ms.
     fake.on("GET", "/manifests/")
         .always(Answer::good().slowly(1, Duration::from_millis(30)));
     let began = Instant::now();
@@ -52,17 +54,21 @@ fn a_manifest_that_drips_is_bounded_in_all() {
 #[test]
 fn a_slow_blob_is_not_bounded_in_all() {
     let (fake, image) = stage();
-    let upstream = make(impatient(fake.url()));
+    let mut settings = settings(fake.url());
+    settings.patience.connect = Duration::from_millis(100);
+    settings.patience.silence = Duration::from_millis(400);
+    settings.patience.tries = 1;
+    // Longer in all than a small answer could take, but never silent for long.
     fake.on("GET", "/blobs/")
-        .next([Answer::good().slowly(2_000, Duration::from_millis(20))]);
-    let blob = upstream
-        .get_blob(&repository(), &image.layer_digest(0), 0, None)
-        .unwrap();
+        .next([Answer::good().slowly(2_000, Duration::from_millis(35))]);
+    let upstream = make(settings);
+    let digest = image.layer_digest(0);
     let began = Instant::now();
+    let blob = upstream.get_blob(&repository(), &digest, 0, None).unwrap();
     let (bytes, end) = drain(blob.reader);
     end.unwrap();
     assert_eq!(bytes, image.layers[0]);
-    assert!(began.elapsed() > Duration::from_millis(650), "it was slow");
+    assert!(began.elapsed() > Duration::from_millis(100 + 3 * 400));
 }
 
 #[test]
@@ -152,4 +158,26 @@ fn connections_that_are_not_taken_up_are_bounded() {
         assert_eq!(fault.kind, FaultKind::TimedOut, "{url}: {fault}");
         assert!(began.elapsed() < Duration::from_secs(5), "{url}");
     }
+}
+
+#[test]
+fn a_head_that_drips_is_bounded_where_a_body_is_not() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut settings = impatient(&format!("http://{}", listener.local_addr().unwrap()));
+    settings.patience.tries = 1;
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let head = "HTTP/1.1 200 OK\r\nX: ".to_owned() + &"x".repeat(400);
+        // Until the client has had enough.
+        head.bytes().any(|byte| {
+            std::thread::sleep(Duration::from_millis(50));
+            stream.write_all(&[byte]).is_err()
+        })
+    });
+    let digest = Digest::of(b"x");
+    let fault = make(settings)
+        .get_blob(&repository(), &digest, 0, None)
+        .unwrap_err();
+    assert_eq!(fault.kind, FaultKind::TimedOut, "{fault}");
+    assert!(server.join().unwrap(), "the client left first");
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use breakwater::upstream::{FaultKind, Proxies, Upstream};
+use breakwater::upstream::{Ca, FaultKind, Proxies, Upstream};
 
 use super::{drain, get, impatient, make, repository, settings, stage};
 use crate::support::fake_upstream::{Answer, Bearer, FakeUpstream, Image};
@@ -17,7 +17,7 @@ fn a_private_ca_is_trusted_where_it_is_configured() {
     fake.put_image("library/alpine", "latest", &image);
     fake.require_bearer(Bearer::default());
     let mut trusting = settings(fake.url());
-    trusting.ca = Some(FakeUpstream::ca_file());
+    trusting.ca = Some(Ca::File(FakeUpstream::ca_file()));
     let upstream = make(trusting.clone());
     assert_eq!(get(&upstream).unwrap(), image.manifest);
     let blob = upstream
@@ -31,10 +31,12 @@ fn a_private_ca_is_trusted_where_it_is_configured() {
         (Answer::good().truncate_at(500), ErrorKind::UnexpectedEof),
         (Answer::good().stall_at(500), ErrorKind::TimedOut),
     ] {
-        let mut impatient = impatient(fake.url());
-        impatient.ca = trusting.ca.clone();
+        let mut client = trusting.clone();
+        if kind == ErrorKind::TimedOut {
+            client.patience = impatient(fake.url()).patience;
+        }
         fake.on("GET", "/blobs/").next([answer]);
-        let blob = make(impatient)
+        let blob = make(client)
             .get_blob(&repository(), &image.layer_digest(0), 0, None)
             .unwrap();
         assert_eq!(drain(blob.reader).1.unwrap_err().kind(), kind);

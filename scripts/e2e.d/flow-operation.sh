@@ -1,0 +1,27 @@
+# shellcheck shell=bash
+# What the README tells the administrator to do, on a running box. Sourced.
+
+flow_operation() {
+    box_new
+    check "the README's recipe for networks" recipe_run network
+    check_contains "... shows the network that was added" "10.0.0.0/8" "$OUTPUT"
+
+    check "pulling something to look at" \
+        skopeo copy --quiet --src-tls-verify=false "docker://$BOX/library/small:latest" "dir:$WORK/operation"
+    check "the README's recipe for looking inside" recipe_run inside
+    check_contains "... shows the upstream" "docker.io" "$OUTPUT"
+    check_contains "... and the image" "docker.io/library/small:latest" "$OUTPUT"
+    check_contains "... and that nothing is damaged" "nothing is damaged" "$OUTPUT"
+
+    check "the README's recipe for going offline" recipe_run offline
+    check_contains "... shows that it was" "offline, by command" "$OUTPUT"
+
+    NEW_PASSWORD=$(head -c 18 /dev/urandom | base64)
+    export NEW_PASSWORD
+    check "the README's recipe for root's password" recipe_run passwd
+    check "... after which the file of the first one is gone" test ! -e "$BREAKWATER_DATA/initial_root_password"
+    check "... and the new one opens the box" \
+        curl -fsS --user "root:$NEW_PASSWORD" "http://$BOX/jwt/auth?service=dependency_proxy"
+    unset NEW_PASSWORD
+    rm -rf "$WORK/operation"
+}

@@ -1,0 +1,54 @@
+//! What callers get of what is not kept, where they may not fill and their group says
+//! `on_read_only_miss=deny`: nothing is fetched for them, but what somebody else fetches at this moment
+//! is served from that fetch.
+//!
+//! An image is many blobs, which its filler's client asks for one after the other. So a reader who comes
+//! upon one that is not there yet waits while the repository is being filled.
+
+use std::time::{Duration, Instant};
+
+use super::{Proxy, Target};
+use crate::auth::Grant;
+use crate::error::{Error, Kind, Result};
+
+/// The refusal, for the manifest or blob `what`.
+pub(super) fn refused(unknown: Kind, what: &str) -> Error {
+    Error::new(
+        unknown,
+        format!(
+            "{what} is not cached here, and this group fetches nothing for callers who may not fill the cache"
+        ),
+    )
+    .remedy("let somebody who may fill it pull the image first")
+}
+
+/// Runs `attempt` until it finds something, as long as somebody fills the repository, and for at most
+/// `patience`. For grants that pass through it runs once.
+pub(super) fn waiting<T>(
+    proxy: &Proxy,
+    grant: &Grant,
+    target: &Target,
+    patience: Duration,
+    attempt: impl Fn() -> Result<T>,
+) -> Result<T> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let error = match attempt() {
+            Err(error) if !grant.passes_through() => error,
+            result => return result,
+        };
+        let absent = matches!(error.kind(), Kind::ManifestUnknown | Kind::BlobUnknown);
+        if !absent || proxy.is_stopping() || !proxy.flights.wait_for_fill(&target.key(), deadline) {
+            return Err(error);
+        }
+    }
+}
+
+impl Proxy {
+    /// Notes that somebody fills the repository now.
+    pub(super) fn note_fill(&self, grant: &Grant, target: &Target) {
+        if grant.may_fill() {
+            self.flights.note_fill(target.key());
+        }
+    }
+}

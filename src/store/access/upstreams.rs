@@ -1,0 +1,96 @@
+//! Upstreams that were added by command: rows of `upstreams`. Passwords come here sealed, and stay so.
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Row, params};
+
+use super::{AccessDb, GroupId, NewUpstream, UpstreamId, UpstreamRow, taken};
+use crate::error::Result;
+use crate::oci::RegistryHost;
+use crate::store::statement::{decoded, get, list, run};
+use crate::time::Timestamp;
+
+impl AccessDb {
+    /// `Conflict` if the group (or the box) has an upstream of that name; `NotFound` if the group is gone.
+    pub fn add_upstream(&self, upstream: &NewUpstream) -> Result<UpstreamId> {
+        let (username, password) = match &upstream.credentials {
+            Some((username, password)) => (Some(username), Some(password)),
+            None => (None, None),
+        };
+        self.database
+            .write(|connection| {
+                get(
+                    connection,
+                    "add upstream",
+                    "INSERT INTO upstreams (name, group_id, url, username, password_sealed,
+                         auth_realm, ca, allow_private, created_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id",
+                    params![
+                        upstream.name.as_str(),
+                        upstream.group.map(|group| group.0),
+                        upstream.url,
+                        username,
+                        password,
+                        upstream.auth_realm,
+                        upstream.ca,
+                        upstream.allow_private_addresses,
+                        Timestamp::now().0,
+                    ],
+                    |row| row.get(0).map(UpstreamId),
+                )
+            })
+            .map_err(|error| {
+                taken(error, || {
+                    format!("there is an upstream `{}` already", upstream.name)
+                })
+            })
+    }
+
+    /// All upstreams that were added by command: the box's first, then by group, by name.
+    pub fn upstreams(&self) -> Result<Vec<UpstreamRow>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list upstreams",
+                "SELECT id, name, group_id, url, username, password_sealed, auth_realm, ca,
+                     allow_private, created_at
+                 FROM upstreams ORDER BY ifnull(group_id, 0), name",
+                [],
+                upstream,
+            )
+        })
+    }
+
+    /// Whether there was such an upstream. What was fetched from it stays, and is found again if it is
+    /// added again with the same URL and credentials.
+    pub fn remove_upstream(&self, name: &RegistryHost, group: Option<GroupId>) -> Result<bool> {
+        let removed = self.database.write(|connection| {
+            run(
+                connection,
+                "remove upstream",
+                "DELETE FROM upstreams WHERE name = ?1 AND ifnull(group_id, 0) = ?2",
+                params![name.as_str(), group.map_or(0, |group| group.0)],
+            )
+        })?;
+        Ok(removed > 0)
+    }
+}
+
+fn upstream(row: &Row<'_>) -> rusqlite::Result<UpstreamRow> {
+    let credentials = match row.get_ref(4)? {
+        ValueRef::Null => None,
+        _ => Some((row.get(4)?, row.get(5)?)),
+    };
+    Ok(UpstreamRow {
+        id: UpstreamId(row.get(0)?),
+        created_at: Timestamp(row.get(9)?),
+        upstream: NewUpstream {
+            name: decoded(row, 1, RegistryHost::parse)?,
+            group: row.get::<_, Option<i64>>(2)?.map(GroupId),
+            url: row.get(3)?,
+            credentials,
+            auth_realm: row.get(6)?,
+            ca: row.get(7)?,
+            allow_private_addresses: row.get(8)?,
+        },
+    })
+}

@@ -10,6 +10,8 @@
 )]
 
 mod cli;
+mod crash;
+mod faults;
 mod hostile;
 mod http;
 mod layering;

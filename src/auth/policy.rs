@@ -214,6 +214,8 @@ mod tests {
             scopes: scopes.iter().map(|&scope| scope.into()).collect(),
             user_id: Some(UserId(1)),
             group_id: None,
+            project_id: None,
+            family: TokenId(3),
             username: None,
             access_level: None,
             revoked: false,

@@ -59,7 +59,8 @@ fn examples_parse() {
         let help = command
             .get_after_help()
             .map(ToString::to_string)
-            .unwrap_or_default();
+            .unwrap_or_default()
+            .replace("\\\n", " ");
         for example in help.lines().skip(1) {
             let from = example.find("breakwater").unwrap_or_default();
             let example = example[from..].trim_end_matches(')').replace('\'', "");

@@ -10,6 +10,8 @@
 )]
 
 mod cli;
+mod crash;
+mod faults;
 mod hostile;
 mod http;
 mod layering;
@@ -20,3 +22,4 @@ mod pull_through;
 mod store;
 mod support;
 mod upstream;
+mod upstreams;

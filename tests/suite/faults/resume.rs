@@ -258,3 +258,30 @@ fn staged_bytes_that_do_not_fit_cost_one_pull_and_blame_nobody() {
     assert!(again.complete && again.body == bytes);
     assert_clean(&appliance);
 }
+
+#[test]
+fn fills_that_are_given_up_do_not_pile_up() {
+    let (fake, appliance) = stage("");
+    let (size, cut) = (20_000, 10_000);
+    let blobs: Vec<_> = (0..70).map(|seed| noise(seed, size)).collect();
+    for bytes in &blobs {
+        let digest = fake.put_blob(REPOSITORY, bytes);
+        // It breaks off, and then says that it has no such blob.
+        fake.on("GET", "/blobs/")
+            .next([Answer::good().truncate_at(cut), Answer::status(404)]);
+        let reply = client::get(appliance.address(), &blob(&digest));
+        assert!(reply.status != 200 || !reply.complete);
+    }
+    assert_eq!(staged(&appliance), [cut as u64; 64]);
+    // The last one is among those that can still be resumed.
+    let bytes = blobs.last().unwrap();
+    fake.forget_requests();
+    let reply = client::get(
+        appliance.address(),
+        &blob(&breakwater::oci::Digest::of(bytes)),
+    );
+    assert!(reply.complete && reply.body == *bytes);
+    assert_eq!(ranges(&fake), [(Some(format!("bytes={cut}-")), None)]);
+    assert_eq!(staged(&appliance).len(), 63);
+    assert_clean(&appliance);
+}

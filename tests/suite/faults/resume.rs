@@ -158,8 +158,14 @@ fn what_comes_instead_of_the_rest_is_used_or_refused() {
         let before = lies(&appliance);
         fake.on("GET", "/blobs/").next(answers);
         let reply = client::get(appliance.address(), &blob(&digest));
-        assert_eq!((reply.status, reply.complete), (200, expected), "{what}");
-        assert!(bytes.starts_with(&reply.body[..cut - 1]), "{what}");
+        // It may be over before the head has left; and what is cut is cut with a reset.
+        if reply.status == 503 {
+            assert!(!expected, "{what}: {}", reply.text());
+        } else {
+            assert_eq!((reply.status, reply.complete), (200, expected), "{what}");
+            let sure = reply.body.len().min(cut);
+            assert!(bytes.starts_with(&reply.body[..sure]), "{what}");
+        }
         assert_eq!(is_kept(&appliance, &digest), expected, "{what}");
         assert_eq!(lies(&appliance) - before, counted, "{what}");
         let again = client::get(appliance.address(), &blob(&digest));

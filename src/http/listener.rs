@@ -20,7 +20,8 @@ const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// Limits of the public port.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Threads that answer requests.
+    /// Threads that answer requests. When they are held up, what has waited for 50 ms gets further ones, up
+    /// to `max_connections` in all.
     pub workers: usize,
     /// Connections at once; further ones take the place of one that has nothing to say, or get a 503.
     pub max_connections: usize,
@@ -30,7 +31,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// For the next request on a kept connection.
     pub idle_timeout: Duration,
-    /// For any progress in a body, in either direction; at least a millisecond.
+    /// For enough progress in a body, in either direction; at least a millisecond. Enough is 1 KiB from a
+    /// client and 64 KiB to it; only time spent waiting for the client counts.
     pub stall_timeout: Duration,
 }
 

@@ -4,7 +4,8 @@
 //! ```text
 //! listener   Server, Limits, Handler: start and graceful stop
 //!   ├ poller      one thread: accepts, collects heads, watches idle connections, keeps deadlines
-//!   ├ workers     the pool: threads on demand, a queue in which no address takes every place
+//!   ├ workers     the pool: threads on demand, a queue in which no address takes every place and nobody
+//!   │             waits long behind those who wait for something else
 //!   │   └ exchange    head → handler → response → what becomes of the connection
 //!   ├ admission   counts connections, in all and by address; cuts them at the end
 //!   └ service     what the threads share
@@ -12,7 +13,8 @@
 //!   ├ head_scan → head, authority    bytes → a whole head → its meaning, or a refusal
 //!   ├ request_body, chunked          the body while it arrives; what is left unread
 //!   ├ response_head, respond         framing of the response; sendfile, streams
-//!   └ wire, transport                what came too early; the socket; the place where TLS comes in
+//!   └ wire, transport, pace          what came too early; the socket; the place where TLS comes in; how
+//!                                    slow a client may be
 //! request, response, range           what a handler gets, gives, and may ask for help with
 //! ```
 //! A connection belongs to the poller until its head is whole, costs a small buffer until then and no
@@ -20,11 +22,16 @@
 //! few milliseconds for the next request and hands the connection back. So ten thousand half requests fit
 //! into a few megabytes, and a request that is there is served by straight-line code.
 //!
+//! Handlers and the sources of bodies may wait for an upstream for minutes. They need not say so: a request
+//! that found no worker for 50 ms gets one more, up to one for each connection, and threads that are idle
+//! end. So a kept image or `/-/liveness` never waits behind a cold one for long.
+//!
 //! # Invariants
 //! 1. Nothing is allocated by a number that a client sent: buffers grow with bytes that arrived.
 //! 2. Whatever a proxy in front could have read in another way is refused, and its connection ends: two
 //!    readings of one message are how requests are smuggled (RFC 9112 section 11.2).
 //! 3. Every wait for a client has a deadline: a whole head, the next request, progress in a body, the end.
+//!    Progress is bytes for the time spent waiting for them, so that a trickle is none.
 //! 4. The poller waits for nobody, and calls the handler only for refusals.
 //! 5. A response that is not whole is broken off with a reset; its receipt is given exactly once.
 //! 6. A panic in a handler, a body's source or a receipt costs its own connection and nothing else.

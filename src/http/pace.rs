@@ -32,14 +32,17 @@ impl Pace {
     pub(super) fn note(&mut self, count: usize, waited: Duration) -> io::Result<()> {
         self.moved = self.moved.saturating_add(count);
         self.waited += waited;
-        if self.moved >= self.least {
-            self.moved = 0;
-            self.waited = Duration::ZERO;
-        } else if self.waited > self.stall_timeout {
+        // One operation of the kernel may move much and take long.
+        let times = u32::try_from(self.moved / self.least).unwrap_or(u32::MAX);
+        if self.waited > self.stall_timeout.saturating_mul(times.max(1)) {
             return Err(io::Error::new(
                 ErrorKind::TimedOut,
                 "the client is too slow",
             ));
+        }
+        if times > 0 {
+            self.moved = 0;
+            self.waited = Duration::ZERO;
         }
         Ok(())
     }

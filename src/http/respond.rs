@@ -16,8 +16,9 @@ use super::{Body, Delivery, Response};
 const COPY_SIZE: usize = 64 * 1024;
 /// A stream begins with so little: a thousand of them may wait for an upstream at once.
 const FIRST_COPY: usize = 8 * 1024;
-/// Bytes for one call of sendfile: large enough to cost nothing, small enough to count progress.
-const SENDFILE_SLICE: u64 = 4 * 1024 * 1024;
+/// Bytes for one call of sendfile, which goes on for as long as the client takes anything at all. The kernel
+/// moves no more than this at a time anyway.
+const SENDFILE_SLICE: u64 = 64 * 1024;
 
 /// What a worker keeps from response to response. Room for copying is not among it: the next handler may
 /// wait for long, and as many workers wait then as there are connections.

@@ -77,6 +77,11 @@ impl Fetch {
             Err(error) => {
                 if error.kind() == Kind::UpstreamLied {
                     staged.discard();
+                } else {
+                    drop(staged);
+                    if let Err(error) = self.proxy.store.blobs.forget_old_fills() {
+                        tracing::warn!("cannot forget interrupted fills: {error}");
+                    }
                 }
                 Err(error)
             }

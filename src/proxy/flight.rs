@@ -383,3 +383,30 @@ impl Read for ArrivingBlob {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::RepositoryName;
+    use crate::store::OriginId;
+
+    #[test]
+    fn the_head_of_an_empty_blob_waits_until_its_hash_is_known() {
+        let key: FlightKey = (
+            (OriginId(1), RepositoryName::parse("app").unwrap()),
+            Digest::of(b"not empty"),
+        );
+        let Ok(Boarded::New(seat, takeoff)) = Arc::<Flights>::default().board(&key, true) else {
+            panic!("nobody else flies");
+        };
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        takeoff.arriving(file, Some(0), 0);
+        let (told, head) = std::sync::mpsc::channel();
+        let waiting = std::thread::spawn(move || told.send(seat.head()));
+        assert!(head.recv_timeout(Duration::from_millis(100)).is_err());
+        takeoff.fail(Error::new(Kind::UpstreamLied, "it is not empty"));
+        let head = head.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert_eq!(head.unwrap_err().kind(), Kind::UpstreamLied);
+        waiting.join().unwrap().unwrap();
+    }
+}

@@ -19,9 +19,9 @@
 //! | `cli` | one file a command family; `serve` puts everything together |
 //! | `control` | `DATA/control.sock`, between the command line and the running server: the only place that knows tiny_http |
 //! | `server` | what is served: router, token endpoint, registry protocol, the mapping of errors; knows no socket |
-//! | `proxy` | the dependency proxy: freshness, single flight, fill, serve-stale |
+//! | `proxy` | the dependency proxy: which upstream, freshness, single flight, fill, serve-stale |
 //! | `upkeep` | verify |
-//! | `auth` | credentials → identity; tokens; policy → grant |
+//! | `auth` | credentials → identity; tokens; policy → grant; sealing of secrets that must be given back |
 //! | `upstream` | remote registries: the only place that knows ureq |
 //! | `store` | the two databases and the blob directory: the only place that knows rusqlite |
 //! | `http` | the public port's HTTP/1.1; knows no route and no store |

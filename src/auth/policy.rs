@@ -117,19 +117,24 @@ pub fn dependency_proxy(
         let (facts, ability) = by_network.ok_or(Refusal::Unauthenticated)?;
         return Ok(Grant::new(facts.group, ability == store::Ability::Fill));
     };
-    let facts = facts.filter(|facts| {
-        user.admin
-            || facts.level >= Some(Level::Guest)
-            || facts.group.visibility == Visibility::Public
-    });
     let facts = facts
         .filter(|facts| facts.group.dependency_proxy_enabled)
         .ok_or(Refusal::Unknown)?;
+    let sees = user.admin
+        || facts.level >= Some(Level::Guest)
+        || facts.group.visibility == Visibility::Public;
+    // A login takes nothing away that the network gives to whoever comes without one, but adds nothing to
+    // it either: the credential is judged as everywhere, and fills only where both may.
+    let by_network = network_ability(identity, facts).filter(|_| facts.is_mirror);
+    if !sees && by_network.is_none() {
+        return Err(Refusal::Unknown);
+    }
     login(&identity.principal)?;
     let fill = identity
         .principal
         .abilities()
-        .has(Ability::WriteDependencyProxyContainer);
+        .has(Ability::WriteDependencyProxyContainer)
+        && (sees || by_network == Some(store::Ability::Fill));
     Ok(Grant::new(facts.group, fill))
 }
 
@@ -209,6 +214,8 @@ mod tests {
             scopes: scopes.iter().map(|&scope| scope.into()).collect(),
             user_id: Some(UserId(1)),
             group_id: None,
+            project_id: None,
+            family: TokenId(3),
             username: None,
             access_level: None,
             revoked: false,
@@ -407,6 +414,48 @@ mod tests {
             let shown = format!("{principal:?} {ability:?} {setting:?}");
             let grant = dependency_proxy(&identity(principal, "127.0.0.1", true), Some(facts));
             assert_eq!(grant.unwrap().passes_through(), expected, "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_login_keeps_what_the_network_gives_the_mirror() {
+        use crate::store::Ability::{Fill, Read};
+        let rw: &[&str] = &["read_registry", "write_registry"];
+        let table: &[(&[&str], Option<store::Ability>, bool, bool, &str)] = &[
+            // scopes of one who is no member, rule, trustworthy, the mirror's group → verdict
+            (rw, Some(Fill), true, true, "fill"),
+            (rw, Some(Read), true, true, "read"),
+            (&["read_registry"], Some(Fill), true, true, "read"),
+            (&["read_api"], Some(Fill), true, true, "403"),
+            (rw, Some(Fill), false, true, "404"),
+            (rw, Some(Fill), true, false, "404"),
+            (rw, None, true, true, "404"),
+        ];
+        for (scopes, rule, trustworthy, is_mirror, expected) in table {
+            let group = group(Visibility::Private, true);
+            let networks: Vec<_> = rule
+                .iter()
+                .map(|&ability| Network {
+                    cidr: "127.0.0.0/8".parse().unwrap(),
+                    ability,
+                    group: (!is_mirror).then_some(GroupId(7)),
+                })
+                .collect();
+            let facts = GroupFacts {
+                group: &group,
+                level: None,
+                is_mirror: *is_mirror,
+                networks: &networks,
+            };
+            let principal = Principal::PersonalToken(user(false), token(scopes));
+            let got = verdict(dependency_proxy(
+                &identity(principal, "127.0.0.1", *trustworthy),
+                Some(facts),
+            ));
+            assert_eq!(
+                got, *expected,
+                "{scopes:?} {rule:?} {trustworthy} {is_mirror}"
+            );
         }
     }
 

@@ -141,6 +141,7 @@ impl Create {
             scopes: scopes.clone(),
             user_id: Some(find_user(&store, user)?.id),
             group_id: None,
+            project_id: None,
             username: None,
             access_level: None,
             expires_at,

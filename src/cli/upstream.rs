@@ -42,8 +42,7 @@ enum Action {
     #[command(after_help = "\
 Examples:
   breakwater upstream add quay.io https://quay.io
-  pass show hub | breakwater upstream add docker.io https://registry-1.docker.io --group acme \\
-      --username acme --password-stdin")]
+  pass show hub | breakwater upstream add docker.io https://registry-1.docker.io --group acme --username acme --password-stdin")]
     Add(Add),
     /// List all upstreams, with their state where a server runs
     #[command(after_help = "Example:\n  breakwater upstream list --json")]

@@ -11,6 +11,7 @@ use crate::auth::Grant;
 use crate::error::{Kind, Result};
 use crate::oci::Digest;
 use crate::time::Timestamp;
+use crate::upstream::FaultKind;
 
 /// How long somebody who may only read waits for somebody else's fill to come to a blob.
 const BLOB_PATIENCE: Duration = Duration::from_secs(30);
@@ -93,11 +94,16 @@ impl Proxy {
             }
         };
         let size = seat.head()?;
-        let content = BlobContent::Arriving(Arriving(seat));
+        // Who may not fill passes through, unless the fetch is somebody's fill.
+        let cache = if seat.is_kept() {
+            CacheWord::Miss
+        } else {
+            CacheWord::fetched(grant)
+        };
         Ok(BlobAnswer {
             size,
-            content,
-            cache: CacheWord::fetched(grant),
+            content: BlobContent::Arriving(Arriving(seat)),
+            cache,
             age: None,
         })
     }
@@ -111,17 +117,28 @@ impl Proxy {
         })
     }
 
-    /// What HEAD of a blob says: kept, or as the upstream has it. Fetches nothing.
+    /// What HEAD of a blob says: kept, or as the upstream has it. Fetches nothing, unless the upstream
+    /// knows no HEAD of blobs: then only a GET can tell.
     ///
     /// # Errors
     /// As [`Proxy::blob`].
-    pub fn head_blob(&self, grant: &Grant, target: &Target, digest: &Digest) -> Result<BlobAnswer> {
+    pub fn head_blob(
+        self: &Arc<Self>,
+        grant: &Grant,
+        target: &Target,
+        digest: &Digest,
+    ) -> Result<BlobAnswer> {
         read_only::waiting(self, grant, target, BLOB_PATIENCE, || {
             self.head_blob_now(grant, target, digest)
         })
     }
 
-    fn head_blob_now(&self, grant: &Grant, target: &Target, digest: &Digest) -> Result<BlobAnswer> {
+    fn head_blob_now(
+        self: &Arc<Self>,
+        grant: &Grant,
+        target: &Target,
+        digest: &Digest,
+    ) -> Result<BlobAnswer> {
         if let Some(kept) = self.kept_blob(target, digest)? {
             return Ok(kept);
         }
@@ -133,16 +150,16 @@ impl Proxy {
                 age: None,
             });
         }
-        let head = target
-            .upstream
-            .head_blob(&target.repository, digest)
-            .map_err(|fault| {
-                upstream_error(
-                    fault,
-                    Kind::BlobUnknown,
-                    &format!("blob {digest} of {}", target.shown()),
-                )
-            })?;
+        let head = match target.upstream.head_blob(&target.repository, digest) {
+            Ok(head) => head,
+            Err(fault) if fault.kind == FaultKind::MethodNotAllowed => {
+                return self.blob_now(grant, target, digest);
+            }
+            Err(fault) => {
+                let what = format!("blob {digest} of {}", target.shown());
+                return Err(upstream_error(fault, Kind::BlobUnknown, &what));
+            }
+        };
         Ok(BlobAnswer {
             size: head.size,
             content: BlobContent::Elsewhere,

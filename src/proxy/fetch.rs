@@ -132,7 +132,12 @@ impl Fetch {
             .target
             .upstream
             .head_blob(&self.target.repository, &self.digest);
-        let head = head.map_err(|fault| upstream_error(fault, Kind::BlobUnknown, &self.shown()))?;
+        let head = match head {
+            Ok(head) => head,
+            // It cannot confirm, but it can give: GET will tell.
+            Err(fault) if fault.kind == FaultKind::MethodNotAllowed => return Ok(None),
+            Err(fault) => return Err(self.upstream_error(fault)),
+        };
         if head.size.is_some_and(|said| said != size) {
             return Ok(None);
         }

@@ -316,6 +316,11 @@ impl Seat {
         }
     }
 
+    /// Whether somebody who may fill takes part by now.
+    pub(super) fn is_kept(&self) -> bool {
+        self.0.lock().keep
+    }
+
     /// Reads `length` bytes from `offset` on (`None`: to the end), as they arrive.
     pub(super) fn into_reader(self, offset: u64, length: Option<u64>) -> ArrivingBlob {
         ArrivingBlob {

@@ -22,6 +22,9 @@ pub struct ListPage {
     pub n: Option<u32>,
     /// Those after this one.
     pub last: Option<String>,
+    /// The client's query, form-encoded, both of the above in it, as the upstream is to see it: the next
+    /// page may be named in words that only the upstream knows.
+    pub query: String,
 }
 
 /// A list to be answered with, as the upstream gave it.
@@ -47,28 +50,20 @@ impl Proxy {
     /// `NameUnknown` where the upstream does not know the repository; `Unavailable` where it is away and
     /// nothing of the repository is kept.
     pub fn tags(&self, grant: &Grant, target: &Target, page: &ListPage) -> Result<ListingAnswer> {
-        let key = format!(
-            "{}&{}",
-            page.n.map_or(String::new(), |n| n.to_string()),
-            page.last.as_deref().unwrap_or("")
-        );
-        let asked = target
-            .upstream
-            .tags_list(&target.repository, page.n, page.last.as_deref());
-        self.listing(grant, target, (ListingKind::Tags, &key), asked, || {
-            self.kept_tags(target, page)
-        })
-        .map_err(|fault| {
-            upstream_error(
-                fault,
-                Kind::NameUnknown,
-                &format!("tags of {}", target.shown()),
-            )
-        })?
+        let asked = target.upstream.tags_list(&target.repository, &page.query);
+        let key = (ListingKind::Tags, page.query.as_str());
+        self.listing(grant, target, key, asked, || self.kept_tags(target, page))
+            .map_err(|fault| {
+                upstream_error(
+                    fault,
+                    Kind::NameUnknown,
+                    &format!("tags of {}", target.shown()),
+                )
+            })?
     }
 
-    /// The referrers of a manifest (distribution-spec, "Listing Referrers"). Where the upstream has no such
-    /// API, its fallback tag is read.
+    /// The referrers of a manifest (distribution-spec, "Listing Referrers"). `query` is the client's, form-encoded,
+    /// as the upstream is to see it. Where the upstream has no such API, its fallback tag is read.
     ///
     /// # Errors
     /// `ManifestUnknown` where the upstream has neither; `Unavailable` where it is away and nothing is kept.
@@ -77,19 +72,17 @@ impl Proxy {
         grant: &Grant,
         target: &Target,
         digest: &Digest,
-        artifact_type: Option<&str>,
+        query: &str,
     ) -> Result<ListingAnswer> {
-        let key = format!("{digest}&{}", artifact_type.unwrap_or(""));
-        let asked = target
-            .upstream
-            .referrers(&target.repository, digest, artifact_type);
+        let key = format!("{digest}&{query}");
+        let asked = target.upstream.referrers(&target.repository, digest, query);
         if let Err(fault) = &asked
             && fault.kind == FaultKind::NotFound
         {
             return self.referrers_by_tag(grant, target, digest);
         }
         self.listing(grant, target, (ListingKind::Referrers, &key), asked, || {
-            Ok(None)
+            self.kept_fallback(grant, target, digest)
         })
         .map_err(|fault| {
             upstream_error(
@@ -214,13 +207,8 @@ impl Proxy {
         target: &Target,
         digest: &Digest,
     ) -> Result<ListingAnswer> {
-        let tag: String = digest
-            .as_str()
-            .replace(':', "-")
-            .chars()
-            .take(128)
-            .collect();
-        let answer = self.manifest(grant, target, &Reference::Tag(Tag::parse(&tag)?))?;
+        let tag = fallback_tag(digest)?;
+        let answer = self.manifest(grant, target, &Reference::Tag(tag.clone()))?;
         if answer.media_type != MediaType::OciIndex {
             let what = format!(
                 "referrers of {digest} in {}: the tag {tag} is no index",
@@ -237,4 +225,24 @@ impl Proxy {
             age: answer.age,
         })
     }
+
+    /// The index under the fallback tag, where it was read from an upstream without the API and that is away
+    /// now.
+    fn kept_fallback(
+        self: &Arc<Self>,
+        grant: &Grant,
+        target: &Target,
+        digest: &Digest,
+    ) -> Result<Option<ListingAnswer>> {
+        if self.kept_tag(target, &fallback_tag(digest)?)?.is_none() {
+            return Ok(None);
+        }
+        self.referrers_by_tag(grant, target, digest).map(Some)
+    }
+}
+
+/// The tag that stands for the referrers of a digest: `sha256-HEX`.
+fn fallback_tag(digest: &Digest) -> Result<Tag> {
+    let tag = digest.as_str().replace(':', "-");
+    Tag::parse(&tag.chars().take(128).collect::<String>())
 }

@@ -156,7 +156,12 @@ impl Proxy {
             digest: checked.digest.clone(),
             media_type: checked.manifest.media_type,
             bytes: Arc::clone(&checked.bytes),
-            cache: CacheWord::fetched(grant),
+            cache: if grant.passes_through() {
+                CacheWord::fetched(grant)
+            } else {
+                // Joined, and kept by whoever began it.
+                CacheWord::Miss
+            },
             age: None,
             stale_because: None,
         })

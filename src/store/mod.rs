@@ -16,8 +16,9 @@ mod reconcile;
 mod statement;
 
 pub use access::{
-    Ability, AccessDb, Group, GroupChanges, GroupId, Level, Member, Network, NewToken, NewUpstream,
-    OnReadOnlyMiss, Token, TokenId, TokenKind, UpstreamId, UpstreamRow, User, UserId, Visibility,
+    Ability, AccessDb, Feature, Group, GroupChanges, GroupId, Level, Member, Network, NewToken,
+    NewUpstream, OnReadOnlyMiss, Project, ProjectId, Token, TokenId, TokenKind, UpstreamId,
+    UpstreamRow, User, UserId, Visibility,
 };
 pub(crate) use blobs::BlobPrefix;
 pub use blobs::{BlobDir, Staged};

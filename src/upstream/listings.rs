@@ -11,33 +11,18 @@ use crate::oci::{Digest, RepositoryName};
 const MAX_LISTING_SIZE: u64 = 16 * 1024 * 1024;
 
 impl Upstream {
-    /// `GET /v2/NAME/tags/list`.
+    /// `GET /v2/NAME/tags/list`. `query` is form-encoded, or empty; besides `n` and `last` it may hold what
+    /// this upstream put into its own [`Listing::next`].
     ///
     /// # Errors
     /// As [`FaultKind`] says.
-    pub fn tags_list(
-        &self,
-        repository: &RepositoryName,
-        n: Option<u32>,
-        last: Option<&str>,
-    ) -> Result<Listing, Fault> {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        if let Some(n) = n {
-            query.append_pair("n", &n.to_string());
-        }
-        if let Some(last) = last {
-            query.append_pair("last", last);
-        }
-        self.list(
-            repository,
-            "/tags/list".to_owned(),
-            query.finish(),
-            "application/json",
-        )
+    pub fn tags_list(&self, repository: &RepositoryName, query: &str) -> Result<Listing, Fault> {
+        let path = "/tags/list".to_owned();
+        self.list(repository, path, query, "application/json")
     }
 
-    /// `GET /v2/NAME/referrers/DIGEST`. `NotFound` where the upstream has no such API: the caller reads
-    /// the fallback tag.
+    /// `GET /v2/NAME/referrers/DIGEST`, with `query` as in [`Upstream::tags_list`], `artifactType` in it.
+    /// `NotFound` where the upstream has no such API: the caller reads the fallback tag.
     ///
     /// # Errors
     /// As [`FaultKind`] says.
@@ -45,25 +30,18 @@ impl Upstream {
         &self,
         repository: &RepositoryName,
         digest: &Digest,
-        artifact_type: Option<&str>,
+        query: &str,
     ) -> Result<Listing, Fault> {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        if let Some(artifact_type) = artifact_type {
-            query.append_pair("artifactType", artifact_type);
-        }
-        self.list(
-            repository,
-            format!("/referrers/{digest}"),
-            query.finish(),
-            crate::oci::MediaType::OciIndex.as_str(),
-        )
+        let path = format!("/referrers/{digest}");
+        let accept = crate::oci::MediaType::OciIndex.as_str();
+        self.list(repository, path, query, accept)
     }
 
     fn list(
         &self,
         repository: &RepositoryName,
         path: String,
-        query: String,
+        query: &str,
         accept: &str,
     ) -> Result<Listing, Fault> {
         self.with_retries(true, || {
@@ -72,7 +50,7 @@ impl Upstream {
                 method: Method::Get,
                 repository,
                 path: path.clone(),
-                query: (!query.is_empty()).then(|| query.clone()),
+                query: (!query.is_empty()).then(|| query.to_owned()),
                 headers: vec![("Accept", accept.to_owned())],
                 deadline,
             })?;

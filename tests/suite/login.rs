@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::appliance::Appliance;
 use crate::support::client::{Answer, Client, assert_sound, token_path};
-use crate::support::fake_upstream::{FakeUpstream, Image};
+use crate::support::fake_upstream::{Answer as FakeAnswer, FakeUpstream, Gate, Image};
 
 const IMAGE: &str = "acme/dependency_proxy/containers/alpine";
 const SCOPE: &str = "repository:acme/dependency_proxy/containers/alpine:pull";
@@ -144,6 +144,7 @@ fn example_6_scopes_are_worth_what_the_table_says() {
         (&["api"], 200, "miss"),
         (BOTH, 200, "miss"),
         (&["read_virtual_registry", "write_registry"], 200, "miss"),
+        (&["write_registry"], 200, "miss"),
         (&["read_registry"], 200, "bypass"),
         (&["read_virtual_registry"], 200, "bypass"),
         (&["read_dependency_proxy"], 200, "bypass"),
@@ -492,6 +493,105 @@ fn membership_is_inherited_and_an_administrator_sees_everything() {
         }
     }
     assert_sound(&stage.appliance);
+}
+
+#[test]
+fn a_reader_follows_a_moved_tag_and_moves_nothing() {
+    let mut stage = stage();
+    let toml = std::fs::read_to_string(stage.appliance.config()).unwrap();
+    let toml = toml.replace("tag_ttl = \"1h\"", "tag_ttl = \"0s\"");
+    std::fs::write(stage.appliance.config(), toml).unwrap();
+    stage.appliance.restart();
+    stage.client = Client::of(&stage.appliance);
+    let reader = stage.appliance.token("alice", &["read_registry"]);
+    let filler = stage.appliance.token("alice", BOTH);
+    let (reader, filler) = (stage.login("a", &reader), stage.login("a", &filler));
+    stage.pull(&filler);
+    assert_eq!(stage.pull(&reader), ["revalidated", "hit", "hit"]);
+    let before = stage.kept().0;
+    let new = Image::oci(2, &[10]);
+    stage.fake.put_image("library/alpine", "latest", &new);
+    let moved = stage.manifest(&reader);
+    assert_eq!((moved.cache(), &moved.body), ("bypass", &new.manifest));
+    assert_eq!(stage.kept().0, before);
+    stage.fake.stop();
+    for client in [&reader, &filler] {
+        let kept = stage.manifest(client);
+        assert_eq!((kept.cache(), &kept.body), ("stale", &stage.image.manifest));
+    }
+    assert_sound(&stage.appliance);
+}
+
+#[test]
+fn a_filler_who_joins_a_readers_fetch_makes_it_a_fill() {
+    let stage = stage();
+    let reader = stage.appliance.token("alice", &["read_registry"]);
+    let filler = stage.appliance.token("alice", BOTH);
+    let (reader, filler) = (stage.login("a", &reader), stage.login("a", &filler));
+    let gate = Gate::new();
+    stage
+        .fake
+        .on("GET", "/blobs/")
+        .next([FakeAnswer::good().wait_at(10_000, &gate)]);
+    let path = format!("/v2/{IMAGE}/blobs/{}", stage.image.layer_digest(0));
+    let mut first = reader.open(&path);
+    assert!(first.read_up_to(5_000).len() >= 5_000);
+    gate.await_arrival();
+    assert!(
+        !stage
+            .kept()
+            .0
+            .iter()
+            .any(|name| name.contains(stage.image.layer_digest(0).hex()))
+    );
+    let mut second = filler.open(&path);
+    assert!(second.read_up_to(5_000).len() >= 5_000);
+    let third = reader.open(&path);
+    gate.open();
+    let answers = [first.finish(), second.finish(), third.finish()];
+    for (answer, word) in answers.iter().zip(["bypass", "miss", "miss"]) {
+        assert!(answer.complete && answer.body == stage.image.layers[0]);
+        assert_eq!(answer.cache(), word, "as it looked when the head left");
+    }
+    assert_eq!(stage.fake.count("GET", "/blobs/"), 1);
+    // The last byte leaves after the blob is kept.
+    stage.fake.stop();
+    let kept = reader.get(&path);
+    assert_eq!(kept.cache(), "hit", "{}", kept.head);
+    assert_sound(&stage.appliance);
+}
+
+#[test]
+fn a_token_ends_when_its_time_is_over() {
+    let fake = FakeUpstream::start();
+    fake.put_image("library/alpine", "latest", &Image::oci(1, &[1]));
+    let appliance = Appliance::builder()
+        .upstream(fake.url())
+        .toml("[auth]\ntoken_ttl = \"5s\"")
+        .start();
+    let client = Client::of(&appliance);
+    let token = client
+        .get(&token_path(&["repository:library/alpine:pull"]))
+        .json();
+    assert_eq!(token["expires_in"], 5);
+    let client = client.bearer(token["token"].as_str().unwrap());
+    let path = "/v2/library/alpine/manifests/latest";
+    let begun = std::time::Instant::now();
+    let mut last = client.get(path);
+    while last.status == 200 && begun.elapsed().as_secs() < 30 {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        last = client.get(path);
+    }
+    assert_eq!(
+        last.verdict(),
+        (401, "UNAUTHORIZED".to_owned()),
+        "after {:?}",
+        begun.elapsed()
+    );
+    assert!(
+        last.field("WWW-Authenticate").is_some(),
+        "the client gets a new one"
+    );
 }
 
 #[test]

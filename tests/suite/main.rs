@@ -22,3 +22,4 @@ mod pull_through;
 mod store;
 mod support;
 mod upstream;
+mod upstreams;

@@ -23,11 +23,7 @@ fn assert_challenged(answer: &Answer, host: &str) {
         (401, "UNAUTHORIZED".to_owned()),
         "{answer:?}"
     );
-    assert!(
-        answer.message().contains("docker login"),
-        "{}",
-        answer.text()
-    );
+    assert!(answer.message().contains("log in"), "{}", answer.text());
     let challenge = answer.field("WWW-Authenticate").unwrap_or_default();
     let expected = format!(r#"Bearer realm="http://{host}/jwt/auth",service="dependency_proxy""#);
     assert!(challenge.starts_with(&expected), "{challenge}");
@@ -412,4 +408,41 @@ fn a_mirror_that_is_off_lets_nobody_in() {
         assert_eq!(answer.status, 401, "{}", answer.text());
     }
     assert_eq!(fake.requests().len(), 0);
+}
+
+#[test]
+fn a_login_takes_nothing_away_that_the_network_gives() {
+    let (fake, image, appliance, client) = stage("");
+    // No member of the mirror's group; podman sends a login wherever it has one.
+    let both = appliance.token("alice", &["read_registry", "write_registry"]);
+    let reader = appliance.token("alice", &["read_registry"]);
+    let login = |secret: &str| client.bearer(&client.basic("alice", secret).token(&[SCOPE]));
+    let (both, reader) = (login(&both), login(&reader));
+    let got = reader.get(PULL);
+    assert_eq!(
+        (got.cache(), &got.body),
+        ("bypass", &image.manifest),
+        "{}",
+        got.text()
+    );
+    appliance.ok(&["network", "remove", "127.0.0.0/8"]);
+    appliance.ok(&["network", "add", "127.0.0.0/8", "--ability", "read"]);
+    assert_eq!(
+        both.get(PULL).cache(),
+        "bypass",
+        "no more than the network gives"
+    );
+    appliance.ok(&["network", "remove", "127.0.0.0/8"]);
+    for client in [&both, &reader, &both.with("Via", "1.1 nginx")] {
+        assert_eq!(client.get(PULL).verdict(), (404, "NAME_UNKNOWN".to_owned()));
+    }
+    // Members need no network, and are worth what their token is worth.
+    appliance.ok(&["member", "add", "mirror", "alice", "--level", "guest"]);
+    let both = both.with("Via", "1.1 nginx");
+    assert_eq!(
+        (both.get(PULL).cache(), reader.get(PULL).cache()),
+        ("miss", "hit")
+    );
+    assert_eq!(fake.count("GET", "/manifests/"), 3);
+    assert_sound(&appliance);
 }

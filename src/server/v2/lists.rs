@@ -9,6 +9,9 @@ use crate::http::{Body, Response};
 use crate::oci::Digest;
 use crate::proxy::{ListPage, ListingAnswer, Target};
 
+/// The longest query that goes on to an upstream, and into the key under which its answer is kept.
+const MAX_QUERY: usize = 4096;
+
 pub(super) fn tags(
     appliance: &Appliance,
     call: &mut Call<'_>,
@@ -19,8 +22,9 @@ pub(super) fn tags(
     let n = call.query("n").map(|n| n.parse::<u32>()).transpose();
     let n =
         n.map_err(|_| Error::new(Kind::BadRequest, "`n` is not a number").remedy("write ?n=100"))?;
-    let last = call.query("last").filter(|last| last.len() <= 128);
-    let answer = appliance.proxy.tags(grant, target, &ListPage { n, last })?;
+    let (last, query) = (call.query("last"), upstream_query(call)?);
+    let page = ListPage { n, last, query };
+    let answer = appliance.proxy.tags(grant, target, &page)?;
     Ok(respond(
         call,
         answer,
@@ -36,15 +40,28 @@ pub(super) fn referrers(
     route: &RepositoryRoute,
     digest: &Digest,
 ) -> Result<Response> {
-    let artifact_type = call.query("artifactType");
-    let answer = appliance
-        .proxy
-        .referrers(grant, target, digest, artifact_type.as_deref())?;
+    let query = upstream_query(call)?;
+    let answer = appliance.proxy.referrers(grant, target, digest, &query)?;
     Ok(respond(
         call,
         answer,
         &format!("/v2/{}/referrers/{digest}", route.name),
     ))
+}
+
+/// The query as the upstream is to see it: all but `ns`, which is for us. Whatever else the upstream put
+/// into the link to its next page (a cursor, say) comes back to it, or the client would get the first page
+/// again and again.
+fn upstream_query(call: &Call<'_>) -> Result<String> {
+    let query = call.request.query.as_deref().unwrap_or_default();
+    let pairs = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key != "ns");
+    let query = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish();
+    if query.len() > MAX_QUERY {
+        return Err(Error::new(Kind::BadRequest, "the query is too long"));
+    }
+    Ok(query)
 }
 
 /// The list as it came; the next page is at our own path.

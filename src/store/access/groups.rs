@@ -212,11 +212,7 @@ fn group(row: &Row<'_>) -> rusqlite::Result<Group> {
         id: GroupId(row.get(0)?),
         path: row.get(1)?,
         parent: row.get::<_, Option<i64>>(2)?.map(GroupId),
-        visibility: decoded(row, 3, |word| match word {
-            "private" => Ok(Visibility::Private),
-            "public" => Ok(Visibility::Public),
-            _ => Err(unknown_word("a visibility", word)),
-        })?,
+        visibility: visibility(row, 3)?,
         dependency_proxy_enabled: row.get(4)?,
         on_read_only_miss: decoded(row, 5, |word| match word {
             "pass_through" => Ok(OnReadOnlyMiss::PassThrough),
@@ -228,6 +224,15 @@ fn group(row: &Row<'_>) -> rusqlite::Result<Group> {
             _ => Some(decoded(row, 6, RegistryHost::parse)?),
         },
         created_at: Timestamp(row.get(7)?),
+    })
+}
+
+/// Reads a column as a visibility.
+pub(super) fn visibility(row: &Row<'_>, column: usize) -> rusqlite::Result<Visibility> {
+    decoded(row, column, |word| match word {
+        "private" => Ok(Visibility::Private),
+        "public" => Ok(Visibility::Public),
+        _ => Err(unknown_word("a visibility", word)),
     })
 }
 

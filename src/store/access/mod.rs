@@ -3,8 +3,10 @@
 //! Owns the rows and their relations: uniqueness, cascades, inheritance of levels. Judges nothing: what a
 //! scope or a level is worth, and which names are allowed, is decided above. A file per noun.
 
+mod features;
 mod groups;
 mod networks;
+mod projects;
 mod schema;
 mod tokens;
 mod upstreams;
@@ -37,7 +39,9 @@ ids!(
     /// A token's row; never reused.
     TokenId,
     /// An upstream's row; never reused.
-    UpstreamId
+    UpstreamId,
+    /// A project's row; never reused.
+    ProjectId
 );
 
 /// A user, or a service account (a user without a password that can be set).
@@ -214,7 +218,33 @@ pub struct Member {
     pub level: Level,
 }
 
-/// The kinds of tokens; only personal ones are made yet.
+/// A project: a path below a group, which owns hosted repositories.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Project {
+    /// The row.
+    pub id: ProjectId,
+    /// `acme/backend/api`.
+    pub path: String,
+    /// The group that it lies in: the path without its last part.
+    pub group: GroupId,
+    /// Who may know of it.
+    pub visibility: Visibility,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A feature flag's value, for the box or for a group and those below it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Feature {
+    /// The flag's name; the store does not know which there are.
+    pub flag: String,
+    /// `None`: the box's value.
+    pub group: Option<GroupId>,
+    /// On or off.
+    pub enabled: bool,
+}
+
+/// The kinds of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TokenKind {
@@ -266,6 +296,10 @@ pub struct Token {
     pub user_id: Option<UserId>,
     /// The group that it belongs to.
     pub group_id: Option<GroupId>,
+    /// The project that it belongs to; a job token's own project.
+    pub project_id: Option<ProjectId>,
+    /// The first token of the row of rotations that this one ends; itself where it was never rotated.
+    pub family: TokenId,
     /// A deploy token's own username.
     pub username: Option<String>,
     /// The level of a group's or project's bot.
@@ -298,7 +332,9 @@ pub struct NewToken {
     pub user_id: Option<UserId>,
     /// As [`Token::group_id`].
     pub group_id: Option<GroupId>,
-    /// As [`Token::username`].
+    /// As [`Token::project_id`].
+    pub project_id: Option<ProjectId>,
+    /// As [`Token::username`]; a deploy token without one gets `gitlab+deploy-token-ID`.
     pub username: Option<String>,
     /// As [`Token::access_level`].
     pub access_level: Option<Level>,

@@ -90,4 +90,30 @@ pub(super) const MIGRATIONS: &[&str] = &[
     -- NULL: as the group above it, at last the box's default.
     ALTER TABLE groups ADD COLUMN default_upstream TEXT;
     ",
+    // 3: projects, their tokens, token families, feature flags.
+    "
+    CREATE TABLE projects (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        path TEXT NOT NULL UNIQUE CHECK (path <> ''),
+        group_id INTEGER NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+        visibility TEXT NOT NULL,
+        created_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX projects_group ON projects (group_id);
+
+    ALTER TABLE tokens ADD COLUMN project_id INTEGER REFERENCES projects (id) ON DELETE CASCADE;
+    -- The first token of a row of rotations; NULL: this one is the first.
+    ALTER TABLE tokens ADD COLUMN family_id INTEGER;
+    CREATE INDEX tokens_project ON tokens (project_id);
+    CREATE INDEX tokens_family ON tokens (family_id);
+
+    CREATE TABLE features (
+        flag TEXT NOT NULL,
+        -- NULL: the box's value, which groups may override.
+        group_id INTEGER REFERENCES groups (id) ON DELETE CASCADE,
+        enabled INTEGER NOT NULL CHECK (enabled IN (0, 1))
+    ) STRICT;
+    CREATE UNIQUE INDEX features_flag_group ON features (flag, ifnull(group_id, 0));
+    CREATE INDEX features_group ON features (group_id);
+    ",
 ];

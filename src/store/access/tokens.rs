@@ -1,17 +1,18 @@
 //! Tokens: rows of `tokens`. A secret never comes here, only its SHA-256.
 
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::groups::level;
 use super::{
-    AccessDb, GroupId, Level, NewToken, Token, TokenId, TokenKind, UserId, no_such, taken,
+    AccessDb, GroupId, Level, NewToken, ProjectId, Token, TokenId, TokenKind, UserId, no_such,
+    taken,
 };
 use crate::error::{Error, Result};
 use crate::store::statement::{decoded, find, get, list, run, unknown_word};
 use crate::time::Timestamp;
 
 const COLUMNS: &str = "id, kind, name, scopes, user_id, group_id, username, access_level, revoked,
-    created_at, expires_at, created_by";
+    created_at, expires_at, created_by, project_id, ifnull(family_id, id)";
 
 impl AccessDb {
     /// `NotFound` if its user or group is gone; `Conflict` if there is a token with the same digest.
@@ -27,32 +28,98 @@ impl AccessDb {
         scopes.sort();
         scopes.dedup();
         self.database
-            .write(|connection| {
-                get(
-                    connection,
-                    "add token",
-                    "INSERT INTO tokens (kind, name, digest, scopes, user_id, group_id, username,
-                         access_level, created_at, expires_at, created_by)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING id",
-                    params![
-                        token.kind.as_str(),
-                        token.name,
-                        token.digest.as_slice(),
-                        scopes.join(" "),
-                        token.user_id.map(|id| id.0),
-                        token.group_id.map(|id| id.0),
-                        token.username,
-                        token.access_level.map(Level::number),
-                        Timestamp::now().0,
-                        token.expires_at.map(|time| time.0),
-                        token.created_by,
-                    ],
-                    |row| row.get(0).map(TokenId),
-                )
-            })
+            .write(|connection| insert(connection, token, &scopes, None))
             .map_err(|error| taken(error, || "there is a token with this secret already".into()))
     }
 
+    /// Replaces a token by a new one with another secret (its SHA-256 in `digest`) and expiry, and the rest as
+    /// it was; the old one is revoked. `None` where it was revoked already: then somebody uses a secret that
+    /// should be gone, and the whole family is revoked. `NotFound` if there is none.
+    pub fn rotate_token(
+        &self,
+        id: TokenId,
+        digest: [u8; 32],
+        expires_at: Option<Timestamp>,
+    ) -> Result<Option<TokenId>> {
+        self.database.write(|connection| {
+            let text = select("WHERE id = ?1");
+            let old = find(connection, "find the token to rotate", &text, [id.0], token)?
+                .ok_or_else(|| no_such("token", id.0))?;
+            if old.revoked {
+                run(
+                    connection,
+                    "revoke a token's family",
+                    "UPDATE tokens SET revoked = 1 WHERE ifnull(family_id, id) = ?1",
+                    [old.family.0],
+                )?;
+                return Ok(None);
+            }
+            run(
+                connection,
+                "revoke the rotated token",
+                "UPDATE tokens SET revoked = 1 WHERE id = ?1",
+                [id.0],
+            )?;
+            let new = NewToken {
+                kind: old.kind,
+                name: old.name,
+                digest,
+                scopes: old.scopes,
+                user_id: old.user_id,
+                group_id: old.group_id,
+                project_id: old.project_id,
+                username: old.username,
+                access_level: old.access_level,
+                expires_at,
+                created_by: old.created_by,
+            };
+            insert(connection, &new, &new.scopes, Some(old.family)).map(Some)
+        })
+    }
+}
+
+/// Adds the row; a deploy token without a username gets its default one, which names its id.
+fn insert(
+    connection: &Connection,
+    token: &NewToken,
+    scopes: &[String],
+    family: Option<TokenId>,
+) -> Result<TokenId> {
+    let id = get(
+        connection,
+        "add token",
+        "INSERT INTO tokens (kind, name, digest, scopes, user_id, group_id, username,
+                         access_level, created_at, expires_at, created_by, project_id, family_id)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING id",
+        params![
+            token.kind.as_str(),
+            token.name,
+            token.digest.as_slice(),
+            scopes.join(" "),
+            token.user_id.map(|id| id.0),
+            token.group_id.map(|id| id.0),
+            token.username,
+            token.access_level.map(Level::number),
+            Timestamp::now().0,
+            token.expires_at.map(|time| time.0),
+            token.created_by,
+            token.project_id.map(|id| id.0),
+            family.map(|id| id.0),
+        ],
+        |row| row.get(0).map(TokenId),
+    )?;
+    if token.kind == TokenKind::Deploy && token.username.is_none() {
+        run(
+            connection,
+            "name a deploy token's user",
+            "UPDATE tokens SET username = 'gitlab+deploy-token-' || id WHERE id = ?1",
+            [id.0],
+        )?;
+    }
+    Ok(id)
+}
+
+impl AccessDb {
     /// The token with this id, revoked or not.
     pub fn token(&self, id: TokenId) -> Result<Option<Token>> {
         self.database.read(|connection| {
@@ -133,6 +200,8 @@ fn token(row: &Row<'_>) -> rusqlite::Result<Token> {
         created_at: Timestamp(row.get(9)?),
         expires_at: row.get::<_, Option<i64>>(10)?.map(Timestamp),
         created_by: row.get(11)?,
+        project_id: row.get::<_, Option<i64>>(12)?.map(ProjectId),
+        family: TokenId(row.get(13)?),
         last_used_at: None,
     })
 }

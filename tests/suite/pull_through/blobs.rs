@@ -280,6 +280,48 @@ fn a_digest_opens_nothing_in_another_repository() {
     assert_sound(&appliance);
 }
 
+#[test]
+fn an_upstream_that_knows_no_head_of_blobs_is_asked_by_get() {
+    let (fake, image, appliance, client) = stage("");
+    fake.on("HEAD", "/blobs/").always(Answer::status(405));
+    let path = blob("library/alpine", image.layer_digest(0));
+    let head = client.head(&path);
+    assert_eq!(
+        head.field("Content-Length"),
+        Some("100000"),
+        "{}",
+        head.head
+    );
+    assert!(client.get(&path).body == image.layers[0]);
+    // It cannot confirm what another repository has either, but it can give it.
+    fake.put_blob("acme/copy", &image.layers[0]);
+    let copy = client.get(&blob("acme/copy", image.layer_digest(0)));
+    assert!(copy.body == image.layers[0], "{}", copy.head);
+    let nowhere = client.get(&blob("acme/other", image.layer_digest(0)));
+    assert_error(&nowhere, 404, "BLOB_UNKNOWN", "docker.io/acme/other");
+    assert_sound(&appliance);
+}
+
+#[test]
+fn an_upstream_need_not_say_how_long_a_blob_is() {
+    let (fake, image, appliance, client) = stage("");
+    let flaws = [Answer::good().chunked(), Answer::good().until_close()];
+    for (answer, bytes) in flaws.into_iter().zip(&image.layers) {
+        let path = blob("library/alpine", Digest::of(bytes));
+        fake.on("GET", "/blobs/").next([answer]);
+        let cold = client.get(&path);
+        assert!(cold.complete && cold.body == *bytes, "{}", cold.head);
+        let warm = client.with("Range", "bytes=0-9").get(&path);
+        assert_eq!((warm.status, warm.body.as_slice()), (206, &bytes[..10]));
+        let length = bytes.len().to_string();
+        assert_eq!(
+            client.head(&path).field("Content-Length"),
+            Some(length.as_str())
+        );
+    }
+    assert_sound(&appliance);
+}
+
 /// Asks until the breaker lets it through again.
 fn eventually_ok(client: &Client, path: &str) -> Vec<u8> {
     let begun = std::time::Instant::now();

@@ -148,3 +148,24 @@ fn offline_sends_nothing_and_serves_what_is_cached() {
     assert_eq!(fake.connections(), connections);
     assert_sound(&appliance);
 }
+
+#[test]
+fn what_the_upstream_does_not_have_is_not_asked_for_at_every_request() {
+    let (fake, image, appliance, client) = stage("[cache]\nnegative_ttl = \"1h\"");
+    let path = manifest("library/alpine", "later");
+    for _ in 0..3 {
+        assert_eq!(client.get(&path).status, 404);
+    }
+    assert_eq!(fake.count("*", "/manifests/later"), 1);
+    // An outage is no such word: once it is over, the image is there.
+    fake.put_image("library/alpine", "other", &image);
+    fake.on("*", "/manifests/other")
+        .next((0..3).map(|_| Answer::status(503)));
+    let path = manifest("library/alpine", "other");
+    let begun = std::time::Instant::now();
+    while client.get(&path).status != 200 {
+        assert!(begun.elapsed().as_secs() < 60);
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    assert_sound(&appliance);
+}

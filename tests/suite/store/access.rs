@@ -4,7 +4,7 @@ use breakwater::error::Kind;
 use breakwater::oci::RegistryHost;
 use breakwater::store::{
     Ability, GroupChanges, GroupId, Level, Network, NewToken, NewUpstream, OnReadOnlyMiss, Store,
-    TokenKind, UserId, Visibility,
+    TokenId, TokenKind, UserId, Visibility,
 };
 use breakwater::time::Timestamp;
 
@@ -18,6 +18,7 @@ fn new_token(digest: u8, user: Option<UserId>, group: Option<GroupId>) -> NewTok
         scopes: vec!["write_registry".into(), "read_registry".into()],
         user_id: user,
         group_id: group,
+        project_id: None,
         username: None,
         access_level: None,
         expires_at: Some(at(2_000_000_000)),
@@ -341,7 +342,7 @@ fn tokens_are_found_by_digest_and_stay_listed_when_revoked() {
         assert_eq!(access.create_token(&token).unwrap_err().kind(), kind);
     }
     let error = access
-        .revoke_token(breakwater::store::TokenId(99))
+        .revoke_token(TokenId(99))
         .unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
     access.remove_user(user).unwrap();
@@ -484,4 +485,149 @@ fn a_groups_settings_about_upstreams_are_its_own() {
         access.set_group(acme, &changes).unwrap();
         assert_eq!(settings(), expected, "{changes:?}");
     }
+}
+
+#[test]
+fn projects_lie_in_groups_and_take_their_tokens_with_them() {
+    let (_directory, store) = fresh();
+    let access = &store.access;
+    assert_eq!(
+        access
+            .create_project("acme/api", Visibility::Private)
+            .unwrap_err()
+            .kind(),
+        Kind::NotFound
+    );
+    assert_eq!(
+        access
+            .create_project("api", Visibility::Private)
+            .unwrap_err()
+            .kind(),
+        Kind::NotFound
+    );
+    let group = access.create_group("acme", Visibility::Private).unwrap();
+    access
+        .create_group("acme/backend", Visibility::Private)
+        .unwrap();
+    let id = access
+        .create_project("acme/api", Visibility::Private)
+        .unwrap();
+    for taken in ["acme/api", "acme/backend"] {
+        let error = access
+            .create_project(taken, Visibility::Public)
+            .unwrap_err();
+        assert_eq!(error.kind(), Kind::Conflict, "{taken}");
+    }
+    let project = access.project_by_path("acme/api").unwrap().unwrap();
+    assert_eq!(
+        (project.id, project.group, project.visibility),
+        (id, group, Visibility::Private)
+    );
+    access.set_project(id, Visibility::Public).unwrap();
+    assert_eq!(
+        access.project(id).unwrap().unwrap().visibility,
+        Visibility::Public
+    );
+    assert_eq!(access.projects().unwrap().len(), 1);
+
+    let token = NewToken {
+        kind: TokenKind::Project,
+        project_id: Some(id),
+        ..new_token(7, None, None)
+    };
+    let token = access.create_token(&token).unwrap();
+    assert_eq!(access.token(token).unwrap().unwrap().project_id, Some(id));
+    access.remove_project(id).unwrap();
+    assert_eq!(access.token(token).unwrap(), None);
+    assert_eq!(
+        access.remove_project(id).unwrap_err().kind(),
+        Kind::NotFound
+    );
+}
+
+#[test]
+fn a_rotated_token_is_replaced_and_a_revoked_one_takes_its_family_with_it() {
+    let (_directory, store) = fresh();
+    let access = &store.access;
+    let first = access.create_token(&new_token(1, None, None)).unwrap();
+    let bystander = access.create_token(&new_token(2, None, None)).unwrap();
+    let second = access
+        .rotate_token(first, [11; 32], Some(Timestamp(99)))
+        .unwrap()
+        .unwrap();
+    let third = access
+        .rotate_token(second, [12; 32], None)
+        .unwrap()
+        .unwrap();
+    let row = |id| access.token(id).unwrap().unwrap();
+    assert!(row(first).revoked && row(second).revoked && !row(third).revoked);
+    assert_eq!(row(second).expires_at, Some(Timestamp(99)));
+    assert_eq!(
+        (row(first).family, row(second).family, row(third).family),
+        (first, first, first)
+    );
+    assert_eq!(
+        (row(third).name, row(third).scopes),
+        (row(first).name, row(first).scopes)
+    );
+
+    assert_eq!(access.rotate_token(second, [13; 32], None).unwrap(), None);
+    assert!(
+        row(third).revoked,
+        "whoever rotates a revoked token ends its family"
+    );
+    assert!(!row(bystander).revoked);
+    assert_eq!(access.token_by_digest(&[13; 32]).unwrap(), None);
+    assert_eq!(
+        access
+            .rotate_token(TokenId(999), [14; 32], None)
+            .unwrap_err()
+            .kind(),
+        Kind::NotFound
+    );
+}
+
+#[test]
+fn a_deploy_token_without_a_username_is_named_after_its_id() {
+    let (_directory, store) = fresh();
+    let deploy = |digest, username: Option<&str>| {
+        let token = NewToken {
+            kind: TokenKind::Deploy,
+            username: username.map(str::to_owned),
+            ..new_token(digest, None, None)
+        };
+        let id = store.access.create_token(&token).unwrap();
+        (
+            id,
+            store.access.token(id).unwrap().unwrap().username.unwrap(),
+        )
+    };
+    let (id, username) = deploy(1, None);
+    assert_eq!(username, format!("gitlab+deploy-token-{}", id.0));
+    assert_eq!(deploy(2, Some("puller")).1, "puller");
+}
+
+#[test]
+fn features_are_set_for_the_box_and_for_groups() {
+    let (_directory, store) = fresh();
+    let access = &store.access;
+    let group = access.create_group("acme", Visibility::Private).unwrap();
+    access.set_feature("split", None, false).unwrap();
+    access.set_feature("split", None, true).unwrap();
+    access.set_feature("split", Some(group), false).unwrap();
+    let rows = access.features().unwrap();
+    let rows: Vec<_> = rows.iter().map(|row| (row.group, row.enabled)).collect();
+    assert_eq!(rows, [(None, true), (Some(group), false)]);
+    assert!(access.reset_feature("split", Some(group)).unwrap());
+    assert!(!access.reset_feature("split", Some(group)).unwrap());
+    assert_eq!(
+        access
+            .set_feature("split", Some(GroupId(99)), true)
+            .unwrap_err()
+            .kind(),
+        Kind::NotFound
+    );
+    access.set_feature("split", Some(group), true).unwrap();
+    access.remove_group(group).unwrap();
+    assert_eq!(access.features().unwrap().len(), 1);
 }

@@ -67,10 +67,8 @@ fn the_breaker_opens_and_then_nothing_is_sent() {
         upstream
             .get_blob(&repository(), &digest, 0, None)
             .unwrap_err(),
-        upstream.tags_list(&repository(), None, None).unwrap_err(),
-        upstream
-            .referrers(&repository(), &digest, None)
-            .unwrap_err(),
+        upstream.tags_list(&repository(), "").unwrap_err(),
+        upstream.referrers(&repository(), &digest, "").unwrap_err(),
     ];
     for fault in faults {
         let FaultKind::BreakerOpen { retry_after } = fault.kind else {

@@ -1,0 +1,58 @@
+//! Feature flags: rows of `features`, by name. Which flags there are, and what they default to, is
+//! decided above.
+
+use rusqlite::{Row, params};
+
+use super::{AccessDb, Feature, GroupId};
+use crate::error::Result;
+use crate::store::statement::{list, run};
+
+impl AccessDb {
+    /// All values that were set, the box's first.
+    pub fn features(&self) -> Result<Vec<Feature>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list features",
+                "SELECT flag, group_id, enabled FROM features ORDER BY ifnull(group_id, 0), flag",
+                [],
+                feature,
+            )
+        })
+    }
+
+    /// Sets a flag for the box (`None`) or a group. `NotFound` if the group is gone.
+    pub fn set_feature(&self, flag: &str, group: Option<GroupId>, enabled: bool) -> Result<()> {
+        self.database.write(|connection| {
+            run(
+                connection,
+                "set feature",
+                "INSERT INTO features (flag, group_id, enabled) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (flag, ifnull(group_id, 0)) DO UPDATE SET enabled = excluded.enabled",
+                params![flag, group.map(|id| id.0), enabled],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Takes a value away; whether there was one.
+    pub fn reset_feature(&self, flag: &str, group: Option<GroupId>) -> Result<bool> {
+        let removed = self.database.write(|connection| {
+            run(
+                connection,
+                "reset feature",
+                "DELETE FROM features WHERE flag = ?1 AND group_id IS ?2",
+                params![flag, group.map(|id| id.0)],
+            )
+        })?;
+        Ok(removed > 0)
+    }
+}
+
+fn feature(row: &Row<'_>) -> rusqlite::Result<Feature> {
+    Ok(Feature {
+        flag: row.get(0)?,
+        group: row.get::<_, Option<i64>>(1)?.map(GroupId),
+        enabled: row.get(2)?,
+    })
+}

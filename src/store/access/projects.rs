@@ -1,0 +1,127 @@
+//! Projects: paths below a group, which own hosted repositories.
+
+use rusqlite::{Row, params};
+
+use super::groups::visibility;
+use super::{AccessDb, GroupId, Project, ProjectId, Visibility, no_such, shown, taken};
+use crate::error::{Error, Kind, Result};
+use crate::store::statement::{find, get, list, run};
+use crate::time::Timestamp;
+
+const COLUMNS: &str = "id, path, group_id, visibility, created_at";
+
+impl AccessDb {
+    /// Makes a project in the group that its path without the last part names. `NotFound` if there is no such
+    /// group; `Conflict` if a project or group has the path.
+    pub fn create_project(&self, path: &str, visibility: Visibility) -> Result<ProjectId> {
+        let no_group = |group: &str| {
+            Error::new(
+                Kind::NotFound,
+                format!("there is no group `{}`", shown(group)),
+            )
+            .remedy("a project lies in a group: make that first")
+        };
+        let occupied = || format!("there is a project or group `{}` already", shown(path));
+        let (parent, _) = path.rsplit_once('/').ok_or_else(|| no_group(""))?;
+        self.database
+            .write(|connection| {
+                let group = find(
+                    connection,
+                    "find the project's group",
+                    "SELECT id FROM groups WHERE path = ?1",
+                    [parent],
+                    |row| row.get::<_, i64>(0),
+                )?
+                .ok_or_else(|| no_group(parent))?;
+                let is_group = find(
+                    connection,
+                    "look for a group of the project's path",
+                    "SELECT 1 FROM groups WHERE path = ?1",
+                    [path],
+                    |_| Ok(()),
+                )?;
+                if is_group.is_some() {
+                    return Err(Error::new(Kind::Conflict, occupied()));
+                }
+                get(
+                    connection,
+                    "add project",
+                    "INSERT INTO projects (path, group_id, visibility, created_at)
+                     VALUES (?1, ?2, ?3, ?4) RETURNING id",
+                    params![path, group, visibility.as_str(), Timestamp::now().0],
+                    |row| row.get(0).map(ProjectId),
+                )
+            })
+            .map_err(|error| taken(error, occupied))
+    }
+
+    /// The project with this id.
+    pub fn project(&self, id: ProjectId) -> Result<Option<Project>> {
+        self.database.read(|connection| {
+            let text = select("WHERE id = ?1");
+            find(connection, "find project", &text, [id.0], project)
+        })
+    }
+
+    /// The project at this path, exactly as written.
+    pub fn project_by_path(&self, path: &str) -> Result<Option<Project>> {
+        self.database.read(|connection| {
+            let text = select("WHERE path = ?1");
+            find(connection, "find project by path", &text, [path], project)
+        })
+    }
+
+    /// All projects, by path.
+    pub fn projects(&self) -> Result<Vec<Project>> {
+        self.database.read(|connection| {
+            let text = select("ORDER BY path");
+            list(connection, "list projects", &text, [], project)
+        })
+    }
+
+    /// Changes who may know of it. `NotFound` if there is no such project.
+    pub fn set_project(&self, id: ProjectId, visibility: Visibility) -> Result<()> {
+        let changed = self.database.write(|connection| {
+            run(
+                connection,
+                "change project",
+                "UPDATE projects SET visibility = ?2 WHERE id = ?1",
+                params![id.0, visibility.as_str()],
+            )
+        })?;
+        if changed == 0 {
+            return Err(no_such("project", id.0));
+        }
+        Ok(())
+    }
+
+    /// Removes the project and its tokens. `NotFound` if there is no such project.
+    pub fn remove_project(&self, id: ProjectId) -> Result<()> {
+        let removed = self.database.write(|connection| {
+            run(
+                connection,
+                "remove project",
+                "DELETE FROM projects WHERE id = ?1",
+                [id.0],
+            )
+        })?;
+        if removed == 0 {
+            return Err(no_such("project", id.0));
+        }
+        Ok(())
+    }
+}
+
+fn select(rest: &str) -> String {
+    format!("SELECT {COLUMNS} FROM projects {rest}")
+}
+
+fn project(row: &Row<'_>) -> rusqlite::Result<Project> {
+    Ok(Project {
+        id: ProjectId(row.get(0)?),
+        path: row.get(1)?,
+        group: GroupId(row.get(2)?),
+        visibility: visibility(row, 3)?,
+        created_at: Timestamp(row.get(4)?),
+    })
+}

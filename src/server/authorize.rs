@@ -26,7 +26,7 @@ impl Appliance {
             lineage: &lineage,
             level,
             is_mirror: self.mirror_group.as_deref() == Some(path),
-            networks: &*authenticator.networks()?,
+            networks: &authenticator.networks()?,
             flags: Flags::of(&authenticator.features()?, &lineage),
         };
         Ok(policy::dependency_proxy(identity, Some(facts)))
@@ -42,7 +42,7 @@ impl Appliance {
 
     /// The flags as they hold for the box: for logins, which name no group.
     pub(super) fn box_flags(&self) -> Result<Flags> {
-        Ok(Flags::of(&*self.authenticator.features()?, &[]))
+        Ok(Flags::of(&self.authenticator.features()?, &[]))
     }
 
     /// The flags as they hold for a group; the box's where there is no such group.
@@ -50,7 +50,7 @@ impl Appliance {
         match self.authenticator.group(path)? {
             Some(group) => {
                 let lineage = self.authenticator.lineage(group.id)?;
-                Ok(Flags::of(&*self.authenticator.features()?, &lineage))
+                Ok(Flags::of(&self.authenticator.features()?, &lineage))
             }
             None => self.box_flags(),
         }

@@ -2,6 +2,7 @@
 //! networks, over HTTP and with the command line as the other process.
 
 mod fills;
+mod kinds;
 mod ways;
 mod who;
 

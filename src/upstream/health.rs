@@ -1,5 +1,9 @@
 //! What is known of an upstream's health: the breaker behind a lock, with the real clock, and the last
 //! success and failure for `status()`. Sends nothing.
+//!
+//! A second breaker is for hasty questions alone: those with a deadline so short that its expiry says no more
+//! than "slow". Where they go unanswered, nobody waits for their like for a while, and everything else is
+//! still asked.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -16,6 +20,8 @@ pub(super) struct Health {
 
 struct Journal {
     breaker: Breaker,
+    /// For hasty questions, in addition.
+    hasty: Breaker,
     last_failure: Option<(String, Timestamp)>,
     last_success: Option<Timestamp>,
 }
@@ -34,6 +40,7 @@ impl Health {
             name,
             journal: Mutex::new(Journal {
                 breaker: Breaker::new(),
+                hasty: Breaker::new(),
                 last_failure: None,
                 last_success: None,
             }),
@@ -47,6 +54,7 @@ impl Health {
             Ok(admission) => Ok(Permit {
                 health: Arc::clone(self),
                 admission: Some(admission),
+                hasty: None,
             }),
             Err(retry_after) => {
                 let why = journal.last_failure.as_ref().map_or("", |(why, _)| why);
@@ -60,6 +68,24 @@ impl Health {
                 ))
             }
         }
+    }
+
+    /// Lets one hasty question in, or fails with `BreakerOpen` also where the last ones went unanswered.
+    pub(super) fn admit_hasty(self: &Arc<Self>) -> Result<Permit, Fault> {
+        let mut permit = self.admit()?;
+        let admitted = self.journal().hasty.admit(Instant::now());
+        // Without leave `permit` is dropped, which gives the probe's place back.
+        permit.hasty = Some(admitted.map_err(|retry_after| {
+            Fault::new(
+                FaultKind::BreakerOpen { retry_after },
+                format!(
+                    "{} is not asked in haste for another {} because it is slow",
+                    self.name,
+                    in_words(retry_after)
+                ),
+            )
+        })?);
+        Ok(permit)
     }
 
     /// A body that had begun arrived whole, or enough of it to prove that all is well.
@@ -76,11 +102,13 @@ impl Health {
 
     pub(super) fn report(&self) -> Report {
         let journal = self.journal();
+        let now = Instant::now();
         Report {
-            breaker: match journal.breaker.state(Instant::now()) {
-                State::Closed => "closed",
-                State::Open => "open",
-                State::HalfOpen => "half-open",
+            breaker: match (journal.breaker.state(now), journal.hasty.state(now)) {
+                (State::Closed, State::Closed) => "closed",
+                (State::Closed, _) => "slow",
+                (State::Open, _) => "open",
+                (State::HalfOpen, _) => "half-open",
             },
             failures_in_a_row: journal.breaker.failures(),
             last_failure: journal.last_failure.clone(),
@@ -107,6 +135,20 @@ impl Journal {
         self.last_failure = Some((fault.message.clone(), Timestamp::now()));
     }
 
+    /// A hasty question went unanswered.
+    fn expired(&mut self, name: &str, admission: Admission, fault: &Fault) {
+        let now = Instant::now();
+        let was_closed = matches!(self.hasty.state(now), State::Closed);
+        self.hasty.failed(admission, now);
+        if was_closed && !matches!(self.hasty.state(now), State::Closed) {
+            tracing::warn!(
+                upstream = name,
+                "slow: kept tags are served without asking for a while: {fault}"
+            );
+        }
+        self.last_failure = Some((fault.message.clone(), Timestamp::now()));
+    }
+
     fn succeeded(&mut self, name: &str, admission: Admission) {
         let was_closed = matches!(self.breaker.state(Instant::now()), State::Closed);
         self.breaker.succeeded(admission);
@@ -121,6 +163,8 @@ impl Journal {
 pub(super) struct Permit {
     health: Arc<Health>,
     admission: Option<Admission>,
+    /// Set for a hasty question.
+    hasty: Option<Admission>,
 }
 
 impl Permit {
@@ -131,6 +175,12 @@ impl Permit {
             return;
         };
         let mut journal = self.health.journal();
+        if let Some(hasty) = self.hasty.take() {
+            match result {
+                Err(fault) if fault.is_outage() => journal.hasty.abandoned(hasty),
+                _ => journal.hasty.succeeded(hasty),
+            }
+        }
         match result {
             Err(fault) if fault.is_outage() => journal.failed(&self.health.name, admission, fault),
             Err(fault) if !fault.is_answer() => journal.breaker.abandoned(admission),
@@ -141,12 +191,25 @@ impl Permit {
             _ => journal.succeeded(&self.health.name, admission),
         }
     }
+
+    /// Reports that a hasty question's own deadline ended it: no outage, as more patience might have got
+    /// an answer.
+    pub(super) fn expire(mut self, fault: &Fault) {
+        if let Some(hasty) = self.hasty.take() {
+            let mut journal = self.health.journal();
+            journal.expired(&self.health.name, hasty, fault);
+        }
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        let mut journal = self.health.journal();
         if let Some(admission) = self.admission.take() {
-            self.health.journal().breaker.abandoned(admission);
+            journal.breaker.abandoned(admission);
+        }
+        if let Some(hasty) = self.hasty.take() {
+            journal.hasty.abandoned(hasty);
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::fault::{Fault, FaultKind};
+use super::transport::Deadline;
 use super::{Patience, Upstream};
 
 /// When no other try is begun any more: clients wait, and an upstream that hangs costs each try a whole
@@ -13,12 +14,31 @@ const LAST_TRY_WITHIN: Duration = Duration::from_secs(20);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(2);
 
 impl Upstream {
-    /// Runs `attempt` once.
-    pub(super) fn once<T>(&self, attempt: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    /// Runs `attempt` once. That it ran into a `deadline` which is shorter than the silence that anybody
+    /// else bears does not count as an outage; after a few of those, only such questions are not asked.
+    pub(super) fn once<T>(
+        &self,
+        deadline: Deadline,
+        attempt: impl FnOnce() -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         self.transport.check_offline()?;
-        let permit = self.health.admit()?;
+        let is_hasty = deadline.allowed() < self.patience.silence;
+        let permit = if is_hasty {
+            self.health.admit_hasty()?
+        } else {
+            self.health.admit()?
+        };
         let result = attempt();
-        permit.settle(&result, true);
+        match &result {
+            Err(fault)
+                if is_hasty
+                    && fault.kind == FaultKind::TimedOut
+                    && deadline.remaining().is_zero() =>
+            {
+                permit.expire(fault);
+            }
+            _ => permit.settle(&result, true),
+        }
         result
     }
 

@@ -25,7 +25,7 @@ impl Upstream {
         deadline: Duration,
     ) -> Result<ManifestHead, Fault> {
         let deadline = Deadline::after(deadline);
-        self.once(deadline, || {
+        self.once(repository, deadline, || {
             let reply = self.ask_manifest(Method::Head, repository, reference, deadline)?;
             Ok(ManifestHead {
                 digest: digest(&reply),
@@ -45,7 +45,7 @@ impl Upstream {
         repository: &RepositoryName,
         reference: &Reference,
     ) -> Result<FetchedManifest, Fault> {
-        self.with_retries(true, || {
+        self.with_retries(repository, true, || {
             let deadline = self.small_answer();
             let reply = self.ask_manifest(Method::Get, repository, reference, deadline)?;
             let content_type = reply.header("content-type").unwrap_or_default().to_owned();

@@ -47,16 +47,21 @@ impl Proxy {
         };
         let asked_at = Instant::now();
         let verdict = match self.judge_tag(grant, target, tag, repository, &kept_tag) {
-            // What is kept is served where the new one is slow; whoever comes later gets that one.
-            Verdict::Moved => match fetch(
-                seen,
-                self.freshness
-                    .revalidate_timeout
-                    .saturating_sub(asked_at.elapsed()),
-            ) {
-                Ok(answer) => return Ok(answer),
-                Err(error) => Verdict::Stale(error.to_string()),
-            },
+            Verdict::Moved => {
+                let patience = if grant.passes_through() && !grant.may_fill() {
+                    // Nothing is kept of it: in a hurry, such a caller would get the old one for ever.
+                    FETCH_PATIENCE
+                } else {
+                    // What is kept is served where the new one is slow; whoever comes later gets that one.
+                    self.freshness
+                        .revalidate_timeout
+                        .saturating_sub(asked_at.elapsed())
+                };
+                match fetch(seen, patience) {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => Verdict::Stale(error.to_string()),
+                }
+            }
             verdict => verdict,
         };
         let age = Timestamp::now().since(kept_tag.confirmed_at);

@@ -122,6 +122,23 @@ fn a_new_manifest_that_is_slow_is_kept_for_those_who_come_later() {
 }
 
 #[test]
+fn a_reader_waits_for_a_moved_tag_because_nobody_keeps_it_for_them() {
+    let (fake, appliance, image) = with_image(EAGER);
+    let moved = Image::oci(2, &[1000]);
+    fake.put_image(REPOSITORY, "latest", &moved);
+    fake.on("GET", "/manifests/")
+        .always(Answer::good().after(3 * REVALIDATE));
+    let path = format!("/v2/readers/dependency_proxy/containers/{REPOSITORY}/manifests/latest");
+    let reply = client::get(appliance.address(), &path);
+    assert_eq!((reply.cache(), &reply.body), ("bypass", &moved.manifest));
+    assert!(!is_kept(&appliance, &moved.digest()));
+    // Where the new one cannot be had, the old one is served.
+    fake.on("GET", "/manifests/").always(Answer::status(500));
+    let reply = client::get(appliance.address(), &path);
+    assert_eq!((reply.cache(), &reply.body), ("stale", &image.manifest));
+}
+
+#[test]
 fn those_who_wait_share_one_question() {
     let toml = "[cache]\ntag_ttl = \"2s\"\nrevalidate_timeout = \"10s\"";
     let (fake, appliance, image) = with_image(toml);

@@ -110,9 +110,11 @@ impl Proxy {
         repository: RepositoryId,
         kept: &CachedTag,
     ) -> Verdict {
-        if kept.gone_at.is_none()
-            && Timestamp::now().since(kept.confirmed_at) < self.freshness.tag_ttl
-        {
+        let now = Timestamp::now();
+        // Not what was confirmed when the clock was ahead: that would be fresh until it is right again.
+        let is_fresh =
+            kept.confirmed_at <= now && now.since(kept.confirmed_at) < self.freshness.tag_ttl;
+        if kept.gone_at.is_none() && is_fresh {
             return Verdict::Fresh;
         }
         let key: ReferenceKey = (

@@ -45,7 +45,7 @@ impl CacheDb {
     ) -> Result<()> {
         // Confirmed in this second already: many requests find out the same at once.
         if self.tag(repository, tag)?.is_some_and(|kept| {
-            kept.digest == *digest && kept.confirmed_at >= now && kept.gone_at.is_none()
+            kept.digest == *digest && kept.confirmed_at == now && kept.gone_at.is_none()
         }) {
             return Ok(());
         }
@@ -117,8 +117,8 @@ impl CacheDb {
     }
 }
 
-/// Makes the tag point to the manifest, as seen at `now`. A confirmation that was slower than a later one
-/// does not turn the time back.
+/// Makes the tag point to the manifest, as seen at `now`, also where it was seen later than that before: the
+/// clock was ahead then.
 pub(super) fn point(
     connection: &Connection,
     repository: RepositoryId,
@@ -132,7 +132,7 @@ pub(super) fn point(
         "INSERT INTO tags (repository_id, name, manifest_id, confirmed_at) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (repository_id, name) DO UPDATE SET
              manifest_id = excluded.manifest_id, gone_at = NULL,
-             confirmed_at = max(confirmed_at, excluded.confirmed_at)",
+             confirmed_at = excluded.confirmed_at",
         params![repository.0, tag.as_str(), manifest, now.0],
     )?;
     Ok(())

@@ -2,7 +2,6 @@
 
 use rusqlite::{Connection, params};
 
-use super::manifests::kept_manifest;
 use super::{CacheDb, CachedTag, RepositoryId};
 use crate::error::Result;
 use crate::oci::{Digest, Tag};
@@ -34,8 +33,8 @@ impl CacheDb {
         })
     }
 
-    /// The upstream still says this digest: extends `confirmed_at`, clears `gone_at`, moves the tag if need
-    /// be. `ManifestUnknown` if the manifest is not kept in this repository.
+    /// The upstream still says this digest: extends `confirmed_at` and clears `gone_at`, if the tag points to
+    /// it. If it was moved since the upstream was asked, the word is out of date and changes nothing.
     pub fn confirm_tag(
         &self,
         repository: RepositoryId,
@@ -50,9 +49,17 @@ impl CacheDb {
             return Ok(());
         }
         self.database.write(|connection| {
-            let manifest = kept_manifest(connection, repository, digest)?;
-            point(connection, repository, tag, manifest, now)
-        })
+            run(
+                connection,
+                "confirm tag",
+                "UPDATE tags SET confirmed_at = ?4, gone_at = NULL
+                 WHERE repository_id = ?1 AND name = ?2 AND manifest_id IN (
+                     SELECT manifests.id FROM manifests JOIN blobs ON blobs.id = manifests.blob_id
+                     WHERE manifests.repository_id = ?1 AND blobs.digest = ?3)",
+                params![repository.0, tag.as_str(), digest.as_str(), now.0],
+            )
+        })?;
+        Ok(())
     }
 
     /// The upstream does not have the tag any more, or denies it. The first time counts.

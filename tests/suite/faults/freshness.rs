@@ -139,6 +139,50 @@ fn a_reader_waits_for_a_moved_tag_because_nobody_keeps_it_for_them() {
 }
 
 #[test]
+fn a_head_for_readers_costs_the_upstream_no_pull() {
+    let (fake, appliance, image) = with_image(EAGER);
+    let moved = Image::oci(2, &[1000]);
+    fake.put_image(REPOSITORY, "latest", &moved);
+    fake.put_image(REPOSITORY, "cold", &image);
+    let cold = moved.digest();
+    let root = format!("/v2/readers/dependency_proxy/containers/{REPOSITORY}/manifests");
+    // What is asked for, what comes, the GETs where HEAD is as it should be, and where it says too little.
+    let table = [
+        ("latest".to_owned(), &moved),
+        ("cold".to_owned(), &image),
+        (cold.to_string(), &moved),
+    ];
+    let flaws = [
+        (Answer::good(), 0),
+        (Answer::good().without_header("Docker-Content-Digest"), 1),
+        (Answer::status(405), 1),
+    ];
+    for (answer, gets) in flaws {
+        fake.on("HEAD", "/manifests/").always(answer);
+        for (reference, expected) in &table {
+            fake.forget_requests();
+            let reply = client::head(appliance.address(), &format!("{root}/{reference}"));
+            assert_eq!(
+                (reply.status, reply.cache()),
+                (200, "bypass"),
+                "{reference}"
+            );
+            for (name, value) in [
+                ("Docker-Content-Digest", expected.digest().to_string()),
+                ("Content-Length", expected.manifest.len().to_string()),
+                ("Content-Type", expected.media_type.as_str().to_owned()),
+            ] {
+                assert_eq!(reply.header(name), Some(value.as_str()), "{reference}");
+            }
+            assert_eq!(fake.count("GET", "/manifests/"), gets, "{reference}");
+        }
+    }
+    let absent = client::head(appliance.address(), &format!("{root}/absent"));
+    assert_eq!(absent.status, 404);
+    assert!(!is_kept(&appliance, &moved.digest()));
+}
+
+#[test]
 fn those_who_wait_share_one_question() {
     let toml = "[cache]\ntag_ttl = \"2s\"\nrevalidate_timeout = \"10s\"";
     let (fake, appliance, image) = with_image(toml);

@@ -5,6 +5,7 @@
 //! one line on standard error: `breakwater: what happened: why (what to do)`.
 
 mod cache;
+mod feature;
 mod group;
 mod init;
 mod member;
@@ -13,6 +14,7 @@ mod network;
 mod offline;
 mod output;
 mod privilege;
+mod project;
 mod serve;
 mod token;
 mod upstream;
@@ -70,8 +72,10 @@ enum Command {
     Init(init::Init),
     User(user::User),
     Group(group::Group),
+    Project(project::Project),
     Member(member::Member),
     Token(token::Token),
+    Feature(feature::Feature),
     Network(network::Network),
     Offline(offline::Offline),
     Upstream(upstream::Upstream),
@@ -131,8 +135,10 @@ impl CommandLine {
             Command::Init(init) => init.run(&place),
             Command::User(user) => user.run(&place),
             Command::Group(group) => group.run(&place),
+            Command::Project(project) => project.run(&place),
             Command::Member(member) => member.run(&place),
             Command::Token(token) => token.run(&place),
+            Command::Feature(feature) => feature.run(&place),
             Command::Network(network) => network.run(&place),
             Command::Offline(offline) => offline.run(&place),
             Command::Upstream(upstream) => upstream.run(&place),

@@ -4,7 +4,9 @@
 //! the data directory administers the box. Exit status: 0 done, 1 failed, 2 wrong usage. Errors are
 //! one line on standard error: `breakwater: what happened: why (what to do)`.
 
+mod backup;
 mod cache;
+mod doctor;
 mod feature;
 mod group;
 mod init;
@@ -81,6 +83,9 @@ enum Command {
     Upstream(upstream::Upstream),
     Cache(cache::Cache),
     Verify(verify::Verify),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
+    Doctor(doctor::Doctor),
 }
 
 /// What a command that did not fail has found.
@@ -129,6 +134,12 @@ impl CommandLine {
         if !matches!(self.command, Command::Serve(_)) {
             telemetry::start_quiet()?;
         }
+        // With the caller's rights: afterwards this process may be the data directory's owner, and no more.
+        let outside = match &self.command {
+            Command::Backup(backup) => backup.make_file(&config)?,
+            Command::Restore(restore) => Some(restore.open_file()?),
+            _ => None,
+        };
         let place = Workplace::new(config)?;
         match self.command {
             Command::Serve(serve) => serve.run(&place),
@@ -144,6 +155,9 @@ impl CommandLine {
             Command::Upstream(upstream) => upstream.run(&place),
             Command::Cache(cache) => cache.run(&place),
             Command::Verify(verify) => verify.run(&place),
+            Command::Backup(backup) => backup.run(&place, outside),
+            Command::Restore(restore) => restore.run(&place, outside),
+            Command::Doctor(doctor) => doctor.run(&place),
         }
     }
 }

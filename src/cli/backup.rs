@@ -138,7 +138,9 @@ impl Restore {
             self.file.display()
         ))?;
         if replaced == Replaced::Unreadable {
-            hint("the replaced database could not be read: new ids are a million higher, so that none comes twice");
+            hint(
+                "the replaced database could not be read: new ids are a million higher, so that none comes twice",
+            );
         }
         forget_stale_password(&place.open_store()?)?;
         Ok(Outcome::Done)

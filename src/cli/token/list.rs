@@ -128,7 +128,7 @@ impl Owners {
     }
 }
 
-pub(in crate::cli) fn state(token: &Token, now: Timestamp) -> &'static str {
+fn state(token: &Token, now: Timestamp) -> &'static str {
     if token.revoked {
         "revoked"
     } else if token.expires_at.is_some_and(|at| at <= now) {

@@ -5,6 +5,8 @@ mod expiry;
 mod list;
 mod rotate;
 
+pub(super) use list::Owners;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 

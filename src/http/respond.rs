@@ -16,10 +16,6 @@ use super::{Body, Delivery, Response};
 const COPY_SIZE: usize = 64 * 1024;
 /// A stream begins with so little: a thousand of them may wait for an upstream at once.
 const FIRST_COPY: usize = 8 * 1024;
-/// Bytes for one call of sendfile, which goes on for as long as the client takes anything at all. The kernel
-/// moves no more than this at a time anyway.
-const SENDFILE_SLICE: u64 = 64 * 1024;
-
 /// What a worker keeps from response to response. Room for copying is not among it: the next handler may
 /// wait for long, and as many workers wait then as there are connections.
 #[derive(Default)]
@@ -108,7 +104,7 @@ impl Outgoing<'_> {
         let end = offset.checked_add(length).ok_or(ErrorKind::InvalidInput)?;
         let mut at = offset;
         while at < end {
-            let slice = usize::try_from(SENDFILE_SLICE.min(end - at)).unwrap_or(COPY_SIZE);
+            let slice = usize::try_from(end - at).unwrap_or(usize::MAX);
             match self.transport.send_file(file, &mut at, slice) {
                 Ok(0) => return Err(shorter()),
                 Ok(count) => *self.bytes += count as u64,

@@ -24,6 +24,10 @@ use super::pace::Pace;
 /// that each, and less would keep a thread busy for a day with 100 MB.
 const LEAST_TAKEN: usize = 64 * 1024;
 
+/// Bytes for one call of sendfile, which goes on for as long as the client takes anything at all. The kernel
+/// moves no more than this at a time anyway.
+const SENDFILE_SLICE: usize = 64 * 1024;
+
 /// A connection's byte stream.
 #[derive(Default)]
 pub(super) enum Transport {
@@ -133,6 +137,7 @@ impl Transport {
         at: &mut u64,
         count: usize,
     ) -> io::Result<usize> {
+        let count = count.min(SENDFILE_SLICE);
         let before = Instant::now();
         let count = loop {
             match rustix::fs::sendfile(self.socket()?, file, Some(at), count) {

@@ -94,11 +94,16 @@ impl Proxy {
             }
         };
         let size = seat.head()?;
-        let content = BlobContent::Arriving(Arriving(seat));
+        // Who may not fill passes through, unless the fetch is somebody's fill.
+        let cache = if seat.is_kept() {
+            CacheWord::Miss
+        } else {
+            CacheWord::fetched(grant)
+        };
         Ok(BlobAnswer {
             size,
-            content,
-            cache: CacheWord::fetched(grant),
+            content: BlobContent::Arriving(Arriving(seat)),
+            cache,
             age: None,
         })
     }

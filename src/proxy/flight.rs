@@ -316,6 +316,11 @@ impl Seat {
         }
     }
 
+    /// Whether somebody who may fill takes part by now.
+    pub(super) fn is_kept(&self) -> bool {
+        self.0.lock().keep
+    }
+
     /// Reads `length` bytes from `offset` on (`None`: to the end), as they arrive.
     pub(super) fn into_reader(self, offset: u64, length: Option<u64>) -> ArrivingBlob {
         ArrivingBlob {
@@ -376,5 +381,32 @@ impl Read for ArrivingBlob {
         let read = file.read_at(&mut buffer[..wanted], self.position)?;
         self.position += read as u64;
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::RepositoryName;
+    use crate::store::OriginId;
+
+    #[test]
+    fn the_head_of_an_empty_blob_waits_until_its_hash_is_known() {
+        let key: FlightKey = (
+            (OriginId(1), RepositoryName::parse("app").unwrap()),
+            Digest::of(b"not empty"),
+        );
+        let Ok(Boarded::New(seat, takeoff)) = Arc::<Flights>::default().board(&key, true) else {
+            panic!("nobody else flies");
+        };
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        takeoff.arriving(file, Some(0), 0);
+        let (told, head) = std::sync::mpsc::channel();
+        let waiting = std::thread::spawn(move || told.send(seat.head()));
+        assert!(head.recv_timeout(Duration::from_millis(100)).is_err());
+        takeoff.fail(Error::new(Kind::UpstreamLied, "it is not empty"));
+        let head = head.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert_eq!(head.unwrap_err().kind(), Kind::UpstreamLied);
+        waiting.join().unwrap().unwrap();
     }
 }

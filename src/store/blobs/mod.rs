@@ -148,7 +148,16 @@ impl BlobDir {
 
     /// Clears `staging/` of what no fill can resume; see [`Staging::sweep`].
     pub(super) fn sweep_staging(&self) -> Result<()> {
-        self.staging.sweep(std::time::SystemTime::now())
+        self.staging.sweep(std::time::SystemTime::now(), true)
+    }
+
+    /// Removes interrupted fills that are older than a day, and the oldest beyond 64, so that an upstream
+    /// that breaks off again and again does not fill the disk. Fills and writes in progress stay.
+    ///
+    /// # Errors
+    /// `Io` with the path.
+    pub fn forget_old_fills(&self) -> Result<()> {
+        self.staging.sweep(std::time::SystemTime::now(), false)
     }
 
     /// How many files lie in `staging/`.

@@ -21,7 +21,7 @@ use crate::store::directory;
 
 /// How long an interrupted fill can be resumed.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many interrupted fills are kept over a restart.
+/// How many interrupted fills are kept.
 const KEPT_AT_MOST: usize = 64;
 /// Tells a random name from one that a fill chose; no hex digit.
 const RANDOM_PREFIX: &str = "new-";
@@ -139,9 +139,10 @@ impl Staging {
         Ok(self.staged(file, Place::Unlinked))
     }
 
-    /// Removes leftovers under random names, and of the named ones those that are older than a day, and the
-    /// oldest beyond 64. What a `Staged` of this process has open stays.
-    pub(super) fn sweep(&self, now: SystemTime) -> Result<()> {
+    /// Of interrupted fills removes those that are older than a day, and the oldest beyond 64. What a
+    /// `Staged` of this process has open under a fill's name stays. What lies under random names is a
+    /// leftover if `leftovers` says so: only at the start does nobody write there.
+    pub(super) fn sweep(&self, now: SystemTime, leftovers: bool) -> Result<()> {
         let failed = |error| Error::io("cannot clear", &self.directory, error);
         let named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kept = Vec::new();
@@ -162,9 +163,10 @@ impl Staging {
             let written = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
             let is_young =
                 now.duration_since(written).is_ok_and(|age| age <= KEPT_FOR) || written > now;
-            if metadata.is_file() && is_fill_name(name) && is_young {
+            let is_fill = metadata.is_file() && is_fill_name(name);
+            if is_fill && is_young {
                 kept.push((written, entry.path()));
-            } else {
+            } else if is_fill || leftovers {
                 remove_if_there(&entry.path())?;
             }
         }

@@ -158,8 +158,14 @@ fn what_comes_instead_of_the_rest_is_used_or_refused() {
         let before = lies(&appliance);
         fake.on("GET", "/blobs/").next(answers);
         let reply = client::get(appliance.address(), &blob(&digest));
-        assert_eq!((reply.status, reply.complete), (200, expected), "{what}");
-        assert!(bytes.starts_with(&reply.body[..cut - 1]), "{what}");
+        // It may be over before the head has left; and what is cut is cut with a reset.
+        if reply.status == 503 {
+            assert!(!expected, "{what}: {}", reply.text());
+        } else {
+            assert_eq!((reply.status, reply.complete), (200, expected), "{what}");
+            let sure = reply.body.len().min(cut);
+            assert!(bytes.starts_with(&reply.body[..sure]), "{what}");
+        }
         assert_eq!(is_kept(&appliance, &digest), expected, "{what}");
         assert_eq!(lies(&appliance) - before, counted, "{what}");
         let again = client::get(appliance.address(), &blob(&digest));
@@ -256,5 +262,32 @@ fn staged_bytes_that_do_not_fit_cost_one_pull_and_blame_nobody() {
     assert_eq!(lies(&appliance), 0);
     let again = client::get(appliance.address(), &blob(&digest));
     assert!(again.complete && again.body == bytes);
+    assert_clean(&appliance);
+}
+
+#[test]
+fn fills_that_are_given_up_do_not_pile_up() {
+    let (fake, appliance) = stage("");
+    let (size, cut) = (20_000, 10_000);
+    let blobs: Vec<_> = (0..70).map(|seed| noise(seed, size)).collect();
+    for bytes in &blobs {
+        let digest = fake.put_blob(REPOSITORY, bytes);
+        // It breaks off, and then says that it has no such blob.
+        fake.on("GET", "/blobs/")
+            .next([Answer::good().truncate_at(cut), Answer::status(404)]);
+        let reply = client::get(appliance.address(), &blob(&digest));
+        assert!(reply.status != 200 || !reply.complete);
+    }
+    assert_eq!(staged(&appliance), [cut as u64; 64]);
+    // The last one is among those that can still be resumed.
+    let bytes = blobs.last().unwrap();
+    fake.forget_requests();
+    let reply = client::get(
+        appliance.address(),
+        &blob(&breakwater::oci::Digest::of(bytes)),
+    );
+    assert!(reply.complete && reply.body == *bytes);
+    assert_eq!(ranges(&fake), [(Some(format!("bytes={cut}-")), None)]);
+    assert_eq!(staged(&appliance).len(), 63);
     assert_clean(&appliance);
 }

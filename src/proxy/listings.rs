@@ -1,8 +1,11 @@
 //! `tags/list` and `referrers` of an upstream: asked for, kept, and given from the cache while the upstream
-//! is away. An answer is never an empty list that the upstream did not give.
+//! is away. An answer is never an empty list that the upstream did not give, nor anything else than a list.
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::{CacheWord, Proxy, Target, upstream_error};
 use crate::auth::Grant;
@@ -14,6 +17,8 @@ use crate::upstream::{Fault, FaultKind, Listing};
 
 /// Tags on a page made from the cache, where the client does not say how many.
 const TAG_PAGE: u32 = 100;
+/// The longest list that is kept, in bytes.
+const MAX_KEPT: usize = 2 * 1024 * 1024;
 
 /// Which part of a list is asked for.
 #[derive(Debug, Clone, Default)]
@@ -29,10 +34,10 @@ pub struct ListPage {
 
 /// A list to be answered with, as the upstream gave it.
 pub struct ListingAnswer {
-    /// JSON.
+    /// JSON of the right shape.
     pub body: Vec<u8>,
-    /// Its type.
-    pub content_type: String,
+    /// Its type, in our words.
+    pub content_type: &'static str,
     /// The query of the next page.
     pub next: Option<String>,
     /// `OCI-Filters-Applied`.
@@ -103,8 +108,15 @@ impl Proxy {
         asked: Result<Listing, Fault>,
         otherwise: impl FnOnce() -> Result<Option<ListingAnswer>>,
     ) -> Result<Result<ListingAnswer>, Fault> {
+        let asked = asked.and_then(|listing| {
+            check_shape(kind, &listing.body).map_err(|why| Fault {
+                kind: FaultKind::Protocol,
+                message: format!("{} sent no list: {why}", target.upstream.name()),
+            })?;
+            Ok(listing)
+        });
         match asked {
-            Ok(listing) => Ok(self.keep_listing(grant, target, kind, key, listing)),
+            Ok(listing) => Ok(Ok(self.answer_listing(grant, target, kind, key, listing))),
             Err(fault) => match self
                 .kept_listing(target, kind, key)
                 .and_then(|kept| kept.map_or_else(otherwise, |k| Ok(Some(k))))
@@ -116,38 +128,49 @@ impl Proxy {
         }
     }
 
-    fn keep_listing(
+    /// The upstream's answer, kept on the way if `grant` may fill. What cannot be kept is served all the same.
+    fn answer_listing(
         &self,
         grant: &Grant,
         target: &Target,
         kind: ListingKind,
         key: &str,
         listing: Listing,
-    ) -> Result<ListingAnswer> {
-        if grant.may_fill() {
-            let repository = self
-                .store
-                .cache
-                .repository(target.origin, &target.repository)?;
-            let kept = KeptListing {
-                body: listing.body.clone(),
-                content_type: listing.content_type.clone(),
-                next: listing.next.clone(),
-                filters_applied: listing.filters_applied.clone(),
-                fetched_at: Timestamp::now(),
-            };
-            self.store
-                .cache
-                .keep_listing(repository, kind, key, &kept)?;
+    ) -> ListingAnswer {
+        if grant.may_fill()
+            && listing.body.len() <= MAX_KEPT
+            && let Err(error) = self.keep_listing(target, kind, key, &listing)
+        {
+            let repository = target.shown();
+            tracing::error!("served, but not kept: a list of {repository}: {error}");
         }
-        Ok(ListingAnswer {
+        ListingAnswer {
             body: listing.body,
-            content_type: listing.content_type,
+            content_type: content_type(kind),
             next: listing.next,
             filters_applied: listing.filters_applied,
             cache: CacheWord::fetched(grant),
             age: None,
-        })
+        }
+    }
+
+    fn keep_listing(
+        &self,
+        target: &Target,
+        kind: ListingKind,
+        key: &str,
+        listing: &Listing,
+    ) -> Result<()> {
+        let cache = &self.store.cache;
+        let repository = cache.repository(target.origin, &target.repository)?;
+        let kept = KeptListing {
+            body: listing.body.clone(),
+            content_type: content_type(kind).to_owned(),
+            next: listing.next.clone(),
+            filters_applied: listing.filters_applied.clone(),
+            fetched_at: Timestamp::now(),
+        };
+        cache.keep_listing(repository, kind, key, &kept)
     }
 
     fn kept_listing(
@@ -163,7 +186,7 @@ impl Proxy {
         Ok(kept.map(|kept| ListingAnswer {
             age: Some(Timestamp::now().since(kept.fetched_at)),
             body: kept.body,
-            content_type: kept.content_type,
+            content_type: content_type(kind),
             next: kept.next,
             filters_applied: kept.filters_applied,
             cache: CacheWord::Stale,
@@ -192,7 +215,7 @@ impl Proxy {
         let body = serde_json::json!({ "name": target.repository.as_str(), "tags": tags });
         Ok(Some(ListingAnswer {
             body: body.to_string().into_bytes(),
-            content_type: "application/json".to_owned(),
+            content_type: content_type(ListingKind::Tags),
             next,
             filters_applied: None,
             cache: CacheWord::Stale,
@@ -218,7 +241,7 @@ impl Proxy {
         }
         Ok(ListingAnswer {
             body: answer.bytes.to_vec(),
-            content_type: answer.media_type.as_str().to_owned(),
+            content_type: content_type(ListingKind::Referrers),
             next: None,
             filters_applied: None,
             cache: answer.cache,
@@ -241,8 +264,79 @@ impl Proxy {
     }
 }
 
+fn content_type(kind: ListingKind) -> &'static str {
+    match kind {
+        ListingKind::Tags => "application/json",
+        ListingKind::Referrers => MediaType::OciIndex.as_str(),
+    }
+}
+
+/// Whether `body` is a list of this kind; otherwise why not. What stands in the list is the clients' business.
+fn check_shape(kind: ListingKind, body: &[u8]) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct Tags {
+        // Go writes an empty list as null; to leave it out is something else.
+        #[serde(rename = "tags", deserialize_with = "Option::deserialize")]
+        _tags: Option<Vec<IgnoredAny>>,
+    }
+    #[derive(Deserialize)]
+    struct Index {
+        #[serde(rename = "manifests")]
+        _manifests: Vec<IgnoredAny>,
+    }
+    // What is ignored is not looked at closely by the parser.
+    let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
+    if !text.trim_start().starts_with('{') {
+        return Err("it is no JSON object".to_owned());
+    }
+    let parsed = match kind {
+        ListingKind::Tags => serde_json::from_str::<Tags>(text).map(|_| ()),
+        ListingKind::Referrers => serde_json::from_str::<Index>(text).map(|_| ()),
+    };
+    // The parser's own words may hold what the upstream sent.
+    parsed.map_err(|error| {
+        error
+            .to_string()
+            .chars()
+            .take(200)
+            .flat_map(char::escape_debug)
+            .collect()
+    })
+}
+
 /// The tag that stands for the referrers of a digest: `sha256-HEX`.
 fn fallback_tag(digest: &Digest) -> Result<Tag> {
     let tag = digest.as_str().replace(':', "-");
     Tag::parse(&tag.chars().take(128).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lists_are_taken_for_lists() {
+        let (tags, referrers) = (ListingKind::Tags, ListingKind::Referrers);
+        for (kind, body, expected) in [
+            (tags, r#"{"name":"a","tags":["1"]}"#, true),
+            (tags, r#" {"tags":null}"#, true),
+            (tags, r#"{"name":"a"}"#, false),
+            (tags, r#"{"tags":"1"}"#, false),
+            (tags, r#"[["1"]]"#, false),
+            (tags, r#"{"tags":["1"]"#, false),
+            (tags, "<script>", false),
+            (tags, "", false),
+            (referrers, r#"{"schemaVersion":2,"manifests":[{}]}"#, true),
+            (referrers, r#"{"schemaVersion":2}"#, false),
+            (referrers, r#"{"manifests":{}}"#, false),
+            (referrers, r#"{"tags":[]}"#, false),
+        ] {
+            assert_eq!(
+                check_shape(kind, body.as_bytes()).is_ok(),
+                expected,
+                "{body}"
+            );
+        }
+        assert!(check_shape(tags, b"{\"tags\":[\"\xff\"]}").is_err());
+    }
 }

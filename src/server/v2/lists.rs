@@ -11,6 +11,8 @@ use crate::proxy::{ListPage, ListingAnswer, Target};
 
 /// The longest query that goes on to an upstream, and into the key under which its answer is kept.
 const MAX_QUERY: usize = 4096;
+/// The longest `artifactType`, in bytes: media types have at most 127 on each side of the slash (RFC 6838, 4.2).
+const MAX_ARTIFACT_TYPE: usize = 255;
 
 pub(super) fn tags(
     appliance: &Appliance,
@@ -40,6 +42,12 @@ pub(super) fn referrers(
     route: &RepositoryRoute,
     digest: &Digest,
 ) -> Result<Response> {
+    if call
+        .query("artifactType")
+        .is_some_and(|wanted| wanted.len() > MAX_ARTIFACT_TYPE)
+    {
+        return Err(Error::new(Kind::BadRequest, "`artifactType` is too long"));
+    }
     let query = upstream_query(call)?;
     let answer = appliance.proxy.referrers(grant, target, digest, &query)?;
     Ok(respond(
@@ -69,6 +77,7 @@ fn respond(call: &mut Call<'_>, answer: ListingAnswer, path: &str) -> Response {
     call.note.cache = Some(answer.cache);
     let mut response = Response::new(200)
         .header("Content-Type", answer.content_type)
+        .header("X-Content-Type-Options", "nosniff")
         .header("X-Cache", answer.cache.as_str());
     if let Some(age) = answer.age {
         response = response.header("Age", age.as_secs().to_string());

@@ -18,10 +18,19 @@ impl ListingKind {
             Self::Referrers => "referrers",
         }
     }
+
+    /// So many are kept of a repository: pages and page sizes of tags, manifests of referrers.
+    fn most_kept(self) -> i64 {
+        match self {
+            Self::Tags => 8,
+            Self::Referrers => 32,
+        }
+    }
 }
 
 impl CacheDb {
-    /// Keeps a list, in place of an older one under the same key (its page, or the digest and filter).
+    /// Keeps a list, in place of an older one under the same key (its page, or the digest and filter). Keys are
+    /// the clients' words: the oldest of a repository make room, so that no client makes the database grow.
     pub fn keep_listing(
         &self,
         repository: RepositoryId,
@@ -50,6 +59,16 @@ impl CacheDb {
                     listing.filters_applied,
                     listing.fetched_at.0
                 ],
+            )?;
+            run(
+                connection,
+                "forget the oldest listings",
+                "DELETE FROM listings WHERE repository_id = ?1 AND kind = ?2 AND key <> ?3
+                     AND rowid NOT IN (
+                         SELECT rowid FROM listings
+                         WHERE repository_id = ?1 AND kind = ?2 AND key <> ?3
+                         ORDER BY fetched_at DESC, rowid DESC LIMIT ?4)",
+                params![repository.0, kind.as_str(), key, kind.most_kept() - 1],
             )
         })?;
         Ok(())

@@ -100,6 +100,36 @@ fn an_upstream_may_page_in_its_own_words() {
 }
 
 #[test]
+fn what_is_no_list_is_not_passed_on() {
+    let (fake, image, appliance, client) = stage(ALWAYS_ASK);
+    let tags = "/v2/library/alpine/tags/list";
+    let referrers = format!("/v2/library/alpine/referrers/{}", image.digest());
+    for path in [tags, &referrers] {
+        for body in [
+            "<script>alert(1)</script>",
+            "[]",
+            "{}",
+            "{\"tags\": 1, \"manifests\": 1}",
+        ] {
+            fake.on("GET", path)
+                .next([Answer::body(200, "image/svg+xml", body)]);
+            assert_error(&client.get(path), 503, "UNAVAILABLE", "docker.io");
+        }
+    }
+    // The type is ours, whatever the upstream says.
+    let list = json!({"name": "library/alpine", "tags": null}).to_string();
+    fake.on("GET", tags)
+        .next([Answer::body(200, "image/svg+xml", list)]);
+    let got = client.get(tags);
+    assert_eq!(got.field("Content-Type"), Some("application/json"));
+    assert_eq!(got.field("X-Content-Type-Options"), Some("nosniff"));
+    let long = "a".repeat(256);
+    let refused = client.get(&format!("{referrers}?artifactType={long}"));
+    assert_eq!(refused.status, 400);
+    assert_sound(&appliance);
+}
+
+#[test]
 fn referrers_are_passed_on_with_filters_and_pages() {
     let (fake, image, appliance, client) = stage(ALWAYS_ASK);
     let digest = image.digest();

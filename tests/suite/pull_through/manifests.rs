@@ -130,9 +130,9 @@ fn an_answer_says_where_it_comes_from_and_how_old_it_is() {
     // A digest is never asked for again.
     let by_digest = client.get(&manifest("library/alpine", image.digest()));
     assert_eq!(by_digest.cache(), "hit");
-    let log = appliance.log();
+    // A line is written after its answer has left.
     for word in ["miss", "hit", "revalidated", "stale"] {
-        assert!(log.contains(&format!("\"cache\":\"{word}\"")), "{word}");
+        appliance.wait_for_log(&format!("\"cache\":\"{word}\""));
     }
     assert_sound(&appliance);
 }

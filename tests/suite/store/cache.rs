@@ -423,3 +423,41 @@ fn referrers_and_wrong_repositories_are_kept_apart() {
         .unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
 }
+
+#[test]
+fn clients_do_not_make_listings_grow() {
+    let (_directory, store) = fresh();
+    let (here, there) = (repository(&store, "here"), repository(&store, "there"));
+    let keep = |repository, kind, key: &str, second| {
+        let listing = KeptListing {
+            body: b"{}".to_vec(),
+            content_type: "application/json".to_owned(),
+            next: None,
+            filters_applied: None,
+            fetched_at: at(second),
+        };
+        store
+            .cache
+            .keep_listing(repository, kind, key, &listing)
+            .unwrap();
+    };
+    keep(there, ListingKind::Tags, "n=0", 1);
+    for (kind, most) in [(ListingKind::Tags, 8), (ListingKind::Referrers, 32)] {
+        // All in the same second; the clock may go back as well.
+        for n in 0..100 {
+            keep(here, kind, &format!("n={n}"), if n < 50 { 20 } else { 10 });
+            let key = format!("n={n}");
+            assert!(store.cache.listing(here, kind, &key).unwrap().is_some());
+        }
+        let is_kept = |n: &usize| {
+            let key = format!("n={n}");
+            store.cache.listing(here, kind, &key).unwrap().is_some()
+        };
+        assert_eq!((0..100).filter(is_kept).count(), most);
+    }
+    let other = store
+        .cache
+        .listing(there, ListingKind::Tags, "n=0")
+        .unwrap();
+    assert!(other.is_some(), "another repository's are its own");
+}

@@ -125,10 +125,7 @@ impl Proxy {
         listing: Listing,
     ) -> Result<ListingAnswer> {
         if grant.may_fill() {
-            let repository = self
-                .store
-                .cache
-                .repository(target.origin, &target.repository)?;
+            let repository = self.repository_to_fill(target)?;
             let kept = KeptListing {
                 body: listing.body.clone(),
                 content_type: listing.content_type.clone(),

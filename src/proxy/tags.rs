@@ -111,7 +111,7 @@ impl Proxy {
             return Verdict::Fresh;
         }
         let key: ReferenceKey = (
-            target.origin,
+            target.origin.clone(),
             target.repository.clone(),
             Reference::Tag(tag.clone()),
         );

@@ -341,9 +341,7 @@ fn tokens_are_found_by_digest_and_stay_listed_when_revoked() {
     ] {
         assert_eq!(access.create_token(&token).unwrap_err().kind(), kind);
     }
-    let error = access
-        .revoke_token(TokenId(99))
-        .unwrap_err();
+    let error = access.revoke_token(TokenId(99)).unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
     access.remove_user(user).unwrap();
     assert_eq!(access.token(personal).unwrap(), None);

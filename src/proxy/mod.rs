@@ -32,7 +32,7 @@ use quick_cache::sync::Cache;
 pub use blobs::{BlobAnswer, BlobContent};
 pub use listings::{ListPage, ListingAnswer};
 pub use manifests::ManifestAnswer;
-pub use upstreams::{UpstreamState, Upstreams, settings};
+pub use upstreams::{UpstreamState, Upstreams, keyed, settings};
 
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result};

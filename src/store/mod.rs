@@ -12,6 +12,7 @@ mod directory;
 mod lock;
 mod migrations;
 mod offline;
+mod origin_key;
 mod reconcile;
 mod statement;
 

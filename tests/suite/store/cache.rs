@@ -430,7 +430,7 @@ fn referrers_and_wrong_repositories_are_kept_apart() {
 fn a_stale_look_at_damage_takes_no_repaired_blob_away() {
     let (_directory, store) = fresh();
     let here = repository(&store, "here");
-    let digest = super::keep(&store, here, b"whole", at(1));
+    let digest = keep(&store, here, b"whole", at(1));
     let path = store
         .directory()
         .join("blobs/sha256")
@@ -441,7 +441,7 @@ fn a_stale_look_at_damage_takes_no_repaired_blob_away() {
     // Meanwhile somebody else finds it out too, and a fill repairs it.
     assert!(store.remove_damaged(&digest, Some(&damaged)).unwrap());
     assert!(!path.exists());
-    assert_eq!(super::keep(&store, here, b"whole", at(2)), digest);
+    assert_eq!(keep(&store, here, b"whole", at(2)), digest);
     assert!(!store.remove_damaged(&digest, Some(&damaged)).unwrap());
     assert!(!store.remove_damaged(&digest, None).unwrap());
     assert!(store.cache.blob(here, &digest).unwrap().is_some());

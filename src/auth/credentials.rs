@@ -5,15 +5,19 @@
 //! makes no query.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::address::ClientAddress;
-use super::identity::{Identity, Principal};
+use super::bans::Bans;
+use super::identity::{Identity, JOB_USERNAME, PlacedProject, Principal};
 use super::jwt::{Bearer, Jwts};
 use super::password::Verifier;
 use super::secret::{self, Shape};
 use crate::error::{Error, Kind, Result};
-use crate::store::{AccessDb, Group, GroupId, Level, Network, Store, Token, TokenId, User, UserId};
+use crate::store::{
+    AccessDb, Feature, Group, GroupId, Level, Network, ProjectId, Store, Token, TokenId, TokenKind,
+    User, UserId,
+};
 use crate::time::Timestamp;
 
 /// Entries kept of each kind; beyond that all of that kind are dropped and read again.
@@ -24,6 +28,7 @@ pub struct Authenticator {
     store: Arc<Store>,
     passwords: Verifier,
     jwts: Jwts,
+    bans: Mutex<Bans>,
     memo: Mutex<Memo>,
 }
 
@@ -35,7 +40,11 @@ struct Memo {
     tokens: HashMap<TokenId, Option<Arc<Token>>>,
     groups: HashMap<String, Option<Arc<Group>>>,
     levels: HashMap<(GroupId, UserId), Option<Level>>,
-    networks: Option<Arc<[Network]>>,
+    groups_by_id: HashMap<GroupId, Option<Arc<Group>>>,
+    lineages: HashMap<GroupId, Arc<[GroupId]>>,
+    projects: HashMap<ProjectId, Option<Arc<PlacedProject>>>,
+    networks: HashMap<(), Arc<[Network]>>,
+    features: HashMap<(), Arc<[Feature]>>,
 }
 
 impl Authenticator {
@@ -43,11 +52,12 @@ impl Authenticator {
     ///
     /// # Errors
     /// `Internal` when the system gives no randomness.
-    pub fn new(store: Arc<Store>, jwts: Jwts) -> Result<Self> {
+    pub fn new(store: Arc<Store>, jwts: Jwts, bans: Bans) -> Result<Self> {
         Ok(Self {
             store,
             passwords: Verifier::new()?,
             jwts,
+            bans: Mutex::new(bans),
             memo: Mutex::default(),
         })
     }
@@ -62,8 +72,8 @@ impl Authenticator {
     /// A password that looks like one of our tokens is only ever looked up as a token.
     ///
     /// # Errors
-    /// `Unauthorized` with one text for every wrong credential; `TooManyRequests` when too many
-    /// passwords are being checked.
+    /// `Unauthorized` with one text for every wrong credential; `TooManyRequests` after too many failures, or
+    /// when too many passwords are being checked.
     pub fn by_basic(
         &self,
         username: &str,
@@ -71,43 +81,70 @@ impl Authenticator {
         address: ClientAddress,
         now: Timestamp,
     ) -> Result<Identity> {
-        let refused = |why: &str| {
-            Error::new(Kind::Unauthorized, format!("login failed: {why}"))
-                .remedy("check the user name and the password or token")
+        let shape = secret::shape(password);
+        let account = (shape == Shape::Other).then_some(username);
+        self.bans().check(address.ip, account, now)?;
+        let found = match shape {
+            Shape::Mistyped(_) => Err("this looks like a token, but its checksum is wrong"),
+            Shape::Token(_) => self
+                .by_token(username, password, address, now)?
+                .ok_or("wrong user name, password or token"),
+            Shape::Other => self
+                .by_password(username, password)?
+                .ok_or("wrong user name, password or token"),
         };
-        let principal = match secret::shape(password) {
-            Shape::Mistyped(_) => {
-                return Err(refused(
-                    "this looks like a token, but its checksum is wrong",
-                ));
+        match found.map(|principal| Some(principal).filter(|principal| principal.is_valid(now))) {
+            Ok(Some(principal)) => {
+                self.bans().succeeded(address.ip, account);
+                Ok(Identity {
+                    principal,
+                    address,
+                    bound: None,
+                })
             }
-            Shape::Token(_) if username.is_empty() => {
-                return Err(refused("the user name is empty"));
+            wrong => {
+                self.bans().failed(address.ip, account, now);
+                let why = wrong.err().unwrap_or("wrong user name, password or token");
+                Err(
+                    Error::new(Kind::Unauthorized, format!("login failed: {why}"))
+                        .remedy("check the user name and the password or token"),
+                )
             }
-            Shape::Token(_) => {
-                let token = self
-                    .store
-                    .access
-                    .token_by_digest(&secret::digest(password))?;
-                let token = token.ok_or_else(|| refused("wrong user name, password or token"))?;
+        }
+    }
+
+    /// The principal of a token's secret, if the user name fits its kind: a deploy token's own, the fixed one
+    /// of job tokens, and for the others any that is not empty.
+    fn by_token(
+        &self,
+        username: &str,
+        secret: &str,
+        address: ClientAddress,
+        now: Timestamp,
+    ) -> Result<Option<Principal>> {
+        let found = self.store.access.token_by_digest(&secret::digest(secret))?;
+        let fits = |token: &Token| match token.kind {
+            TokenKind::Deploy => token.username.as_deref() == Some(username),
+            TokenKind::Job => username == JOB_USERNAME,
+            TokenKind::Personal | TokenKind::Group | TokenKind::Project => !username.is_empty(),
+        };
+        match found.filter(fits) {
+            Some(token) => {
                 self.store.cache.note_token_used(token.id, address.ip, now);
-                self.token_principal(Arc::new(token))?
+                self.token_principal(Arc::new(token))
             }
-            Shape::Other => {
-                let user = self.store.access.user_by_name(username)?;
-                let stored = user.as_ref().and_then(|user| user.password_hash.as_deref());
-                let matches = self.passwords.verify(password, stored)?;
-                user.filter(|_| matches)
-                    .map(|user| Principal::Password(Arc::new(user)))
-            }
-        };
-        let principal = principal.filter(|principal| principal.is_valid(now));
-        let principal = principal.ok_or_else(|| refused("wrong user name, password or token"))?;
-        Ok(Identity {
-            principal,
-            address,
-            bound: None,
-        })
+            None => Ok(None),
+        }
+    }
+
+    /// The user of this name, if the password is right. An unknown one costs as much.
+    fn by_password(&self, username: &str, password: &str) -> Result<Option<Principal>> {
+        let user = self.store.access.user_by_name(username)?;
+        let stored = user.as_ref().and_then(|user| user.password_hash.as_deref());
+        let matches = self.passwords.verify(password, stored)?;
+        Ok(user
+            .filter(|_| matches)
+            .map(|user| Principal::Password(Arc::new(user))))
     }
 
     /// Who sends this JWT: the row that it names, as it stands now.
@@ -180,13 +217,11 @@ impl Authenticator {
     /// # Errors
     /// `Sql`.
     pub fn networks(&self) -> Result<Arc<[Network]>> {
-        let epoch = self.store.access.epoch()?;
-        if let Some(networks) = &self.memo(epoch).networks {
-            return Ok(Arc::clone(networks));
-        }
-        let networks: Arc<[Network]> = self.store.access.networks()?.into();
-        self.memo(epoch).networks = Some(Arc::clone(&networks));
-        Ok(networks)
+        self.remember(
+            |memo| &mut memo.networks,
+            (),
+            |access| Ok(access.networks()?.into()),
+        )
     }
 
     fn user(&self, id: UserId) -> Result<Option<Arc<User>>> {
@@ -207,12 +242,84 @@ impl Authenticator {
 
     /// The principal of a token's kind; `None` where what it belongs to is gone.
     fn token_principal(&self, token: Arc<Token>) -> Result<Option<Principal>> {
-        let user = token
-            .user_id
-            .map(|user| self.user(user))
+        let user = token.user_id.map(|id| self.user(id)).transpose()?.flatten();
+        let group = token
+            .group_id
+            .map(|id| self.group_by_id(id))
             .transpose()?
             .flatten();
-        Ok(user.map(|user| Principal::PersonalToken(user, token)))
+        let project = token
+            .project_id
+            .map(|id| self.project(id))
+            .transpose()?
+            .flatten();
+        Ok(match (token.kind, user, group, project) {
+            (TokenKind::Personal, Some(user), ..) => Some(Principal::PersonalToken(user, token)),
+            (TokenKind::Group, _, Some(group), _) => Some(Principal::GroupToken(group, token)),
+            (TokenKind::Project, _, _, Some(project)) => {
+                Some(Principal::ProjectToken(project, token))
+            }
+            (TokenKind::Deploy, _, Some(group), _) => {
+                Some(Principal::GroupDeployToken(group, token))
+            }
+            (TokenKind::Deploy, _, None, Some(project)) => {
+                Some(Principal::ProjectDeployToken(project, token))
+            }
+            (TokenKind::Job, Some(user), _, Some(project)) => {
+                Some(Principal::JobToken(user, project, token))
+            }
+            _ => None,
+        })
+    }
+
+    /// A group and its ancestors, nearest first; ends early where one of them was removed just now.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn lineage(&self, group: GroupId) -> Result<Arc<[GroupId]>> {
+        self.remember(
+            |memo| &mut memo.lineages,
+            group,
+            |access| lineage(access, group),
+        )
+    }
+
+    /// All values of feature flags that were set.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn features(&self) -> Result<Arc<[Feature]>> {
+        self.remember(
+            |memo| &mut memo.features,
+            (),
+            |access| Ok(access.features()?.into()),
+        )
+    }
+
+    fn group_by_id(&self, id: GroupId) -> Result<Option<Arc<Group>>> {
+        self.remember(
+            |memo| &mut memo.groups_by_id,
+            id,
+            |access| Ok(access.group(id)?.map(Arc::new)),
+        )
+    }
+
+    fn project(&self, id: ProjectId) -> Result<Option<Arc<PlacedProject>>> {
+        self.remember(
+            |memo| &mut memo.projects,
+            id,
+            |access| {
+                let Some(project) = access.project(id)? else {
+                    return Ok(None);
+                };
+                let groups = lineage(access, project.group)?;
+                Ok(Some(Arc::new(PlacedProject { project, groups })))
+            },
+        )
+    }
+
+    fn bans(&self) -> MutexGuard<'_, Bans> {
+        self.bans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the memo has under `key` for the current epoch, or what `read` reads.
@@ -241,7 +348,7 @@ impl Authenticator {
     }
 
     /// The memo, emptied if it is of an earlier epoch.
-    fn memo(&self, epoch: u64) -> std::sync::MutexGuard<'_, Memo> {
+    fn memo(&self, epoch: u64) -> MutexGuard<'_, Memo> {
         let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
         if memo.epoch != epoch {
             *memo = Memo {
@@ -251,4 +358,15 @@ impl Authenticator {
         }
         memo
     }
+}
+
+/// A group and its ancestors, nearest first.
+fn lineage(access: &AccessDb, group: GroupId) -> Result<Arc<[GroupId]>> {
+    let mut lineage = Vec::new();
+    let mut next = Some(group);
+    while let Some(id) = next {
+        lineage.push(id);
+        next = access.group(id)?.and_then(|group| group.parent);
+    }
+    Ok(lineage.into())
 }

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use super::address::ClientAddress;
-use super::scope::{Abilities, abilities_of};
+use super::scope::{Abilities, Ability, TokenScope, abilities_of};
 use crate::oci::AccessEntry;
-use crate::store::{Token, User};
+use crate::store::{Group, GroupId, Project, Token, User};
 use crate::time::Timestamp;
 
-/// Who somebody is. Group, project, deploy and job tokens join here with their kinds.
+/// The name that a job token logs in with.
+pub const JOB_USERNAME: &str = "gitlab-ci-token";
+
+/// Who somebody is.
 #[derive(Debug, Clone)]
 pub enum Principal {
     /// Nobody: judged by the network that the request comes from.
@@ -17,14 +20,35 @@ pub enum Principal {
     Password(Arc<User>),
     /// A personal access token, with the user that it belongs to.
     PersonalToken(Arc<User>, Arc<Token>),
+    /// A group access token, with its group.
+    GroupToken(Arc<Group>, Arc<Token>),
+    /// A project access token, with its project.
+    ProjectToken(Arc<PlacedProject>, Arc<Token>),
+    /// A deploy token of a group.
+    GroupDeployToken(Arc<Group>, Arc<Token>),
+    /// A deploy token of a project.
+    ProjectDeployToken(Arc<PlacedProject>, Arc<Token>),
+    /// A job token, with its user and its project.
+    JobToken(Arc<User>, Arc<PlacedProject>, Arc<Token>),
+}
+
+/// A project, and the groups that it lies in.
+#[derive(Debug, Clone)]
+pub struct PlacedProject {
+    /// The project.
+    pub project: Project,
+    /// Its group and that group's ancestors, nearest first.
+    pub groups: Arc<[GroupId]>,
 }
 
 impl Principal {
     /// The user behind it, if any.
     pub fn user(&self) -> Option<&User> {
         match self {
-            Self::Anonymous => None,
-            Self::Password(user) | Self::PersonalToken(user, _) => Some(user),
+            Self::Password(user) | Self::PersonalToken(user, _) | Self::JobToken(user, ..) => {
+                Some(user)
+            }
+            _ => None,
         }
     }
 
@@ -32,17 +56,53 @@ impl Principal {
     pub fn token(&self) -> Option<&Token> {
         match self {
             Self::Anonymous | Self::Password(_) => None,
-            Self::PersonalToken(_, token) => Some(token),
+            Self::PersonalToken(_, token)
+            | Self::GroupToken(_, token)
+            | Self::ProjectToken(_, token)
+            | Self::GroupDeployToken(_, token)
+            | Self::ProjectDeployToken(_, token)
+            | Self::JobToken(_, _, token) => Some(token),
         }
     }
 
-    /// What the credential is worth, whatever it is applied to.
+    /// Whether it is a deploy token: those are judged whatever the enforcement flag says.
+    pub fn is_deploy_token(&self) -> bool {
+        matches!(
+            self,
+            Self::GroupDeployToken(..) | Self::ProjectDeployToken(..)
+        )
+    }
+
+    /// What the credential is worth, whatever it is applied to. A job token's abilities (`build_…`) count
+    /// as the plain ones; that they end at its own project is the business of whoever judges a project.
     pub fn abilities(&self) -> Abilities {
         match self {
             Self::Anonymous => Abilities::NONE,
             Self::Password(_) => Abilities::ALL,
-            Self::PersonalToken(_, token) => abilities_of(&token.scopes),
+            Self::JobToken(..) => Abilities::of(&[
+                Ability::ReadContainerImage,
+                Ability::CreateContainerImage,
+                Ability::DestroyContainerImage,
+                Ability::ReadDependencyProxyContainer,
+                Ability::WriteDependencyProxyContainer,
+            ]),
+            _ => self
+                .token()
+                .map_or(Abilities::NONE, |token| abilities_of(&token.scopes)),
         }
+    }
+
+    /// Whether it has a whole pair, as the older rule asks: both abilities of hosted images, or both scopes
+    /// of virtual registries, or `api`. Under it no ability implies another.
+    pub fn has_older_pair(&self) -> bool {
+        let has_scope = |scope: TokenScope| {
+            self.token()
+                .is_some_and(|token| token.scopes.iter().any(|word| word == scope.as_str()))
+        };
+        let abilities = self.abilities();
+        abilities.has(Ability::ReadContainerImage) && abilities.has(Ability::CreateContainerImage)
+            || has_scope(TokenScope::ReadVirtualRegistry)
+                && has_scope(TokenScope::WriteVirtualRegistry)
     }
 
     /// Whether it still counts at `now`: not blocked, revoked or expired.
@@ -54,12 +114,23 @@ impl Principal {
         user && token
     }
 
-    /// The name in logs: `alice`, `alice (token 7)`, `anonymous`.
+    /// The name in logs: `alice`, `alice (token 7)`, `acme (group token 8)`, `anonymous`.
     pub fn label(&self) -> String {
+        let of = |owner: &str, kind: &str| {
+            format!(
+                "{owner} ({kind} {})",
+                self.token().map_or(0, |token| token.id.0)
+            )
+        };
         match self {
             Self::Anonymous => "anonymous".to_owned(),
             Self::Password(user) => user.name.clone(),
-            Self::PersonalToken(user, token) => format!("{} (token {})", user.name, token.id.0),
+            Self::PersonalToken(user, _) => of(&user.name, "token"),
+            Self::GroupToken(group, _) => of(&group.path, "group token"),
+            Self::ProjectToken(placed, _) => of(&placed.project.path, "project token"),
+            Self::GroupDeployToken(group, _) => of(&group.path, "deploy token"),
+            Self::ProjectDeployToken(placed, _) => of(&placed.project.path, "deploy token"),
+            Self::JobToken(user, ..) => of(&user.name, "job token"),
         }
     }
 }

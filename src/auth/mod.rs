@@ -10,6 +10,7 @@
 //! Nothing here knows HTTP or the network.
 
 pub mod address;
+pub mod bans;
 pub mod credentials;
 pub mod features;
 pub mod identity;
@@ -22,5 +23,5 @@ pub mod seal;
 pub mod secret;
 
 pub use credentials::Authenticator;
-pub use identity::{Identity, Principal};
+pub use identity::{Identity, PlacedProject, Principal};
 pub use policy::Grant;

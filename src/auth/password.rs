@@ -4,12 +4,14 @@
 //! memory and all the workers that pulls need; so few run at a time, few wait, and the rest is told
 //! to come again.
 
+use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Kind, Result};
 
@@ -41,9 +43,17 @@ pub fn hash(password: &str) -> Result<String> {
     Ok(hash.to_string())
 }
 
+/// How long a right password is recognized without computing its hash.
+const REMEMBERED: Duration = Duration::from_secs(300);
+/// Right passwords remembered at once.
+const MAX_REMEMBERED: usize = 1_000;
+
 /// Checks passwords against stored hashes, a bounded number at a time.
 pub struct Verifier {
     turn: Mutex<Turn>,
+    /// Under a key that never leaves the process: the stored hash with the password.
+    recent: Mutex<HashMap<[u8; 32], Instant>>,
+    key: [u8; 32],
     free: Condvar,
     /// Verified in place of an unknown user's, so that the answer takes as long.
     decoy: String,
@@ -61,7 +71,12 @@ impl Verifier {
     /// # Errors
     /// `Internal` when the system gives no randomness.
     pub fn new() -> Result<Self> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key)
+            .map_err(|error| Error::internal(format!("no randomness from the system: {error}")))?;
         Ok(Self {
+            recent: Mutex::default(),
+            key,
             turn: Mutex::default(),
             free: Condvar::new(),
             decoy: hash("a decoy, not a password")?,
@@ -74,6 +89,10 @@ impl Verifier {
     /// # Errors
     /// `TooManyRequests` when too many logins wait already.
     pub fn verify(&self, password: &str, stored: Option<&str>) -> Result<bool> {
+        let remembered = stored.map(|stored| self.keyed(stored, password));
+        if remembered.is_some_and(|hash| self.is_recent(&hash)) {
+            return Ok(true);
+        }
         let _turn = self.take_turn()?;
         let password = &password[..password.floor_char_boundary(MAX_LENGTH + 1)];
         let parsed = PasswordHash::new(stored.unwrap_or(&self.decoy)).map_err(|error| {
@@ -82,7 +101,36 @@ impl Verifier {
         let matches = Argon2::default()
             .verify_password(password.as_bytes(), &parsed)
             .is_ok();
-        Ok(matches && stored.is_some())
+        match remembered {
+            Some(hash) if matches => {
+                self.remember(hash);
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn keyed(&self, stored: &str, password: &str) -> [u8; 32] {
+        let mut hash = Sha256::new_with_prefix(self.key);
+        hash.update((stored.len() as u64).to_be_bytes());
+        hash.update(stored);
+        hash.update(password);
+        hash.finalize().into()
+    }
+
+    fn is_recent(&self, hash: &[u8; 32]) -> bool {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.get(hash).is_some_and(|at| at.elapsed() < REMEMBERED)
+    }
+
+    fn remember(&self, hash: [u8; 32]) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() >= MAX_REMEMBERED {
+            recent.retain(|_, at| at.elapsed() < REMEMBERED);
+        }
+        if recent.len() < MAX_REMEMBERED {
+            recent.insert(hash, Instant::now());
+        }
     }
 
     fn take_turn(&self) -> Result<TurnTaken<'_>> {
@@ -129,6 +177,15 @@ mod tests {
         let stored = hash("correct horse").unwrap();
         assert!(stored.starts_with("$argon2id$"));
         assert!(verifier.verify("correct horse", Some(&stored)).unwrap());
+        assert!(
+            verifier.verify("correct horse", Some(&stored)).unwrap(),
+            "remembered"
+        );
+        let changed = hash("battery staple").unwrap();
+        assert!(
+            !verifier.verify("correct horse", Some(&changed)).unwrap(),
+            "changed since"
+        );
         assert!(!verifier.verify("wrong horse", Some(&stored)).unwrap());
         assert!(!verifier.verify("a decoy, not a password", None).unwrap());
         assert!(

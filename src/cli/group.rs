@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::output::{Table, print, print_json, yes};
-use super::words::{Visibility, visibility_word};
+use super::words::{Visibility, nearest, visibility_word};
 use super::workplace::{Workplace, find_group};
 use super::{Outcome, names, unavailable};
 use crate::error::{Error, Kind, Result};
@@ -81,6 +81,10 @@ impl Group {
                 let store = place.open_store()?;
                 refuse_mirrored_name(&store, &path, &mirror.default)?;
                 refuse_orphan(&store, &path)?;
+                if store.access.project_by_path(&path)?.is_some() {
+                    let what = format!("there is a project `{path}` already");
+                    return Err(Error::new(Kind::Conflict, what).remedy("choose another name"));
+                }
                 store.access.create_group(&path, visibility.into())?;
                 print(&format!("added group {path}"))?;
             }
@@ -258,11 +262,7 @@ fn parse_changes(settings: &[String]) -> Result<GroupChanges> {
                     .remedy(format!("there are {}", KEYS.join(", "))));
             }
             unknown => {
-                let like = |key: &&str| strsim::normalized_damerau_levenshtein(unknown, key);
-                let nearest = KEYS
-                    .into_iter()
-                    .max_by(|a, b| like(a).total_cmp(&like(b)))
-                    .unwrap_or_default();
+                let nearest = nearest(unknown, KEYS);
                 let what = format!("a group has no setting `{unknown}`");
                 return Err(wrong(what, format!("did you mean `{nearest}`?")));
             }

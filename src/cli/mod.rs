@@ -4,7 +4,10 @@
 //! the data directory administers the box. Exit status: 0 done, 1 failed, 2 wrong usage. Errors are
 //! one line on standard error: `breakwater: what happened: why (what to do)`.
 
+mod backup;
 mod cache;
+mod doctor;
+mod feature;
 mod group;
 mod init;
 mod member;
@@ -13,6 +16,7 @@ mod network;
 mod offline;
 mod output;
 mod privilege;
+mod project;
 mod serve;
 mod token;
 mod upstream;
@@ -70,13 +74,18 @@ enum Command {
     Init(init::Init),
     User(user::User),
     Group(group::Group),
+    Project(project::Project),
     Member(member::Member),
     Token(token::Token),
+    Feature(feature::Feature),
     Network(network::Network),
     Offline(offline::Offline),
     Upstream(upstream::Upstream),
     Cache(cache::Cache),
     Verify(verify::Verify),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
+    Doctor(doctor::Doctor),
 }
 
 /// What a command that did not fail has found.
@@ -125,19 +134,30 @@ impl CommandLine {
         if !matches!(self.command, Command::Serve(_)) {
             telemetry::start_quiet()?;
         }
+        // With the caller's rights: afterwards this process may be the data directory's owner, and no more.
+        let outside = match &self.command {
+            Command::Backup(backup) => backup.make_file(&config)?,
+            Command::Restore(restore) => Some(restore.open_file()?),
+            _ => None,
+        };
         let place = Workplace::new(config)?;
         match self.command {
             Command::Serve(serve) => serve.run(&place),
             Command::Init(init) => init.run(&place),
             Command::User(user) => user.run(&place),
             Command::Group(group) => group.run(&place),
+            Command::Project(project) => project.run(&place),
             Command::Member(member) => member.run(&place),
             Command::Token(token) => token.run(&place),
+            Command::Feature(feature) => feature.run(&place),
             Command::Network(network) => network.run(&place),
             Command::Offline(offline) => offline.run(&place),
             Command::Upstream(upstream) => upstream.run(&place),
             Command::Cache(cache) => cache.run(&place),
             Command::Verify(verify) => verify.run(&place),
+            Command::Backup(backup) => backup.run(&place, outside),
+            Command::Restore(restore) => restore.run(&place, outside),
+            Command::Doctor(doctor) => doctor.run(&place),
         }
     }
 }

@@ -24,10 +24,60 @@ pub(super) fn check_user_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// A deploy token's own name: as a user's, with `+` too.
+pub(super) fn check_deploy_username(name: &str) -> Result<()> {
+    // Those are given by the box, each with its own token's id.
+    if name.starts_with("gitlab+deploy-token-") {
+        let what = format!("the name `{}` is reserved", shown(name));
+        return Err(
+            Error::new(Kind::Usage, what).remedy("choose another one, or leave out --username")
+        );
+    }
+    check_user_name(&name.replace('+', "_")).map_err(|error| {
+        if name == "gitlab-ci-token" {
+            return error;
+        }
+        wrong(name, "a deploy token's username")
+            .remedy("use up to 255 letters, digits, _ . + and -, no - first and no . last")
+    })
+}
+
 /// A new group's path. `mirror` is the mirror's group, which exists from the first start on.
 pub(super) fn check_group_path(path: &str, mirror: &str) -> Result<()> {
-    let first = path.split('/').next().unwrap_or_default();
-    let reserved = match first {
+    let first = first_part(path);
+    if let Some(why) = reserved(first, mirror) {
+        let what = format!(
+            "a top-level group cannot be called `{}`: {why}",
+            shown(first)
+        );
+        return Err(Error::new(Kind::Usage, what).remedy("choose another name"));
+    }
+    check_parts(path, "group")
+}
+
+/// A new project's path: a group's and one part more. Gives the group's.
+pub(super) fn check_project_path<'a>(path: &'a str, mirror: &str) -> Result<&'a str> {
+    let Some((group, _)) = path.rsplit_once('/') else {
+        return Err(
+            wrong(path, "a project's path").remedy("a project lies in a group: write GROUP/NAME")
+        );
+    };
+    let first = first_part(path);
+    if let Some(why) = reserved(first, mirror) {
+        let what = format!("no project can lie in `{}`: {why}", shown(first));
+        return Err(Error::new(Kind::Usage, what).remedy("choose another group"));
+    }
+    check_parts(path, "project")?;
+    Ok(group)
+}
+
+fn first_part(path: &str) -> &str {
+    path.split('/').next().unwrap_or_default()
+}
+
+/// Why no group at the top can be called so.
+fn reserved(first: &str, mirror: &str) -> Option<&'static str> {
+    match first {
         "library" => Some("it is where Docker Hub keeps its official images"),
         "virtual_registries" | "v2" | "api" | "jwt" | "-" => Some("it is a path of this server"),
         _ if first == mirror => Some("it is the mirror's group"),
@@ -35,21 +85,19 @@ pub(super) fn check_group_path(path: &str, mirror: &str) -> Result<()> {
             Some("a dot or a colon makes it the name of an upstream")
         }
         _ => None,
-    };
-    if let Some(why) = reserved {
-        let what = format!(
-            "a top-level group cannot be called `{}`: {why}",
-            shown(first)
-        );
-        return Err(Error::new(Kind::Usage, what).remedy("choose another name"));
     }
+}
+
+fn check_parts(path: &str, noun: &str) -> Result<()> {
     if RepositoryName::parse(path).is_err() {
-        return Err(wrong(path, "a group's path").remedy(
+        return Err(wrong(path, &format!("a {noun}'s path")).remedy(
             "use lower-case letters, digits, and single . _ - between them, parts separated by /",
         ));
     }
     if path.split('/').any(|part| part == "dependency_proxy") {
-        let what = "no group can be called `dependency_proxy`: it stands in every path of the dependency proxy";
+        let what = format!(
+            "no {noun} can be called `dependency_proxy`: it stands in every path of the dependency proxy"
+        );
         return Err(Error::new(Kind::Usage, what).remedy("choose another name"));
     }
     Ok(())
@@ -136,6 +184,47 @@ mod tests {
                 }
                 (result, _) => panic!("{path:?}: {result:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn projects_lie_in_groups() {
+        // The path, and its group or what a refusal must say.
+        let cases: &[(&str, Result<&str, &str>)] = &[
+            ("acme/api", Ok("acme")),
+            ("acme/backend/a.b", Ok("acme/backend")),
+            ("acme", Err("GROUP/NAME")),
+            ("", Err("GROUP/NAME")),
+            ("library/alpine", Err("Docker Hub")),
+            ("mirror/x", Err("mirror's group")),
+            ("quay.io/x", Err("upstream")),
+            ("acme/API", Err("lower-case")),
+            ("acme/", Err("lower-case")),
+            ("acme/dependency_proxy", Err("dependency proxy")),
+        ];
+        for (path, expected) in cases {
+            match (check_project_path(path, "mirror"), expected) {
+                (Ok(group), Ok(expected)) => assert_eq!(group, *expected, "{path:?}"),
+                (Err(error), Err(part)) => {
+                    assert!(error.to_string().contains(part), "{path:?}: {error}");
+                }
+                (result, _) => panic!("{path:?}: {result:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn deploy_tokens_log_in_with_words_of_their_own() {
+        for (name, valid) in [
+            ("puller", true),
+            ("k8s+prod", true),
+            ("", false),
+            ("a b", false),
+            ("a:b", false),
+            ("gitlab-ci-token", false),
+            ("gitlab+deploy-token-7", false),
+        ] {
+            assert_eq!(check_deploy_username(name).is_ok(), valid, "{name:?}");
         }
     }
 

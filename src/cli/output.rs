@@ -22,6 +22,13 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     write(&format!("{text}\n"))
 }
 
+/// What is good to know beside what was printed: on standard error, so that scripts do not read it.
+pub(super) fn hint(sentence: &str) {
+    let line = format!("{}\n", escape_text(sentence));
+    // Whoever does not see it finds it in a list.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
 fn write(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())

@@ -13,9 +13,9 @@ use crate::error::{Error, Kind, Result};
 use crate::store::{self, Store};
 
 /// The administrator of the first start.
-const ROOT: &str = "root";
+pub(super) const ROOT: &str = "root";
 /// In the data directory: root's first password.
-const INITIAL_ROOT_PASSWORD: &str = "initial_root_password";
+pub(super) const INITIAL_ROOT_PASSWORD: &str = "initial_root_password";
 /// More than any password may have, so that too long ones are told as such.
 const MAX_LINE: u64 = 4096;
 
@@ -218,7 +218,7 @@ fn passwd(store: &Store, name: &str) -> Result<()> {
 }
 
 /// What it holds is no password any more.
-fn forget_initial_password(store: &Store) -> Result<()> {
+pub(super) fn forget_initial_password(store: &Store) -> Result<()> {
     let path = store.directory().join(INITIAL_ROOT_PASSWORD);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -95,3 +95,12 @@ pub(super) fn kind_word(kind: store::TokenKind) -> &'static str {
         store::TokenKind::Job => "job",
     }
 }
+
+/// The one of `known` that is written most like `unknown`.
+pub(super) fn nearest<const N: usize>(unknown: &str, known: [&'static str; N]) -> &'static str {
+    let like = |word: &&str| strsim::normalized_damerau_levenshtein(unknown, word);
+    known
+        .into_iter()
+        .max_by(|a, b| like(a).total_cmp(&like(b)))
+        .unwrap_or_default()
+}

@@ -6,7 +6,7 @@ use super::privilege::drop_to_owner;
 use crate::config::Config;
 use crate::control::Client;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Group, Store, User};
+use crate::store::{Group, Project, Store, User};
 
 /// The configuration of this run, with the rights that the data directory asks for.
 pub(super) struct Workplace {
@@ -54,5 +54,34 @@ pub(super) fn find_group(store: &Store, path: &str) -> Result<Group> {
     store.access.group_by_path(path)?.ok_or_else(|| {
         Error::new(Kind::NotFound, format!("there is no group `{path}`"))
             .remedy("see `breakwater group list`")
+    })
+}
+
+/// The project of that path.
+pub(super) fn find_project(store: &Store, path: &str) -> Result<Project> {
+    store.access.project_by_path(path)?.ok_or_else(|| {
+        Error::new(Kind::NotFound, format!("there is no project `{path}`"))
+            .remedy("see `breakwater project list`")
+    })
+}
+
+/// What a path names; the two never have the same.
+pub(super) enum Place {
+    /// A group.
+    Group(Group),
+    /// A project.
+    Project(Project),
+}
+
+/// The group or project of that path.
+pub(super) fn find_place(store: &Store, path: &str) -> Result<Place> {
+    if let Some(group) = store.access.group_by_path(path)? {
+        return Ok(Place::Group(group));
+    }
+    let project = store.access.project_by_path(path)?;
+    project.map(Place::Project).ok_or_else(|| {
+        let what = format!("there is no group or project `{path}`");
+        Error::new(Kind::NotFound, what)
+            .remedy("see `breakwater group list` and `breakwater project list`")
     })
 }

@@ -32,6 +32,7 @@ use quick_cache::sync::Cache;
 pub use blobs::{BlobAnswer, BlobContent};
 pub use listings::{ListPage, ListingAnswer};
 pub use manifests::ManifestAnswer;
+pub use tags::ManifestSummary;
 pub use upstreams::{UpstreamState, Upstreams, keyed, settings};
 
 use crate::auth::Grant;
@@ -142,6 +143,7 @@ impl OriginKey {
 }
 
 type TargetKey = (OriginKey, RepositoryName);
+type HeadCalls = SharedCalls<ReferenceKey, Result<ManifestHead, Fault>>;
 type ReferenceKey = (OriginKey, RepositoryName, Reference);
 
 /// The dependency proxy.
@@ -151,7 +153,10 @@ pub struct Proxy {
     freshness: Freshness,
     flights: Arc<Flights>,
     manifest_calls: SharedCalls<ReferenceKey, ManifestCall>,
-    head_calls: SharedCalls<ReferenceKey, Result<ManifestHead, Fault>>,
+    /// Whether kept tags moved: in haste.
+    head_calls: HeadCalls,
+    /// Of what is not kept: with patience.
+    cold_head_calls: HeadCalls,
     manifest_bytes: Cache<Digest, Arc<[u8]>, ByLength>,
     not_found: Cache<ReferenceKey, (Instant, Fault)>,
     /// Blobs that the disk had no room for, and when.
@@ -179,6 +184,7 @@ impl Proxy {
             flights: Arc::default(),
             manifest_calls: SharedCalls::new(),
             head_calls: SharedCalls::new(),
+            cold_head_calls: SharedCalls::new(),
             manifest_bytes: Cache::with_weighter(1_000, MANIFEST_MEMORY, ByLength),
             not_found: Cache::new(NEGATIVE_ENTRIES),
             no_room: Cache::new(NO_ROOM_ENTRIES),

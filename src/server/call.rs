@@ -13,6 +13,8 @@ use super::Appliance;
 pub(super) struct Call<'a> {
     /// The request itself.
     pub(super) request: &'a mut Request,
+    /// `X-Request-Id`.
+    pub(super) id: String,
     /// Where it comes from.
     pub(super) address: ClientAddress,
     /// When it came.
@@ -46,7 +48,7 @@ pub(super) enum Credentials {
 
 impl Call<'_> {
     /// Reads the address, believing forwarding headers only of configured proxies.
-    pub(super) fn new<'a>(appliance: &Appliance, request: &'a mut Request) -> Call<'a> {
+    pub(super) fn new<'a>(appliance: &Appliance, request: &'a mut Request, id: String) -> Call<'a> {
         let headers = &request.headers;
         let forwarded_for = headers
             .get_all("X-Forwarded-For")
@@ -63,6 +65,7 @@ impl Call<'_> {
         let address = ClientAddress::of(request.peer.ip(), forwarding, &appliance.trusted_proxies);
         Call {
             request,
+            id,
             address,
             now: Timestamp::now(),
             note: Note::default(),

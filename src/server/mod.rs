@@ -4,6 +4,7 @@
 //! `X-Request-Id`; a panic on the way is a 500, and the server lives. Handlers parse, authorize, call
 //! a room below, and answer.
 
+mod authorize;
 mod call;
 mod error;
 mod first_start;
@@ -21,16 +22,16 @@ use ipnet::IpNet;
 
 pub use first_start::first_start;
 
+use crate::auth::Authenticator;
+use crate::auth::bans::Bans;
 use crate::auth::jwt::Jwts;
 use crate::auth::keys::Keys;
-use crate::auth::policy::{self, GroupFacts, Refusal};
-use crate::auth::{Authenticator, Grant, Identity};
 use crate::config::{Config, UpstreamConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Delivery, Handler, Refusal as HttpRefusal, Request, Response};
 use crate::proxy::{CacheWord, Freshness, Proxy, UpstreamState, Upstreams};
 use crate::store::Store;
-use crate::telemetry::RequestRecord;
+use crate::telemetry::{AuthLog, RequestRecord};
 use crate::upstream::{Ca, Credentials, Patience, Settings, Upstream};
 use call::{Call, Note};
 use router::Route;
@@ -40,6 +41,7 @@ pub struct Appliance {
     store: Arc<Store>,
     authenticator: Authenticator,
     proxy: Arc<Proxy>,
+    auth_log: AuthLog,
     /// Read by every upstream client before it sends anything.
     offline: Arc<AtomicBool>,
     offline_by_configuration: bool,
@@ -59,6 +61,7 @@ impl Appliance {
     /// `Config` for an upstream that cannot be used, `Io` for keys and password files.
     pub fn new(config: &Config, store: Arc<Store>) -> Result<Arc<Self>> {
         let keys = Keys::open_or_make(&store.directory().join("keys"))?;
+        let bans = Bans::new(config.auth.ban_after, config.auth.ban_for);
         let jwts = Jwts::new(keys, &config.auth.issuer, config.auth.token_ttl);
         let offline = Arc::new(AtomicBool::new(config.offline || store.is_offline()?));
         let upstreams = config
@@ -75,8 +78,9 @@ impl Appliance {
             negative_ttl: config.cache.negative_ttl,
         };
         Ok(Arc::new(Self {
-            authenticator: Authenticator::new(Arc::clone(&store), jwts)?,
+            authenticator: Authenticator::new(Arc::clone(&store), jwts, bans)?,
             proxy: Proxy::new(Arc::clone(&store), upstreams, freshness),
+            auth_log: AuthLog::open(store.directory())?,
             store,
             offline,
             offline_by_configuration: config.offline,
@@ -144,38 +148,6 @@ impl Appliance {
         }
     }
 
-    /// Judges an identity by the policy of a group's dependency proxy.
-    fn authorize_group(
-        &self,
-        identity: &Identity,
-        path: &str,
-    ) -> Result<std::result::Result<Grant, Refusal>> {
-        let Some(group) = self.authenticator.group(path)? else {
-            return Ok(policy::dependency_proxy(identity, None));
-        };
-        let level = match identity.principal.user() {
-            Some(user) => self.authenticator.level(group.id, user.id)?,
-            None => None,
-        };
-        let networks = self.authenticator.networks()?;
-        let is_mirror = self.mirror_group.as_deref() == Some(path);
-        let facts = GroupFacts {
-            group: &group,
-            level,
-            is_mirror,
-            networks: &networks,
-        };
-        Ok(policy::dependency_proxy(identity, Some(facts)))
-    }
-
-    /// Judges an identity by the policy of the mirror's group.
-    fn authorize_mirror(&self, identity: &Identity) -> Result<std::result::Result<Grant, Refusal>> {
-        match &self.mirror_group {
-            Some(group) => self.authorize_group(identity, group),
-            None => Ok(policy::dependency_proxy(identity, None)),
-        }
-    }
-
     /// The client's own request id if it is harmless, otherwise a new one.
     fn request_id(&self, request: &Request) -> String {
         let harmless = |id: &&str| {
@@ -200,7 +172,7 @@ impl Handler for Appliance {
         let started = Instant::now();
         let id = self.request_id(request);
         let (method, path) = (request.method.as_str().to_owned(), request.path.clone());
-        let mut call = Call::new(self, request);
+        let mut call = Call::new(self, request, id.clone());
         let answered = std::panic::catch_unwind(AssertUnwindSafe(|| self.answer(&mut call)));
         let response = match answered {
             Ok(Ok(response)) => response,

@@ -12,7 +12,8 @@ use super::call::{Call, Credentials};
 use super::router::{self, Place};
 use super::{Appliance, error};
 use crate::auth::jwt::{AUDIENCES, Bearer, Issue};
-use crate::auth::policy::{self, Refusal};
+use crate::auth::policy::{self, Refusal, Worth};
+use crate::auth::scope::Ability;
 use crate::auth::secret::{self, Shape};
 use crate::auth::{Identity, Principal};
 use crate::error::{Error, Kind, Result};
@@ -50,12 +51,16 @@ pub(super) fn token(appliance: &Appliance, call: &mut Call<'_>) -> Result<Respon
     };
     let identity = identify(appliance, call, &request)?;
     call.note_principal(&identity.principal);
-    if let Err(Refusal::Denied(ability)) = policy::login(&identity.principal) {
-        return Ok(forbidden(&Refusal::Denied(ability).error("").to_string()));
+    let judged = judge(appliance, &identity, &request.scopes)?;
+    if let Some(missing) = judged.missing.filter(|_| judged.access.is_empty()) {
+        return Ok(forbidden(&Refusal::Denied(missing).error("").to_string()));
     }
-    let access = granted(appliance, &identity, &request.scopes)?;
+    let access = judged.access;
     if matches!(identity.principal, Principal::Anonymous) {
         anonymous_may_have(appliance, &identity, &request, &access)?;
+    }
+    if judged.is_tolerated {
+        report_missing_abilities(appliance, call, &identity);
     }
     let jwt = appliance.authenticator.jwts().issue(Issue {
         bearer: bearer(&identity.principal),
@@ -164,7 +169,7 @@ fn is_for_docker_hub(
     }
     for scope in &request.scopes {
         let mirror = matches!(place(scope), Some(Place::Mirror { .. }))
-            && pull_allowed(appliance, &nobody, scope)?;
+            && proxied_by(appliance, scope, true)?.is_some();
         if !mirror || scope.actions != ["pull"] {
             return Ok(false);
         }
@@ -178,43 +183,119 @@ fn is_for_docker_hub(
     Ok(true)
 }
 
-/// The part of the requested scopes that the identity may have: what is missing is left out.
-fn granted(
-    appliance: &Appliance,
-    identity: &Identity,
-    scopes: &[Scope],
-) -> Result<Vec<AccessEntry>> {
-    let mut access: Vec<AccessEntry> = Vec::new();
+/// What a token request comes to.
+#[derive(Default)]
+struct Judged {
+    /// The part of the requested scopes that the identity may have: what else is missing is left out.
+    access: Vec<AccessEntry>,
+    /// An ability that the credential lacks; refuses the request where nothing is granted.
+    missing: Option<Ability>,
+    /// Whether the credential is let in only because enforcement is off.
+    is_tolerated: bool,
+}
+
+impl Judged {
+    fn note(&mut self, worth: std::result::Result<Worth, Ability>) {
+        match worth {
+            Ok(worth) => self.is_tolerated |= worth.is_tolerated,
+            Err(missing) => self.missing = Some(missing),
+        }
+    }
+}
+
+/// Judges every requested scope by the flags of its group, and a login, which names none, by the box's. So
+/// is a scope about a group that the caller may not see: the answer never tells that it exists.
+fn judge(appliance: &Appliance, identity: &Identity, scopes: &[Scope]) -> Result<Judged> {
+    let mut judged = Judged::default();
+    let principal = &identity.principal;
+    let is_anonymous = matches!(principal, Principal::Anonymous);
+    if scopes.is_empty() && !is_anonymous {
+        judged.note(policy::worth(principal, appliance.box_flags()?));
+    }
     for scope in scopes {
-        let wants_pull = scope
+        let pulls = scope
             .actions
             .iter()
             .any(|action| action == "pull" || action == "*");
-        if wants_pull && pull_allowed(appliance, identity, scope)? {
-            let kind = scope.kind.clone();
-            access.push(AccessEntry {
-                kind,
-                name: scope.name.clone(),
-                actions: vec!["pull".to_owned()],
-            });
+        let group = proxied_by(appliance, scope, is_anonymous)?.filter(|_| pulls);
+        let verdict = match &group {
+            Some(group) => appliance.authorize_group(identity, group)?,
+            None => Err(Refusal::Unknown),
+        };
+        match (verdict, &group) {
+            (Ok(_), Some(group)) => {
+                if !is_anonymous {
+                    judged.note(policy::worth(principal, appliance.group_flags(group)?));
+                }
+                judged.access.push(AccessEntry {
+                    kind: scope.kind.clone(),
+                    name: scope.name.clone(),
+                    actions: vec!["pull".to_owned()],
+                });
+            }
+            (Err(Refusal::Denied(missing)), _) => judged.missing = Some(missing),
+            (Err(Refusal::Unknown), _) | (Ok(_), None) if !is_anonymous => {
+                judged.note(policy::worth(principal, appliance.box_flags()?));
+            }
+            _ => {}
         }
     }
-    Ok(access)
+    Ok(judged)
 }
 
-/// Whether the identity may pull what a scope names.
-fn pull_allowed(appliance: &Appliance, identity: &Identity, scope: &Scope) -> Result<bool> {
+/// The group whose dependency proxy serves what a scope names; `None` for what is no cached repository.
+///
+/// A name below a group of this box is hosted, unless the request says otherwise by `ns`, which a scope
+/// cannot carry. What a token grants is only an upper bound, so it may name such a repository too; but
+/// nobody gets an anonymous token for one.
+fn proxied_by(appliance: &Appliance, scope: &Scope, is_anonymous: bool) -> Result<Option<String>> {
     match place(scope) {
-        Some(Place::Group { group, .. }) => {
-            Ok(appliance.authorize_group(identity, &group)?.is_ok())
-        }
+        Some(Place::Group { group, .. }) => Ok(Some(group)),
         Some(Place::Mirror { host, image, .. }) => {
             let first = image.components().next().unwrap_or_default();
             let hosted = host.is_none() && appliance.authenticator.group(first)?.is_some();
-            Ok(!hosted && appliance.authorize_mirror(identity)?.is_ok())
+            Ok(appliance
+                .mirror_group
+                .clone()
+                .filter(|_| !(hosted && is_anonymous)))
         }
-        None => Ok(false),
+        None => Ok(None),
     }
+}
+
+/// The log line for a credential that is let in though it lacks abilities: once for each JWT issued.
+fn report_missing_abilities(appliance: &Appliance, call: &Call<'_>, identity: &Identity) {
+    const MESSAGE: &str = "Dependency proxy missing authentication abilities";
+    let principal = &identity.principal;
+    let abilities: Vec<_> = principal.abilities().iter().map(Ability::as_str).collect();
+    let remote_ip = identity.address.ip.to_string();
+    let username = principal
+        .user()
+        .map_or_else(|| principal.label(), |user| user.name.clone());
+    let mut event = json!({
+        "severity": "WARN",
+        "time": call.now.to_string(),
+        "correlation_id": call.id,
+        "message": MESSAGE,
+        "authentication_abilities": abilities,
+        "username": username,
+        "remote_ip": remote_ip,
+    });
+    if let Some(user) = principal.user() {
+        event["user_id"] = json!(user.id);
+    }
+    if let Some(token) = principal.token() {
+        event["token_kind"] = json!(token.kind.as_str());
+        event["token_id"] = json!(token.id);
+    }
+    appliance.auth_log.write(&event);
+    tracing::warn!(
+        request_id = call.id,
+        username,
+        remote_ip,
+        ?abilities,
+        "{MESSAGE}"
+    );
 }
 
 /// Where the repository of a scope is; `None` for what is no repository of this box.
@@ -253,7 +334,12 @@ fn bearer(principal: &Principal) -> Bearer {
             user: user.id,
             version: user.password_version,
         },
-        Principal::PersonalToken(_, token) => Bearer::Token { id: token.id },
+        Principal::PersonalToken(_, token)
+        | Principal::GroupToken(_, token)
+        | Principal::ProjectToken(_, token)
+        | Principal::GroupDeployToken(_, token)
+        | Principal::ProjectDeployToken(_, token)
+        | Principal::JobToken(_, _, token) => Bearer::Token { id: token.id },
     }
 }
 

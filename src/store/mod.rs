@@ -4,6 +4,7 @@
 //! harmless and a dangling row is not. Judges nothing, asks no network, and holds no transaction while a body streams.
 
 mod access;
+mod backup;
 mod blobs;
 mod cache;
 mod check;
@@ -21,6 +22,7 @@ pub use access::{
     NewUpstream, OnReadOnlyMiss, Project, ProjectId, Token, TokenId, TokenKind, UpstreamId,
     UpstreamRow, User, UserId, Visibility,
 };
+pub use backup::Replaced;
 pub(crate) use blobs::BlobPrefix;
 pub use blobs::{BlobDir, Staged};
 pub use cache::{

@@ -103,7 +103,7 @@ pub struct Patience {
     /// Silence between two reads, and before the head of an answer. Default 30 s. A small answer
     /// (manifest, token, list) has three times as long in all.
     pub silence: Duration,
-    /// Tries for what is transient. Default 3.
+    /// Tries for what is transient; none is begun after 20 s. Default 3.
     pub tries: u32,
     /// Pause between two tries, with jitter, doubling from the first to the second. Default 0.2 to 2 s.
     pub pause: (Duration, Duration),
@@ -192,7 +192,8 @@ pub struct Status {
     pub name: String,
     /// As in [`Settings::url`].
     pub url: String,
-    /// `closed`, `open`, `half-open`, `offline`.
+    /// `closed`, `slow` (kept tags are served without asking, all else is asked for), `open`, `half-open`,
+    /// `offline`.
     pub breaker: &'static str,
     /// Failures since the last whole answer.
     pub failures_in_a_row: u32,

@@ -39,7 +39,12 @@ pub(super) fn base(appliance: &Appliance, call: &mut Call<'_>) -> Result<Respons
             .authorize_mirror(&identity)?
             .map_err(|refusal| refusal.error("/v2/"))?;
     }
-    policy::login(&identity.principal).map_err(|refusal| refusal.error("/v2/"))?;
+    // A token that was issued for repositories was judged by their groups' flags.
+    let is_login = identity.bound.as_ref().is_none_or(Vec::is_empty);
+    if is_login && !matches!(identity.principal, Principal::Anonymous) {
+        let worth = policy::worth(&identity.principal, appliance.box_flags()?);
+        worth.map_err(|missing| Refusal::Denied(missing).error("/v2/"))?;
+    }
     Ok(error::json_body(
         with_version(Response::new(200)),
         &serde_json::json!({}),

@@ -12,6 +12,8 @@ mod tokens;
 mod upstreams;
 mod users;
 
+pub(super) use schema::MIGRATIONS;
+
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -390,7 +392,7 @@ struct Epoch {
 
 impl AccessDb {
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let database = Database::open(path, Synchronous::Full, schema::MIGRATIONS)?;
+        let database = Database::open(path, Synchronous::Full, MIGRATIONS)?;
         let watcher = database.dedicated_reader()?;
         let data_version = data_version(&watcher)?;
         Ok(Self {

@@ -4,7 +4,7 @@
 //! What comes later (projects, flags, rules, settings per group) hangs on `groups(id)`, `users(id)` and
 //! `tokens(id)` with ON DELETE CASCADE, in tables of its own or in new columns.
 
-pub(super) const MIGRATIONS: &[&str] = &[
+pub(in crate::store) const MIGRATIONS: &[&str] = &[
     // 1: users, groups, members, tokens, networks.
     "
     CREATE TABLE users (

@@ -1,0 +1,219 @@
+//! Bans after failed logins: by address, and by account where a password was tried. Pure but for its own
+//! memory; takes the time as a parameter.
+//!
+//! Only logins are counted: a JWT that is no longer valid is an everyday thing, and a trusted anonymous
+//! pull is no login.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use crate::error::{Error, Kind};
+use crate::time::Timestamp;
+
+/// Addresses and accounts remembered; beyond that the oldest are forgotten.
+const MAX_ENTRIES: usize = 10_000;
+
+/// What failed: one is counted for each.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Suspect {
+    /// An IPv4 address, or an IPv6 /64.
+    Address(IpAddr),
+    /// A user name that a password was tried for, whether it exists or not.
+    Account(String),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Failures {
+    count: u32,
+    last: Timestamp,
+}
+
+/// Counts failed logins.
+pub struct Bans {
+    after: u32,
+    duration: Duration,
+    failures: HashMap<Suspect, Failures>,
+}
+
+impl Bans {
+    /// Bans for `duration` after that many failures without a longer pause than `duration` between them.
+    /// `after` 0 never bans.
+    pub fn new(after: u32, duration: Duration) -> Self {
+        Self {
+            after,
+            duration,
+            failures: HashMap::new(),
+        }
+    }
+
+    /// Whether a login from `address`, as `account` where it brings a password, may be tried at all.
+    ///
+    /// # Errors
+    /// `TooManyRequests` that says for how long not.
+    pub fn check(
+        &self,
+        address: IpAddr,
+        account: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        for suspect in suspects(address, account) {
+            let Some(failures) = self.failures.get(&suspect) else {
+                continue;
+            };
+            let since = now.since(failures.last);
+            if self.after > 0 && failures.count >= self.after && since < self.duration {
+                let retry_after = self
+                    .duration
+                    .saturating_sub(since)
+                    .max(Duration::from_secs(1));
+                let whose = match suspect {
+                    Suspect::Address(_) => "from this address",
+                    Suspect::Account(_) => "for this user",
+                };
+                let what = format!("too many failed logins {whose}");
+                let wait = format!("try again in {} s", retry_after.as_secs());
+                return Err(Error::new(Kind::TooManyRequests { retry_after }, what).remedy(wait));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a failed login.
+    pub fn failed(&mut self, address: IpAddr, account: Option<&str>, now: Timestamp) {
+        if self.failures.len() >= MAX_ENTRIES {
+            self.forget_old(now);
+        }
+        for suspect in suspects(address, account) {
+            let failures = self.failures.entry(suspect).or_insert(Failures {
+                count: 0,
+                last: now,
+            });
+            if now.since(failures.last) >= self.duration {
+                failures.count = 0;
+            }
+            failures.count = failures.count.saturating_add(1);
+            failures.last = now;
+        }
+    }
+
+    /// Forgets the failures of an address and account that has now logged in.
+    pub fn succeeded(&mut self, address: IpAddr, account: Option<&str>) {
+        for suspect in suspects(address, account) {
+            self.failures.remove(&suspect);
+        }
+    }
+
+    /// Drops what no longer counts, and if that is not enough, the older half.
+    fn forget_old(&mut self, now: Timestamp) {
+        let duration = self.duration;
+        self.failures
+            .retain(|_, failures| now.since(failures.last) < duration);
+        if self.failures.len() >= MAX_ENTRIES {
+            let mut times: Vec<_> = self
+                .failures
+                .values()
+                .map(|failures| failures.last)
+                .collect();
+            times.sort_unstable();
+            let middle = times[times.len() / 2];
+            self.failures.retain(|_, failures| failures.last > middle);
+        }
+    }
+}
+
+fn suspects(address: IpAddr, account: Option<&str>) -> impl Iterator<Item = Suspect> {
+    let network = match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    };
+    let account = account.map(|account| Suspect::Account(account.chars().take(255).collect()));
+    std::iter::once(Suspect::Address(network)).chain(account)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_is_banned_after_its_failures_and_let_in_after_the_ban() {
+        let mut bans = Bans::new(3, MINUTE);
+        let (bad, good, at) = (ip("192.0.2.1"), ip("192.0.2.2"), Timestamp);
+        for second in 0..3 {
+            assert!(bans.check(bad, None, at(second)).is_ok());
+            bans.failed(bad, None, at(second));
+        }
+        let error = bans.check(bad, None, at(3)).unwrap_err();
+        assert_eq!(
+            error.kind(),
+            Kind::TooManyRequests {
+                retry_after: Duration::from_secs(59)
+            }
+        );
+        assert!(bans.check(good, None, at(3)).is_ok());
+        assert!(bans.check(bad, None, at(62)).is_ok());
+        bans.failed(bad, None, at(62));
+        assert!(
+            bans.check(bad, None, at(63)).is_ok(),
+            "old failures do not count again"
+        );
+    }
+
+    #[test]
+    fn an_account_is_banned_wherever_it_is_tried_from_and_a_success_forgives() {
+        let mut bans = Bans::new(2, MINUTE);
+        for n in 0..2 {
+            bans.failed(ip(&format!("192.0.2.{n}")), Some("root"), Timestamp(0));
+        }
+        assert!(
+            bans.check(ip("192.0.2.9"), Some("root"), Timestamp(1))
+                .is_err()
+        );
+        assert!(
+            bans.check(ip("192.0.2.9"), Some("alice"), Timestamp(1))
+                .is_ok()
+        );
+        assert!(
+            bans.check(ip("192.0.2.9"), None, Timestamp(1)).is_ok(),
+            "tokens are no passwords"
+        );
+        bans.succeeded(ip("192.0.2.9"), Some("root"));
+        assert!(
+            bans.check(ip("192.0.2.9"), Some("root"), Timestamp(1))
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_neighbour_of_the_same_64_is_the_same_and_memory_is_bounded() {
+        let mut bans = Bans::new(1, MINUTE);
+        bans.failed(ip("2001:db8::1"), None, Timestamp(0));
+        assert!(bans.check(ip("2001:db8::2"), None, Timestamp(1)).is_err());
+        assert!(
+            bans.check(ip("2001:db8:0:1::2"), None, Timestamp(1))
+                .is_ok()
+        );
+        for n in 0..3 * MAX_ENTRIES as u32 {
+            bans.failed(
+                IpAddr::from(n.to_be_bytes()),
+                None,
+                Timestamp(i64::from(n) / 1_000),
+            );
+        }
+        assert!(bans.failures.len() <= MAX_ENTRIES);
+        assert!(
+            Bans::new(0, MINUTE)
+                .check(ip("192.0.2.1"), None, Timestamp(0))
+                .is_ok()
+        );
+    }
+}

@@ -1,0 +1,61 @@
+//! The abilities check: what a credential is worth to the dependency proxy, under the two feature flags.
+
+use crate::auth::features::Flags;
+use crate::auth::identity::Principal;
+use crate::auth::scope::Ability;
+
+/// What a credential that is let in is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Worth {
+    /// Whether it fills, and does not only read.
+    pub fills: bool,
+    /// Whether it lacks abilities and is let in only because enforcement is off: that is reported.
+    pub is_tolerated: bool,
+}
+
+/// What `principal` is worth under `flags`.
+///
+/// With the split on, reading and filling are judged apart, and filling includes reading. With it off the
+/// older rule holds: a whole pair for both, or nothing. With enforcement off nobody but a deploy token is
+/// refused; but what is tolerated fills only under the older rule, where whoever gets in fills.
+///
+/// # Errors
+/// The ability that is missing.
+pub fn worth(principal: &Principal, flags: Flags) -> Result<Worth, Ability> {
+    let has = |ability| principal.abilities().has(ability);
+    let (read, write) = (
+        Ability::ReadDependencyProxyContainer,
+        Ability::WriteDependencyProxyContainer,
+    );
+    let (reads, fills) = if flags.split {
+        (has(read) || has(write), has(write))
+    } else {
+        let pair = principal.has_older_pair();
+        (pair, pair)
+    };
+    if reads {
+        return Ok(Worth {
+            fills,
+            is_tolerated: false,
+        });
+    }
+    if !flags.enforce && !principal.is_deploy_token() {
+        return Ok(Worth {
+            fills: !flags.split,
+            is_tolerated: true,
+        });
+    }
+    Err(missing(principal, flags))
+}
+
+/// The ability to name in a refusal: under the older rule the half of the pair that is not there.
+fn missing(principal: &Principal, flags: Flags) -> Ability {
+    if flags.split {
+        return Ability::ReadDependencyProxyContainer;
+    }
+    if principal.abilities().has(Ability::ReadContainerImage) {
+        Ability::CreateContainerImage
+    } else {
+        Ability::ReadContainerImage
+    }
+}

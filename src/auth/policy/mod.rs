@@ -1,0 +1,174 @@
+//! The rules: pure functions from an identity, what it asks for, and the stored facts, to a [`Grant`]
+//! or a refusal. No IO, no clock. A grant is the only way into `proxy`.
+//!
+//! - `abilities`: what a credential is worth under the two feature flags.
+//! - here: what a principal may do with a group's dependency proxy.
+//!
+//! Every decision goes in one order:
+//! 1. *Who are you?* Nobody whom no network rule lets in: [`Refusal::Unauthenticated`].
+//! 2. *May you know that it exists?* A group that is not there and one that may not be seen are the
+//!    same [`Refusal::Unknown`].
+//! 3. *Are you allowed?* The credential lacks the ability to read: [`Refusal::Denied`].
+//! 4. *May you fill?* Without the ability to write, the grant reads and keeps nothing; what is not kept
+//!    is passed through, or refused, as the group says.
+
+mod abilities;
+#[cfg(test)]
+mod tests;
+
+use super::features::Flags;
+use super::identity::{Identity, Principal};
+use super::scope::Ability;
+use crate::error::{Error, Kind};
+pub use abilities::{Worth, worth};
+
+use crate::store::{self, Group, GroupId, Level, Network, OnReadOnlyMiss, Visibility};
+
+/// Proof that a request was authorized. Only this module can make one.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    group: GroupId,
+    fill: bool,
+    passes_through: bool,
+}
+
+impl Grant {
+    /// The group in whose name it happens.
+    pub fn group(&self) -> GroupId {
+        self.group
+    }
+
+    /// Whether what is fetched may be kept.
+    pub fn may_fill(&self) -> bool {
+        self.fill
+    }
+
+    /// Whether what is not kept is fetched for the caller: always for one who may fill, and for others
+    /// unless the group says `on_read_only_miss=deny`.
+    pub fn passes_through(&self) -> bool {
+        self.passes_through
+    }
+
+    fn new(group: &Group, fill: bool) -> Self {
+        Self {
+            group: group.id,
+            fill,
+            passes_through: fill || group.on_read_only_miss == OnReadOnlyMiss::PassThrough,
+        }
+    }
+}
+
+/// Why there is no grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// 401: log in.
+    Unauthenticated,
+    /// 404: there is nothing here that you may see.
+    Unknown,
+    /// 403: the credential lacks this ability, or a whole pair where the older rule holds.
+    Denied(Ability),
+}
+
+impl Refusal {
+    /// The error for a request about repository `name`.
+    pub fn error(self, name: &str) -> Error {
+        match self {
+            Self::Unauthenticated => Error::new(Kind::Unauthorized, "authentication is required")
+                .remedy("log in with `docker login`"),
+            Self::Unknown => unknown(name),
+            Self::Denied(ability) => Error::new(
+                Kind::Denied,
+                format!(
+                    "access forbidden: the token lacks the ability {}",
+                    ability.as_str()
+                ),
+            )
+            .remedy(
+                "use a token with a scope that has it, such as read_registry and write_registry",
+            ),
+        }
+    }
+}
+
+/// The one text for what does not exist and for what may not be seen.
+pub fn unknown(name: &str) -> Error {
+    Error::new(
+        Kind::NameUnknown,
+        format!("repository {name} is not known here, or you may not see it"),
+    )
+}
+
+/// What is stored about a group, as far as a decision needs it.
+#[derive(Debug, Clone, Copy)]
+pub struct GroupFacts<'a> {
+    /// The group.
+    pub group: &'a Group,
+    /// The group and its ancestors, nearest first.
+    pub lineage: &'a [GroupId],
+    /// The highest level of the identity's user on it or an ancestor.
+    pub level: Option<Level>,
+    /// Whether it is the mirror's group, to which network rules without a group apply.
+    pub is_mirror: bool,
+    /// All network rules.
+    pub networks: &'a [Network],
+    /// The feature flags as they hold for the group.
+    pub flags: Flags,
+}
+
+/// Whether `identity` may use the dependency proxy of a group (`None`: there is no such group).
+///
+/// # Errors
+/// The refusal, in the order that the module's documentation gives.
+pub fn dependency_proxy(
+    identity: &Identity,
+    facts: Option<GroupFacts<'_>>,
+) -> Result<Grant, Refusal> {
+    let facts = facts.filter(|facts| facts.group.dependency_proxy_enabled);
+    if matches!(identity.principal, Principal::Anonymous) {
+        let by_network = facts.and_then(|facts| Some((facts, network_ability(identity, facts)?)));
+        let (facts, ability) = by_network.ok_or(Refusal::Unauthenticated)?;
+        return Ok(Grant::new(facts.group, ability == store::Ability::Fill));
+    }
+    let facts = facts.ok_or(Refusal::Unknown)?;
+    let sees = sees(&identity.principal, facts);
+    // A login takes nothing away that the network gives to whoever comes without one, but adds nothing to
+    // it either: the credential is judged as everywhere, and fills only where both may.
+    let by_network = network_ability(identity, facts).filter(|_| facts.is_mirror);
+    if !sees && by_network.is_none() {
+        return Err(Refusal::Unknown);
+    }
+    let worth = worth(&identity.principal, facts.flags).map_err(Refusal::Denied)?;
+    let fill = worth.fills && (sees || by_network == Some(store::Ability::Fill));
+    Ok(Grant::new(facts.group, fill))
+}
+
+/// Whether a principal may know that a group exists and read its dependency proxy, its abilities apart.
+fn sees(principal: &Principal, facts: GroupFacts<'_>) -> bool {
+    let is_guest = facts.level >= Some(Level::Guest);
+    match principal {
+        Principal::Anonymous | Principal::ProjectDeployToken(..) => false,
+        Principal::Password(user) | Principal::PersonalToken(user, _) => {
+            user.admin || is_guest || facts.group.visibility == Visibility::Public
+        }
+        Principal::JobToken(user, ..) => user.admin || is_guest,
+        Principal::GroupToken(group, _) | Principal::GroupDeployToken(group, _) => {
+            facts.lineage.contains(&group.id)
+        }
+        Principal::ProjectToken(placed, _) => placed.groups.contains(&facts.group.id),
+    }
+}
+
+/// The most that a network rule gives the identity's address on the group.
+fn network_ability(identity: &Identity, facts: GroupFacts<'_>) -> Option<store::Ability> {
+    if !identity.address.trustworthy {
+        return None;
+    }
+    let applies = |network: &&Network| match network.group {
+        Some(group) => group == facts.group.id,
+        None => facts.is_mirror,
+    };
+    let here = facts.networks.iter().filter(applies);
+    here.filter(|network| network.cidr.contains(&identity.address.ip))
+        .map(|network| network.ability)
+        .max()
+}

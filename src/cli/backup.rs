@@ -1,0 +1,166 @@
+//! `breakwater backup` and `breakwater restore`: the access database, taken while the server runs, and put
+//! back while none does.
+//!
+//! The file outside is opened with the caller's rights, before root becomes the data directory's owner: so
+//! root can keep backups where that owner may not write.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::Outcome;
+use super::output::{hint, print};
+use super::user::{INITIAL_ROOT_PASSWORD, ROOT, forget_initial_password};
+use super::workplace::Workplace;
+use crate::auth::password::Verifier;
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::store::{Replaced, Store};
+
+/// Write the access database to a new file: users, groups, projects, tokens, flags, networks, upstreams
+///
+/// The server may run meanwhile. What is cached is not in it, and neither are the box's keys: keep
+/// `secret.key` and `keys/` of the data directory apart from it. Without `secret.key` the passwords of
+/// upstreams in the backup cannot be read; whoever has both can read them.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  breakwater backup /var/backups/breakwater.sqlite")]
+pub(super) struct Backup {
+    /// Where to; must not exist
+    file: PathBuf,
+}
+
+/// Put a backup in the place of the access database; no server may run
+///
+/// Everything is as it was when the backup was made: what was revoked, blocked or removed since then counts
+/// again. What is cached stays. Ids of what was made since then are not given out again.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  breakwater restore /var/backups/breakwater.sqlite")]
+pub(super) struct Restore {
+    /// What `breakwater backup` has made
+    file: PathBuf,
+}
+
+impl Backup {
+    /// Makes the file, with the caller's rights; `None` where there is no store to fill it from.
+    pub(super) fn make_file(&self, config: &Config) -> Result<Option<File>> {
+        if !config.data.join("access.sqlite").exists() {
+            return Ok(None);
+        }
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&self.file)
+            .and_then(|file| {
+                file.set_permissions(fs::Permissions::from_mode(0o600))?;
+                Ok(file)
+            });
+        match made {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let what = format!("{} exists already", self.file.display());
+                Err(Error::new(Kind::Conflict, what).remedy("name a file that does not exist"))
+            }
+            Err(error) => Err(Error::io("cannot make", &self.file, error)),
+        }
+    }
+
+    pub(super) fn run(self, place: &Workplace, file: Option<File>) -> Result<Outcome> {
+        let filled = place
+            .open_store()
+            .and_then(|store| fill(&store, file, &self.file));
+        if let Err(error) = filled {
+            // Half a backup is none. Where its directory is root's alone it stays, empty or not whole.
+            let _ = fs::remove_file(&self.file);
+            return Err(error);
+        }
+        print(&format!(
+            "wrote the access database to {}; `secret.key` and `keys/` are not in it: keep them apart",
+            self.file.display()
+        ))?;
+        Ok(Outcome::Done)
+    }
+}
+
+/// By way of `staging/`: SQLite wants a path that this process may write beside.
+fn fill(store: &Store, file: Option<File>, path: &Path) -> Result<()> {
+    let mut file =
+        file.ok_or_else(|| Error::internal("the store came up while the command started"))?;
+    let name = format!("staging/backup-{}.sqlite", std::process::id());
+    let staged = store.directory().join(name);
+    store.backup(&staged)?;
+    let copied = File::open(&staged)
+        .and_then(|mut from| io::copy(&mut from, &mut file))
+        .and_then(|_| file.sync_all());
+    // What cannot be removed is swept by the next start.
+    let _ = fs::remove_file(&staged);
+    copied.map_err(|error| Error::io("cannot write", path, error))?;
+    // The name survives a power cut where the directory may be read; the bytes do in any case.
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let _ = File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all());
+    Ok(())
+}
+
+impl Restore {
+    /// Opens the file, with the caller's rights.
+    pub(super) fn open_file(&self) -> Result<File> {
+        let cannot = |error| Error::io("cannot read", &self.file, error);
+        let file = File::open(&self.file).map_err(cannot)?;
+        if !file.metadata().map_err(cannot)?.is_file() {
+            let what = format!("{} is not a file", self.file.display());
+            return Err(Error::new(Kind::Usage, what)
+                .remedy("name a file that `breakwater backup` has made"));
+        }
+        let mut log = self.file.clone().into_os_string();
+        log.push("-wal");
+        if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+            let what = format!(
+                "{} is not whole: what was written last lies in {}",
+                self.file.display(),
+                Path::new(&log).display()
+            );
+            return Err(Error::new(Kind::BadRequest, what)
+                .remedy("make backups with `breakwater backup`, not by copying the database"));
+        }
+        Ok(file)
+    }
+
+    pub(super) fn run(self, place: &Workplace, file: Option<File>) -> Result<Outcome> {
+        let mut file = file.ok_or_else(|| Error::internal("the backup was not opened"))?;
+        let replaced = Store::restore(&place.config.data, &mut file)?;
+        print(&format!(
+            "restored the access database from {}: what was revoked, blocked or removed since it was made counts again",
+            self.file.display()
+        ))?;
+        if replaced == Replaced::Unreadable {
+            hint(
+                "the replaced database could not be read: new ids are a million higher, so that none comes twice",
+            );
+        }
+        forget_stale_password(&place.open_store()?)?;
+        Ok(Outcome::Done)
+    }
+}
+
+/// The password that the first start wrote down may be that of a root who is gone.
+fn forget_stale_password(store: &Store) -> Result<()> {
+    let path = store.directory().join(INITIAL_ROOT_PASSWORD);
+    let Ok(written) = fs::read_to_string(&path) else {
+        return Ok(());
+    };
+    let root = store.access.user_by_name(ROOT)?;
+    let hash = root.and_then(|root| root.password_hash);
+    if Verifier::new()?.verify(written.trim_end(), hash.as_deref())? {
+        return Ok(());
+    }
+    forget_initial_password(store)?;
+    print(&format!(
+        "removed {}: root's password is the one of the backup",
+        path.display()
+    ))
+}

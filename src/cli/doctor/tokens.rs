@@ -1,0 +1,289 @@
+//! Tokens that the flags refuse or would refuse, and groups that nobody can fill.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use super::{Finding, Severity};
+use crate::auth::address::ClientAddress;
+use crate::auth::features::{Flag, Flags};
+use crate::auth::policy::{self, GroupFacts};
+use crate::auth::{Identity, PlacedProject, Principal};
+use crate::cli::token::Owners;
+use crate::cli::words::kind_word;
+use crate::cli::workplace::Workplace;
+use crate::error::Result;
+use crate::store::{
+    Ability, Feature, Group, GroupId, Level, Network, Project, Store, Token, TokenKind, User,
+    UserId,
+};
+use crate::time::Timestamp;
+
+pub(super) fn find(place: &Workplace, store: &Store) -> Result<Vec<Finding>> {
+    let known = Known::read(store)?;
+    let owners = Owners::read(store)?;
+    let mut findings = refused(&known, &owners);
+    findings.extend(unfilled(&known, &place.config.mirror.group));
+    Ok(findings)
+}
+
+/// All that decisions need, read once.
+struct Known {
+    users: Vec<Arc<User>>,
+    groups: Vec<Arc<Group>>,
+    projects: Vec<Project>,
+    levels: BTreeMap<(GroupId, UserId), Level>,
+    networks: Vec<Network>,
+    features: Vec<Feature>,
+    /// Those that count now: neither they nor their users are blocked, revoked or expired.
+    tokens: Vec<Principal>,
+}
+
+impl Known {
+    fn read(store: &Store) -> Result<Self> {
+        let access = &store.access;
+        let groups: Vec<_> = access.groups()?.into_iter().map(Arc::new).collect();
+        let mut levels = BTreeMap::new();
+        for group in &groups {
+            for member in access.members(group.id)? {
+                levels.insert((group.id, member.user_id), member.level);
+            }
+        }
+        let mut known = Self {
+            users: access.users()?.into_iter().map(Arc::new).collect(),
+            groups,
+            projects: access.projects()?,
+            levels,
+            networks: access.networks()?,
+            features: access.features()?,
+            tokens: Vec::new(),
+        };
+        let now = Timestamp::now();
+        let tokens = access.tokens(None)?.into_iter();
+        known.tokens = tokens
+            .filter_map(|token| known.principal(Arc::new(token)))
+            .filter(|principal| principal.is_valid(now))
+            .collect();
+        Ok(known)
+    }
+
+    /// Whom a token speaks for, as a login would find it.
+    fn principal(&self, token: Arc<Token>) -> Option<Principal> {
+        let user = || {
+            let found = self
+                .users
+                .iter()
+                .find(|user| Some(user.id) == token.user_id);
+            found.map(Arc::clone)
+        };
+        let group = || {
+            let found = self
+                .groups
+                .iter()
+                .find(|group| Some(group.id) == token.group_id);
+            found.map(Arc::clone)
+        };
+        let project = || {
+            let mut projects = self.projects.iter();
+            let project = projects.find(|project| Some(project.id) == token.project_id)?;
+            Some(Arc::new(PlacedProject {
+                project: project.clone(),
+                groups: self.lineage(project.group).into(),
+            }))
+        };
+        Some(match token.kind {
+            TokenKind::Personal => Principal::PersonalToken(user()?, token),
+            TokenKind::Group => Principal::GroupToken(group()?, token),
+            TokenKind::Project => Principal::ProjectToken(project()?, token),
+            TokenKind::Deploy => match group() {
+                Some(group) => Principal::GroupDeployToken(group, token),
+                None => Principal::ProjectDeployToken(project()?, token),
+            },
+            TokenKind::Job => Principal::JobToken(user()?, project()?, token),
+        })
+    }
+
+    /// The group and those above it, nearest first.
+    fn lineage(&self, group: GroupId) -> Vec<GroupId> {
+        let mut lineage = Vec::new();
+        let mut next = Some(group);
+        while let Some(id) = next.filter(|_| lineage.len() <= self.groups.len()) {
+            lineage.push(id);
+            let found = self.groups.iter().find(|group| group.id == id);
+            next = found.and_then(|group| group.parent);
+        }
+        lineage
+    }
+}
+
+/// For each setting of the flags the tokens that it refuses: a warning where it is in force, a note for a
+/// stricter one, for whoever means to turn it on.
+fn refused(known: &Known, owners: &Owners) -> Vec<Finding> {
+    let mut in_force: Vec<(Flags, Vec<String>)> = Vec::new();
+    let mut note = |flags: Flags, place: String| match in_force
+        .iter_mut()
+        .find(|(known, _)| *known == flags)
+    {
+        Some((_, places)) => places.push(place),
+        None => in_force.push((flags, vec![place])),
+    };
+    note(Flags::of(&known.features, &[]), "for the box".to_owned());
+    for group in &known.groups {
+        if known.features.iter().any(|row| row.group == Some(group.id)) {
+            let flags = Flags::of(&known.features, &known.lineage(group.id));
+            note(flags, format!("for {}", group.path));
+        }
+    }
+    let strict = [true, false].map(|split| Flags {
+        enforce: true,
+        split,
+    });
+    let imagined = strict
+        .into_iter()
+        .filter(|flags| in_force.iter().all(|(known, _)| known != flags));
+    let imagined: Vec<_> = imagined.map(|flags| (flags, Vec::new())).collect();
+    let all = in_force.into_iter().chain(imagined);
+    all.filter_map(|(flags, places)| of_setting(known, owners, flags, &places))
+        .collect()
+}
+
+fn of_setting(known: &Known, owners: &Owners, flags: Flags, places: &[String]) -> Option<Finding> {
+    let refused = known.tokens.iter().filter_map(|principal| {
+        let missing = policy::worth(principal, flags).err()?;
+        Some((principal.token()?, missing))
+    });
+    let mut names = Vec::new();
+    let mut ids = Vec::new();
+    for (token, missing) in refused {
+        names.push(format!(
+            "token {} `{}` ({}, {}; lacks {})",
+            token.id.0,
+            token.name,
+            kind_word(token.kind),
+            owners.of(token),
+            missing.as_str()
+        ));
+        ids.push(token.id);
+    }
+    if names.is_empty() {
+        return None;
+    }
+    let word = |on| if on { "on" } else { "off" };
+    let setting = format!(
+        "{} {} and {} {}",
+        Flag::EnforceAbilitiesCheck.as_str(),
+        word(flags.enforce),
+        Flag::SplitAbilities.as_str(),
+        word(flags.split)
+    );
+    let names = names.join(", ");
+    let mut finding = if places.is_empty() {
+        Finding::new(
+            Severity::Note,
+            "tokens_would_be_refused",
+            format!("with {setting} the dependency proxy would refuse {names}"),
+            "before you set the flags so, replace them by tokens with read_registry and write_registry",
+        )
+    } else {
+        Finding::new(
+            Severity::Warning,
+            "tokens_refused",
+            format!(
+                "with {setting}, as it is {}, the dependency proxy refuses {names}",
+                places.join(" and ")
+            ),
+            "make tokens with read_registry, to fill also with write_registry, and revoke these, unless they are for something else",
+        )
+    };
+    finding.tokens = ids;
+    Some(finding)
+}
+
+/// Groups whose cache stays empty, so that an outage upstream is an outage here.
+fn unfilled(known: &Known, mirror: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    // An administrator's password could fill everything, but does not pull for a build farm.
+    let passwords = known
+        .users
+        .iter()
+        .filter(|user| !user.admin && !user.blocked && user.password_hash.is_some())
+        .map(|user| Principal::Password(Arc::clone(user)));
+    let principals: Vec<_> = known.tokens.iter().cloned().chain(passwords).collect();
+    for group in &known.groups {
+        if !group.dependency_proxy_enabled {
+            continue;
+        }
+        let is_mirror = group.path == mirror;
+        let by_network = known
+            .networks
+            .iter()
+            .filter(|network| match network.group {
+                Some(id) => id == group.id,
+                None => is_mirror,
+            })
+            .map(|network| network.ability)
+            .max();
+        let lineage = known.lineage(group.id);
+        let fills = |principal: &Principal| fills(known, group, &lineage, is_mirror, principal);
+        let by_login = principals.iter().filter_map(fills).max();
+        if by_network == Some(Ability::Fill) || by_login == Some(true) {
+            continue;
+        }
+        let path = &group.path;
+        findings.push(if by_network.is_none() && by_login.is_none() {
+            Finding::new(
+                Severity::Note,
+                "group_unused",
+                format!("nobody but an administrator can use the dependency proxy of {path}"),
+                format!(
+                    "add members or tokens, or turn it off with `breakwater group set {path} dependency_proxy_enabled=false`"
+                ),
+            )
+        } else {
+            Finding::new(
+                Severity::Warning,
+                "group_unfilled",
+                format!(
+                    "nobody can fill the dependency proxy of {path}, only read it: its cache stays empty, and an outage of an upstream is an outage here"
+                ),
+                "give a token of a member, or of the group, the scope write_registry, or add a network with --ability fill",
+            )
+        });
+    }
+    findings
+}
+
+/// Whether a principal that is let in fills; `None` for one that is not. Networks are judged apart.
+fn fills(
+    known: &Known,
+    group: &Group,
+    lineage: &[GroupId],
+    is_mirror: bool,
+    principal: &Principal,
+) -> Option<bool> {
+    let level = principal.user().and_then(|user| {
+        let levels = lineage
+            .iter()
+            .filter_map(|&id| known.levels.get(&(id, user.id)));
+        levels.max().copied()
+    });
+    let facts = GroupFacts {
+        group,
+        lineage,
+        level,
+        is_mirror,
+        networks: &[],
+        flags: Flags::of(&known.features, lineage),
+    };
+    let nowhere = ClientAddress {
+        ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        trustworthy: false,
+    };
+    let identity = Identity {
+        principal: principal.clone(),
+        address: nowhere,
+        bound: None,
+    };
+    let grant = policy::dependency_proxy(&identity, Some(facts)).ok()?;
+    Some(grant.may_fill())
+}

@@ -1,0 +1,106 @@
+//! When a token ends, as people write it. Pure.
+
+use std::time::Duration;
+
+use crate::error::{Error, Kind, Result};
+use crate::time::Timestamp;
+
+/// The furthest that a time from now may lie away: a hundred years.
+const FURTHEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// The longest that a job may take.
+const LONGEST_JOB: Duration = Duration::from_secs(30 * 86_400);
+
+/// `30d` from `now`, a date (its first moment in UTC), an RFC 3339 time, or `never`.
+pub(super) fn parse_expiry(text: &str, now: Timestamp) -> Result<Option<Timestamp>> {
+    let wrong =
+        |what: String| Err(Error::new(Kind::Usage, what).remedy("write 30d, 2027-01-31 or never"));
+    if text == "never" {
+        return Ok(None);
+    }
+    // Time before date: a date's parser would take a time's date and forget the rest.
+    let at = if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        Some(Timestamp(time.as_second()))
+    } else if let (10, Ok(date)) = (text.len(), text.parse::<jiff::civil::Date>()) {
+        let midnight = date.to_datetime(jiff::civil::Time::midnight());
+        let midnight = jiff::tz::Offset::UTC.to_timestamp(midnight).ok();
+        midnight.map(|time| Timestamp(time.as_second()))
+    } else {
+        let duration = humantime::parse_duration(text).ok();
+        duration
+            .filter(|duration| *duration <= FURTHEST)
+            .map(|duration| now.plus(duration))
+    };
+    match at {
+        None => wrong(format!("`{}` is no time to expire at", shown(text))),
+        Some(at) if at <= now => wrong(format!("`{}` is not in the future", shown(text))),
+        at => Ok(at),
+    }
+}
+
+/// How long a job token lives: a second to 30 days.
+pub(super) fn parse_ttl(text: &str) -> Result<Duration> {
+    let ttl = humantime::parse_duration(text).ok();
+    ttl.filter(|ttl| (Duration::from_secs(1)..=LONGEST_JOB).contains(ttl))
+        .ok_or_else(|| {
+            let what = format!("`{}` is no time that a job token can live", shown(text));
+            Error::new(Kind::Usage, what).remedy("write 1s to 30d, such as 1h")
+        })
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(80).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expiry_is_a_time_from_now_a_date_or_never() {
+        // 2026-11-23T00:00:00Z
+        let now = Timestamp(1_795_392_000);
+        assert_eq!(now.to_string(), "2026-11-23T00:00:00Z");
+        let cases: &[(&str, Option<Option<&str>>)] = &[
+            ("never", Some(None)),
+            ("30d", Some(Some("2026-12-23T00:00:00Z"))),
+            ("365d", Some(Some("2027-11-23T00:00:00Z"))),
+            ("2h", Some(Some("2026-11-23T02:00:00Z"))),
+            ("2027-01-31", Some(Some("2027-01-31T00:00:00Z"))),
+            (
+                "2027-01-31T12:00:00+02:00",
+                Some(Some("2027-01-31T10:00:00Z")),
+            ),
+            ("2026-11-23", None),
+            ("2020-01-01", None),
+            ("0", None),
+            ("200000000d", None),
+            ("soon", None),
+            ("", None),
+            ("2027-02-30", None),
+            ("2027-01-31T12:00:00", None),
+        ];
+        for (text, expected) in cases {
+            let got = parse_expiry(text, now)
+                .ok()
+                .map(|at| at.map(|at| at.to_string()));
+            let expected = expected.map(|at| at.map(str::to_owned));
+            assert_eq!(got, expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_job_lives_a_second_to_a_month() {
+        for (text, seconds) in [
+            ("1h", Some(3600)),
+            ("90s", Some(90)),
+            ("30d", Some(2_592_000)),
+            ("31d", None),
+            ("0s", None),
+            ("never", None),
+            ("", None),
+        ] {
+            let got = parse_ttl(text).ok().map(|ttl| ttl.as_secs());
+            assert_eq!(got, seconds, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `breakwater token`: credentials with scopes. The secret is printed once, alone, on standard output.
+
+mod create;
+mod expiry;
+mod list;
+mod rotate;
+
+pub(super) use list::Owners;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::Outcome;
+use super::output::{print, print_json, time};
+use super::words::kind_word;
+use super::workplace::Workplace;
+use crate::auth::secret::Secret;
+use crate::error::Result;
+use crate::store::{self, TokenId};
+
+/// Who made a token: this box's command line, not a user.
+const CREATED_BY: &str = "box";
+
+/// Make, list, rotate and revoke tokens
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  TOKEN=$(breakwater token create --name ci --user alice --scope read_registry)
+  breakwater token list --user alice
+  TOKEN=$(breakwater token rotate 7)")]
+pub(super) struct Token {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Create(create::Create),
+    List(list::List),
+    /// End a token; it is refused from its next request on
+    #[command(after_help = "Example:\n  breakwater token revoke 7")]
+    Revoke {
+        /// As `token list` shows it
+        id: i64,
+    },
+    Rotate(rotate::Rotate),
+}
+
+impl Token {
+    pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
+        match self.action {
+            Action::Create(create) => create.run(place)?,
+            Action::List(list) => list.run(place)?,
+            Action::Revoke { id } => {
+                place.open_store()?.access.revoke_token(TokenId(id))?;
+                print(&format!("revoked token {id}"))?;
+            }
+            Action::Rotate(rotate) => rotate.run(place)?,
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// Prints a new token's secret, for the only time: alone, or within what programs want to know of it.
+fn print_secret(token: &store::Token, secret: &Secret, json: bool) -> Result<()> {
+    if !json {
+        return print(secret.expose());
+    }
+    let mut shape = json!({
+        "id": token.id,
+        "kind": kind_word(token.kind),
+        "name": token.name,
+        "scopes": token.scopes,
+        "expires_at": time(token.expires_at),
+        "token": secret.expose(),
+    });
+    if let (Some(username), Some(fields)) = (&token.username, shape.as_object_mut()) {
+        fields.insert("username".to_owned(), json!(username));
+    }
+    print_json(&shape)
+}

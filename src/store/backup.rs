@@ -1,0 +1,342 @@
+//! Taking `access.sqlite` away while others write it, and putting one back while nobody serves.
+//!
+//! Knows SQLite's files and what makes one of them an access database of ours. Knows neither passwords nor
+//! keys: `secret.key` and `keys/` are not in a backup, and who restores one has to have kept them apart.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, ErrorCode, params};
+
+use super::access::MIGRATIONS;
+use super::database::connect;
+use super::migrations::{migrate, refuse_newer};
+use super::statement::{list, run, sql};
+use super::{DataLock, Store, directory};
+use crate::error::{Error, Kind, Result};
+
+const DATABASE: &str = "access.sqlite";
+/// How far ids jump where the replaced database cannot say which it has given out.
+const JUMP: i64 = 1_000_000;
+
+/// What [`Store::restore`] found in the place of the restored database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaced {
+    /// Nothing, on a box that lost it.
+    Nothing,
+    /// A database that could be read: ids go on behind its own.
+    Readable,
+    /// One that could not: ids jump by a million, so that none comes twice.
+    Unreadable,
+}
+
+impl Store {
+    /// Writes what `access.sqlite` holds at this moment to the new file `to` (0600), whole and in one piece;
+    /// others go on writing meanwhile.
+    ///
+    /// # Errors
+    /// `Conflict` where `to` exists; `Io`, `Full`, `Sql`. What was begun is removed.
+    pub fn backup(&self, to: &Path) -> Result<()> {
+        directory::new_file(to).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                let what = format!("{} exists already", to.display());
+                Error::new(Kind::Conflict, what).remedy("name a file that does not exist")
+            }
+            _ => Error::io("cannot make", to, error),
+        })?;
+        let copied = self.copy_database(to);
+        if copied.is_err() {
+            // The error that matters is the one that is returned.
+            let _ = fs::remove_file(to);
+        }
+        copied
+    }
+
+    fn copy_database(&self, to: &Path) -> Result<()> {
+        let failed = |error| sql(&format!("back up to {}", to.display()), error);
+        let source = self.access.database().dedicated_reader()?;
+        let mut target = connect(to)?;
+        // All pages in one step are one reading transaction: writers neither wait nor are seen.
+        match Backup::new(&source, &mut target).and_then(|backup| backup.step(-1)) {
+            Ok(StepResult::Done) => {}
+            Ok(_) => {
+                let what = format!("cannot back up to {}: the database is busy", to.display());
+                return Err(Error::new(Kind::Sql, what).remedy("try again"));
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        // One file, without a log beside it that a copy could forget.
+        single_file(&target).map_err(failed)?;
+        target.close().map_err(|(_, error)| failed(error))?;
+        sync(to)
+    }
+
+    /// Puts the access database `from` in the place of the one in the data directory, or of one that is
+    /// lost, and brings it to this program's version. `from` itself is only read.
+    ///
+    /// No id that the replaced database has given out is given out again.
+    ///
+    /// # Errors
+    /// `Conflict` while a process serves the directory, or a command has the database open; `BadRequest`
+    /// for a file that is not an access database of ours, or is damaged; `Config` for one of a newer
+    /// version; `NotFound` for a directory that is none of ours. In all these cases nothing is changed.
+    pub fn restore(data: &Path, from: &mut File) -> Result<Replaced> {
+        refuse_other_directory(data)?;
+        let _lock = DataLock::take(data)?;
+        let staged = Staged::copy(data, from)?;
+        let mut new = connect(&staged.path).map_err(not_ours)?;
+        prepare(&mut new, &staged.path)?;
+        let live = data.join(DATABASE);
+        let old = Old::lay_down(&live)?;
+        skip_ids(&new, &old)?;
+        new.close()
+            .map_err(|(_, error)| sql("close the restored database", error))?;
+        sync(&staged.path)?;
+        if matches!(old, Old::Unreadable) {
+            // Its log must not be applied to the file that comes in its place.
+            for log in ["-wal", "-shm", "-journal"] {
+                remove(&beside(&live, log))?;
+            }
+        }
+        fs::rename(&staged.path, &live)
+            .map_err(|error| Error::io("cannot put the backup in the place of", &live, error))?;
+        directory::sync_directory(data)?;
+        Ok(match old {
+            Old::Nothing => Replaced::Nothing,
+            Old::Readable { .. } => Replaced::Readable,
+            Old::Unreadable => Replaced::Unreadable,
+        })
+    }
+}
+
+/// A file below `staging/` that goes when it is dropped, unless it was renamed; a start sweeps what a
+/// crash left.
+struct Staged {
+    path: PathBuf,
+}
+
+impl Staged {
+    fn copy(data: &Path, from: &mut File) -> Result<Self> {
+        let directory = data.join("staging");
+        directory::make_directory(&directory)?;
+        let path = directory.join(format!("restore-{}.sqlite", std::process::id()));
+        let failed = |error| Error::io("cannot write", &path, error);
+        remove(&path)?;
+        let mut to = directory::new_file(&path).map_err(failed)?;
+        let staged = Self { path: path.clone() };
+        io::copy(from, &mut to).map_err(failed)?;
+        Ok(staged)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        for end in ["", "-journal", "-wal", "-shm"] {
+            // Already renamed, or left to the next start.
+            let _ = fs::remove_file(beside(&self.path, end));
+        }
+    }
+}
+
+/// The database that is to be replaced, closed to everybody else until this is dropped.
+enum Old {
+    Nothing,
+    Readable {
+        /// (table, its highest id that was ever given out)
+        ids: Vec<(String, i64)>,
+        _closed_to_others: Connection,
+    },
+    Unreadable,
+}
+
+impl Old {
+    /// Moves its log into it, so that nothing lies beside it that could be taken for its successor's.
+    fn lay_down(live: &Path) -> Result<Self> {
+        if fs::metadata(live).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            for log in ["-wal", "-shm", "-journal"] {
+                remove(&beside(live, log))?;
+            }
+            return Ok(Self::Nothing);
+        }
+        let old = connect(live)?;
+        let laid_down = single_file(&old)
+            .and_then(|()| old.execute_batch("BEGIN EXCLUSIVE"))
+            .and_then(|()| {
+                old.prepare("SELECT name, seq FROM sqlite_sequence")?
+                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect::<rusqlite::Result<Vec<_>>>()
+            });
+        match laid_down {
+            Ok(ids) => Ok(Self::Readable {
+                ids,
+                _closed_to_others: old,
+            }),
+            Err(error) => match error.sqlite_error_code() {
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Err(Error::new(
+                    Kind::Conflict,
+                    "another command has the access database open",
+                )
+                .remedy("wait until it has ended, and try again")),
+                // What is damaged, or was never ours, is what a backup is restored for.
+                Some(
+                    ErrorCode::NotADatabase
+                    | ErrorCode::DatabaseCorrupt
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::Unknown,
+                ) => Ok(Self::Unreadable),
+                _ => Err(sql("close the database that is to be replaced", error)),
+            },
+        }
+    }
+}
+
+/// A backup's file must be in one piece; `journal_mode` says what it is afterwards, and is busy where
+/// somebody else has the file open.
+fn single_file(connection: &Connection) -> rusqlite::Result<()> {
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get(0))?;
+    if mode == "delete" {
+        return Ok(());
+    }
+    Err(rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+        None,
+    ))
+}
+
+/// Checks that `database` is one of ours and sound, and migrates it.
+fn prepare(database: &mut Connection, path: &Path) -> Result<()> {
+    single_file(database).map_err(|error| not_ours(sql("read the backup", error)))?;
+    let faults = lines(database, "check the backup", "PRAGMA integrity_check").map_err(not_ours)?;
+    if let Some(fault) = faults.iter().find(|line| *line != "ok") {
+        let what = format!("the backup is damaged: {fault}");
+        return Err(Error::new(Kind::BadRequest, what).remedy("restore another one"));
+    }
+    refuse_newer(database, path, MIGRATIONS.len()).map_err(|error| {
+        Error::new(Kind::Config, "the backup was written by a newer breakwater").remedy(
+            error
+                .remedy_text()
+                .unwrap_or("upgrade this program")
+                .to_owned(),
+        )
+    })?;
+    let mut fresh =
+        Connection::open_in_memory().map_err(|error| sql("open a database in memory", error))?;
+    migrate(&mut fresh, Path::new("memory"), MIGRATIONS)?;
+    // An empty file, and another program's, can fail to be migrated: then it is not ours either.
+    let tables = lines(database, "list the backup's tables", TABLES).map_err(not_ours)?;
+    if !tables.iter().any(|table| table == "table users") {
+        return Err(not_ours(Error::new(Kind::Sql, "it has no users")));
+    }
+    migrate(database, path, MIGRATIONS).map_err(not_ours)?;
+    let things = |connection: &Connection| -> Result<BTreeSet<String>> {
+        Ok(lines(connection, "list the tables", TABLES)?
+            .into_iter()
+            .collect())
+    };
+    // Triggers and views would act in our name; what is missing would fail later.
+    let (ours, theirs) = (things(&fresh)?, things(database)?);
+    if let Some(odd) = ours.symmetric_difference(&theirs).next() {
+        let what = format!("it differs from what this program makes by the {odd}");
+        return Err(not_ours(Error::new(Kind::Sql, what)));
+    }
+    let dangling = lines(
+        database,
+        "check the backup's references",
+        "SELECT DISTINCT \"table\" FROM pragma_foreign_key_check",
+    )?;
+    match dangling.first() {
+        None => Ok(()),
+        Some(table) => {
+            let what =
+                format!("the backup is damaged: rows of {table} refer to rows that are missing");
+            Err(Error::new(Kind::BadRequest, what).remedy("restore another one"))
+        }
+    }
+}
+
+const TABLES: &str =
+    "SELECT type || ' ' || name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_stat%'";
+
+fn lines(connection: &Connection, statement: &'static str, text: &str) -> Result<Vec<String>> {
+    list(connection, statement, text, [], |row| row.get(0))
+}
+
+fn not_ours(error: Error) -> Error {
+    let what = "the file is not a backup of Breakwater's access database";
+    Error::new(Kind::BadRequest, what)
+        .because(error)
+        .remedy("name a file that `breakwater backup` has made")
+}
+
+/// Makes the new database go on behind the ids that the old one has given out.
+fn skip_ids(new: &Connection, old: &Old) -> Result<()> {
+    let known = match old {
+        Old::Nothing => return Ok(()),
+        Old::Readable { ids, .. } => ids.clone(),
+        Old::Unreadable => list(
+            new,
+            "read the restored ids",
+            "SELECT m.name, ifnull(s.seq, 0) FROM sqlite_schema m
+             LEFT JOIN sqlite_sequence s ON s.name = m.name
+             WHERE m.type = 'table' AND m.sql LIKE '%AUTOINCREMENT%'",
+            [],
+            |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.saturating_add(JUMP))),
+        )?,
+    };
+    for (table, highest) in known {
+        // `sqlite_sequence` has no key that an upsert could lean on.
+        let changed = run(
+            new,
+            "skip ids",
+            "UPDATE sqlite_sequence SET seq = max(seq, ?2) WHERE name = ?1",
+            params![table, highest],
+        )?;
+        if changed == 0 {
+            run(
+                new,
+                "skip ids of an empty table",
+                "INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)",
+                params![table, highest],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// `--data /tmp` must not make a store of `/tmp`; one that lost its access database is still one.
+fn refuse_other_directory(data: &Path) -> Result<()> {
+    let is_store = [DATABASE, "cache.sqlite", "blobs"]
+        .iter()
+        .any(|name| data.join(name).exists());
+    if is_store {
+        return Ok(());
+    }
+    let what = format!("there is no store at {}", data.display());
+    Err(Error::new(Kind::NotFound, what)
+        .remedy("name its directory with --data, or make one with `breakwater init`"))
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("cannot remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn sync(path: &Path) -> Result<()> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|error| Error::io("cannot sync", path, error))
+}

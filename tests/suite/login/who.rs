@@ -1,0 +1,182 @@
+//! Who may see a group, and how soon a change of that is felt.
+
+use super::{BOTH, SCOPE, stage};
+use crate::support::appliance::Appliance;
+use crate::support::client::{Client, assert_sound, token_path};
+use crate::support::fake_upstream::{FakeUpstream, Image};
+
+#[test]
+fn example_10_what_changes_bites_on_the_very_next_request() {
+    // command line → status of the next request
+    let table: &[(&[&str], u16)] = &[
+        (&["token", "revoke", "ID"], 401),
+        (&["user", "block", "alice"], 401),
+        (&["user", "remove", "alice"], 401),
+        (&["member", "remove", "acme", "alice"], 404),
+        (
+            &["group", "set", "acme", "dependency_proxy_enabled=false"],
+            404,
+        ),
+        (&["group", "remove", "acme"], 404),
+    ];
+    let mut stage = stage();
+    for (command, status) in table {
+        let secret = stage.appliance.token("alice", BOTH);
+        let client = stage.login("alice", &secret);
+        assert_eq!(stage.manifest(&client).status, 200, "{command:?}");
+        let tokens = stage
+            .appliance
+            .json(&["token", "list", "--user", "alice", "--json"]);
+        let newest = tokens.as_array().unwrap().iter();
+        let id = newest
+            .filter_map(|token| token["id"].as_u64())
+            .max()
+            .unwrap();
+        let id = id.to_string();
+        let command: Vec<&str> = command
+            .iter()
+            .map(|&w| if w == "ID" { &id } else { w })
+            .collect();
+        stage.appliance.ok(&command);
+        let got = stage.manifest(&client);
+        assert_eq!(got.status, *status, "{command:?}: {}", got.text());
+        let again = stage
+            .client
+            .basic("alice", &secret)
+            .get(&token_path(&[SCOPE]));
+        assert_eq!(
+            again.status,
+            if *status == 401 { 401 } else { 200 },
+            "{command:?}"
+        );
+        // The next round begins afresh.
+        stage = super::stage();
+    }
+}
+
+#[test]
+fn a_changed_password_ends_its_tokens_and_a_block_ends_all() {
+    let stage = stage();
+    let add = &["user", "add", "carol", "--password-stdin"];
+    stage.appliance.ok_with_input(add, "first Passw0rd\n");
+    stage
+        .appliance
+        .ok(&["member", "add", "acme", "carol", "--level", "owner"]);
+    let client = stage.login("carol", "first Passw0rd");
+    assert_eq!(stage.manifest(&client).cache(), "miss");
+    let passwd = &["user", "passwd", "carol", "--password-stdin"];
+    stage.appliance.ok_with_input(passwd, "second Passw0rd\n");
+    assert_eq!(stage.manifest(&client).status, 401);
+    let old = stage.client.basic("carol", "first Passw0rd");
+    assert_eq!(old.get(&token_path(&[])).status, 401);
+    let client = stage.login("carol", "second Passw0rd");
+    assert_eq!(stage.manifest(&client).cache(), "hit");
+    stage.appliance.ok(&["user", "block", "carol"]);
+    assert_eq!(stage.manifest(&client).status, 401);
+    let blocked = stage.client.basic("carol", "second Passw0rd");
+    let (blocked, wrong) = (
+        blocked.get("/v2/"),
+        stage.client.basic("carol", "x").get("/v2/"),
+    );
+    assert_eq!(
+        (blocked.status, blocked.text()),
+        (401, wrong.text()),
+        "the same words"
+    );
+}
+
+#[test]
+fn example_11_what_one_may_not_see_and_what_does_not_exist_are_the_same() {
+    let stage = stage();
+    let secret = stage.appliance.token("mallory", BOTH);
+    let basic = stage.client.basic("mallory", &secret);
+    let paths = [
+        "manifests/latest",
+        "tags/list",
+        &format!("blobs/{}", stage.image.layer_digest(0)),
+    ]
+    .map(str::to_owned);
+    // The same length, so that the answers can be compared byte for byte once the name is replaced.
+    let answers = ["acme", "none"].map(|group| {
+        let name = format!("{group}/dependency_proxy/containers/alpine");
+        let token = basic.get(&token_path(&[&format!("repository:{name}:pull")]));
+        assert_eq!(
+            token.status,
+            200,
+            "a login names no group: {}",
+            token.text()
+        );
+        let client = stage.client.bearer(token.json()["token"].as_str().unwrap());
+        paths.clone().map(|path| {
+            let answer = client.get(&format!("/v2/{name}/{path}"));
+            assert_eq!(
+                answer.verdict(),
+                (404, "NAME_UNKNOWN".to_owned()),
+                "{group}"
+            );
+            let same = |text: String| text.replace(group, "GROUP");
+            (same(answer.text()), answer.lasting_fields())
+        })
+    });
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(stage.fake.requests().len(), 0);
+    // A public group is open to everybody who logged in, within the token's abilities.
+    stage
+        .appliance
+        .ok(&["group", "set", "acme", "visibility=public"]);
+    let client = stage.client.bearer(&basic.token(&[SCOPE]));
+    assert_eq!(stage.manifest(&client).status, 200);
+}
+
+#[test]
+fn membership_is_inherited_and_an_administrator_sees_everything() {
+    let stage = stage();
+    stage.appliance.ok(&["group", "add", "acme/backend"]);
+    stage.appliance.ok(&["group", "add", "other"]);
+    let secret = stage.appliance.token("alice", BOTH);
+    let password = stage.appliance.root_password();
+    for (group, alice) in [("acme", 200), ("acme/backend", 200), ("other", 404)] {
+        let name = format!("{group}/dependency_proxy/containers/alpine");
+        let path = format!("/v2/{name}/manifests/latest");
+        let scope = format!("repository:{name}:pull");
+        for (user, secret, status) in [("alice", &secret, alice), ("root", &password, 200)] {
+            let token = stage.client.basic(user, secret).token(&[&scope]);
+            let got = stage.client.bearer(&token).get(&path);
+            assert_eq!(got.status, status, "{user} {group}: {}", got.text());
+        }
+    }
+    assert_sound(&stage.appliance);
+}
+
+#[test]
+fn a_token_ends_when_its_time_is_over() {
+    let fake = FakeUpstream::start();
+    fake.put_image("library/alpine", "latest", &Image::oci(1, &[1]));
+    let appliance = Appliance::builder()
+        .upstream(fake.url())
+        .toml("[auth]\ntoken_ttl = \"5s\"")
+        .start();
+    let client = Client::of(&appliance);
+    let token = client
+        .get(&token_path(&["repository:library/alpine:pull"]))
+        .json();
+    assert_eq!(token["expires_in"], 5);
+    let client = client.bearer(token["token"].as_str().unwrap());
+    let path = "/v2/library/alpine/manifests/latest";
+    let begun = std::time::Instant::now();
+    let mut last = client.get(path);
+    while last.status == 200 && begun.elapsed().as_secs() < 30 {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        last = client.get(path);
+    }
+    assert_eq!(
+        last.verdict(),
+        (401, "UNAUTHORIZED".to_owned()),
+        "after {:?}",
+        begun.elapsed()
+    );
+    assert!(
+        last.field("WWW-Authenticate").is_some(),
+        "the client gets a new one"
+    );
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::flight::{Boarded, FlightKey, Seat};
+use super::pass_through::PassThrough;
 use super::{CacheWord, Proxy, Target, fetch, read_only, upstream_error};
 use crate::auth::Grant;
 use crate::error::{Kind, Result};
@@ -39,13 +40,23 @@ pub enum BlobContent {
 }
 
 /// A blob on its way.
-pub struct Arriving(Seat);
+pub struct Arriving(Source);
+
+enum Source {
+    /// In the staged file, which others may read too.
+    Staged(Seat),
+    /// Straight from the upstream: the disk has no room for it.
+    Passing(Box<PassThrough>),
+}
 
 impl Arriving {
     /// Reads `length` bytes from `offset` on (`None`: to the end) as they arrive. It fails where the fetch
     /// fails, and never gives the last byte of bytes that do not match the digest.
     pub fn into_reader(self, offset: u64, length: Option<u64>) -> Box<dyn Read + Send> {
-        Box::new(self.0.into_reader(offset, length))
+        match self.0 {
+            Source::Staged(seat) => Box::new(seat.into_reader(offset, length)),
+            Source::Passing(passing) => Box::new(passing.part(offset, length)),
+        }
     }
 }
 
@@ -79,12 +90,15 @@ impl Proxy {
             let seat = self.seat_beside(target, digest)?;
             return Ok(BlobAnswer {
                 size: seat.head()?,
-                content: BlobContent::Arriving(Arriving(seat)),
+                content: BlobContent::Arriving(Arriving(Source::Staged(seat))),
                 cache: CacheWord::Miss,
                 age: None,
             });
         }
         self.note_fill(grant, target);
+        if fetch::has_no_room(self, digest) {
+            return passed_through(target, digest);
+        }
         let key: FlightKey = (target.key(), digest.clone());
         let seat = match self.flights.board(&key, grant.may_fill())? {
             Boarded::Joined(seat) => seat,
@@ -93,7 +107,10 @@ impl Proxy {
                 seat
             }
         };
-        let size = seat.head()?;
+        let size = match seat.head() {
+            Err(error) if error.kind() == Kind::Full => return passed_through(target, digest),
+            head => head?,
+        };
         // Who may not fill passes through, unless the fetch is somebody's fill.
         let cache = if seat.is_kept() {
             CacheWord::Miss
@@ -102,7 +119,7 @@ impl Proxy {
         };
         Ok(BlobAnswer {
             size,
-            content: BlobContent::Arriving(Arriving(seat)),
+            content: BlobContent::Arriving(Arriving(Source::Staged(seat))),
             cache,
             age: None,
         })
@@ -170,25 +187,19 @@ impl Proxy {
 
     /// The blob, if it is kept and linked to this repository.
     fn kept_blob(&self, target: &Target, digest: &Digest) -> Result<Option<BlobAnswer>> {
-        let Some(repository) = self
-            .store
-            .cache
-            .find_repository(target.origin, &target.repository)?
-        else {
+        let Some(repository) = self.repository_of(target)? else {
             return Ok(None);
         };
         let Some((size, linked_at)) = self.store.cache.blob(repository, digest)? else {
             return Ok(None);
         };
-        let Some((file, length)) = self
-            .store
-            .blobs
-            .open(digest)?
-            .filter(|(_, length)| *length == size)
-        else {
-            tracing::error!(blob = %digest, "a kept blob's file is gone or has another length: fetching it again");
-            self.store.remove_blob(digest)?;
-            return Ok(None);
+        let (file, length) = match self.store.blobs.open(digest)? {
+            Some((file, length)) if length == size => (file, length),
+            damaged => {
+                tracing::error!(blob = %digest, "a kept blob's file is gone or has another length: fetching it again");
+                self.remove_damaged(digest, damaged.as_ref().map(|(file, _)| &**file));
+                return Ok(None);
+            }
         };
         let age = Some(Timestamp::now().since(linked_at));
         Ok(Some(BlobAnswer {
@@ -198,4 +209,16 @@ impl Proxy {
             age,
         }))
     }
+}
+
+/// The blob straight from the upstream, for this caller alone: nothing of it touches the disk.
+fn passed_through(target: &Target, digest: &Digest) -> Result<BlobAnswer> {
+    let what = || format!("blob {digest} of {}", target.shown());
+    let passing = PassThrough::open(target, digest).map_err(|failed| failed.into_error(&what()))?;
+    Ok(BlobAnswer {
+        size: passing.total(),
+        content: BlobContent::Arriving(Arriving(Source::Passing(Box::new(passing)))),
+        cache: CacheWord::Bypass,
+        age: None,
+    })
 }

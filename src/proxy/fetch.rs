@@ -23,6 +23,28 @@ const BARREN: Duration = Duration::from_secs(45);
 const PAUSE: Duration = Duration::from_millis(500);
 /// Broken connections in all, after which a fetch gives up.
 const TRIES: u32 = 64;
+/// Bytes a second that a fetch without readers must bring, so that it does not hold its place for days.
+const LEAST_RATE: u64 = 16 * 1024;
+/// For how long that is averaged.
+const PACE_WINDOW: Duration = Duration::from_secs(60);
+/// What fetches leave free on the disk, for the databases and for manifests; of a small disk a sixteenth.
+const RESERVE: u64 = 64 * 1024 * 1024;
+/// How long a blob that the disk had no room for is passed through without another try.
+const NO_ROOM_FOR: Duration = Duration::from_secs(60);
+
+/// Whether `bytes` more can be staged. A disk that does not say is tried.
+fn has_room(proxy: &Proxy, bytes: u64) -> bool {
+    let Ok((free, size)) = proxy.store.blobs.space() else {
+        return true;
+    };
+    free >= bytes.saturating_add(RESERVE.min(size / 16))
+}
+
+/// Whether nothing can be staged now, or this blob could not be a moment ago.
+pub(super) fn has_no_room(proxy: &Proxy, digest: &Digest) -> bool {
+    let before = proxy.no_room.get(digest);
+    before.is_some_and(|at| at.elapsed() < NO_ROOM_FOR) || !has_room(proxy, 0)
+}
 
 /// Starts the fetch of a new flight on a thread of its own.
 pub(super) fn start(proxy: &Arc<Proxy>, target: &Target, digest: &Digest, takeoff: Takeoff) {
@@ -59,6 +81,28 @@ struct Progress {
     written: u64,
     total: Option<u64>,
     etag: Option<String>,
+    pace: Pace,
+}
+
+/// How fast a fetch goes on while nobody reads.
+struct Pace {
+    since: Instant,
+    at: u64,
+}
+
+impl Pace {
+    /// Whether a fetch that has `written` so many bytes should end: nobody reads, and it was slower than
+    /// `LEAST_RATE` through `PACE_WINDOW`.
+    fn is_lost(&mut self, now: Instant, written: u64, is_read: bool) -> bool {
+        let passed = now.saturating_duration_since(self.since);
+        if !is_read && passed < PACE_WINDOW {
+            return false;
+        }
+        let least = LEAST_RATE.saturating_mul(passed.as_secs());
+        let is_lost = !is_read && written.saturating_sub(self.at) < least;
+        (self.since, self.at) = (now, written);
+        is_lost
+    }
 }
 
 impl Fetch {
@@ -75,7 +119,13 @@ impl Fetch {
         match self.fetch(takeoff, &staged) {
             Ok(size) => self.keep(takeoff, staged, size),
             Err(error) => {
-                if error.kind() == Kind::UpstreamLied {
+                if error.kind() == Kind::Full {
+                    self.proxy
+                        .no_room
+                        .insert(self.digest.clone(), Instant::now());
+                }
+                // What a full disk refused must not go on filling it.
+                if matches!(error.kind(), Kind::UpstreamLied | Kind::Full) {
                     staged.discard();
                 } else {
                     drop(staged);
@@ -99,12 +149,7 @@ impl Fetch {
 
     /// The blob, if another flight kept it between this request's look and its flight.
     fn kept_meanwhile(&self) -> Result<Option<(Arc<File>, u64)>> {
-        let Some(repository) = self
-            .proxy
-            .store
-            .cache
-            .find_repository(self.target.origin, &self.target.repository)?
-        else {
+        let Some(repository) = self.proxy.repository_of(&self.target)? else {
             return Ok(None);
         };
         match self.proxy.store.cache.blob(repository, &self.digest)? {
@@ -120,8 +165,11 @@ impl Fetch {
     /// to any digest, and read what others keep. Nor is it asked, which would tell what they keep. It has to
     /// give the bytes, which prove themselves; the directory keeps them once.
     fn confirm_kept_elsewhere(&self, takeoff: &Takeoff) -> Result<Option<(Arc<File>, u64)>> {
-        let cache = &self.proxy.store.cache;
-        let Some(size) = cache.blob_of_origin(self.target.origin, &self.digest)? else {
+        let (cache, key) = (&self.proxy.store.cache, &self.target.origin);
+        let Some(origin) = cache.find_origin(key.upstream(), key.fingerprint())? else {
+            return Ok(None);
+        };
+        let Some(size) = cache.blob_of_origin(origin, &self.digest)? else {
             return Ok(None);
         };
         let Some((file, _)) = self
@@ -157,15 +205,16 @@ impl Fetch {
             return Ok(None);
         }
         if takeoff.decide_keep() {
-            let repository = self
-                .proxy
-                .store
-                .cache
-                .repository(self.target.origin, &self.target.repository)?;
-            self.proxy
-                .store
-                .cache
-                .keep_blob(repository, &self.digest, size, Timestamp::now())?;
+            let linked = self.proxy.store.while_kept(&self.digest, || {
+                // It may have gone since it was opened.
+                match self.proxy.store.blobs.open(&self.digest)? {
+                    Some((_, length)) if length == size => self.link(size),
+                    _ => Ok(()),
+                }
+            });
+            if let Err(error) = linked {
+                self.log_not_kept(&error);
+            }
         }
         Ok(Some((file, size)))
     }
@@ -191,6 +240,13 @@ impl Fetch {
         }
         let mut stream = self.first_stream(&mut progress)?;
         self.check_total(&mut progress, &stream)?;
+        let missing = progress.total.map_or(0, |total| total - progress.written);
+        if !has_room(&self.proxy, missing) {
+            return Err(Error::new(
+                Kind::Full,
+                format!("the disk has no room for {}", self.shown()),
+            ));
+        }
         takeoff.arriving(Arc::clone(&progress.file), progress.total, progress.written);
         let mut buffer = vec![0_u8; CHUNK].into_boxed_slice();
         let (mut tries, mut barren_since) = (0, None);
@@ -266,6 +322,10 @@ impl Fetch {
             written,
             total: None,
             etag: None,
+            pace: Pace {
+                since: Instant::now(),
+                at: written,
+            },
         })
     }
 
@@ -362,6 +422,15 @@ impl Fetch {
         let mut offset = stream.offset;
         loop {
             self.check_wanted(takeoff)?;
+            let now = Instant::now();
+            if progress
+                .pace
+                .is_lost(now, progress.written, takeoff.is_read())
+            {
+                return Err(Broken::Here(self.unavailable(
+                    "it came too slowly to go on without anybody who waits for it",
+                )));
+            }
             let read = stream.reader.read(buffer).map_err(Broken::Upstream)?;
             if read == 0 {
                 return Ok(());
@@ -396,21 +465,25 @@ impl Fetch {
             staged.discard();
             return Ok(());
         }
-        let kept = staged.commit(&self.digest).and_then(|()| {
-            let repository = self
-                .proxy
-                .store
-                .cache
-                .repository(self.target.origin, &self.target.repository)?;
-            self.proxy
-                .store
-                .cache
-                .keep_blob(repository, &self.digest, size, Timestamp::now())
+        let kept = self.proxy.store.while_kept(&self.digest, || {
+            staged.commit(&self.digest)?;
+            self.link(size)
         });
         if let Err(error) = kept {
-            tracing::error!(blob = %self.digest, repository = self.target.shown(), "served, but not kept: {error}");
+            self.log_not_kept(&error);
         }
         Ok(())
+    }
+
+    /// Rows for the blob, whose file is in place.
+    fn link(&self, size: u64) -> Result<()> {
+        let repository = self.proxy.repository_to_fill(&self.target)?;
+        let cache = &self.proxy.store.cache;
+        cache.keep_blob(repository, &self.digest, size, Timestamp::now())
+    }
+
+    fn log_not_kept(&self, error: &Error) {
+        tracing::error!(blob = %self.digest, repository = self.target.shown(), "served, but not kept: {error}");
     }
 
     fn shown(&self) -> String {
@@ -469,7 +542,36 @@ impl Broken {
 /// The name under which a fill is staged: the same for the same upstream, credentials, repository and digest.
 fn staging_name(key: &FlightKey) -> String {
     let ((origin, repository), digest) = key;
-    Digest::of(format!("{}\0{repository}\0{digest}", origin.0).as_bytes())
+    let (upstream, fingerprint) = (origin.upstream(), origin.fingerprint());
+    Digest::of(format!("{upstream}\0{fingerprint}\0{repository}\0{digest}").as_bytes())
         .hex()
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_slow_fetch_that_nobody_reads_is_given_up() {
+        let least = LEAST_RATE * PACE_WINDOW.as_secs();
+        // bytes in a window, whether somebody reads, whether it is given up
+        for (bytes, is_read, expected) in [
+            (0, false, true),
+            (least - 1, false, true),
+            (least, false, false),
+            (0, true, false),
+        ] {
+            let since = Instant::now();
+            let mut pace = Pace { since, at: 100 };
+            assert!(!pace.is_lost(since + PACE_WINDOW / 2, 100, is_read));
+            let lost = pace.is_lost(since + PACE_WINDOW * 2, 100 + 2 * bytes, is_read);
+            assert_eq!(lost, expected, "{bytes} {is_read}");
+        }
+        // Who hung up a moment ago did not leave it slow.
+        let since = Instant::now();
+        let mut pace = Pace { since, at: 0 };
+        assert!(!pace.is_lost(since + PACE_WINDOW * 9, 1, true));
+        assert!(!pace.is_lost(since + PACE_WINDOW * 9, 1, false));
+    }
 }

@@ -17,6 +17,8 @@ use crate::oci::Digest;
 
 /// Fetches at once; each holds a thread and a staged file.
 const MAX_FLIGHTS: usize = 512;
+/// Of these, for one upstream: the others' images shall come through beside it.
+const MAX_FLIGHTS_OF_ORIGIN: usize = MAX_FLIGHTS / 4;
 
 /// A fill's client may be silent for so long between two requests.
 const LULL: Duration = Duration::from_secs(2);
@@ -113,7 +115,9 @@ impl Flights {
                 .wait(table)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        if table.len() >= MAX_FLIGHTS {
+        let (origin, _) = &key.0;
+        let of_origin = table.keys().filter(|((other, _), _)| other == origin);
+        if table.len() >= MAX_FLIGHTS || of_origin.count() >= MAX_FLIGHTS_OF_ORIGIN {
             let retry_after = Duration::from_secs(5);
             return Err(Error::new(
                 Kind::Unavailable { retry_after },
@@ -211,6 +215,11 @@ impl Takeoff {
     pub(super) fn is_wanted(&self) -> bool {
         let state = self.flight.lock();
         state.keep || state.readers > 0
+    }
+
+    /// Whether somebody reads it now.
+    pub(super) fn is_read(&self) -> bool {
+        self.flight.lock().readers > 0
     }
 
     /// Whether somebody who may fill has joined by now.
@@ -388,14 +397,35 @@ impl Read for ArrivingBlob {
 mod tests {
     use super::*;
     use crate::oci::RepositoryName;
-    use crate::store::OriginId;
+    use crate::proxy::OriginKey;
+
+    fn key(upstream: &str, bytes: &[u8]) -> FlightKey {
+        let upstream = crate::oci::RegistryHost::parse(upstream).unwrap();
+        let origin = OriginKey(Arc::new((upstream, String::new())));
+        let repository = RepositoryName::parse("app").unwrap();
+        ((origin, repository), Digest::of(bytes))
+    }
+
+    #[test]
+    fn one_upstream_leaves_room_for_the_others() {
+        let flights = Arc::<Flights>::default();
+        let board = |upstream: &str, number: usize| {
+            flights.board(&key(upstream, &number.to_be_bytes()), true)
+        };
+        let taken: Vec<_> = (0..MAX_FLIGHTS_OF_ORIGIN)
+            .map(|number| board("a.example", number).unwrap())
+            .collect();
+        let refused = board("a.example", MAX_FLIGHTS).err().unwrap();
+        assert!(matches!(refused.kind(), Kind::Unavailable { .. }));
+        assert!(board("a.example", 0).is_ok(), "joining takes no place");
+        assert!(board("b.example", 0).is_ok());
+        drop(taken);
+        assert!(board("a.example", MAX_FLIGHTS).is_ok());
+    }
 
     #[test]
     fn the_head_of_an_empty_blob_waits_until_its_hash_is_known() {
-        let key: FlightKey = (
-            (OriginId(1), RepositoryName::parse("app").unwrap()),
-            Digest::of(b"not empty"),
-        );
+        let key = key("a.example", b"not empty");
         let Ok(Boarded::New(seat, takeoff)) = Arc::<Flights>::default().board(&key, true) else {
             panic!("nobody else flies");
         };

@@ -162,7 +162,7 @@ impl Proxy {
         listing: &Listing,
     ) -> Result<()> {
         let cache = &self.store.cache;
-        let repository = cache.repository(target.origin, &target.repository)?;
+        let repository = self.repository_to_fill(target)?;
         let kept = KeptListing {
             body: listing.body.clone(),
             content_type: content_type(kind).to_owned(),

@@ -1,5 +1,6 @@
 //! Manifests by tag and digest: kept byte for byte as they came, with their type.
 
+use std::fs::File;
 use std::io::Read;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use super::{CacheWord, Proxy, ReferenceKey, Target, read_only, upstream_error};
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Digest, MAX_MANIFEST_SIZE, Manifest, MediaType, Reference, Tag};
-use crate::store::{CachedManifest, NewManifest, Pull, RepositoryId};
+use crate::store::{CachedManifest, NewManifest, Pull};
 use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind, FetchedManifest};
 
@@ -119,7 +120,11 @@ impl Proxy {
         patience: Duration,
     ) -> Result<ManifestAnswer> {
         let what = || format!("manifest {reference} of {}", target.shown());
-        let key: ReferenceKey = (target.origin, target.repository.clone(), reference.clone());
+        let key: ReferenceKey = (
+            target.origin.clone(),
+            target.repository.clone(),
+            reference.clone(),
+        );
         let fault = |kind, why: String| Fault {
             kind,
             message: format!("{} {why}", target.upstream.name()),
@@ -182,7 +187,11 @@ impl Proxy {
         }
         let fetched = ask(target, reference).inspect_err(|failed| match failed {
             Failed::Upstream(fault) => {
-                let key = (target.origin, target.repository.clone(), reference.clone());
+                let key = (
+                    target.origin.clone(),
+                    target.repository.clone(),
+                    reference.clone(),
+                );
                 self.note_absence(key, fault);
                 if !matches!(fault.kind, FaultKind::NotFound | FaultKind::Denied) {
                     let manifest = format!("{reference} of {}", target.shown());
@@ -247,38 +256,35 @@ impl Proxy {
         reference: &Reference,
         checked: &Checked,
     ) -> Result<()> {
-        let repository = self
-            .store
-            .cache
-            .repository(target.origin, &target.repository)?;
         let tag = match reference {
             Reference::Tag(tag) => Some(tag.clone()),
             Reference::Digest(_) => None,
         };
-        self.store.blobs.put(&checked.digest, &checked.bytes)?;
         let references = checked
             .manifest
             .manifests
             .iter()
             .chain(&checked.manifest.blobs);
-        self.store.cache.keep_manifest(
-            repository,
-            &NewManifest {
-                digest: checked.digest.clone(),
-                media_type: checked.manifest.media_type,
-                size: checked.bytes.len() as u64,
-                references: references
-                    .map(|descriptor| (descriptor.digest.clone(), descriptor.size))
-                    .collect(),
-                subject: checked
-                    .manifest
-                    .subject
-                    .as_ref()
-                    .map(|subject| subject.digest.clone()),
-                tag,
-                now: Timestamp::now(),
-            },
-        )?;
+        let new = NewManifest {
+            digest: checked.digest.clone(),
+            media_type: checked.manifest.media_type,
+            size: checked.bytes.len() as u64,
+            references: references
+                .map(|descriptor| (descriptor.digest.clone(), descriptor.size))
+                .collect(),
+            subject: checked
+                .manifest
+                .subject
+                .as_ref()
+                .map(|subject| subject.digest.clone()),
+            tag,
+            now: Timestamp::now(),
+        };
+        self.store.while_kept(&checked.digest, || {
+            self.store.blobs.put(&checked.digest, &checked.bytes)?;
+            let repository = self.repository_to_fill(target)?;
+            self.store.cache.keep_manifest(repository, &new)
+        })?;
         self.manifest_bytes
             .insert(checked.digest.clone(), Arc::clone(&checked.bytes));
         Ok(())
@@ -299,7 +305,13 @@ impl Proxy {
         if let Some(bytes) = self.manifest_bytes.get(digest) {
             return Ok(Some((kept, bytes)));
         }
-        match self.read_manifest(digest)? {
+        let opened = self.store.blobs.open(digest)?.map(|(file, _)| file);
+        match opened
+            .as_deref()
+            .map(|file| read_manifest(file, digest))
+            .transpose()?
+            .flatten()
+        {
             Some(bytes) => {
                 self.manifest_bytes
                     .insert(digest.clone(), Arc::clone(&bytes));
@@ -307,32 +319,10 @@ impl Proxy {
             }
             None => {
                 tracing::error!(manifest = %digest, "a kept manifest's file is gone or damaged: fetching it again");
-                self.store.remove_blob(digest)?;
+                self.remove_damaged(digest, opened.as_deref());
                 Ok(None)
             }
         }
-    }
-
-    /// The bytes of a kept manifest, compared with its digest; `None` where they are gone or damaged.
-    fn read_manifest(&self, digest: &Digest) -> Result<Option<Arc<[u8]>>> {
-        let Some((file, _)) = self.store.blobs.open(digest)? else {
-            return Ok(None);
-        };
-        let mut bytes = Vec::new();
-        (&*file)
-            .take(MAX_MANIFEST_SIZE + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| {
-                Error::new(Kind::Io, format!("cannot read manifest {digest}")).because(error)
-            })?;
-        let intact = Digest::of_with(digest.algorithm(), &bytes) == *digest;
-        Ok(intact.then(|| bytes.into()))
-    }
-
-    pub(super) fn repository_of(&self, target: &Target) -> Result<Option<RepositoryId>> {
-        self.store
-            .cache
-            .find_repository(target.origin, &target.repository)
     }
 
     /// Notes who pulled what, if it is kept.
@@ -358,6 +348,18 @@ impl Proxy {
         }
         Ok(())
     }
+}
+
+/// The bytes of a kept manifest, compared with its digest; `None` where they are damaged.
+fn read_manifest(file: &File, digest: &Digest) -> Result<Option<Arc<[u8]>>> {
+    let mut bytes = Vec::new();
+    file.take(MAX_MANIFEST_SIZE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| {
+            Error::new(Kind::Io, format!("cannot read manifest {digest}")).because(error)
+        })?;
+    let intact = Digest::of_with(digest.algorithm(), &bytes) == *digest;
+    Ok(intact.then(|| bytes.into()))
 }
 
 /// Asks the upstream for a manifest, and takes it only if it is what it should be.

@@ -4,6 +4,7 @@
 //! - `manifests`: by tag and digest; `tags` decides whether a kept tag may still be served as it is.
 //! - `blobs`: kept ones, and those that are on their way; `flight` is one blob on its way, `fetch` what
 //!   moves its bytes from the upstream into the staged file.
+//! - `pass_through`: a blob that the disk has no room for.
 //! - `listings`: tags and referrers.
 //! - `upstreams`: which upstream a path means.
 //! - `shared_call`: one call to an upstream for all who wait for its answer.
@@ -16,6 +17,7 @@ mod fetch;
 mod flight;
 mod listings;
 mod manifests;
+mod pass_through;
 mod read_only;
 mod shared_call;
 mod tags;
@@ -31,12 +33,12 @@ pub use blobs::{BlobAnswer, BlobContent};
 pub use listings::{ListPage, ListingAnswer};
 pub use manifests::ManifestAnswer;
 pub use tags::ManifestSummary;
-pub use upstreams::{UpstreamState, Upstreams, settings};
+pub use upstreams::{UpstreamState, Upstreams, keyed, settings};
 
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Digest, MediaType, Reference, RegistryHost, RepositoryName};
-use crate::store::{OriginId, Store};
+use crate::store::{RepositoryId, Store};
 use crate::upstream::{Fault, FaultKind, ManifestHead, Upstream};
 use flight::Flights;
 use manifests::ManifestCall;
@@ -46,6 +48,9 @@ use shared_call::SharedCalls;
 const MANIFEST_MEMORY: u64 = 8 * 1024 * 1024;
 /// How many "not found" answers are remembered.
 const NEGATIVE_ENTRIES: usize = 10_000;
+
+/// How many blobs are remembered that the disk had no room for.
+const NO_ROOM_ENTRIES: usize = 1_000;
 
 /// How fresh is fresh.
 #[derive(Debug, Clone)]
@@ -102,13 +107,13 @@ pub struct Target {
     pub upstream: Arc<Upstream>,
     /// The repository's name there, `library/` included.
     pub repository: RepositoryName,
-    origin: OriginId,
+    origin: OriginKey,
 }
 
 impl Target {
     /// What fetches and calls in progress are told apart by: upstream, credentials, repository.
     fn key(&self) -> TargetKey {
-        (self.origin, self.repository.clone())
+        (self.origin.clone(), self.repository.clone())
     }
 
     /// `HOST/NAME`, for people.
@@ -117,9 +122,29 @@ impl Target {
     }
 }
 
-type TargetKey = (OriginId, RepositoryName);
+/// An upstream with its credentials, by name and fingerprint. A key and no row: a row is made only on the way
+/// to keep something.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct OriginKey(Arc<(RegistryHost, String)>);
+
+impl OriginKey {
+    fn of(upstream: &Upstream) -> Self {
+        let fingerprint = upstream.fingerprint().to_owned();
+        Self(Arc::new((upstream.name().clone(), fingerprint)))
+    }
+
+    fn upstream(&self) -> &RegistryHost {
+        &self.0.0
+    }
+
+    fn fingerprint(&self) -> &str {
+        &self.0.1
+    }
+}
+
+type TargetKey = (OriginKey, RepositoryName);
 type HeadCalls = SharedCalls<ReferenceKey, Result<ManifestHead, Fault>>;
-type ReferenceKey = (OriginId, RepositoryName, Reference);
+type ReferenceKey = (OriginKey, RepositoryName, Reference);
 
 /// The dependency proxy.
 pub struct Proxy {
@@ -134,6 +159,8 @@ pub struct Proxy {
     cold_head_calls: HeadCalls,
     manifest_bytes: Cache<Digest, Arc<[u8]>, ByLength>,
     not_found: Cache<ReferenceKey, (Instant, Fault)>,
+    /// Blobs that the disk had no room for, and when.
+    no_room: Cache<Digest, Instant>,
     stopping: AtomicBool,
 }
 
@@ -160,6 +187,7 @@ impl Proxy {
             cold_head_calls: SharedCalls::new(),
             manifest_bytes: Cache::with_weighter(1_000, MANIFEST_MEMORY, ByLength),
             not_found: Cache::new(NEGATIVE_ENTRIES),
+            no_room: Cache::new(NO_ROOM_ENTRIES),
             stopping: AtomicBool::new(false),
         })
     }
@@ -187,15 +215,35 @@ impl Proxy {
         } else {
             image.clone()
         };
-        let origin = self
-            .store
-            .cache
-            .origin(upstream.name(), upstream.fingerprint())?;
         Ok(Target {
+            origin: OriginKey::of(&upstream),
             upstream,
             repository,
-            origin,
         })
+    }
+
+    /// The row of the repository, if anything of it was ever kept.
+    fn repository_of(&self, target: &Target) -> Result<Option<RepositoryId>> {
+        let (cache, origin) = (&self.store.cache, &target.origin);
+        match cache.find_origin(origin.upstream(), origin.fingerprint())? {
+            Some(origin) => cache.find_repository(origin, &target.repository),
+            None => Ok(None),
+        }
+    }
+
+    /// The row of the repository, made if need be: only on the way to keep something.
+    fn repository_to_fill(&self, target: &Target) -> Result<RepositoryId> {
+        let (cache, origin) = (&self.store.cache, &target.origin);
+        let origin = cache.origin(origin.upstream(), origin.fingerprint())?;
+        cache.repository(origin, &target.repository)
+    }
+
+    /// Removes what was found to be damaged while it was to be served. Where that fails, on a full disk for
+    /// example, it is found again next time: it must not cost anybody the image.
+    fn remove_damaged(&self, digest: &Digest, seen: Option<&std::fs::File>) {
+        if let Err(error) = self.store.remove_damaged(digest, seen) {
+            tracing::error!(blob = %digest, "cannot remove what is damaged: {error}");
+        }
     }
 
     /// Ends the fetches in progress; what has arrived of fills stays staged, to be resumed.

@@ -199,7 +199,11 @@ impl Proxy {
 
     /// HEAD at the upstream, one for all who wait, of what is not kept; `None` where it knows no HEAD.
     fn ask_head(&self, target: &Target, reference: &Reference) -> Result<Option<ManifestHead>> {
-        let key: ReferenceKey = (target.origin, target.repository.clone(), reference.clone());
+        let key: ReferenceKey = (
+            target.origin.clone(),
+            target.repository.clone(),
+            reference.clone(),
+        );
         let asked = match self.recent_absence(&key) {
             Some(fault) => Err(fault),
             None => self.head_within(&self.cold_head_calls, target, &key, HEAD_PATIENCE),
@@ -265,7 +269,7 @@ impl Proxy {
             return Verdict::Fresh;
         }
         let key: ReferenceKey = (
-            target.origin,
+            target.origin.clone(),
             target.repository.clone(),
             Reference::Tag(tag.clone()),
         );

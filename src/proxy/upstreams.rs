@@ -64,6 +64,17 @@ pub fn settings(upstream: &NewUpstream, password: Option<String>) -> Settings {
     }
 }
 
+/// The client as what it brings is cached for: see [`Upstream::keyed`]. A key is made at first need.
+///
+/// # Errors
+/// As [`Store::origin_key`].
+pub fn keyed(store: &Store, upstream: Upstream) -> Result<Upstream> {
+    if !upstream.has_credentials() {
+        return Ok(upstream);
+    }
+    Ok(upstream.keyed(&store.origin_key()?))
+}
+
 /// What was read from `access.sqlite`, and the clients that it makes.
 struct Table {
     /// When the rows were last compared with the database's.
@@ -327,7 +338,8 @@ impl Upstreams {
         let password = password
             .transpose()
             .map_err(|error| error.context("its password cannot be read"))?;
-        Upstream::new(settings(upstream, password), Arc::clone(&self.offline))
+        let client = Upstream::new(settings(upstream, password), Arc::clone(&self.offline))?;
+        keyed(&self.store, client)
     }
 }
 

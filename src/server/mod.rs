@@ -67,7 +67,7 @@ impl Appliance {
         let upstreams = config
             .upstreams
             .iter()
-            .map(|upstream| upstream_client(upstream, &offline))
+            .map(|upstream| upstream_client(&store, upstream, &offline))
             .collect::<Result<Vec<_>>>()?;
         let default = config.mirror.default.clone();
         let upstreams =
@@ -250,7 +250,11 @@ impl AccessLine {
 }
 
 /// The client of a configured upstream, with its password read from its file.
-fn upstream_client(config: &UpstreamConfig, offline: &Arc<AtomicBool>) -> Result<Upstream> {
+fn upstream_client(
+    store: &Store,
+    config: &UpstreamConfig,
+    offline: &Arc<AtomicBool>,
+) -> Result<Upstream> {
     let password = match &config.password_file {
         Some(path) => read_password(path)?,
         None => String::new(),
@@ -268,7 +272,7 @@ fn upstream_client(config: &UpstreamConfig, offline: &Arc<AtomicBool>) -> Result
         allow_private_addresses: true,
         patience: Patience::default(),
     };
-    Upstream::new(settings, Arc::clone(offline))
+    crate::proxy::keyed(store, Upstream::new(settings, Arc::clone(offline))?)
 }
 
 fn read_password(path: &Path) -> Result<String> {

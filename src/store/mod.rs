@@ -13,6 +13,7 @@ mod directory;
 mod lock;
 mod migrations;
 mod offline;
+mod origin_key;
 mod reconcile;
 mod statement;
 
@@ -32,7 +33,9 @@ pub(crate) use check::DatabaseFault;
 pub use lock::DataLock;
 pub use reconcile::Reconciled;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::Result;
 use crate::oci::Digest;
@@ -46,7 +49,12 @@ pub struct Store {
     /// The content-addressed directory.
     pub blobs: BlobDir,
     directory: PathBuf,
+    /// By the digest's last byte: held while a blob is kept, and while one is removed.
+    settling: [Mutex<()>; SETTLING],
 }
+
+/// Enough that fills of different blobs seldom wait for each other.
+const SETTLING: usize = 256;
 
 impl Store {
     /// Makes the data directory (0700) and what is missing in it; opens it. Idempotent.
@@ -81,6 +89,7 @@ impl Store {
             cache,
             blobs,
             directory: directory.to_owned(),
+            settling: [const { Mutex::new(()) }; SETTLING],
         })
     }
 
@@ -107,8 +116,40 @@ impl Store {
     /// Forgets a blob and removes its file, in this order. Idempotent.
     ///
     /// The file goes while nobody can add a row, and stays if a fill or the reconciliation has just done so.
-    /// A fill that found the file in place and has not written its row yet must be kept out by the caller.
+    /// A fill that found the file in place and has not written its row yet is waited for, if it runs
+    /// [`Self::while_kept`].
     pub fn remove_blob(&self, digest: &Digest) -> Result<()> {
+        let _settling = self.settling(digest);
+        self.remove_settled(digest)
+    }
+
+    /// As [`Self::remove_blob`], for damage: only if what lies there is still the file that was `seen`
+    /// (`None`: nothing). Another one was put there by a fill meanwhile, and stays. Says whether it went.
+    pub fn remove_damaged(&self, digest: &Digest, seen: Option<&File>) -> Result<bool> {
+        let _settling = self.settling(digest);
+        if !self.blobs.is_still(digest, seen)? {
+            return Ok(false);
+        }
+        self.remove_settled(digest)?;
+        Ok(true)
+    }
+
+    /// Runs `work`, which puts a blob's file in place and then its rows, while nobody removes that blob.
+    pub fn while_kept<T>(&self, digest: &Digest, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let _settling = self.settling(digest);
+        work()
+    }
+
+    fn settling(&self, digest: &Digest) -> MutexGuard<'_, ()> {
+        let hex = digest.hex();
+        let last = hex.get(hex.len().saturating_sub(2)..).unwrap_or_default();
+        let at = u8::from_str_radix(last, 16).unwrap_or_default();
+        self.settling[usize::from(at)]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remove_settled(&self, digest: &Digest) -> Result<()> {
         self.cache.forget_blob(digest)?;
         self.cache
             .unless_kept(digest, || self.blobs.remove(digest))?;

@@ -273,7 +273,7 @@ impl Upstream {
                 .remedy("use no colon in the username, and no control characters"));
         }
         Ok(Self {
-            fingerprint: fingerprint(&home, settings.credentials.as_ref()),
+            fingerprint: fingerprint(&home, &settings),
             transport: Arc::new(Transport::new(&settings, home.clone(), proxies, offline)?),
             health: Health::new(settings.name.to_string()),
             home,
@@ -288,13 +288,29 @@ impl Upstream {
         })
     }
 
+    /// With a fingerprint that is keyed, where it has credentials: without the key, nobody can try
+    /// passwords against it.
+    #[must_use]
+    pub fn keyed(mut self, key: &[u8; 32]) -> Self {
+        if self.credentials.is_some() {
+            self.fingerprint = keyed(key, &self.fingerprint);
+        }
+        self
+    }
+
+    /// Whether it is asked with a username and password.
+    pub fn has_credentials(&self) -> bool {
+        self.credentials.is_some()
+    }
+
     /// The word in paths and in `ns=`.
     pub fn name(&self) -> &RegistryHost {
         &self.name
     }
 
-    /// A fingerprint of URL and credentials: what is cached belongs to it. Stable over restarts, tells no
-    /// secret; 32 hex digits.
+    /// A fingerprint of URL, credentials and what else decides who is reached: what is cached belongs to
+    /// it. Stable over restarts; 32 hex digits. Where there are credentials, it must be [`Self::keyed`]
+    /// before it is written anywhere.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -338,13 +354,28 @@ impl Upstream {
     }
 }
 
-/// SHA-256 over the URL and the credentials, each with its length before it, so that no two settings
-/// give the same text.
-fn fingerprint(home: &Url, credentials: Option<&Credentials>) -> String {
+/// SHA-256 over the URL, the credentials, further roots and whether private addresses are out of reach, each
+/// with its length before it, so that no two settings give the same text.
+///
+/// The last two stand in it only where they are not as the box's own upstreams have them by default.
+fn fingerprint(home: &Url, settings: &Settings) -> String {
     let url = home.to_string();
     let mut parts = vec![url.trim_end_matches('/')];
-    if let Some(credentials) = credentials {
+    if let Some(credentials) = &settings.credentials {
         parts.extend([credentials.username.as_str(), credentials.password.as_str()]);
+    }
+    let path;
+    // Three parts or more, so that they are never taken for credentials.
+    match &settings.ca {
+        Some(Ca::File(file)) => {
+            path = file.to_string_lossy();
+            parts.extend(["", "ca file", &path]);
+        }
+        Some(Ca::Pem(pem)) => parts.extend(["", "ca", pem.as_str()]),
+        None => {}
+    }
+    if !settings.allow_private_addresses {
+        parts.extend(["", "", "public addresses only"]);
     }
     let mut hasher = crate::oci::Hasher::new(crate::oci::Algorithm::Sha256);
     for part in parts {
@@ -354,9 +385,53 @@ fn fingerprint(home: &Url, credentials: Option<&Credentials>) -> String {
     hasher.finish().hex()[..32].to_owned()
 }
 
+/// HMAC-SHA256 (RFC 2104) of a fingerprint, as long as one.
+fn keyed(key: &[u8; 32], fingerprint: &str) -> String {
+    let pass = |pad: u8, message: &[u8]| {
+        let mut block = [pad; 64];
+        for (byte, key) in block.iter_mut().zip(key) {
+            *byte ^= key;
+        }
+        let mut hasher = crate::oci::Hasher::new(crate::oci::Algorithm::Sha256);
+        hasher.update(&block);
+        hasher.update(message);
+        hasher.finish()
+    };
+    let inner = pass(0x36, fingerprint.as_bytes());
+    let inner: Vec<u8> = (0..32)
+        .filter_map(|at| u8::from_str_radix(inner.hex().get(2 * at..2 * at + 2)?, 16).ok())
+        .collect();
+    pass(0x5c, &inner).hex()[..32].to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn of(
+        url: &str,
+        credentials: Option<Credentials>,
+        ca: Option<Ca>,
+        allow_private_addresses: bool,
+    ) -> String {
+        let settings = Settings {
+            name: RegistryHost::parse("a.example").unwrap(),
+            url: url.to_owned(),
+            credentials,
+            auth_realm: None,
+            ca,
+            allow_private_addresses,
+            patience: Patience::default(),
+        };
+        fingerprint(&Url::parse(url).unwrap(), &settings)
+    }
+
+    #[test]
+    fn a_keyed_fingerprint_is_an_hmac() {
+        // Counted with another program.
+        assert_eq!(keyed(&[7; 32], "abc"), "127da4ced6a839b8f6118bc244684d26");
+        assert_ne!(keyed(&[7; 32], "abc"), keyed(&[8; 32], "abc"));
+    }
 
     #[test]
     fn fingerprints_tell_settings_apart_and_stay() {
@@ -365,7 +440,7 @@ mod tests {
                 username: username.to_owned(),
                 password: password.to_owned(),
             });
-            fingerprint(&Url::parse(url).unwrap(), credentials.as_ref())
+            of(url, credentials, None, true)
         };
         let all = [
             print("https://a", None),
@@ -375,6 +450,10 @@ mod tests {
             print("https://a", Some(("", ""))),
             print("https://a", Some(("u", "pw"))),
             print("https://a", Some(("up", "w"))),
+            of("https://a", None, None, false),
+            of("https://a", None, Some(Ca::Pem("x".to_owned())), true),
+            of("https://a", None, Some(Ca::Pem("x".to_owned())), false),
+            of("https://a", None, Some(Ca::File("x".into())), true),
         ];
         for (n, one) in all.iter().enumerate() {
             assert_eq!(one.len(), 32);

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
 use crate::store::Store;
 
 /// How old a noted pull may get before it is written.
 const NOTES_EVERY: Duration = Duration::from_secs(5);
+/// How often interrupted fills are looked through for those that are too old or too many.
+const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// The running threads.
 pub(super) struct Background {
@@ -59,9 +61,16 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
 }
 
 fn write_notes(store: &Store, stopped: &mpsc::Receiver<()>) {
+    let mut swept = Instant::now();
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(NOTES_EVERY) {
         if let Err(error) = store.cache.write_notes() {
             tracing::warn!(%error, "times of use could not be written");
+        }
+        if swept.elapsed() >= SWEEP_EVERY {
+            swept = Instant::now();
+            if let Err(error) = store.blobs.forget_old_fills() {
+                tracing::warn!(%error, "interrupted fills could not be forgotten");
+            }
         }
     }
 }

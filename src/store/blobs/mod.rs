@@ -8,7 +8,7 @@ mod staging;
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -75,6 +75,20 @@ impl BlobDir {
     /// The file's size; `None` where it is not.
     pub(crate) fn size_of(&self, digest: &Digest) -> Result<Option<u64>> {
         size_of(&self.path(digest))
+    }
+
+    /// Whether what lies under the digest is the file that was `seen`, at its length; `None`: nothing.
+    pub(super) fn is_still(&self, digest: &Digest, seen: Option<&File>) -> Result<bool> {
+        let path = self.path(digest);
+        let failed = |error| Error::io("cannot read", &path, error);
+        let now = match fs::symlink_metadata(&path) {
+            Ok(metadata) => Some(metadata),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(error)),
+        };
+        let seen = seen.map(File::metadata).transpose().map_err(failed)?;
+        let identity = |of: fs::Metadata| (of.dev(), of.ino(), of.len());
+        Ok(now.map(identity) == seen.map(identity))
     }
 
     /// A new staged file under a random name (0600). Removed on drop unless committed.

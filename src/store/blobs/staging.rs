@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
 use super::{ALGORITHMS, blob_path};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Digest};
 use crate::store::directory;
 
@@ -283,9 +283,13 @@ impl Staged {
         let staging = Arc::clone(&self.staging);
         match &self.place {
             Place::Random(path) | Place::Named { path, .. } => {
-                staging.publish(path, digest)?;
-                self.settle(false);
-                Ok(())
+                let result = staging.publish(path, digest);
+                // What a full disk refuses must not go on filling it.
+                let is_full = matches!(&result, Err(error) if error.kind() == Kind::Full);
+                if is_full || result.is_ok() {
+                    self.settle(is_full);
+                }
+                result
             }
             Place::Unlinked => {
                 let path = self.link()?;

@@ -18,41 +18,55 @@ pub(super) const FIND_REPOSITORY: &str =
     "SELECT id FROM repositories WHERE origin_id = ?1 AND name = ?2";
 
 impl CacheDb {
-    /// The origin's id, made on first sight; kept in memory after.
-    pub fn origin(&self, upstream: &RegistryHost, fingerprint: &str) -> Result<OriginId> {
+    /// The origin's id if anything of it was ever kept. (Memory first.)
+    pub fn find_origin(
+        &self,
+        upstream: &RegistryHost,
+        fingerprint: &str,
+    ) -> Result<Option<OriginId>> {
         let key = (upstream.clone(), fingerprint.to_owned());
-        let remembered = || self.origins.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = remembered().get(&key) {
-            return Ok(*id);
+        let origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = origins.get(&key) {
+            return Ok(Some(*id));
         }
-        let parameters = params![upstream.as_str(), fingerprint];
-        let find_origin = |connection: &Connection| {
-            find(connection, "find origin", FIND_ORIGIN, parameters, |row| {
-                row.get(0).map(OriginId)
-            })
-        };
-        let id = match self.database.read(find_origin)? {
-            Some(id) => id,
-            None => self.database.write(|connection| {
-                // Another thread may have made it in between.
-                if let Some(id) = find_origin(connection)? {
-                    return Ok(id);
-                }
-                get(
-                    connection,
-                    "add origin",
-                    "INSERT INTO origins (upstream, fingerprint) VALUES (?1, ?2) RETURNING id",
-                    parameters,
-                    |row| row.get(0).map(OriginId),
-                )
-            })?,
-        };
-        let mut origins = remembered();
+        drop(origins);
+        let id = self
+            .database
+            .read(|connection| find_origin(connection, upstream, fingerprint))?;
+        if let Some(id) = id {
+            self.remember_origin(key, id);
+        }
+        Ok(id)
+    }
+
+    /// The origin's id, made if need be: only on the way to keep something.
+    pub fn origin(&self, upstream: &RegistryHost, fingerprint: &str) -> Result<OriginId> {
+        if let Some(id) = self.find_origin(upstream, fingerprint)? {
+            return Ok(id);
+        }
+        let id = self.database.write(|connection| {
+            // Another thread may have made it in between.
+            if let Some(id) = find_origin(connection, upstream, fingerprint)? {
+                return Ok(id);
+            }
+            get(
+                connection,
+                "add origin",
+                "INSERT INTO origins (upstream, fingerprint) VALUES (?1, ?2) RETURNING id",
+                params![upstream.as_str(), fingerprint],
+                |row| row.get(0).map(OriginId),
+            )
+        })?;
+        self.remember_origin((upstream.clone(), fingerprint.to_owned()), id);
+        Ok(id)
+    }
+
+    fn remember_origin(&self, key: (RegistryHost, String), id: OriginId) {
+        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
         if origins.len() >= ORIGINS_REMEMBERED {
             origins.clear();
         }
         origins.insert(key, id);
-        Ok(id)
     }
 
     /// The repository's id if anything of it was ever kept. (Memory first.)
@@ -94,6 +108,20 @@ impl CacheDb {
         self.repositories.insert((origin, name.clone()), id);
         Ok(id)
     }
+}
+
+fn find_origin(
+    connection: &Connection,
+    upstream: &RegistryHost,
+    fingerprint: &str,
+) -> Result<Option<OriginId>> {
+    find(
+        connection,
+        "find origin",
+        FIND_ORIGIN,
+        params![upstream.as_str(), fingerprint],
+        |row| row.get(0).map(OriginId),
+    )
 }
 
 fn find_repository(

@@ -3,8 +3,10 @@
 
 pub(crate) mod client;
 mod freshness;
+mod full_disk;
 mod lies;
 mod one_fetch;
+mod read_only;
 mod resume;
 mod table;
 

@@ -461,3 +461,29 @@ fn clients_do_not_make_listings_grow() {
         .unwrap();
     assert!(other.is_some(), "another repository's are its own");
 }
+
+#[test]
+fn a_stale_look_at_damage_takes_no_repaired_blob_away() {
+    let (_directory, store) = fresh();
+    let here = repository(&store, "here");
+    let digest = keep(&store, here, b"whole", at(1));
+    let path = store
+        .directory()
+        .join("blobs/sha256")
+        .join(&digest.hex()[..2]);
+    let path = path.join(digest.hex());
+    std::fs::write(&path, b"cut").unwrap();
+    let (damaged, _) = store.blobs.open(&digest).unwrap().unwrap();
+    // Meanwhile somebody else finds it out too, and a fill repairs it.
+    assert!(store.remove_damaged(&digest, Some(&damaged)).unwrap());
+    assert!(!path.exists());
+    assert_eq!(keep(&store, here, b"whole", at(2)), digest);
+    assert!(!store.remove_damaged(&digest, Some(&damaged)).unwrap());
+    assert!(!store.remove_damaged(&digest, None).unwrap());
+    assert!(store.cache.blob(here, &digest).unwrap().is_some());
+    assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+    // A row whose file is gone goes, once nothing lies there.
+    std::fs::remove_file(&path).unwrap();
+    assert!(store.remove_damaged(&digest, None).unwrap());
+    assert_eq!(store.cache.blob(here, &digest).unwrap(), None);
+}

@@ -1,0 +1,106 @@
+//! A disk without room: what cannot be kept is passed through, whole and checked, and what is kept stays.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::{REPOSITORY, assert_clean, staged, wait_until};
+use crate::support::appliance::Appliance;
+use crate::support::client::Client;
+use crate::support::fake_upstream::{Answer, FakeUpstream, Image, noise};
+
+const MIB: usize = 1024 * 1024;
+
+/// A small filesystem in the place of a box's data directory, unmounted when it is dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None`, with the reason printed, where this user may not mount.
+    fn mount(at: PathBuf) -> Option<Self> {
+        std::fs::create_dir(&at).unwrap();
+        let output = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=24m,mode=0700", "tmpfs"])
+            .arg(&at)
+            .output();
+        match output {
+            Ok(output) if output.status.success() => Some(Self(at)),
+            Ok(output) => {
+                let why = String::from_utf8_lossy(&output.stderr).into_owned();
+                eprintln!("skipped: cannot mount a tmpfs: {}", why.trim());
+                None
+            }
+            Err(error) => {
+                eprintln!("skipped: cannot run mount: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn what_does_not_fit_on_the_disk_is_passed_through() {
+    let fake = FakeUpstream::start();
+    let mut appliance = Appliance::builder().upstream(fake.url()).prepare();
+    let Some(_disk) = SmallDisk::mount(appliance.data()) else {
+        return;
+    };
+    appliance.restart();
+    let client = Client::of(&appliance);
+    let image = Image::oci(1, &[100_000]);
+    fake.put_image(REPOSITORY, "1", &image);
+    let manifest = super::manifest("1");
+    assert_eq!(client.get(&manifest).body, image.manifest);
+    let kept = super::blob(&image.layer_digest(0));
+    assert_eq!(client.get(&kept).cache(), "miss");
+    assert_eq!(client.get(&kept).cache(), "hit");
+
+    // The upstream says beforehand that it is too large.
+    let large = noise(2, 64 * MIB);
+    let path = super::blob(&fake.put_blob(REPOSITORY, &large));
+    let whole = client.get(&path);
+    assert_eq!(
+        (whole.status, whole.cache()),
+        (200, "bypass"),
+        "{}",
+        whole.head
+    );
+    assert!(whole.complete && whole.body == large);
+    let part = client.with("Range", "bytes=70000-70099").get(&path);
+    assert_eq!((part.status, part.cache()), (206, "bypass"));
+    assert_eq!(part.body, large[70_000..70_100]);
+    // Broken off on the way, it goes on; a lie is not completed.
+    fake.on("GET", "/blobs/")
+        .next([Answer::good(), Answer::good().truncate_at(9 * MIB)]);
+    let resumed = client.get(&path);
+    assert!(resumed.complete && resumed.body == large);
+    fake.on("GET", "/blobs/")
+        .always(Answer::good().wrong_bytes());
+    let lie = client.get(&path);
+    assert!(
+        !lie.complete && lie.body.len() < large.len(),
+        "{}",
+        lie.head
+    );
+    fake.behave();
+
+    // It turns out on the way: who is in the middle is cut, and who comes next gets all.
+    let unsized_one = noise(3, 32 * MIB);
+    let digest = fake.put_blob(REPOSITORY, &unsized_one);
+    fake.on("GET", digest.as_str())
+        .always(Answer::good().chunked());
+    let cut = client.get(&super::blob(&digest));
+    assert!(!cut.complete, "{}", cut.head);
+    wait_until("the staged file goes", || staged(&appliance).is_empty());
+    let again = client.get(&super::blob(&digest));
+    assert_eq!((again.status, again.cache()), (200, "bypass"));
+    assert!(again.complete && again.body == unsized_one);
+
+    wait_until("nothing is staged", || staged(&appliance).is_empty());
+    assert_eq!(client.get(&kept).cache(), "hit");
+    assert_clean(&appliance);
+}

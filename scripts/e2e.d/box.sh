@@ -22,7 +22,7 @@ listen = ["$BOX"]
 tag_ttl = "1s"
 
 [upstreams."docker.io"]
-url = "http://$HUB"
+url = "http://${BOX_UPSTREAM:-$HUB}"
 
 [upstreams."registry.example"]
 url = "http://$HUB"

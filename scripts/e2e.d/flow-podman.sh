@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # podman and buildah: the box as a mirror in registries.conf. Sourced.
 
-flow_podman() {
-    # In namespaces without systemd: files for events, cgroupfs, and no overlay on overlay.
+# In namespaces without systemd: files for events, cgroupfs, and no overlay on overlay.
+podman_configure() {
     cat >/etc/containers/containers.conf <<CONFIG
 [engine]
 events_logger = "file"
@@ -14,6 +14,10 @@ driver = "vfs"
 graphroot = "$WORK/podman/graph"
 runroot = "$WORK/podman/run"
 CONFIG
+}
+
+flow_podman() {
+    podman_configure
     recipe_to podman-mirror /etc/containers/registries.conf
     box_new
     # A crash, where the other flows stop the box in good order.

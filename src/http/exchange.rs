@@ -16,6 +16,9 @@ use super::{Body, Method, Refused, Request, RequestBody, Response};
 /// between a manifest and its blobs, is served without the detour through the poller.
 const NEXT_REQUEST: Duration = Duration::from_millis(5);
 
+/// Bytes of a next request received in one go; mostly it is a head, and short.
+const SCRATCH: usize = 4 * 1024;
+
 /// What becomes of a connection.
 enum Next {
     Keep,
@@ -48,7 +51,7 @@ pub(super) fn serve(
         if matches!(connection.stage, Stage::Waiting) && !others_wait && !service.is_draining() {
             match connection.wire.transport.wait_readable(NEXT_REQUEST) {
                 Ok(false) => {}
-                Ok(true) if connection.collect(buffers.copy()).is_ok() => {}
+                Ok(true) if connection.collect(&mut [0; SCRATCH]).is_ok() => {}
                 _ => return,
             }
         }

@@ -56,6 +56,7 @@ mod exchange;
 mod head;
 mod head_scan;
 mod listener;
+mod pace;
 mod poller;
 mod range;
 mod request;

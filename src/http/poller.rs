@@ -117,6 +117,7 @@ impl Poller {
             }
             self.expire();
             self.resume();
+            self.service.pool.relieve(&self.service);
         }
     }
 
@@ -129,8 +130,8 @@ impl Poller {
         };
         let deadline = self.deadlines.first().map(|(deadline, _)| until(*deadline));
         let resume = self.resume_at.map(until);
-        let revive = self.service.pool.is_stuck().then_some(ACCEPT_PAUSE);
-        [deadline, resume, revive].into_iter().flatten().min()
+        let relief = self.service.pool.relief_due();
+        [deadline, resume, relief].into_iter().flatten().min()
     }
 
     fn woken(&mut self) {
@@ -241,9 +242,6 @@ impl Poller {
                 });
                 self.place(connection);
             }
-        }
-        if self.service.pool.is_stuck() {
-            self.service.pool.revive(&self.service);
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::chunked::ChunkedDecoder;
 use super::head::Framing;
+use super::pace::Pace;
 use super::wire::Wire;
 
 /// An unread body of at most so many bytes is skipped to keep the connection; a longer one costs it.
@@ -39,9 +40,7 @@ struct Incoming {
     expects_continue: bool,
     /// Why nothing more can be read, once something went wrong.
     failed: Option<ErrorKind>,
-    /// Bytes received, and time spent waiting, since the client last made enough progress.
-    arrived: usize,
-    waited: Duration,
+    pace: Pace,
 }
 
 enum Rest {
@@ -65,12 +64,11 @@ impl RequestBody {
         };
         Self {
             source: Source::Wire(Incoming {
+                pace: Pace::new(LEAST_PROGRESS, wire.stall_timeout),
                 wire,
                 rest,
                 expects_continue,
                 failed: None,
-                arrived: 0,
-                waited: Duration::ZERO,
             }),
         }
     }
@@ -223,15 +221,7 @@ impl Incoming {
         } else {
             let before = Instant::now();
             let count = self.wire.transport.receive(buf)?;
-            self.waited += before.elapsed();
-            self.arrived += count;
-            if self.arrived >= LEAST_PROGRESS {
-                self.arrived = 0;
-                self.waited = Duration::ZERO;
-            } else if self.waited > self.wire.stall_timeout {
-                let why = "the client sends its body too slowly";
-                return Err(io::Error::new(ErrorKind::TimedOut, why));
-            }
+            self.pace.note(count, before.elapsed())?;
             count
         };
         if count == 0 {

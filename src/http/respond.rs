@@ -8,43 +8,30 @@ use std::io::{self, ErrorKind, IoSlice, Read};
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use rustix::io::Errno;
-
 use super::response_head::{DateCache, Framed, Terms, write_head};
-use super::transport::{Transport, stalled};
+use super::transport::Transport;
 use super::{Body, Delivery, Response};
 
 /// Bytes that a stream, or a file without sendfile, is copied by.
 const COPY_SIZE: usize = 64 * 1024;
+/// A stream begins with so little: a thousand of them may wait for an upstream at once.
+const FIRST_COPY: usize = 8 * 1024;
 /// Bytes for one call of sendfile: large enough to cost nothing, small enough to count progress.
 const SENDFILE_SLICE: u64 = 4 * 1024 * 1024;
 
-/// What a worker keeps from response to response.
+/// What a worker keeps from response to response. Room for copying is not among it: the next handler may
+/// wait for long, and as many workers wait then as there are connections.
 #[derive(Default)]
 pub(super) struct Buffers {
     head: Vec<u8>,
-    copy: Vec<u8>,
     date: DateCache,
 }
 
 impl Buffers {
-    /// Room for copying, made when it is first needed.
-    pub(super) fn copy(&mut self) -> &mut [u8] {
-        room(&mut self.copy)
-    }
-
     /// Gives the memory back, before a worker waits for work.
     pub(super) fn free(&mut self) {
         self.head = Vec::new();
-        self.copy = Vec::new();
     }
-}
-
-fn room(copy: &mut Vec<u8>) -> &mut [u8] {
-    if copy.is_empty() {
-        copy.resize(COPY_SIZE, 0);
-    }
-    copy
 }
 
 /// Sends `response`, reports to whoever asked for it, and gives whether the connection stays.
@@ -58,7 +45,7 @@ pub(super) fn send(
     terms: Terms,
     buffers: &mut Buffers,
 ) -> io::Result<bool> {
-    let Buffers { head, copy, date } = buffers;
+    let Buffers { head, date } = buffers;
     head.clear();
     let (framed, keep) = write_head(&response, terms, date.now(), head);
     let Response {
@@ -69,7 +56,7 @@ pub(super) fn send(
         transport,
         bytes: &mut bytes,
     };
-    let attempt = catch_unwind(AssertUnwindSafe(|| out.all(head, body, framed, copy)));
+    let attempt = catch_unwind(AssertUnwindSafe(|| out.all(head, body, framed)));
     let result = attempt.unwrap_or_else(|_| Err(io::Error::other("the body's source panicked")));
     receipt.report(Delivery {
         bytes,
@@ -85,13 +72,7 @@ struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    fn all(
-        &mut self,
-        head: &[u8],
-        body: Body,
-        framed: Framed,
-        copy: &mut Vec<u8>,
-    ) -> io::Result<()> {
+    fn all(&mut self, head: &[u8], body: Body, framed: Framed) -> io::Result<()> {
         match body {
             _ if framed == Framed::Nothing => self.parts(head, &[], &[], false),
             Body::Empty => self.parts(head, &[], &[], false),
@@ -102,12 +83,12 @@ impl Outgoing<'_> {
                 length,
             } => {
                 self.parts(head, &[], &[], length > 0)?;
-                self.file(&file, offset, length, copy)
+                self.file(&file, offset, length)
             }
             Body::Stream { reader, .. } => {
                 // The head goes at once: the first byte of the body may be long in coming.
                 self.parts(head, &[], &[], false)?;
-                self.stream(reader, framed, room(copy))
+                self.stream(reader, framed)
             }
         }
     }
@@ -122,35 +103,25 @@ impl Outgoing<'_> {
         result
     }
 
-    fn file(
-        &mut self,
-        file: &File,
-        offset: u64,
-        length: u64,
-        copy: &mut Vec<u8>,
-    ) -> io::Result<()> {
+    fn file(&mut self, file: &File, offset: u64, length: u64) -> io::Result<()> {
         let end = offset.checked_add(length).ok_or(ErrorKind::InvalidInput)?;
         let mut at = offset;
         while at < end {
             let slice = usize::try_from(SENDFILE_SLICE.min(end - at)).unwrap_or(COPY_SIZE);
-            let Some(target) = self.transport.sendfile_target() else {
-                return self.copy_file(file, at, end, room(copy));
-            };
-            match rustix::fs::sendfile(target, file, Some(&mut at), slice) {
+            match self.transport.send_file(file, &mut at, slice) {
                 Ok(0) => return Err(shorter()),
                 Ok(count) => *self.bytes += count as u64,
-                Err(Errno::INTR) => {}
-                // The file lies on a filesystem that cannot do it.
-                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                    return self.copy_file(file, at, end, room(copy));
+                Err(error) if error.kind() == ErrorKind::Unsupported => {
+                    return self.copy_file(file, at, end);
                 }
-                Err(error) => return Err(stalled(error.into())),
+                Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
-    fn copy_file(&mut self, file: &File, mut at: u64, end: u64, copy: &mut [u8]) -> io::Result<()> {
+    fn copy_file(&mut self, file: &File, mut at: u64, end: u64) -> io::Result<()> {
+        let mut copy = vec![0; COPY_SIZE];
         while at < end {
             let room = usize::try_from(end - at).map_or(copy.len(), |rest| rest.min(copy.len()));
             match file.read_at(&mut copy[..room], at) {
@@ -167,12 +138,8 @@ impl Outgoing<'_> {
     }
 
     /// Forwards what each read gives, without waiting for more.
-    fn stream(
-        &mut self,
-        mut reader: Box<dyn Read + Send>,
-        framed: Framed,
-        copy: &mut [u8],
-    ) -> io::Result<()> {
+    fn stream(&mut self, mut reader: Box<dyn Read + Send>, framed: Framed) -> io::Result<()> {
+        let mut copy = vec![0; FIRST_COPY];
         let mut left = match framed {
             Framed::Length(length) => length,
             _ => u64::MAX,
@@ -196,6 +163,9 @@ impl Outgoing<'_> {
                     left -= count as u64;
                     self.parts(&[], piece, &[], false)?;
                 }
+            }
+            if piece.len() == FIRST_COPY {
+                copy.resize(COPY_SIZE, 0);
             }
         }
         Ok(())

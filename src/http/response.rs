@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What the body is made of. HEAD requests and 204/304 send none of it, but its length is announced.
 pub enum Body {
-    /// No body; `Content-Length: 0` (unless the handler set one itself, as for HEAD).
+    /// No body; `Content-Length: 0`. For HEAD it is what the handler set itself, and none if it did not.
     Empty,
     /// From memory.
     Bytes(std::sync::Arc<[u8]>),

@@ -102,12 +102,12 @@ fn framing(body: &Body, modern: bool) -> Framed {
 }
 
 /// The value of `Content-Length`. Without a body the handler's own counts where none is expected: what GET
-/// would have sent (RFC 9110 section 8.6). Elsewhere it would make the client wait for what never comes.
+/// would have sent, or nothing where it does not know (RFC 9110 section 8.6). Elsewhere it would make the
+/// client wait for what never comes.
 fn announced(response: &Response, length: u64, head_only: bool) -> Option<String> {
     let theirs = response.get("content-length");
     match &response.body {
-        Body::Empty if head_only => Some(theirs.unwrap_or("0").to_owned()),
-        Body::Empty if response.status == 304 => theirs.map(str::to_owned),
+        Body::Empty if head_only || response.status == 304 => theirs.map(str::to_owned),
         _ => Some(length.to_string()),
     }
 }
@@ -270,6 +270,14 @@ mod tests {
                 new(200).header("Content-Length", "9"),
                 head,
                 "Content-Length: 9\r\n",
+                Framed::Nothing,
+                true,
+            ),
+            (
+                "HEAD where the length is open",
+                new(200),
+                head,
+                "",
                 Framed::Nothing,
                 true,
             ),

@@ -40,7 +40,8 @@ impl Service {
     pub(super) fn new(limits: Limits, handler: Arc<dyn Handler>, waker: OwnedFd) -> Arc<Self> {
         Arc::new(Self {
             admission: Admission::new(limits.max_connections, limits.max_connections_per_address),
-            pool: Pool::new(limits.workers),
+            // No connection can use more than one worker.
+            pool: Pool::new(limits.workers, limits.max_connections),
             limits,
             handler,
             waker,
@@ -87,7 +88,8 @@ impl Service {
         std::mem::take(&mut *self.returned.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn wake(&self) {
+    /// Makes the poller look around.
+    pub(super) fn wake(&self) {
         // The only way for it to fail is a counter that is full, and then the poller is awake.
         let _ = rustix::io::write(&self.waker, &1u64.to_ne_bytes());
     }

@@ -1,20 +1,28 @@
 //! The byte stream below a connection: what may wait, what never waits, and how it ends.
 //!
 //! This is the only place that makes system calls on a connection's socket, and the place where TLS comes
-//! in: another variant of `Transport` with the same operations, without the capability of sendfile.
+//! in: another variant of `Transport` with the same operations, of which `send_file` is `Unsupported`.
 //! Sockets stay in blocking mode with the stall timeout set on them once; what must not wait says so per
 //! call (`MSG_DONTWAIT`). So a connection changes hands between poller and workers without system calls.
 
+use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::Scheme;
+use super::pace::Pace;
+
+/// A reader that takes less than this in a whole stall timeout of waiting for it is cut off. With the
+/// default of a minute that is 1.1 KB/s: three layers at once over a line of 64 kbit/s get more than twice
+/// that each, and less would keep a thread busy for a day with 100 MB.
+const LEAST_TAKEN: usize = 64 * 1024;
 
 /// A connection's byte stream.
 #[derive(Default)]
@@ -23,7 +31,10 @@ pub(super) enum Transport {
     #[default]
     Closed,
     /// TCP without encryption. The socket is shared with `Admission`, which may shut it down at any time.
-    Plain(Arc<TcpStream>),
+    Plain {
+        socket: Arc<TcpStream>,
+        sending: Pace,
+    },
 }
 
 impl Transport {
@@ -33,32 +44,25 @@ impl Transport {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(stall))?;
         socket.set_write_timeout(Some(stall))?;
-        Ok(Self::Plain(socket))
+        let sending = Pace::new(LEAST_TAKEN, stall);
+        Ok(Self::Plain { socket, sending })
     }
 
     pub(super) fn scheme(&self) -> Scheme {
         Scheme::Http
     }
 
-    /// The socket, for readiness and for `sendfile`'s sake; never to be read or written around this type.
+    /// The socket; never to be read or written around this type.
     fn socket(&self) -> io::Result<&TcpStream> {
         match self {
             Self::Closed => Err(ErrorKind::NotConnected.into()),
-            Self::Plain(socket) => Ok(socket),
+            Self::Plain { socket, .. } => Ok(socket),
         }
     }
 
     /// The descriptor whose readiness says that `receive_now` may give something.
     pub(super) fn readiness(&self) -> io::Result<BorrowedFd<'_>> {
         Ok(self.socket()?.as_fd())
-    }
-
-    /// Where `sendfile` may write, if the bytes of a file may go out as they are.
-    pub(super) fn sendfile_target(&self) -> Option<BorrowedFd<'_>> {
-        match self {
-            Self::Closed => None,
-            Self::Plain(socket) => Some(socket.as_fd()),
-        }
     }
 
     /// Receives what is there. `WouldBlock` if nothing is; 0 at the end of the stream.
@@ -77,7 +81,7 @@ impl Transport {
         loop {
             match rustix::net::recv(socket, &mut *buffer, flags) {
                 Ok((_, count)) => return Ok(count),
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -89,13 +93,14 @@ impl Transport {
         let timeout = within.try_into().map_err(io::Error::other)?;
         match rustix::event::poll(&mut descriptors, Some(&timeout)) {
             Ok(ready) => Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(Errno::INTR) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Sends all of `parts`, waiting no longer than the stall timeout for each bit of progress. `more` says
-    /// that other bytes follow at once, so that they can share a packet. Adds to `sent` as it goes.
+    /// Sends all of `parts`. `TimedOut` if the client takes nothing, or too little, in a stall timeout of
+    /// waiting. `more` says that other bytes follow at once, so that they can share a packet. Adds to `sent`
+    /// as it goes.
     pub(super) fn send_all(
         &mut self,
         parts: &mut [IoSlice<'_>],
@@ -108,14 +113,47 @@ impl Transport {
         // Also drops empty parts at the front.
         IoSlice::advance_slices(&mut parts, 0);
         while !parts.is_empty() {
+            let before = Instant::now();
             let count = self.send_with(parts, flags).map_err(stalled)?;
             if count == 0 {
                 return Err(ErrorKind::WriteZero.into());
             }
             *sent += count as u64;
+            self.took(count, before)?;
             IoSlice::advance_slices(&mut parts, count);
         }
         Ok(())
+    }
+
+    /// Sends up to `count` bytes of `file` as they are, from `at`, which it moves on; 0 at the file's end.
+    /// `Unsupported` if that cannot be done, and they must be copied. `TimedOut` as for `send_all`.
+    pub(super) fn send_file(
+        &mut self,
+        file: &File,
+        at: &mut u64,
+        count: usize,
+    ) -> io::Result<usize> {
+        let before = Instant::now();
+        let count = loop {
+            match rustix::fs::sendfile(self.socket()?, file, Some(at), count) {
+                Ok(count) => break count,
+                Err(Errno::INTR) => {}
+                // The file lies on a filesystem that cannot do it.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                    return Err(ErrorKind::Unsupported.into());
+                }
+                Err(error) => return Err(stalled(error.into())),
+            }
+        };
+        self.took(count, before).map(|()| count)
+    }
+
+    /// Counts what the client took for the time it let us wait.
+    fn took(&mut self, count: usize, before: Instant) -> io::Result<()> {
+        match self {
+            Self::Closed => Ok(()),
+            Self::Plain { sending, .. } => sending.note(count, before.elapsed()),
+        }
     }
 
     /// Sends as much of `bytes` as fits into the socket's buffer without waiting.
@@ -130,7 +168,7 @@ impl Transport {
             let mut control = SendAncillaryBuffer::default();
             match rustix::net::sendmsg(socket, parts, &mut control, flags) {
                 Ok(count) => return Ok(count),
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -138,7 +176,7 @@ impl Transport {
 
     /// Tells the client that nothing more will come; what was sent still arrives.
     pub(super) fn finish(&mut self) {
-        if let Self::Plain(socket) = self {
+        if let Self::Plain { socket, .. } = self {
             // The peer may be gone already, which is what was wanted.
             let _ = socket.shutdown(Shutdown::Write);
         }
@@ -147,7 +185,7 @@ impl Transport {
     /// Breaks the connection off with a reset, so that no client takes what it got for complete: a plain
     /// end would look like one to HTTP/1.0, and to clients that do not count.
     pub(super) fn abort(&mut self) {
-        if let Self::Plain(socket) = std::mem::take(self) {
+        if let Self::Plain { socket, .. } = std::mem::take(self) {
             // If the option cannot be set, the early end alone must do.
             // The reset leaves when the connection's permit is dropped too, and with it the descriptor.
             let _ = socket2::SockRef::from(&*socket).set_linger(Some(Duration::ZERO));
@@ -156,9 +194,89 @@ impl Transport {
 }
 
 /// A socket timeout comes as `WouldBlock`, which would mislead whoever does not know about it.
-pub(super) fn stalled(error: io::Error) -> io::Error {
+fn stalled(error: io::Error) -> io::Error {
     if error.kind() == ErrorKind::WouldBlock {
         return io::Error::new(ErrorKind::TimedOut, "the client stalled");
     }
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    const STALL: Duration = Duration::from_millis(1500);
+    const LENGTH: usize = 1 << 20;
+
+    /// A transport with small buffers, and a client that takes `step` bytes again and again.
+    fn sending_to(step: usize, pause: Duration) -> (Transport, std::thread::JoinHandle<usize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let kind = socket2::Type::STREAM;
+        let client = socket2::Socket::new(socket2::Domain::IPV4, kind, None).unwrap();
+        client.set_recv_buffer_size(4096).unwrap();
+        let address = listener.local_addr().unwrap();
+        client.connect(&address.into()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let small = socket2::SockRef::from(&server).set_send_buffer_size(4096);
+        small.unwrap();
+        let mut client: TcpStream = client.into();
+        let reader = std::thread::spawn(move || {
+            let mut piece = vec![0; step];
+            let mut taken = 0;
+            while let Ok(count @ 1..) = client.read(&mut piece) {
+                taken += count;
+                std::thread::sleep(pause);
+            }
+            taken
+        });
+        (Transport::plain(Arc::new(server), STALL).unwrap(), reader)
+    }
+
+    /// Sends from memory, in large and small pieces, and from a file.
+    fn send(transport: &mut Transport, way: &str) -> io::Result<()> {
+        let bytes = vec![7; LENGTH];
+        match way {
+            "at once" => transport.send_all(&mut [IoSlice::new(&bytes)], false, &mut 0),
+            "in pieces" => bytes.chunks(1024).try_for_each(|piece| {
+                transport.send_all(&mut [IoSlice::new(piece)], false, &mut 0)
+            }),
+            _ => {
+                let mut file = tempfile::tempfile().unwrap();
+                file.write_all(&bytes).unwrap();
+                let mut at = 0;
+                while at < LENGTH as u64 {
+                    transport.send_file(&file, &mut at, LENGTH)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    #[test]
+    fn a_reader_that_trickles_is_a_stall_and_one_that_is_slow_is_not() {
+        // (bytes, pause): 10 KB a second is less than is asked for here, 400 KB is more.
+        let cases = [(500, 50, false), (20_000, 50, true)];
+        std::thread::scope(|scope| {
+            for (step, pause, served) in cases {
+                for way in ["at once", "in pieces", "from a file"] {
+                    scope.spawn(move || {
+                        let pause = Duration::from_millis(pause);
+                        let (mut transport, reader) = sending_to(step, pause);
+                        let sent = send(&mut transport, way);
+                        match &sent {
+                            Ok(()) => transport.finish(),
+                            Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut, "{way}"),
+                        }
+                        assert_eq!(sent.is_ok(), served, "{step} {way}: {sent:?}");
+                        transport.abort();
+                        drop(transport);
+                        let taken = reader.join().unwrap();
+                        assert!(taken > step, "{step} {way}: {taken}");
+                    });
+                }
+            }
+        });
+    }
 }

@@ -1,6 +1,12 @@
 //! The pool of workers: threads that come when there is work and go when there is none, and the queue in
 //! front of them, in which no address can take every place.
 //!
+//! A worker may be held for minutes by what is not its client's doing, such as a handler or a body's source
+//! that waits for an upstream, and by a client that reads slowly. The pool cannot see which, and need not:
+//! what has waited for `OVERDUE` gets a worker of its own, up to one for each connection that there may be.
+//! So `workers` bounds what is started at once, and nobody's wait. Beyond it threads come slowly enough
+//! that a burst of quick requests, which needs no help, does not make thousands of them.
+//!
 //! It hands out connections and knows nothing of what is done with them.
 
 use std::collections::{HashMap, VecDeque};
@@ -20,10 +26,23 @@ const STACK: usize = 512 * 1024;
 /// A worker that found nothing to do for so long ends.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// A connection that waited for so long gets a further worker.
+const OVERDUE: Duration = Duration::from_millis(50);
+/// How often is looked for those.
+const RELIEF_PAUSE: Duration = Duration::from_millis(25);
+/// So many further workers are started in one go: 1,280 a second.
+const RELIEF: usize = 32;
+/// After a thread could not be started it is tried again, and after the longer time also complained again.
+const SPAWN_PAUSE: Duration = Duration::from_millis(100);
+const WARNING_PAUSE: Duration = Duration::from_secs(10);
+
 /// The workers and their queue.
 pub(super) struct Pool {
+    /// Workers that are started as soon as there is work.
     most: usize,
-    /// One address may hold so many workers: slow readers of large files must not shut everybody out.
+    /// Workers in all, with those for what is overdue.
+    ceiling: usize,
+    /// One address may hold so many of `most`: slow readers of large files must not make everybody wait.
     most_per_origin: usize,
     queue: Mutex<Queue>,
     filled: Condvar,
@@ -36,28 +55,48 @@ pub(super) struct Pool {
 #[derive(Default)]
 struct Queue {
     /// For the next free workers.
-    ready: VecDeque<Box<Connection>>,
+    ready: VecDeque<Queued>,
     origins: HashMap<Origin, Share>,
     /// Threads that wait for work, and all of them.
     idle: usize,
     threads: usize,
     closed: bool,
+    /// Whether the poller knows that it must call `relieve`.
+    watched: bool,
+    relieved_at: Option<Instant>,
+    spawn_failed_at: Option<Instant>,
+    warned_at: Option<Instant>,
+}
+
+struct Queued {
+    connection: Box<Connection>,
+    since: Instant,
+    /// Whether it takes one of its address's places, which one that was overdue does not.
+    counted: bool,
+}
+
+impl Queued {
+    fn is_overdue(&self) -> bool {
+        self.since.elapsed() >= OVERDUE
+    }
 }
 
 /// What one address has of the pool.
 #[derive(Default)]
 struct Share {
-    /// Its connections that are ready or with a worker.
+    /// Its counted connections that are ready or with a worker.
     held: usize,
-    /// Those that must wait for one of the former.
-    waiting: VecDeque<Box<Connection>>,
+    /// Those that must wait for one of the former, or until they are overdue.
+    waiting: VecDeque<Queued>,
 }
 
 impl Pool {
-    pub(super) fn new(workers: usize) -> Self {
+    /// `workers` at once, and up to `ceiling` when some of them are held up.
+    pub(super) fn new(workers: usize, ceiling: usize) -> Self {
         let most = workers.max(1);
         Self {
             most,
+            ceiling: ceiling.max(most),
             most_per_origin: most - most / 4,
             queue: Mutex::default(),
             filled: Condvar::new(),
@@ -88,48 +127,111 @@ impl Pool {
             return;
         }
         let share = queue.origins.entry(connection.permit.origin()).or_default();
-        if share.held >= self.most_per_origin {
-            share.waiting.push_back(connection);
+        let counted = share.held < self.most_per_origin;
+        let queued = Queued {
+            connection,
+            since: Instant::now(),
+            counted,
+        };
+        if counted {
+            share.held += 1;
+            queue.ready.push_back(queued);
+        } else {
+            share.waiting.push_back(queued);
             self.held_back.fetch_add(1, Ordering::Relaxed);
+        }
+        let short = queue.ready.len() > queue.idle && queue.threads < self.most;
+        let starts = usize::from(short && !queue.spawn_failed_lately());
+        queue.threads += starts;
+        self.note_backlog(&queue);
+        let unwatched = !queue.watched && self.has_backlog(&queue);
+        queue.watched |= unwatched;
+        drop(queue);
+        if counted {
+            self.filled.notify_one();
+        }
+        self.start(service, starts);
+        if unwatched {
+            service.wake();
+        }
+    }
+
+    /// When `relieve` must be called next, if at all before the next wake-up of the poller.
+    pub(super) fn relief_due(&self) -> Option<Duration> {
+        let mut queue = self.lock();
+        queue.watched = self.has_backlog(&queue);
+        queue.watched.then_some(RELIEF_PAUSE)
+    }
+
+    /// Finds workers for what is overdue, and starts them if none are free.
+    pub(super) fn relieve(&self, service: &Arc<Service>) {
+        let mut queue = self.lock();
+        let lately = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() < RELIEF_PAUSE);
+        if !self.has_backlog(&queue) || lately(queue.relieved_at) {
             return;
         }
-        share.held += 1;
-        queue.ready.push_back(connection);
-        self.staff(service, queue);
-        self.filled.notify_one();
-    }
-
-    /// Tries again to start a worker, if there is work and none could be started before.
-    pub(super) fn revive(&self, service: &Arc<Service>) {
-        self.staff(service, self.lock());
-    }
-
-    /// Whether there is work that nobody can do, so that `revive` must be called.
-    pub(super) fn is_stuck(&self) -> bool {
-        let queue = self.lock();
-        queue.threads == 0 && !queue.ready.is_empty()
-    }
-
-    /// Starts a worker if none is free for what is ready.
-    fn staff(&self, service: &Arc<Service>, mut queue: MutexGuard<'_, Queue>) {
-        let short = queue.ready.len() > queue.idle && !queue.closed;
-        if !short || queue.threads >= self.most {
-            return self.note_backlog(&queue);
-        }
-        queue.threads += 1;
+        queue.relieved_at = Some(Instant::now());
+        let startable = match queue.spawn_failed_lately() {
+            true => 0,
+            false => RELIEF.min(self.ceiling.saturating_sub(queue.threads)),
+        };
+        // What is ready comes first: it is of addresses that have not taken their share.
+        let overdue = queue.ready.iter().filter(|queued| queued.is_overdue());
+        let overdue = overdue.count();
+        let unclaimed = (startable + queue.idle).saturating_sub(queue.ready.len());
+        let room = unclaimed.min(RELIEF);
+        let promoted = queue.take_overdue(room);
+        let count = promoted.len();
+        self.held_back.fetch_sub(count, Ordering::Relaxed);
+        queue.ready.extend(promoted);
+        let starts = (overdue + count).saturating_sub(queue.idle).min(startable);
+        queue.threads += starts;
+        self.note_backlog(&queue);
         drop(queue);
-        let service_of_worker = service.clone();
-        let spawned = std::thread::Builder::new()
-            .name("http-worker".to_owned())
-            .stack_size(STACK)
-            .spawn(move || work(&service_of_worker));
-        if let Err(error) = spawned {
+        for _ in 0..count {
+            self.filled.notify_one();
+        }
+        self.start(service, starts);
+    }
+
+    /// Whether there is work that might become overdue.
+    fn has_backlog(&self, queue: &Queue) -> bool {
+        let waits = queue.ready.len() > queue.idle || self.held_back.load(Ordering::Relaxed) > 0;
+        waits && !queue.closed
+    }
+
+    /// Starts workers that are counted as threads already.
+    fn start(&self, service: &Arc<Service>, starts: usize) {
+        for started in 0..starts {
+            let service_of_worker = service.clone();
+            let spawned = std::thread::Builder::new()
+                .name("http-worker".to_owned())
+                .stack_size(STACK)
+                .spawn(move || work(&service_of_worker));
+            let Err(error) = spawned else {
+                continue;
+            };
             let mut queue = self.lock();
-            queue.threads -= 1;
+            queue.threads -= starts - started;
             let threads = queue.threads;
+            let now = Instant::now();
+            queue.spawn_failed_at = Some(now);
+            let silent = |at: Instant| now.duration_since(at) < WARNING_PAUSE;
+            let warns = !queue.warned_at.is_some_and(silent);
+            if warns {
+                queue.warned_at = Some(now);
+            }
             self.backlogged.store(true, Ordering::Relaxed);
+            let unwatched = !std::mem::replace(&mut queue.watched, true);
+            self.gone.notify_all();
             drop(queue);
-            tracing::warn!(%error, threads, "cannot start another worker: requests wait");
+            if unwatched {
+                service.wake();
+            }
+            if warns {
+                tracing::warn!(%error, threads, "cannot start another worker: requests wait");
+            }
+            return;
         }
     }
 
@@ -139,33 +241,35 @@ impl Pool {
     }
 
     /// The next connection, if there is one at once.
-    fn take_now(&self) -> Option<Box<Connection>> {
+    fn take_now(&self) -> Option<Queued> {
         let mut queue = self.lock();
-        let connection = queue.ready.pop_front();
+        let queued = queue.ready.pop_front();
         self.note_backlog(&queue);
-        connection
+        queued
     }
 
     /// Waits for the next connection. `None` ends the worker, which is no longer counted then.
-    fn take(&self) -> Option<Box<Connection>> {
+    fn take(&self) -> Option<Queued> {
         let mut queue = self.lock();
-        let deadline = Instant::now() + IDLE;
+        // A peak's threads go as soon as enough others are free; woken in turn, all would find some work.
+        let surplus = queue.threads > self.most && queue.idle > self.most / 4;
+        let deadline = Instant::now() + if surplus { Duration::ZERO } else { IDLE };
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let connection = queue.ready.pop_front();
-            if connection.is_none() && !queue.closed && !left.is_zero() {
+            let queued = queue.ready.pop_front();
+            if queued.is_none() && !queue.closed && !left.is_zero() {
                 queue.idle += 1;
                 let woken = self.filled.wait_timeout(queue, left);
                 queue = woken.unwrap_or_else(PoisonError::into_inner).0;
                 queue.idle -= 1;
                 continue;
             }
-            if connection.is_none() {
+            if queued.is_none() {
                 queue.threads -= 1;
                 self.gone.notify_all();
             }
             self.note_backlog(&queue);
-            return connection;
+            return queued;
         }
     }
 
@@ -175,10 +279,13 @@ impl Pool {
         let Some(share) = queue.origins.get_mut(&origin) else {
             return;
         };
-        if let Some(connection) = share.waiting.pop_front() {
+        if let Some(queued) = share.waiting.pop_front() {
             self.held_back.fetch_sub(1, Ordering::Relaxed);
             // The place goes from one connection to the other.
-            queue.ready.push_back(connection);
+            queue.ready.push_back(Queued {
+                counted: true,
+                ..queued
+            });
             self.note_backlog(&queue);
             self.filled.notify_one();
             return;
@@ -216,6 +323,30 @@ impl Pool {
     }
 }
 
+impl Queue {
+    /// Takes up to `count` connections out of those that wait for their addresses' places for too long, of
+    /// each address one in turn.
+    fn take_overdue(&mut self, count: usize) -> Vec<Queued> {
+        let mut taken = Vec::new();
+        loop {
+            let before = taken.len();
+            for share in self.origins.values_mut() {
+                if taken.len() < count && share.waiting.front().is_some_and(Queued::is_overdue) {
+                    taken.extend(share.waiting.pop_front());
+                }
+            }
+            if taken.len() == before {
+                return taken;
+            }
+        }
+    }
+
+    fn spawn_failed_lately(&self) -> bool {
+        self.spawn_failed_at
+            .is_some_and(|at| at.elapsed() < SPAWN_PAUSE)
+    }
+}
+
 /// Gives the origin's place back, also when serving panicked.
 struct Place<'a> {
     pool: &'a Pool,
@@ -232,17 +363,18 @@ impl Drop for Place<'_> {
 fn work(service: &Arc<Service>) {
     let mut buffers = Buffers::default();
     loop {
-        let connection = service.pool.take_now().or_else(|| {
+        let queued = service.pool.take_now().or_else(|| {
             buffers.free();
             service.pool.take()
         });
-        let Some(connection) = connection else {
+        let Some(queued) = queued else {
             return;
         };
-        let place = Place {
+        let connection = queued.connection;
+        let place = queued.counted.then(|| Place {
             pool: &service.pool,
             origin: connection.permit.origin(),
-        };
+        });
         // The handler's panics are caught where they can still be answered; this is for our own.
         let served = catch_unwind(AssertUnwindSafe(|| {
             serve(service, connection, &mut buffers)

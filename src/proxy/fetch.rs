@@ -113,10 +113,15 @@ impl Fetch {
         }
     }
 
-    /// The blob, if it is kept for another repository and the upstream confirms that this one has it
-    /// too: knowing a digest alone opens nothing.
+    /// The blob, if it is kept for another repository of the same origin and the upstream confirms that
+    /// this one has it too: knowing a digest alone opens nothing.
+    ///
+    /// Of what came from other origins this upstream's word proves nothing: whoever runs it could say yes
+    /// to any digest, and read what others keep. Nor is it asked, which would tell what they keep. It has to
+    /// give the bytes, which prove themselves; the directory keeps them once.
     fn confirm_kept_elsewhere(&self, takeoff: &Takeoff) -> Result<Option<(Arc<File>, u64)>> {
-        let Some(size) = self.proxy.store.cache.blob_anywhere(&self.digest)? else {
+        let cache = &self.proxy.store.cache;
+        let Some(size) = cache.blob_of_origin(self.target.origin, &self.digest)? else {
             return Ok(None);
         };
         let Some((file, _)) = self
@@ -134,9 +139,19 @@ impl Fetch {
             .head_blob(&self.target.repository, &self.digest);
         let head = match head {
             Ok(head) => head,
-            // It cannot confirm, but it can give: GET will tell.
-            Err(fault) if fault.kind == FaultKind::MethodNotAllowed => return Ok(None),
-            Err(fault) => return Err(self.upstream_error(fault)),
+            Err(fault)
+                if matches!(
+                    fault.kind,
+                    FaultKind::NotFound | FaultKind::Offline | FaultKind::BreakerOpen { .. }
+                ) =>
+            {
+                return Err(self.upstream_error(fault));
+            }
+            // It cannot confirm, but it may give, as a signed URL of a CDN that is for GET only: GET tells.
+            Err(fault) => {
+                tracing::debug!(blob = %self.digest, "not confirmed by HEAD: {fault}");
+                return Ok(None);
+            }
         };
         if head.size.is_some_and(|said| said != size) {
             return Ok(None);

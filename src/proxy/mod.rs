@@ -30,6 +30,7 @@ use quick_cache::sync::Cache;
 pub use blobs::{BlobAnswer, BlobContent};
 pub use listings::{ListPage, ListingAnswer};
 pub use manifests::ManifestAnswer;
+pub use tags::ManifestSummary;
 pub use upstreams::{UpstreamState, Upstreams, settings};
 
 use crate::auth::Grant;
@@ -117,6 +118,7 @@ impl Target {
 }
 
 type TargetKey = (OriginId, RepositoryName);
+type HeadCalls = SharedCalls<ReferenceKey, Result<ManifestHead, Fault>>;
 type ReferenceKey = (OriginId, RepositoryName, Reference);
 
 /// The dependency proxy.
@@ -126,7 +128,10 @@ pub struct Proxy {
     freshness: Freshness,
     flights: Arc<Flights>,
     manifest_calls: SharedCalls<ReferenceKey, ManifestCall>,
-    head_calls: SharedCalls<ReferenceKey, Result<ManifestHead, Fault>>,
+    /// Whether kept tags moved: in haste.
+    head_calls: HeadCalls,
+    /// Of what is not kept: with patience.
+    cold_head_calls: HeadCalls,
     manifest_bytes: Cache<Digest, Arc<[u8]>, ByLength>,
     not_found: Cache<ReferenceKey, (Instant, Fault)>,
     stopping: AtomicBool,
@@ -152,6 +157,7 @@ impl Proxy {
             flights: Arc::default(),
             manifest_calls: SharedCalls::new(),
             head_calls: SharedCalls::new(),
+            cold_head_calls: SharedCalls::new(),
             manifest_bytes: Cache::with_weighter(1_000, MANIFEST_MEMORY, ByLength),
             not_found: Cache::new(NEGATIVE_ENTRIES),
             stopping: AtomicBool::new(false),

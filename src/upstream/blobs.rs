@@ -26,7 +26,7 @@ impl Upstream {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<BlobHead, Fault> {
-        self.with_retries(true, || {
+        self.with_retries(repository, true, || {
             let reply = self.exchange(&Ask {
                 method: Method::Head,
                 repository,
@@ -65,7 +65,7 @@ impl Upstream {
                 headers.push(("If-Range", etag.to_owned()));
             }
         }
-        self.with_retries(false, || {
+        self.with_retries(repository, false, || {
             let reply = self.exchange(&Ask {
                 method: Method::Get,
                 repository,

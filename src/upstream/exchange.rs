@@ -293,7 +293,7 @@ impl Upstream {
                 "does not answer HEAD".to_owned(),
             ),
             408 | 504 => (
-                FaultKind::TimedOut,
+                FaultKind::ServerError { status },
                 format!("did not answer in time ({status})"),
             ),
             429 => {

@@ -35,7 +35,7 @@ pub enum FaultKind {
     },
     /// DNS, connect, TLS, reset, or an answer that broke off.
     Unreachable,
-    /// No answer, or silence, for too long (also a 408 or 504 of the upstream).
+    /// No answer, or silence, for too long.
     TimedOut,
     /// 404.
     NotFound,
@@ -46,7 +46,7 @@ pub enum FaultKind {
         /// What the upstream asked for, or a minute.
         retry_after: Duration,
     },
-    /// Another 5xx.
+    /// A 5xx, or a 408.
     ServerError {
         /// The status as it came.
         status: u16,
@@ -77,7 +77,7 @@ impl Fault {
     pub(super) fn is_transient(&self) -> bool {
         match self.kind {
             FaultKind::Unreachable | FaultKind::TimedOut => true,
-            FaultKind::ServerError { status } => matches!(status, 500 | 502 | 503 | 504),
+            FaultKind::ServerError { status } => matches!(status, 408 | 500 | 502 | 503 | 504),
             _ => false,
         }
     }

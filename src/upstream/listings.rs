@@ -44,7 +44,7 @@ impl Upstream {
         query: &str,
         accept: &str,
     ) -> Result<Listing, Fault> {
-        self.with_retries(true, || {
+        self.with_retries(repository, true, || {
             let deadline = Some(self.small_answer());
             let reply = self.exchange(&Ask {
                 method: Method::Get,

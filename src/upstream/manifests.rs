@@ -12,7 +12,9 @@ use crate::oci::{Digest, MAX_MANIFEST_SIZE, MediaType, Reference, RepositoryName
 use crate::time::Timestamp;
 
 impl Upstream {
-    /// HEAD of a manifest, within `deadline` in all (dance included), without retries.
+    /// HEAD of a manifest, within `deadline` in all (dance included), without retries. One that is shorter
+    /// than [`Patience::silence`](super::Patience::silence) and runs out is no outage: after a few of them
+    /// in a row only such hasty questions fail at once, with `BreakerOpen`.
     ///
     /// # Errors
     /// `MethodNotAllowed` where only GET works; otherwise as [`FaultKind`](super::FaultKind) says.
@@ -23,7 +25,7 @@ impl Upstream {
         deadline: Duration,
     ) -> Result<ManifestHead, Fault> {
         let deadline = Deadline::after(deadline);
-        self.once(|| {
+        self.once(repository, deadline, || {
             let reply = self.ask_manifest(Method::Head, repository, reference, deadline)?;
             Ok(ManifestHead {
                 digest: digest(&reply),
@@ -43,7 +45,7 @@ impl Upstream {
         repository: &RepositoryName,
         reference: &Reference,
     ) -> Result<FetchedManifest, Fault> {
-        self.with_retries(true, || {
+        self.with_retries(repository, true, || {
             let deadline = self.small_answer();
             let reply = self.ask_manifest(Method::Get, repository, reference, deadline)?;
             let content_type = reply.header("content-type").unwrap_or_default().to_owned();

@@ -192,7 +192,8 @@ pub struct Status {
     pub name: String,
     /// As in [`Settings::url`].
     pub url: String,
-    /// `closed`, `open`, `half-open`, `offline`.
+    /// `closed`, `slow` (kept tags are served without asking, all else is asked for), `open`, `half-open`,
+    /// `offline`.
     pub breaker: &'static str,
     /// Failures since the last whole answer.
     pub failures_in_a_row: u32,

@@ -4,7 +4,9 @@
 use std::time::{Duration, Instant};
 
 use super::fault::{Fault, FaultKind};
+use super::transport::Deadline;
 use super::{Patience, Upstream};
+use crate::oci::RepositoryName;
 
 /// When no other try is begun any more: clients wait, and an upstream that hangs costs each try a whole
 /// silence.
@@ -13,12 +15,32 @@ const LAST_TRY_WITHIN: Duration = Duration::from_secs(20);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(2);
 
 impl Upstream {
-    /// Runs `attempt` once.
-    pub(super) fn once<T>(&self, attempt: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    /// Runs `attempt` once. That it ran into a `deadline` which is shorter than the silence that anybody
+    /// else bears does not count as an outage; after a few of those, only such questions are not asked.
+    pub(super) fn once<T>(
+        &self,
+        repository: &RepositoryName,
+        deadline: Deadline,
+        attempt: impl FnOnce() -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         self.transport.check_offline()?;
-        let permit = self.health.admit()?;
+        let is_hasty = deadline.allowed() < self.patience.silence;
+        let permit = if is_hasty {
+            self.health.admit_hasty(repository)?
+        } else {
+            self.health.admit(repository)?
+        };
         let result = attempt();
-        permit.settle(&result, true);
+        match &result {
+            Err(fault)
+                if is_hasty
+                    && fault.kind == FaultKind::TimedOut
+                    && deadline.remaining().is_zero() =>
+            {
+                permit.expire(fault);
+            }
+            _ => permit.settle(&result, true),
+        }
         result
     }
 
@@ -26,6 +48,7 @@ impl Upstream {
     /// whether a success is a whole answer or only the beginning of one, as for the breaker.
     pub(super) fn with_retries<T>(
         &self,
+        repository: &RepositoryName,
         complete: bool,
         attempt: impl Fn() -> Result<T, Fault>,
     ) -> Result<T, Fault> {
@@ -33,7 +56,7 @@ impl Upstream {
         let began = Instant::now();
         for number in 1.. {
             self.transport.check_offline()?;
-            let permit = match self.health.admit() {
+            let permit = match self.health.admit(repository) {
                 Ok(permit) => permit,
                 // The breaker opened between two tries: what opened it says more.
                 Err(open) => return Err(last.unwrap_or(open)),

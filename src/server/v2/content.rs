@@ -60,6 +60,7 @@ impl Content<'_> {
         if call.is_head() {
             return match self.size {
                 Some(size) => response.header("Content-Length", size.to_string()),
+                // Without one the length stays open: a 0 would be taken for an empty blob.
                 None => response,
             };
         }

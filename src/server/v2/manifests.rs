@@ -8,7 +8,7 @@ use super::content::Content;
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Response};
-use crate::oci::Reference;
+use crate::oci::{MediaType, Reference};
 use crate::proxy::{Target, accepts};
 
 pub(super) fn manifest(
@@ -18,17 +18,20 @@ pub(super) fn manifest(
     target: &Target,
     reference: &Reference,
 ) -> Result<Response> {
-    let answer = appliance.proxy.manifest(grant, target, reference)?;
-    let accept: Vec<_> = call.request.headers.get_all("Accept").collect();
-    if !accepts(&accept, answer.media_type) {
-        let what = format!(
-            "{reference} is a {}, which the client does not accept",
-            answer.media_type.as_str()
-        );
-        return Err(
-            Error::new(Kind::ManifestUnknown, what).remedy("use a client that knows this type")
-        );
+    if call.is_head() {
+        let summary = appliance.proxy.head_manifest(grant, target, reference)?;
+        check_accepted(call, reference, summary.media_type)?;
+        let content = Content {
+            digest: &summary.digest,
+            media_type: summary.media_type.as_str(),
+            size: Some(summary.size),
+            cache: summary.cache,
+            age: summary.age,
+        };
+        return Ok(content.answer(call, |_, _| Body::Empty));
     }
+    let answer = appliance.proxy.manifest(grant, target, reference)?;
+    check_accepted(call, reference, answer.media_type)?;
     let content = Content {
         digest: &answer.digest,
         media_type: answer.media_type.as_str(),
@@ -50,4 +53,17 @@ pub(super) fn manifest(
             bytes[offset..end.min(bytes.len())].into()
         })
     }))
+}
+
+/// A client that does not take the manifest's type is told so.
+fn check_accepted(call: &Call<'_>, reference: &Reference, media_type: MediaType) -> Result<()> {
+    let accept: Vec<_> = call.request.headers.get_all("Accept").collect();
+    if accepts(&accept, media_type) {
+        return Ok(());
+    }
+    let what = format!(
+        "{reference} is a {}, which the client does not accept",
+        media_type.as_str()
+    );
+    Err(Error::new(Kind::ManifestUnknown, what).remedy("use a client that knows this type"))
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{CacheDb, RepositoryId, ensure_blob};
+use super::{CacheDb, OriginId, RepositoryId, ensure_blob};
 use crate::error::Result;
 use crate::oci::Digest;
 use crate::store::blobs::BlobPrefix;
@@ -12,6 +12,12 @@ use crate::time::Timestamp;
 pub(super) const FIND_BLOB: &str = "SELECT blobs.size, blob_links.linked_at
      FROM blobs JOIN blob_links ON blob_links.blob_id = blobs.id AND blob_links.repository_id = ?1
      WHERE blobs.digest = ?2";
+/// The order of the joins is fixed: from the one blob outwards, never from an origin's repositories.
+pub(super) const FIND_BLOB_OF_ORIGIN: &str = "SELECT blobs.size
+     FROM blobs
+     CROSS JOIN blob_links ON blob_links.blob_id = blobs.id
+     CROSS JOIN repositories ON repositories.id = blob_links.repository_id
+     WHERE blobs.digest = ?2 AND repositories.origin_id = ?1 LIMIT 1";
 pub(super) const FIND_BLOB_ANYWHERE: &str = "SELECT size FROM blobs WHERE digest = ?1";
 
 impl CacheDb {
@@ -32,7 +38,20 @@ impl CacheDb {
         })
     }
 
-    /// The size of a blob that is kept for any repository.
+    /// The size of a blob that is kept for some repository of this origin.
+    pub fn blob_of_origin(&self, origin: OriginId, digest: &Digest) -> Result<Option<u64>> {
+        self.database.read(|connection| {
+            find(
+                connection,
+                "find blob of origin",
+                FIND_BLOB_OF_ORIGIN,
+                params![origin.0, digest.as_str()],
+                |row| size(row, 0),
+            )
+        })
+    }
+
+    /// The size of a blob that is kept for anybody. For upkeep: what is served is decided by links.
     pub fn blob_anywhere(&self, digest: &Digest) -> Result<Option<u64>> {
         self.database.read(|connection| {
             find(

@@ -3,7 +3,7 @@
 use rusqlite::params;
 
 use super::{CacheDb, CachedManifest, NewManifest, RepositoryId, ensure_blob, tags};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::oci::{Digest, MediaType};
 use crate::store::blobs::BlobPrefix;
 use crate::store::statement::{
@@ -115,27 +115,4 @@ impl CacheDb {
             )
         })
     }
-}
-
-/// The id of a manifest that must be kept in this repository.
-pub(super) fn kept_manifest(
-    connection: &rusqlite::Connection,
-    repository: RepositoryId,
-    digest: &Digest,
-) -> Result<i64> {
-    find(
-        connection,
-        "find the tag's manifest",
-        "SELECT manifests.id
-         FROM blobs JOIN manifests ON manifests.blob_id = blobs.id AND manifests.repository_id = ?1
-         WHERE blobs.digest = ?2",
-        params![repository.0, digest.as_str()],
-        |row| row.get(0),
-    )?
-    .ok_or_else(|| {
-        Error::new(
-            Kind::ManifestUnknown,
-            format!("the manifest {digest} is not kept in this repository"),
-        )
-    })
 }

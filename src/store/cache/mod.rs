@@ -264,6 +264,7 @@ mod tests {
             (manifests::FIND_MANIFEST, 2),
             (blobs::FIND_BLOB, 2),
             (blobs::FIND_BLOB_ANYWHERE, 1),
+            (blobs::FIND_BLOB_OF_ORIGIN, 2),
             (listings::FIND_LISTING, 3),
         ] {
             let plan = cache.database.read(|connection| {

@@ -2,7 +2,6 @@
 
 use rusqlite::{Connection, params};
 
-use super::manifests::kept_manifest;
 use super::{CacheDb, CachedTag, RepositoryId};
 use crate::error::Result;
 use crate::oci::{Digest, Tag};
@@ -34,8 +33,8 @@ impl CacheDb {
         })
     }
 
-    /// The upstream still says this digest: extends `confirmed_at`, clears `gone_at`, moves the tag if need
-    /// be. `ManifestUnknown` if the manifest is not kept in this repository.
+    /// The upstream still says this digest: extends `confirmed_at` and clears `gone_at`, if the tag points to
+    /// it. If it was moved since the upstream was asked, the word is out of date and changes nothing.
     pub fn confirm_tag(
         &self,
         repository: RepositoryId,
@@ -45,14 +44,22 @@ impl CacheDb {
     ) -> Result<()> {
         // Confirmed in this second already: many requests find out the same at once.
         if self.tag(repository, tag)?.is_some_and(|kept| {
-            kept.digest == *digest && kept.confirmed_at >= now && kept.gone_at.is_none()
+            kept.digest == *digest && kept.confirmed_at == now && kept.gone_at.is_none()
         }) {
             return Ok(());
         }
         self.database.write(|connection| {
-            let manifest = kept_manifest(connection, repository, digest)?;
-            point(connection, repository, tag, manifest, now)
-        })
+            run(
+                connection,
+                "confirm tag",
+                "UPDATE tags SET confirmed_at = ?4, gone_at = NULL
+                 WHERE repository_id = ?1 AND name = ?2 AND manifest_id IN (
+                     SELECT manifests.id FROM manifests JOIN blobs ON blobs.id = manifests.blob_id
+                     WHERE manifests.repository_id = ?1 AND blobs.digest = ?3)",
+                params![repository.0, tag.as_str(), digest.as_str(), now.0],
+            )
+        })?;
+        Ok(())
     }
 
     /// The upstream does not have the tag any more, or denies it. The first time counts.
@@ -117,8 +124,8 @@ impl CacheDb {
     }
 }
 
-/// Makes the tag point to the manifest, as seen at `now`. A confirmation that was slower than a later one
-/// does not turn the time back.
+/// Makes the tag point to the manifest, as seen at `now`, also where it was seen later than that before: the
+/// clock was ahead then.
 pub(super) fn point(
     connection: &Connection,
     repository: RepositoryId,
@@ -132,7 +139,7 @@ pub(super) fn point(
         "INSERT INTO tags (repository_id, name, manifest_id, confirmed_at) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (repository_id, name) DO UPDATE SET
              manifest_id = excluded.manifest_id, gone_at = NULL,
-             confirmed_at = max(confirmed_at, excluded.confirmed_at)",
+             confirmed_at = excluded.confirmed_at",
         params![repository.0, tag.as_str(), manifest, now.0],
     )?;
     Ok(())

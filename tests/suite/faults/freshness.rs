@@ -71,7 +71,7 @@ fn a_hanging_upstream_costs_a_kept_tag_no_more_than_the_revalidate_timeout() {
         }
         // Three failures open the breaker; two requests may share one.
         for asked in 0..20 {
-            if asked >= 3 && (!opens || breaker(&appliance) == "open") {
+            if asked >= 3 && (!opens || breaker(&appliance) == "slow") {
                 break;
             }
             let (reply, took) = latest(&appliance);
@@ -81,7 +81,7 @@ fn a_hanging_upstream_costs_a_kept_tag_no_more_than_the_revalidate_timeout() {
             assert!(took < REVALIDATE + SLACK, "{what}: {took:?}");
         }
         if opens {
-            assert_eq!(breaker(&appliance), "open");
+            assert_eq!(breaker(&appliance), "slow");
             fake.forget_requests();
             for _ in 0..3 {
                 let (reply, took) = latest(&appliance);
@@ -90,6 +90,10 @@ fn a_hanging_upstream_costs_a_kept_tag_no_more_than_the_revalidate_timeout() {
                 assert!(took < Duration::from_millis(500), "{took:?}");
             }
             assert_eq!(fake.requests().len(), 0, "nobody is asked");
+            // What is not kept is asked for all the same: it waits longer than that.
+            fake.put_image(REPOSITORY, "cold", &moved);
+            let cold = client::get(appliance.address(), &manifest("cold"));
+            assert_eq!((cold.status, cold.cache()), (200, "miss"));
             // Back again: the probe's time comes, and the breaker closes.
             fake.behave();
             wait_until("the breaker closes", || {
@@ -115,6 +119,67 @@ fn a_new_manifest_that_is_slow_is_kept_for_those_who_come_later() {
     wait_until("the new one is served", || {
         latest(&appliance).0.body == moved.manifest
     });
+}
+
+#[test]
+fn a_reader_waits_for_a_moved_tag_because_nobody_keeps_it_for_them() {
+    let (fake, appliance, image) = with_image(EAGER);
+    let moved = Image::oci(2, &[1000]);
+    fake.put_image(REPOSITORY, "latest", &moved);
+    fake.on("GET", "/manifests/")
+        .always(Answer::good().after(3 * REVALIDATE));
+    let path = format!("/v2/readers/dependency_proxy/containers/{REPOSITORY}/manifests/latest");
+    let reply = client::get(appliance.address(), &path);
+    assert_eq!((reply.cache(), &reply.body), ("bypass", &moved.manifest));
+    assert!(!is_kept(&appliance, &moved.digest()));
+    // Where the new one cannot be had, the old one is served.
+    fake.on("GET", "/manifests/").always(Answer::status(500));
+    let reply = client::get(appliance.address(), &path);
+    assert_eq!((reply.cache(), &reply.body), ("stale", &image.manifest));
+}
+
+#[test]
+fn a_head_for_readers_costs_the_upstream_no_pull() {
+    let (fake, appliance, image) = with_image(EAGER);
+    let moved = Image::oci(2, &[1000]);
+    fake.put_image(REPOSITORY, "latest", &moved);
+    fake.put_image(REPOSITORY, "cold", &image);
+    let cold = moved.digest();
+    let root = format!("/v2/readers/dependency_proxy/containers/{REPOSITORY}/manifests");
+    // What is asked for, what comes, the GETs where HEAD is as it should be, and where it says too little.
+    let table = [
+        ("latest".to_owned(), &moved),
+        ("cold".to_owned(), &image),
+        (cold.to_string(), &moved),
+    ];
+    let flaws = [
+        (Answer::good(), 0),
+        (Answer::good().without_header("Docker-Content-Digest"), 1),
+        (Answer::status(405), 1),
+    ];
+    for (answer, gets) in flaws {
+        fake.on("HEAD", "/manifests/").always(answer);
+        for (reference, expected) in &table {
+            fake.forget_requests();
+            let reply = client::head(appliance.address(), &format!("{root}/{reference}"));
+            assert_eq!(
+                (reply.status, reply.cache()),
+                (200, "bypass"),
+                "{reference}"
+            );
+            for (name, value) in [
+                ("Docker-Content-Digest", expected.digest().to_string()),
+                ("Content-Length", expected.manifest.len().to_string()),
+                ("Content-Type", expected.media_type.as_str().to_owned()),
+            ] {
+                assert_eq!(reply.header(name), Some(value.as_str()), "{reference}");
+            }
+            assert_eq!(fake.count("GET", "/manifests/"), gets, "{reference}");
+        }
+    }
+    let absent = client::head(appliance.address(), &format!("{root}/absent"));
+    assert_eq!(absent.status, 404);
+    assert!(!is_kept(&appliance, &moved.digest()));
 }
 
 #[test]

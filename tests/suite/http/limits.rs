@@ -3,41 +3,20 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::Arc;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use breakwater::http::{Body, Limits, Response, Server};
+use breakwater::http::{Body, Limits, Response};
 
-use super::support::{Client, PATIENCE, echo, eventually, limits, serve, text};
+use super::support::{
+    Client, PATIENCE, connect_from, echo, eventually, limit_descriptors, limits, resident,
+    run_alone, serve, serve_on, text,
+};
 
 /// More than the socket buffers of both sides hold.
 const LARGE: usize = 24 << 20;
-
-/// Resident memory of this process in bytes.
-fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    line.split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse::<usize>()
-        .unwrap()
-        * 1024
-}
-
-/// Connects from another address of the loopback network.
-fn connect_from(server: &Server, host: u8) -> Client {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let source = SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 0));
-    socket.bind(&source.into()).unwrap();
-    socket.connect(&server.addresses()[0].into()).unwrap();
-    Client::over(socket.into())
-}
 
 #[test]
 fn endless_heads_end() {
@@ -73,7 +52,7 @@ fn endless_heads_end() {
 
 #[test]
 fn thousands_of_half_requests_cost_neither_workers_nor_memory() {
-    run_alone("child_with_half_requests");
+    run_alone("http::limits::child_with_half_requests");
 }
 
 #[test]
@@ -209,7 +188,7 @@ fn when_all_places_are_taken_idle_ones_make_room_and_busy_ones_stay() {
 }
 
 #[test]
-fn slow_readers_of_one_address_leave_workers_for_others() {
+fn slow_readers_leave_workers_for_others_and_for_their_own_address() {
     let served = Arc::new(AtomicUsize::new(0));
     let count = served.clone();
     let few = Limits {
@@ -217,30 +196,95 @@ fn slow_readers_of_one_address_leave_workers_for_others() {
         ..limits()
     };
     let body: Arc<[u8]> = vec![1; LARGE].into();
-    let server = serve(few, move |request| {
-        count.fetch_add(1, Ordering::SeqCst);
-        match request.path.as_str() {
-            "/large" => Response::new(200).body(Body::Bytes(body.clone())),
-            _ => text(200, "small"),
+    let server = serve(few, move |request| match request.path.as_str() {
+        "/large" => {
+            count.fetch_add(1, Ordering::SeqCst);
+            Response::new(200).body(Body::Bytes(body.clone()))
         }
+        _ => text(200, "small"),
     });
     let mut slow: Vec<Client> = (0..8).map(|_| Client::connect(&server)).collect();
     for client in &mut slow {
         client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
     }
-    eventually("slow readers hold what they may", || {
-        served.load(Ordering::SeqCst) == 3
-    });
     for _ in 0..5 {
         assert_eq!(connect_from(&server, 3).get("/").text(), "small");
+        assert_eq!(Client::connect(&server).get("/").text(), "small");
     }
-    // Those that had to wait get their turn. Which ones these are nobody knows, so all read at once.
+    eventually("slow readers do not wait for each other", || {
+        served.load(Ordering::SeqCst) == 8
+    });
     std::thread::scope(|scope| {
         for mut client in slow {
             scope.spawn(move || assert_eq!(client.answer().unwrap().body.len(), LARGE));
         }
     });
-    assert_eq!(served.load(Ordering::SeqCst), 13);
+}
+
+#[test]
+fn readers_that_trickle_are_cut_and_others_are_served() {
+    let hasty = Limits {
+        workers: 4,
+        stall_timeout: Duration::from_millis(1500),
+        ..limits()
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    // With large buffers the kernel reports no progress at all until a third of them is free.
+    socket2::SockRef::from(&listener)
+        .set_send_buffer_size(4096)
+        .unwrap();
+    let (report, reports) = mpsc::channel();
+    let body: Arc<[u8]> = vec![1; 1 << 20].into();
+    let server = serve_on(listener, hasty, move |request| {
+        let bytes = body.clone();
+        let body = match request.path.as_str() {
+            "/bytes" => Body::Bytes(bytes),
+            "/file" => {
+                let mut file = tempfile::tempfile().unwrap();
+                file.write_all(&bytes).unwrap();
+                Body::File {
+                    file: file.into(),
+                    offset: 0,
+                    length: bytes.len() as u64,
+                }
+            }
+            "/stream" => Body::Stream {
+                reader: Box::new(std::io::repeat(1).take(1 << 20)),
+                length: None,
+            },
+            _ => return text(200, "small"),
+        };
+        let report = report.clone();
+        Response::new(200)
+            .body(body)
+            .on_delivered(move |delivery| report.send(delivery).unwrap())
+    });
+    let address = server.addresses()[0];
+    let mut readers = Vec::new();
+    for path in ["/bytes", "/file", "/stream"] {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&address.into()).unwrap();
+        let mut client = Client::over(socket.into());
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        readers.push(std::thread::spawn(move || {
+            let mut piece = [0; 500];
+            while let Ok(1..) = client.stream.read(&mut piece) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }));
+    }
+    assert_eq!(Client::connect(&server).get("/").text(), "small");
+    for _ in &readers {
+        let delivery = reports.recv_timeout(PATIENCE).unwrap();
+        assert!(!delivery.complete && delivery.bytes < 1 << 20);
+    }
+    for reader in readers {
+        reader.join().unwrap();
+    }
+    let answer = Client::connect(&server).get("/bytes");
+    assert_eq!(answer.body.len(), 1 << 20, "a reader that takes it");
 }
 
 #[test]
@@ -306,7 +350,7 @@ fn more_requests_than_workers_are_all_answered() {
 
 #[test]
 fn accepting_survives_the_limit_of_descriptors() {
-    run_alone("child_without_descriptors");
+    run_alone("http::limits::child_without_descriptors");
 }
 
 #[test]
@@ -333,32 +377,6 @@ fn child_without_descriptors() {
     for _ in 0..5 {
         assert_eq!(Client::connect(&server).get("/after").text(), "GET /after ");
     }
-}
-
-/// Runs an ignored test of this module in a process of its own.
-fn run_alone(test: &str) {
-    let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            &format!("http::limits::{test}"),
-            "--ignored",
-            "--nocapture",
-        ])
-        .output()
-        .unwrap();
-    let output = String::from_utf8_lossy(&child.stdout);
-    let errors = String::from_utf8_lossy(&child.stderr);
-    assert!(output.contains("1 passed"), "{output}{errors}");
-}
-
-fn limit_descriptors(count: Option<u64>) {
-    let resource = rustix::process::Resource::Nofile;
-    let maximum = rustix::process::getrlimit(resource).maximum;
-    let limit = rustix::process::Rlimit {
-        current: count,
-        maximum,
-    };
-    rustix::process::setrlimit(resource, limit).unwrap();
 }
 
 /// Hundredths of a second that this process has worked, from its open `/proc/self/stat`.

@@ -6,3 +6,4 @@ mod limits;
 mod responses;
 mod stopping;
 mod support;
+mod waiting;

@@ -44,6 +44,15 @@ pub(super) fn serve(
     handle: impl Fn(&mut Request) -> Response + Send + Sync + 'static,
 ) -> Server {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    serve_on(listener, limits, handle)
+}
+
+/// Starts a server on a listener, whose options its connections have too.
+pub(super) fn serve_on(
+    listener: TcpListener,
+    limits: Limits,
+    handle: impl Fn(&mut Request) -> Response + Send + Sync + 'static,
+) -> Server {
     Server::start(vec![listener], limits, Arc::new(Answering(handle))).unwrap()
 }
 
@@ -214,6 +223,48 @@ impl Client {
             }
         }
     }
+}
+
+/// Runs an ignored test, named with its modules, in a process of its own, and gives what it printed.
+pub(super) fn run_alone(test: &str) -> String {
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&child.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&child.stderr);
+    assert!(output.contains("1 passed"), "{output}{errors}");
+    output
+}
+
+pub(super) fn limit_descriptors(count: Option<u64>) {
+    let resource = rustix::process::Resource::Nofile;
+    let maximum = rustix::process::getrlimit(resource).maximum;
+    let limit = rustix::process::Rlimit {
+        current: count,
+        maximum,
+    };
+    rustix::process::setrlimit(resource, limit).unwrap();
+}
+
+/// Resident memory of this process in bytes.
+pub(super) fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    let kilobytes = line.split_whitespace().nth(1).unwrap();
+    kilobytes.parse::<usize>().unwrap() * 1024
+}
+
+/// Connects from another address of the loopback network.
+pub(super) fn connect_from(server: &Server, host: u8) -> Client {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let source = SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 0));
+    socket.bind(&source.into()).unwrap();
+    socket.connect(&server.addresses()[0].into()).unwrap();
+    Client::over(socket.into())
 }
 
 /// Waits until `condition` holds; fails the test if it never does.

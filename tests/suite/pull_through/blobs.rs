@@ -308,6 +308,9 @@ fn an_upstream_need_not_say_how_long_a_blob_is() {
     let flaws = [Answer::good().chunked(), Answer::good().until_close()];
     for (answer, bytes) in flaws.into_iter().zip(&image.layers) {
         let path = blob("library/alpine", Digest::of(bytes));
+        fake.on("HEAD", "/blobs/").next([answer.clone()]);
+        let head = client.head(&path);
+        assert_eq!((head.status, head.field("Content-Length")), (200, None));
         fake.on("GET", "/blobs/").next([answer]);
         let cold = client.get(&path);
         assert!(cold.complete && cold.body == *bytes, "{}", cold.head);

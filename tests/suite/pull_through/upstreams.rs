@@ -205,3 +205,68 @@ fn wrong_credentials_for_the_upstream_are_no_outage_of_what_is_cached() {
     assert_error(&denied, 404, "MANIFEST_UNKNOWN", "credentials");
     assert_sound(&appliance);
 }
+
+#[test]
+fn an_upstreams_word_opens_nothing_that_came_from_another() {
+    let (honest, sly) = (FakeUpstream::start(), FakeUpstream::start());
+    let image = Image::oci(7, &[40_000]);
+    honest.put_image("app", "1", &image);
+    sly.on("HEAD", "").always(Answer::body(200, "", ""));
+    let appliance = Appliance::start();
+    for (group, fake) in [("a", &honest), ("b", &sly)] {
+        appliance.ok(&["group", "add", group]);
+        appliance.ok(&[
+            "upstream",
+            "add",
+            "r.example",
+            fake.url(),
+            "--group",
+            group,
+            "--allow-private-addresses",
+        ]);
+        appliance.ok(&[
+            "network",
+            "add",
+            "127.0.0.0/8",
+            "--ability",
+            "fill",
+            "--group",
+            group,
+        ]);
+    }
+    let path = |group: &str, digest: &breakwater::oci::Digest| {
+        format!("/v2/{group}/dependency_proxy/containers/r.example/app/blobs/{digest}")
+    };
+    let client = Client::of(&appliance);
+    let manifest = client.get("/v2/a/dependency_proxy/containers/r.example/app/manifests/1");
+    assert_eq!(manifest.body, image.manifest, "{}", manifest.text());
+    let layer = image.layer_digest(0);
+    assert_eq!(client.get(&path("a", &layer)).body, image.layers[0]);
+    for digest in [&layer, &image.digest()] {
+        let got = client.get(&path("b", digest));
+        assert_error(&got, 404, "BLOB_UNKNOWN", "r.example/app");
+    }
+    assert_eq!(sly.count("HEAD", ""), 0, "nobody learns what others keep");
+    // Once it gives the bytes, they are kept for it as well, once on disk.
+    sly.put_blob("app", &image.layers[0]);
+    assert_eq!(client.get(&path("b", &layer)).body, image.layers[0]);
+    assert_eq!(client.get(&path("b", &layer)).cache(), "hit");
+    assert_sound(&appliance);
+}
+
+#[test]
+fn an_upstream_that_cannot_confirm_by_head_is_asked_by_get() {
+    for status in [403, 405, 500, 400] {
+        let (fake, image, appliance, client) = stage("");
+        let (bytes, digest) = (&image.layers[0], image.layer_digest(0));
+        assert_eq!(client.get(&blob("library/alpine", &digest)).body, *bytes);
+        fake.put_blob("acme/copy", bytes);
+        fake.on("HEAD", "/blobs/").always(Answer::status(status));
+        let copy = client.get(&blob("acme/copy", &digest));
+        assert_eq!(copy.status, 200, "{status}: {}", copy.text());
+        assert_eq!(copy.body, *bytes);
+        let nowhere = client.get(&blob("acme/other", &digest));
+        assert_error(&nowhere, 404, "BLOB_UNKNOWN", "docker.io/acme/other");
+        assert_sound(&appliance);
+    }
+}

@@ -66,12 +66,7 @@ fn statuses_become_faults_and_transient_ones_are_tried_again() {
             Some(limited(60)),
         ),
         ("503 always", vec![status(503); 3], 3, Some(server(503))),
-        (
-            "504 always",
-            vec![status(504); 3],
-            3,
-            Some(FaultKind::TimedOut),
-        ),
+        ("504 always", vec![status(504); 3], 3, Some(server(504))),
         ("501", vec![status(501)], 1, Some(server(501))),
         ("404", vec![status(404)], 1, Some(FaultKind::NotFound)),
         ("403", vec![status(403)], 1, Some(FaultKind::Denied)),
@@ -202,7 +197,7 @@ fn head_is_asked_once_and_405_is_told_apart() {
         (Answer::status(405), FaultKind::MethodNotAllowed),
         (Answer::status(404), FaultKind::NotFound),
         (Answer::status(500), FaultKind::ServerError { status: 500 }),
-        (Answer::status(504), FaultKind::TimedOut),
+        (Answer::status(504), FaultKind::ServerError { status: 504 }),
     ] {
         fake.forget_requests();
         fake.on("HEAD", "/manifests/").next([answer]);

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use breakwater::error::Kind;
+use breakwater::oci::RepositoryName;
 use breakwater::upstream::{FaultKind, Proxies, Upstream};
 
 use super::{DEADLINE, drain, get, latest, repository, settings, stage, upstream};
@@ -47,10 +48,12 @@ fn the_breaker_opens_and_then_nothing_is_sent() {
     let (fake, image) = stage();
     fake.on("*", "").always(Answer::status(500));
     let upstream = upstream(&fake);
-    for count in 1..=3 {
+    // Of one repository it counts once, however often that is tried.
+    for (name, count) in [("a", 1), ("a", 1), ("b", 2), ("a", 2), ("c", 3)] {
         assert_eq!(upstream.status().breaker, "closed");
+        let name = RepositoryName::parse(name).unwrap();
         let fault = upstream
-            .head_manifest(&repository(), &latest(), DEADLINE)
+            .head_manifest(&name, &latest(), DEADLINE)
             .unwrap_err();
         assert_eq!(fault.kind, FaultKind::ServerError { status: 500 });
         assert_eq!(upstream.status().failures_in_a_row, count);

@@ -1,0 +1,46 @@
+//! Whether a client makes enough progress for what it holds: bytes moved for time spent waiting for it.
+//!
+//! A timeout for each wait alone is met by a byte a minute. Only waits for the client count here; how long a
+//! handler or a body's source takes is not the client's doing.
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+/// Bytes moved, and time spent waiting for it, since the client last made enough progress.
+pub(super) struct Pace {
+    /// So many bytes in a stall timeout of waiting are enough.
+    least: usize,
+    stall_timeout: Duration,
+    moved: usize,
+    waited: Duration,
+}
+
+impl Pace {
+    pub(super) fn new(least: usize, stall_timeout: Duration) -> Self {
+        Self {
+            least,
+            stall_timeout,
+            moved: 0,
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// Counts one operation on the socket.
+    ///
+    /// # Errors
+    /// `TimedOut`: the client is too slow to be waited for any longer.
+    pub(super) fn note(&mut self, count: usize, waited: Duration) -> io::Result<()> {
+        self.moved = self.moved.saturating_add(count);
+        self.waited += waited;
+        if self.moved >= self.least {
+            self.moved = 0;
+            self.waited = Duration::ZERO;
+        } else if self.waited > self.stall_timeout {
+            return Err(io::Error::new(
+                ErrorKind::TimedOut,
+                "the client is too slow",
+            ));
+        }
+        Ok(())
+    }
+}

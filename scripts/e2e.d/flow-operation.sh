@@ -13,6 +13,20 @@ flow_operation() {
     check_contains "... and the image" "docker.io/library/small:latest" "$OUTPUT"
     check_contains "... and that nothing is damaged" "nothing is damaged" "$OUTPUT"
 
+    BACKUPS=$WORK/backups
+    export BACKUPS
+    mkdir -p "$BACKUPS"
+    check "the README's recipe for a backup" recipe_run backup
+    check_equal "... which only its owner can read" 600 "$(stat -c %a "$BACKUPS/breakwater.sqlite")"
+    check "a user is added after the backup" breakwater user add latecomer --service
+    stop box
+    check "the README's recipe for restoring it" recipe_run restore
+    box_start
+    check "users are listed" breakwater user list
+    check_equal "... and the one who came after the backup is gone" 0 "$(grep -c latecomer <<<"$OUTPUT")"
+    rm -rf "$BACKUPS"
+    unset BACKUPS
+
     check "the README's recipe for going offline" recipe_run offline
     check_contains "... shows that it was" "offline, by command" "$OUTPUT"
 

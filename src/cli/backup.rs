@@ -69,10 +69,10 @@ impl Backup {
     }
 
     pub(super) fn run(self, place: &Workplace, file: Option<File>) -> Result<Outcome> {
-        let filled = place
-            .open_store()
-            .and_then(|store| fill(&store, file, &self.file));
-        if let Err(error) = filled {
+        let store = place.open_store()?;
+        // Nothing was made here where the store came up only just now: then the file is somebody else's.
+        let file = file.ok_or_else(|| Error::internal("the store was made meanwhile"))?;
+        if let Err(error) = fill(&store, file, &self.file) {
             // Half a backup is none. Where its directory is root's alone it stays, empty or not whole.
             let _ = fs::remove_file(&self.file);
             return Err(error);
@@ -86,9 +86,7 @@ impl Backup {
 }
 
 /// By way of `staging/`: SQLite wants a path that this process may write beside.
-fn fill(store: &Store, file: Option<File>, path: &Path) -> Result<()> {
-    let mut file =
-        file.ok_or_else(|| Error::internal("the store came up while the command started"))?;
+fn fill(store: &Store, mut file: File, path: &Path) -> Result<()> {
     let name = format!("staging/backup-{}.sqlite", std::process::id());
     let staged = store.directory().join(name);
     store.backup(&staged)?;

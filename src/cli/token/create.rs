@@ -24,6 +24,7 @@ const DEPLOY_SCOPES: [TokenScope; 4] = [
 
 /// Make a token and print its secret alone on standard output; it is not shown again
 #[derive(Debug, Args)]
+// clap waives `requires` where what is required conflicts with what is given: both are said.
 #[command(group(ArgGroup::new("owner").required(true).multiple(true).args(["user", "group", "project", "deploy", "job"])))]
 #[command(after_help = "\
 Examples:
@@ -70,13 +71,19 @@ pub(super) struct Create {
     #[arg(long, value_name = "PATH", conflicts_with = "job")]
     deploy: Option<String>,
     /// The name that a deploy token logs in with [default: gitlab+deploy-token-ID]
-    #[arg(long, value_name = "U", requires = "deploy")]
+    #[arg(long, value_name = "U", requires = "deploy", conflicts_with_all = ["user", "group", "project", "job"])]
     username: Option<String>,
     /// A job token for this project; it logs in as gitlab-ci-token, and speaks for --user
     #[arg(long, value_name = "PROJECT", requires = "user")]
     job: Option<String>,
     /// How long a job token lives
-    #[arg(long, value_name = "1h", default_value = "1h", requires = "job")]
+    #[arg(
+        long,
+        value_name = "1h",
+        default_value = "1h",
+        requires = "job",
+        conflicts_with = "scope"
+    )]
     ttl: String,
     /// Print JSON: id, kind, name, scopes, expires_at, token, and a deploy token's username
     #[arg(long)]

@@ -1,5 +1,8 @@
 //! The command line as a person or a script meets it.
 
+mod backup;
+mod doctor;
+mod identity;
 mod serve;
 mod store;
 mod usage;

@@ -56,17 +56,127 @@ fn failures_have_a_status_and_a_sentence() {
         ),
         (
             &[
-                "token", "create", "--name", "n", "--scope", "api", "--group", "mirror",
+                "token", "create", "--name", "n", "--scope", "api", "--group", "acme",
             ],
-            2,
-            &["not available in this version"],
+            1,
+            &["`acme`", "group list"],
+        ),
+        (
+            &[
+                "token",
+                "create",
+                "--name",
+                "n",
+                "--scope",
+                "read_registry",
+                "--project",
+                "acme/api",
+            ],
+            1,
+            &["`acme/api`", "project list"],
         ),
         (
             &[
                 "token", "create", "--name", "n", "--scope", "api", "--deploy", "mirror",
             ],
             2,
-            &["not available in this version"],
+            &["a deploy token cannot have the scope api", "read_registry"],
+        ),
+        (
+            &[
+                "token",
+                "create",
+                "--name",
+                "n",
+                "--scope",
+                "read_registry",
+                "--deploy",
+                "mirror",
+                "--username",
+                "gitlab-ci-token",
+            ],
+            2,
+            &["reserved"],
+        ),
+        (
+            &[
+                "token", "create", "--name", "n", "--job", "acme/api", "--user", "root", "--ttl",
+                "1y",
+            ],
+            2,
+            &["`1y`", "30d"],
+        ),
+        (
+            &[
+                "token", "create", "--name", "n", "--job", "acme/api", "--user", "root",
+            ],
+            1,
+            &["no project `acme/api`"],
+        ),
+        (&["token", "list", "acme"], 1, &["group or project `acme`"]),
+        (&["token", "rotate", "999"], 1, &["999", "token list"]),
+        (
+            &["token", "rotate", "1", "--expires", "soon"],
+            2,
+            &["`soon`"],
+        ),
+        (&["project", "add", "acme"], 2, &["GROUP/NAME"]),
+        (&["project", "add", "library/x"], 2, &["Docker Hub"]),
+        (
+            &["project", "add", "acme/api"],
+            1,
+            &["`acme`", "group add acme"],
+        ),
+        (
+            &["project", "set", "acme/api", "visible=public"],
+            2,
+            &["`visibility`"],
+        ),
+        (
+            &["project", "set", "acme/api", "visibility=secret"],
+            2,
+            &["`secret`", "public"],
+        ),
+        (
+            &["project", "remove", "acme/api"],
+            1,
+            &["`acme/api`", "project list"],
+        ),
+        (
+            &["feature", "enable", "dependency_proxy_split"],
+            2,
+            &[
+                "`dependency_proxy_split`",
+                "did you mean `dependency_proxy_split_abilities`?",
+            ],
+        ),
+        (
+            &["feature", "disable", "enforce_abilities_check"],
+            2,
+            &["did you mean `enforce_abilities_check_for_dependency_proxy`?"],
+        ),
+        (
+            &[
+                "feature",
+                "reset",
+                "dependency_proxy_split_abilities",
+                "--group",
+                "mirror",
+            ],
+            1,
+            &["mirror", "feature list"],
+        ),
+        (&["restore", missing], 1, &[missing]),
+        (&["restore", "/"], 2, &["not a file"]),
+        (
+            &["backup", "x.sqlite", "--data", missing],
+            1,
+            &[missing, "breakwater init"],
+        ),
+        (
+            &["doctor", "--data", missing],
+            1,
+            &[missing, "breakwater init"],
         ),
         (
             &[

@@ -1,0 +1,256 @@
+//! What the doctor finds, and what it does not.
+
+use serde_json::Value;
+
+use super::{initialised, stdout};
+use crate::support::appliance::Appliance;
+use crate::support::client::Client;
+
+/// The doctor's exit status and report.
+fn examine(appliance: &Appliance) -> (i32, Value) {
+    let output = appliance.run_cli(&["doctor", "--json"]);
+    let report = serde_json::from_str(&stdout(&output)).unwrap();
+    (output.status.code().unwrap(), report)
+}
+
+/// The findings of one check: severity, sentence, tokens.
+fn of_check(report: &Value, check: &str) -> Vec<(String, String, Value)> {
+    let findings = report["findings"].as_array().unwrap().iter();
+    let findings = findings.filter(|finding| finding["check"] == check);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    findings
+        .map(|finding| {
+            assert!(!finding["remedy"].as_str().unwrap().is_empty(), "{finding}");
+            (
+                text(&finding["severity"]),
+                text(&finding["what"]),
+                finding["tokens"].clone(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn a_new_box_has_only_its_first_password_to_be_warned_of() {
+    let appliance = initialised();
+    let (status, report) = examine(&appliance);
+    assert_eq!(
+        (status, &report["errors"], &report["warnings"]),
+        (0, &0.into(), &1.into()),
+        "{report}"
+    );
+    assert_eq!(
+        of_check(&report, "initial_password")[0].0,
+        "warning",
+        "{report}"
+    );
+    assert_eq!(of_check(&report, "no_server").len(), 1, "{report}");
+    appliance.ok_with_input(
+        &["user", "passwd", "root", "--password-stdin"],
+        "a new password\n",
+    );
+    let text = appliance.ok(&["doctor"]);
+    assert!(text.ends_with("nothing is wrong here\n"), "{text}");
+}
+
+#[test]
+fn a_network_of_everybody_that_fills_is_an_error_and_one_that_reads_a_warning() {
+    let appliance = initialised();
+    appliance.ok(&["group", "add", "acme"]);
+    for (arguments, severity, status) in [
+        (
+            &["0.0.0.0/0", "--ability", "read", "--group", "acme"][..],
+            "warning",
+            0,
+        ),
+        (&["::/0", "--ability", "fill"], "error", 1),
+    ] {
+        appliance.ok(&[&["network", "add"], arguments].concat());
+        let (got, report) = examine(&appliance);
+        let found = of_check(&report, "network_trusts_everybody");
+        assert_eq!(got, status, "{report}");
+        assert_eq!(found.len(), 1, "{report}");
+        assert_eq!(found[0].0, severity, "{report}");
+        assert!(found[0].1.contains(arguments[0]), "{report}");
+        appliance.ok(&["network", "remove", arguments[0]]);
+    }
+    let (_, report) = examine(&appliance);
+    assert_eq!(of_check(&report, "network_trusts_everybody").len(), 0);
+}
+
+#[test]
+fn tokens_are_named_that_a_setting_of_the_flags_refuses() {
+    let appliance = initialised();
+    appliance.ok(&["group", "add", "acme"]);
+    appliance.ok(&["project", "add", "acme/api"]);
+    appliance.ok(&["user", "add", "ci", "--service"]);
+    let create = |name: &str, words: &[&str]| -> i64 {
+        let made =
+            appliance.json(&[&["token", "create", "--json", "--name", name], words].concat());
+        made["id"].as_i64().unwrap()
+    };
+    let user = ["--user", "ci", "--scope"];
+    let with = |name: &str, scope: &str| create(name, &[&user[..], &[scope]].concat());
+    let reads = with("reads", "read_registry");
+    let nothing = with("nothing", "read_api");
+    with("both", "read_registry,write_registry");
+    with("virtual", "read_virtual_registry,write_virtual_registry");
+    with("all", "api");
+    let half = create(
+        "half",
+        &["--group", "acme", "--scope", "write_virtual_registry"],
+    );
+    create("job", &["--job", "acme/api", "--user", "ci"]);
+    let deploy = create("deploy", &["--deploy", "acme", "--scope", "read_registry"]);
+    let revoked = with("revoked", "read_api");
+    appliance.ok(&["token", "revoke", &revoked.to_string()]);
+
+    let tokens = |report: &Value, check: &str| -> Vec<Value> {
+        let found = of_check(report, check).into_iter();
+        found.map(|(_, _, tokens)| tokens).collect()
+    };
+    let (status, report) = examine(&appliance);
+    assert_eq!(status, 0, "{report}");
+    assert_eq!(
+        tokens(&report, "tokens_refused"),
+        [serde_json::json!([nothing])]
+    );
+    assert_eq!(
+        tokens(&report, "tokens_would_be_refused"),
+        [serde_json::json!([reads, nothing, half, deploy])]
+    );
+    let refused = &of_check(&report, "tokens_refused")[0];
+    assert!(
+        refused.0 == "warning"
+            && refused.1.contains("`nothing` (personal, ci;")
+            && refused.1.contains("for the box"),
+        "{refused:?}"
+    );
+
+    // Enforcement off: only deploy tokens are judged. A group that keeps the older rule is named.
+    appliance.ok(&[
+        "feature",
+        "disable",
+        "enforce_abilities_check_for_dependency_proxy",
+    ]);
+    appliance.ok(&[
+        "feature",
+        "disable",
+        "dependency_proxy_split_abilities",
+        "--group",
+        "acme",
+    ]);
+    let (_, report) = examine(&appliance);
+    let refused = of_check(&report, "tokens_refused");
+    assert_eq!(
+        tokens(&report, "tokens_refused"),
+        [serde_json::json!([deploy])]
+    );
+    assert!(refused[0].1.contains("for acme"), "{refused:?}");
+    assert_eq!(
+        tokens(&report, "tokens_would_be_refused"),
+        [
+            serde_json::json!([nothing]),
+            serde_json::json!([reads, nothing, half, deploy])
+        ]
+    );
+}
+
+#[test]
+fn a_group_that_is_read_and_never_filled_is_a_warning() {
+    let appliance = initialised();
+    appliance.ok(&["group", "add", "acme"]);
+    appliance.ok(&["user", "add", "ci", "--service"]);
+    let found = |check: &str| -> Vec<String> {
+        let (status, report) = examine(&appliance);
+        assert_eq!(status, 0, "{report}");
+        let found = of_check(&report, check).into_iter();
+        found.map(|(_, what, _)| what).collect()
+    };
+    assert_eq!(found("group_unfilled"), [""; 0]);
+    assert!(found("group_unused")[0].contains("of acme"));
+    // A member whose token only reads.
+    appliance.ok(&["member", "add", "acme", "ci", "--level", "guest"]);
+    appliance.token("ci", &["read_registry"]);
+    assert!(found("group_unfilled")[0].contains("of acme"));
+    // A group's network, the member's next token, a group's token: each fills.
+    appliance.ok(&[
+        "network",
+        "add",
+        "10.0.0.0/8",
+        "--ability",
+        "fill",
+        "--group",
+        "acme",
+    ]);
+    assert_eq!(found("group_unfilled"), [""; 0]);
+    appliance.ok(&["network", "remove", "10.0.0.0/8"]);
+    assert_eq!(found("group_unfilled").len(), 1);
+    appliance.token("ci", &["write_registry"]);
+    assert_eq!(found("group_unfilled"), [""; 0]);
+    appliance.ok(&["user", "block", "ci"]);
+    assert_eq!(found("group_unused").len(), 1, "a blocked user is nobody");
+    appliance.ok(&[
+        "token",
+        "create",
+        "--name",
+        "farm",
+        "--group",
+        "acme",
+        "--scope",
+        "write_registry",
+    ]);
+    assert_eq!(found("group_unused"), [""; 0]);
+    assert_eq!(found("group_unfilled"), [""; 0]);
+    // The mirror without its networks.
+    appliance.ok(&["network", "remove", "127.0.0.0/8"]);
+    appliance.ok(&["network", "remove", "::1/128"]);
+    assert!(found("group_unused")[0].contains("of mirror"));
+    appliance.ok(&["network", "add", "127.0.0.0/8", "--ability", "read"]);
+    assert!(found("group_unfilled")[0].contains("of mirror"));
+}
+
+#[test]
+fn an_upstream_that_fails_and_a_password_that_nothing_opens_are_told() {
+    // Nobody listens at docker.io.
+    let appliance = Appliance::start();
+    let (status, report) = examine(&appliance);
+    assert_eq!(status, 0, "{report}");
+    assert_eq!(of_check(&report, "no_server").len(), 0, "{report}");
+    let pull = || Client::of(&appliance).get("/v2/library/alpine/manifests/latest");
+    // Until the breaker opens.
+    for _ in 0..5 {
+        assert_eq!(pull().status, 503);
+    }
+    let (status, report) = examine(&appliance);
+    let found = of_check(&report, "upstream_fails");
+    assert_eq!(status, 1, "{report}");
+    assert!(
+        found[0].0 == "error" && found[0].1.contains("docker.io"),
+        "{report}"
+    );
+
+    appliance.ok_with_input(
+        &[
+            "upstream",
+            "add",
+            "quay.io",
+            "https://quay.io",
+            "--username",
+            "acme",
+            "--password-stdin",
+        ],
+        "hunter2\n",
+    );
+    let (_, report) = examine(&appliance);
+    assert_eq!(of_check(&report, "upstream_password").len(), 0, "{report}");
+    std::fs::remove_file(appliance.data().join("secret.key")).unwrap();
+    let (status, report) = examine(&appliance);
+    let found = of_check(&report, "upstream_password");
+    assert_eq!(status, 1, "{report}");
+    assert!(
+        found[0].0 == "error" && found[0].1.contains("quay.io"),
+        "{report}"
+    );
+    assert!(!report.to_string().contains("hunter2"));
+}

@@ -40,7 +40,8 @@
 //! 4. No SQLite transaction spans network IO or the streaming of a body.
 //! 5. Every upstream call has timeouts. rayon is for hashing and copying, never for network waits.
 //! 6. `oci` and `auth::policy` do no IO and take the time as a parameter.
-//! 7. One upstream fetch per upstream, credentials, repository and digest, however many ask.
+//! 7. One upstream fetch per upstream, credentials, repository and digest, however many ask; but where the
+//!    disk has no room for a blob, each client is passed its own.
 //! 8. An outage deletes nothing.
 //! 9. What one may not see and what does not exist look the same.
 //! 10. No secret in a log, an error, a JWT or a URL.

@@ -1,7 +1,7 @@
 //! The dependency proxy: fetches from an upstream once, keeps, and serves from then on, also while the
 //! upstream is away.
 //!
-//! - `manifests`: by tag and digest; `tags` decides whether a kept tag may still be served as it is.
+//! - `manifests`: by tag and digest, after `manifest_check`; `tags` decides whether a kept tag may still be served as it is.
 //! - `blobs`: kept ones, and those that are on their way; `flight` is one blob on its way, `fetch` what
 //!   moves its bytes from the upstream into the staged file.
 //! - `pass_through`: a blob that the disk has no room for.
@@ -16,6 +16,7 @@ mod blobs;
 mod fetch;
 mod flight;
 mod listings;
+mod manifest_check;
 mod manifests;
 mod pass_through;
 mod read_only;

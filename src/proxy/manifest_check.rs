@@ -1,0 +1,198 @@
+//! Whether what an upstream sent for a manifest is one: its digest, its type, its shape. What is not is a
+//! lie, and goes no further. Keeps nothing.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::Target;
+use crate::error::{Error, Kind, Result};
+use crate::oci::{Algorithm, Digest, Manifest, MediaType, Reference};
+use crate::upstream::{Fault, FaultKind, FetchedManifest};
+
+/// How long the upstream may think about a digest that it did not announce.
+const CONFIRM_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A fetched manifest after every check.
+pub(super) struct Checked {
+    pub(super) digest: Digest,
+    pub(super) manifest: Manifest,
+    pub(super) bytes: Arc<[u8]>,
+    /// Set once it was kept, or could not be.
+    pub(super) kept: OnceLock<()>,
+}
+
+/// Why a fetch brought no manifest.
+#[derive(Clone)]
+pub(super) enum Failed {
+    /// The upstream did not give one.
+    Upstream(Fault),
+    /// It gave something else; a sentence that names it.
+    Lied(String),
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self::Upstream(fault)
+    }
+}
+
+/// Asks the upstream for a manifest, and takes it only if it is what it should be.
+pub(super) fn ask(target: &Target, reference: &Reference) -> Result<Checked, Failed> {
+    let lied = |why: &str| {
+        let upstream = target.upstream.name();
+        let what = format!(
+            "{upstream} lied about manifest {reference} of {}",
+            target.shown()
+        );
+        Failed::Lied(format!("{what}: {why}"))
+    };
+    let fetched = target
+        .upstream
+        .get_manifest(&target.repository, reference)?;
+    let checked = check(&fetched, reference).map_err(|error| lied(&error.to_string()))?;
+    let is_proven = fetched.digest.is_some() || matches!(reference, Reference::Digest(_));
+    if !is_proven && !has(target, &checked)? {
+        return Err(lied(
+            "it names no digest, and has nothing under the digest of what it sent",
+        ));
+    }
+    Ok(checked)
+}
+
+/// Whether the upstream has these very bytes under their digest. Asked where it did not say the digest of
+/// what it sent for a tag: nothing else tells a manifest from one that was cut or changed on the way.
+fn has(target: &Target, checked: &Checked) -> Result<bool, Fault> {
+    let (upstream, repository) = (&target.upstream, &target.repository);
+    let by_digest = Reference::Digest(checked.digest.clone());
+    match upstream.head_manifest(repository, &by_digest, CONFIRM_PATIENCE) {
+        Ok(head) => Ok(head.digest.is_none_or(|said| said == checked.digest)),
+        Err(fault) => match fault.kind {
+            FaultKind::NotFound | FaultKind::Denied => Ok(false),
+            FaultKind::MethodNotAllowed => upstream
+                .get_manifest(repository, &by_digest)
+                .map(|again| *again.bytes == *checked.bytes),
+            _ => Err(fault),
+        },
+    }
+}
+
+/// Compares a fetched manifest with what was asked for and with what the upstream says of it.
+fn check(fetched: &FetchedManifest, reference: &Reference) -> Result<Checked> {
+    let lied = |why: &str| Error::new(Kind::UpstreamLied, why);
+    let digest = match reference {
+        Reference::Digest(digest) => digest.clone(),
+        Reference::Tag(_) => {
+            let algorithm = fetched
+                .digest
+                .as_ref()
+                .map_or(Algorithm::Sha256, Digest::algorithm);
+            Digest::of_with(algorithm, &fetched.bytes)
+        }
+    };
+    if Digest::of_with(digest.algorithm(), &fetched.bytes) != digest {
+        return Err(lied("its bytes do not match the digest"));
+    }
+    if fetched
+        .digest
+        .as_ref()
+        .is_some_and(|said| said.algorithm() == digest.algorithm() && *said != digest)
+    {
+        return Err(lied("it announced another digest than its bytes have"));
+    }
+    let announced = MediaType::parse(&fetched.content_type);
+    if announced.is_none() && !is_vague(&fetched.content_type) {
+        let shown: String = fetched
+            .content_type
+            .chars()
+            .take(80)
+            .flat_map(char::escape_debug)
+            .collect();
+        return Err(lied(&format!(
+            "its type is `{shown}`, which no client takes as a manifest"
+        )));
+    }
+    let manifest = Manifest::parse(&fetched.bytes, announced)
+        .map_err(|error| lied("what it sent").because(error))?;
+    Ok(Checked {
+        digest,
+        manifest,
+        bytes: fetched.bytes.as_slice().into(),
+        kept: OnceLock::new(),
+    })
+}
+
+/// Types that say nothing: the manifest's own `mediaType` decides then.
+fn is_vague(content_type: &str) -> bool {
+    let name = content_type.split(';').next().unwrap_or_default().trim();
+    matches!(
+        name,
+        "" | "application/json" | "application/octet-stream" | "text/plain"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_true_is_taken() {
+        let config = Digest::of(b"c");
+        let body = format!(
+            r#"{{"schemaVersion":2,"config":{{"mediaType":"x/y","digest":"{config}","size":1}}}}"#
+        );
+        let digest = Digest::of(body.as_bytes());
+        let oci = MediaType::OciManifest.as_str();
+        let tag = Reference::parse("latest").unwrap();
+        let by_digest = Reference::Digest(digest.clone());
+        let other = Reference::Digest(config.clone());
+        let table: &[(&str, &str, &str, Option<&Digest>, &Reference, bool)] = &[
+            ("a true one", &body, oci, Some(&digest), &tag, true),
+            ("by digest", &body, oci, Some(&digest), &by_digest, true),
+            ("no digest header", &body, oci, None, &by_digest, true),
+            ("a vague type", &body, "application/json", None, &tag, true),
+            (
+                "other bytes than asked for",
+                &body,
+                oci,
+                None,
+                &other,
+                false,
+            ),
+            (
+                "a wrong digest header",
+                &body,
+                oci,
+                Some(&config),
+                &tag,
+                false,
+            ),
+            ("a web page", "<html>", "text/html", None, &tag, false),
+            ("not JSON", "<html>", oci, None, &tag, false),
+            ("an empty body", "", oci, None, &tag, false),
+            (
+                "another type than announced",
+                &body,
+                MediaType::OciIndex.as_str(),
+                None,
+                &tag,
+                false,
+            ),
+            (
+                "schema 1",
+                &body,
+                "application/vnd.docker.distribution.manifest.v1+prettyjws",
+                None,
+                &tag,
+                false,
+            ),
+        ];
+        for (what, body, content_type, said, reference, expected) in table {
+            let fetched = FetchedManifest {
+                bytes: body.as_bytes().to_vec(),
+                content_type: (*content_type).to_owned(),
+                digest: said.cloned(),
+            };
+            assert_eq!(check(&fetched, reference).is_ok(), *expected, "{what}");
+        }
+    }
+}

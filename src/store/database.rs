@@ -254,21 +254,23 @@ fn connect_reader(path: &Path) -> Result<Connection> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Barrier;
 
     use super::*;
     use crate::error::Kind;
     use crate::store::statement::{list, run};
 
-    const FIRST: &str = "CREATE TABLE things (name TEXT NOT NULL UNIQUE) STRICT;";
-    const SECOND: &str = "ALTER TABLE things ADD COLUMN size INTEGER NOT NULL DEFAULT 7;";
+    pub(in crate::store) const FIRST: &str =
+        "CREATE TABLE things (name TEXT NOT NULL UNIQUE) STRICT;";
+    pub(in crate::store) const SECOND: &str =
+        "ALTER TABLE things ADD COLUMN size INTEGER NOT NULL DEFAULT 7;";
 
-    fn open(path: &Path, migrations: &[&str]) -> Result<Database> {
+    pub(in crate::store) fn open(path: &Path, migrations: &[&str]) -> Result<Database> {
         Database::open(path, Synchronous::Normal, migrations)
     }
 
-    fn add(database: &Database, name: &str) -> Result<()> {
+    pub(in crate::store) fn add(database: &Database, name: &str) -> Result<()> {
         database.write(|connection| {
             run(
                 connection,
@@ -280,7 +282,7 @@ mod tests {
         })
     }
 
-    fn things(database: &Database) -> Vec<(String, i64)> {
+    pub(in crate::store) fn things(database: &Database) -> Vec<(String, i64)> {
         let read = database.read(|connection| {
             list(
                 connection,

@@ -77,41 +77,10 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path, migrations: &[&s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::database::{Database, Synchronous};
-    use crate::store::statement::{list, run};
+    use crate::store::database::tests::{FIRST, SECOND, add, open, things};
+    use crate::store::statement::list;
 
-    const FIRST: &str = "CREATE TABLE things (name TEXT NOT NULL UNIQUE) STRICT;";
-    const SECOND: &str = "ALTER TABLE things ADD COLUMN size INTEGER NOT NULL DEFAULT 7;";
     const BROKEN: &str = "CREATE TABLE others (name TEXT) STRICT; CREATE TABLE things (x);";
-
-    fn open(path: &Path, migrations: &[&str]) -> Result<Database> {
-        Database::open(path, Synchronous::Normal, migrations)
-    }
-
-    fn add(database: &Database, name: &str) -> Result<()> {
-        database.write(|connection| {
-            run(
-                connection,
-                "add thing",
-                "INSERT INTO things (name) VALUES (?1)",
-                [name],
-            )
-            .map(drop)
-        })
-    }
-
-    fn things(database: &Database) -> Vec<(String, i64)> {
-        let read = database.read(|connection| {
-            list(
-                connection,
-                "list things",
-                "SELECT name, size FROM things ORDER BY name",
-                [],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-        });
-        read.unwrap()
-    }
 
     #[test]
     fn migrations_go_on_where_they_stopped() {

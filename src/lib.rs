@@ -67,6 +67,7 @@ pub mod error;
 pub mod http;
 pub mod oci;
 pub mod proxy;
+pub mod registry;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -1,4 +1,4 @@
-//! What the store can say about its own soundness, for `upkeep::verify`: both databases and all modes.
+//! What the store can say about its own soundness, for `upkeep::verify`: all databases and modes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -19,12 +19,13 @@ pub(crate) enum DatabaseFault {
 }
 
 impl Store {
-    /// `integrity_check` and `foreign_key_check` of both databases, as sentences.
+    /// `integrity_check` and `foreign_key_check` of all databases, as sentences.
     pub(crate) fn database_faults(&self) -> Result<Vec<DatabaseFault>> {
         let mut faults = Vec::new();
         for (name, database) in [
             ("access.sqlite", self.access.database()),
             ("cache.sqlite", self.cache.database()),
+            ("registry.sqlite", self.registry.database()),
         ] {
             // A file that is damaged badly enough fails the checks themselves: that is a finding too.
             match database.integrity_faults() {
@@ -51,9 +52,14 @@ impl Store {
                 Err(error) => faults.push(DatabaseFault::Integrity(format!("{name}: {error}"))),
             }
         }
-        match self.cache.dangling_tags() {
-            Ok(tags) => faults.extend(tags.into_iter().map(DatabaseFault::DanglingTag)),
-            Err(error) => faults.push(DatabaseFault::Integrity(format!("cache.sqlite: {error}"))),
+        for (name, tags) in [
+            ("cache.sqlite", self.cache.dangling_tags()),
+            ("registry.sqlite", self.registry.dangling_tags()),
+        ] {
+            match tags {
+                Ok(tags) => faults.extend(tags.into_iter().map(DatabaseFault::DanglingTag)),
+                Err(error) => faults.push(DatabaseFault::Integrity(format!("{name}: {error}"))),
+            }
         }
         Ok(faults)
     }

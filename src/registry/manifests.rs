@@ -107,7 +107,10 @@ impl Registry {
         if !missing.is_empty() {
             return Ok(ManifestContent::Missing(missing));
         }
-        let subject = manifest.subject.as_ref().map(|subject| subject.digest.clone());
+        let subject = manifest
+            .subject
+            .as_ref()
+            .map(|subject| subject.digest.clone());
         let new = NewHostedManifest {
             digest: digest.clone(),
             media_type: manifest.media_type,
@@ -129,9 +132,11 @@ impl Registry {
             pushed_by: pushed.pushed_by,
             now: pushed.now,
         };
-        let put = self.store.while_kept(&digest, || {
+        let put = self.store.while_pushed(&digest, || {
             self.store.blobs.put(&digest, pushed.bytes)?;
-            self.store.registry.put_manifest(place, &new, &limits(grant))
+            self.store
+                .registry
+                .put_manifest(place, &new, &limits(grant))
         });
         match put {
             Ok(PutManifest::Kept) => Ok(ManifestContent::Kept { digest, subject }),
@@ -197,8 +202,7 @@ impl Registry {
         tags.dedup();
         tags.into_iter()
             .map(|name| {
-                let may_move =
-                    judge(grant, &name, TagAction::Push)? == TagMutability::Mutable;
+                let may_move = judge(grant, &name, TagAction::Push)? == TagMutability::Mutable;
                 Ok(NewTag { name, may_move })
             })
             .collect()

@@ -54,11 +54,7 @@ impl Registry {
         may_pull: impl Fn(&str) -> Result<Option<RepositoryGrant>>,
     ) -> Result<bool> {
         check(grant, Wanted::Push)?;
-        for (project, path) in self
-            .store
-            .registry
-            .repositories_with(digest, LOOKED_AT)?
-        {
+        for (project, path) in self.store.registry.repositories_with(digest, LOOKED_AT)? {
             let from = may_pull(&path)?.filter(|from| from.project() == project);
             if let Some(from) = from
                 && self.mount_blob(grant, &from, digest, now)?

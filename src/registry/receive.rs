@@ -32,7 +32,9 @@ impl Piece<'_> {
     /// Fails if the two things that announce its length disagree.
     pub(super) fn check_length(&self) -> Result<()> {
         match (self.length, self.range) {
-            (Some(length), Some((first, last))) if last.checked_sub(first) != length.checked_sub(1) => {
+            (Some(length), Some((first, last)))
+                if last.checked_sub(first) != length.checked_sub(1) =>
+            {
                 Err(Error::new(
                     Kind::SizeInvalid,
                     format!("Content-Range says {first}-{last}, but Content-Length is {length}"),

@@ -169,11 +169,8 @@ impl Registry {
             return Err(unknown());
         }
         self.store.blobs.stage_upload(&upload.id)?.ok_or_else(|| {
-            Error::new(
-                Kind::Conflict,
-                "another request is writing to this upload",
-            )
-            .remedy("wait until it is done, and ask how far the upload is")
+            Error::new(Kind::Conflict, "another request is writing to this upload")
+                .remedy("wait until it is done, and ask how far the upload is")
         })
     }
 
@@ -188,8 +185,9 @@ impl Registry {
         let at = staged.length()?;
         if let Some((first, _)) = piece.range.filter(|(first, _)| *first != at) {
             let what = format!("the piece begins at byte {first}, but the upload goes on at {at}");
-            return Err(Error::new(Kind::RangeInvalid, what)
-                .remedy("send the pieces in order, each once"));
+            return Err(
+                Error::new(Kind::RangeInvalid, what).remedy("send the pieces in order, each once")
+            );
         }
         piece.check_length()?;
         let most = self.most(grant, at, &piece)?;
@@ -201,7 +199,9 @@ impl Registry {
             Some(hashed) => hashed,
             None => Hashed::again(staged.file(), upload.algorithm, at)?,
         };
-        let announced = piece.range.map(|_| at.saturating_add(piece.announced().unwrap_or(0)));
+        let announced = piece
+            .range
+            .map(|_| at.saturating_add(piece.announced().unwrap_or(0)));
         let end = [most, announced].into_iter().flatten().min();
         let received = receive(piece.body, staged.file(), &mut hashed, end, || {
             if announced.is_some() && announced == end {
@@ -258,7 +258,7 @@ impl Registry {
         }
         // Most of the waiting for the disk happens here, where nobody else waits too.
         staged.sync()?;
-        let kept = self.store.while_kept(digest, || {
+        let kept = self.store.while_pushed(digest, || {
             staged.replace(digest)?;
             self.store.registry.keep_blob(
                 repository(grant),

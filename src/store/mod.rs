@@ -178,10 +178,15 @@ impl Store {
     }
 
     /// Removes a file after a row of hosted content that needed it has gone, if no row of either database is
-    /// left. Says whether it went.
+    /// left; a row of the cache that nothing links is none. Says whether it went.
     pub fn release_blob(&self, digest: &Digest) -> Result<bool> {
         let _settling = self.settling(digest);
-        self.remove_unneeded(digest)
+        let went = self.registry.needs(digest)?.is_none() && {
+            self.cache.forget_unlinked(digest)?;
+            self.remove_unneeded(digest)?
+        };
+        self.registry.settle(digest)?;
+        Ok(went)
     }
 
     /// As [`Self::release_blob`], for a file that no row ever named: only if it was last written before
@@ -197,6 +202,13 @@ impl Store {
     /// Runs `work`, which puts a blob's file in place and then its rows, while nobody removes that blob.
     pub fn while_kept<T>(&self, digest: &Digest, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let _settling = self.settling(digest);
+        work()
+    }
+
+    /// As [`Self::while_kept`], for pushes: should the box crash between file and rows, the file is found.
+    pub fn while_pushed<T>(&self, digest: &Digest, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let _settling = self.settling(digest);
+        self.registry.unsettle(digest)?;
         work()
     }
 

@@ -96,7 +96,10 @@ impl Hosted<'_> {
     }
 
     fn blob(&self, call: &mut Call<'_>, digest: &Digest) -> Result<Response> {
-        let blob = self.appliance.registry.blob(&self.grant, digest, call.now)?;
+        let blob = self
+            .appliance
+            .registry
+            .blob(&self.grant, digest, call.now)?;
         let content = Content {
             digest,
             media_type: "application/octet-stream",
@@ -183,14 +186,12 @@ fn announced_type(call: &Call<'_>) -> Result<Option<MediaType>> {
 /// All of it, refused before it is read where its length is known to be too much.
 fn read_manifest_body(call: &mut Call<'_>) -> Result<Vec<u8>> {
     use std::io::Read as _;
-    let too_large = || {
-        Error::new(
-            Kind::ManifestTooLarge,
-            "the manifest is larger than 4 MiB",
-        )
-    };
+    let too_large = || Error::new(Kind::ManifestTooLarge, "the manifest is larger than 4 MiB");
     let body = &mut call.request.body;
-    if body.length().is_some_and(|length| length > MAX_MANIFEST_SIZE) {
+    if body
+        .length()
+        .is_some_and(|length| length > MAX_MANIFEST_SIZE)
+    {
         return Err(too_large());
     }
     let mut bytes = Vec::new();

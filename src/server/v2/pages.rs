@@ -80,7 +80,7 @@ pub(super) fn referrers(
 }
 
 /// `GET /v2/_catalog`: the repositories of projects that the caller may see. A JWT is for it only if it says so.
-pub(super) fn catalog(appliance: &Appliance, call: &mut Call<'_>) -> Result<Response> {
+pub(in crate::server) fn catalog(appliance: &Appliance, call: &mut Call<'_>) -> Result<Response> {
     if !call.reads() {
         let message = "the catalog can only be read";
         return Ok(error::body(405, "UNSUPPORTED", message).header("Allow", "GET, HEAD"));
@@ -88,7 +88,9 @@ pub(super) fn catalog(appliance: &Appliance, call: &mut Call<'_>) -> Result<Resp
     let identity = call.identify(appliance)?;
     let is_bound = identity.bound.as_ref().is_none_or(|access| {
         access.iter().any(|entry| {
-            entry.kind == "registry" && entry.name == "catalog" && entry.actions.iter().any(|a| a == "*")
+            entry.kind == "registry"
+                && entry.name == "catalog"
+                && entry.actions.iter().any(|a| a == "*")
         })
     });
     if matches!(identity.principal, Principal::Anonymous) || !is_bound {

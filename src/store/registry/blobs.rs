@@ -8,6 +8,7 @@ use super::{HostedRepository, RegistryDb, StorageLimit, repositories};
 use crate::error::Result;
 use crate::oci::Digest;
 use crate::store::ProjectId;
+use crate::store::database::Synchronous;
 use crate::store::statement::{find, get, list, run, size, stored_size};
 use crate::time::Timestamp;
 
@@ -76,6 +77,7 @@ impl RegistryDb {
             repositories::keep_within(connection, limits, digest, size)?;
             let id = repositories::ensure(connection, repository, now)?;
             let blob = ensure_blob(connection, digest, size, now)?;
+            settle(connection, digest)?;
             link(connection, id, blob, now)?;
             if let Some(upload) = upload {
                 run(
@@ -204,6 +206,36 @@ impl RegistryDb {
         })
     }
 
+    /// Notes that a file is about to be put in place whose row comes afterwards, or is about to go after its row:
+    /// whatever a crash makes of it, garbage collection looks at it. Called under the digest's lock.
+    pub(in crate::store) fn unsettle(&self, digest: &Digest) -> Result<()> {
+        self.database
+            .write_with(Synchronous::Normal, Synchronous::Full, |connection| {
+                unsettle(connection, digest)
+            })
+    }
+
+    /// Takes the note back: the file is gone, or has its row.
+    pub(in crate::store) fn settle(&self, digest: &Digest) -> Result<()> {
+        self.database
+            .write_with(Synchronous::Normal, Synchronous::Full, |connection| {
+                settle(connection, digest)
+            })
+    }
+
+    /// The files that are noted so.
+    pub fn unsettled(&self) -> Result<Vec<Digest>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list unsettled files",
+                "SELECT digest FROM unsettled",
+                [],
+                |row| crate::store::statement::digest(row, 0),
+            )
+        })
+    }
+
     fn link(
         &self,
         repository: HostedRepository<'_>,
@@ -261,15 +293,42 @@ fn link(connection: &Connection, repository: i64, blob: i64, now: Timestamp) -> 
     .map(drop)
 }
 
-/// Removes a blob's row if neither a link nor a manifest needs it.
+/// Removes a blob's row if neither a link nor a manifest needs it; its file is to follow.
 pub(super) fn drop_unneeded(connection: &Connection, blob: i64) -> Result<()> {
-    run(
+    let dropped = find(
         connection,
         "forget hosted blob",
         "DELETE FROM blobs WHERE id = ?1
          AND NOT EXISTS (SELECT 1 FROM blob_links WHERE blob_id = ?1)
-         AND NOT EXISTS (SELECT 1 FROM manifests WHERE blob_id = ?1)",
+         AND NOT EXISTS (SELECT 1 FROM manifests WHERE blob_id = ?1)
+         RETURNING digest",
         [blob],
+        |row| crate::store::statement::digest(row, 0),
+    )?;
+    match dropped {
+        Some(digest) => unsettle(connection, &digest),
+        None => Ok(()),
+    }
+}
+
+/// Notes that a file may be there without a row.
+pub(super) fn unsettle(connection: &Connection, digest: &Digest) -> Result<()> {
+    run(
+        connection,
+        "note an unsettled file",
+        "INSERT INTO unsettled (digest) VALUES (?1) ON CONFLICT DO NOTHING",
+        [digest.as_str()],
+    )
+    .map(drop)
+}
+
+/// Takes that note back.
+pub(super) fn settle(connection: &Connection, digest: &Digest) -> Result<()> {
+    run(
+        connection,
+        "settle a file",
+        "DELETE FROM unsettled WHERE digest = ?1",
+        [digest.as_str()],
     )
     .map(drop)
 }

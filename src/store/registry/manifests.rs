@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::blobs::{drop_unneeded, ensure_blob};
+use super::blobs::{drop_unneeded, ensure_blob, settle};
 use super::{
     HostedManifest, HostedRepository, NewHostedManifest, NewTag, PutManifest, RegistryDb,
     StorageLimit, repositories,
@@ -91,6 +91,7 @@ impl RegistryDb {
             }
             repositories::keep_within(connection, limits, &manifest.digest, manifest.size)?;
             let blob = ensure_blob(connection, &manifest.digest, manifest.size, manifest.now)?;
+            settle(connection, &manifest.digest)?;
             let row = keep(connection, id, blob, manifest)?;
             for tag in &manifest.tags {
                 point(connection, id, tag, row, manifest.now)?;

@@ -78,5 +78,10 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
         started_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX uploads_repository ON uploads (repository_id);
+
+    -- Files whose row is about to come, or has just gone: what a crash leaves of either is found here.
+    CREATE TABLE unsettled (
+        digest TEXT PRIMARY KEY
+    ) STRICT, WITHOUT ROWID;
     ",
 ];

@@ -18,9 +18,9 @@ mod reconcile;
 mod statement;
 
 pub use access::{
-    Ability, AccessDb, Feature, Group, GroupChanges, GroupId, Level, Member, Network, NewToken,
-    NewUpstream, OnReadOnlyMiss, Project, ProjectId, Token, TokenId, TokenKind, UpstreamId,
-    UpstreamRow, User, UserId, Visibility,
+    Ability, AccessDb, Feature, Group, GroupChanges, GroupId, Level, Member, MinimumLevel, Network,
+    NewToken, NewUpstream, OnReadOnlyMiss, Project, ProjectId, ProtectionRule, RuleId, RuleOwner,
+    TagRule, Token, TokenId, TokenKind, UpstreamId, UpstreamRow, User, UserId, Visibility,
 };
 pub use backup::Replaced;
 pub(crate) use blobs::BlobPrefix;

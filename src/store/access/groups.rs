@@ -9,11 +9,11 @@ use super::{
 };
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
-use crate::store::statement::{decoded, find, get, list, run, unknown_word};
+use crate::store::statement::{decoded, find, get, list, run, size, stored_size, unknown_word};
 use crate::time::Timestamp;
 
 const COLUMNS: &str = "id, path, parent_id, visibility, dependency_proxy_enabled,
-    on_read_only_miss, default_upstream, created_at";
+    on_read_only_miss, default_upstream, created_at, quota";
 
 impl AccessDb {
     /// Makes a group below its parent path, which must exist (`NotFound`); `Conflict` if the path is taken,
@@ -96,7 +96,8 @@ impl AccessDb {
                 "UPDATE groups SET visibility = ifnull(?2, visibility),
                      dependency_proxy_enabled = ifnull(?3, dependency_proxy_enabled),
                      on_read_only_miss = ifnull(?4, on_read_only_miss),
-                     default_upstream = iif(?5, ?6, default_upstream)
+                     default_upstream = iif(?5, ?6, default_upstream),
+                     quota = iif(?7, ?8, quota)
                  WHERE id = ?1",
                 params![
                     id.0,
@@ -105,6 +106,8 @@ impl AccessDb {
                     changes.on_read_only_miss.map(OnReadOnlyMiss::as_str),
                     default_upstream.is_some(),
                     default_upstream.and_then(|host| host.as_ref().map(RegistryHost::as_str)),
+                    changes.quota.is_some(),
+                    changes.quota.flatten().map(stored_size),
                 ],
             )
         })?;
@@ -224,6 +227,7 @@ fn group(row: &Row<'_>) -> rusqlite::Result<Group> {
             _ => Some(decoded(row, 6, RegistryHost::parse)?),
         },
         created_at: Timestamp(row.get(7)?),
+        quota: quota(row, 8)?,
     })
 }
 
@@ -234,6 +238,14 @@ pub(super) fn visibility(row: &Row<'_>, column: usize) -> rusqlite::Result<Visib
         "public" => Ok(Visibility::Public),
         _ => Err(unknown_word("a visibility", word)),
     })
+}
+
+/// Reads a column as a quota.
+pub(super) fn quota(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(None),
+        _ => size(row, column).map(Some),
+    }
 }
 
 /// Reads a column as a level.

@@ -7,11 +7,13 @@ mod features;
 mod groups;
 mod networks;
 mod projects;
+mod rules;
 mod schema;
 mod tokens;
 mod upstreams;
 mod users;
 
+pub use rules::{MinimumLevel, ProtectionRule, RuleOwner, TagRule};
 pub(super) use schema::MIGRATIONS;
 
 use std::path::Path;
@@ -43,7 +45,9 @@ ids!(
     /// An upstream's row; never reused.
     UpstreamId,
     /// A project's row; never reused.
-    ProjectId
+    ProjectId,
+    /// A rule's row, of either kind; never reused.
+    RuleId
 );
 
 /// A user, or a service account (a user without a password that can be set).
@@ -162,6 +166,8 @@ pub struct Group {
     pub on_read_only_miss: OnReadOnlyMiss,
     /// The upstream of paths that name none; `None`: as the nearest group above that has one, at last the box's.
     pub default_upstream: Option<RegistryHost>,
+    /// The most bytes that may be pushed to the projects in it and below it; `None`: no limit of its own.
+    pub quota: Option<u64>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -177,6 +183,8 @@ pub struct GroupChanges {
     pub on_read_only_miss: Option<OnReadOnlyMiss>,
     /// As [`Group::default_upstream`]; `Some(None)` takes it away.
     pub default_upstream: Option<Option<RegistryHost>>,
+    /// As [`Group::quota`]; `Some(None)` takes it away.
+    pub quota: Option<Option<u64>>,
 }
 
 /// An upstream that was added by command.
@@ -229,8 +237,10 @@ pub struct Project {
     pub path: String,
     /// The group that it lies in: the path without its last part.
     pub group: GroupId,
-    /// Who may know of it.
+    /// Who may know of it; public only where every group above it is public too.
     pub visibility: Visibility,
+    /// The most bytes that may be pushed to it; `None`: no limit of its own.
+    pub quota: Option<u64>,
     /// When it was made.
     pub created_at: Timestamp,
 }

@@ -2,13 +2,13 @@
 
 use rusqlite::{Row, params};
 
-use super::groups::visibility;
+use super::groups::{quota, visibility};
 use super::{AccessDb, GroupId, Project, ProjectId, Visibility, no_such, shown, taken};
 use crate::error::{Error, Kind, Result};
 use crate::store::statement::{find, get, list, run};
 use crate::time::Timestamp;
 
-const COLUMNS: &str = "id, path, group_id, visibility, created_at";
+const COLUMNS: &str = "id, path, group_id, visibility, created_at, quota";
 
 impl AccessDb {
     /// Makes a project in the group that its path without the last part names. `NotFound` if there is no such
@@ -123,5 +123,6 @@ fn project(row: &Row<'_>) -> rusqlite::Result<Project> {
         group: GroupId(row.get(2)?),
         visibility: visibility(row, 3)?,
         created_at: Timestamp(row.get(4)?),
+        quota: quota(row, 5)?,
     })
 }

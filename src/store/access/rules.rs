@@ -1,10 +1,13 @@
 //! Protection rules: rows of `protection_rules`, of both kinds. What they mean for whom is decided above.
 
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
+use super::groups::group_path;
+use super::projects::project_path;
 use super::{AccessDb, GroupId, ProjectId, RuleId, no_such, shown, taken};
 use crate::error::{Error, Kind, Result};
+use crate::store::audit::{Actor, Detail, Event, EventKind};
 use crate::store::statement::{decoded, find, get, list, run, unknown_word};
 use crate::time::Timestamp;
 
@@ -114,12 +117,12 @@ const TAG: &str = "tag";
 impl AccessDb {
     /// Adds a rule; its `id` and `created_at` are given here. `Conflict` if there is one of the same patterns;
     /// `NotFound` if its owner is gone; `BadRequest` if it protects nothing.
-    pub fn add_rule(&self, rule: &ProtectionRule) -> Result<RuleId> {
+    pub fn add_rule(&self, actor: &Actor, rule: &ProtectionRule) -> Result<RuleId> {
         protects_something(rule.min_push, rule.min_delete, false)?;
         let (project, group) = owner_columns(rule.owner);
         self.database
-            .write(|connection| {
-                get(
+            .change(actor, |connection| {
+                let id = get(
                     connection,
                     "add protection rule",
                     "INSERT INTO protection_rules
@@ -136,17 +139,19 @@ impl AccessDb {
                         Timestamp::now().0,
                     ],
                     |row| row.get(0).map(RuleId),
-                )
+                )?;
+                let owner = owner_path(connection, rule.owner)?;
+                Ok((id, Some(about_rule(EventKind::RuleAdded, id, rule, owner))))
             })
             .map_err(|error| taken(error, || already(&rule.pattern)))
     }
 
     /// As [`Self::add_rule`], for tags.
-    pub fn add_tag_rule(&self, rule: &TagRule) -> Result<RuleId> {
+    pub fn add_tag_rule(&self, actor: &Actor, rule: &TagRule) -> Result<RuleId> {
         protects_something(rule.min_push, rule.min_delete, rule.immutable)?;
         self.database
-            .write(|connection| {
-                get(
+            .change(actor, |connection| {
+                let id = get(
                     connection,
                     "add tag rule",
                     "INSERT INTO protection_rules
@@ -162,73 +167,86 @@ impl AccessDb {
                         Timestamp::now().0,
                     ],
                     |row| row.get(0).map(RuleId),
-                )
+                )?;
+                let owner = project_path(connection, rule.project)?;
+                let event = about_tag_rule(EventKind::RuleAdded, id, rule, owner);
+                Ok((id, Some(event)))
             })
             .map_err(|error| taken(error, || already(&rule.pattern)))
     }
 
     /// Writes all of a rule but its owner. `NotFound` if there is none with its id; otherwise as
     /// [`Self::add_rule`].
-    pub fn set_rule(&self, rule: &ProtectionRule) -> Result<()> {
+    pub fn set_rule(&self, actor: &Actor, rule: &ProtectionRule) -> Result<()> {
         protects_something(rule.min_push, rule.min_delete, false)?;
-        let changed = self.database.write(|connection| {
-            run(
-                connection,
-                "change protection rule",
-                "UPDATE protection_rules
-                 SET pattern = ?2, tag_pattern = ?3, min_push = ?4, min_delete = ?5
-                 WHERE id = ?1 AND kind = 'repository'",
-                params![
-                    rule.id.0,
-                    rule.pattern,
-                    rule.tag_pattern,
-                    rule.min_push.map(MinimumLevel::as_str),
-                    rule.min_delete.map(MinimumLevel::as_str),
-                ],
-            )
-        });
-        found(
-            changed.map_err(|error| taken(error, || already(&rule.pattern)))?,
-            rule.id,
-        )
+        self.database
+            .change(actor, |connection| {
+                let changed = run(
+                    connection,
+                    "change protection rule",
+                    "UPDATE protection_rules
+                     SET pattern = ?2, tag_pattern = ?3, min_push = ?4, min_delete = ?5
+                     WHERE id = ?1 AND kind = 'repository'",
+                    params![
+                        rule.id.0,
+                        rule.pattern,
+                        rule.tag_pattern,
+                        rule.min_push.map(MinimumLevel::as_str),
+                        rule.min_delete.map(MinimumLevel::as_str),
+                    ],
+                )?;
+                found(changed, rule.id)?;
+                let owner = owner_path(connection, rule.owner)?;
+                let event = about_rule(EventKind::RuleChanged, rule.id, rule, owner);
+                Ok(((), Some(event)))
+            })
+            .map_err(|error| taken(error, || already(&rule.pattern)))
     }
 
     /// As [`Self::set_rule`], for tags.
-    pub fn set_tag_rule(&self, rule: &TagRule) -> Result<()> {
+    pub fn set_tag_rule(&self, actor: &Actor, rule: &TagRule) -> Result<()> {
         protects_something(rule.min_push, rule.min_delete, rule.immutable)?;
-        let changed = self.database.write(|connection| {
-            run(
-                connection,
-                "change tag rule",
-                "UPDATE protection_rules
-                 SET pattern = ?2, min_push = ?3, min_delete = ?4, immutable = ?5
-                 WHERE id = ?1 AND kind = 'tag'",
-                params![
-                    rule.id.0,
-                    rule.pattern,
-                    rule.min_push.map(MinimumLevel::as_str),
-                    rule.min_delete.map(MinimumLevel::as_str),
-                    rule.immutable,
-                ],
-            )
-        });
-        found(
-            changed.map_err(|error| taken(error, || already(&rule.pattern)))?,
-            rule.id,
-        )
+        self.database
+            .change(actor, |connection| {
+                let changed = run(
+                    connection,
+                    "change tag rule",
+                    "UPDATE protection_rules
+                     SET pattern = ?2, min_push = ?3, min_delete = ?4, immutable = ?5
+                     WHERE id = ?1 AND kind = 'tag'",
+                    params![
+                        rule.id.0,
+                        rule.pattern,
+                        rule.min_push.map(MinimumLevel::as_str),
+                        rule.min_delete.map(MinimumLevel::as_str),
+                        rule.immutable,
+                    ],
+                )?;
+                found(changed, rule.id)?;
+                let owner = project_path(connection, rule.project)?;
+                let event = about_tag_rule(EventKind::RuleChanged, rule.id, rule, owner);
+                Ok(((), Some(event)))
+            })
+            .map_err(|error| taken(error, || already(&rule.pattern)))
     }
 
     /// Removes a rule of either kind. `NotFound` if there is none.
-    pub fn remove_rule(&self, id: RuleId) -> Result<()> {
-        let removed = self.database.write(|connection| {
-            run(
+    pub fn remove_rule(&self, actor: &Actor, id: RuleId) -> Result<()> {
+        self.database.change(actor, |connection| {
+            let removed = find(
                 connection,
                 "remove protection rule",
-                "DELETE FROM protection_rules WHERE id = ?1",
+                "DELETE FROM protection_rules WHERE id = ?1 RETURNING pattern, project_id, group_id",
                 [id.0],
-            )
-        })?;
-        found(removed, id)
+                |row| Ok((row.get::<_, String>(0)?, owner(row, 1)?)),
+            )?;
+            let (pattern, owner) = removed.ok_or_else(|| no_such("rule", id.0))?;
+            let path = owner_path(connection, owner)?;
+            let event = Event::new(EventKind::RuleRemoved)
+                .subject("rule", &pattern, Some(id.0))
+                .group(path.as_deref());
+            Ok(((), Some(event)))
+        })
     }
 
     /// The rule about repositories with this id.
@@ -278,6 +296,31 @@ fn owner_columns(owner: RuleOwner) -> (Option<i64>, Option<i64>) {
     }
 }
 
+fn owner_path(connection: &Connection, owner: RuleOwner) -> Result<Option<String>> {
+    match owner {
+        RuleOwner::Project(project) => project_path(connection, project),
+        RuleOwner::Group(group) => group_path(connection, Some(group)),
+    }
+}
+
+fn about_rule(kind: EventKind, id: RuleId, rule: &ProtectionRule, owner: Option<String>) -> Event {
+    Event::new(kind)
+        .subject("rule", &rule.pattern, Some(id.0))
+        .group(owner.as_deref())
+        .detail_if("tags", rule.tag_pattern.as_deref().map(Detail::name))
+        .detail_if("min_push", rule.min_push.map(MinimumLevel::as_str))
+        .detail_if("min_delete", rule.min_delete.map(MinimumLevel::as_str))
+}
+
+fn about_tag_rule(kind: EventKind, id: RuleId, rule: &TagRule, owner: Option<String>) -> Event {
+    Event::new(kind)
+        .subject("tag rule", &rule.pattern, Some(id.0))
+        .group(owner.as_deref())
+        .detail_if("min_push", rule.min_push.map(MinimumLevel::as_str))
+        .detail_if("min_delete", rule.min_delete.map(MinimumLevel::as_str))
+        .detail("immutable", rule.immutable)
+}
+
 fn protects_something(
     push: Option<MinimumLevel>,
     delete: Option<MinimumLevel>,
@@ -311,18 +354,22 @@ fn select(condition: &str) -> String {
 }
 
 fn rule(row: &Row<'_>) -> rusqlite::Result<ProtectionRule> {
-    let owner = match row.get::<_, Option<i64>>(1)? {
-        Some(project) => RuleOwner::Project(ProjectId(project)),
-        None => RuleOwner::Group(GroupId(row.get(2)?)),
-    };
     Ok(ProtectionRule {
         id: RuleId(row.get(0)?),
-        owner,
+        owner: owner(row, 1)?,
         pattern: row.get(3)?,
         tag_pattern: row.get(4)?,
         min_push: minimum(row, 5)?,
         min_delete: minimum(row, 6)?,
         created_at: Timestamp(row.get(8)?),
+    })
+}
+
+/// Reads the columns `project_id` and the next one, `group_id`.
+fn owner(row: &Row<'_>, column: usize) -> rusqlite::Result<RuleOwner> {
+    Ok(match row.get::<_, Option<i64>>(column)? {
+        Some(project) => RuleOwner::Project(ProjectId(project)),
+        None => RuleOwner::Group(GroupId(row.get(column + 1)?)),
     })
 }
 

@@ -9,6 +9,7 @@ mod backup;
 mod cache;
 mod doctor;
 mod feature;
+mod garbage;
 mod group;
 mod init;
 mod member;

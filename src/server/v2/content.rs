@@ -43,7 +43,7 @@ impl Content<'_> {
             .map_or(RangeRequest::Whole, |size| parse_range(range, size));
         let (status, offset, length) = match (range, self.size) {
             (RangeRequest::Unsatisfiable, size) => {
-                return error::body(416, "RANGE_INVALID", "the range begins behind the end")
+                return error::body(416, "RANGE_INVALID", "there is nothing in this range")
                     .header("Content-Range", format!("bytes */{}", size.unwrap_or(0)));
             }
             (RangeRequest::Part { offset, length }, _) => (206, offset, Some(length)),

@@ -46,7 +46,11 @@ pub(super) fn referrers(
 ) -> Result<Response> {
     let count = count(call)?;
     let last = call.query("last").unwrap_or_default();
-    let artifact_type = call.query("artifactType").filter(|text| !text.is_empty());
+    // A media type holds no space, but often a plus, which a query that nobody encoded turns into one.
+    let artifact_type = call
+        .query("artifactType")
+        .filter(|text| !text.is_empty())
+        .map(|text| text.replace(' ', "+"));
     let page = hosted.appliance.registry.referrers(
         &hosted.grant,
         subject,

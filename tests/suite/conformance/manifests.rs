@@ -241,7 +241,7 @@ fn a_manifest_that_is_none_is_refused_with_a_reason() {
             answer.text()
         );
         assert!(status == 201 || !answer.message().is_empty(), "{what}");
-        if status != 201 {
+        if status != 201 && !reference.contains('?') {
             let head = client.head(&format!("/v2/{REPOSITORY}/manifests/{reference}"));
             assert!(head.status >= 400, "{what} is here all the same");
         }

@@ -55,7 +55,7 @@ impl Controlled for Played {
         while !*open {
             open = self.opened.wait(open).unwrap();
         }
-        std::thread::sleep(std::time::Duration::from_millis(250));
+        std::thread::sleep(Duration::from_millis(250));
         progress(3, 9);
         Ok(json!({ "damaged": [] }))
     }

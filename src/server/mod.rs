@@ -5,7 +5,6 @@
 //! a room below, and answer.
 
 mod authorize;
-mod authorize_tmp;
 mod call;
 mod error;
 mod first_start;

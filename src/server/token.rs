@@ -147,7 +147,7 @@ fn identify(appliance: &Appliance, call: &Call<'_>, request: &TokenRequest) -> R
     }
     appliance
         .authenticator
-        .by_basic(user, password, call.address, call.now)
+        .by_basic(user, password, call.address, &call.id, call.now)
 }
 
 /// Whether these are a daemon's credentials for Docker Hub, sent to us because we are its mirror
@@ -213,35 +213,6 @@ fn judge(appliance: &Appliance, identity: &Identity, scopes: &[Scope]) -> Result
         judged.note(policy::worth(principal, appliance.box_flags()?));
     }
     for scope in scopes {
-        if scope.kind == "registry" {
-            judged.access.push(AccessEntry {
-                kind: scope.kind.clone(),
-                name: scope.name.clone(),
-                actions: scope.actions.clone(),
-            });
-            continue;
-        }
-        if let Ok(name) = crate::oci::RepositoryName::parse(&scope.name) {
-            let first = name.components().next().unwrap_or_default();
-            if !scope.name.contains("dependency_proxy")
-                && appliance.authenticator.group(first)?.is_some()
-            {
-                let mut actions = vec![];
-                for w in crate::auth::policy::Wanted::ALL {
-                    if scope.actions.iter().any(|a| a == w.action() || a == "*")
-                        && appliance.authorize_repository(identity, &name, w)?.is_ok()
-                    {
-                        actions.push(w.action().to_owned());
-                    }
-                }
-                judged.access.push(AccessEntry {
-                    kind: scope.kind.clone(),
-                    name: scope.name.clone(),
-                    actions,
-                });
-                continue;
-            }
-        }
         let pulls = scope
             .actions
             .iter()

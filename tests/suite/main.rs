@@ -13,6 +13,7 @@ mod cli;
 mod conformance;
 mod crash;
 mod faults;
+mod garbage;
 mod hostile;
 mod http;
 mod layering;

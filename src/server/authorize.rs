@@ -2,9 +2,13 @@
 
 use super::Appliance;
 use crate::auth::features::Flags;
-use crate::auth::policy::{self, GroupFacts, Refusal};
+use crate::auth::policy::{
+    self, GroupFacts, HostedProject, Refusal, RepositoryFacts, RepositoryGrant, Wanted,
+};
 use crate::auth::{Grant, Identity};
 use crate::error::Result;
+use crate::oci::RepositoryName;
+use crate::store::{Level, ProjectId};
 
 /// A grant, or why there is none; the outer error is ours.
 pub(super) type Verdict = Result<std::result::Result<Grant, Refusal>>;
@@ -37,6 +41,42 @@ impl Appliance {
         match &self.mirror_group {
             Some(group) => self.authorize_group(identity, group),
             None => Ok(policy::dependency_proxy(identity, None)),
+        }
+    }
+
+    /// Judges an identity by the policy of hosted repositories, and the rules of the project that owns the path.
+    pub(super) fn authorize_repository(
+        &self,
+        identity: &Identity,
+        repository: &RepositoryName,
+        wanted: Wanted,
+    ) -> Result<std::result::Result<RepositoryGrant, Refusal>> {
+        let Some(project) = self.authenticator.project_owning(repository)? else {
+            return Ok(policy::repository(identity, None, wanted));
+        };
+        let facts = RepositoryFacts {
+            project: &project,
+            repository,
+            level: self.level_on(identity, &project)?,
+        };
+        Ok(policy::repository(identity, Some(facts), wanted))
+    }
+
+    /// Whether a list of repositories shows those of a project.
+    pub(super) fn lists_project(&self, identity: &Identity, project: ProjectId) -> Result<bool> {
+        let Some(project) = self.authenticator.hosted_project(project)? else {
+            return Ok(false);
+        };
+        let level = self.level_on(identity, &project)?;
+        Ok(policy::lists_project(identity, &project, level))
+    }
+
+    fn level_on(&self, identity: &Identity, project: &HostedProject) -> Result<Option<Level>> {
+        match identity.principal.user() {
+            Some(user) => self
+                .authenticator
+                .project_level(project.placed.project.id, user.id),
+            None => Ok(None),
         }
     }
 

@@ -29,7 +29,7 @@ use crate::error::{Error, Kind};
 pub use abilities::{Worth, worth};
 pub use hosted::{
     HostedProject, Quota, RepositoryFacts, RepositoryGrant, TagAction, TagMutability, Wanted,
-    repository, sees_project,
+    lists_project, repository,
 };
 
 use crate::store::{self, Group, GroupId, Level, Network, OnReadOnlyMiss, Visibility};

@@ -67,6 +67,12 @@ kinds! {
     UpstreamAdded = "upstream.added",
     /// An upstream was removed.
     UpstreamRemoved = "upstream.removed",
+    /// A protection rule was added, about repositories or about tags.
+    RuleAdded = "rule.added",
+    /// A protection rule was changed.
+    RuleChanged = "rule.changed",
+    /// A protection rule was removed.
+    RuleRemoved = "rule.removed",
     /// The access database was copied to a file.
     DatabaseBackedUp = "database.backed_up",
     /// The access database was replaced by a backup.

@@ -1,5 +1,5 @@
-//! README.md against the code: its tables of configuration keys and of commands are rendered from the
-//! code and compared, and the configuration files that are handed out hold every key with its default.
+//! README.md against the code: its contents and its tables of configuration keys and of commands are
+//! rendered and compared, and the configuration files that are handed out hold every key with its default.
 //!
 //! A rendered table stands between `<!-- generated: NAME -->` and `<!-- end -->`. To bring the README
 //! up to date: `BREAKWATER_UPDATE_README=1 cargo nextest run readme`. A further table is one more line
@@ -13,8 +13,11 @@ use breakwater::config::{KEYS, Key, KeyDefault, UPSTREAM_KEYS};
 use clap::{Arg, ArgAction, Command};
 
 /// The name in the marker, and what renders what follows it.
-const TABLES: &[(&str, fn() -> String)] =
-    &[("configuration", configuration), ("commands", commands)];
+const TABLES: &[(&str, fn() -> String)] = &[
+    ("contents", contents),
+    ("configuration", configuration),
+    ("commands", commands),
+];
 
 #[test]
 fn the_tables_of_the_readme_are_those_of_the_code() {
@@ -93,6 +96,39 @@ fn flatten(prefix: &str, table: toml::Table, found: &mut BTreeMap<String, toml::
             value => assert!(found.insert(format!("{prefix}{name}"), value).is_none()),
         }
     }
+}
+
+/// A line for each section, with the sections in it.
+fn contents() -> String {
+    let readme = std::fs::read_to_string(in_repository("README.md")).unwrap();
+    let mut contents = String::new();
+    let mut in_block = false;
+    for line in readme.lines() {
+        in_block ^= line.starts_with("```");
+        let Some((level, title)) = line.split_once(' ').filter(|_| !in_block) else {
+            continue;
+        };
+        let link = format!("[{title}](#{})", anchor(title));
+        match level {
+            "##" if contents.is_empty() => write!(contents, "- {link}").unwrap(),
+            "##" => write!(contents, "\n- {link}").unwrap(),
+            "###" => write!(contents, " · {link}").unwrap(),
+            _ => {}
+        }
+    }
+    contents + "\n"
+}
+
+/// The anchor that GitHub and GitLab give a heading.
+fn anchor(title: &str) -> String {
+    title
+        .chars()
+        .filter_map(|c| match c {
+            ' ' => Some('-'),
+            c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c.to_ascii_lowercase()),
+            _ => None,
+        })
+        .collect()
 }
 
 fn configuration() -> String {

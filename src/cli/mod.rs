@@ -5,6 +5,7 @@
 //! one line on standard error: `breakwater: what happened: why (what to do)`.
 
 mod account;
+mod audit;
 mod backup;
 mod cache;
 mod doctor;
@@ -24,6 +25,7 @@ mod upstream;
 mod usage;
 mod user;
 mod verify;
+mod when;
 mod words;
 mod workplace;
 
@@ -79,6 +81,7 @@ enum Command {
     Member(member::Member),
     Token(token::Token),
     Feature(feature::Feature),
+    Audit(audit::Audit),
     Network(network::Network),
     Offline(offline::Offline),
     Upstream(upstream::Upstream),
@@ -151,6 +154,7 @@ impl CommandLine {
             Command::Member(member) => member.run(&place),
             Command::Token(token) => token.run(&place),
             Command::Feature(feature) => feature.run(&place),
+            Command::Audit(audit) => audit.run(&place),
             Command::Network(network) => network.run(&place),
             Command::Offline(offline) => offline.run(&place),
             Command::Upstream(upstream) => upstream.run(&place),

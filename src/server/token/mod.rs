@@ -81,7 +81,7 @@ fn identify(appliance: &Appliance, call: &Call<'_>, request: &TokenRequest) -> R
     }
     appliance
         .authenticator
-        .by_basic(user, password, call.address, call.now)
+        .by_basic(user, password, call.address, &call.id, call.now)
 }
 
 /// The log line for a credential that is let in though it lacks abilities: once for each JWT issued.

@@ -3,6 +3,7 @@
 mod backup;
 mod doctor;
 mod identity;
+mod manual;
 mod serve;
 mod store;
 mod usage;

@@ -5,6 +5,7 @@
 //! one line on standard error: `breakwater: what happened: why (what to do)`.
 
 mod account;
+mod audit;
 mod backup;
 mod cache;
 mod completions;
@@ -26,6 +27,7 @@ mod upstream;
 mod usage;
 mod user;
 mod verify;
+mod when;
 mod words;
 mod workplace;
 
@@ -91,6 +93,7 @@ enum Command {
     Member(member::Member),
     Token(token::Token),
     Feature(feature::Feature),
+    Audit(audit::Audit),
     Network(network::Network),
     Offline(offline::Offline),
     Upstream(upstream::Upstream),
@@ -174,6 +177,7 @@ impl Command {
             Command::Member(member) => member.run(&place),
             Command::Token(token) => token.run(&place),
             Command::Feature(feature) => feature.run(&place),
+            Command::Audit(audit) => audit.run(&place),
             Command::Network(network) => network.run(&place),
             Command::Offline(offline) => offline.run(&place),
             Command::Upstream(upstream) => upstream.run(&place),

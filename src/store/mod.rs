@@ -238,7 +238,10 @@ impl Store {
     ///
     /// Statistics that cannot be written, on a full disk for example, do not make the stop unclean.
     pub fn shut_down(&self) -> Result<()> {
-        let notes = self.cache.write_notes();
+        let notes = self
+            .cache
+            .write_notes()
+            .and(self.audit.write_notes(Timestamp::now()));
         self.cache.note_clean_stop()?;
         self.cache.database().checkpoint()?;
         self.access.database().checkpoint()?;

@@ -50,6 +50,7 @@ pub(super) fn repository(
     let grant = appliance
         .authorize_repository(&identity, name, wanted)?
         .map_err(|refusal| refusal.error(&route.name))?;
+    call.note.is_granted = true;
     let hosted = Hosted {
         appliance,
         identity,

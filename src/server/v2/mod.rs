@@ -34,7 +34,7 @@ pub(super) fn base(appliance: &Appliance, call: &mut Call<'_>) -> Result<Respons
         Credentials::Basic(user, password) => {
             appliance
                 .authenticator
-                .by_basic(&user, &password, call.address, call.now)?
+                .by_basic(&user, &password, call.address, &call.id, call.now)?
         }
         Credentials::None | Credentials::Unknown => return Err(login_needed()),
     };
@@ -47,7 +47,7 @@ pub(super) fn base(appliance: &Appliance, call: &mut Call<'_>) -> Result<Respons
     // A token that was issued for repositories was judged by their groups' flags.
     let is_login = identity.bound.as_ref().is_none_or(Vec::is_empty);
     if is_login && !matches!(identity.principal, Principal::Anonymous) {
-        let worth = policy::worth(&identity.principal, appliance.box_flags()?);
+        let worth = policy::login(&identity.principal, appliance.box_flags()?);
         worth.map_err(|missing| Refusal::Denied(missing).error("/v2/"))?;
     }
     Ok(error::json_body(
@@ -67,7 +67,7 @@ pub(super) fn repository(
     call: &mut Call<'_>,
     route: &RepositoryRoute,
 ) -> Result<Response> {
-    if let Some(name) = hosted_name(appliance, route)? {
+    if let Some(name) = appliance.hosted_repository(&route.place)? {
         return hosted::repository(appliance, call, route, name).map(with_version);
     }
     if !call.reads() || matches!(route.part, Part::Uploads | Part::Upload(_)) {
@@ -75,6 +75,7 @@ pub(super) fn repository(
     }
     let identity = call.identify(appliance)?;
     let (grant, host, image) = authorize(appliance, &identity, route)?;
+    call.note.is_granted = true;
     if !identity.is_bound_to(&route.name, "pull") {
         return Err(Error::new(
             Kind::Unauthorized,
@@ -83,6 +84,7 @@ pub(super) fn repository(
         .remedy("ask the token endpoint for one that is"));
     }
     let target = appliance.proxy.target(&grant, host, image)?;
+    let grant = appliance.keep_to_rules(grant, &target)?;
     call.note.upstream = Some(target.upstream.name().to_string());
     let response = match &route.part {
         Part::Manifest(reference) => {
@@ -112,24 +114,6 @@ fn authorize<'a>(
     };
     let grant = verdict.map_err(|refusal| refusal.error(&route.name))?;
     Ok((grant, host.as_ref(), image))
-}
-
-/// The repository's name, if the path is a hosted one: a path below a group of this box never means a stranger's
-/// image of the same name, unless `ns` says so.
-fn hosted_name<'a>(
-    appliance: &Appliance,
-    route: &'a RepositoryRoute,
-) -> Result<Option<&'a RepositoryName>> {
-    let Place::Mirror {
-        host: None,
-        image,
-        by_ns: false,
-    } = &route.place
-    else {
-        return Ok(None);
-    };
-    let first = image.components().next().unwrap_or_default();
-    Ok(appliance.authenticator.group(first)?.map(|_| image))
 }
 
 /// Adds `WWW-Authenticate` to a 401: where to get a token, and what for (RFC 6750; distribution,

@@ -160,8 +160,7 @@ impl Store {
     /// [`Self::while_kept`].
     pub fn remove_blob(&self, digest: &Digest) -> Result<()> {
         let _settling = self.settling(digest);
-        self.cache.forget_blob(digest)?;
-        self.remove_unneeded(digest).map(drop)
+        self.forget_cached(digest).map(drop)
     }
 
     /// As [`Self::remove_blob`], for damage: only if what lies there is still the file that was `seen`
@@ -174,8 +173,7 @@ impl Store {
         if !self.blobs.is_still(digest, seen)? {
             return Ok(false);
         }
-        self.cache.forget_blob(digest)?;
-        self.remove_unneeded(digest)
+        self.forget_cached(digest)
     }
 
     /// Removes a file after a row of hosted content that needed it has gone, if no row of either database is
@@ -222,12 +220,22 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Makes the cache forget a blob, and removes the file if nothing hosted needs it; says whether it went.
+    fn forget_cached(&self, digest: &Digest) -> Result<bool> {
+        // Asked first, so that rows and file go right one after the other: a reconciliation in between would take
+        // the file up again.
+        let is_hosted = self.registry.needs(digest)?.is_some();
+        self.cache.forget_blob(digest)?;
+        Ok(!is_hosted && self.remove_uncached(digest)?)
+    }
+
     /// Removes the file that neither database has a row for; says whether it went. The caller holds the
     /// digest's lock, under which alone a hosted row for a new file is made.
     fn remove_unneeded(&self, digest: &Digest) -> Result<bool> {
-        if self.registry.needs(digest)?.is_some() {
-            return Ok(false);
-        }
+        Ok(self.registry.needs(digest)?.is_none() && self.remove_uncached(digest)?)
+    }
+
+    fn remove_uncached(&self, digest: &Digest) -> Result<bool> {
         let removed = self
             .cache
             .unless_kept(digest, || self.blobs.remove(digest))?;

@@ -14,6 +14,7 @@ mod conformance;
 mod crash;
 mod faults;
 mod garbage;
+mod hosted_access;
 mod hostile;
 mod http;
 mod layering;

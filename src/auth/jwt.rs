@@ -23,7 +23,7 @@ pub const AUDIENCES: [&str; 3] = [
 ];
 
 /// How far two clocks may differ.
-const SKEW: i64 = 5;
+pub(super) const SKEW: i64 = 5;
 
 /// Whom a JWT was issued for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

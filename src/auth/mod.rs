@@ -2,6 +2,7 @@
 //!
 //! - `credentials` turns Basic and Bearer credentials into an [`Identity`], by lookup of digests.
 //! - `jwt` and `keys` issue and check the short-lived tokens of the token endpoint.
+//! - `external` signs tokens for other registries.
 //! - `policy` holds the rules, as pure functions; only it can make a [`Grant`].
 //! - `seal` encrypts what must be given back, such as the passwords of upstreams.
 //! - `login_events` tells the audit of logins.
@@ -13,6 +14,7 @@
 pub mod address;
 pub mod bans;
 pub mod credentials;
+pub mod external;
 pub mod features;
 pub mod identity;
 pub mod jwt;

@@ -22,6 +22,7 @@ mod offline;
 mod output;
 mod privilege;
 mod project;
+mod registry;
 mod rule;
 mod serve;
 mod token;
@@ -97,6 +98,7 @@ enum Command {
     Feature(feature::Feature),
     Audit(audit::Audit),
     Rule(rule::Rule),
+    Registry(registry::Registry),
     Network(network::Network),
     Offline(offline::Offline),
     Upstream(upstream::Upstream),
@@ -182,6 +184,7 @@ impl Command {
             Command::Feature(feature) => feature.run(&place),
             Command::Audit(audit) => audit.run(&place),
             Command::Rule(rule) => rule.run(&place),
+            Command::Registry(registry) => registry.run(&place),
             Command::Network(network) => network.run(&place),
             Command::Offline(offline) => offline.run(&place),
             Command::Upstream(upstream) => upstream.run(&place),

@@ -145,6 +145,7 @@ impl Appliance {
         match router::route(&call.request.path, ns.as_deref())? {
             Route::Base => v2::base(self, call),
             Route::Token => token::token(self, call),
+            Route::Keys => token::keys(self, call),
             Route::Repository(route) => v2::repository(self, call, &route),
             Route::Catalog => v2::catalog(self, call),
             Route::Probe => Ok(Response::new(200)

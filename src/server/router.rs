@@ -12,6 +12,8 @@ pub(super) enum Route {
     Base,
     /// `/jwt/auth`.
     Token,
+    /// `/jwt/keys`.
+    Keys,
     /// Something in a repository.
     Repository(RepositoryRoute),
     /// `/v2/_catalog`.
@@ -82,6 +84,7 @@ pub(super) fn route(path: &str, ns: Option<&str>) -> Result<Route> {
         "/v2/" | "/v2" => return Ok(Route::Base),
         "/v2/_catalog" => return Ok(Route::Catalog),
         "/jwt/auth" => return Ok(Route::Token),
+        "/jwt/keys" => return Ok(Route::Keys),
         "/-/liveness" | "/-/readiness" | "/-/health" => return Ok(Route::Probe),
         _ => {}
     }

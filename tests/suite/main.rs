@@ -12,6 +12,7 @@
 mod cli;
 mod conformance;
 mod crash;
+mod external;
 mod faults;
 mod garbage;
 mod hosted_access;

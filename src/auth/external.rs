@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
@@ -69,17 +71,19 @@ impl Signing {
 impl Signer {
     fn open(registry: ExternalRegistry, keys: &SealingKeys) -> Result<Self> {
         let named = |error: Error| error.context(format!("the registry {}", registry.name));
-        let damaged = |_| named(Error::internal("its key cannot be used"));
+        let damaged = || named(Error::internal("its key cannot be used"));
         let owner = Owner::external_registry(&registry.name);
         let pem = keys.open(&owner, &registry.key_sealed).map_err(named)?;
+        let pkcs8 = unarmoured(&pem);
+        let pkcs8 = BASE64.decode(&pkcs8).map_err(|_| damaged())?;
         let (algorithm, key) = match registry.algorithm {
-            SigningAlgorithm::Es256 => (Algorithm::ES256, EncodingKey::from_ec_pem(pem.as_bytes())),
+            SigningAlgorithm::Es256 => (Algorithm::ES256, EncodingKey::from_ec_der(&pkcs8)),
             SigningAlgorithm::Rs256 => {
-                (Algorithm::RS256, EncodingKey::from_rsa_pem(pem.as_bytes()))
+                let pkcs1 = private_key_of(&pkcs8).ok_or_else(damaged)?;
+                (Algorithm::RS256, EncodingKey::from_rsa_der(pkcs1))
             }
         };
-        let key = key.map_err(damaged)?;
-        let mut jwk = Jwk::from_encoding_key(&key, algorithm).map_err(damaged)?;
+        let mut jwk = Jwk::from_encoding_key(&key, algorithm).map_err(|_| damaged())?;
         // What stands between the lines of the PEM is what belongs here (RFC 7515, section 4.1.6).
         let lines = registry.certificate.lines();
         let chain = vec![
@@ -134,6 +138,42 @@ impl Signer {
     }
 }
 
+/// The base64 of a PEM, without the lines around it.
+fn unarmoured(pem: &str) -> String {
+    pem.lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect()
+}
+
+/// What a PKCS 8 structure holds (RFC 5208: a sequence of version, algorithm and the key as octets): for RSA
+/// that is PKCS 1, which is what is signed with.
+fn private_key_of(pkcs8: &[u8]) -> Option<&[u8]> {
+    let (sequence, _) = der_content(pkcs8)?;
+    let (_version, rest) = der_content(sequence)?;
+    let (_algorithm, rest) = der_content(rest)?;
+    let (key, _) = der_content(rest)?;
+    Some(key)
+}
+
+/// The content of the DER element at the start (X.690, section 8.1), and what comes behind it.
+fn der_content(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&first, rest) = der.get(1..)?.split_first()?;
+    let (length, rest) = if first < 0x80 {
+        (usize::from(first), rest)
+    } else {
+        let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+        // Four bytes are more than any key needs.
+        if bytes.len() > 4 {
+            return None;
+        }
+        let length = bytes
+            .iter()
+            .fold(0, |length, &byte| length << 8 | usize::from(byte));
+        (length, rest)
+    };
+    rest.split_at_checked(length)
+}
+
 /// The id of a public key as docker's libtrust makes it, by which distribution before version 3 finds a trusted
 /// key: the first 30 bytes of the SHA-256 of its DER (SubjectPublicKeyInfo), in base32, in twelve groups of four,
 /// joined by colons.
@@ -160,4 +200,24 @@ fn base32(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn der_is_read_with_short_and_long_lengths_and_never_beyond_its_end() {
+        let key = [7_u8; 200];
+        let octets = [&[0x04, 0x81, 200][..], &key].concat();
+        let body = [&[0x02, 0x01, 0x00, 0x30, 0x00][..], &octets].concat();
+        let length = u8::try_from(body.len()).unwrap();
+        let whole = [&[0x30, 0x81, length][..], &body].concat();
+        assert_eq!(private_key_of(&whole), Some(&key[..]));
+        for end in 0..whole.len() {
+            assert_eq!(private_key_of(&whole[..end]), None, "{end}");
+        }
+        assert_eq!(der_content(&[0x30, 0x85, 0, 0, 0, 0, 1, 0]), None);
+        assert_eq!(der_content(&[0x30, 0xff]), None);
+    }
 }

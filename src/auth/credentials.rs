@@ -5,6 +5,7 @@
 //! makes no query.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::address::ClientAddress;
@@ -29,7 +30,23 @@ pub struct Authenticator {
     passwords: Verifier,
     jwts: Jwts,
     bans: Mutex<Bans>,
+    accepted: AtomicU64,
+    failed: AtomicU64,
+    banned: AtomicU64,
     memo: Mutex<Memo>,
+}
+
+/// How logins by password or token ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Logins {
+    /// Who it is was found out.
+    pub accepted: u64,
+    /// Wrong ones.
+    pub failed: u64,
+    /// Not judged, because too many had failed.
+    pub banned: u64,
+    /// Addresses and users that may not log in now.
+    pub bans: usize,
 }
 
 /// What was read from `access.sqlite` since `epoch`.
@@ -58,6 +75,9 @@ impl Authenticator {
             passwords: Verifier::new()?,
             jwts,
             bans: Mutex::new(bans),
+            accepted: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            banned: AtomicU64::new(0),
             memo: Mutex::default(),
         })
     }
@@ -65,6 +85,16 @@ impl Authenticator {
     /// Issues and checks JWTs.
     pub fn jwts(&self) -> &Jwts {
         &self.jwts
+    }
+
+    /// How logins ended since the start, and bans at `now`.
+    pub fn logins(&self, now: Timestamp) -> Logins {
+        Logins {
+            accepted: self.accepted.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            banned: self.banned.load(Ordering::Relaxed),
+            bans: self.bans().active(now),
+        }
     }
 
     /// Who sends `username` and `password` by Basic.
@@ -83,7 +113,10 @@ impl Authenticator {
     ) -> Result<Identity> {
         let shape = secret::shape(password);
         let account = (shape == Shape::Other).then_some(username);
-        self.bans().check(address.ip, account, now)?;
+        if let Err(banned) = self.bans().check(address.ip, account, now) {
+            self.banned.fetch_add(1, Ordering::Relaxed);
+            return Err(banned);
+        }
         let found = match shape {
             Shape::Mistyped(_) => Err("this looks like a token, but its checksum is wrong"),
             Shape::Token(_) => self
@@ -96,6 +129,7 @@ impl Authenticator {
         match found.map(|principal| Some(principal).filter(|principal| principal.is_valid(now))) {
             Ok(Some(principal)) => {
                 self.bans().succeeded(address.ip, account);
+                self.accepted.fetch_add(1, Ordering::Relaxed);
                 Ok(Identity {
                     principal,
                     address,
@@ -104,6 +138,7 @@ impl Authenticator {
             }
             wrong => {
                 self.bans().failed(address.ip, account, now);
+                self.failed.fetch_add(1, Ordering::Relaxed);
                 let why = wrong.err().unwrap_or("wrong user name, password or token");
                 Err(
                     Error::new(Kind::Unauthorized, format!("login failed: {why}"))

@@ -8,6 +8,7 @@ use crate::proxy::CacheWord;
 use crate::time::Timestamp;
 
 use super::Appliance;
+use super::observe::RouteClass;
 
 /// A request, with what was found out about it.
 pub(super) struct Call<'a> {
@@ -26,6 +27,8 @@ pub(super) struct Call<'a> {
 /// What handlers add to the log's line.
 #[derive(Default)]
 pub(super) struct Note {
+    /// What was asked for.
+    pub(super) route: RouteClass,
     /// Who asked.
     pub(super) principal: Option<String>,
     /// Where the answer came from.

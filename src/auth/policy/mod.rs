@@ -2,6 +2,7 @@
 //! or a refusal. No IO, no clock. A grant is the only way into `proxy`.
 //!
 //! - `abilities`: what a credential is worth under the two feature flags.
+//! - `observation`: who may see how the box is.
 //! - here: what a principal may do with a group's dependency proxy.
 //!
 //! Every decision goes in one order:
@@ -13,6 +14,7 @@
 //!    is passed through, or refused, as the group says.
 
 mod abilities;
+mod observation;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +23,7 @@ use super::identity::{Identity, Principal};
 use super::scope::Ability;
 use crate::error::{Error, Kind};
 pub use abilities::{Worth, worth};
+pub use observation::observation;
 
 use crate::store::{self, Group, GroupId, Level, Network, OnReadOnlyMiss, Visibility};
 

@@ -85,7 +85,9 @@ impl Group {
                     let what = format!("there is a project `{path}` already");
                     return Err(Error::new(Kind::Conflict, what).remedy("choose another name"));
                 }
-                store.access.create_group(&path, visibility.into())?;
+                store
+                    .access
+                    .create_group(&place.actor, &path, visibility.into())?;
                 print(&format!("added group {path}"))?;
             }
             Action::List { json } => list(&place.open_store()?, json)?,
@@ -96,7 +98,7 @@ impl Group {
                 if let Some(Some(host)) = &changes.default_upstream {
                     refuse_unknown_upstream(place, &store, &group, host)?;
                 }
-                store.access.set_group(group.id, &changes)?;
+                store.access.set_group(&place.actor, group.id, &changes)?;
                 print(&format!("changed group {path}"))?;
             }
             Action::Remove { path } => {
@@ -106,7 +108,9 @@ impl Group {
                         .remedy("to end the mirror, set enabled = false in [mirror]"));
                 }
                 let store = place.open_store()?;
-                store.access.remove_group(find_group(&store, &path)?.id)?;
+                store
+                    .access
+                    .remove_group(&place.actor, find_group(&store, &path)?.id)?;
                 print(&format!("removed group {path}, with what was below it"))?;
             }
         }

@@ -4,8 +4,6 @@
 use rustix::fs::{Access, StatVfsMountFlags};
 
 use super::Store;
-use super::database::Database;
-use super::statement::get;
 use crate::error::{Error, Result};
 
 /// How the filesystem of the blobs is.
@@ -28,6 +26,8 @@ pub struct Condition {
     pub access: Result<()>,
     /// Whether `cache.sqlite` can be read.
     pub cache: Result<()>,
+    /// Whether `audit.sqlite` can be read.
+    pub audit: Result<()>,
     /// Whether the blob directory is there and can be read.
     pub blobs: Result<()>,
     /// Whether files can be made where fills and databases make them.
@@ -49,8 +49,9 @@ impl Store {
         let writing = Access::WRITE_OK | Access::EXEC_OK;
         let folders = ["", "blobs/sha256", "staging"];
         Condition {
-            access: is_readable(self.access.database()),
-            cache: is_readable(self.cache.database()),
+            access: self.access.database().probe(),
+            cache: self.cache.database().probe(),
+            audit: self.audit.database().probe(),
             blobs: reachable("blobs/sha256", reading).and_then(|()| reachable("staging", reading)),
             writing: folders
                 .iter()
@@ -71,12 +72,4 @@ impl super::BlobDir {
             is_read_only: of.f_flag.contains(StatVfsMountFlags::RDONLY),
         })
     }
-}
-
-/// The schema is read anew each time, so a file that went bad or away shows.
-fn is_readable(database: &Database) -> Result<()> {
-    database.read(|connection| {
-        let text = "SELECT count(*) FROM sqlite_schema";
-        get(connection, "look into the database", text, [], |_| Ok(()))
-    })
 }

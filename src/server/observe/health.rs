@@ -192,6 +192,14 @@ fn store(appliance: &Appliance) -> Vec<Check> {
             Check::bad("disk", State::Degraded, why, Some(error.to_string()))
         }
     };
+    let audit = match condition.audit {
+        Ok(()) => Check::good("audit_database"),
+        Err(error) => {
+            let why = "the database of audit events cannot be read";
+            let detail = Some(error.to_string());
+            Check::bad("audit_database", State::Degraded, why, detail)
+        }
+    };
     vec![
         readable(
             "access_database",
@@ -208,6 +216,7 @@ fn store(appliance: &Appliance) -> Vec<Check> {
             "the blob directory cannot be read",
             condition.blobs,
         ),
+        audit,
         disk,
     ]
 }

@@ -22,6 +22,7 @@ use super::call::{Call, Credentials};
 use super::{Appliance, error};
 use crate::auth::Identity;
 use crate::auth::policy::{self, Refusal};
+use crate::auth::secret::{Shape, shape};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Gauge, Response};
 use crate::store::{Store, Totals};
@@ -93,10 +94,15 @@ fn observer(
     let login = match call.credentials() {
         Credentials::None => None,
         Credentials::Basic(name, secret) => Some((name, secret)),
-        // A JWT of the token endpoint is for the registry alone: what comes so is a token's secret, and the
-        // kinds that may read the API go with any user name.
-        Credentials::Bearer(secret) => Some(("metrics".to_owned(), secret)),
-        Credentials::Unknown => return Ok(Err(unauthorized("authentication is required"))),
+        // What comes so is a token's secret, and the kinds that may read the API go with any user name. A JWT
+        // of the token endpoint is for the registry alone, and nothing here is worth a password's hash.
+        Credentials::Bearer(secret) if matches!(shape(&secret), Shape::Token(_)) => {
+            Some(("metrics".to_owned(), secret))
+        }
+        Credentials::Bearer(_) | Credentials::Unknown => {
+            let message = "this path takes the secret of a token, or a user name with a password";
+            return Ok(Err(unauthorized(message)));
+        }
     };
     let identity = match login {
         None => Identity::anonymous(call.address),

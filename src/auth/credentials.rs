@@ -12,6 +12,7 @@ use super::address::ClientAddress;
 use super::bans::Bans;
 use super::identity::{Identity, JOB_USERNAME, PlacedProject, Principal};
 use super::jwt::{Bearer, Jwts};
+use super::login_events::LoginEvents;
 use super::password::Verifier;
 use super::secret::{self, Shape};
 use crate::error::{Error, Kind, Result};
@@ -99,7 +100,8 @@ impl Authenticator {
 
     /// Who sends `username` and `password` by Basic.
     ///
-    /// A password that looks like one of our tokens is only ever looked up as a token.
+    /// A password that looks like one of our tokens is only ever looked up as a token. The audit hears of it,
+    /// under the request's id.
     ///
     /// # Errors
     /// `Unauthorized` with one text for every wrong credential; `TooManyRequests` after too many failures, or
@@ -109,27 +111,39 @@ impl Authenticator {
         username: &str,
         password: &str,
         address: ClientAddress,
+        correlation_id: &str,
         now: Timestamp,
     ) -> Result<Identity> {
         let shape = secret::shape(password);
         let account = (shape == Shape::Other).then_some(username);
-        if let Err(banned) = self.bans().check(address.ip, account, now) {
+        let login = LoginEvents {
+            audit: &self.store.audit,
+            shape,
+            address,
+            correlation_id,
+            now,
+        };
+        let banned = self.bans().check(address.ip, account, now);
+        if let Err(error) = banned {
             self.banned.fetch_add(1, Ordering::Relaxed);
-            return Err(banned);
+            login.turned_away("banned", self.known(account)?.as_deref());
+            return Err(error);
         }
         let found = match shape {
-            Shape::Mistyped(_) => Err("this looks like a token, but its checksum is wrong"),
-            Shape::Token(_) => self
-                .by_token(username, password, address, now)?
-                .ok_or("wrong user name, password or token"),
-            Shape::Other => self
-                .by_password(username, password)?
-                .ok_or("wrong user name, password or token"),
+            Shape::Mistyped(_) => Ok(None),
+            Shape::Token(_) => self.by_token(username, password, address, now),
+            Shape::Other => self.by_password(username, password),
         };
-        match found.map(|principal| Some(principal).filter(|principal| principal.is_valid(now))) {
-            Ok(Some(principal)) => {
+        if let Err(error) = &found
+            && matches!(error.kind(), Kind::TooManyRequests { .. })
+        {
+            login.turned_away("too many at once", None);
+        }
+        match found? {
+            Some(principal) if principal.is_valid(now) => {
                 self.bans().succeeded(address.ip, account);
                 self.accepted.fetch_add(1, Ordering::Relaxed);
+                login.succeeded(&principal);
                 Ok(Identity {
                     principal,
                     address,
@@ -137,15 +151,29 @@ impl Authenticator {
                 })
             }
             wrong => {
-                self.bans().failed(address.ip, account, now);
                 self.failed.fetch_add(1, Ordering::Relaxed);
-                let why = wrong.err().unwrap_or("wrong user name, password or token");
+                let known = self.known(account)?;
+                login.failed(wrong.as_ref(), known.as_deref());
+                let begun = self.bans().failed(address.ip, account, now);
+                for whose in begun {
+                    login.banned(whose, known.as_deref());
+                }
+                let why = match shape {
+                    Shape::Mistyped(_) => "this looks like a token, but its checksum is wrong",
+                    _ => "wrong user name, password or token",
+                };
                 Err(
                     Error::new(Kind::Unauthorized, format!("login failed: {why}"))
                         .remedy("check the user name and the password or token"),
                 )
             }
         }
+    }
+
+    /// The account, if there is one of this name.
+    fn known(&self, account: Option<&str>) -> Result<Option<String>> {
+        let user = account.map(|name| self.store.access.user_by_name(name));
+        Ok(user.transpose()?.flatten().map(|user| user.name))
     }
 
     /// The principal of a token's secret, if the user name fits its kind: a deploy token's own, the fixed one

@@ -229,7 +229,9 @@ fn what_goes_wrong_upstream_shows() {
     assert!(client.get(&blob(0)).complete);
     fake.on("GET", image.layer_digest(1).as_str())
         .always(Answer::good().wrong_bytes());
-    assert!(!client.get(&blob(1)).complete);
+    // Known to be one before the head is sent, or cut after it: whichever comes first.
+    let lie = client.get(&blob(1));
+    assert!(lie.status == 503 || !lie.complete, "{}", lie.head);
     fake.stop();
     for tag in ["2", "3", "4", "5"] {
         let path = format!("/v2/library/alpine/manifests/{tag}");

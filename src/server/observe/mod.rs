@@ -107,7 +107,7 @@ fn observer(
     let identity = match login {
         None => Identity::anonymous(call.address),
         Some((name, secret)) => {
-            match authenticator.by_basic(&name, &secret, call.address, call.now) {
+            match authenticator.by_basic(&name, &secret, call.address, &call.id, call.now) {
                 Ok(identity) => identity,
                 Err(error) if error.kind() == Kind::Unauthorized => {
                     return Ok(Err(unauthorized(&error.to_string())));

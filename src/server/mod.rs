@@ -32,6 +32,7 @@ use crate::config::{Config, UpstreamConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Delivery, Gauge, Handler, Refusal as HttpRefusal, Request, Response};
 use crate::proxy::{CacheWord, Freshness, Proxy, UpstreamState, Upstreams};
+use crate::registry::Registry;
 use crate::store::Store;
 use crate::telemetry::{AuthLog, RequestRecord};
 use crate::upstream::{Ca, Credentials, Patience, Settings, Upstream};
@@ -44,6 +45,7 @@ pub struct Appliance {
     store: Arc<Store>,
     authenticator: Authenticator,
     proxy: Arc<Proxy>,
+    registry: Registry,
     auth_log: AuthLog,
     /// Read by every upstream client before it sends anything.
     offline: Arc<AtomicBool>,
@@ -85,6 +87,7 @@ impl Appliance {
         Ok(Arc::new(Self {
             authenticator: Authenticator::new(Arc::clone(&store), jwts, bans)?,
             proxy: Proxy::new(Arc::clone(&store), upstreams, freshness),
+            registry: Registry::new(Arc::clone(&store)),
             auth_log: AuthLog::open(store.directory())?,
             store,
             offline,
@@ -155,6 +158,7 @@ impl Appliance {
             Route::Base => v2::base(self, call),
             Route::Token => token::token(self, call),
             Route::Repository(route) => v2::repository(self, call, &route),
+            Route::Catalog => v2::catalog(self, call),
             Route::Probe(probe) => observe::probe(self, call, probe),
             Route::Metrics => observe::metrics(self, call),
         }

@@ -26,6 +26,8 @@ pub struct Condition {
     pub access: Result<()>,
     /// Whether `cache.sqlite` can be read.
     pub cache: Result<()>,
+    /// Whether `registry.sqlite` can be read.
+    pub registry: Result<()>,
     /// Whether `audit.sqlite` can be read.
     pub audit: Result<()>,
     /// Whether the blob directory is there and can be read.
@@ -51,6 +53,7 @@ impl Store {
         Condition {
             access: self.access.database().probe(),
             cache: self.cache.database().probe(),
+            registry: self.registry.database().probe(),
             audit: self.audit.database().probe(),
             blobs: reachable("blobs/sha256", reading).and_then(|()| reachable("staging", reading)),
             writing: folders

@@ -430,7 +430,7 @@ fn probes_answer_anybody_by_get_and_head() {
     assert_eq!(
         public,
         serde_json::json!({ "status": "ok", "checks": {
-            "access_database": good, "cache_database": good, "audit_database": good, "blobs": good, "disk": good,
+            "access_database": good, "cache_database": good, "registry_database": good, "audit_database": good, "blobs": good, "disk": good,
             "database_writes": good, "upstreams": good } })
     );
     let detailed = Client::of(&appliance).get("/-/health");

@@ -212,6 +212,11 @@ fn store(appliance: &Appliance) -> Vec<Check> {
             condition.cache,
         ),
         readable(
+            "registry_database",
+            "the database of the box's own images cannot be read",
+            condition.registry,
+        ),
+        readable(
             "blobs",
             "the blob directory cannot be read",
             condition.blobs,

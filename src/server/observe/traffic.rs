@@ -18,6 +18,7 @@ pub(in crate::server) enum RouteClass {
     Tags,
     Referrers,
     Upload,
+    Catalog,
     Probe,
     Metrics,
     /// What is at no path of ours, or was not understood.
@@ -26,7 +27,7 @@ pub(in crate::server) enum RouteClass {
 }
 
 impl RouteClass {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Base,
         Self::Token,
         Self::Manifest,
@@ -34,6 +35,7 @@ impl RouteClass {
         Self::Tags,
         Self::Referrers,
         Self::Upload,
+        Self::Catalog,
         Self::Probe,
         Self::Metrics,
         Self::Other,
@@ -48,6 +50,7 @@ impl RouteClass {
             Self::Tags => "tags",
             Self::Referrers => "referrers",
             Self::Upload => "upload",
+            Self::Catalog => "catalog",
             Self::Probe => "probe",
             Self::Metrics => "metrics",
             Self::Other => "other",
@@ -65,8 +68,9 @@ impl From<&Route> for RouteClass {
                 Part::Blob(_) => Self::Blob,
                 Part::Tags => Self::Tags,
                 Part::Referrers(_) => Self::Referrers,
-                Part::Upload => Self::Upload,
+                Part::Uploads | Part::Upload(_) => Self::Upload,
             },
+            Route::Catalog => Self::Catalog,
             Route::Probe(_) => Self::Probe,
             Route::Metrics => Self::Metrics,
         }

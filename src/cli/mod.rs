@@ -12,6 +12,7 @@ mod doctor;
 mod feature;
 mod group;
 mod init;
+mod key;
 mod member;
 mod names;
 mod network;
@@ -81,6 +82,7 @@ enum Command {
     Member(member::Member),
     Token(token::Token),
     Feature(feature::Feature),
+    Key(key::Key),
     Audit(audit::Audit),
     Network(network::Network),
     Offline(offline::Offline),
@@ -154,6 +156,7 @@ impl CommandLine {
             Command::Member(member) => member.run(&place),
             Command::Token(token) => token.run(&place),
             Command::Feature(feature) => feature.run(&place),
+            Command::Key(key) => key.run(&place),
             Command::Audit(audit) => audit.run(&place),
             Command::Network(network) => network.run(&place),
             Command::Offline(offline) => offline.run(&place),

@@ -3,6 +3,7 @@
 
 mod audit;
 mod fills;
+mod keys;
 mod kinds;
 mod ways;
 mod who;

@@ -1,5 +1,5 @@
-//! README.md against the code: its tables of configuration keys and of commands are rendered from the
-//! code and compared, and the configuration files that are handed out hold every key with its default.
+//! README.md against the code: its contents and its tables of configuration keys and of commands are
+//! rendered and compared, and the configuration files that are handed out hold every key with its default.
 //!
 //! A rendered table stands between `<!-- generated: NAME -->` and `<!-- end -->`. To bring the README
 //! up to date: `BREAKWATER_UPDATE_README=1 cargo nextest run readme`. A further table is one more line
@@ -7,19 +7,22 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
 
 use breakwater::config::{KEYS, Key, KeyDefault, UPSTREAM_KEYS};
 use clap::{Arg, ArgAction, Command};
 
+use super::{in_repository, readme};
+
 /// The name in the marker, and what renders what follows it.
-const TABLES: &[(&str, fn() -> String)] =
-    &[("configuration", configuration), ("commands", commands)];
+const TABLES: &[(&str, fn() -> String)] = &[
+    ("contents", contents),
+    ("configuration", configuration),
+    ("commands", commands),
+];
 
 #[test]
 fn the_tables_of_the_readme_are_those_of_the_code() {
-    let path = in_repository("README.md");
-    let before = std::fs::read_to_string(&path).unwrap();
+    let before = readme();
     let mut after = before.clone();
     for (name, render) in TABLES {
         let marker = format!("<!-- generated: {name} -->\n");
@@ -29,7 +32,7 @@ fn the_tables_of_the_readme_are_those_of_the_code() {
         after.replace_range(start..start + length, &render());
     }
     if std::env::var_os("BREAKWATER_UPDATE_README").is_some_and(|value| value == "1") {
-        std::fs::write(&path, after).unwrap();
+        std::fs::write(in_repository("README.md"), after).unwrap();
     } else if before != after {
         let changed: Vec<_> = after
             .lines()
@@ -70,10 +73,6 @@ fn the_configuration_files_hold_every_key_with_its_default() {
     }
 }
 
-fn in_repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
 /// `#key = value` is a default that is commented out; `# words` is a comment.
 fn uncomment(line: &str) -> &str {
     let key = |line: &&str| line.starts_with(|first: char| first.is_ascii_lowercase());
@@ -93,6 +92,38 @@ fn flatten(prefix: &str, table: toml::Table, found: &mut BTreeMap<String, toml::
             value => assert!(found.insert(format!("{prefix}{name}"), value).is_none()),
         }
     }
+}
+
+/// A line for each section, with the sections in it.
+fn contents() -> String {
+    let mut contents = String::new();
+    let mut in_block = false;
+    for line in readme().lines() {
+        in_block ^= line.starts_with("```");
+        let Some((level, title)) = line.split_once(' ').filter(|_| !in_block) else {
+            continue;
+        };
+        let link = format!("[{title}](#{})", anchor(title));
+        match level {
+            "##" if contents.is_empty() => write!(contents, "- {link}").unwrap(),
+            "##" => write!(contents, "\n- {link}").unwrap(),
+            "###" => write!(contents, " · {link}").unwrap(),
+            _ => {}
+        }
+    }
+    contents + "\n"
+}
+
+/// The anchor that GitHub and GitLab give a heading.
+fn anchor(title: &str) -> String {
+    title
+        .chars()
+        .filter_map(|c| match c {
+            ' ' => Some('-'),
+            c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c.to_ascii_lowercase()),
+            _ => None,
+        })
+        .collect()
 }
 
 fn configuration() -> String {

@@ -17,6 +17,7 @@ mod http;
 mod layering;
 mod login;
 mod mirror;
+mod networks;
 mod offline;
 mod pull_through;
 mod readme;

@@ -22,6 +22,7 @@ mod offline;
 mod output;
 mod privilege;
 mod project;
+mod rule;
 mod serve;
 mod token;
 mod upstream;
@@ -96,6 +97,7 @@ enum Command {
     Feature(feature::Feature),
     Key(key::Key),
     Audit(audit::Audit),
+    Rule(rule::Rule),
     Network(network::Network),
     Offline(offline::Offline),
     Upstream(upstream::Upstream),
@@ -181,6 +183,7 @@ impl Command {
             Command::Feature(feature) => feature.run(&place),
             Command::Key(key) => key.run(&place),
             Command::Audit(audit) => audit.run(&place),
+            Command::Rule(rule) => rule.run(&place),
             Command::Network(network) => network.run(&place),
             Command::Offline(offline) => offline.run(&place),
             Command::Upstream(upstream) => upstream.run(&place),

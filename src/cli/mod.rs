@@ -11,6 +11,7 @@ mod cache;
 mod completions;
 mod doctor;
 mod feature;
+mod garbage;
 mod group;
 mod init;
 mod key;

@@ -19,6 +19,8 @@ source "$HERE/recipes.sh"
 source "$HERE/hub.sh"
 # shellcheck source=scripts/e2e.d/box.sh
 source "$HERE/box.sh"
+# shellcheck source=scripts/e2e.d/machine.sh
+source "$HERE/machine.sh"
 
 namespace_prepare
 prepare "$BINARY"
@@ -37,7 +39,7 @@ for flow in "${flows[@]}"; do
     hub_start
 done
 
-if [[ ${flows[*]} == "install operation skopeo podman docker containerd adverse" ]]; then
+if [[ ${flows[*]} == "install package operation skopeo podman docker containerd adverse" ]]; then
     step "README"
     recipes_all_used
 fi

@@ -154,6 +154,7 @@ package_by_dpkg() {
     check "... enables the service" machine systemctl --quiet is-enabled breakwater
     package_use_hub
     package_check_serves "installed"
+    # shellcheck disable=SC2016 # expanded there
     check_equal "... by the packaged program, whose configuration others cannot read" \
         "/usr/bin/breakwater 640 root breakwater" "$(machine sh -c \
             'readlink /proc/$(systemctl show -P MainPID breakwater)/exe; stat -c "%a %U %G" /etc/breakwater/breakwater.toml' | xargs)"

@@ -3,7 +3,7 @@
 
 # Directories that recipes and clients write to. SCRIPT finds them empty, and what it
 # writes there lands below $WORK.
-readonly NAMESPACE_DIRECTORIES=(/etc/docker /etc/containerd /etc/containers /etc/cni /etc/breakwater /var/lib/containers)
+readonly NAMESPACE_DIRECTORIES=(/etc/docker /etc/containerd /etc/containers /etc/cni /etc/breakwater /etc/nginx /var/lib/containers)
 
 # run_in_namespace KEEP SCRIPT ARGUMENT...
 # SCRIPT finds an empty directory in $WORK. Its network is a loopback and nothing else;
@@ -47,6 +47,7 @@ namespace_clean() {
     fi
     # The control groups of a machine (machine.sh): empty by now, or soon.
     if [[ -d $namespace_work/cgroups ]]; then
+        # shellcheck disable=SC2016 # expanded there
         unshare --mount -- bash -c 'mount -n -t cgroup2 cgroup2 "$1/cgroups" && for attempt in 1 2 3 4 5; do
             find "$1/cgroups/${1##*/}" -depth -type d -exec rmdir -- {} + && exit
             sleep 0.2

@@ -11,8 +11,10 @@ mod cache;
 mod completions;
 mod doctor;
 mod feature;
+mod garbage;
 mod group;
 mod init;
+mod key;
 mod man;
 mod member;
 mod names;
@@ -21,6 +23,7 @@ mod offline;
 mod output;
 mod privilege;
 mod project;
+mod rule;
 mod serve;
 mod token;
 mod upstream;
@@ -93,7 +96,9 @@ enum Command {
     Member(member::Member),
     Token(token::Token),
     Feature(feature::Feature),
+    Key(key::Key),
     Audit(audit::Audit),
+    Rule(rule::Rule),
     Network(network::Network),
     Offline(offline::Offline),
     Upstream(upstream::Upstream),
@@ -177,7 +182,9 @@ impl Command {
             Command::Member(member) => member.run(&place),
             Command::Token(token) => token.run(&place),
             Command::Feature(feature) => feature.run(&place),
+            Command::Key(key) => key.run(&place),
             Command::Audit(audit) => audit.run(&place),
+            Command::Rule(rule) => rule.run(&place),
             Command::Network(network) => network.run(&place),
             Command::Offline(offline) => offline.run(&place),
             Command::Upstream(upstream) => upstream.run(&place),

@@ -11,7 +11,6 @@ mod feature;
 mod group;
 mod init;
 mod member;
-mod names;
 mod network;
 mod offline;
 mod output;

@@ -5,9 +5,10 @@ use std::io::{BufRead, Read};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::Outcome;
 use super::output::{Table, print, print_json, yes};
 use super::workplace::{Workplace, find_user};
-use super::{Outcome, names};
+use crate::auth::administration::names;
 use crate::auth::password;
 use crate::error::{Error, Kind, Result};
 use crate::store::{self, Store};

@@ -32,6 +32,17 @@ pub struct Authenticator {
     memo: Mutex<Memo>,
 }
 
+/// Why a token's secret lets nobody in. Only who holds the secret learns more than that it does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretRefusal {
+    /// No such token, or its owner is blocked or gone.
+    Unknown,
+    /// This one was revoked.
+    Revoked(TokenId),
+    /// It has expired.
+    Expired,
+}
+
 /// What was read from `access.sqlite` since `epoch`.
 #[derive(Default)]
 struct Memo {
@@ -137,6 +148,63 @@ impl Authenticator {
         }
     }
 
+    /// Who sends a token's secret alone, as the REST API takes it. Deploy tokens, which log in with a name of
+    /// their own, and whatever is no token of ours are as unknown as a secret that was never given out.
+    ///
+    /// # Errors
+    /// `TooManyRequests` after too many failures; `Sql`.
+    pub fn by_secret(
+        &self,
+        secret: &str,
+        address: ClientAddress,
+        now: Timestamp,
+    ) -> Result<std::result::Result<Identity, SecretRefusal>> {
+        self.bans().check(address.ip, None, now)?;
+        let judged = self.judge_secret(secret, address, now)?;
+        match judged {
+            Ok(principal) => {
+                self.bans().succeeded(address.ip, None);
+                Ok(Ok(Identity {
+                    principal,
+                    address,
+                    bound: None,
+                }))
+            }
+            Err(refusal) => {
+                self.bans().failed(address.ip, None, now);
+                Ok(Err(refusal))
+            }
+        }
+    }
+
+    fn judge_secret(
+        &self,
+        secret: &str,
+        address: ClientAddress,
+        now: Timestamp,
+    ) -> Result<std::result::Result<Principal, SecretRefusal>> {
+        let found = match secret::shape(secret) {
+            Shape::Token(_) => self.store.access.token_by_digest(&secret::digest(secret))?,
+            Shape::Mistyped(_) | Shape::Other => None,
+        };
+        let Some(token) = found.filter(|token| token.kind != TokenKind::Deploy) else {
+            return Ok(Err(SecretRefusal::Unknown));
+        };
+        if token.revoked {
+            return Ok(Err(SecretRefusal::Revoked(token.id)));
+        }
+        if token.expires_at.is_some_and(|at| at <= now) {
+            return Ok(Err(SecretRefusal::Expired));
+        }
+        let id = token.id;
+        let principal = self.token_principal(Arc::new(token))?;
+        let valid = principal.filter(|principal| principal.is_valid(now));
+        if valid.is_some() {
+            self.store.cache.note_token_used(id, address.ip, now);
+        }
+        Ok(valid.ok_or(SecretRefusal::Unknown))
+    }
+
     /// The user of this name, if the password is right. An unknown one costs as much.
     fn by_password(&self, username: &str, password: &str) -> Result<Option<Principal>> {
         let user = self.store.access.user_by_name(username)?;
@@ -224,7 +292,11 @@ impl Authenticator {
         )
     }
 
-    fn user(&self, id: UserId) -> Result<Option<Arc<User>>> {
+    /// A user by its id.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn user(&self, id: UserId) -> Result<Option<Arc<User>>> {
         self.remember(
             |memo| &mut memo.users,
             id,
@@ -296,7 +368,11 @@ impl Authenticator {
         )
     }
 
-    fn group_by_id(&self, id: GroupId) -> Result<Option<Arc<Group>>> {
+    /// A group by its id.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn group_by_id(&self, id: GroupId) -> Result<Option<Arc<Group>>> {
         self.remember(
             |memo| &mut memo.groups_by_id,
             id,
@@ -304,7 +380,11 @@ impl Authenticator {
         )
     }
 
-    fn project(&self, id: ProjectId) -> Result<Option<Arc<PlacedProject>>> {
+    /// A project by its id, with the groups that it lies in.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn project(&self, id: ProjectId) -> Result<Option<Arc<PlacedProject>>> {
         self.remember(
             |memo| &mut memo.projects,
             id,

@@ -12,6 +12,8 @@ pub(super) enum Route {
     Base,
     /// `/jwt/auth`.
     Token,
+    /// `/api/v4/…`, which has a routing table of its own.
+    Api,
     /// Something in a repository.
     Repository(RepositoryRoute),
     /// `/-/liveness`, `/-/readiness`, `/-/health`.
@@ -78,6 +80,7 @@ pub(super) fn route(path: &str, ns: Option<&str>) -> Result<Route> {
         "/v2/" | "/v2" => return Ok(Route::Base),
         "/jwt/auth" => return Ok(Route::Token),
         "/-/liveness" | "/-/readiness" | "/-/health" => return Ok(Route::Probe),
+        _ if path.starts_with("/api/v4/") => return Ok(Route::Api),
         _ => {}
     }
     let rest = path

@@ -2,6 +2,7 @@
 //! or a refusal. No IO, no clock. A grant is the only way into `proxy`.
 //!
 //! - `abilities`: what a credential is worth under the two feature flags.
+//! - `administration`: who may see and change groups and projects by the REST API.
 //! - here: what a principal may do with a group's dependency proxy.
 //!
 //! Every decision goes in one order:
@@ -13,6 +14,7 @@
 //!    is passed through, or refused, as the group says.
 
 mod abilities;
+pub mod administration;
 #[cfg(test)]
 mod tests;
 

@@ -81,7 +81,9 @@ impl Group {
                 names::check_group_path(&path, mirror.group)?;
                 let store = place.open_store()?;
                 places::check_new_group(&store, mirror, &path)?;
-                store.access.create_group(&path, visibility.into())?;
+                store
+                    .access
+                    .create_group(&place.actor, &path, visibility.into())?;
                 print(&format!("added group {path}"))?;
             }
             Action::List { json } => list(&place.open_store()?, json)?,
@@ -93,13 +95,15 @@ impl Group {
                     let configured = place.config.upstreams.iter().any(|one| one.name == *host);
                     places::check_default_upstream(&store, configured, &group, host)?;
                 }
-                store.access.set_group(group.id, &changes)?;
+                store.access.set_group(&place.actor, group.id, &changes)?;
                 print(&format!("changed group {path}"))?;
             }
             Action::Remove { path } => {
                 places::check_group_removal(mirror, &path)?;
                 let store = place.open_store()?;
-                store.access.remove_group(find_group(&store, &path)?.id)?;
+                store
+                    .access
+                    .remove_group(&place.actor, find_group(&store, &path)?.id)?;
                 print(&format!("removed group {path}, with what was below it"))?;
             }
         }

@@ -71,7 +71,9 @@ impl Project {
                     return Err(Error::new(Kind::NotFound, what)
                         .remedy(format!("make it with `breakwater group add {group}`")));
                 }
-                store.access.create_project(&path, visibility.into())?;
+                store
+                    .access
+                    .create_project(&place.actor, &path, visibility.into())?;
                 print(&format!("added project {path}"))?;
             }
             Action::List { json } => list(&place.open_store()?, json)?,
@@ -79,14 +81,16 @@ impl Project {
                 let visibility = parse_changes(&settings)?;
                 let store = place.open_store()?;
                 let project = find_project(&store, &path)?;
-                store.access.set_project(project.id, visibility)?;
+                store
+                    .access
+                    .set_project(&place.actor, project.id, visibility)?;
                 print(&format!("changed project {path}"))?;
             }
             Action::Remove { path } => {
                 let store = place.open_store()?;
                 store
                     .access
-                    .remove_project(find_project(&store, &path)?.id)?;
+                    .remove_project(&place.actor, find_project(&store, &path)?.id)?;
                 print(&format!("removed project {path}, with its tokens"))?;
             }
         }

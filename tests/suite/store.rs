@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod access;
+mod audit;
 mod blobs;
 mod cache;
 mod processes;
@@ -12,7 +13,7 @@ mod verify;
 use std::path::Path;
 
 use breakwater::oci::{Digest, MediaType, RegistryHost, RepositoryName, Tag};
-use breakwater::store::{NewManifest, RepositoryId, Store};
+use breakwater::store::{Actor, NewManifest, RepositoryId, Store};
 use breakwater::time::Timestamp;
 use tempfile::TempDir;
 
@@ -21,6 +22,11 @@ fn fresh() -> (TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::create(&directory.path().join("data")).unwrap();
     (directory, store)
+}
+
+/// Who makes changes in these tests.
+fn by_box() -> Actor {
+    Actor::on_the_box(None)
 }
 
 fn at(seconds: i64) -> Timestamp {

@@ -3,7 +3,7 @@
 use crate::auth::scope::{TokenScope, parse_scopes};
 use crate::auth::secret::Secret;
 use crate::error::{Error, Kind, Result};
-use crate::store::{NewToken, Store, Token, TokenId, TokenKind};
+use crate::store::{Actor, NewToken, Store, Token, TokenId, TokenKind};
 use crate::time::Timestamp;
 
 /// What a deploy token may be worth: registries, never the REST API.
@@ -45,10 +45,10 @@ pub fn scope_words<'a>(
 ///
 /// # Errors
 /// As [`crate::store::AccessDb::create_token`]; `Internal` without randomness.
-pub fn create_token(store: &Store, mut token: NewToken) -> Result<(Token, Secret)> {
+pub fn create_token(store: &Store, actor: &Actor, mut token: NewToken) -> Result<(Token, Secret)> {
     let secret = Secret::mint(token.kind)?;
     token.digest = secret.digest();
-    let id = store.access.create_token(&token)?;
+    let id = store.access.create_token(actor, &token)?;
     Ok((made(store, id)?, secret))
 }
 
@@ -60,6 +60,7 @@ pub fn create_token(store: &Store, mut token: NewToken) -> Result<(Token, Secret
 /// randomness.
 pub fn rotate_token(
     store: &Store,
+    actor: &Actor,
     id: TokenId,
     expires_at: Option<Timestamp>,
 ) -> Result<Option<(Token, Secret)>> {
@@ -73,7 +74,9 @@ pub fn rotate_token(
             .remedy("make another one with `breakwater token create --job`"));
     }
     let secret = Secret::mint(old.kind)?;
-    let new = store.access.rotate_token(id, secret.digest(), expires_at)?;
+    let new = store
+        .access
+        .rotate_token(actor, id, secret.digest(), expires_at)?;
     new.map(|id| Ok((made(store, id)?, secret))).transpose()
 }
 

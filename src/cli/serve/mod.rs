@@ -23,7 +23,7 @@ use crate::control::{Client, ControlListener, Controlled, Progress, Status};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Limits, Server};
 use crate::server::{self, Appliance};
-use crate::store::{DataLock, Store};
+use crate::store::{Actor, DataLock, Store};
 use crate::telemetry;
 use crate::time::Timestamp;
 use background::Background;
@@ -59,7 +59,7 @@ impl Serve {
             env!("CARGO_PKG_VERSION"),
             shown(store.directory())
         );
-        for sentence in server::first_start(&store, config, store.directory())? {
+        for sentence in server::first_start(&Actor::server(), &store, config, store.directory())? {
             tracing::info!("{sentence}");
         }
         let reconcile = store.start_up()?;

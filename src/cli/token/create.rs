@@ -109,7 +109,7 @@ impl Create {
             created_by: CREATED_BY.to_owned(),
         };
         self.belong(&store, &mut token)?;
-        let (made, secret) = tokens::create_token(&store, token)?;
+        let (made, secret) = tokens::create_token(&store, &place.actor, token)?;
         print_secret(&made, &secret, self.json)?;
         if let (None, false, Some(username)) = (&self.username, self.json, &made.username) {
             hint(&format!("this token logs in as {username}"));

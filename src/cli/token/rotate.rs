@@ -35,7 +35,7 @@ impl Rotate {
         let expires_at = parse_expiry(&self.expires, Timestamp::now())?;
         let store = place.open_store()?;
         let id = TokenId(self.id);
-        let (made, secret) = tokens::rotate_token(&store, id, expires_at)?
+        let (made, secret) = tokens::rotate_token(&store, &place.actor, id, expires_at)?
             .ok_or_else(|| revoked_already(self.id))?;
         print_secret(&made, &secret, self.json)
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::answer::Failure;
 use super::parameters::Fields;
 use super::table::{Captures, Endpoint, Role, Scope};
+use crate::auth::administration::tokens;
 use crate::auth::credentials::SecretRefusal;
 use crate::auth::policy::administration::{self, Standing};
 use crate::auth::scope::Ability;
@@ -14,7 +15,7 @@ use crate::auth::{PlacedProject, Principal};
 use crate::error::Result;
 use crate::server::Appliance;
 use crate::server::call::{Call, Credentials};
-use crate::store::{Group, GroupId, Level, ProjectId, Store, TokenId, User, UserId};
+use crate::store::{Actor, Group, GroupId, Level, ProjectId, Store, TokenId, User, UserId};
 
 /// A request whose endpoint's needs are met.
 pub(super) struct Ask<'a, 'r> {
@@ -95,6 +96,17 @@ impl<'a, 'r> Ask<'a, 'r> {
     /// The store.
     pub(super) fn store(&self) -> &'a Store {
         &self.appliance.store
+    }
+
+    /// Who makes the change, for the audit log.
+    pub(super) fn actor(&self) -> Actor {
+        let actor = Actor::new(self.principal.label())
+            .address(self.call.address.ip)
+            .correlation_id(&self.call.id);
+        match self.principal.user() {
+            Some(user) => actor.user(&user.name),
+            None => actor,
+        }
     }
 
     /// A captured segment.
@@ -279,7 +291,7 @@ fn identify(
         }
         Err(SecretRefusal::Revoked(id)) => {
             if endpoint.path.ends_with("/self/rotate") {
-                revoke_family(appliance, id)?;
+                revoke_family(appliance, call, id)?;
             }
             return Err(Failure::invalid_token(
                 "Token was revoked. You have to re-authorize from the user.",
@@ -304,7 +316,10 @@ fn identify(
 }
 
 /// Whoever rotates a token that was revoked already uses a secret that should be gone.
-fn revoke_family(appliance: &Appliance, id: TokenId) -> Result<()> {
-    crate::auth::administration::tokens::rotate_token(&appliance.store, id, None)?;
+fn revoke_family(appliance: &Appliance, call: &Call<'_>, id: TokenId) -> Result<()> {
+    let actor = Actor::new(format!("token {} after its revocation", id.0))
+        .address(call.address.ip)
+        .correlation_id(&call.id);
+    tokens::rotate_token(&appliance.store, &actor, id, None)?;
     Ok(())
 }

@@ -238,13 +238,13 @@ fn create(ask: &mut Ask<'_, '_>) -> Answer {
     let visibility = changes.visibility.unwrap_or(Visibility::Private);
     let access = &ask.store().access;
     let id = access
-        .create_group(&path, visibility)
+        .create_group(&ask.actor(), &path, visibility)
         .map_err(|error| match error.kind() {
             Kind::Conflict => Failure::invalid("path", "has already been taken"),
             _ => Failure::Of(error),
         })?;
     if changes != GroupChanges::default() {
-        access.set_group(id, &changes)?;
+        access.set_group(&ask.actor(), id, &changes)?;
     }
     object(201, &shape(&*by_id(ask, id)?))
 }
@@ -256,7 +256,9 @@ fn edit(ask: &mut Ask<'_, '_>) -> Answer {
         return Err(Failure::invalid("path", "cannot be changed"));
     }
     let changes = changes(ask, Some(&group))?;
-    ask.store().access.set_group(group.id, &changes)?;
+    ask.store()
+        .access
+        .set_group(&ask.actor(), group.id, &changes)?;
     object(200, &shape(&*by_id(ask, group.id)?))
 }
 
@@ -310,6 +312,6 @@ fn remove(ask: &mut Ask<'_, '_>) -> Answer {
     let group = ask.group()?;
     places::check_group_removal(ask.appliance.mirror(), &group.path)
         .map_err(|error| Failure::forbidden_because(error.what()))?;
-    ask.store().access.remove_group(group.id)?;
+    ask.store().access.remove_group(&ask.actor(), group.id)?;
     accepted()
 }

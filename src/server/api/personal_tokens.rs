@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Failure, nothing, object, page};
 use super::ask::Ask;
-use super::parameters::{Parameter, Type, optional, required};
+use super::parameters::{Parameter, Type, optional};
 use super::table::{Endpoint, Role, Scope, Shape};
 use super::tokens::{self, CREATION, NewAccessToken, STATE_FILTERS};
 use crate::auth::Principal;
@@ -140,7 +140,9 @@ fn get(ask: &mut Ask<'_, '_>) -> Answer {
 }
 
 fn revoke(ask: &mut Ask<'_, '_>) -> Answer {
-    ask.store().access.revoke_token(find(ask)?.id)?;
+    ask.store()
+        .access
+        .revoke_token(&ask.actor(), find(ask)?.id)?;
     nothing()
 }
 
@@ -205,7 +207,9 @@ fn get_self(ask: &mut Ask<'_, '_>) -> Answer {
 }
 
 fn revoke_self(ask: &mut Ask<'_, '_>) -> Answer {
-    ask.store().access.revoke_token(own(ask)?.id)?;
+    ask.store()
+        .access
+        .revoke_token(&ask.actor(), own(ask)?.id)?;
     nothing()
 }
 

@@ -134,7 +134,7 @@ pub(super) fn create(ask: &Ask<'_, '_>, new: NewAccessToken) -> Result<(Token, S
         expires_at: expires_at(ask, LIFETIME)?,
         created_by: ask.principal.label(),
     };
-    Ok(tokens::create_token(ask.store(), token)?)
+    Ok(tokens::create_token(ask.store(), &ask.actor(), token)?)
 }
 
 /// Replaces a token by one with another secret.
@@ -144,7 +144,7 @@ pub(super) fn rotate(ask: &Ask<'_, '_>, id: TokenId) -> Result<(Token, Secret), 
     if old.is_some_and(|old| !old.revoked && is_expired(&old, ask.call.now)) {
         return Err(Failure::message(400, "400 Bad request - token is expired"));
     }
-    let rotated = tokens::rotate_token(ask.store(), id, expires_at)?;
+    let rotated = tokens::rotate_token(ask.store(), &ask.actor(), id, expires_at)?;
     rotated.ok_or_else(|| Failure::message(400, "400 Bad request - token already revoked"))
 }
 

@@ -185,7 +185,7 @@ fn create(ask: &mut Ask<'_, '_>) -> Answer {
     };
     let is_admin = fields.boolean("admin") == Some(true);
     let access = &ask.store().access;
-    let made = access.create_user(name, is_admin, is_service, hash.as_deref());
+    let made = access.create_user(&ask.actor(), name, is_admin, is_service, hash.as_deref());
     let id = made.map_err(|error| match error.kind() {
         Kind::Conflict => Failure::message(409, "Username has already been taken"),
         _ => Failure::Of(error),
@@ -201,7 +201,9 @@ fn edit(ask: &mut Ask<'_, '_>) -> Answer {
             return Err(Failure::invalid("password", why));
         }
         let hash = password::hash(password).map_err(Failure::refused("password"))?;
-        ask.store().access.set_password(user.id, &hash)?;
+        ask.store()
+            .access
+            .set_password(&ask.actor(), user.id, &hash)?;
         if user.name == ROOT {
             forget_initial_password(ask.store())?;
         }
@@ -212,7 +214,7 @@ fn edit(ask: &mut Ask<'_, '_>) -> Answer {
 fn remove(ask: &mut Ask<'_, '_>) -> Answer {
     let user = somebody_else(ask)?;
     let name = ask.find_user(user.0)?.name.clone();
-    ask.store().access.remove_user(user)?;
+    ask.store().access.remove_user(&ask.actor(), user)?;
     if name == ROOT {
         forget_initial_password(ask.store())?;
     }
@@ -221,13 +223,15 @@ fn remove(ask: &mut Ask<'_, '_>) -> Answer {
 
 fn block(ask: &mut Ask<'_, '_>) -> Answer {
     let user = somebody_else(ask)?;
-    ask.store().access.set_blocked(user, true)?;
+    ask.store().access.set_blocked(&ask.actor(), user, true)?;
     object(201, &json!(true))
 }
 
 fn unblock(ask: &mut Ask<'_, '_>) -> Answer {
     let user = ask.find_user(ask.number("id")?)?;
-    ask.store().access.set_blocked(user.id, false)?;
+    ask.store()
+        .access
+        .set_blocked(&ask.actor(), user.id, false)?;
     object(201, &json!(true))
 }
 

@@ -1,7 +1,7 @@
 //! Groups, which nest by path, and their members, whose levels are inherited down the tree.
 
 use rusqlite::types::{Type, ValueRef};
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::{
     AccessDb, Group, GroupChanges, GroupId, Level, Member, OnReadOnlyMiss, UserId, Visibility,
@@ -9,6 +9,7 @@ use super::{
 };
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
+use crate::store::audit::{Actor, Detail, Event, EventKind};
 use crate::store::statement::{decoded, find, get, list, run, unknown_word};
 use crate::time::Timestamp;
 
@@ -18,7 +19,12 @@ const COLUMNS: &str = "id, path, parent_id, visibility, dependency_proxy_enabled
 impl AccessDb {
     /// Makes a group below its parent path, which must exist (`NotFound`); `Conflict` if the path is taken,
     /// `NameInvalid` if a part of it is empty.
-    pub fn create_group(&self, path: &str, visibility: Visibility) -> Result<GroupId> {
+    pub fn create_group(
+        &self,
+        actor: &Actor,
+        path: &str,
+        visibility: Visibility,
+    ) -> Result<GroupId> {
         if path.split('/').any(str::is_empty) {
             return Err(Error::new(
                 Kind::NameInvalid,
@@ -26,7 +32,7 @@ impl AccessDb {
             ));
         }
         self.database
-            .write(|connection| {
+            .change(actor, |connection| {
                 let parent = match path.rsplit_once('/') {
                     None => None,
                     Some((parent, _)) => {
@@ -46,14 +52,17 @@ impl AccessDb {
                         })?)
                     }
                 };
-                get(
+                let id = get(
                     connection,
                     "add group",
                     "INSERT INTO groups (path, parent_id, visibility, created_at)
                      VALUES (?1, ?2, ?3, ?4) RETURNING id",
                     params![path, parent, visibility.as_str(), Timestamp::now().0],
                     |row| row.get(0).map(GroupId),
-                )
+                )?;
+                let event = about(EventKind::GroupCreated, id, path)
+                    .detail("visibility", visibility.as_str());
+                Ok((id, Some(event)))
             })
             .map_err(|error| {
                 taken(error, || {
@@ -87,17 +96,17 @@ impl AccessDb {
     }
 
     /// Changes what is given. `NotFound` if there is no such group.
-    pub fn set_group(&self, id: GroupId, changes: &GroupChanges) -> Result<()> {
+    pub fn set_group(&self, actor: &Actor, id: GroupId, changes: &GroupChanges) -> Result<()> {
         let default_upstream = changes.default_upstream.as_ref();
-        let changed = self.database.write(|connection| {
-            run(
+        self.database.change(actor, |connection| {
+            let path = find(
                 connection,
                 "change group",
                 "UPDATE groups SET visibility = ifnull(?2, visibility),
                      dependency_proxy_enabled = ifnull(?3, dependency_proxy_enabled),
                      on_read_only_miss = ifnull(?4, on_read_only_miss),
                      default_upstream = iif(?5, ?6, default_upstream)
-                 WHERE id = ?1",
+                 WHERE id = ?1 RETURNING path",
                 params![
                     id.0,
                     changes.visibility.map(Visibility::as_str),
@@ -106,57 +115,67 @@ impl AccessDb {
                     default_upstream.is_some(),
                     default_upstream.and_then(|host| host.as_ref().map(RegistryHost::as_str)),
                 ],
-            )
-        })?;
-        if changed == 0 {
-            return Err(no_such("group", id.0));
-        }
-        Ok(())
+                |row| row.get::<_, String>(0),
+            )?;
+            let path = path.ok_or_else(|| no_such("group", id.0))?;
+            Ok(((), Some(changed(id, &path, changes))))
+        })
     }
 
     /// Removes the group, the groups below it, and their members, tokens, networks and
     /// upstreams. `NotFound` if there
     /// is no such group.
-    pub fn remove_group(&self, id: GroupId) -> Result<()> {
-        let removed = self.database.write(|connection| {
-            run(
+    pub fn remove_group(&self, actor: &Actor, id: GroupId) -> Result<()> {
+        self.database.change(actor, |connection| {
+            let path = find(
                 connection,
                 "remove group",
-                "DELETE FROM groups WHERE id = ?1",
+                "DELETE FROM groups WHERE id = ?1 RETURNING path",
                 [id.0],
-            )
-        })?;
-        if removed == 0 {
-            return Err(no_such("group", id.0));
-        }
-        Ok(())
+                |row| row.get::<_, String>(0),
+            )?;
+            let path = path.ok_or_else(|| no_such("group", id.0))?;
+            Ok(((), Some(about(EventKind::GroupRemoved, id, &path))))
+        })
     }
 
     /// Makes the user a direct member, or changes the level. `NotFound` if the group or user is gone.
-    pub fn set_member(&self, group: GroupId, user: UserId, level: Level) -> Result<()> {
-        self.database.write(|connection| {
+    pub fn set_member(
+        &self,
+        actor: &Actor,
+        group: GroupId,
+        user: UserId,
+        level: Level,
+    ) -> Result<()> {
+        self.database.change(actor, |connection| {
             run(
                 connection,
                 "set member",
                 "INSERT INTO members (group_id, user_id, level) VALUES (?1, ?2, ?3)
                  ON CONFLICT (group_id, user_id) DO UPDATE SET level = excluded.level",
                 params![group.0, user.0, level.number()],
-            )
-        })?;
-        Ok(())
+            )?;
+            let event = membership(connection, EventKind::MemberSet, group, user)?
+                .detail("access_level", level.number());
+            Ok(((), Some(event)))
+        })
     }
 
     /// Whether the user was a direct member.
-    pub fn remove_member(&self, group: GroupId, user: UserId) -> Result<bool> {
-        let removed = self.database.write(|connection| {
-            run(
+    pub fn remove_member(&self, actor: &Actor, group: GroupId, user: UserId) -> Result<bool> {
+        self.database.change(actor, |connection| {
+            let removed = run(
                 connection,
                 "remove member",
                 "DELETE FROM members WHERE group_id = ?1 AND user_id = ?2",
                 [group.0, user.0],
-            )
-        })?;
-        Ok(removed > 0)
+            )?;
+            if removed == 0 {
+                return Ok((false, None));
+            }
+            let event = membership(connection, EventKind::MemberRemoved, group, user)?;
+            Ok((true, Some(event)))
+        })
     }
 
     /// Direct members, by name.
@@ -205,6 +224,65 @@ impl AccessDb {
 
 fn select(rest: &str) -> String {
     format!("SELECT {COLUMNS} FROM groups {rest}")
+}
+
+/// The path of a group, as events name it; `None`: the box's.
+pub(super) fn group_path(
+    connection: &Connection,
+    group: Option<GroupId>,
+) -> Result<Option<String>> {
+    let Some(group) = group else {
+        return Ok(None);
+    };
+    find(
+        connection,
+        "find a group's path",
+        "SELECT path FROM groups WHERE id = ?1",
+        [group.0],
+        |row| row.get(0),
+    )
+}
+
+fn about(kind: EventKind, id: GroupId, path: &str) -> Event {
+    Event::new(kind)
+        .subject("group", path, Some(id.0))
+        .group(Some(path))
+}
+
+fn changed(id: GroupId, path: &str, changes: &GroupChanges) -> Event {
+    let default_upstream = changes.default_upstream.as_ref();
+    about(EventKind::GroupChanged, id, path)
+        .detail_if("visibility", changes.visibility.map(Visibility::as_str))
+        .detail_if("dependency_proxy_enabled", changes.dependency_proxy_enabled)
+        .detail_if(
+            "on_read_only_miss",
+            changes.on_read_only_miss.map(OnReadOnlyMiss::as_str),
+        )
+        .detail_if(
+            "default_upstream",
+            default_upstream
+                .map(|host| Detail::name(host.as_ref().map_or("", RegistryHost::as_str))),
+        )
+}
+
+fn membership(
+    connection: &Connection,
+    kind: EventKind,
+    group: GroupId,
+    user: UserId,
+) -> Result<Event> {
+    let name: Option<String> = find(
+        connection,
+        "find a member's name",
+        "SELECT name FROM users WHERE id = ?1",
+        [user.0],
+        |row| row.get(0),
+    )?;
+    let name = name.unwrap_or_default();
+    Ok(Event::new(kind)
+        .subject("user", &name, Some(user.0))
+        .user(Some(&name))
+        .group(group_path(connection, Some(group))?.as_deref()))
 }
 
 fn group(row: &Row<'_>) -> rusqlite::Result<Group> {

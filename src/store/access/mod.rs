@@ -3,6 +3,7 @@
 //! Owns the rows and their relations: uniqueness, cascades, inheritance of levels. Judges nothing: what a
 //! scope or a level is worth, and which names are allowed, is decided above. A file per noun.
 
+mod audited;
 mod features;
 mod groups;
 mod networks;
@@ -15,17 +16,19 @@ mod users;
 pub(super) use schema::MIGRATIONS;
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ipnet::IpNet;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
+use super::audit::AuditDb;
 use super::database::{Database, Synchronous};
 use super::statement::get;
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
 use crate::time::Timestamp;
+use audited::AuditedDatabase;
 
 macro_rules! ids { ($($(#[$doc:meta])* $id:ident),*) => {$(
     $(#[$doc])*
@@ -377,9 +380,10 @@ pub struct Network {
     pub group: Option<GroupId>,
 }
 
-/// The access database: one writer, a pool of readers.
+/// The access database: one writer, a pool of readers. Whatever changes it takes the [`super::Actor`] who does,
+/// and is recorded in `audit.sqlite` after the commit.
 pub struct AccessDb {
-    database: Database,
+    database: AuditedDatabase,
     epoch: Mutex<Epoch>,
 }
 
@@ -391,12 +395,12 @@ struct Epoch {
 }
 
 impl AccessDb {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path, audit: Arc<AuditDb>) -> Result<Self> {
         let database = Database::open(path, Synchronous::Full, MIGRATIONS)?;
         let watcher = database.dedicated_reader()?;
         let data_version = data_version(&watcher)?;
         Ok(Self {
-            database,
+            database: AuditedDatabase::new(database, audit),
             epoch: Mutex::new(Epoch {
                 watcher,
                 data_version,
@@ -405,7 +409,7 @@ impl AccessDb {
         })
     }
 
-    pub(super) fn database(&self) -> &Database {
+    pub(super) fn database(&self) -> &AuditedDatabase {
         &self.database
     }
 

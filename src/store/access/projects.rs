@@ -5,7 +5,8 @@ use rusqlite::{Row, params};
 use super::groups::visibility;
 use super::{AccessDb, GroupId, Project, ProjectId, Visibility, no_such, shown, taken};
 use crate::error::{Error, Kind, Result};
-use crate::store::statement::{find, get, list, run};
+use crate::store::audit::{Actor, Event, EventKind};
+use crate::store::statement::{find, get, list};
 use crate::time::Timestamp;
 
 const COLUMNS: &str = "id, path, group_id, visibility, created_at";
@@ -13,7 +14,12 @@ const COLUMNS: &str = "id, path, group_id, visibility, created_at";
 impl AccessDb {
     /// Makes a project in the group that its path without the last part names. `NotFound` if there is no such
     /// group; `Conflict` if a project or group has the path.
-    pub fn create_project(&self, path: &str, visibility: Visibility) -> Result<ProjectId> {
+    pub fn create_project(
+        &self,
+        actor: &Actor,
+        path: &str,
+        visibility: Visibility,
+    ) -> Result<ProjectId> {
         let no_group = |group: &str| {
             Error::new(
                 Kind::NotFound,
@@ -24,7 +30,7 @@ impl AccessDb {
         let occupied = || format!("there is a project or group `{}` already", shown(path));
         let (parent, _) = path.rsplit_once('/').ok_or_else(|| no_group(""))?;
         self.database
-            .write(|connection| {
+            .change(actor, |connection| {
                 let group = find(
                     connection,
                     "find the project's group",
@@ -43,14 +49,17 @@ impl AccessDb {
                 if is_group.is_some() {
                     return Err(Error::new(Kind::Conflict, occupied()));
                 }
-                get(
+                let id = get(
                     connection,
                     "add project",
                     "INSERT INTO projects (path, group_id, visibility, created_at)
                      VALUES (?1, ?2, ?3, ?4) RETURNING id",
                     params![path, group, visibility.as_str(), Timestamp::now().0],
                     |row| row.get(0).map(ProjectId),
-                )
+                )?;
+                let event = about(EventKind::ProjectCreated, id, path)
+                    .detail("visibility", visibility.as_str());
+                Ok((id, Some(event)))
             })
             .map_err(|error| taken(error, occupied))
     }
@@ -80,36 +89,42 @@ impl AccessDb {
     }
 
     /// Changes who may know of it. `NotFound` if there is no such project.
-    pub fn set_project(&self, id: ProjectId, visibility: Visibility) -> Result<()> {
-        let changed = self.database.write(|connection| {
-            run(
+    pub fn set_project(&self, actor: &Actor, id: ProjectId, visibility: Visibility) -> Result<()> {
+        self.database.change(actor, |connection| {
+            let path = find(
                 connection,
                 "change project",
-                "UPDATE projects SET visibility = ?2 WHERE id = ?1",
+                "UPDATE projects SET visibility = ?2 WHERE id = ?1 RETURNING path",
                 params![id.0, visibility.as_str()],
-            )
-        })?;
-        if changed == 0 {
-            return Err(no_such("project", id.0));
-        }
-        Ok(())
+                |row| row.get::<_, String>(0),
+            )?;
+            let path = path.ok_or_else(|| no_such("project", id.0))?;
+            let event = about(EventKind::ProjectChanged, id, &path)
+                .detail("visibility", visibility.as_str());
+            Ok(((), Some(event)))
+        })
     }
 
     /// Removes the project and its tokens. `NotFound` if there is no such project.
-    pub fn remove_project(&self, id: ProjectId) -> Result<()> {
-        let removed = self.database.write(|connection| {
-            run(
+    pub fn remove_project(&self, actor: &Actor, id: ProjectId) -> Result<()> {
+        self.database.change(actor, |connection| {
+            let path = find(
                 connection,
                 "remove project",
-                "DELETE FROM projects WHERE id = ?1",
+                "DELETE FROM projects WHERE id = ?1 RETURNING path",
                 [id.0],
-            )
-        })?;
-        if removed == 0 {
-            return Err(no_such("project", id.0));
-        }
-        Ok(())
+                |row| row.get::<_, String>(0),
+            )?;
+            let path = path.ok_or_else(|| no_such("project", id.0))?;
+            Ok(((), Some(about(EventKind::ProjectRemoved, id, &path))))
+        })
     }
+}
+
+fn about(kind: EventKind, id: ProjectId, path: &str) -> Event {
+    Event::new(kind)
+        .subject("project", path, Some(id.0))
+        .group(Some(path))
 }
 
 fn select(rest: &str) -> String {

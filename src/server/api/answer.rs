@@ -103,6 +103,14 @@ impl Failure {
         Self::message(404, format!("404 {noun} Not Found"))
     }
 
+    /// The same about a thing of another name.
+    pub(super) fn about(self, noun: &str) -> Self {
+        match self {
+            Self::Known(404, _) => Self::not_found(noun),
+            other => other,
+        }
+    }
+
     /// A path that means nothing.
     pub(super) fn no_such_path() -> Self {
         Self::error(404, "404 Not Found")

@@ -164,6 +164,17 @@ impl<'a, 'r> Ask<'a, 'r> {
         }
     }
 
+    /// The project that the path names.
+    ///
+    /// # Errors
+    /// 404 where the endpoint's role is not about a project.
+    pub(super) fn project(&self) -> Result<Arc<PlacedProject>, Failure> {
+        match &self.place {
+            Place::Project(placed) => Ok(Arc::clone(placed)),
+            _ => Err(Failure::not_found("Project")),
+        }
+    }
+
     /// The user whom the token speaks for.
     ///
     /// # Errors

@@ -7,10 +7,16 @@
 mod about;
 mod answer;
 mod ask;
+mod deploy_tokens;
+mod features;
 mod groups;
+mod job_tokens;
+mod members;
 mod openapi;
 mod parameters;
 mod personal_tokens;
+mod place_tokens;
+mod projects;
 mod table;
 mod tokens;
 mod users;

@@ -14,10 +14,16 @@ const SCHEMAS: &str = include_str!("schemas.json");
 /// # Errors
 /// `Internal` if the schemas are no JSON, which a test rules out.
 pub(super) fn document(external_url: &str) -> Result<Value> {
-    let schemas: Value = serde_json::from_str(SCHEMAS)
+    let mut schemas: Map<String, Value> = serde_json::from_str(SCHEMAS)
         .map_err(|error| Error::internal("the schemas are no JSON").because(error))?;
     let mut paths = Map::new();
     for endpoint in table::all() {
+        if let Shape::One(name) = endpoint.gives.1
+            && let Some(plain) = name.strip_prefix("New")
+            && let Some(schema) = schemas.get(plain).map(with_secret)
+        {
+            schemas.insert(name.to_owned(), schema);
+        }
         let path = documented(endpoint.path);
         let methods = paths.entry(path).or_insert_with(|| json!({}));
         methods[endpoint.method.to_ascii_lowercase()] = operation(endpoint);
@@ -41,6 +47,17 @@ pub(super) fn document(external_url: &str) -> Result<Value> {
             },
         },
     }))
+}
+
+/// The shape `NewX`: an `X` with its secret, as its maker gets it.
+fn with_secret(plain: &Value) -> Value {
+    let mut schema = plain.clone();
+    schema["properties"]["token"] =
+        json!({ "type": "string", "description": "The secret, shown only here" });
+    if let Some(required) = schema["required"].as_array_mut() {
+        required.push(json!("token"));
+    }
+    schema
 }
 
 /// `/groups/:id` as `/groups/{id}`.
@@ -194,6 +211,10 @@ fn responses(endpoint: &Endpoint) -> Value {
     if !endpoint.parameters.is_empty() {
         responses.insert("400".to_owned(), failed("A field is missing or wrong"));
     }
+    responses.insert(
+        "default".to_owned(),
+        failed("Another failure, such as 409 or 429"),
+    );
     Value::Object(responses)
 }
 

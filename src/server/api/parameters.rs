@@ -33,7 +33,7 @@ pub(super) enum Type {
     Text,
     /// A whole number.
     Integer,
-    /// `true` or `false`; also 1 and 0.
+    /// `true` or `false`; also 1 and 0, and in forms the words of [`yes_or_no`].
     Boolean,
     /// A list of texts, or one text with commas.
     TextList,
@@ -210,11 +210,11 @@ fn typed(value: &Value, kind: Type) -> Result<Field, &'static str> {
     match kind {
         Type::Text => text.map(|text| Field::Text(text.to_owned())).ok_or(INVALID),
         Type::Integer => integer().map(Field::Integer).ok_or(INVALID),
-        Type::Boolean => match (value, text, integer()) {
-            (Value::Bool(boolean), ..) => Ok(Field::Boolean(*boolean)),
-            (_, Some("true"), _) | (.., Some(1)) => Ok(Field::Boolean(true)),
-            (_, Some("false"), _) | (.., Some(0)) => Ok(Field::Boolean(false)),
-            _ => Err(INVALID),
+        Type::Boolean => match (value, integer()) {
+            (Value::Bool(boolean), _) => Ok(Field::Boolean(*boolean)),
+            (_, Some(1)) => Ok(Field::Boolean(true)),
+            (_, Some(0)) => Ok(Field::Boolean(false)),
+            _ => text.and_then(yes_or_no).map(Field::Boolean).ok_or(INVALID),
         },
         Type::TextList => list(value).map(Field::List).ok_or(INVALID),
         Type::OneOf(words) => match text {
@@ -231,6 +231,15 @@ fn typed(value: &Value, kind: Type) -> Result<Field, &'static str> {
             (Value::Number(number), _) if number.is_i64() => Ok(Field::Text(number.to_string())),
             _ => Err(INVALID),
         },
+    }
+}
+
+/// The words that GitLab takes for a truth value: python writes `True`.
+fn yes_or_no(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "t" | "yes" | "y" | "on" => Some(true),
+        "false" | "f" | "no" | "n" | "off" => Some(false),
+        _ => None,
     }
 }
 
@@ -266,7 +275,9 @@ mod tests {
             (json!(true), Type::Boolean, Ok(Field::Boolean(true))),
             (json!("false"), Type::Boolean, Ok(Field::Boolean(false))),
             (json!(1), Type::Boolean, Ok(Field::Boolean(true))),
-            (json!("yes"), Type::Boolean, Err("is invalid")),
+            (json!("True"), Type::Boolean, Ok(Field::Boolean(true))),
+            (json!("maybe"), Type::Boolean, Err("is invalid")),
+            (json!(2), Type::Boolean, Err("is invalid")),
             (
                 json!(["a", "b"]),
                 Type::TextList,

@@ -11,6 +11,7 @@ use super::address::ClientAddress;
 use super::bans::Bans;
 use super::identity::{Identity, JOB_USERNAME, PlacedProject, Principal};
 use super::jwt::{Bearer, Jwts};
+use super::login_events::LoginEvents;
 use super::password::Verifier;
 use super::secret::{self, Shape};
 use crate::error::{Error, Kind, Result};
@@ -41,6 +42,17 @@ pub enum SecretRefusal {
     Revoked(TokenId),
     /// It has expired.
     Expired,
+}
+
+/// What a token is refused for, if it is.
+fn refusal(token: &Token, now: Timestamp) -> SecretRefusal {
+    if token.revoked {
+        SecretRefusal::Revoked(token.id)
+    } else if token.expires_at.is_some_and(|at| at <= now) {
+        SecretRefusal::Expired
+    } else {
+        SecretRefusal::Unknown
+    }
 }
 
 /// What was read from `access.sqlite` since `epoch`.
@@ -80,7 +92,8 @@ impl Authenticator {
 
     /// Who sends `username` and `password` by Basic.
     ///
-    /// A password that looks like one of our tokens is only ever looked up as a token.
+    /// A password that looks like one of our tokens is only ever looked up as a token. The audit hears of it,
+    /// under the request's id.
     ///
     /// # Errors
     /// `Unauthorized` with one text for every wrong credential; `TooManyRequests` after too many failures, or
@@ -90,23 +103,37 @@ impl Authenticator {
         username: &str,
         password: &str,
         address: ClientAddress,
+        correlation_id: &str,
         now: Timestamp,
     ) -> Result<Identity> {
         let shape = secret::shape(password);
         let account = (shape == Shape::Other).then_some(username);
-        self.bans().check(address.ip, account, now)?;
-        let found = match shape {
-            Shape::Mistyped(_) => Err("this looks like a token, but its checksum is wrong"),
-            Shape::Token(_) => self
-                .by_token(username, password, address, now)?
-                .ok_or("wrong user name, password or token"),
-            Shape::Other => self
-                .by_password(username, password)?
-                .ok_or("wrong user name, password or token"),
+        let login = LoginEvents {
+            audit: &self.store.audit,
+            shape,
+            address,
+            correlation_id,
+            now,
         };
-        match found.map(|principal| Some(principal).filter(|principal| principal.is_valid(now))) {
-            Ok(Some(principal)) => {
+        let banned = self.bans().check(address.ip, account, now);
+        if let Err(error) = banned {
+            login.turned_away("banned", self.known(account)?.as_deref());
+            return Err(error);
+        }
+        let found = match shape {
+            Shape::Mistyped(_) => Ok(None),
+            Shape::Token(_) => self.by_token(username, password, address, now),
+            Shape::Other => self.by_password(username, password),
+        };
+        if let Err(error) = &found
+            && matches!(error.kind(), Kind::TooManyRequests { .. })
+        {
+            login.turned_away("too many at once", None);
+        }
+        match found? {
+            Some(principal) if principal.is_valid(now) => {
                 self.bans().succeeded(address.ip, account);
+                login.succeeded(&principal);
                 Ok(Identity {
                     principal,
                     address,
@@ -114,14 +141,28 @@ impl Authenticator {
                 })
             }
             wrong => {
-                self.bans().failed(address.ip, account, now);
-                let why = wrong.err().unwrap_or("wrong user name, password or token");
+                let known = self.known(account)?;
+                login.failed(wrong.as_ref(), known.as_deref());
+                let begun = self.bans().failed(address.ip, account, now);
+                for whose in begun {
+                    login.banned(whose, known.as_deref());
+                }
+                let why = match shape {
+                    Shape::Mistyped(_) => "this looks like a token, but its checksum is wrong",
+                    _ => "wrong user name, password or token",
+                };
                 Err(
                     Error::new(Kind::Unauthorized, format!("login failed: {why}"))
                         .remedy("check the user name and the password or token"),
                 )
             }
         }
+    }
+
+    /// The account, if there is one of this name.
+    fn known(&self, account: Option<&str>) -> Result<Option<String>> {
+        let user = account.map(|name| self.store.access.user_by_name(name));
+        Ok(user.transpose()?.flatten().map(|user| user.name))
     }
 
     /// The principal of a token's secret, if the user name fits its kind: a deploy token's own, the fixed one
@@ -149,7 +190,8 @@ impl Authenticator {
     }
 
     /// Who sends a token's secret alone, as the REST API takes it. Deploy tokens, which log in with a name of
-    /// their own, and whatever is no token of ours are as unknown as a secret that was never given out.
+    /// their own, and whatever is no token of ours are as unknown as a secret that was never given out. The
+    /// audit hears of what fails; what succeeds is no login, but one request.
     ///
     /// # Errors
     /// `TooManyRequests` after too many failures; `Sql`.
@@ -157,12 +199,39 @@ impl Authenticator {
         &self,
         secret: &str,
         address: ClientAddress,
+        correlation_id: &str,
         now: Timestamp,
     ) -> Result<std::result::Result<Identity, SecretRefusal>> {
-        self.bans().check(address.ip, None, now)?;
-        let judged = self.judge_secret(secret, address, now)?;
-        match judged {
-            Ok(principal) => {
+        let shape = secret::shape(secret);
+        let login = LoginEvents {
+            audit: &self.store.audit,
+            shape,
+            address,
+            correlation_id,
+            now,
+        };
+        let banned = self.bans().check(address.ip, None, now);
+        if let Err(error) = banned {
+            login.turned_away("banned", None);
+            return Err(error);
+        }
+        let found = match shape {
+            Shape::Token(_) => self.store.access.token_by_digest(&secret::digest(secret))?,
+            Shape::Mistyped(_) | Shape::Other => None,
+        };
+        let token = found.filter(|token| token.kind != TokenKind::Deploy);
+        let refusal = token
+            .as_ref()
+            .map_or(SecretRefusal::Unknown, |token| refusal(token, now));
+        let principal = match token {
+            Some(token) => self.token_principal(Arc::new(token))?,
+            None => None,
+        };
+        match principal {
+            Some(principal) if principal.is_valid(now) => {
+                if let Some(token) = principal.token() {
+                    self.store.cache.note_token_used(token.id, address.ip, now);
+                }
                 self.bans().succeeded(address.ip, None);
                 Ok(Ok(Identity {
                     principal,
@@ -170,39 +239,15 @@ impl Authenticator {
                     bound: None,
                 }))
             }
-            Err(refusal) => {
-                self.bans().failed(address.ip, None, now);
+            wrong => {
+                login.failed(wrong.as_ref(), None);
+                let begun = self.bans().failed(address.ip, None, now);
+                for whose in begun {
+                    login.banned(whose, None);
+                }
                 Ok(Err(refusal))
             }
         }
-    }
-
-    fn judge_secret(
-        &self,
-        secret: &str,
-        address: ClientAddress,
-        now: Timestamp,
-    ) -> Result<std::result::Result<Principal, SecretRefusal>> {
-        let found = match secret::shape(secret) {
-            Shape::Token(_) => self.store.access.token_by_digest(&secret::digest(secret))?,
-            Shape::Mistyped(_) | Shape::Other => None,
-        };
-        let Some(token) = found.filter(|token| token.kind != TokenKind::Deploy) else {
-            return Ok(Err(SecretRefusal::Unknown));
-        };
-        if token.revoked {
-            return Ok(Err(SecretRefusal::Revoked(token.id)));
-        }
-        if token.expires_at.is_some_and(|at| at <= now) {
-            return Ok(Err(SecretRefusal::Expired));
-        }
-        let id = token.id;
-        let principal = self.token_principal(Arc::new(token))?;
-        let valid = principal.filter(|principal| principal.is_valid(now));
-        if valid.is_some() {
-            self.store.cache.note_token_used(id, address.ip, now);
-        }
-        Ok(valid.ok_or(SecretRefusal::Unknown))
     }
 
     /// The user of this name, if the password is right. An unknown one costs as much.

@@ -5,6 +5,7 @@
 //! - `policy` holds the rules, as pure functions; only it can make a [`Grant`].
 //! - `seal` encrypts what must be given back, such as the passwords of upstreams.
 //! - `administration`: the rules for making and changing users, groups, projects and tokens.
+//! - `login_events` tells the audit of logins.
 //! - `features`: the flags of the abilities check.
 //! - `scope`, `secret`, `password`, `address` are the parts that those are made of.
 //!
@@ -18,6 +19,7 @@ pub mod features;
 pub mod identity;
 pub mod jwt;
 pub mod keys;
+mod login_events;
 pub mod password;
 pub mod policy;
 pub mod scope;
@@ -26,4 +28,4 @@ pub mod secret;
 
 pub use credentials::Authenticator;
 pub use identity::{Identity, PlacedProject, Principal};
-pub use policy::Grant;
+pub use policy::{Grant, RepositoryGrant};

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::output::{Table, print, print_json, yes};
-use super::words::{Visibility, nearest, visibility_word};
+use super::words::{QUOTA_VALUES, Visibility, nearest, parse_quota, visibility_word};
 use super::workplace::{Workplace, find_group};
 use super::{Outcome, unavailable};
 use crate::auth::administration::{names, places};
@@ -13,11 +13,12 @@ use crate::oci::RegistryHost;
 use crate::store::{self, GroupChanges, Store};
 
 /// What `group set` can set.
-const KEYS: [&str; 4] = [
+const KEYS: [&str; 5] = [
     "visibility",
     "dependency_proxy_enabled",
     "on_read_only_miss",
     "default_upstream",
+    "quota",
 ];
 /// What it will be able to set.
 const LATER_KEYS: [&str; 3] = ["max_size", "allow", "deny"];
@@ -53,11 +54,13 @@ enum Action {
     },
     /// Change a group's settings: visibility=private|public, dependency_proxy_enabled=true|false,
     /// on_read_only_miss=pass_through|deny (what who may not fill gets of an image that is not kept),
-    /// default_upstream=HOST (for paths that name none; nothing behind the = takes it away)
+    /// default_upstream=HOST (for paths that name none; nothing behind the = takes it away),
+    /// quota=SIZE (of what is pushed to its projects and those below; nothing behind the = takes it away)
     #[command(after_help = "\
 Examples:
   breakwater group set acme visibility=public dependency_proxy_enabled=true
-  breakwater group set acme on_read_only_miss=deny default_upstream=quay.io")]
+  breakwater group set acme on_read_only_miss=deny default_upstream=quay.io
+  breakwater group set acme quota=50GiB")]
     Set {
         /// The group
         path: String,
@@ -142,6 +145,7 @@ fn shape(group: &store::Group) -> Value {
         "dependency_proxy_enabled": group.dependency_proxy_enabled,
         "on_read_only_miss": group.on_read_only_miss,
         "default_upstream": group.default_upstream,
+        "quota": group.quota,
         "created_at": group.created_at.to_string(),
     })
 }
@@ -193,6 +197,9 @@ fn parse_changes(settings: &[String]) -> Result<GroupChanges> {
                     .map_err(|_| bad_value("the name of an upstream, such as quay.io"))?;
                 changes.default_upstream = Some(host);
             }
+            "quota" => {
+                changes.quota = Some(parse_quota(value).ok_or_else(|| bad_value(QUOTA_VALUES))?);
+            }
             later if LATER_KEYS.contains(&later) => {
                 return Err(unavailable(&format!("the setting `{later}`"))
                     .remedy(format!("there are {}", KEYS.join(", "))));
@@ -238,6 +245,9 @@ mod tests {
             let got = parse(&["on_read_only_miss=deny", setting]).unwrap();
             assert_eq!(got, expected, "{setting}");
         }
+        for (setting, quota) in [("quota=2KiB", Some(2048)), ("quota=", None)] {
+            assert_eq!(parse(&[setting]).unwrap().quota, Some(quota), "{setting}");
+        }
         for (setting, part) in [
             ("visibility", "KEY=VALUE"),
             ("visibility=secret", "private or public"),
@@ -245,6 +255,8 @@ mod tests {
             ("visiblity=public", "did you mean `visibility`?"),
             ("on_read_only_miss=no", "pass_through or deny"),
             ("default_upstream=quay", "the name of an upstream"),
+            ("quota=5%", "a size such as 50GiB"),
+            ("quota=0", "a size such as 50GiB"),
             ("max_size=1GiB", "not available in this version"),
         ] {
             let error = parse(&[setting]).unwrap_err();

@@ -5,6 +5,7 @@
 //! one line on standard error: `breakwater: what happened: why (what to do)`.
 
 mod account;
+mod audit;
 mod backup;
 mod cache;
 mod doctor;
@@ -23,6 +24,7 @@ mod upstream;
 mod usage;
 mod user;
 mod verify;
+mod when;
 mod words;
 mod workplace;
 
@@ -78,6 +80,7 @@ enum Command {
     Member(member::Member),
     Token(token::Token),
     Feature(feature::Feature),
+    Audit(audit::Audit),
     Network(network::Network),
     Offline(offline::Offline),
     Upstream(upstream::Upstream),
@@ -150,6 +153,7 @@ impl CommandLine {
             Command::Member(member) => member.run(&place),
             Command::Token(token) => token.run(&place),
             Command::Feature(feature) => feature.run(&place),
+            Command::Audit(audit) => audit.run(&place),
             Command::Network(network) => network.run(&place),
             Command::Offline(offline) => offline.run(&place),
             Command::Upstream(upstream) => upstream.run(&place),

@@ -147,7 +147,7 @@ fn identify(appliance: &Appliance, call: &Call<'_>, request: &TokenRequest) -> R
     }
     appliance
         .authenticator
-        .by_basic(user, password, call.address, call.now)
+        .by_basic(user, password, call.address, &call.id, call.now)
 }
 
 /// Whether these are a daemon's credentials for Docker Hub, sent to us because we are its mirror

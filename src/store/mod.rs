@@ -19,9 +19,10 @@ mod reconcile;
 mod statement;
 
 pub use access::{
-    Ability, AccessDb, Feature, Group, GroupChanges, GroupId, Level, Member, Network, NewToken,
-    NewUpstream, OnReadOnlyMiss, Project, ProjectId, Token, TokenId, TokenKind, UpstreamId,
-    UpstreamRow, User, UserId, Visibility,
+    Ability, AccessDb, Feature, Group, GroupChanges, GroupId, Level, Member, MinimumLevel, Network,
+    NewToken, NewUpstream, OnReadOnlyMiss, Project, ProjectChanges, ProjectId, ProtectionRule,
+    RuleId, RuleOwner, TagRule, Token, TokenId, TokenKind, UpstreamId, UpstreamRow, User, UserId,
+    Visibility,
 };
 pub use audit::{Actor, AuditDb, Detail, Event, EventFilter, EventKind, RecordedEvent};
 pub use backup::Replaced;
@@ -41,6 +42,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Result;
 use crate::oci::Digest;
+use crate::time::Timestamp;
 
 /// The data directory, opened.
 pub struct Store {
@@ -167,7 +169,10 @@ impl Store {
     ///
     /// Statistics that cannot be written, on a full disk for example, do not make the stop unclean.
     pub fn shut_down(&self) -> Result<()> {
-        let notes = self.cache.write_notes();
+        let notes = self
+            .cache
+            .write_notes()
+            .and(self.audit.write_notes(Timestamp::now()));
         self.cache.note_clean_stop()?;
         self.cache.database().checkpoint()?;
         self.access.database().checkpoint()?;

@@ -8,6 +8,7 @@ mod blobs;
 mod cache;
 mod processes;
 mod recovery;
+mod rules;
 mod verify;
 
 use std::path::Path;

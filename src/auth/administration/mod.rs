@@ -9,3 +9,8 @@ pub mod expiry;
 pub mod names;
 pub mod places;
 pub mod tokens;
+
+/// What somebody wrote, as it may stand in an error.
+fn shown(text: &str) -> String {
+    text.chars().take(80).flat_map(char::escape_debug).collect()
+}

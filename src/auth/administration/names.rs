@@ -1,5 +1,6 @@
 //! What users, groups and tokens may be called. Pure.
 
+use super::shown;
 use crate::error::{Error, Kind, Result};
 use crate::oci::RepositoryName;
 
@@ -114,10 +115,6 @@ pub fn check_token_name(name: &str) -> Result<()> {
 
 fn wrong(name: &str, what: &str) -> Error {
     Error::new(Kind::Usage, format!("`{}` is not {what}", shown(name)))
-}
-
-fn shown(text: &str) -> String {
-    text.chars().take(80).flat_map(char::escape_debug).collect()
 }
 
 #[cfg(test)]

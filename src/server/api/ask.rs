@@ -100,13 +100,10 @@ impl<'a, 'r> Ask<'a, 'r> {
 
     /// Who makes the change, for the audit log.
     pub(super) fn actor(&self) -> Actor {
-        let actor = Actor::new(self.principal.label())
+        self.principal
+            .actor()
             .address(self.call.address.ip)
-            .correlation_id(&self.call.id);
-        match self.principal.user() {
-            Some(user) => actor.user(&user.name),
-            None => actor,
-        }
+            .correlation_id(&self.call.id)
     }
 
     /// A captured segment.
@@ -205,9 +202,9 @@ impl<'a, 'r> Ask<'a, 'r> {
     pub(super) fn on_project(&self, placed: &PlacedProject) -> Result<Option<Standing>> {
         let level = match self.principal.user() {
             Some(user) => self
-                .appliance
-                .authenticator
-                .level(placed.project.group, user.id)?,
+                .store()
+                .access
+                .project_level(placed.project.id, user.id)?,
             None => None,
         };
         Ok(administration::on_project(
@@ -292,7 +289,7 @@ fn identify(
         _ => return Err(Failure::unauthorized()),
     };
     let authenticator = &appliance.authenticator;
-    let identity = match authenticator.by_secret(&secret, call.address, call.now)? {
+    let identity = match authenticator.by_secret(&secret, call.address, &call.id, call.now)? {
         Ok(identity) => identity,
         Err(SecretRefusal::Unknown) => return Err(Failure::unauthorized()),
         Err(SecretRefusal::Expired) => {

@@ -10,7 +10,7 @@ use super::parameters::{Parameter, Type, optional, required};
 use super::table::{Endpoint, Role, Scope, Shape};
 use crate::auth::administration::{names, places};
 use crate::auth::policy::administration::Standing;
-use crate::error::Kind;
+use crate::error::{Error, Kind};
 use crate::oci::RegistryHost;
 use crate::store::{Group, GroupChanges, GroupId, Level, OnReadOnlyMiss, Visibility};
 
@@ -120,6 +120,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
                 MISS,
                 "what who may not fill gets of what is not kept",
             ),
+            QUOTA,
             optional(
                 "default_upstream",
                 Type::Text,
@@ -158,6 +159,7 @@ pub(super) fn shape(group: &Group) -> Value {
         "dependency_proxy_enabled": group.dependency_proxy_enabled,
         "on_read_only_miss": group.on_read_only_miss.as_str(),
         "default_upstream": group.default_upstream,
+        "quota": group.quota,
         "created_at": group.created_at.to_string(),
     })
 }
@@ -240,7 +242,7 @@ fn create(ask: &mut Ask<'_, '_>) -> Answer {
     let id = access
         .create_group(&ask.actor(), &path, visibility)
         .map_err(|error| match error.kind() {
-            Kind::Conflict => Failure::invalid("path", "has already been taken"),
+            Kind::Conflict => conflict(ask, &path, &error),
             _ => Failure::Of(error),
         })?;
     if changes != GroupChanges::default() {
@@ -262,6 +264,19 @@ fn edit(ask: &mut Ask<'_, '_>) -> Answer {
     object(200, &shape(&*by_id(ask, group.id)?))
 }
 
+/// Why a group or project of this path cannot be made: there is one, or its visibility clashes with what is
+/// above it.
+pub(super) fn conflict(ask: &Ask<'_, '_>, path: &str, error: &Error) -> Failure {
+    let access = &ask.store().access;
+    let is_taken = matches!(access.group_by_path(path), Ok(Some(_)))
+        || matches!(access.project_by_path(path), Ok(Some(_)));
+    if is_taken {
+        Failure::invalid("path", "has already been taken")
+    } else {
+        Failure::invalid("visibility", error.to_string())
+    }
+}
+
 /// What the fields change. A new group has no upstreams of its own yet.
 fn changes(ask: &Ask<'_, '_>, group: Option<&Group>) -> Result<GroupChanges, Failure> {
     let fields = &ask.fields;
@@ -274,6 +289,7 @@ fn changes(ask: &Ask<'_, '_>, group: Option<&Group>) -> Result<GroupChanges, Fai
             None => None,
         },
         default_upstream: None,
+        quota: quota(ask)?,
     };
     match (fields.text("default_upstream"), group) {
         (Some(""), _) => changes.default_upstream = Some(None),
@@ -302,6 +318,26 @@ pub(super) fn visibility(ask: &Ask<'_, '_>) -> Option<Visibility> {
         None => None,
     }
 }
+
+/// The field `quota`: bytes, and 0 for none. Whom a quota bounds does not set it.
+pub(super) fn quota(ask: &Ask<'_, '_>) -> Result<Option<Option<u64>>, Failure> {
+    let Some(bytes) = ask.fields.integer("quota") else {
+        return Ok(None);
+    };
+    if !ask.is_administrator() {
+        return Err(Failure::forbidden_because("quotas are for administrators"));
+    }
+    let bytes = u64::try_from(bytes)
+        .map_err(|_| Failure::parameters("quota does not have a valid value"))?;
+    Ok(Some(Some(bytes).filter(|&bytes| bytes > 0)))
+}
+
+/// How much may be pushed.
+pub(super) const QUOTA: Parameter = optional(
+    "quota",
+    Type::Integer,
+    "bytes that may be pushed, here and below; 0: no limit of its own; for administrators",
+);
 
 fn by_id(ask: &Ask<'_, '_>, id: GroupId) -> Result<Arc<Group>, Failure> {
     let group = ask.appliance.authenticator.group_by_id(id)?;

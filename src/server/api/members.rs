@@ -1,110 +1,120 @@
-//! Members of groups, the inherited ones apart.
+//! Members of groups and projects, the inherited ones apart. Nobody gives, changes or takes away a level above
+//! their own.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Failure, nothing, object, page};
-use super::ask::Ask;
+use super::ask::{Ask, Place};
 use super::parameters::{Parameter, Type, optional, required};
 use super::table::{Endpoint, Role, Scope, Shape};
-use crate::error::Result as Fallible;
 use crate::store::{Level, Member, UserId};
 
 const FILTERS: &[Parameter] = &[optional("query", Type::Text, "a part of the name")];
 
-const SEEN: Role = Role::Group(None);
-const MANAGED: Role = Role::Group(Some(Level::Owner));
+/// The endpoints of one kind of place.
+macro_rules! endpoints {
+    ($places:literal, $seen:expr, $managed:expr) => {[
+        Endpoint {
+            method: "GET",
+            path: concat!("/", $places, "/:id/members"),
+            scope: Scope::Read,
+            role: $seen,
+            parameters: FILTERS,
+            gives: (200, Shape::Page("Member")),
+            summary: "Its own members",
+            handler: list,
+        },
+        Endpoint {
+            method: "GET",
+            path: concat!("/", $places, "/:id/members/all"),
+            scope: Scope::Read,
+            role: $seen,
+            parameters: FILTERS,
+            gives: (200, Shape::Page("Member")),
+            summary: "Its members, with those of the groups above it, each with the highest level",
+            handler: list_all,
+        },
+        Endpoint {
+            method: "GET",
+            path: concat!("/", $places, "/:id/members/all/:user_id"),
+            scope: Scope::Read,
+            role: $seen,
+            parameters: &[],
+            gives: (200, Shape::One("Member")),
+            summary: "One member, inherited or not",
+            handler: get_of_all,
+        },
+        Endpoint {
+            method: "GET",
+            path: concat!("/", $places, "/:id/members/:user_id"),
+            scope: Scope::Read,
+            role: $seen,
+            parameters: &[],
+            gives: (200, Shape::One("Member")),
+            summary: "One of its own members",
+            handler: get,
+        },
+        Endpoint {
+            method: "POST",
+            path: concat!("/", $places, "/:id/members"),
+            scope: Scope::Write,
+            role: $managed,
+            parameters: &[
+                optional("user_id", Type::Integer, "the user"),
+                optional("username", Type::Text, "the user, by name"),
+                required("access_level", Type::Level, "at most the caller's own"),
+                optional(
+                    "expires_at",
+                    Type::Text,
+                    "not supported: memberships do not expire",
+                ),
+            ],
+            gives: (201, Shape::One("Member")),
+            summary: "Make a user a member",
+            handler: add,
+        },
+        Endpoint {
+            method: "PUT",
+            path: concat!("/", $places, "/:id/members/:user_id"),
+            scope: Scope::Write,
+            role: $managed,
+            parameters: &[
+                required("access_level", Type::Level, "at most the caller's own"),
+                optional(
+                    "expires_at",
+                    Type::Text,
+                    "not supported: memberships do not expire",
+                ),
+            ],
+            gives: (200, Shape::One("Member")),
+            summary: "Change a member's level",
+            handler: edit,
+        },
+        Endpoint {
+            method: "DELETE",
+            path: concat!("/", $places, "/:id/members/:user_id"),
+            scope: Scope::Write,
+            role: $seen,
+            parameters: &[],
+            gives: (204, Shape::Nothing),
+            summary: "End a membership; one's own too",
+            handler: remove,
+        },
+    ]};
+}
 
 /// `/groups/:id/members`.
-pub(super) const OF_GROUPS: &[Endpoint] = &[
-    Endpoint {
-        method: "GET",
-        path: "/groups/:id/members",
-        scope: Scope::Read,
-        role: SEEN,
-        parameters: FILTERS,
-        gives: (200, Shape::Page("Member")),
-        summary: "Its own members",
-        handler: list,
-    },
-    Endpoint {
-        method: "GET",
-        path: "/groups/:id/members/all",
-        scope: Scope::Read,
-        role: SEEN,
-        parameters: FILTERS,
-        gives: (200, Shape::Page("Member")),
-        summary: "Its members, with those of the groups above it, each with the highest level",
-        handler: list_all,
-    },
-    Endpoint {
-        method: "GET",
-        path: "/groups/:id/members/all/:user_id",
-        scope: Scope::Read,
-        role: SEEN,
-        parameters: &[],
-        gives: (200, Shape::One("Member")),
-        summary: "One member, inherited or not",
-        handler: get_of_all,
-    },
-    Endpoint {
-        method: "GET",
-        path: "/groups/:id/members/:user_id",
-        scope: Scope::Read,
-        role: SEEN,
-        parameters: &[],
-        gives: (200, Shape::One("Member")),
-        summary: "One of its own members",
-        handler: get,
-    },
-    Endpoint {
-        method: "POST",
-        path: "/groups/:id/members",
-        scope: Scope::Write,
-        role: MANAGED,
-        parameters: &[
-            optional("user_id", Type::Integer, "the user"),
-            optional("username", Type::Text, "the user, by name"),
-            required("access_level", Type::Level, "at most the caller's own"),
-            optional(
-                "expires_at",
-                Type::Text,
-                "not supported: memberships do not expire",
-            ),
-        ],
-        gives: (201, Shape::One("Member")),
-        summary: "Make a user a member",
-        handler: add,
-    },
-    Endpoint {
-        method: "PUT",
-        path: "/groups/:id/members/:user_id",
-        scope: Scope::Write,
-        role: MANAGED,
-        parameters: &[
-            required("access_level", Type::Level, "at most the caller's own"),
-            optional(
-                "expires_at",
-                Type::Text,
-                "not supported: memberships do not expire",
-            ),
-        ],
-        gives: (200, Shape::One("Member")),
-        summary: "Change a member's level",
-        handler: edit,
-    },
-    Endpoint {
-        method: "DELETE",
-        path: "/groups/:id/members/:user_id",
-        scope: Scope::Write,
-        role: SEEN,
-        parameters: &[],
-        gives: (204, Shape::Nothing),
-        summary: "End a membership; one's own too",
-        handler: remove,
-    },
-];
+pub(super) const OF_GROUPS: &[Endpoint] =
+    &endpoints!("groups", Role::Group(None), Role::Group(Some(Level::Owner)));
+/// `/projects/:id/members`.
+pub(super) const OF_PROJECTS: &[Endpoint] = &endpoints!(
+    "projects",
+    Role::Project(None),
+    Role::Project(Some(Level::Maintainer))
+);
 
 fn shape(ask: &Ask<'_, '_>, member: &Member) -> Result<Value, Failure> {
     let user = ask.find_user(member.user_id.0)?;
@@ -121,18 +131,26 @@ fn shape(ask: &Ask<'_, '_>, member: &Member) -> Result<Value, Failure> {
 
 /// The place's own members, by name.
 fn direct(ask: &Ask<'_, '_>) -> Result<Vec<Member>, Failure> {
-    Ok(ask.store().access.members(ask.group()?.id)?)
+    let access = &ask.store().access;
+    Ok(match ask.place() {
+        Place::Group(group) => access.members(group.id)?,
+        Place::Project(placed) => access.project_members(placed.project.id)?,
+        Place::None => Vec::new(),
+    })
 }
 
 /// Its members and those of the groups above it, by name, each with the highest level.
 fn inherited(ask: &Ask<'_, '_>) -> Result<Vec<Member>, Failure> {
-    let lineage = ask.appliance.authenticator.lineage(ask.group()?.id)?;
-    let levels = lineage
-        .iter()
-        .map(|&group| ask.store().access.members(group))
-        .collect::<Fallible<Vec<_>>>()?;
+    let access = &ask.store().access;
+    let (own, lineage) = match ask.place() {
+        Place::Group(group) => (Vec::new(), ask.appliance.authenticator.lineage(group.id)?),
+        Place::Project(placed) => (direct(ask)?, Arc::clone(&placed.groups)),
+        Place::None => return Ok(Vec::new()),
+    };
+    let above = lineage.iter().map(|&group| access.members(group));
+    let above = above.collect::<crate::error::Result<Vec<_>>>()?;
     let mut highest: BTreeMap<String, Member> = BTreeMap::new();
-    for member in levels.into_iter().flatten() {
+    for member in own.into_iter().chain(above.into_iter().flatten()) {
         let known = highest
             .entry(member.user.clone())
             .or_insert_with(|| member.clone());
@@ -211,10 +229,14 @@ fn put(ask: &Ask<'_, '_>, user: UserId, status: u16) -> Answer {
     }
     let level = ask.fields.level("access_level").unwrap_or(Level::Guest);
     ask.needs(level)?;
-    let group = ask.group()?.id;
-    ask.store()
-        .access
-        .set_member(&ask.actor(), group, user, level)?;
+    let (access, actor) = (&ask.store().access, ask.actor());
+    match ask.place() {
+        Place::Group(group) => access.set_member(&actor, group.id, user, level)?,
+        Place::Project(placed) => {
+            access.set_project_member(&actor, placed.project.id, user, level)?;
+        }
+        Place::None => {}
+    }
     let mut members = direct(ask)?.into_iter();
     let member = members.find(|member| member.user_id == user);
     object(
@@ -226,13 +248,22 @@ fn put(ask: &Ask<'_, '_>, user: UserId, status: u16) -> Answer {
 fn remove(ask: &mut Ask<'_, '_>) -> Answer {
     let user = UserId(ask.number("user_id")?);
     let is_own = ask.principal.user().is_some_and(|own| own.id == user);
+    let least = match ask.place() {
+        Place::Project(_) => Level::Maintainer,
+        _ => Level::Owner,
+    };
     if !is_own {
-        ask.needs(Level::Owner)?;
+        ask.needs(least)?;
     }
     let member = find(ask, direct(ask)?)?;
-    let group = ask.group()?.id;
-    ask.store()
-        .access
-        .remove_member(&ask.actor(), group, member.user_id)?;
+    if !is_own {
+        ask.needs(member.level)?;
+    }
+    let (access, actor) = (&ask.store().access, ask.actor());
+    match ask.place() {
+        Place::Group(group) => access.remove_member(&actor, group.id, user)?,
+        Place::Project(placed) => access.remove_project_member(&actor, placed.project.id, user)?,
+        Place::None => false,
+    };
     nothing()
 }

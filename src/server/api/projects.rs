@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Failure, accepted, object, page};
 use super::ask::Ask;
-use super::groups::{is_member, visibility};
+use super::groups::{QUOTA, conflict, is_member, quota, visibility};
 use super::parameters::{Parameter, Type, optional, required};
 use super::table::{Endpoint, Role, Scope, Shape};
 use crate::auth::PlacedProject;
 use crate::auth::administration::names;
 use crate::error::Kind;
-use crate::store::{Level, Project, Visibility};
+use crate::store::{Level, Project, ProjectChanges, Visibility};
 
 const VISIBILITY: Type = Type::OneOf(&["private", "public"]);
 
@@ -98,6 +98,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         parameters: &[
             optional("path", Type::Text, "cannot be changed"),
             optional("visibility", VISIBILITY, "who may know of it; for owners"),
+            QUOTA,
         ],
         gives: (200, Shape::One("Project")),
         summary: "Change a project's settings",
@@ -133,6 +134,7 @@ fn shape(project: &Project) -> Value {
             "full_path": group,
         },
         "visibility": project.visibility.as_str(),
+        "quota": project.quota,
         "created_at": project.created_at.to_string(),
     })
 }
@@ -205,7 +207,7 @@ fn create(ask: &mut Ask<'_, '_>) -> Answer {
     let access = &ask.store().access;
     let made = access.create_project(&ask.actor(), &path, visibility);
     let id = made.map_err(|error| match error.kind() {
-        Kind::Conflict => Failure::invalid("path", "has already been taken"),
+        Kind::Conflict => conflict(ask, &path, &error),
         _ => Failure::Of(error),
     })?;
     let made = access.project(id)?;
@@ -221,10 +223,17 @@ fn edit(ask: &mut Ask<'_, '_>) -> Answer {
     if ask.fields.has("path") && ask.fields.text("path") != last {
         return Err(Failure::invalid("path", "cannot be changed"));
     }
-    if let Some(visibility) = visibility(ask).filter(|&new| new != project.visibility) {
+    let changes = ProjectChanges {
+        visibility: visibility(ask).filter(|&new| new != project.visibility),
+        quota: quota(ask)?,
+    };
+    if changes.visibility.is_some() {
         ask.needs(Level::Owner)?;
+    }
+    if changes != ProjectChanges::default() {
         let access = &ask.store().access;
-        access.set_project(&ask.actor(), project.id, visibility)?;
+        let changed = access.set_project(&ask.actor(), project.id, &changes);
+        changed.map_err(Failure::refused("visibility"))?;
     }
     let changed = ask.store().access.project(project.id)?;
     object(200, &shape(&changed.unwrap_or(project)))

@@ -74,12 +74,13 @@ pub(super) const TEXT_CAPTURES: &[&str] = &["name", "cidr"];
 
 /// All endpoints, resource by resource.
 pub(super) fn all() -> impl Iterator<Item = &'static Endpoint> {
-    let resources: [&'static [Endpoint]; 13] = [
+    let resources: [&'static [Endpoint]; 14] = [
         super::about::ENDPOINTS,
         super::users::ENDPOINTS,
         super::groups::ENDPOINTS,
         super::projects::ENDPOINTS,
         super::members::OF_GROUPS,
+        super::members::OF_PROJECTS,
         super::personal_tokens::ENDPOINTS,
         super::place_tokens::OF_GROUPS,
         super::place_tokens::OF_PROJECTS,

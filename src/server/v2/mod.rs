@@ -29,7 +29,7 @@ pub(super) fn base(appliance: &Appliance, call: &mut Call<'_>) -> Result<Respons
         Credentials::Basic(user, password) => {
             appliance
                 .authenticator
-                .by_basic(&user, &password, call.address, call.now)?
+                .by_basic(&user, &password, call.address, &call.id, call.now)?
         }
         Credentials::None | Credentials::Unknown => return Err(login_needed()),
     };
@@ -67,6 +67,7 @@ pub(super) fn repository(
     }
     let identity = call.identify(appliance)?;
     let (grant, host, image) = authorize(appliance, &identity, route)?;
+    call.note.is_granted = true;
     if !identity.is_bound_to(&route.name, "pull") {
         return Err(Error::new(
             Kind::Unauthorized,

@@ -10,11 +10,11 @@ use super::{
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
 use crate::store::audit::{Actor, Detail, Event, EventKind};
-use crate::store::statement::{decoded, find, get, list, run, unknown_word};
+use crate::store::statement::{decoded, find, get, list, run, size, stored_size, unknown_word};
 use crate::time::Timestamp;
 
 const COLUMNS: &str = "id, path, parent_id, visibility, dependency_proxy_enabled,
-    on_read_only_miss, default_upstream, created_at";
+    on_read_only_miss, default_upstream, created_at, quota";
 
 impl AccessDb {
     /// Makes a group below its parent path, which must exist (`NotFound`); `Conflict` if the path is taken,
@@ -105,7 +105,8 @@ impl AccessDb {
                 "UPDATE groups SET visibility = ifnull(?2, visibility),
                      dependency_proxy_enabled = ifnull(?3, dependency_proxy_enabled),
                      on_read_only_miss = ifnull(?4, on_read_only_miss),
-                     default_upstream = iif(?5, ?6, default_upstream)
+                     default_upstream = iif(?5, ?6, default_upstream),
+                     quota = iif(?7, ?8, quota)
                  WHERE id = ?1 RETURNING path",
                 params![
                     id.0,
@@ -114,6 +115,8 @@ impl AccessDb {
                     changes.on_read_only_miss.map(OnReadOnlyMiss::as_str),
                     default_upstream.is_some(),
                     default_upstream.and_then(|host| host.as_ref().map(RegistryHost::as_str)),
+                    changes.quota.is_some(),
+                    changes.quota.flatten().map(stored_size),
                 ],
                 |row| row.get::<_, String>(0),
             )?;
@@ -155,7 +158,8 @@ impl AccessDb {
                  ON CONFLICT (group_id, user_id) DO UPDATE SET level = excluded.level",
                 params![group.0, user.0, level.number()],
             )?;
-            let event = membership(connection, EventKind::MemberSet, group, user)?
+            let path = group_path(connection, Some(group))?;
+            let event = membership(connection, EventKind::MemberSet, path.as_deref(), user)?
                 .detail("access_level", level.number());
             Ok(((), Some(event)))
         })
@@ -173,7 +177,8 @@ impl AccessDb {
             if removed == 0 {
                 return Ok((false, None));
             }
-            let event = membership(connection, EventKind::MemberRemoved, group, user)?;
+            let path = group_path(connection, Some(group))?;
+            let event = membership(connection, EventKind::MemberRemoved, path.as_deref(), user)?;
             Ok((true, Some(event)))
         })
     }
@@ -188,13 +193,7 @@ impl AccessDb {
                  FROM members JOIN users ON users.id = members.user_id
                  WHERE members.group_id = ?1 ORDER BY users.name",
                 [group.0],
-                |row| {
-                    Ok(Member {
-                        user: row.get(0)?,
-                        user_id: UserId(row.get(1)?),
-                        level: level(row, 2)?,
-                    })
-                },
+                member,
             )
         })
     }
@@ -263,12 +262,22 @@ fn changed(id: GroupId, path: &str, changes: &GroupChanges) -> Event {
             default_upstream
                 .map(|host| Detail::name(host.as_ref().map_or("", RegistryHost::as_str))),
         )
+        .detail_if("quota", changes.quota.map(quota_detail))
 }
 
-fn membership(
+/// A quota as events show it: bytes, or that there is none.
+pub(super) fn quota_detail(quota: Option<u64>) -> Detail {
+    quota.map_or_else(
+        || Detail::from("none"),
+        |bytes| Detail::from(stored_size(bytes)),
+    )
+}
+
+/// What is said of a membership; `path` is that of the group or the project.
+pub(super) fn membership(
     connection: &Connection,
     kind: EventKind,
-    group: GroupId,
+    path: Option<&str>,
     user: UserId,
 ) -> Result<Event> {
     let name: Option<String> = find(
@@ -282,7 +291,7 @@ fn membership(
     Ok(Event::new(kind)
         .subject("user", &name, Some(user.0))
         .user(Some(&name))
-        .group(group_path(connection, Some(group))?.as_deref()))
+        .group(path))
 }
 
 fn group(row: &Row<'_>) -> rusqlite::Result<Group> {
@@ -302,6 +311,16 @@ fn group(row: &Row<'_>) -> rusqlite::Result<Group> {
             _ => Some(decoded(row, 6, RegistryHost::parse)?),
         },
         created_at: Timestamp(row.get(7)?),
+        quota: quota(row, 8)?,
+    })
+}
+
+/// Reads a row of `users.name, users.id, level` as a member.
+pub(super) fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
+    Ok(Member {
+        user: row.get(0)?,
+        user_id: UserId(row.get(1)?),
+        level: level(row, 2)?,
     })
 }
 
@@ -312,6 +331,14 @@ pub(super) fn visibility(row: &Row<'_>, column: usize) -> rusqlite::Result<Visib
         "public" => Ok(Visibility::Public),
         _ => Err(unknown_word("a visibility", word)),
     })
+}
+
+/// Reads a column as a quota.
+pub(super) fn quota(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(None),
+        _ => size(row, column).map(Some),
+    }
 }
 
 /// Reads a column as a level.

@@ -185,6 +185,18 @@ fn each_role_may_what_the_table_says() {
             [404, 403, 403, 403, 201, 201, 201],
         ),
         (
+            "GET",
+            "/projects/acme%2Fapi/members",
+            &none,
+            [404, 200, 200, 200, 200, 200, 200],
+        ),
+        (
+            "POST",
+            "/projects/acme%2Fapi/members",
+            &json!({}),
+            [404, 403, 403, 403, 400, 400, 400],
+        ),
+        (
             "POST",
             "/projects/acme%2Fapi/deploy_tokens",
             &json!({}),
@@ -410,6 +422,29 @@ fn nobody_gives_a_level_above_their_own() {
         403
     );
     assert_eq!(maintainer.delete(&format!("{tokens}/{owners}")).status, 403);
+    // Nor makes anybody more than they are, or less than what is above them.
+    let members = format!("/projects/{}/members", cast.api);
+    let (stranger, reporter) = (stage.user_id("stranger"), stage.user_id("reporter"));
+    let add = |id: i64, level: i64| json!({ "user_id": id, "access_level": level });
+    assert_eq!(maintainer.post(&members, add(stranger, 50)).status, 403);
+    maintainer.ok("POST", &members, add(stranger, 40), 201);
+    cast.root.ok("POST", &members, add(reporter, 50), 201);
+    let of_owner = format!("{members}/{reporter}");
+    let lower = maintainer.call("PUT", &of_owner, Some(json!({ "access_level": 10 })));
+    assert_eq!(
+        (lower.status, maintainer.delete(&of_owner).status),
+        (403, 403)
+    );
+    // A quota is not for those whom it bounds.
+    let (owner, _) = stage.user("owner");
+    for path in ["/groups/acme", "/projects/acme%2Fapi"] {
+        assert_eq!(
+            owner.call("PUT", path, Some(json!({ "quota": 0 }))).status,
+            403
+        );
+        let set = cast.root.ok("PUT", path, json!({ "quota": 1000 }), 200);
+        assert_eq!(set["quota"], 1000);
+    }
     // A bot makes no tokens at all, whatever its level, and an owner's bot is no administrator.
     let bot = cast
         .root

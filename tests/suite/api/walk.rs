@@ -135,9 +135,62 @@ fn every_operation_succeeds_once_and_its_answer_has_its_shape() {
     root.ok(
         "PUT",
         &format!("/projects/{api}"),
-        json!({ "visibility": "public" }),
+        json!({ "visibility": "private", "quota": 1000 }),
         200,
     );
+
+    let clash = root.call(
+        "PUT",
+        &format!("/projects/{api}"),
+        Some(json!({ "visibility": "public" })),
+    );
+    assert_eq!(clash.status, 400, "{}", clash.text());
+    assert!(
+        clash.json()["message"]["visibility"].is_array(),
+        "{}",
+        clash.text()
+    );
+    let taken = root.post("/projects", json!({ "name": "api", "namespace_id": acme }));
+    assert_eq!(
+        taken.text(),
+        r#"{"message":{"path":["has already been taken"]}}"#
+    );
+    let taken = root.post("/groups", json!({ "path": "acme" }));
+    assert_eq!(
+        (taken.status, taken.text().as_str()),
+        (400, r#"{"message":{"path":["has already been taken"]}}"#)
+    );
+
+    // Members of projects.
+    let members = format!("/projects/{api}/members");
+    root.ok(
+        "POST",
+        &members,
+        json!({ "user_id": bot, "access_level": 30 }),
+        201,
+    );
+    let own = root.ok("GET", &members, NONE, 200);
+    assert_eq!(
+        (&own[0]["username"], own.as_array().unwrap().len()),
+        (&json!("bot"), 1)
+    );
+    assert_eq!(
+        root.ok("GET", &format!("{members}/all"), NONE, 200)
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    root.ok("GET", &format!("{members}/all/{alice}"), NONE, 200);
+    root.ok("GET", &format!("{members}/{bot}"), NONE, 200);
+    let edited = root.ok(
+        "PUT",
+        &format!("{members}/{bot}"),
+        json!({ "access_level": 40 }),
+        200,
+    );
+    assert_eq!(edited["access_level"], 40);
+    root.ok("DELETE", &format!("{members}/{bot}"), NONE, 204);
 
     // Personal access tokens.
     let new = json!({ "name": "ci", "scopes": ["api"], "expires_at": "2099-01-31" });

@@ -6,8 +6,8 @@ mod tokens;
 use breakwater::error::Kind;
 use breakwater::oci::RegistryHost;
 use breakwater::store::{
-    Ability, GroupChanges, GroupId, Level, Network, NewToken, NewUpstream, OnReadOnlyMiss, Store,
-    TokenId, TokenKind, UserId, Visibility,
+    Ability, GroupChanges, GroupId, Level, Network, NewToken, NewUpstream, OnReadOnlyMiss,
+    ProjectChanges, Store, TokenId, TokenKind, UserId, Visibility,
 };
 use breakwater::time::Timestamp;
 
@@ -403,12 +403,31 @@ fn projects_lie_in_groups_and_take_their_tokens_with_them() {
         (project.id, project.group, project.visibility),
         (id, group, Visibility::Private)
     );
-    access
-        .set_project(&by_box(), id, Visibility::Public)
-        .unwrap();
+    let public = ProjectChanges {
+        visibility: Some(Visibility::Public),
+        quota: Some(Some(1 << 30)),
+    };
+    // Below a private group nothing is public, and the error says which group that is.
+    let error = access.set_project(&by_box(), id, &public).unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict);
+    assert!(error.to_string().contains("`acme` above it is private"));
+    let error = access
+        .create_project(&by_box(), "acme/web", Visibility::Public)
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict);
+    assert_eq!(access.project(id).unwrap().unwrap().quota, None);
+    let open = GroupChanges {
+        visibility: Some(Visibility::Public),
+        quota: Some(Some(5)),
+        ..GroupChanges::default()
+    };
+    access.set_group(&by_box(), group, &open).unwrap();
+    assert_eq!(access.group(group).unwrap().unwrap().quota, Some(5));
+    access.set_project(&by_box(), id, &public).unwrap();
+    let changed = access.project(id).unwrap().unwrap();
     assert_eq!(
-        access.project(id).unwrap().unwrap().visibility,
-        Visibility::Public
+        (changed.visibility, changed.quota),
+        (Visibility::Public, Some(1 << 30))
     );
     assert_eq!(access.projects().unwrap().len(), 1);
 

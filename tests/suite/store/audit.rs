@@ -6,7 +6,7 @@ use breakwater::error::Kind;
 use breakwater::oci::RegistryHost;
 use breakwater::store::{
     Ability, Actor, EventFilter, GroupChanges, Level, Network, NewToken, NewUpstream,
-    RecordedEvent, Store, TokenId, TokenKind, UserId, Visibility,
+    ProjectChanges, RecordedEvent, Store, TokenId, TokenKind, UserId, Visibility,
 };
 use serde_json::json;
 
@@ -80,7 +80,11 @@ fn change_everything(store: &Store, by: &Actor) {
     let project = access
         .create_project(by, "acme/api", Visibility::Private)
         .unwrap();
-    access.set_project(by, project, Visibility::Public).unwrap();
+    let changes = ProjectChanges {
+        visibility: Some(Visibility::Public),
+        ..ProjectChanges::default()
+    };
+    access.set_project(by, project, &changes).unwrap();
     let first = access.create_token(by, &token(1)).unwrap();
     let second = access.rotate_token(by, first, [2; 32], None).unwrap();
     access.revoke_token(by, second.unwrap()).unwrap();

@@ -7,6 +7,8 @@ flow_api() {
     # The library shall make the group itself.
     check "the recipe's group goes" breakwater group remove acme
     admin=$(breakwater token create --name e2e --user root --scope api)
+    TOKEN=$admin check "the README's recipe makes a group, and finds it" recipe_run rest-api
+    check_contains "... as JSON" '"full_path":"payments"' "$OUTPUT"
     check "GitLab's client library makes, changes, rotates and removes everything" \
         "$E2E_PYTHON" "$HERE/api.py" "http://$BOX" "$admin" "$WORK/pull-token"
     check "docker's way of logging in, by skopeo, with the token that it made" \

@@ -202,8 +202,8 @@ impl<'a, 'r> Ask<'a, 'r> {
     pub(super) fn on_project(&self, placed: &PlacedProject) -> Result<Option<Standing>> {
         let level = match self.principal.user() {
             Some(user) => self
-                .store()
-                .access
+                .appliance
+                .authenticator
                 .project_level(placed.project.id, user.id)?,
             None => None,
         };

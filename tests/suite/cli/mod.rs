@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod doctor;
 mod identity;
+mod manual;
 mod serve;
 mod store;
 mod usage;

@@ -7,10 +7,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
 
 use breakwater::config::{KEYS, Key, KeyDefault, UPSTREAM_KEYS};
 use clap::{Arg, ArgAction, Command};
+
+use super::{in_repository, readme};
 
 /// The name in the marker, and what renders what follows it.
 const TABLES: &[(&str, fn() -> String)] = &[
@@ -21,8 +22,7 @@ const TABLES: &[(&str, fn() -> String)] = &[
 
 #[test]
 fn the_tables_of_the_readme_are_those_of_the_code() {
-    let path = in_repository("README.md");
-    let before = std::fs::read_to_string(&path).unwrap();
+    let before = readme();
     let mut after = before.clone();
     for (name, render) in TABLES {
         let marker = format!("<!-- generated: {name} -->\n");
@@ -32,7 +32,7 @@ fn the_tables_of_the_readme_are_those_of_the_code() {
         after.replace_range(start..start + length, &render());
     }
     if std::env::var_os("BREAKWATER_UPDATE_README").is_some_and(|value| value == "1") {
-        std::fs::write(&path, after).unwrap();
+        std::fs::write(in_repository("README.md"), after).unwrap();
     } else if before != after {
         let changed: Vec<_> = after
             .lines()
@@ -73,10 +73,6 @@ fn the_configuration_files_hold_every_key_with_its_default() {
     }
 }
 
-fn in_repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
 /// `#key = value` is a default that is commented out; `# words` is a comment.
 fn uncomment(line: &str) -> &str {
     let key = |line: &&str| line.starts_with(|first: char| first.is_ascii_lowercase());
@@ -100,10 +96,9 @@ fn flatten(prefix: &str, table: toml::Table, found: &mut BTreeMap<String, toml::
 
 /// A line for each section, with the sections in it.
 fn contents() -> String {
-    let readme = std::fs::read_to_string(in_repository("README.md")).unwrap();
     let mut contents = String::new();
     let mut in_block = false;
-    for line in readme.lines() {
+    for line in readme().lines() {
         in_block ^= line.starts_with("```");
         let Some((level, title)) = line.split_once(' ').filter(|_| !in_block) else {
             continue;

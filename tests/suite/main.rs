@@ -11,8 +11,11 @@
 
 mod api;
 mod cli;
+mod conformance;
 mod crash;
 mod faults;
+mod garbage;
+mod hosted_access;
 mod hostile;
 mod http;
 mod layering;

@@ -21,6 +21,7 @@ mod offline;
 mod output;
 mod privilege;
 mod project;
+mod rule;
 mod serve;
 mod token;
 mod upstream;
@@ -94,6 +95,7 @@ enum Command {
     Token(token::Token),
     Feature(feature::Feature),
     Audit(audit::Audit),
+    Rule(rule::Rule),
     Network(network::Network),
     Offline(offline::Offline),
     Upstream(upstream::Upstream),
@@ -178,6 +180,7 @@ impl Command {
             Command::Token(token) => token.run(&place),
             Command::Feature(feature) => feature.run(&place),
             Command::Audit(audit) => audit.run(&place),
+            Command::Rule(rule) => rule.run(&place),
             Command::Network(network) => network.run(&place),
             Command::Offline(offline) => offline.run(&place),
             Command::Upstream(upstream) => upstream.run(&place),

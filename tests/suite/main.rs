@@ -12,6 +12,7 @@
 mod cli;
 mod crash;
 mod faults;
+mod hosted_access;
 mod hostile;
 mod http;
 mod layering;

@@ -10,14 +10,18 @@
 )]
 
 mod cli;
+mod conformance;
 mod crash;
 mod faults;
+mod garbage;
 mod hosted_access;
 mod hostile;
 mod http;
 mod layering;
 mod login;
 mod mirror;
+mod networks;
+mod observe;
 mod offline;
 mod pull_through;
 mod readme;

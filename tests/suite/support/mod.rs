@@ -3,3 +3,4 @@
 pub(crate) mod appliance;
 pub(crate) mod client;
 pub(crate) mod fake_upstream;
+pub(crate) mod pushing;

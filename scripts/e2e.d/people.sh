@@ -2,6 +2,7 @@
 # A project with members of every level and a protected path, for the flows about who may push where. Sourced by them,
 # after box.sh.
 
+# shellcheck disable=SC2034 # read by the flows
 PROTECTED='container protected; you are not allowed to push new package'
 declare -A SECRETS=()
 

@@ -6,4 +6,6 @@ mod limits;
 mod responses;
 mod stopping;
 mod support;
+mod tls;
+mod tls_load;
 mod waiting;

@@ -23,7 +23,7 @@
 //! | `upkeep` | verify |
 //! | `auth` | credentials → identity; tokens; policy → grant; sealing of secrets that must be given back |
 //! | `upstream` | remote registries: the only place that knows ureq |
-//! | `store` | the two databases and the blob directory: the only place that knows rusqlite |
+//! | `store` | three databases (access, cache, audit) and the blob directory: the only place that knows rusqlite |
 //! | `http` | the public port's HTTP/1.1; knows no route and no store |
 //! | `oci` | digest, reference, manifest, scope: pure |
 //! | `config` `telemetry` `error` `time` | what every room may use |

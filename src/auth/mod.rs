@@ -24,4 +24,4 @@ pub mod secret;
 
 pub use credentials::Authenticator;
 pub use identity::{Identity, PlacedProject, Principal};
-pub use policy::Grant;
+pub use policy::{Grant, RepositoryGrant};

@@ -18,7 +18,7 @@ use super::workplace::Workplace;
 use crate::auth::password::Verifier;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Replaced, Store};
+use crate::store::{Actor, Replaced, Store};
 
 /// Write the access database to a new file: users, groups, projects, tokens, flags, networks, upstreams
 ///
@@ -72,7 +72,7 @@ impl Backup {
         let store = place.open_store()?;
         // Nothing was made here where the store came up only just now: then the file is somebody else's.
         let file = file.ok_or_else(|| Error::internal("the store was made meanwhile"))?;
-        if let Err(error) = fill(&store, file, &self.file) {
+        if let Err(error) = fill(&store, &place.actor, file, &self.file) {
             // Half a backup is none. Where its directory is root's alone it stays, empty or not whole.
             let _ = fs::remove_file(&self.file);
             return Err(error);
@@ -86,10 +86,10 @@ impl Backup {
 }
 
 /// By way of `staging/`: SQLite wants a path that this process may write beside.
-fn fill(store: &Store, mut file: File, path: &Path) -> Result<()> {
+fn fill(store: &Store, actor: &Actor, mut file: File, path: &Path) -> Result<()> {
     let name = format!("staging/backup-{}.sqlite", std::process::id());
     let staged = store.directory().join(name);
-    store.backup(&staged)?;
+    store.backup(actor, &staged)?;
     let copied = File::open(&staged)
         .and_then(|mut from| io::copy(&mut from, &mut file))
         .and_then(|_| file.sync_all());
@@ -130,7 +130,7 @@ impl Restore {
 
     pub(super) fn run(self, place: &Workplace, file: Option<File>) -> Result<Outcome> {
         let mut file = file.ok_or_else(|| Error::internal("the backup was not opened"))?;
-        let replaced = Store::restore(&place.config.data, &mut file)?;
+        let replaced = Store::restore(&place.actor, &place.config.data, &mut file)?;
         print(&format!(
             "restored the access database from {}: what was revoked, blocked or removed since it was made counts again",
             self.file.display()

@@ -85,7 +85,9 @@ impl Change {
             .map(|path| find_group(&store, path))
             .transpose()?;
         let id = group.as_ref().map(|group| group.id);
-        store.access.set_feature(flag.as_str(), id, enabled)?;
+        store
+            .access
+            .set_feature(&place.actor, flag.as_str(), id, enabled)?;
         let whom = group.map_or_else(|| "the box".to_owned(), |group| group.path);
         print(&format!(
             "{} is {} for {whom}",
@@ -98,7 +100,10 @@ impl Change {
 fn reset(place: &Workplace, flag: Flag, path: &str) -> Result<()> {
     let store = place.open_store()?;
     let group = find_group(&store, path)?;
-    if !store.access.reset_feature(flag.as_str(), Some(group.id))? {
+    if !store
+        .access
+        .reset_feature(&place.actor, flag.as_str(), Some(group.id))?
+    {
         let what = format!("{path} has no value of its own for {}", flag.as_str());
         return Err(Error::new(Kind::NotFound, what).remedy("see `breakwater feature list`"));
     }

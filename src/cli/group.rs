@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::output::{Table, print, print_json, yes};
-use super::words::{Visibility, nearest, visibility_word};
+use super::words::{QUOTA_VALUES, Visibility, nearest, parse_quota, visibility_word};
 use super::workplace::{Workplace, find_group};
 use super::{Outcome, names, unavailable};
 use crate::error::{Error, Kind, Result};
@@ -12,11 +12,12 @@ use crate::oci::RegistryHost;
 use crate::store::{self, GroupChanges, Store};
 
 /// What `group set` can set.
-const KEYS: [&str; 4] = [
+const KEYS: [&str; 5] = [
     "visibility",
     "dependency_proxy_enabled",
     "on_read_only_miss",
     "default_upstream",
+    "quota",
 ];
 /// What it will be able to set.
 const LATER_KEYS: [&str; 3] = ["max_size", "allow", "deny"];
@@ -52,11 +53,13 @@ enum Action {
     },
     /// Change a group's settings: visibility=private|public, dependency_proxy_enabled=true|false,
     /// on_read_only_miss=pass_through|deny (what who may not fill gets of an image that is not kept),
-    /// default_upstream=HOST (for paths that name none; nothing behind the = takes it away)
+    /// default_upstream=HOST (for paths that name none; nothing behind the = takes it away),
+    /// quota=SIZE (of what is pushed to its projects and those below; nothing behind the = takes it away)
     #[command(after_help = "\
 Examples:
   breakwater group set acme visibility=public dependency_proxy_enabled=true
-  breakwater group set acme on_read_only_miss=deny default_upstream=quay.io")]
+  breakwater group set acme on_read_only_miss=deny default_upstream=quay.io
+  breakwater group set acme quota=50GiB")]
     Set {
         /// The group
         path: String,
@@ -85,7 +88,9 @@ impl Group {
                     let what = format!("there is a project `{path}` already");
                     return Err(Error::new(Kind::Conflict, what).remedy("choose another name"));
                 }
-                store.access.create_group(&path, visibility.into())?;
+                store
+                    .access
+                    .create_group(&place.actor, &path, visibility.into())?;
                 print(&format!("added group {path}"))?;
             }
             Action::List { json } => list(&place.open_store()?, json)?,
@@ -96,7 +101,7 @@ impl Group {
                 if let Some(Some(host)) = &changes.default_upstream {
                     refuse_unknown_upstream(place, &store, &group, host)?;
                 }
-                store.access.set_group(group.id, &changes)?;
+                store.access.set_group(&place.actor, group.id, &changes)?;
                 print(&format!("changed group {path}"))?;
             }
             Action::Remove { path } => {
@@ -106,7 +111,9 @@ impl Group {
                         .remedy("to end the mirror, set enabled = false in [mirror]"));
                 }
                 let store = place.open_store()?;
-                store.access.remove_group(find_group(&store, &path)?.id)?;
+                store
+                    .access
+                    .remove_group(&place.actor, find_group(&store, &path)?.id)?;
                 print(&format!("removed group {path}, with what was below it"))?;
             }
         }
@@ -179,6 +186,7 @@ fn shape(group: &store::Group) -> Value {
         "dependency_proxy_enabled": group.dependency_proxy_enabled,
         "on_read_only_miss": group.on_read_only_miss,
         "default_upstream": group.default_upstream,
+        "quota": group.quota,
         "created_at": group.created_at.to_string(),
     })
 }
@@ -257,6 +265,9 @@ fn parse_changes(settings: &[String]) -> Result<GroupChanges> {
                     .map_err(|_| bad_value("the name of an upstream, such as quay.io"))?;
                 changes.default_upstream = Some(host);
             }
+            "quota" => {
+                changes.quota = Some(parse_quota(value).ok_or_else(|| bad_value(QUOTA_VALUES))?);
+            }
             later if LATER_KEYS.contains(&later) => {
                 return Err(unavailable(&format!("the setting `{later}`"))
                     .remedy(format!("there are {}", KEYS.join(", "))));
@@ -302,6 +313,9 @@ mod tests {
             let got = parse(&["on_read_only_miss=deny", setting]).unwrap();
             assert_eq!(got, expected, "{setting}");
         }
+        for (setting, quota) in [("quota=2KiB", Some(2048)), ("quota=", None)] {
+            assert_eq!(parse(&[setting]).unwrap().quota, Some(quota), "{setting}");
+        }
         for (setting, part) in [
             ("visibility", "KEY=VALUE"),
             ("visibility=secret", "private or public"),
@@ -309,6 +323,8 @@ mod tests {
             ("visiblity=public", "did you mean `visibility`?"),
             ("on_read_only_miss=no", "pass_through or deny"),
             ("default_upstream=quay", "the name of an upstream"),
+            ("quota=5%", "a size such as 50GiB"),
+            ("quota=0", "a size such as 50GiB"),
             ("max_size=1GiB", "not available in this version"),
         ] {
             let error = parse(&[setting]).unwrap_err();

@@ -23,7 +23,8 @@ impl Init {
         let store = Store::create(data)?;
         // A server that starts at this moment makes the first start itself.
         let _lock = store.lock()?;
-        let sentences = server::first_start(&store, &place.config, store.directory())?;
+        let sentences =
+            server::first_start(&place.actor, &store, &place.config, store.directory())?;
         if sentences.is_empty() {
             print(&format!(
                 "there is a store at {} already; nothing to do",

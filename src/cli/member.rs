@@ -56,18 +56,22 @@ impl Member {
         match self.action {
             Action::Add { path, user, level } => {
                 let group = find_group(&store, &path)?;
-                store
-                    .access
-                    .set_member(group.id, find_user(&store, &user)?.id, level.into())?;
+                store.access.set_member(
+                    &place.actor,
+                    group.id,
+                    find_user(&store, &user)?.id,
+                    level.into(),
+                )?;
                 print(&format!("{user} is {} of {path}", level_word(level.into())))?;
             }
             Action::List { path, json } => list(&store, &path, json)?,
             Action::Remove { path, user } => {
                 let group = find_group(&store, &path)?;
-                if !store
-                    .access
-                    .remove_member(group.id, find_user(&store, &user)?.id)?
-                {
+                if !store.access.remove_member(
+                    &place.actor,
+                    group.id,
+                    find_user(&store, &user)?.id,
+                )? {
                     let what = format!("`{user}` is no member of `{path}` itself");
                     return Err(Error::new(Kind::NotFound, what).remedy(format!(
                         "see `breakwater member list {path}`, and the groups above"

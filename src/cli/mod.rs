@@ -4,6 +4,7 @@
 //! the data directory administers the box. Exit status: 0 done, 1 failed, 2 wrong usage. Errors are
 //! one line on standard error: `breakwater: what happened: why (what to do)`.
 
+mod account;
 mod backup;
 mod cache;
 mod doctor;

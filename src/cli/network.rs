@@ -74,7 +74,7 @@ impl Network {
                     ability: ability.into(),
                     group: group_id,
                 };
-                store.access.add_network(&network)?;
+                store.access.add_network(&place.actor, &network)?;
                 let place = group.as_deref().unwrap_or("the mirror");
                 print(&format!(
                     "{cidr} may {} {place} without a login",
@@ -83,7 +83,7 @@ impl Network {
             }
             Action::List { json } => list(&place.open_store()?, json)?,
             Action::Remove { cidr, group } => {
-                remove(&place.open_store()?, parse_cidr(&cidr)?, group.as_deref())?;
+                remove(place, parse_cidr(&cidr)?, group.as_deref())?;
             }
         }
         Ok(Outcome::Done)
@@ -145,15 +145,18 @@ fn list(store: &Store, json: bool) -> Result<()> {
     table.print()
 }
 
-fn remove(store: &Store, cidr: IpNet, group: Option<&str>) -> Result<()> {
+fn remove(place: &Workplace, cidr: IpNet, group: Option<&str>) -> Result<()> {
+    let store = place.open_store()?;
     let only = group
-        .map(|path| find_group(store, path))
+        .map(|path| find_group(&store, path))
         .transpose()?
         .map(|group| group.id);
     let mut removed = false;
     for network in store.access.networks()? {
         if network.cidr == cidr && (only.is_none() || network.group == only) {
-            removed |= store.access.remove_network(cidr, network.group)?;
+            removed |= store
+                .access
+                .remove_network(&place.actor, cidr, network.group)?;
         }
     }
     if !removed {

@@ -4,14 +4,14 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::output::{Table, print, print_json};
-use super::words::{Visibility, nearest, visibility_word};
+use super::words::{QUOTA_VALUES, Visibility, nearest, parse_quota, visibility_word};
 use super::workplace::{Workplace, find_project};
 use super::{Outcome, names};
 use crate::error::{Error, Kind, Result};
-use crate::store::{self, Store};
+use crate::store::{self, ProjectChanges, Store};
 
 /// What `project set` can set.
-const KEYS: [&str; 1] = ["visibility"];
+const KEYS: [&str; 2] = ["visibility", "quota"];
 
 /// Make, list, change and remove projects
 #[derive(Debug, Args)]
@@ -42,8 +42,11 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Change a project's settings: visibility=private|public
-    #[command(after_help = "Example:\n  breakwater project set acme/api visibility=public")]
+    /// Change a project's settings: visibility=private|public, quota=SIZE (of what is pushed to it; nothing
+    /// behind the = takes it away)
+    #[command(
+        after_help = "Example:\n  breakwater project set acme/api visibility=public quota=50GiB"
+    )]
     Set {
         /// The project
         path: String,
@@ -70,22 +73,26 @@ impl Project {
                     return Err(Error::new(Kind::NotFound, what)
                         .remedy(format!("make it with `breakwater group add {group}`")));
                 }
-                store.access.create_project(&path, visibility.into())?;
+                store
+                    .access
+                    .create_project(&place.actor, &path, visibility.into())?;
                 print(&format!("added project {path}"))?;
             }
             Action::List { json } => list(&place.open_store()?, json)?,
             Action::Set { path, settings } => {
-                let visibility = parse_changes(&settings)?;
+                let changes = parse_changes(&settings)?;
                 let store = place.open_store()?;
                 let project = find_project(&store, &path)?;
-                store.access.set_project(project.id, visibility)?;
+                store
+                    .access
+                    .set_project(&place.actor, project.id, &changes)?;
                 print(&format!("changed project {path}"))?;
             }
             Action::Remove { path } => {
                 let store = place.open_store()?;
                 store
                     .access
-                    .remove_project(find_project(&store, &path)?.id)?;
+                    .remove_project(&place.actor, find_project(&store, &path)?.id)?;
                 print(&format!("removed project {path}, with its tokens"))?;
             }
         }
@@ -120,32 +127,39 @@ fn shape(project: &store::Project) -> Value {
         "path_with_namespace": project.path,
         "namespace": { "id": project.group, "full_path": group, "kind": "group" },
         "visibility": visibility_word(project.visibility),
+        "quota": project.quota,
         "created_at": project.created_at.to_string(),
     })
 }
 
 /// What `project set` was asked to change; the last word on a setting counts.
-fn parse_changes(settings: &[String]) -> Result<store::Visibility> {
-    let wrong = |what: String, remedy: String| Err(Error::new(Kind::Usage, what).remedy(remedy));
-    let mut visibility = store::Visibility::Private;
+fn parse_changes(settings: &[String]) -> Result<ProjectChanges> {
+    let wrong = |what: String, remedy: String| Error::new(Kind::Usage, what).remedy(remedy);
+    let mut changes = ProjectChanges::default();
     for setting in settings {
-        visibility = match setting.split_once('=') {
-            Some(("visibility", "private")) => store::Visibility::Private,
-            Some(("visibility", "public")) => store::Visibility::Public,
-            Some(("visibility", value)) => {
-                let what = format!("`{value}` is no value of `visibility`");
-                return wrong(what, "use private or public".to_owned());
+        let Some((key, value)) = setting.split_once('=') else {
+            let remedy = "write KEY=VALUE, such as visibility=public".to_owned();
+            return Err(wrong(format!("`{setting}` is no setting"), remedy));
+        };
+        let bad_value = |words: &str| {
+            wrong(
+                format!("`{value}` is no value of `{key}`"),
+                format!("use {words}"),
+            )
+        };
+        match (key, value) {
+            ("visibility", "private") => changes.visibility = Some(store::Visibility::Private),
+            ("visibility", "public") => changes.visibility = Some(store::Visibility::Public),
+            ("visibility", _) => return Err(bad_value("private or public")),
+            ("quota", size) => {
+                changes.quota = Some(parse_quota(size).ok_or_else(|| bad_value(QUOTA_VALUES))?);
             }
-            Some((unknown, _)) => {
+            (unknown, _) => {
                 let what = format!("a project has no setting `{unknown}`");
                 let nearest = nearest(unknown, KEYS);
-                return wrong(what, format!("did you mean `{nearest}`?"));
+                return Err(wrong(what, format!("did you mean `{nearest}`?")));
             }
-            None => {
-                let remedy = "write KEY=VALUE, such as visibility=public".to_owned();
-                return wrong(format!("`{setting}` is no setting"), remedy);
-            }
-        };
+        }
     }
-    Ok(visibility)
+    Ok(changes)
 }

@@ -147,7 +147,7 @@ impl Add {
             let owner = Owner::upstream(&upstream.name, group);
             *sealed = sealing_keys(&store, &known)?.seal(&owner, &password)?;
         }
-        store.access.add_upstream(&upstream)?;
+        store.access.add_upstream(&place.actor, &upstream)?;
         let whose = self
             .group
             .map_or_else(String::new, |path| format!(" for group {path}"));
@@ -180,7 +180,7 @@ fn remove(place: &Workplace, name: &str, group: Option<&str>) -> Result<()> {
     let name = RegistryHost::parse(name)?;
     let store = place.open_store()?;
     let id = group_id(&store, group)?;
-    if store.access.remove_upstream(&name, id)? {
+    if store.access.remove_upstream(&place.actor, &name, id)? {
         return print(&format!("removed upstream {name}"));
     }
     if id.is_none() && of_file(place, &name).is_some() {

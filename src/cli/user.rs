@@ -127,13 +127,15 @@ impl User {
                 admin,
                 service,
                 ..
-            } => add(&store, &name, admin, service)?,
+            } => add(place, &store, &name, admin, service)?,
             Action::List { json } => list(&store, json)?,
-            Action::Block { name } => set_blocked(&store, &name, true)?,
-            Action::Unblock { name } => set_blocked(&store, &name, false)?,
-            Action::Passwd { name, .. } => passwd(&store, &name)?,
+            Action::Block { name } => set_blocked(place, &store, &name, true)?,
+            Action::Unblock { name } => set_blocked(place, &store, &name, false)?,
+            Action::Passwd { name, .. } => passwd(place, &store, &name)?,
             Action::Remove { name } => {
-                store.access.remove_user(find_user(&store, &name)?.id)?;
+                store
+                    .access
+                    .remove_user(&place.actor, find_user(&store, &name)?.id)?;
                 if name == ROOT {
                     forget_initial_password(&store)?;
                 }
@@ -144,7 +146,7 @@ impl User {
     }
 }
 
-fn add(store: &Store, name: &str, admin: bool, service: bool) -> Result<()> {
+fn add(place: &Workplace, store: &Store, name: &str, admin: bool, service: bool) -> Result<()> {
     let hash = if service {
         None
     } else {
@@ -152,7 +154,7 @@ fn add(store: &Store, name: &str, admin: bool, service: bool) -> Result<()> {
     };
     store
         .access
-        .create_user(name, admin, service, hash.as_deref())?;
+        .create_user(&place.actor, name, admin, service, hash.as_deref())?;
     let what = if service { "service account" } else { "user" };
     print(&format!("added {what} {name}"))
 }
@@ -193,24 +195,24 @@ fn state(user: &store::User) -> &'static str {
     if user.blocked { "blocked" } else { "active" }
 }
 
-fn set_blocked(store: &Store, name: &str, blocked: bool) -> Result<()> {
+fn set_blocked(place: &Workplace, store: &Store, name: &str, blocked: bool) -> Result<()> {
     store
         .access
-        .set_blocked(find_user(store, name)?.id, blocked)?;
+        .set_blocked(&place.actor, find_user(store, name)?.id, blocked)?;
     print(&format!(
         "{} user {name}",
         if blocked { "blocked" } else { "unblocked" }
     ))
 }
 
-fn passwd(store: &Store, name: &str) -> Result<()> {
+fn passwd(place: &Workplace, store: &Store, name: &str) -> Result<()> {
     let user = find_user(store, name)?;
     if user.service {
         let what = format!("`{name}` is a service account, which has no password");
         return Err(Error::new(Kind::Conflict, what).remedy("make it a token instead"));
     }
     let hash = password::hash(&read_password()?)?;
-    store.access.set_password(user.id, &hash)?;
+    store.access.set_password(&place.actor, user.id, &hash)?;
     if name == ROOT {
         forget_initial_password(store)?;
     }

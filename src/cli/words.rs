@@ -2,6 +2,7 @@
 
 use clap::ValueEnum;
 
+use crate::config::Size;
 use crate::store;
 
 /// `--level`
@@ -95,6 +96,19 @@ pub(super) fn kind_word(kind: store::TokenKind) -> &'static str {
         store::TokenKind::Job => "job",
     }
 }
+
+/// A quota: a size in bytes, or nothing for none. `None` for what is neither; zero is refused, as elsewhere it
+/// means that there is no limit.
+pub(super) fn parse_quota(text: &str) -> Option<Option<u64>> {
+    match (text, Size::parse(text)) {
+        ("", _) => Some(None),
+        (_, Ok(Size::Bytes(bytes))) if bytes > 0 => Some(Some(bytes)),
+        _ => None,
+    }
+}
+
+/// What else `quota=` could have been.
+pub(super) const QUOTA_VALUES: &str = "a size such as 50GiB, or nothing for no quota";
 
 /// The one of `known` that is written most like `unknown`.
 pub(super) fn nearest<const N: usize>(unknown: &str, known: [&'static str; N]) -> &'static str {

@@ -2,16 +2,19 @@
 
 use rustix::fs::Mode;
 
+use super::account;
 use super::privilege::drop_to_owner;
 use crate::config::Config;
 use crate::control::Client;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Group, Project, Store, User};
+use crate::store::{Actor, Group, Project, Store, User};
 
 /// The configuration of this run, with the rights that the data directory asks for.
 pub(super) struct Workplace {
     /// Everything that was configured.
     pub(super) config: Config,
+    /// Who runs the command.
+    pub(super) actor: Actor,
 }
 
 impl Workplace {
@@ -19,8 +22,9 @@ impl Workplace {
     /// from here on.
     pub(super) fn new(config: Config) -> Result<Self> {
         rustix::process::umask(Mode::RWXG | Mode::RWXO);
+        let actor = Actor::on_the_box(account::caller().as_deref());
         drop_to_owner(&config.data)?;
-        Ok(Self { config })
+        Ok(Self { config, actor })
     }
 
     /// The existing store; the error names the path that was not found.

@@ -61,7 +61,8 @@ pub struct Config {
 /// `[server]`: the public port.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// At least one address; port 0 asks the system for a free one.
+    /// Addresses that speak plain HTTP; port 0 asks the system for a free one. Empty only where
+    /// [`TlsConfig::listen`] is not.
     pub listen: Vec<SocketAddr>,
     /// Without a slash at its end. Empty: the listener's scheme and the validated Host.
     pub external_url: String,
@@ -81,7 +82,7 @@ pub struct ServerConfig {
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// `[tls]`: kept, but `serve` refuses to start with any of it until the listener has TLS.
+/// `[tls]`: certificate and key are both there or both not, and where `listen` has addresses they are.
 #[derive(Debug, Clone, Default)]
 pub struct TlsConfig {
     /// A PEM file with the chain.
@@ -238,13 +239,7 @@ impl Config {
             data,
             offline: settings.boolean("offline", false)?,
             server: ServerConfig::from_settings(settings)?,
-            tls: TlsConfig {
-                certificate: settings.path("tls.certificate")?,
-                key: settings.path("tls.key")?,
-                listen: settings
-                    .list("tls.listen", value::address)?
-                    .unwrap_or_default(),
-            },
+            tls: TlsConfig::from_settings(settings)?,
             auth: AuthConfig {
                 token_ttl: settings.duration(
                     "auth.token_ttl",
@@ -283,15 +278,12 @@ impl Config {
     }
 
     /// Refuses what this version reads but does not do yet: ignoring it in silence would let an
-    /// operator believe in TLS, or in a size limit, that is not there.
+    /// operator believe in a size limit that is not there.
     ///
     /// # Errors
     /// `Config`, naming the first such key.
     pub fn refuse_unavailable(&self) -> Result<()> {
         let keys = [
-            ("tls.certificate", self.tls.certificate.is_some()),
-            ("tls.key", self.tls.key.is_some()),
-            ("tls.listen", !self.tls.listen.is_empty()),
             ("cache.max_size", self.cache.max_size != DEFAULT_MAX_SIZE),
             ("cache.min_free", self.cache.min_free != DEFAULT_MIN_FREE),
             (
@@ -324,7 +316,8 @@ impl ServerConfig {
         let listen = settings
             .list("server.listen", value::address)?
             .unwrap_or_else(|| vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000)]);
-        if listen.is_empty() {
+        let also = settings.list("tls.listen", value::address)?;
+        if listen.is_empty() && also.is_none_or(|also| also.is_empty()) {
             return Err(
                 settings.wrong("server.listen", "a server without an address serves nobody")
             );
@@ -359,6 +352,30 @@ impl ServerConfig {
                 .list("server.trusted_proxies", value::network)?
                 .unwrap_or_default(),
         })
+    }
+}
+
+impl TlsConfig {
+    fn from_settings(settings: &Settings) -> Result<Self> {
+        let tls = Self {
+            certificate: settings.path("tls.certificate")?,
+            key: settings.path("tls.key")?,
+            listen: settings
+                .list("tls.listen", value::address)?
+                .unwrap_or_default(),
+        };
+        let remedy =
+            "name a certificate and its key, or make both with `breakwater tls self-signed`";
+        let wrong = |key, why: &str| Err(settings.wrong(key, why).remedy(remedy));
+        match (&tls.certificate, &tls.key) {
+            (Some(_), None) => wrong("tls.certificate", "there is no tls.key beside it"),
+            (None, Some(_)) => wrong("tls.key", "there is no tls.certificate beside it"),
+            (None, None) if !tls.listen.is_empty() => wrong(
+                "tls.listen",
+                "there is no tls.certificate to prove a name with",
+            ),
+            _ => Ok(tls),
+        }
     }
 }
 

@@ -19,6 +19,16 @@ pub enum Size {
     Percent(u8),
 }
 
+impl Size {
+    /// Reads a size as the configuration does.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        size(text)
+    }
+}
+
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

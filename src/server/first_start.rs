@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::auth::password;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::store::{Ability, Network, Store, Visibility};
+use crate::store::{Ability, Actor, Network, Store, Visibility};
 
 /// The file that holds root's first password until it is changed.
 const INITIAL_PASSWORD_FILE: &str = "initial_root_password";
@@ -21,12 +21,17 @@ const INITIAL_PASSWORD_FILE: &str = "initial_root_password";
 ///
 /// # Errors
 /// `Sql` or `Io` with the path.
-pub fn first_start(store: &Store, config: &Config, directory: &Path) -> Result<Vec<String>> {
+pub fn first_start(
+    actor: &Actor,
+    store: &Store,
+    config: &Config,
+    directory: &Path,
+) -> Result<Vec<String>> {
     let mut told = Vec::new();
     if config.mirror.enabled && store.access.group_by_path(&config.mirror.group)?.is_none() {
         store
             .access
-            .create_group(&config.mirror.group, Visibility::Private)?;
+            .create_group(actor, &config.mirror.group, Visibility::Private)?;
     }
     if !store.access.users()?.is_empty() {
         return Ok(told);
@@ -37,11 +42,14 @@ pub fn first_start(store: &Store, config: &Config, directory: &Path) -> Result<V
             .parse()
             .map_err(|_| Error::internal("a built-in network does not parse"))?;
         if !known.iter().any(|network| network.cidr == cidr) {
-            store.access.add_network(&Network {
-                cidr,
-                ability: Ability::Fill,
-                group: None,
-            })?;
+            store.access.add_network(
+                actor,
+                &Network {
+                    cidr,
+                    ability: Ability::Fill,
+                    group: None,
+                },
+            )?;
         }
     }
     let secret = crate::auth::keys::random_hex::<16>()?;
@@ -59,7 +67,7 @@ pub fn first_start(store: &Store, config: &Config, directory: &Path) -> Result<V
         .map_err(failed)?;
     store
         .access
-        .create_user("root", true, false, Some(&password::hash(&secret)?))?;
+        .create_user(actor, "root", true, false, Some(&password::hash(&secret)?))?;
     told.push(format!(
         "made the administrator `root`; its password is in {}",
         path.display()

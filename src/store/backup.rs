@@ -15,7 +15,7 @@ use super::access::MIGRATIONS;
 use super::database::connect;
 use super::migrations::{migrate, refuse_newer};
 use super::statement::{list, run, sql};
-use super::{DataLock, Store, directory};
+use super::{Actor, AuditDb, DataLock, Event, EventKind, Store, directory};
 use crate::error::{Error, Kind, Result};
 
 const DATABASE: &str = "access.sqlite";
@@ -39,7 +39,7 @@ impl Store {
     ///
     /// # Errors
     /// `Conflict` where `to` exists; `Io`, `Full`, `Sql`. What was begun is removed.
-    pub fn backup(&self, to: &Path) -> Result<()> {
+    pub fn backup(&self, actor: &Actor, to: &Path) -> Result<()> {
         directory::new_file(to).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => {
                 let what = format!("{} exists already", to.display());
@@ -51,6 +51,9 @@ impl Store {
         if copied.is_err() {
             // The error that matters is the one that is returned.
             let _ = fs::remove_file(to);
+        } else {
+            let event = Event::new(EventKind::DatabaseBackedUp);
+            self.audit.record(actor, &event);
         }
         copied
     }
@@ -77,13 +80,13 @@ impl Store {
     /// Puts the access database `from` in the place of the one in the data directory, or of one that is
     /// lost, and brings it to this program's version. `from` itself is only read.
     ///
-    /// No id that the replaced database has given out is given out again.
+    /// No id that the replaced database has given out is given out again. `audit.sqlite` stays, and gets an event.
     ///
     /// # Errors
     /// `Conflict` while a process serves the directory, or a command has the database open; `BadRequest`
     /// for a file that is not an access database of ours, or is damaged; `Config` for one of a newer
     /// version; `NotFound` for a directory that is none of ours. In all these cases nothing is changed.
-    pub fn restore(data: &Path, from: &mut File) -> Result<Replaced> {
+    pub fn restore(actor: &Actor, data: &Path, from: &mut File) -> Result<Replaced> {
         refuse_other_directory(data)?;
         let _lock = DataLock::take(data)?;
         let staged = Staged::copy(data, from)?;
@@ -104,6 +107,8 @@ impl Store {
         fs::rename(&staged.path, &live)
             .map_err(|error| Error::io("cannot put the backup in the place of", &live, error))?;
         directory::sync_directory(data)?;
+        AuditDb::open(&data.join("audit.sqlite"))?
+            .record(actor, &Event::new(EventKind::DatabaseRestored));
         Ok(match old {
             Old::Nothing => Replaced::Nothing,
             Old::Readable { .. } => Replaced::Readable,
@@ -352,16 +357,19 @@ mod tests {
         let store = Store::create(&directory.path().join("data")).unwrap();
         let user = store
             .access
-            .create_user("alice", false, true, None)
+            .create_user(&Actor::on_the_box(None), "alice", false, true, None)
             .unwrap();
         let group = store
             .access
-            .create_group("acme", Visibility::Private)
+            .create_group(&Actor::on_the_box(None), "acme", Visibility::Private)
             .unwrap();
-        store.access.set_member(group, user, Level::Guest).unwrap();
         store
             .access
-            .create_project("acme/api", Visibility::Private)
+            .set_member(&Actor::on_the_box(None), group, user, Level::Guest)
+            .unwrap();
+        store
+            .access
+            .create_project(&Actor::on_the_box(None), "acme/api", Visibility::Private)
             .unwrap();
         let token = NewToken {
             kind: TokenKind::Personal,
@@ -376,12 +384,19 @@ mod tests {
             expires_at: None,
             created_by: "box".into(),
         };
-        store.access.create_token(&token).unwrap();
+        store
+            .access
+            .create_token(&Actor::on_the_box(None), &token)
+            .unwrap();
         (directory, store)
     }
 
     fn restore(data: &Path, from: &Path) -> Result<Replaced> {
-        Store::restore(data, &mut File::open(from).unwrap())
+        Store::restore(
+            &Actor::on_the_box(None),
+            data,
+            &mut File::open(from).unwrap(),
+        )
     }
 
     #[test]
@@ -400,9 +415,15 @@ mod tests {
         assert_eq!(restore(&data, &old).unwrap(), Replaced::Readable);
         let store = Store::open(&data).unwrap();
         assert!(store.access.users().unwrap().is_empty());
-        let next = store.access.create_project("acme/api", Visibility::Private);
+        let next =
+            store
+                .access
+                .create_project(&Actor::on_the_box(None), "acme/api", Visibility::Private);
         assert!(next.unwrap() > project.id);
-        let user = store.access.create_user("bob", false, true, None).unwrap();
+        let user = store
+            .access
+            .create_user(&Actor::on_the_box(None), "bob", false, true, None)
+            .unwrap();
         assert!(user.0 > 1, "{user:?}");
     }
 
@@ -423,7 +444,7 @@ mod tests {
             ),
         ] {
             let path = directory.path().join(name);
-            store.backup(&path).unwrap();
+            store.backup(&Actor::on_the_box(None), &path).unwrap();
             let connection = Connection::open(&path).unwrap();
             connection.execute_batch(change).unwrap();
             connection.close().unwrap();
@@ -438,8 +459,14 @@ mod tests {
     fn a_database_that_a_command_has_open_and_a_locked_directory_are_left_alone() {
         let (directory, store) = filled();
         let path = directory.path().join("backup.sqlite");
-        store.backup(&path).unwrap();
-        assert_eq!(store.backup(&path).unwrap_err().kind(), Kind::Conflict);
+        store.backup(&Actor::on_the_box(None), &path).unwrap();
+        assert_eq!(
+            store
+                .backup(&Actor::on_the_box(None), &path)
+                .unwrap_err()
+                .kind(),
+            Kind::Conflict
+        );
         let error = restore(store.directory(), &path).unwrap_err();
         assert_eq!(error.kind(), Kind::Conflict, "{error}");
         assert!(error.to_string().contains("another command"), "{error}");
@@ -448,7 +475,10 @@ mod tests {
         assert_eq!(error.kind(), Kind::Conflict, "{error}");
         drop(lock);
         // Still in one piece, and writable.
-        store.access.create_user("bob", false, true, None).unwrap();
+        store
+            .access
+            .create_user(&Actor::on_the_box(None), "bob", false, true, None)
+            .unwrap();
         let data = store.directory().to_owned();
         drop(store);
         assert_eq!(restore(&data, &path).unwrap(), Replaced::Readable);

@@ -1,4 +1,4 @@
-//! What the store can say about its own soundness, for `upkeep::verify`: both databases and all modes.
+//! What the store can say about its own soundness, for `upkeep::verify`: its databases and all modes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -19,15 +19,30 @@ pub(crate) enum DatabaseFault {
 }
 
 impl Store {
-    /// `integrity_check` and `foreign_key_check` of both databases, as sentences.
+    /// `integrity_check` and `foreign_key_check` of all databases, as sentences.
     pub(crate) fn database_faults(&self) -> Result<Vec<DatabaseFault>> {
         let mut faults = Vec::new();
-        for (name, database) in [
-            ("access.sqlite", self.access.database()),
-            ("cache.sqlite", self.cache.database()),
+        let access = self.access.database();
+        let (cache, audit) = (self.cache.database(), self.audit.database());
+        for (name, integrity, foreign_keys) in [
+            (
+                "access.sqlite",
+                access.integrity_faults(),
+                access.foreign_key_faults(),
+            ),
+            (
+                "cache.sqlite",
+                cache.integrity_faults(),
+                cache.foreign_key_faults(),
+            ),
+            (
+                "audit.sqlite",
+                audit.integrity_faults(),
+                audit.foreign_key_faults(),
+            ),
         ] {
             // A file that is damaged badly enough fails the checks themselves: that is a finding too.
-            match database.integrity_faults() {
+            match integrity {
                 Ok(lines) => faults.extend(
                     lines
                         .into_iter()
@@ -35,7 +50,7 @@ impl Store {
                 ),
                 Err(error) => faults.push(DatabaseFault::Integrity(format!("{name}: {error}"))),
             }
-            match database.foreign_key_faults() {
+            match foreign_keys {
                 Ok(rows) => faults.extend(
                     rows.into_iter()
                         // These are named one by one below.

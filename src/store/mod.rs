@@ -1,9 +1,10 @@
-//! What is on disk: `access.sqlite`, `cache.sqlite`, the blob directory. The only place that knows rusqlite.
+//! What is on disk: `access.sqlite`, `cache.sqlite`, `audit.sqlite`, the blob directory. The only place that knows rusqlite.
 //!
 //! Knows rows and files and keeps them in step: files before rows, rows gone before files, a stray file is
 //! harmless and a dangling row is not. Judges nothing, asks no network, and holds no transaction while a body streams.
 
 mod access;
+mod audit;
 mod backup;
 mod blobs;
 mod cache;
@@ -18,10 +19,12 @@ mod reconcile;
 mod statement;
 
 pub use access::{
-    Ability, AccessDb, Feature, Group, GroupChanges, GroupId, Level, Member, Network, NewToken,
-    NewUpstream, OnReadOnlyMiss, Project, ProjectId, Token, TokenId, TokenKind, UpstreamId,
-    UpstreamRow, User, UserId, Visibility,
+    Ability, AccessDb, Feature, Group, GroupChanges, GroupId, Level, Member, MinimumLevel, Network,
+    NewToken, NewUpstream, OnReadOnlyMiss, Project, ProjectChanges, ProjectId, ProtectionRule,
+    RuleId, RuleOwner, TagRule, Token, TokenId, TokenKind, UpstreamId, UpstreamRow, User, UserId,
+    Visibility,
 };
+pub use audit::{Actor, AuditDb, Detail, Event, EventFilter, EventKind, RecordedEvent};
 pub use backup::Replaced;
 pub(crate) use blobs::BlobPrefix;
 pub use blobs::{BlobDir, Staged};
@@ -35,7 +38,7 @@ pub use reconcile::Reconciled;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Result;
 use crate::oci::Digest;
@@ -44,6 +47,8 @@ use crate::oci::Digest;
 pub struct Store {
     /// Users, tokens, rules, flags: precious.
     pub access: AccessDb,
+    /// Who changed what, who was let in and who was not.
+    pub audit: Arc<AuditDb>,
     /// What is cached: can be rebuilt.
     pub cache: CacheDb,
     /// The content-addressed directory.
@@ -67,7 +72,8 @@ impl Store {
         Self::open_parts(directory)
     }
 
-    /// Opens an existing one. Its databases are migrated; a missing `cache.sqlite`, which can be rebuilt, is made.
+    /// Opens an existing one. Its databases are migrated; a missing `cache.sqlite`, which can be rebuilt, or
+    /// `audit.sqlite` is made.
     ///
     /// # Errors
     /// `NotFound`, with the path that was not found; otherwise as [`Self::create`].
@@ -77,7 +83,8 @@ impl Store {
     }
 
     fn open_parts(directory: &Path) -> Result<Self> {
-        let access = AccessDb::open(&directory.join("access.sqlite"))?;
+        let audit = Arc::new(AuditDb::open(&directory.join("audit.sqlite"))?);
+        let access = AccessDb::open(&directory.join("access.sqlite"), Arc::clone(&audit))?;
         let cache = CacheDb::open(&directory.join("cache.sqlite"))?;
         let (blobs, is_new) = BlobDir::open_directory(directory)?;
         if is_new {
@@ -86,6 +93,7 @@ impl Store {
         }
         Ok(Self {
             access,
+            audit,
             cache,
             blobs,
             directory: directory.to_owned(),
@@ -164,6 +172,7 @@ impl Store {
         self.cache.note_clean_stop()?;
         self.cache.database().checkpoint()?;
         self.access.database().checkpoint()?;
+        self.audit.database().checkpoint()?;
         notes
     }
 }

@@ -3,16 +3,18 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod access;
+mod audit;
 mod blobs;
 mod cache;
 mod processes;
 mod recovery;
+mod rules;
 mod verify;
 
 use std::path::Path;
 
 use breakwater::oci::{Digest, MediaType, RegistryHost, RepositoryName, Tag};
-use breakwater::store::{NewManifest, RepositoryId, Store};
+use breakwater::store::{Actor, NewManifest, RepositoryId, Store};
 use breakwater::time::Timestamp;
 use tempfile::TempDir;
 
@@ -21,6 +23,11 @@ fn fresh() -> (TempDir, Store) {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::create(&directory.path().join("data")).unwrap();
     (directory, store)
+}
+
+/// Who makes changes in these tests.
+fn by_box() -> Actor {
+    Actor::on_the_box(None)
 }
 
 fn at(seconds: i64) -> Timestamp {

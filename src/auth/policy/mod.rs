@@ -1,8 +1,11 @@
 //! The rules: pure functions from an identity, what it asks for, and the stored facts, to a [`Grant`]
-//! or a refusal. No IO, no clock. A grant is the only way into `proxy`.
+//! or a refusal. No IO, no clock. A grant is the only way into `proxy`, a [`RepositoryGrant`] the only way
+//! into hosted repositories.
 //!
 //! - `abilities`: what a credential is worth under the two feature flags.
 //! - here: what a principal may do with a group's dependency proxy.
+//! - `hosted`: what it may do with a hosted repository, which the flags do not concern.
+//! - `protection`: the rules that ask for more than that. `standing`: who meets them.
 //!
 //! Every decision goes in one order:
 //! 1. *Who are you?* Nobody whom no network rule lets in: [`Refusal::Unauthenticated`].
@@ -13,6 +16,9 @@
 //!    is passed through, or refused, as the group says.
 
 mod abilities;
+mod hosted;
+pub mod protection;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +27,10 @@ use super::identity::{Identity, Principal};
 use super::scope::Ability;
 use crate::error::{Error, Kind};
 pub use abilities::{Worth, worth};
+pub use hosted::{
+    HostedProject, Quota, RepositoryFacts, RepositoryGrant, TagAction, TagMutability, Wanted,
+    repository, sees_project,
+};
 
 use crate::store::{self, Group, GroupId, Level, Network, OnReadOnlyMiss, Visibility};
 
@@ -63,30 +73,85 @@ impl Grant {
 pub enum Refusal {
     /// 401: log in.
     Unauthenticated,
+    /// 401: the JWT was issued for less; another one can be had.
+    NotInToken(Wanted),
     /// 404: there is nothing here that you may see.
     Unknown,
     /// 403: the credential lacks this ability, or a whole pair where the older rule holds.
     Denied(Ability),
+    /// 403: the level on the project is too low.
+    LevelTooLow(Wanted),
+    /// 403: a job pushes to, or deletes from, another project than its own.
+    NotItsOwnProject,
+    /// 403: a protection rule asks for more, to push.
+    PushProtected,
+    /// 403: a protection rule asks for more, to delete.
+    DeleteProtected,
+    /// 403: a rule about tags asks for more.
+    TagProtected(TagAction),
+    /// 403: the tag is immutable, and would move or go.
+    TagImmutable,
 }
 
 impl Refusal {
     /// The error for a request about repository `name`.
     pub fn error(self, name: &str) -> Error {
+        let denied = |what: &str| Error::new(Kind::Denied, what);
         match self {
             Self::Unauthenticated => Error::new(Kind::Unauthorized, "authentication is required")
                 .remedy("log in with `docker login`"),
-            Self::Unknown => unknown(name),
-            Self::Denied(ability) => Error::new(
-                Kind::Denied,
-                format!(
-                    "access forbidden: the token lacks the ability {}",
-                    ability.as_str()
-                ),
+            Self::NotInToken(wanted) => Error::new(
+                Kind::Unauthorized,
+                format!("the token does not allow to {} {name}", wanted.action()),
             )
-            .remedy(
-                "use a token with a scope that has it, such as read_registry and write_registry",
-            ),
+            .remedy("ask the token endpoint for one that does"),
+            Self::Unknown => unknown(name),
+            Self::Denied(ability) => denied(&format!(
+                "access forbidden: the token lacks the ability {}",
+                ability.as_str()
+            ))
+            .remedy(format!(
+                "use a token with a scope that has it, such as {}",
+                scopes_with(ability)
+            )),
+            Self::LevelTooLow(wanted) => {
+                let (least, what) = match wanted {
+                    Wanted::Pull => ("reporter", "pull from"),
+                    Wanted::Push => ("developer", "push to"),
+                    Wanted::Delete => ("maintainer", "delete from"),
+                };
+                denied(&format!("access forbidden: you may not {what} {name}"))
+                    .remedy(format!("ask for the level {least} on its project"))
+            }
+            Self::NotItsOwnProject => {
+                denied("access forbidden: a job token pushes and deletes only in its own project")
+                    .remedy("use a token of the other project")
+            }
+            // These two texts are GitLab's, to the letter: people search for them.
+            Self::PushProtected => {
+                denied("container protected; you are not allowed to push new package")
+            }
+            Self::DeleteProtected => {
+                denied("container protected; you are not allowed to delete this package")
+            }
+            Self::TagProtected(TagAction::Push) => {
+                denied("tag protected; you are not allowed to push this tag")
+            }
+            Self::TagProtected(TagAction::Delete) => {
+                denied("tag protected; you are not allowed to delete this tag")
+            }
+            Self::TagImmutable => denied("tag immutable; it can neither be moved nor deleted")
+                .remedy("push another tag"),
         }
+    }
+}
+
+/// The scopes to name to whom an ability is missing.
+fn scopes_with(ability: Ability) -> &'static str {
+    match ability {
+        Ability::DestroyContainerImage | Ability::WriteApi => "api",
+        Ability::ReadApi => "read_api",
+        _ => "read_registry and write_registry",
     }
 }
 

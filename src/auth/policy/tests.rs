@@ -29,7 +29,7 @@ const OLDER_LOG_ONLY: Flags = Flags {
 const ASKED: i64 = 2;
 const LINEAGE: [GroupId; 2] = [GroupId(ASKED), GroupId(1)];
 
-fn group(id: i64, visibility: Visibility) -> Group {
+pub(super) fn group(id: i64, visibility: Visibility) -> Group {
     Group {
         id: GroupId(id),
         path: format!("group{id}"),
@@ -38,11 +38,12 @@ fn group(id: i64, visibility: Visibility) -> Group {
         dependency_proxy_enabled: true,
         on_read_only_miss: OnReadOnlyMiss::PassThrough,
         default_upstream: None,
+        quota: None,
         created_at: Timestamp(0),
     }
 }
 
-fn user(admin: bool) -> Arc<User> {
+pub(super) fn user(admin: bool) -> Arc<User> {
     Arc::new(User {
         id: UserId(1),
         name: "alice".into(),
@@ -55,7 +56,7 @@ fn user(admin: bool) -> Arc<User> {
     })
 }
 
-fn token(kind: TokenKind, scopes: &str) -> Arc<Token> {
+pub(super) fn token(kind: TokenKind, scopes: &str) -> Arc<Token> {
     Arc::new(Token {
         id: TokenId(3),
         kind,
@@ -75,19 +76,20 @@ fn token(kind: TokenKind, scopes: &str) -> Arc<Token> {
     })
 }
 
-fn project(groups: &[i64]) -> Arc<PlacedProject> {
+pub(super) fn project(groups: &[i64]) -> Arc<PlacedProject> {
     let groups: Arc<[GroupId]> = groups.iter().map(|&id| GroupId(id)).collect();
     let project = Project {
         id: ProjectId(5),
         path: "group/project".into(),
         group: groups[0],
         visibility: Visibility::Private,
+        quota: None,
         created_at: Timestamp(0),
     };
     Arc::new(PlacedProject { project, groups })
 }
 
-fn identity(principal: Principal, ip: &str, trustworthy: bool) -> Identity {
+pub(super) fn identity(principal: Principal, ip: &str, trustworthy: bool) -> Identity {
     let address = ClientAddress {
         ip: ip.parse().unwrap(),
         trustworthy,
@@ -104,9 +106,17 @@ fn verdict(result: Result<Grant, Refusal>) -> &'static str {
     match result {
         Ok(grant) if grant.may_fill() => "fill",
         Ok(_) => "read",
-        Err(Refusal::Unauthenticated) => "401",
-        Err(Refusal::Unknown) => "404",
-        Err(Refusal::Denied(_)) => "403",
+        Err(refusal) => status(refusal),
+    }
+}
+
+/// The status that a refusal becomes.
+pub(super) fn status(refusal: Refusal) -> &'static str {
+    match refusal.error("acme/api").kind() {
+        Kind::Unauthorized => "401",
+        Kind::NameUnknown => "404",
+        Kind::Denied => "403",
+        other => panic!("{refusal:?} is {other:?}"),
     }
 }
 

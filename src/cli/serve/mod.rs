@@ -2,6 +2,7 @@
 //! the front door down.
 
 mod background;
+pub(super) mod certificates;
 mod listen;
 
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use clap::Args;
 use rustix::process::Resource;
 use serde_json::Value;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
@@ -21,12 +22,14 @@ use super::{Outcome, verify};
 use crate::config::Config;
 use crate::control::{Client, ControlListener, Controlled, Progress, Status};
 use crate::error::{Error, Kind, Result};
-use crate::http::{Limits, Server};
+use crate::http::{Limits, Scheme, Server};
 use crate::server::{self, Appliance};
-use crate::store::{DataLock, Store};
+use crate::store::{Actor, DataLock, Store};
 use crate::telemetry;
 use crate::time::Timestamp;
 use background::Background;
+use certificates::CertificateWatch;
+use listen::Opened;
 
 /// How long answers in flight may take after the first signal.
 const GRACE: Duration = Duration::from_secs(30);
@@ -59,17 +62,24 @@ impl Serve {
             env!("CARGO_PKG_VERSION"),
             shown(store.directory())
         );
-        for sentence in server::first_start(&store, config, store.directory())? {
+        for sentence in server::first_start(&Actor::server(), &store, config, store.directory())? {
             tracing::info!("{sentence}");
         }
         let reconcile = store.start_up()?;
-        let listeners = listen::bind(&config.server.listen)?;
+        let Opened {
+            listeners,
+            identity,
+        } = listen::open(config)?;
+        let schemes: Vec<_> = listeners.iter().map(|listener| listener.scheme()).collect();
         let appliance = Appliance::new(config, Arc::clone(&store))?;
         let server = Server::start(listeners, limits(config), Arc::clone(&appliance) as _)?;
-        let listening: Vec<_> = server
-            .addresses()
-            .iter()
-            .map(|address| format!("http://{address}"))
+        let listening: Vec<_> = schemes
+            .into_iter()
+            .zip(server.addresses())
+            .map(|(scheme, address)| match scheme {
+                Scheme::Http => format!("http://{address}"),
+                Scheme::Https => format!("https://{address}"),
+            })
             .collect();
         let running = Running {
             appliance: Arc::clone(&appliance),
@@ -85,6 +95,7 @@ impl Serve {
         };
         let control = ControlListener::start(store.directory(), Arc::new(running))?;
         let background = Background::start(&store, reconcile)?;
+        let watch = identity.clone().map(CertificateWatch::start).transpose()?;
         greet(&listening, config);
         if appliance.is_offline() {
             tracing::warn!(
@@ -93,7 +104,7 @@ impl Serve {
         }
         notify(&[sd_notify::NotifyState::Ready]);
 
-        let signal = stop.wait();
+        let signal = stop.wait(|| certificates::reload(identity.as_deref()));
         tracing::info!(
             "stopping on {signal}; answers in flight have {} s, a second signal stops at once",
             GRACE.as_secs()
@@ -102,6 +113,9 @@ impl Serve {
         let cut = server.stop(GRACE);
         appliance.stop();
         drop(control);
+        if let Some(watch) = watch {
+            watch.stop();
+        }
         if background.stop() {
             store.shut_down()?;
         } else {
@@ -250,7 +264,8 @@ fn notify(state: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// SIGTERM and SIGINT: the first is waited for, the second ends the process where it stands.
+/// SIGTERM and SIGINT: the first is waited for, the second ends the process where it stands. SIGHUP asks for
+/// the certificate to be loaded again.
 struct StopSignals(Signals);
 
 impl StopSignals {
@@ -262,17 +277,21 @@ impl StopSignals {
                 flag::register_conditional_shutdown(signal, 1, Arc::clone(&stopping))?;
                 flag::register(signal, Arc::clone(&stopping))?;
             }
-            Signals::new([SIGTERM, SIGINT])
+            Signals::new([SIGTERM, SIGINT, SIGHUP])
         };
         listen().map(Self).map_err(|error: std::io::Error| {
             Error::new(Kind::Io, "cannot listen for signals").because(error)
         })
     }
 
-    fn wait(&mut self) -> &'static str {
-        match self.0.forever().next() {
-            Some(SIGINT) => "SIGINT",
-            _ => "SIGTERM",
+    fn wait(&mut self, on_hangup: impl Fn()) -> &'static str {
+        for signal in self.0.forever() {
+            match signal {
+                SIGHUP => on_hangup(),
+                SIGINT => return "SIGINT",
+                _ => break,
+            }
         }
+        "SIGTERM"
     }
 }

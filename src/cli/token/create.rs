@@ -120,7 +120,7 @@ impl Create {
         self.belong(&store, &mut token)?;
         let secret = Secret::mint(token.kind)?;
         token.digest = secret.digest();
-        let id = store.access.create_token(&token)?;
+        let id = store.access.create_token(&place.actor, &token)?;
         let made = store
             .access
             .token(id)?

@@ -52,7 +52,10 @@ impl Token {
             Action::Create(create) => create.run(place)?,
             Action::List(list) => list.run(place)?,
             Action::Revoke { id } => {
-                place.open_store()?.access.revoke_token(TokenId(id))?;
+                place
+                    .open_store()?
+                    .access
+                    .revoke_token(&place.actor, TokenId(id))?;
                 print(&format!("revoked token {id}"))?;
             }
             Action::Rotate(rotate) => rotate.run(place)?,

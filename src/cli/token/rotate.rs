@@ -47,7 +47,7 @@ impl Rotate {
         let secret = Secret::mint(old.kind)?;
         let new = store
             .access
-            .rotate_token(id, secret.digest(), expires_at)?
+            .rotate_token(&place.actor, id, secret.digest(), expires_at)?
             .ok_or_else(|| revoked_already(self.id))?;
         let made = store
             .access

@@ -1,6 +1,7 @@
 //! Which upstream a name means, what outlives a change of the rows, and what a broken row takes down.
 
 use super::*;
+use crate::store::Actor;
 use crate::store::{GroupChanges, Visibility};
 
 struct Box {
@@ -51,12 +52,15 @@ impl Box {
     fn group(&self, path: &str) -> GroupId {
         self.store
             .access
-            .create_group(path, Visibility::Private)
+            .create_group(&Actor::on_the_box(None), path, Visibility::Private)
             .unwrap()
     }
 
     fn add(&self, upstream: &NewUpstream) {
-        self.store.access.add_upstream(upstream).unwrap();
+        self.store
+            .access
+            .add_upstream(&Actor::on_the_box(None), upstream)
+            .unwrap();
     }
 
     /// The URL that a name means in a group, or the error's kind.
@@ -72,7 +76,10 @@ impl Box {
             default_upstream: Some(name.map(host)),
             ..GroupChanges::default()
         };
-        self.store.access.set_group(group, &changes).unwrap();
+        self.store
+            .access
+            .set_group(&Actor::on_the_box(None), group, &changes)
+            .unwrap();
     }
 }
 
@@ -128,7 +135,7 @@ fn rows_that_did_not_change_keep_their_clients() {
     let (first, before) = (client(), table());
     here.store
         .access
-        .create_user("alice", false, false, None)
+        .create_user(&Actor::on_the_box(None), "alice", false, false, None)
         .unwrap();
     assert!(
         Arc::ptr_eq(&table(), &before),
@@ -137,16 +144,19 @@ fn rows_that_did_not_change_keep_their_clients() {
     here.add(&new("ghcr.io", None, "https://box.test"));
     assert!(!Arc::ptr_eq(&table(), &before));
     assert!(Arc::ptr_eq(&client(), &first));
-    let removed = here
-        .store
-        .access
-        .remove_upstream(&host("quay.io"), Some(acme));
+    let removed =
+        here.store
+            .access
+            .remove_upstream(&Actor::on_the_box(None), &host("quay.io"), Some(acme));
     assert!(removed.unwrap());
     assert_eq!(here.url(acme, Some("quay.io")), "NameUnknown");
     here.add(&new("quay.io", Some(acme), "https://acme.test"));
     assert!(!Arc::ptr_eq(&client(), &first), "it is another row");
     assert_eq!(client().fingerprint(), first.fingerprint());
-    here.store.access.remove_group(acme).unwrap();
+    here.store
+        .access
+        .remove_group(&Actor::on_the_box(None), acme)
+        .unwrap();
     assert_eq!(here.upstreams.states().unwrap().len(), 2);
 }
 

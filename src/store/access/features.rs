@@ -3,8 +3,10 @@
 
 use rusqlite::{Row, params};
 
+use super::groups::group_path;
 use super::{AccessDb, Feature, GroupId};
 use crate::error::Result;
+use crate::store::audit::{Actor, Event, EventKind};
 use crate::store::statement::{list, run};
 
 impl AccessDb {
@@ -22,30 +24,46 @@ impl AccessDb {
     }
 
     /// Sets a flag for the box (`None`) or a group. `NotFound` if the group is gone.
-    pub fn set_feature(&self, flag: &str, group: Option<GroupId>, enabled: bool) -> Result<()> {
-        self.database.write(|connection| {
+    pub fn set_feature(
+        &self,
+        actor: &Actor,
+        flag: &str,
+        group: Option<GroupId>,
+        enabled: bool,
+    ) -> Result<()> {
+        self.database.change(actor, |connection| {
             run(
                 connection,
                 "set feature",
                 "INSERT INTO features (flag, group_id, enabled) VALUES (?1, ?2, ?3)
                  ON CONFLICT (flag, ifnull(group_id, 0)) DO UPDATE SET enabled = excluded.enabled",
                 params![flag, group.map(|id| id.0), enabled],
-            )
-        })?;
-        Ok(())
+            )?;
+            let event = Event::new(EventKind::FeatureSet)
+                .subject("feature", flag, None)
+                .group(group_path(connection, group)?.as_deref())
+                .detail("enabled", enabled);
+            Ok(((), Some(event)))
+        })
     }
 
     /// Takes a value away; whether there was one.
-    pub fn reset_feature(&self, flag: &str, group: Option<GroupId>) -> Result<bool> {
-        let removed = self.database.write(|connection| {
-            run(
+    pub fn reset_feature(&self, actor: &Actor, flag: &str, group: Option<GroupId>) -> Result<bool> {
+        self.database.change(actor, |connection| {
+            let removed = run(
                 connection,
                 "reset feature",
                 "DELETE FROM features WHERE flag = ?1 AND group_id IS ?2",
                 params![flag, group.map(|id| id.0)],
-            )
-        })?;
-        Ok(removed > 0)
+            )?;
+            if removed == 0 {
+                return Ok((false, None));
+            }
+            let event = Event::new(EventKind::FeatureReset)
+                .subject("feature", flag, None)
+                .group(group_path(connection, group)?.as_deref());
+            Ok((true, Some(event)))
+        })
     }
 }
 

@@ -3,29 +3,34 @@
 //! Owns the rows and their relations: uniqueness, cascades, inheritance of levels. Judges nothing: what a
 //! scope or a level is worth, and which names are allowed, is decided above. A file per noun.
 
+mod audited;
 mod features;
 mod groups;
 mod networks;
 mod projects;
+mod rules;
 mod schema;
 mod tokens;
 mod upstreams;
 mod users;
 
+pub use rules::{MinimumLevel, ProtectionRule, RuleOwner, TagRule};
 pub(super) use schema::MIGRATIONS;
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ipnet::IpNet;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
+use super::audit::AuditDb;
 use super::database::{Database, Synchronous};
 use super::statement::get;
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
 use crate::time::Timestamp;
+use audited::AuditedDatabase;
 
 macro_rules! ids { ($($(#[$doc:meta])* $id:ident),*) => {$(
     $(#[$doc])*
@@ -43,7 +48,9 @@ ids!(
     /// An upstream's row; never reused.
     UpstreamId,
     /// A project's row; never reused.
-    ProjectId
+    ProjectId,
+    /// A rule's row, of either kind; never reused.
+    RuleId
 );
 
 /// A user, or a service account (a user without a password that can be set).
@@ -162,6 +169,8 @@ pub struct Group {
     pub on_read_only_miss: OnReadOnlyMiss,
     /// The upstream of paths that name none; `None`: as the nearest group above that has one, at last the box's.
     pub default_upstream: Option<RegistryHost>,
+    /// The most bytes that may be pushed to the projects in it and below it; `None`: no limit of its own.
+    pub quota: Option<u64>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -177,6 +186,8 @@ pub struct GroupChanges {
     pub on_read_only_miss: Option<OnReadOnlyMiss>,
     /// As [`Group::default_upstream`]; `Some(None)` takes it away.
     pub default_upstream: Option<Option<RegistryHost>>,
+    /// As [`Group::quota`]; `Some(None)` takes it away.
+    pub quota: Option<Option<u64>>,
 }
 
 /// An upstream that was added by command.
@@ -209,14 +220,14 @@ pub struct NewUpstream {
     pub allow_private_addresses: bool,
 }
 
-/// A direct member of a group.
+/// A direct member of a group or a project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Member {
     /// The user's name.
     pub user: String,
     /// The user's row.
     pub user_id: UserId,
-    /// The level given on this group; an ancestor may give a higher one.
+    /// The level given here; a group above may give a higher one.
     pub level: Level,
 }
 
@@ -229,10 +240,21 @@ pub struct Project {
     pub path: String,
     /// The group that it lies in: the path without its last part.
     pub group: GroupId,
-    /// Who may know of it.
+    /// Who may know of it; public only where every group above it is public too.
     pub visibility: Visibility,
+    /// The most bytes that may be pushed to it; `None`: no limit of its own.
+    pub quota: Option<u64>,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// What to change of a project; `None` leaves it as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProjectChanges {
+    /// As [`Project::visibility`].
+    pub visibility: Option<Visibility>,
+    /// As [`Project::quota`]; `Some(None)` takes it away.
+    pub quota: Option<Option<u64>>,
 }
 
 /// A feature flag's value, for the box or for a group and those below it.
@@ -377,9 +399,10 @@ pub struct Network {
     pub group: Option<GroupId>,
 }
 
-/// The access database: one writer, a pool of readers.
+/// The access database: one writer, a pool of readers. Whatever changes it takes the [`super::Actor`] who does,
+/// and is recorded in `audit.sqlite` after the commit.
 pub struct AccessDb {
-    database: Database,
+    database: AuditedDatabase,
     epoch: Mutex<Epoch>,
 }
 
@@ -391,12 +414,12 @@ struct Epoch {
 }
 
 impl AccessDb {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path, audit: Arc<AuditDb>) -> Result<Self> {
         let database = Database::open(path, Synchronous::Full, MIGRATIONS)?;
         let watcher = database.dedicated_reader()?;
         let data_version = data_version(&watcher)?;
         Ok(Self {
-            database,
+            database: AuditedDatabase::new(database, audit),
             epoch: Mutex::new(Epoch {
                 watcher,
                 data_version,
@@ -405,7 +428,7 @@ impl AccessDb {
         })
     }
 
-    pub(super) fn database(&self) -> &Database {
+    pub(super) fn database(&self) -> &AuditedDatabase {
         &self.database
     }
 

@@ -3,8 +3,10 @@
 use ipnet::IpNet;
 use rusqlite::params;
 
+use super::groups::group_path;
 use super::{Ability, AccessDb, GroupId, Network, taken};
 use crate::error::{Error, Kind, Result};
+use crate::store::audit::{Actor, Event, EventKind};
 use crate::store::statement::{decoded, list, run, unknown_word};
 
 impl AccessDb {
@@ -36,10 +38,10 @@ impl AccessDb {
     }
 
     /// `Conflict` if the same network has a rule for the same group already, whatever it allows.
-    pub fn add_network(&self, network: &Network) -> Result<()> {
+    pub fn add_network(&self, actor: &Actor, network: &Network) -> Result<()> {
         let cidr = network.cidr.trunc();
         self.database
-            .write(|connection| {
+            .change(actor, |connection| {
                 run(
                     connection,
                     "add network",
@@ -49,26 +51,42 @@ impl AccessDb {
                         network.group.map(|group| group.0),
                         network.ability.as_str()
                     ],
-                )
+                )?;
+                let event = Event::new(EventKind::NetworkAdded)
+                    .subject("network", &cidr.to_string(), None)
+                    .group(group_path(connection, network.group)?.as_deref())
+                    .detail("ability", network.ability.as_str());
+                Ok(((), Some(event)))
             })
             .map_err(|error| {
                 taken(error, || {
                     format!("there is a rule for the network {cidr} already")
                 })
-            })?;
-        Ok(())
+            })
     }
 
     /// Whether there was such a rule.
-    pub fn remove_network(&self, cidr: IpNet, group: Option<GroupId>) -> Result<bool> {
-        let removed = self.database.write(|connection| {
-            run(
+    pub fn remove_network(
+        &self,
+        actor: &Actor,
+        cidr: IpNet,
+        group: Option<GroupId>,
+    ) -> Result<bool> {
+        let cidr = cidr.trunc().to_string();
+        self.database.change(actor, |connection| {
+            let removed = run(
                 connection,
                 "remove network",
                 "DELETE FROM networks WHERE cidr = ?1 AND ifnull(group_id, 0) = ?2",
-                params![cidr.trunc().to_string(), group.map_or(0, |group| group.0)],
-            )
-        })?;
-        Ok(removed > 0)
+                params![cidr, group.map_or(0, |group| group.0)],
+            )?;
+            if removed == 0 {
+                return Ok((false, None));
+            }
+            let event = Event::new(EventKind::NetworkRemoved)
+                .subject("network", &cidr, None)
+                .group(group_path(connection, group)?.as_deref());
+            Ok((true, Some(event)))
+        })
     }
 }

@@ -1,19 +1,28 @@
-//! Projects: paths below a group, which own hosted repositories.
+//! Projects, which own hosted repositories, and their members, beside those of the groups above.
 
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 
-use super::groups::visibility;
-use super::{AccessDb, GroupId, Project, ProjectId, Visibility, no_such, shown, taken};
+use super::groups::{level, member, membership, quota, quota_detail, visibility};
+use super::{
+    AccessDb, GroupId, Level, Member, Project, ProjectChanges, ProjectId, UserId, Visibility,
+    no_such, shown, taken,
+};
 use crate::error::{Error, Kind, Result};
-use crate::store::statement::{find, get, list, run};
+use crate::store::audit::{Actor, Event, EventKind};
+use crate::store::statement::{find, get, list, run, stored_size};
 use crate::time::Timestamp;
 
-const COLUMNS: &str = "id, path, group_id, visibility, created_at";
+const COLUMNS: &str = "id, path, group_id, visibility, created_at, quota";
 
 impl AccessDb {
     /// Makes a project in the group that its path without the last part names. `NotFound` if there is no such
-    /// group; `Conflict` if a project or group has the path.
-    pub fn create_project(&self, path: &str, visibility: Visibility) -> Result<ProjectId> {
+    /// group; `Conflict` if a project or group has the path, or if it were public below a private group.
+    pub fn create_project(
+        &self,
+        actor: &Actor,
+        path: &str,
+        visibility: Visibility,
+    ) -> Result<ProjectId> {
         let no_group = |group: &str| {
             Error::new(
                 Kind::NotFound,
@@ -24,7 +33,7 @@ impl AccessDb {
         let occupied = || format!("there is a project or group `{}` already", shown(path));
         let (parent, _) = path.rsplit_once('/').ok_or_else(|| no_group(""))?;
         self.database
-            .write(|connection| {
+            .change(actor, |connection| {
                 let group = find(
                     connection,
                     "find the project's group",
@@ -43,14 +52,20 @@ impl AccessDb {
                 if is_group.is_some() {
                     return Err(Error::new(Kind::Conflict, occupied()));
                 }
-                get(
+                if visibility == Visibility::Public {
+                    refuse_below_private(connection, path, group)?;
+                }
+                let id = get(
                     connection,
                     "add project",
                     "INSERT INTO projects (path, group_id, visibility, created_at)
                      VALUES (?1, ?2, ?3, ?4) RETURNING id",
                     params![path, group, visibility.as_str(), Timestamp::now().0],
                     |row| row.get(0).map(ProjectId),
-                )
+                )?;
+                let event = about(EventKind::ProjectCreated, id, path)
+                    .detail("visibility", visibility.as_str());
+                Ok((id, Some(event)))
             })
             .map_err(|error| taken(error, occupied))
     }
@@ -79,37 +94,184 @@ impl AccessDb {
         })
     }
 
-    /// Changes who may know of it. `NotFound` if there is no such project.
-    pub fn set_project(&self, id: ProjectId, visibility: Visibility) -> Result<()> {
-        let changed = self.database.write(|connection| {
-            run(
+    /// Changes what is given. `NotFound` if there is no such project; `Conflict` for making one public below a
+    /// private group.
+    pub fn set_project(
+        &self,
+        actor: &Actor,
+        id: ProjectId,
+        changes: &ProjectChanges,
+    ) -> Result<()> {
+        self.database.change(actor, |connection| {
+            let changed = find(
                 connection,
                 "change project",
-                "UPDATE projects SET visibility = ?2 WHERE id = ?1",
-                params![id.0, visibility.as_str()],
-            )
-        })?;
-        if changed == 0 {
-            return Err(no_such("project", id.0));
-        }
-        Ok(())
+                "UPDATE projects SET visibility = ifnull(?2, visibility), quota = iif(?3, ?4, quota)
+                 WHERE id = ?1 RETURNING path, group_id",
+                params![
+                    id.0,
+                    changes.visibility.map(Visibility::as_str),
+                    changes.quota.is_some(),
+                    changes.quota.flatten().map(stored_size),
+                ],
+                |row| Ok((row.get::<_, String>(0)?, row.get(1)?)),
+            )?;
+            let (path, group) = changed.ok_or_else(|| no_such("project", id.0))?;
+            if changes.visibility == Some(Visibility::Public) {
+                refuse_below_private(connection, &path, group)?;
+            }
+            let event = about(EventKind::ProjectChanged, id, &path)
+                .detail_if("visibility", changes.visibility.map(Visibility::as_str))
+                .detail_if("quota", changes.quota.map(quota_detail));
+            Ok(((), Some(event)))
+        })
     }
 
-    /// Removes the project and its tokens. `NotFound` if there is no such project.
-    pub fn remove_project(&self, id: ProjectId) -> Result<()> {
-        let removed = self.database.write(|connection| {
+    /// Makes the user a member of the project itself, or changes the level. `NotFound` if the project or user
+    /// is gone.
+    pub fn set_project_member(
+        &self,
+        actor: &Actor,
+        project: ProjectId,
+        user: UserId,
+        level: Level,
+    ) -> Result<()> {
+        self.database.change(actor, |connection| {
             run(
                 connection,
-                "remove project",
-                "DELETE FROM projects WHERE id = ?1",
-                [id.0],
-            )
-        })?;
-        if removed == 0 {
-            return Err(no_such("project", id.0));
-        }
-        Ok(())
+                "set project member",
+                "INSERT INTO project_members (project_id, user_id, level) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (project_id, user_id) DO UPDATE SET level = excluded.level",
+                params![project.0, user.0, level.number()],
+            )?;
+            let path = project_path(connection, project)?;
+            let event = membership(connection, EventKind::MemberSet, path.as_deref(), user)?
+                .detail("access_level", level.number());
+            Ok(((), Some(event)))
+        })
     }
+
+    /// Whether the user was a member of the project itself.
+    pub fn remove_project_member(
+        &self,
+        actor: &Actor,
+        project: ProjectId,
+        user: UserId,
+    ) -> Result<bool> {
+        self.database.change(actor, |connection| {
+            let removed = run(
+                connection,
+                "remove project member",
+                "DELETE FROM project_members WHERE project_id = ?1 AND user_id = ?2",
+                [project.0, user.0],
+            )?;
+            if removed == 0 {
+                return Ok((false, None));
+            }
+            let path = project_path(connection, project)?;
+            let event = membership(connection, EventKind::MemberRemoved, path.as_deref(), user)?;
+            Ok((true, Some(event)))
+        })
+    }
+
+    /// Members of the project itself, by name; those of the groups above are members as well.
+    pub fn project_members(&self, project: ProjectId) -> Result<Vec<Member>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list project members",
+                "SELECT users.name, users.id, project_members.level
+                 FROM project_members JOIN users ON users.id = project_members.user_id
+                 WHERE project_members.project_id = ?1 ORDER BY users.name",
+                [project.0],
+                member,
+            )
+        })
+    }
+
+    /// The highest level on the project, its group, or any group above.
+    pub fn project_level(&self, project: ProjectId, user: UserId) -> Result<Option<Level>> {
+        self.database.read(|connection| {
+            find(
+                connection,
+                "find level on a project",
+                "WITH RECURSIVE upward (id) AS (
+                     SELECT group_id FROM projects WHERE id = ?1
+                     UNION
+                     SELECT groups.parent_id FROM upward JOIN groups ON groups.id = upward.id
+                 )
+                 SELECT level FROM (
+                     SELECT level FROM project_members WHERE project_id = ?1 AND user_id = ?2
+                     UNION ALL
+                     SELECT members.level FROM upward JOIN members ON members.group_id = upward.id
+                     WHERE members.user_id = ?2
+                 ) ORDER BY level DESC LIMIT 1",
+                [project.0, user.0],
+                |row| level(row, 0),
+            )
+        })
+    }
+
+    /// Removes the project, its members, rules and tokens. `NotFound` if there is no such project.
+    pub fn remove_project(&self, actor: &Actor, id: ProjectId) -> Result<()> {
+        self.database.change(actor, |connection| {
+            let path = find(
+                connection,
+                "remove project",
+                "DELETE FROM projects WHERE id = ?1 RETURNING path",
+                [id.0],
+                |row| row.get::<_, String>(0),
+            )?;
+            let path = path.ok_or_else(|| no_such("project", id.0))?;
+            Ok(((), Some(about(EventKind::ProjectRemoved, id, &path))))
+        })
+    }
+}
+
+/// `Conflict` where a group above is private: who may not see the group cannot see what is in it.
+fn refuse_below_private(connection: &Connection, path: &str, group: i64) -> Result<()> {
+    let private = find(
+        connection,
+        "find a private group above",
+        "WITH RECURSIVE upward (path, parent_id, visibility) AS (
+             SELECT path, parent_id, visibility FROM groups WHERE id = ?1
+             UNION
+             SELECT groups.path, groups.parent_id, groups.visibility
+             FROM upward JOIN groups ON groups.id = upward.parent_id
+         )
+         SELECT path FROM upward WHERE visibility <> 'public' LIMIT 1",
+        [group],
+        |row| row.get::<_, String>(0),
+    )?;
+    match private {
+        None => Ok(()),
+        Some(group) => Err(Error::new(
+            Kind::Conflict,
+            format!(
+                "the project `{}` cannot be public: the group `{}` above it is private",
+                shown(path),
+                shown(&group)
+            ),
+        )
+        .remedy("make the group public first, or leave the project private")),
+    }
+}
+
+fn about(kind: EventKind, id: ProjectId, path: &str) -> Event {
+    Event::new(kind)
+        .subject("project", path, Some(id.0))
+        .group(Some(path))
+}
+
+/// The path of a project, as events name it.
+pub(super) fn project_path(connection: &Connection, project: ProjectId) -> Result<Option<String>> {
+    find(
+        connection,
+        "find a project's path",
+        "SELECT path FROM projects WHERE id = ?1",
+        [project.0],
+        |row| row.get(0),
+    )
 }
 
 fn select(rest: &str) -> String {
@@ -123,5 +285,6 @@ fn project(row: &Row<'_>) -> rusqlite::Result<Project> {
         group: GroupId(row.get(2)?),
         visibility: visibility(row, 3)?,
         created_at: Timestamp(row.get(4)?),
+        quota: quota(row, 5)?,
     })
 }

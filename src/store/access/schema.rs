@@ -116,4 +116,43 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     CREATE UNIQUE INDEX features_flag_group ON features (flag, ifnull(group_id, 0));
     CREATE INDEX features_group ON features (group_id);
     ",
+    // 4: members of projects, quotas, rules about repositories and tags.
+    "
+    CREATE TABLE project_members (
+        project_id INTEGER NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
+        user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+        level INTEGER NOT NULL,
+        PRIMARY KEY (project_id, user_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX project_members_user ON project_members (user_id);
+
+    -- Bytes; NULL: no limit of its own.
+    ALTER TABLE groups ADD COLUMN quota INTEGER CHECK (quota >= 0);
+    ALTER TABLE projects ADD COLUMN quota INTEGER CHECK (quota >= 0);
+
+    -- One table and one row of ids for both kinds, so that an id alone names a rule.
+    CREATE TABLE protection_rules (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL CHECK (kind IN ('repository', 'tag')),
+        -- A group's rules are about what it has in the cache, a project's about what is pushed to it.
+        project_id INTEGER REFERENCES projects (id) ON DELETE CASCADE,
+        group_id INTEGER REFERENCES groups (id) ON DELETE CASCADE,
+        -- Of a repository's path, with `*`; or a regular expression on tags.
+        pattern TEXT NOT NULL CHECK (pattern <> ''),
+        -- Narrows a rule about repositories to the tags that it matches, with `*`.
+        tag_pattern TEXT CHECK (tag_pattern <> ''),
+        -- Words; NULL: everybody who may push or delete at all.
+        min_push TEXT,
+        min_delete TEXT,
+        immutable INTEGER NOT NULL DEFAULT 0 CHECK (immutable IN (0, 1)),
+        created_at INTEGER NOT NULL,
+        CHECK ((project_id IS NULL) <> (group_id IS NULL)),
+        CHECK (kind = 'repository' OR (project_id IS NOT NULL AND tag_pattern IS NULL)),
+        CHECK (min_push IS NOT NULL OR min_delete IS NOT NULL OR immutable = 1)
+    ) STRICT;
+    CREATE UNIQUE INDEX protection_rules_pattern ON protection_rules
+        (kind, ifnull(project_id, 0), ifnull(group_id, 0), pattern, ifnull(tag_pattern, ''));
+    CREATE INDEX protection_rules_project ON protection_rules (project_id);
+    CREATE INDEX protection_rules_group ON protection_rules (group_id);
+    ",
 ];

@@ -8,6 +8,7 @@ use super::{
     taken,
 };
 use crate::error::{Error, Result};
+use crate::store::audit::{Actor, Detail, Event, EventKind};
 use crate::store::statement::{decoded, find, get, list, run, unknown_word};
 use crate::time::Timestamp;
 
@@ -16,7 +17,7 @@ const COLUMNS: &str = "id, kind, name, scopes, user_id, group_id, username, acce
 
 impl AccessDb {
     /// `NotFound` if its user or group is gone; `Conflict` if there is a token with the same digest.
-    pub fn create_token(&self, token: &NewToken) -> Result<TokenId> {
+    pub fn create_token(&self, actor: &Actor, token: &NewToken) -> Result<TokenId> {
         if let Some(word) = token
             .scopes
             .iter()
@@ -28,7 +29,15 @@ impl AccessDb {
         scopes.sort();
         scopes.dedup();
         self.database
-            .write(|connection| insert(connection, token, &scopes, None))
+            .change(actor, |connection| {
+                let id = insert(connection, token, &scopes, None)?;
+                let event = about(connection, EventKind::TokenCreated, id)?
+                    .detail("kind", token.kind.as_str())
+                    .detail("scopes", Detail::names(&scopes))
+                    .detail_if("access_level", token.access_level.map(Level::number))
+                    .detail_if("expires_at", token.expires_at);
+                Ok((id, Some(event)))
+            })
             .map_err(|error| taken(error, || "there is a token with this secret already".into()))
     }
 
@@ -37,11 +46,12 @@ impl AccessDb {
     /// should be gone, and the whole family is revoked. `NotFound` if there is none.
     pub fn rotate_token(
         &self,
+        actor: &Actor,
         id: TokenId,
         digest: [u8; 32],
         expires_at: Option<Timestamp>,
     ) -> Result<Option<TokenId>> {
-        self.database.write(|connection| {
+        self.database.change(actor, |connection| {
             let text = select("WHERE id = ?1");
             let old = find(connection, "find the token to rotate", &text, [id.0], token)?
                 .ok_or_else(|| no_such("token", id.0))?;
@@ -52,7 +62,8 @@ impl AccessDb {
                     "UPDATE tokens SET revoked = 1 WHERE ifnull(family_id, id) = ?1",
                     [old.family.0],
                 )?;
-                return Ok(None);
+                let event = about(connection, EventKind::TokenFamilyRevoked, id)?;
+                return Ok((None, Some(event)));
             }
             run(
                 connection,
@@ -73,7 +84,11 @@ impl AccessDb {
                 expires_at,
                 created_by: old.created_by,
             };
-            insert(connection, &new, &new.scopes, Some(old.family)).map(Some)
+            let new_id = insert(connection, &new, &new.scopes, Some(old.family))?;
+            let event = about(connection, EventKind::TokenRotated, id)?
+                .detail("new_id", new_id.0)
+                .detail_if("expires_at", expires_at);
+            Ok((Some(new_id), Some(event)))
         })
     }
 }
@@ -157,20 +172,42 @@ impl AccessDb {
     }
 
     /// `NotFound` if there is none; revoking twice is fine.
-    pub fn revoke_token(&self, id: TokenId) -> Result<()> {
-        let changed = self.database.write(|connection| {
-            run(
+    pub fn revoke_token(&self, actor: &Actor, id: TokenId) -> Result<()> {
+        self.database.change(actor, |connection| {
+            let changed = run(
                 connection,
                 "revoke token",
                 "UPDATE tokens SET revoked = 1 WHERE id = ?1",
                 [id.0],
-            )
-        })?;
-        if changed == 0 {
-            return Err(no_such("token", id.0));
-        }
-        Ok(())
+            )?;
+            if changed == 0 {
+                return Err(no_such("token", id.0));
+            }
+            Ok(((), Some(about(connection, EventKind::TokenRevoked, id)?)))
+        })
     }
+}
+
+/// An event about a token: its name, its user, and the path of its group or project.
+fn about(connection: &Connection, kind: EventKind, id: TokenId) -> Result<Event> {
+    get(
+        connection,
+        "describe token",
+        "SELECT tokens.name, users.name, ifnull(groups.path, projects.path)
+         FROM tokens LEFT JOIN users ON users.id = tokens.user_id
+             LEFT JOIN groups ON groups.id = tokens.group_id
+             LEFT JOIN projects ON projects.id = tokens.project_id
+         WHERE tokens.id = ?1",
+        [id.0],
+        |row| {
+            let (name, user, place): (String, Option<String>, Option<String>) =
+                (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(Event::new(kind)
+                .subject("token", &name, Some(id.0))
+                .user(user.as_deref())
+                .group(place.as_deref()))
+        },
+    )
 }
 
 fn select(rest: &str) -> String {

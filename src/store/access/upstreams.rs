@@ -3,22 +3,24 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, params};
 
+use super::groups::group_path;
 use super::{AccessDb, GroupId, NewUpstream, UpstreamId, UpstreamRow, taken};
 use crate::error::Result;
 use crate::oci::RegistryHost;
-use crate::store::statement::{decoded, get, list, run};
+use crate::store::audit::{Actor, Detail, Event, EventKind};
+use crate::store::statement::{decoded, find, get, list};
 use crate::time::Timestamp;
 
 impl AccessDb {
     /// `Conflict` if the group (or the box) has an upstream of that name; `NotFound` if the group is gone.
-    pub fn add_upstream(&self, upstream: &NewUpstream) -> Result<UpstreamId> {
+    pub fn add_upstream(&self, actor: &Actor, upstream: &NewUpstream) -> Result<UpstreamId> {
         let (username, password) = match &upstream.credentials {
             Some((username, password)) => (Some(username), Some(password)),
             None => (None, None),
         };
         self.database
-            .write(|connection| {
-                get(
+            .change(actor, |connection| {
+                let id = get(
                     connection,
                     "add upstream",
                     "INSERT INTO upstreams (name, group_id, url, username, password_sealed,
@@ -36,7 +38,14 @@ impl AccessDb {
                         Timestamp::now().0,
                     ],
                     |row| row.get(0).map(UpstreamId),
-                )
+                )?;
+                let event = Event::new(EventKind::UpstreamAdded)
+                    .subject("upstream", upstream.name.as_str(), Some(id.0))
+                    .group(group_path(connection, upstream.group)?.as_deref())
+                    .detail("url", Detail::name(&upstream.url))
+                    .detail("has_credentials", upstream.credentials.is_some())
+                    .detail("allow_private_addresses", upstream.allow_private_addresses);
+                Ok((id, Some(event)))
             })
             .map_err(|error| {
                 taken(error, || {
@@ -62,16 +71,28 @@ impl AccessDb {
 
     /// Whether there was such an upstream. What was fetched from it stays, and is found again if it is
     /// added again with the same URL and credentials.
-    pub fn remove_upstream(&self, name: &RegistryHost, group: Option<GroupId>) -> Result<bool> {
-        let removed = self.database.write(|connection| {
-            run(
+    pub fn remove_upstream(
+        &self,
+        actor: &Actor,
+        name: &RegistryHost,
+        group: Option<GroupId>,
+    ) -> Result<bool> {
+        self.database.change(actor, |connection| {
+            let removed = find(
                 connection,
                 "remove upstream",
-                "DELETE FROM upstreams WHERE name = ?1 AND ifnull(group_id, 0) = ?2",
+                "DELETE FROM upstreams WHERE name = ?1 AND ifnull(group_id, 0) = ?2 RETURNING id",
                 params![name.as_str(), group.map_or(0, |group| group.0)],
-            )
-        })?;
-        Ok(removed > 0)
+                |row| row.get::<_, i64>(0),
+            )?;
+            let Some(id) = removed else {
+                return Ok((false, None));
+            };
+            let event = Event::new(EventKind::UpstreamRemoved)
+                .subject("upstream", name.as_str(), Some(id))
+                .group(group_path(connection, group)?.as_deref());
+            Ok((true, Some(event)))
+        })
     }
 }
 

@@ -4,7 +4,8 @@ use rusqlite::{Row, params};
 
 use super::{AccessDb, User, UserId, no_such, shown, taken};
 use crate::error::{Error, Kind, Result};
-use crate::store::statement::{find, get, list, run};
+use crate::store::audit::{Actor, Event, EventKind};
+use crate::store::statement::{find, get, list};
 use crate::time::Timestamp;
 
 const COLUMNS: &str =
@@ -14,6 +15,7 @@ impl AccessDb {
     /// `Conflict` if the name is taken, `NameInvalid` if it is empty.
     pub fn create_user(
         &self,
+        actor: &Actor,
         name: &str,
         admin: bool,
         service: bool,
@@ -23,15 +25,19 @@ impl AccessDb {
             return Err(Error::new(Kind::NameInvalid, "a user's name is empty"));
         }
         self.database
-            .write(|connection| {
-                get(
+            .change(actor, |connection| {
+                let id = get(
                     connection,
                     "add user",
                     "INSERT INTO users (name, admin, service, password_hash, created_at)
                      VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id",
                     params![name, admin, service, password_hash, Timestamp::now().0],
                     |row| row.get(0).map(UserId),
-                )
+                )?;
+                let event = about(EventKind::UserCreated, id, name)
+                    .detail("admin", admin)
+                    .detail("service", service);
+                Ok((id, Some(event)))
             })
             .map_err(|error| {
                 taken(error, || {
@@ -65,51 +71,66 @@ impl AccessDb {
     }
 
     /// `NotFound` if there is no such user.
-    pub fn set_blocked(&self, id: UserId, blocked: bool) -> Result<()> {
+    pub fn set_blocked(&self, actor: &Actor, id: UserId, blocked: bool) -> Result<()> {
+        let kind = match blocked {
+            true => EventKind::UserBlocked,
+            false => EventKind::UserUnblocked,
+        };
         self.change_user(
-            id,
+            actor,
+            (id, kind),
             "block user",
-            "UPDATE users SET blocked = ?2 WHERE id = ?1",
+            "UPDATE users SET blocked = ?2 WHERE id = ?1 RETURNING name",
             params![id.0, blocked],
         )
     }
 
     /// Bumps the password's version. `NotFound` if there is no such user.
-    pub fn set_password(&self, id: UserId, password_hash: &str) -> Result<()> {
+    pub fn set_password(&self, actor: &Actor, id: UserId, password_hash: &str) -> Result<()> {
         self.change_user(
-            id,
+            actor,
+            (id, EventKind::UserPasswordChanged),
             "set password",
             "UPDATE users SET password_hash = ?2, password_version = password_version + 1
-             WHERE id = ?1",
+             WHERE id = ?1 RETURNING name",
             params![id.0, password_hash],
         )
     }
 
     /// Removes the user, memberships, and tokens. `NotFound` if there is no such user.
-    pub fn remove_user(&self, id: UserId) -> Result<()> {
+    pub fn remove_user(&self, actor: &Actor, id: UserId) -> Result<()> {
         self.change_user(
-            id,
+            actor,
+            (id, EventKind::UserRemoved),
             "remove user",
-            "DELETE FROM users WHERE id = ?1",
+            "DELETE FROM users WHERE id = ?1 RETURNING name",
             params![id.0],
         )
     }
 
+    /// Runs a statement that changes the user's row and returns its name.
     fn change_user(
         &self,
-        id: UserId,
+        actor: &Actor,
+        (id, kind): (UserId, EventKind),
         statement: &'static str,
         text: &str,
         parameters: impl rusqlite::Params,
     ) -> Result<()> {
-        let changed = self
-            .database
-            .write(|connection| run(connection, statement, text, parameters))?;
-        if changed == 0 {
-            return Err(no_such("user", id.0));
-        }
-        Ok(())
+        self.database.change(actor, |connection| {
+            let name = find(connection, statement, text, parameters, |row| {
+                row.get::<_, String>(0)
+            })?;
+            let name = name.ok_or_else(|| no_such("user", id.0))?;
+            Ok(((), Some(about(kind, id, &name))))
+        })
     }
+}
+
+fn about(kind: EventKind, id: UserId, name: &str) -> Event {
+    Event::new(kind)
+        .subject("user", name, Some(id.0))
+        .user(Some(name))
 }
 
 fn select(rest: &str) -> String {

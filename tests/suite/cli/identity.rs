@@ -31,6 +31,11 @@ fn refused(appliance: &Appliance, arguments: &[&str], part: &str) {
 #[test]
 fn projects_are_made_shown_changed_and_removed() {
     let appliance = with_acme();
+    // Nothing is public below a private group.
+    let set: &[&str] = &["project", "set", "acme/api", "visibility=public"];
+    refused(&appliance, set, "`acme` above it is private");
+    appliance.ok(&["group", "set", "acme", "visibility=public"]);
+    appliance.ok(&["group", "set", "acme/backend", "visibility=public"]);
     appliance.ok(&[
         "project",
         "add",

@@ -1,14 +1,17 @@
 //! `access.sqlite`: users, groups, members, tokens, networks, and the epoch.
 
+mod settings;
+mod tokens;
+
 use breakwater::error::Kind;
 use breakwater::oci::RegistryHost;
 use breakwater::store::{
-    Ability, GroupChanges, GroupId, Level, Network, NewToken, NewUpstream, OnReadOnlyMiss, Store,
-    TokenId, TokenKind, UserId, Visibility,
+    Ability, GroupChanges, GroupId, Level, Network, NewToken, NewUpstream, OnReadOnlyMiss,
+    ProjectChanges, Store, TokenId, TokenKind, UserId, Visibility,
 };
 use breakwater::time::Timestamp;
 
-use super::{at, fresh, keep, repository};
+use super::{at, by_box, fresh, keep, repository};
 
 fn new_token(digest: u8, user: Option<UserId>, group: Option<GroupId>) -> NewToken {
     NewToken {
@@ -31,9 +34,11 @@ fn users_are_made_found_changed_and_removed() {
     let (_directory, store) = fresh();
     let access = &store.access;
     let id = access
-        .create_user("alice", true, false, Some("$argon2id$1"))
+        .create_user(&by_box(), "alice", true, false, Some("$argon2id$1"))
         .unwrap();
-    let bot = access.create_user("bot", false, true, None).unwrap();
+    let bot = access
+        .create_user(&by_box(), "bot", false, true, None)
+        .unwrap();
 
     let alice = access.user_by_name("alice").unwrap().unwrap();
     assert_eq!(alice.id, id);
@@ -50,14 +55,14 @@ fn users_are_made_found_changed_and_removed() {
         .collect();
     assert_eq!(names, ["alice", "bot"]);
 
-    access.set_blocked(id, true).unwrap();
-    access.set_password(id, "$argon2id$2").unwrap();
+    access.set_blocked(&by_box(), id, true).unwrap();
+    access.set_password(&by_box(), id, "$argon2id$2").unwrap();
     let changed = access.user(id).unwrap().unwrap();
     assert!(changed.blocked);
     assert_eq!(changed.password_hash.as_deref(), Some("$argon2id$2"));
     assert_eq!(changed.password_version, alice.password_version + 1);
 
-    access.remove_user(id).unwrap();
+    access.remove_user(&by_box(), id).unwrap();
     assert_eq!(access.user(id).unwrap(), None);
     assert_eq!(access.user_by_name("alice").unwrap(), None);
 }
@@ -66,17 +71,23 @@ fn users_are_made_found_changed_and_removed() {
 fn what_is_wrong_with_a_user_is_said() {
     let (_directory, store) = fresh();
     let access = &store.access;
-    access.create_user("alice", false, false, None).unwrap();
-    let error = access.create_user("alice", true, false, None).unwrap_err();
+    access
+        .create_user(&by_box(), "alice", false, false, None)
+        .unwrap();
+    let error = access
+        .create_user(&by_box(), "alice", true, false, None)
+        .unwrap_err();
     assert_eq!(error.kind(), Kind::Conflict);
     assert!(error.to_string().contains("`alice`"), "{error}");
-    let error = access.create_user("", false, false, None).unwrap_err();
+    let error = access
+        .create_user(&by_box(), "", false, false, None)
+        .unwrap_err();
     assert_eq!(error.kind(), Kind::NameInvalid);
     let nobody = UserId(99);
     for result in [
-        access.set_blocked(nobody, true),
-        access.set_password(nobody, "x"),
-        access.remove_user(nobody),
+        access.set_blocked(&by_box(), nobody, true),
+        access.set_password(&by_box(), nobody, "x"),
+        access.remove_user(&by_box(), nobody),
     ] {
         assert_eq!(result.unwrap_err().kind(), Kind::NotFound);
     }
@@ -86,17 +97,25 @@ fn what_is_wrong_with_a_user_is_said() {
 fn ids_are_never_used_again() {
     let (_directory, store) = fresh();
     let access = &store.access;
-    let user = access.create_user("a", false, false, None).unwrap();
-    let group = access.create_group("g", Visibility::Private).unwrap();
-    let token = access
-        .create_token(&new_token(1, Some(user), None))
+    let user = access
+        .create_user(&by_box(), "a", false, false, None)
         .unwrap();
-    access.remove_user(user).unwrap();
-    access.remove_group(group).unwrap();
-    let user_again = access.create_user("a", false, false, None).unwrap();
-    let group_again = access.create_group("g", Visibility::Private).unwrap();
+    let group = access
+        .create_group(&by_box(), "g", Visibility::Private)
+        .unwrap();
+    let token = access
+        .create_token(&by_box(), &new_token(1, Some(user), None))
+        .unwrap();
+    access.remove_user(&by_box(), user).unwrap();
+    access.remove_group(&by_box(), group).unwrap();
+    let user_again = access
+        .create_user(&by_box(), "a", false, false, None)
+        .unwrap();
+    let group_again = access
+        .create_group(&by_box(), "g", Visibility::Private)
+        .unwrap();
     let token_again = access
-        .create_token(&new_token(1, Some(user_again), None))
+        .create_token(&by_box(), &new_token(1, Some(user_again), None))
         .unwrap();
     assert!(user_again > user && group_again > group && token_again > token);
 }
@@ -106,14 +125,16 @@ fn groups_nest_by_path() {
     let (_directory, store) = fresh();
     let access = &store.access;
     let error = access
-        .create_group("acme/backend", Visibility::Private)
+        .create_group(&by_box(), "acme/backend", Visibility::Private)
         .unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
     assert!(error.to_string().contains("`acme`"), "{error}");
 
-    let acme = access.create_group("acme", Visibility::Public).unwrap();
+    let acme = access
+        .create_group(&by_box(), "acme", Visibility::Public)
+        .unwrap();
     let backend = access
-        .create_group("acme/backend", Visibility::Private)
+        .create_group(&by_box(), "acme/backend", Visibility::Private)
         .unwrap();
     let group = access.group_by_path("acme/backend").unwrap().unwrap();
     assert_eq!((group.id, group.parent), (backend, Some(acme)));
@@ -129,11 +150,13 @@ fn groups_nest_by_path() {
         ("/acme", Kind::NameInvalid),
         ("acme//x", Kind::NameInvalid),
     ] {
-        let error = access.create_group(path, Visibility::Private).unwrap_err();
+        let error = access
+            .create_group(&by_box(), path, Visibility::Private)
+            .unwrap_err();
         assert_eq!(error.kind(), kind, "{path}");
     }
 
-    let change = |id, changes: &GroupChanges| access.set_group(id, changes);
+    let change = |id, changes: &GroupChanges| access.set_group(&by_box(), id, changes);
     let off = GroupChanges {
         dependency_proxy_enabled: Some(false),
         ..GroupChanges::default()
@@ -164,35 +187,44 @@ fn groups_nest_by_path() {
 fn a_group_goes_with_everything_below_it() {
     let (_directory, store) = fresh();
     let access = &store.access;
-    let user = access.create_user("a", false, false, None).unwrap();
-    let acme = access.create_group("acme", Visibility::Private).unwrap();
+    let user = access
+        .create_user(&by_box(), "a", false, false, None)
+        .unwrap();
+    let acme = access
+        .create_group(&by_box(), "acme", Visibility::Private)
+        .unwrap();
     let deep = access
-        .create_group("acme/x", Visibility::Private)
-        .and_then(|_| access.create_group("acme/x/y", Visibility::Private))
+        .create_group(&by_box(), "acme/x", Visibility::Private)
+        .and_then(|_| access.create_group(&by_box(), "acme/x/y", Visibility::Private))
         .unwrap();
     let other = access
-        .create_group("acmeother", Visibility::Private)
+        .create_group(&by_box(), "acmeother", Visibility::Private)
         .unwrap();
     for group in [acme, deep, other] {
-        access.set_member(group, user, Level::Guest).unwrap();
+        access
+            .set_member(&by_box(), group, user, Level::Guest)
+            .unwrap();
     }
     let lost = access
-        .create_token(&new_token(1, None, Some(deep)))
+        .create_token(&by_box(), &new_token(1, None, Some(deep)))
         .unwrap();
     let kept = access
-        .create_token(&new_token(2, None, Some(other)))
+        .create_token(&by_box(), &new_token(2, None, Some(other)))
         .unwrap();
     access
-        .add_network(&Network {
-            cidr: "10.0.0.0/8".parse().unwrap(),
-            ability: Ability::Read,
-            group: Some(deep),
-        })
+        .add_network(
+            &by_box(),
+            &Network {
+                cidr: "10.0.0.0/8".parse().unwrap(),
+                ability: Ability::Read,
+                group: Some(deep),
+            },
+        )
         .unwrap();
 
-    access.remove_group(acme).unwrap();
+    access.remove_group(&by_box(), acme).unwrap();
     assert_eq!(
-        access.remove_group(acme).unwrap_err().kind(),
+        access.remove_group(&by_box(), acme).unwrap_err().kind(),
         Kind::NotFound
     );
     let left: Vec<_> = access.groups().unwrap().into_iter().map(|g| g.id).collect();
@@ -208,8 +240,11 @@ fn a_group_goes_with_everything_below_it() {
 fn levels_are_inherited_and_the_highest_wins() {
     let (_directory, store) = fresh();
     let access = &store.access;
-    let groups = ["a", "a/b", "a/b/c", "z"]
-        .map(|path| access.create_group(path, Visibility::Private).unwrap());
+    let groups = ["a", "a/b", "a/b/c", "z"].map(|path| {
+        access
+            .create_group(&by_box(), path, Visibility::Private)
+            .unwrap()
+    });
     // (levels on a, a/b, a/b/c) → the level on a/b/c.
     let cases: &[([Option<Level>; 3], Option<Level>)] = &[
         ([None, None, None], None),
@@ -230,11 +265,11 @@ fn levels_are_inherited_and_the_highest_wins() {
     ];
     for (number, (levels, expected)) in cases.iter().enumerate() {
         let user = access
-            .create_user(&format!("user{number}"), false, false, None)
+            .create_user(&by_box(), &format!("user{number}"), false, false, None)
             .unwrap();
         for (group, level) in groups.iter().zip(levels) {
             if let Some(level) = level {
-                access.set_member(*group, user, *level).unwrap();
+                access.set_member(&by_box(), *group, user, *level).unwrap();
             }
         }
         assert_eq!(
@@ -252,12 +287,24 @@ fn levels_are_inherited_and_the_highest_wins() {
 fn members_are_set_listed_and_removed() {
     let (_directory, store) = fresh();
     let access = &store.access;
-    let group = access.create_group("g", Visibility::Private).unwrap();
-    let bob = access.create_user("bob", false, false, None).unwrap();
-    let amy = access.create_user("amy", false, false, None).unwrap();
-    access.set_member(group, bob, Level::Guest).unwrap();
-    access.set_member(group, amy, Level::Owner).unwrap();
-    access.set_member(group, bob, Level::Developer).unwrap();
+    let group = access
+        .create_group(&by_box(), "g", Visibility::Private)
+        .unwrap();
+    let bob = access
+        .create_user(&by_box(), "bob", false, false, None)
+        .unwrap();
+    let amy = access
+        .create_user(&by_box(), "amy", false, false, None)
+        .unwrap();
+    access
+        .set_member(&by_box(), group, bob, Level::Guest)
+        .unwrap();
+    access
+        .set_member(&by_box(), group, amy, Level::Owner)
+        .unwrap();
+    access
+        .set_member(&by_box(), group, bob, Level::Developer)
+        .unwrap();
     let seen: Vec<_> = access
         .members(group)
         .unwrap()
@@ -271,113 +318,16 @@ fn members_are_set_listed_and_removed() {
             ("bob".to_owned(), bob, Level::Developer)
         ]
     );
-    assert!(access.remove_member(group, bob).unwrap());
-    assert!(!access.remove_member(group, bob).unwrap());
+    assert!(access.remove_member(&by_box(), group, bob).unwrap());
+    assert!(!access.remove_member(&by_box(), group, bob).unwrap());
     for (group, user) in [(GroupId(99), amy), (group, UserId(99))] {
-        let error = access.set_member(group, user, Level::Guest).unwrap_err();
+        let error = access
+            .set_member(&by_box(), group, user, Level::Guest)
+            .unwrap_err();
         assert_eq!(error.kind(), Kind::NotFound);
     }
-    access.remove_user(amy).unwrap();
+    access.remove_user(&by_box(), amy).unwrap();
     assert_eq!(access.members(group).unwrap(), []);
-}
-
-#[test]
-fn tokens_are_found_by_digest_and_stay_listed_when_revoked() {
-    let (_directory, store) = fresh();
-    let access = &store.access;
-    let user = access.create_user("a", false, false, None).unwrap();
-    let group = access.create_group("g", Visibility::Private).unwrap();
-    let personal = access
-        .create_token(&new_token(1, Some(user), None))
-        .unwrap();
-    let deploy = access
-        .create_token(&NewToken {
-            kind: TokenKind::Deploy,
-            username: Some("gitlab+deploy-token-1".into()),
-            access_level: Some(Level::Developer),
-            expires_at: None,
-            scopes: vec![],
-            ..new_token(2, None, Some(group))
-        })
-        .unwrap();
-
-    let token = access.token_by_digest(&[1; 32]).unwrap().unwrap();
-    assert_eq!((token.id, token.kind), (personal, TokenKind::Personal));
-    assert_eq!(token.scopes, ["read_registry", "write_registry"]);
-    assert_eq!((token.user_id, token.group_id), (Some(user), None));
-    assert_eq!(token.expires_at, Some(at(2_000_000_000)));
-    assert_eq!(
-        (token.created_by.as_str(), token.name.as_str()),
-        ("box", "laptop")
-    );
-    assert_eq!((token.revoked, token.last_used_at), (false, None));
-    let token = access.token(deploy).unwrap().unwrap();
-    assert_eq!(
-        (token.kind, token.group_id),
-        (TokenKind::Deploy, Some(group))
-    );
-    assert_eq!(token.username.as_deref(), Some("gitlab+deploy-token-1"));
-    assert_eq!(token.access_level, Some(Level::Developer));
-    assert_eq!((token.expires_at, token.scopes.len()), (None, 0));
-    assert_eq!(access.token_by_digest(&[9; 32]).unwrap(), None);
-
-    access.revoke_token(personal).unwrap();
-    access.revoke_token(personal).unwrap();
-    assert!(access.token_by_digest(&[1; 32]).unwrap().unwrap().revoked);
-    let ids = |user| -> Vec<_> {
-        access
-            .tokens(user)
-            .unwrap()
-            .iter()
-            .map(|token| token.id)
-            .collect()
-    };
-    assert_eq!(ids(None), [personal, deploy]);
-    assert_eq!(ids(Some(user)), [personal]);
-
-    for (token, kind) in [
-        (new_token(2, Some(user), None), Kind::Conflict),
-        (new_token(3, Some(UserId(99)), None), Kind::NotFound),
-    ] {
-        assert_eq!(access.create_token(&token).unwrap_err().kind(), kind);
-    }
-    let error = access.revoke_token(TokenId(99)).unwrap_err();
-    assert_eq!(error.kind(), Kind::NotFound);
-    access.remove_user(user).unwrap();
-    assert_eq!(access.token(personal).unwrap(), None);
-}
-
-#[test]
-fn networks_are_kept_without_host_bits_once_per_group() {
-    let (_directory, store) = fresh();
-    let access = &store.access;
-    let group = access.create_group("g", Visibility::Private).unwrap();
-    let network = |cidr: &str, group| Network {
-        cidr: cidr.parse().unwrap(),
-        ability: Ability::Fill,
-        group,
-    };
-    access.add_network(&network("10.1.2.3/8", None)).unwrap();
-    access
-        .add_network(&network("10.0.0.0/8", Some(group)))
-        .unwrap();
-    access.add_network(&network("::1/128", None)).unwrap();
-    let error = access
-        .add_network(&network("10.0.0.0/8", None))
-        .unwrap_err();
-    assert_eq!(error.kind(), Kind::Conflict);
-    assert_eq!(
-        access.networks().unwrap(),
-        [
-            network("10.0.0.0/8", None),
-            network("10.0.0.0/8", Some(group)),
-            network("::1/128", None)
-        ]
-    );
-    let cidr = "10.0.0.0/8".parse().unwrap();
-    assert!(access.remove_network(cidr, None).unwrap());
-    assert!(!access.remove_network(cidr, None).unwrap());
-    assert_eq!(access.networks().unwrap().len(), 2);
 }
 
 #[test]
@@ -390,7 +340,10 @@ fn the_epoch_moves_with_every_change_and_with_nothing_else() {
     store.access.users().unwrap();
     assert_eq!(store.access.epoch().unwrap(), start, "nothing changed here");
 
-    store.access.create_user("a", false, false, None).unwrap();
+    store
+        .access
+        .create_user(&by_box(), "a", false, false, None)
+        .unwrap();
     let own = store.access.epoch().unwrap();
     assert_ne!(own, start);
     assert_eq!(store.access.epoch().unwrap(), own);
@@ -401,7 +354,10 @@ fn the_epoch_moves_with_every_change_and_with_nothing_else() {
         own,
         "opening changes nothing"
     );
-    other.access.create_user("b", false, false, None).unwrap();
+    other
+        .access
+        .create_user(&by_box(), "b", false, false, None)
+        .unwrap();
     assert_ne!(
         store.access.epoch().unwrap(),
         own,
@@ -410,109 +366,35 @@ fn the_epoch_moves_with_every_change_and_with_nothing_else() {
 }
 
 #[test]
-fn upstreams_are_told_apart_by_name_and_group() {
-    let (_directory, store) = fresh();
-    let access = &store.access;
-    let acme = access.create_group("acme", Visibility::Private).unwrap();
-    let new = |name: &str, group| NewUpstream {
-        name: RegistryHost::parse(name).unwrap(),
-        group,
-        url: "https://registry.test".into(),
-        credentials: Some(("bot".into(), vec![1, 2, 3])),
-        auth_realm: Some("https://auth.test/token".into()),
-        ca: Some("PEM".into()),
-        allow_private_addresses: false,
-    };
-    access.add_upstream(&new("quay.io", None)).unwrap();
-    let epoch = access.epoch().unwrap();
-    access.add_upstream(&new("quay.io", Some(acme))).unwrap();
-    assert_ne!(access.epoch().unwrap(), epoch);
-    let mut anonymous = new("ghcr.io", Some(acme));
-    anonymous.credentials = None;
-    access.add_upstream(&anonymous).unwrap();
-    for (upstream, kind) in [
-        (new("quay.io", None), Kind::Conflict),
-        (new("quay.io", Some(acme)), Kind::Conflict),
-        (new("quay.io", Some(GroupId(99))), Kind::NotFound),
-    ] {
-        let error = access.add_upstream(&upstream).unwrap_err();
-        assert_eq!(error.kind(), kind, "{error}");
-    }
-    let rows = access.upstreams().unwrap();
-    assert!(rows[0].upstream == new("quay.io", None));
-    assert!(rows[1].upstream == anonymous);
-    assert!(rows[2].upstream == new("quay.io", Some(acme)));
-    let quay = RegistryHost::parse("quay.io").unwrap();
-    assert!(access.remove_upstream(&quay, None).unwrap());
-    assert!(!access.remove_upstream(&quay, None).unwrap());
-    access.remove_group(acme).unwrap();
-    assert!(access.upstreams().unwrap().is_empty());
-}
-
-#[test]
-fn a_groups_settings_about_upstreams_are_its_own() {
-    let (_directory, store) = fresh();
-    let access = &store.access;
-    let acme = access.create_group("acme", Visibility::Private).unwrap();
-    let settings = || {
-        let group = access.group(acme).unwrap().unwrap();
-        (group.on_read_only_miss, group.default_upstream)
-    };
-    assert_eq!(settings(), (OnReadOnlyMiss::PassThrough, None));
-    let quay = RegistryHost::parse("quay.io").unwrap();
-    let unchanged = GroupChanges::default();
-    let table = [
-        (
-            GroupChanges {
-                on_read_only_miss: Some(OnReadOnlyMiss::Deny),
-                default_upstream: Some(Some(quay.clone())),
-                ..unchanged.clone()
-            },
-            (OnReadOnlyMiss::Deny, Some(quay.clone())),
-        ),
-        (unchanged.clone(), (OnReadOnlyMiss::Deny, Some(quay))),
-        (
-            GroupChanges {
-                default_upstream: Some(None),
-                ..unchanged
-            },
-            (OnReadOnlyMiss::Deny, None),
-        ),
-    ];
-    for (changes, expected) in table {
-        access.set_group(acme, &changes).unwrap();
-        assert_eq!(settings(), expected, "{changes:?}");
-    }
-}
-
-#[test]
 fn projects_lie_in_groups_and_take_their_tokens_with_them() {
     let (_directory, store) = fresh();
     let access = &store.access;
     assert_eq!(
         access
-            .create_project("acme/api", Visibility::Private)
+            .create_project(&by_box(), "acme/api", Visibility::Private)
             .unwrap_err()
             .kind(),
         Kind::NotFound
     );
     assert_eq!(
         access
-            .create_project("api", Visibility::Private)
+            .create_project(&by_box(), "api", Visibility::Private)
             .unwrap_err()
             .kind(),
         Kind::NotFound
     );
-    let group = access.create_group("acme", Visibility::Private).unwrap();
+    let group = access
+        .create_group(&by_box(), "acme", Visibility::Private)
+        .unwrap();
     access
-        .create_group("acme/backend", Visibility::Private)
+        .create_group(&by_box(), "acme/backend", Visibility::Private)
         .unwrap();
     let id = access
-        .create_project("acme/api", Visibility::Private)
+        .create_project(&by_box(), "acme/api", Visibility::Private)
         .unwrap();
     for taken in ["acme/api", "acme/backend"] {
         let error = access
-            .create_project(taken, Visibility::Public)
+            .create_project(&by_box(), taken, Visibility::Public)
             .unwrap_err();
         assert_eq!(error.kind(), Kind::Conflict, "{taken}");
     }
@@ -521,10 +403,31 @@ fn projects_lie_in_groups_and_take_their_tokens_with_them() {
         (project.id, project.group, project.visibility),
         (id, group, Visibility::Private)
     );
-    access.set_project(id, Visibility::Public).unwrap();
+    let public = ProjectChanges {
+        visibility: Some(Visibility::Public),
+        quota: Some(Some(1 << 30)),
+    };
+    // Below a private group nothing is public, and the error says which group that is.
+    let error = access.set_project(&by_box(), id, &public).unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict);
+    assert!(error.to_string().contains("`acme` above it is private"));
+    let error = access
+        .create_project(&by_box(), "acme/web", Visibility::Public)
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict);
+    assert_eq!(access.project(id).unwrap().unwrap().quota, None);
+    let open = GroupChanges {
+        visibility: Some(Visibility::Public),
+        quota: Some(Some(5)),
+        ..GroupChanges::default()
+    };
+    access.set_group(&by_box(), group, &open).unwrap();
+    assert_eq!(access.group(group).unwrap().unwrap().quota, Some(5));
+    access.set_project(&by_box(), id, &public).unwrap();
+    let changed = access.project(id).unwrap().unwrap();
     assert_eq!(
-        access.project(id).unwrap().unwrap().visibility,
-        Visibility::Public
+        (changed.visibility, changed.quota),
+        (Visibility::Public, Some(1 << 30))
     );
     assert_eq!(access.projects().unwrap().len(), 1);
 
@@ -533,99 +436,12 @@ fn projects_lie_in_groups_and_take_their_tokens_with_them() {
         project_id: Some(id),
         ..new_token(7, None, None)
     };
-    let token = access.create_token(&token).unwrap();
+    let token = access.create_token(&by_box(), &token).unwrap();
     assert_eq!(access.token(token).unwrap().unwrap().project_id, Some(id));
-    access.remove_project(id).unwrap();
+    access.remove_project(&by_box(), id).unwrap();
     assert_eq!(access.token(token).unwrap(), None);
     assert_eq!(
-        access.remove_project(id).unwrap_err().kind(),
+        access.remove_project(&by_box(), id).unwrap_err().kind(),
         Kind::NotFound
     );
-}
-
-#[test]
-fn a_rotated_token_is_replaced_and_a_revoked_one_takes_its_family_with_it() {
-    let (_directory, store) = fresh();
-    let access = &store.access;
-    let first = access.create_token(&new_token(1, None, None)).unwrap();
-    let bystander = access.create_token(&new_token(2, None, None)).unwrap();
-    let second = access
-        .rotate_token(first, [11; 32], Some(Timestamp(99)))
-        .unwrap()
-        .unwrap();
-    let third = access
-        .rotate_token(second, [12; 32], None)
-        .unwrap()
-        .unwrap();
-    let row = |id| access.token(id).unwrap().unwrap();
-    assert!(row(first).revoked && row(second).revoked && !row(third).revoked);
-    assert_eq!(row(second).expires_at, Some(Timestamp(99)));
-    assert_eq!(
-        (row(first).family, row(second).family, row(third).family),
-        (first, first, first)
-    );
-    assert_eq!(
-        (row(third).name, row(third).scopes),
-        (row(first).name, row(first).scopes)
-    );
-
-    assert_eq!(access.rotate_token(second, [13; 32], None).unwrap(), None);
-    assert!(
-        row(third).revoked,
-        "whoever rotates a revoked token ends its family"
-    );
-    assert!(!row(bystander).revoked);
-    assert_eq!(access.token_by_digest(&[13; 32]).unwrap(), None);
-    assert_eq!(
-        access
-            .rotate_token(TokenId(999), [14; 32], None)
-            .unwrap_err()
-            .kind(),
-        Kind::NotFound
-    );
-}
-
-#[test]
-fn a_deploy_token_without_a_username_is_named_after_its_id() {
-    let (_directory, store) = fresh();
-    let deploy = |digest, username: Option<&str>| {
-        let token = NewToken {
-            kind: TokenKind::Deploy,
-            username: username.map(str::to_owned),
-            ..new_token(digest, None, None)
-        };
-        let id = store.access.create_token(&token).unwrap();
-        (
-            id,
-            store.access.token(id).unwrap().unwrap().username.unwrap(),
-        )
-    };
-    let (id, username) = deploy(1, None);
-    assert_eq!(username, format!("gitlab+deploy-token-{}", id.0));
-    assert_eq!(deploy(2, Some("puller")).1, "puller");
-}
-
-#[test]
-fn features_are_set_for_the_box_and_for_groups() {
-    let (_directory, store) = fresh();
-    let access = &store.access;
-    let group = access.create_group("acme", Visibility::Private).unwrap();
-    access.set_feature("split", None, false).unwrap();
-    access.set_feature("split", None, true).unwrap();
-    access.set_feature("split", Some(group), false).unwrap();
-    let rows = access.features().unwrap();
-    let rows: Vec<_> = rows.iter().map(|row| (row.group, row.enabled)).collect();
-    assert_eq!(rows, [(None, true), (Some(group), false)]);
-    assert!(access.reset_feature("split", Some(group)).unwrap());
-    assert!(!access.reset_feature("split", Some(group)).unwrap());
-    assert_eq!(
-        access
-            .set_feature("split", Some(GroupId(99)), true)
-            .unwrap_err()
-            .kind(),
-        Kind::NotFound
-    );
-    access.set_feature("split", Some(group), true).unwrap();
-    access.remove_group(group).unwrap();
-    assert_eq!(access.features().unwrap().len(), 1);
 }

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use breakwater::error::Kind;
 use breakwater::store::{AccessDb, Store};
 
-use super::{at, fresh, keep, mode, repository};
+use super::{at, by_box, fresh, keep, mode, repository};
 
 const PART: &str = "BREAKWATER_TEST_PART";
 const DATA: &str = "BREAKWATER_TEST_DATA";
@@ -31,7 +31,7 @@ fn other_process() {
             let store = Store::open(data).unwrap();
             store
                 .access
-                .create_user("other", false, false, None)
+                .create_user(&by_box(), "other", false, false, None)
                 .unwrap();
             say_and_wait();
         }
@@ -41,7 +41,7 @@ fn other_process() {
             let _lock = store.lock().unwrap();
             store
                 .access
-                .create_user("other", false, false, None)
+                .create_user(&by_box(), "other", false, false, None)
                 .unwrap();
             keep(&store, repository(&store, "here"), b"layer", at(1));
             drop(store.blobs.stage_named("aa").unwrap());

@@ -10,14 +10,19 @@ use breakwater::oci::Digest;
 use breakwater::store::{Reconciled, Store};
 use breakwater::upkeep::verify::verify;
 
-use super::{at, blob_path, fresh, keep, keep_image, mode, repository, strangers_connection, tag};
+use super::{
+    at, blob_path, by_box, fresh, keep, keep_image, mode, repository, strangers_connection, tag,
+};
 
 #[test]
 fn creating_is_idempotent_and_opening_finds_it() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("some/where");
     let store = Store::create(&data).unwrap();
-    let user = store.access.create_user("a", true, false, None).unwrap();
+    let user = store
+        .access
+        .create_user(&by_box(), "a", true, false, None)
+        .unwrap();
     assert_eq!(store.directory(), data);
     assert_eq!(mode(&data), 0o700);
     drop(store);
@@ -119,7 +124,10 @@ fn a_newer_database_is_refused() {
 #[test]
 fn databases_are_set_as_they_should_be() {
     let (directory, store) = fresh();
-    store.access.create_user("a", false, false, None).unwrap();
+    store
+        .access
+        .create_user(&by_box(), "a", false, false, None)
+        .unwrap();
     for name in ["access.sqlite", "cache.sqlite"] {
         let stranger = strangers_connection(&directory.path().join("data").join(name));
         let journal: String = stranger

@@ -9,7 +9,9 @@ use breakwater::oci::{Algorithm, Digest, MediaType};
 use breakwater::store::{NewManifest, Store};
 use breakwater::upkeep::verify::{DamageKind, verify};
 
-use super::{at, blob_path, fresh, keep, keep_image, keep_index, repository, strangers_connection};
+use super::{
+    at, blob_path, by_box, fresh, keep, keep_image, keep_index, repository, strangers_connection,
+};
 
 const LAYER: &[u8] = b"a layer that is going to suffer";
 
@@ -21,7 +23,10 @@ fn sound(store: &Store) {
     let long = Digest::of_with(Algorithm::Sha512, b"sha512 layer");
     store.blobs.put(&long, b"sha512 layer").unwrap();
     store.cache.keep_blob(here, &long, 12, at(1)).unwrap();
-    store.access.create_user("a", true, false, None).unwrap();
+    store
+        .access
+        .create_user(&by_box(), "a", true, false, None)
+        .unwrap();
 }
 
 fn damage_of(store: &Store) -> Vec<(DamageKind, String)> {

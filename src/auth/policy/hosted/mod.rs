@@ -1,0 +1,329 @@
+//! What a principal may do with a hosted repository. Pure.
+//!
+//! | what | who, provided that the credential has the ability |
+//! |---|---|
+//! | know that it exists | members of the project or of a group above it, from guest on; everybody with a user behind, where the project and every group above it are public; tokens of the project, and of a group above it |
+//! | pull (`read_container_image`) | of those: reporters and above, deploy tokens; where it is public also guests and users who are no members |
+//! | push (`create_container_image`) | developers and above, deploy tokens; a job token only in its own project |
+//! | delete (`destroy_container_image`) | maintainers and above, never a deploy token; a job token only in its own project |
+//!
+//! An administrator's user is more than an owner everywhere. A group's token has its level in the projects of
+//! its group and of those below, a project's token in its own project. A job token has its user's level.
+//!
+//! On top of it, rules can ask for more to push or delete (see `protection`): they are judged before ability
+//! and level, so that whoever may see the repository reads that it is protected. What a JWT grants is an upper
+//! bound, and judged last: who may not do it at all is told so, and not to get another token.
+//!
+//! Whether the repository itself exists is asked by whoever has the grant: what is missing in a project that one
+//! may pull from is a 404 of the same words as a project that one may not see.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use super::Refusal;
+use super::protection::{self, Minimums, TagRules};
+use super::standing::Standing;
+use crate::auth::identity::{Identity, PlacedProject, Principal};
+use crate::auth::scope::Ability;
+use crate::oci::{RepositoryName, Tag};
+use crate::store::{Level, MinimumLevel, ProjectId, ProtectionRule};
+
+/// What is to be done with a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// Read anything of it; mount a blob from it.
+    Pull,
+    /// Write blobs, manifests, tags. The first push makes the repository.
+    Push,
+    /// Delete a blob, a manifest, a tag.
+    Delete,
+}
+
+impl Wanted {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Pull, Self::Push, Self::Delete];
+
+    /// The action in scopes and in a JWT's `access`.
+    pub fn action(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Push => "push",
+            Self::Delete => "delete",
+        }
+    }
+
+    fn ability(self) -> Ability {
+        match self {
+            Self::Pull => Ability::ReadContainerImage,
+            Self::Push => Ability::CreateContainerImage,
+            Self::Delete => Ability::DestroyContainerImage,
+        }
+    }
+}
+
+/// What is to be done with a single tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TagAction {
+    /// Make it, or move it.
+    Push,
+    /// Take it away: by its name, or with the manifest that it points to.
+    Delete,
+}
+
+/// Whether a tag may move once it is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TagMutability {
+    /// It may.
+    Mutable,
+    /// It is made once; a push of the same digest again is fine. Whoever writes compares, in the same
+    /// transaction, and refuses with [`Refusal::TagImmutable`].
+    Immutable,
+}
+
+/// The most bytes that the repositories at or below a path may have together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quota {
+    /// The path of a project or of a group.
+    pub path: String,
+    /// In bytes.
+    pub max_bytes: u64,
+}
+
+/// What is stored about a project, as far as decisions need it: the same for everybody.
+#[derive(Debug)]
+pub struct HostedProject {
+    /// The project and its groups.
+    pub placed: Arc<PlacedProject>,
+    /// Whether it and every group above it are public.
+    pub is_public: bool,
+    /// Its own quota and those of the groups above that have one.
+    pub quotas: Arc<[Quota]>,
+    /// Its rules about repositories.
+    pub rules: Arc<[ProtectionRule]>,
+    /// Its rules about tags.
+    pub tag_rules: Arc<TagRules>,
+}
+
+/// What a decision about a repository needs to know.
+#[derive(Debug, Clone, Copy)]
+pub struct RepositoryFacts<'a> {
+    /// The project whose path is the longest prefix of the repository's.
+    pub project: &'a HostedProject,
+    /// The repository's whole path.
+    pub repository: &'a RepositoryName,
+    /// The highest level of the identity's user on the project or a group above it.
+    pub level: Option<Level>,
+}
+
+/// Proof that a request about a hosted repository was authorized. Only `auth::policy` can make one.
+#[derive(Debug, Clone)]
+pub struct RepositoryGrant {
+    project: ProjectId,
+    project_path: String,
+    repository: RepositoryName,
+    pull: bool,
+    push: bool,
+    delete: bool,
+    quotas: Arc<[Quota]>,
+    standing: Standing,
+    rules: Arc<[ProtectionRule]>,
+    tag_rules: Arc<TagRules>,
+}
+
+impl RepositoryGrant {
+    /// The project that owns it.
+    pub fn project(&self) -> ProjectId {
+        self.project
+    }
+
+    /// The project's path.
+    pub fn project_path(&self) -> &str {
+        &self.project_path
+    }
+
+    /// The whole path of the repository: the project's, perhaps with more behind it.
+    pub fn repository(&self) -> &RepositoryName {
+        &self.repository
+    }
+
+    /// Whether it may be read.
+    pub fn may_pull(&self) -> bool {
+        self.pull
+    }
+
+    /// Whether it may be written to. Single tags may still be protected: see [`Self::judge_tag`].
+    pub fn may_push(&self) -> bool {
+        self.push
+    }
+
+    /// Whether something may be deleted from it; single tags as for a push.
+    pub fn may_delete(&self) -> bool {
+        self.delete
+    }
+
+    /// The quotas of the project and the groups above it that have one; each holds by itself.
+    pub fn quotas(&self) -> &[Quota] {
+        &self.quotas
+    }
+
+    /// Judges a single tag at the write: one that is pushed, or each of those that a delete takes away.
+    ///
+    /// # Errors
+    /// `PushProtected` or `DeleteProtected` by a rule about the repository's tags, `TagProtected` by a rule
+    /// about tags, `TagImmutable` for taking away one that is immutable.
+    pub fn judge_tag(&self, tag: &Tag, action: TagAction) -> Result<TagMutability, Refusal> {
+        let by_path = protection::of_tag(&self.rules, self.repository.as_str(), tag.as_str());
+        let by_tag = self.tag_rules.of(tag.as_str());
+        let meets = |minimum: Option<MinimumLevel>| {
+            minimum.is_none_or(|minimum| self.standing.meets(minimum))
+        };
+        let (of_repository, of_tag, protected) = match action {
+            TagAction::Push => (by_path.push, by_tag.minimums.push, Refusal::PushProtected),
+            TagAction::Delete => (
+                by_path.delete,
+                by_tag.minimums.delete,
+                Refusal::DeleteProtected,
+            ),
+        };
+        if !meets(of_repository) {
+            return Err(protected);
+        }
+        if !meets(of_tag) {
+            return Err(Refusal::TagProtected(action));
+        }
+        match (by_tag.immutable, action) {
+            (true, TagAction::Delete) => Err(Refusal::TagImmutable),
+            (true, TagAction::Push) => Ok(TagMutability::Immutable),
+            (false, _) => Ok(TagMutability::Mutable),
+        }
+    }
+}
+
+/// Whether `identity` may do what is `wanted` with a hosted repository (`None`: no project owns its path).
+///
+/// # Errors
+/// The refusal: who are you, may you know that it exists, is it protected, are you allowed, does the JWT say so.
+pub fn repository(
+    identity: &Identity,
+    facts: Option<RepositoryFacts<'_>>,
+    wanted: Wanted,
+) -> Result<RepositoryGrant, Refusal> {
+    let case = Case::of(identity, facts)?;
+    case.judge(wanted)?;
+    let may = |action| case.judge(action).is_ok();
+    let HostedProject {
+        placed,
+        quotas,
+        rules,
+        tag_rules,
+        ..
+    } = case.facts.project;
+    Ok(RepositoryGrant {
+        project: placed.project.id,
+        project_path: placed.project.path.clone(),
+        repository: case.facts.repository.clone(),
+        pull: may(Wanted::Pull),
+        push: may(Wanted::Push),
+        delete: may(Wanted::Delete),
+        quotas: Arc::clone(quotas),
+        standing: case.standing,
+        rules: Arc::clone(rules),
+        tag_rules: Arc::clone(tag_rules),
+    })
+}
+
+/// Whether `identity` may know that the project exists: for lists of what there is.
+pub fn sees_project(identity: &Identity, project: &HostedProject, level: Option<Level>) -> bool {
+    standing(identity, project, level).is_some()
+}
+
+fn standing(
+    identity: &Identity,
+    project: &HostedProject,
+    level: Option<Level>,
+) -> Option<Standing> {
+    let placed = &project.placed;
+    Standing::on_project(
+        &identity.principal,
+        placed.project.id,
+        &placed.groups,
+        level,
+        project.is_public,
+    )
+}
+
+/// Somebody before a repository whose project may be seen.
+struct Case<'a> {
+    identity: &'a Identity,
+    facts: RepositoryFacts<'a>,
+    standing: Standing,
+    minimums: Minimums,
+}
+
+impl<'a> Case<'a> {
+    fn of(identity: &'a Identity, facts: Option<RepositoryFacts<'a>>) -> Result<Self, Refusal> {
+        if matches!(identity.principal, Principal::Anonymous) {
+            return Err(Refusal::Unauthenticated);
+        }
+        let facts = facts.ok_or(Refusal::Unknown)?;
+        let standing = standing(identity, facts.project, facts.level).ok_or(Refusal::Unknown)?;
+        let minimums = protection::of_path(&facts.project.rules, facts.repository.as_str());
+        Ok(Self {
+            identity,
+            facts,
+            standing,
+            minimums,
+        })
+    }
+
+    fn judge(&self, wanted: Wanted) -> Result<(), Refusal> {
+        let meets = |minimum: Option<MinimumLevel>| {
+            minimum.is_none_or(|minimum| self.standing.meets(minimum))
+        };
+        match wanted {
+            Wanted::Push if !meets(self.minimums.push) => return Err(Refusal::PushProtected),
+            Wanted::Delete if !meets(self.minimums.delete) => return Err(Refusal::DeleteProtected),
+            _ => {}
+        }
+        let principal = &self.identity.principal;
+        // A deploy token never deletes, whatever scopes somebody managed to give it.
+        let never = wanted == Wanted::Delete && principal.is_deploy_token();
+        if never || !principal.abilities().has(wanted.ability()) {
+            return Err(Refusal::Denied(wanted.ability()));
+        }
+        if wanted != Wanted::Pull && self.is_a_stranger_s_job() {
+            return Err(Refusal::NotItsOwnProject);
+        }
+        if !self.level_allows(wanted) {
+            return Err(Refusal::LevelTooLow(wanted));
+        }
+        let name = self.facts.repository.as_str();
+        if !self.identity.is_bound_to(name, wanted.action()) {
+            return Err(Refusal::NotInToken(wanted));
+        }
+        Ok(())
+    }
+
+    fn level_allows(&self, wanted: Wanted) -> bool {
+        let by_public = self.facts.project.is_public && self.identity.principal.user().is_some();
+        match wanted {
+            Wanted::Pull => {
+                by_public || self.is_deploy_token() || self.standing.is_at_least(Level::Reporter)
+            }
+            Wanted::Push => self.is_deploy_token() || self.standing.is_at_least(Level::Developer),
+            Wanted::Delete => self.standing.is_at_least(Level::Maintainer),
+        }
+    }
+
+    fn is_deploy_token(&self) -> bool {
+        self.standing == Standing::DeployToken
+    }
+
+    /// Whether this is a job of another project.
+    fn is_a_stranger_s_job(&self) -> bool {
+        let here = self.facts.project.placed.project.id;
+        matches!(&self.identity.principal, Principal::JobToken(_, own, _) if own.project.id != here)
+    }
+}

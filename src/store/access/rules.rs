@@ -1,0 +1,396 @@
+//! Protection rules: rows of `protection_rules`, of both kinds. What they mean for whom is decided above.
+
+use rusqlite::{Connection, Row, params};
+use serde::Serialize;
+
+use super::groups::group_path;
+use super::projects::project_path;
+use super::{AccessDb, GroupId, ProjectId, RuleId, no_such, shown, taken};
+use crate::error::{Error, Kind, Result};
+use crate::store::audit::{Actor, Detail, Event, EventKind};
+use crate::store::statement::{decoded, find, get, list, run, unknown_word};
+use crate::time::Timestamp;
+
+/// The least that somebody must be to do what a rule is about. Ordered: the greatest is the strictest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MinimumLevel {
+    /// Maintainers, owners, administrators.
+    Maintainer,
+    /// Owners and administrators.
+    Owner,
+    /// Administrators of the box.
+    Admin,
+    /// Nobody, administrators included, until the rule changes.
+    NoAccess,
+}
+
+impl MinimumLevel {
+    /// All, from the mildest to the strictest.
+    pub const ALL: [Self; 4] = [Self::Maintainer, Self::Owner, Self::Admin, Self::NoAccess];
+
+    /// The word in commands, JSON and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Maintainer => "maintainer",
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::NoAccess => "no_access",
+        }
+    }
+
+    /// The minimum of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|minimum| minimum.as_str() == word)
+    }
+
+    /// The older way to say it: the level up to and including which everybody is kept out.
+    pub fn protected_up_to(self) -> &'static str {
+        match self {
+            Self::Maintainer => "developer",
+            Self::Owner => "maintainer",
+            Self::Admin => "owner",
+            Self::NoAccess => "no_access",
+        }
+    }
+
+    /// The minimum that the older word means.
+    pub fn parse_protected_up_to(word: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|minimum| minimum.protected_up_to() == word)
+    }
+}
+
+/// Whose repositories a rule is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RuleOwner {
+    /// A project: what is pushed to it.
+    Project(ProjectId),
+    /// A group: what it and those below it have in the cache. Pushing means filling, deleting means purging.
+    Group(GroupId),
+}
+
+/// A rule about the repositories whose path matches a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProtectionRule {
+    /// The row.
+    pub id: RuleId,
+    /// Whose repositories.
+    pub owner: RuleOwner,
+    /// Of the whole path; `*` matches any run of characters.
+    pub pattern: String,
+    /// Narrows it to the tags that match; `*` as above.
+    pub tag_pattern: Option<String>,
+    /// Who may push; `None`: this rule does not say.
+    pub min_push: Option<MinimumLevel>,
+    /// Who may delete; `None`: this rule does not say.
+    pub min_delete: Option<MinimumLevel>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// A rule about a project's tags that match a regular expression.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagRule {
+    /// The row.
+    pub id: RuleId,
+    /// Whose tags.
+    pub project: ProjectId,
+    /// The regular expression; it matches anywhere in the tag unless it is anchored.
+    pub pattern: String,
+    /// Who may push such a tag; `None`: this rule does not say.
+    pub min_push: Option<MinimumLevel>,
+    /// Who may delete one; `None`: this rule does not say.
+    pub min_delete: Option<MinimumLevel>,
+    /// Whether such a tag, once made, neither moves nor goes.
+    pub immutable: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+const REPOSITORY: &str = "repository";
+const TAG: &str = "tag";
+
+impl AccessDb {
+    /// Adds a rule; its `id` and `created_at` are given here. `Conflict` if there is one of the same patterns;
+    /// `NotFound` if its owner is gone; `BadRequest` if it protects nothing.
+    pub fn add_rule(&self, actor: &Actor, rule: &ProtectionRule) -> Result<RuleId> {
+        protects_something(rule.min_push, rule.min_delete, false)?;
+        let (project, group) = owner_columns(rule.owner);
+        self.database
+            .change(actor, |connection| {
+                let id = get(
+                    connection,
+                    "add protection rule",
+                    "INSERT INTO protection_rules
+                         (kind, project_id, group_id, pattern, tag_pattern, min_push, min_delete, created_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id",
+                    params![
+                        REPOSITORY,
+                        project,
+                        group,
+                        rule.pattern,
+                        rule.tag_pattern,
+                        rule.min_push.map(MinimumLevel::as_str),
+                        rule.min_delete.map(MinimumLevel::as_str),
+                        Timestamp::now().0,
+                    ],
+                    |row| row.get(0).map(RuleId),
+                )?;
+                let owner = owner_path(connection, rule.owner)?;
+                Ok((id, Some(about_rule(EventKind::RuleAdded, id, rule, owner))))
+            })
+            .map_err(|error| taken(error, || already(&rule.pattern)))
+    }
+
+    /// As [`Self::add_rule`], for tags.
+    pub fn add_tag_rule(&self, actor: &Actor, rule: &TagRule) -> Result<RuleId> {
+        protects_something(rule.min_push, rule.min_delete, rule.immutable)?;
+        self.database
+            .change(actor, |connection| {
+                let id = get(
+                    connection,
+                    "add tag rule",
+                    "INSERT INTO protection_rules
+                         (kind, project_id, pattern, min_push, min_delete, immutable, created_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id",
+                    params![
+                        TAG,
+                        rule.project.0,
+                        rule.pattern,
+                        rule.min_push.map(MinimumLevel::as_str),
+                        rule.min_delete.map(MinimumLevel::as_str),
+                        rule.immutable,
+                        Timestamp::now().0,
+                    ],
+                    |row| row.get(0).map(RuleId),
+                )?;
+                let owner = project_path(connection, rule.project)?;
+                let event = about_tag_rule(EventKind::RuleAdded, id, rule, owner);
+                Ok((id, Some(event)))
+            })
+            .map_err(|error| taken(error, || already(&rule.pattern)))
+    }
+
+    /// Writes all of a rule but its owner. `NotFound` if there is none with its id; otherwise as
+    /// [`Self::add_rule`].
+    pub fn set_rule(&self, actor: &Actor, rule: &ProtectionRule) -> Result<()> {
+        protects_something(rule.min_push, rule.min_delete, false)?;
+        self.database
+            .change(actor, |connection| {
+                let changed = run(
+                    connection,
+                    "change protection rule",
+                    "UPDATE protection_rules
+                     SET pattern = ?2, tag_pattern = ?3, min_push = ?4, min_delete = ?5
+                     WHERE id = ?1 AND kind = 'repository'",
+                    params![
+                        rule.id.0,
+                        rule.pattern,
+                        rule.tag_pattern,
+                        rule.min_push.map(MinimumLevel::as_str),
+                        rule.min_delete.map(MinimumLevel::as_str),
+                    ],
+                )?;
+                found(changed, rule.id)?;
+                let owner = owner_path(connection, rule.owner)?;
+                let event = about_rule(EventKind::RuleChanged, rule.id, rule, owner);
+                Ok(((), Some(event)))
+            })
+            .map_err(|error| taken(error, || already(&rule.pattern)))
+    }
+
+    /// As [`Self::set_rule`], for tags.
+    pub fn set_tag_rule(&self, actor: &Actor, rule: &TagRule) -> Result<()> {
+        protects_something(rule.min_push, rule.min_delete, rule.immutable)?;
+        self.database
+            .change(actor, |connection| {
+                let changed = run(
+                    connection,
+                    "change tag rule",
+                    "UPDATE protection_rules
+                     SET pattern = ?2, min_push = ?3, min_delete = ?4, immutable = ?5
+                     WHERE id = ?1 AND kind = 'tag'",
+                    params![
+                        rule.id.0,
+                        rule.pattern,
+                        rule.min_push.map(MinimumLevel::as_str),
+                        rule.min_delete.map(MinimumLevel::as_str),
+                        rule.immutable,
+                    ],
+                )?;
+                found(changed, rule.id)?;
+                let owner = project_path(connection, rule.project)?;
+                let event = about_tag_rule(EventKind::RuleChanged, rule.id, rule, owner);
+                Ok(((), Some(event)))
+            })
+            .map_err(|error| taken(error, || already(&rule.pattern)))
+    }
+
+    /// Removes a rule of either kind. `NotFound` if there is none.
+    pub fn remove_rule(&self, actor: &Actor, id: RuleId) -> Result<()> {
+        self.database.change(actor, |connection| {
+            let removed = find(
+                connection,
+                "remove protection rule",
+                "DELETE FROM protection_rules WHERE id = ?1 RETURNING pattern, project_id, group_id",
+                [id.0],
+                |row| Ok((row.get::<_, String>(0)?, owner(row, 1)?)),
+            )?;
+            let (pattern, owner) = removed.ok_or_else(|| no_such("rule", id.0))?;
+            let path = owner_path(connection, owner)?;
+            let event = Event::new(EventKind::RuleRemoved)
+                .subject("rule", &pattern, Some(id.0))
+                .group(path.as_deref());
+            Ok(((), Some(event)))
+        })
+    }
+
+    /// The rule about repositories with this id.
+    pub fn rule(&self, id: RuleId) -> Result<Option<ProtectionRule>> {
+        self.database.read(|connection| {
+            let text = select("id = ?1 AND kind = 'repository'");
+            find(connection, "find protection rule", &text, [id.0], rule)
+        })
+    }
+
+    /// The rule about tags with this id.
+    pub fn tag_rule(&self, id: RuleId) -> Result<Option<TagRule>> {
+        self.database.read(|connection| {
+            let text = select("id = ?1 AND kind = 'tag'");
+            find(connection, "find tag rule", &text, [id.0], tag_rule)
+        })
+    }
+
+    /// The owner's own rules about repositories, in the order in which they were made.
+    pub fn rules(&self, owner: RuleOwner) -> Result<Vec<ProtectionRule>> {
+        let (project, group) = owner_columns(owner);
+        self.database.read(|connection| {
+            let text = select("kind = 'repository' AND project_id IS ?1 AND group_id IS ?2");
+            list(
+                connection,
+                "list protection rules",
+                &text,
+                params![project, group],
+                rule,
+            )
+        })
+    }
+
+    /// The project's rules about tags, in the order in which they were made.
+    pub fn tag_rules(&self, project: ProjectId) -> Result<Vec<TagRule>> {
+        self.database.read(|connection| {
+            let text = select("kind = 'tag' AND project_id = ?1");
+            list(connection, "list tag rules", &text, [project.0], tag_rule)
+        })
+    }
+}
+
+fn owner_columns(owner: RuleOwner) -> (Option<i64>, Option<i64>) {
+    match owner {
+        RuleOwner::Project(project) => (Some(project.0), None),
+        RuleOwner::Group(group) => (None, Some(group.0)),
+    }
+}
+
+fn owner_path(connection: &Connection, owner: RuleOwner) -> Result<Option<String>> {
+    match owner {
+        RuleOwner::Project(project) => project_path(connection, project),
+        RuleOwner::Group(group) => group_path(connection, Some(group)),
+    }
+}
+
+fn about_rule(kind: EventKind, id: RuleId, rule: &ProtectionRule, owner: Option<String>) -> Event {
+    Event::new(kind)
+        .subject("rule", &rule.pattern, Some(id.0))
+        .group(owner.as_deref())
+        .detail_if("tags", rule.tag_pattern.as_deref().map(Detail::name))
+        .detail_if("min_push", rule.min_push.map(MinimumLevel::as_str))
+        .detail_if("min_delete", rule.min_delete.map(MinimumLevel::as_str))
+}
+
+fn about_tag_rule(kind: EventKind, id: RuleId, rule: &TagRule, owner: Option<String>) -> Event {
+    Event::new(kind)
+        .subject("tag rule", &rule.pattern, Some(id.0))
+        .group(owner.as_deref())
+        .detail_if("min_push", rule.min_push.map(MinimumLevel::as_str))
+        .detail_if("min_delete", rule.min_delete.map(MinimumLevel::as_str))
+        .detail("immutable", rule.immutable)
+}
+
+fn protects_something(
+    push: Option<MinimumLevel>,
+    delete: Option<MinimumLevel>,
+    immutable: bool,
+) -> Result<()> {
+    if push.is_some() || delete.is_some() || immutable {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::BadRequest,
+        "a rule must say who may push, or who may delete",
+    ))
+}
+
+fn already(pattern: &str) -> String {
+    format!("there is a rule for `{}` already", shown(pattern))
+}
+
+fn found(rows: usize, id: RuleId) -> Result<()> {
+    if rows == 0 {
+        return Err(no_such("rule", id.0));
+    }
+    Ok(())
+}
+
+fn select(condition: &str) -> String {
+    format!(
+        "SELECT id, project_id, group_id, pattern, tag_pattern, min_push, min_delete, immutable, created_at
+         FROM protection_rules WHERE {condition} ORDER BY id"
+    )
+}
+
+fn rule(row: &Row<'_>) -> rusqlite::Result<ProtectionRule> {
+    Ok(ProtectionRule {
+        id: RuleId(row.get(0)?),
+        owner: owner(row, 1)?,
+        pattern: row.get(3)?,
+        tag_pattern: row.get(4)?,
+        min_push: minimum(row, 5)?,
+        min_delete: minimum(row, 6)?,
+        created_at: Timestamp(row.get(8)?),
+    })
+}
+
+/// Reads the columns `project_id` and the next one, `group_id`.
+fn owner(row: &Row<'_>, column: usize) -> rusqlite::Result<RuleOwner> {
+    Ok(match row.get::<_, Option<i64>>(column)? {
+        Some(project) => RuleOwner::Project(ProjectId(project)),
+        None => RuleOwner::Group(GroupId(row.get(column + 1)?)),
+    })
+}
+
+fn tag_rule(row: &Row<'_>) -> rusqlite::Result<TagRule> {
+    Ok(TagRule {
+        id: RuleId(row.get(0)?),
+        project: ProjectId(row.get(1)?),
+        pattern: row.get(3)?,
+        min_push: minimum(row, 5)?,
+        min_delete: minimum(row, 6)?,
+        immutable: row.get(7)?,
+        created_at: Timestamp(row.get(8)?),
+    })
+}
+
+fn minimum(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<MinimumLevel>> {
+    if row.get_ref(column)? == rusqlite::types::ValueRef::Null {
+        return Ok(None);
+    }
+    decoded(row, column, |word| {
+        MinimumLevel::parse(word).ok_or_else(|| unknown_word("a minimum level", word))
+    })
+    .map(Some)
+}

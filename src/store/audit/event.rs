@@ -1,0 +1,271 @@
+//! What happened: a kind from a closed set, what it was done to, and a few details.
+//!
+//! No secret gets in: details are words of this program, numbers, and names that lists show anyway. There is
+//! no way in for bytes (digests, sealed passwords), and text that holds what looks like a token's secret or a
+//! password's hash is cut before it.
+
+use serde_json::{Map, Value};
+
+use crate::time::Timestamp;
+
+macro_rules! kinds { ($($(#[$doc:meta])* $kind:ident = $word:literal,)*) => {
+    /// What happened, as a dotted word.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum EventKind { $($(#[$doc])* $kind,)* }
+
+    impl EventKind {
+        /// The word in commands, JSON and the database.
+        pub fn as_str(self) -> &'static str {
+            match self { $(Self::$kind => $word,)* }
+        }
+    }
+}; }
+kinds! {
+    /// A user or a service account was made.
+    UserCreated = "user.created",
+    /// A user is let in nowhere from now on.
+    UserBlocked = "user.blocked",
+    /// A user is let in again.
+    UserUnblocked = "user.unblocked",
+    /// A user has another password.
+    UserPasswordChanged = "user.password_changed",
+    /// A user was removed, with memberships and tokens.
+    UserRemoved = "user.removed",
+    /// A group was made.
+    GroupCreated = "group.created",
+    /// A group's settings were changed.
+    GroupChanged = "group.changed",
+    /// A group was removed, with all that is below it.
+    GroupRemoved = "group.removed",
+    /// A project was made.
+    ProjectCreated = "project.created",
+    /// A project's settings were changed.
+    ProjectChanged = "project.changed",
+    /// A project was removed, with its tokens.
+    ProjectRemoved = "project.removed",
+    /// A user became a member, or has another level.
+    MemberSet = "member.set",
+    /// A user is a member no longer.
+    MemberRemoved = "member.removed",
+    /// A token was made.
+    TokenCreated = "token.created",
+    /// A token was replaced by one with another secret.
+    TokenRotated = "token.rotated",
+    /// A token is refused from now on.
+    TokenRevoked = "token.revoked",
+    /// A revoked token was to be rotated: all that came from the same first token are refused.
+    TokenFamilyRevoked = "token.family_revoked",
+    /// A feature flag was set.
+    FeatureSet = "feature.set",
+    /// A group's value of a feature flag was taken away.
+    FeatureReset = "feature.reset",
+    /// A network is trusted without login.
+    NetworkAdded = "network.added",
+    /// A network is trusted no longer.
+    NetworkRemoved = "network.removed",
+    /// An upstream was added.
+    UpstreamAdded = "upstream.added",
+    /// An upstream was removed.
+    UpstreamRemoved = "upstream.removed",
+    /// A protection rule was added, about repositories or about tags.
+    RuleAdded = "rule.added",
+    /// A protection rule was changed.
+    RuleChanged = "rule.changed",
+    /// A protection rule was removed.
+    RuleRemoved = "rule.removed",
+    /// The access database was copied to a file.
+    DatabaseBackedUp = "database.backed_up",
+    /// The access database was replaced by a backup.
+    DatabaseRestored = "database.restored",
+}
+
+/// What happened, without who and when.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Event {
+    pub(super) kind: EventKind,
+    pub(super) subject: Option<Subject>,
+    pub(super) user: Option<String>,
+    pub(super) group: Option<String>,
+    pub(super) details: Vec<(&'static str, Detail)>,
+}
+
+/// What it was done to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Subject {
+    pub(super) noun: &'static str,
+    pub(super) name: String,
+    pub(super) id: Option<i64>,
+}
+
+/// A detail's value. Made from words of this program, numbers and flags by `From`, and from names, which lists
+/// show anyway, by [`Detail::name`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Detail(Shown);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Shown {
+    Word(&'static str),
+    Number(i64),
+    Flag(bool),
+    Name(String),
+    Names(Vec<String>),
+}
+
+impl Event {
+    /// An event of this kind.
+    pub fn new(kind: EventKind) -> Self {
+        Self {
+            kind,
+            subject: None,
+            user: None,
+            group: None,
+            details: Vec::new(),
+        }
+    }
+
+    /// What it was done to: a noun such as `token`, its name, and its row's id.
+    #[must_use]
+    pub fn subject(mut self, noun: &'static str, name: &str, id: Option<i64>) -> Self {
+        let name = shown(name);
+        self.subject = Some(Subject { noun, name, id });
+        self
+    }
+
+    /// The user whom it concerns, for `breakwater audit --user`.
+    #[must_use]
+    pub fn user(mut self, name: Option<&str>) -> Self {
+        self.user = name.map(shown);
+        self
+    }
+
+    /// The path of the group (or project) that it concerns, for `breakwater audit --group`.
+    #[must_use]
+    pub fn group(mut self, path: Option<&str>) -> Self {
+        self.group = path.map(shown);
+        self
+    }
+
+    /// One more detail.
+    #[must_use]
+    pub fn detail(mut self, key: &'static str, value: impl Into<Detail>) -> Self {
+        self.details.push((key, value.into()));
+        self
+    }
+
+    /// One more detail, where there is one.
+    #[must_use]
+    pub fn detail_if(self, key: &'static str, value: Option<impl Into<Detail>>) -> Self {
+        match value {
+            Some(value) => self.detail(key, value),
+            None => self,
+        }
+    }
+
+    /// The details as a JSON object.
+    pub(super) fn details_json(&self) -> String {
+        let values = self.details.iter().map(|(key, detail)| {
+            let value = match &detail.0 {
+                Shown::Word(word) => Value::from(*word),
+                Shown::Number(number) => Value::from(*number),
+                Shown::Flag(flag) => Value::from(*flag),
+                Shown::Name(name) => Value::from(name.as_str()),
+                Shown::Names(names) => Value::from(names.as_slice()),
+            };
+            ((*key).to_owned(), value)
+        });
+        Value::Object(values.collect::<Map<_, _>>()).to_string()
+    }
+}
+
+impl Detail {
+    /// A name that lists show to whoever may see the audit: of a user, a path, a host. Never what somebody
+    /// typed for a secret.
+    pub fn name(name: &str) -> Self {
+        Self(Shown::Name(shown(name)))
+    }
+
+    /// Several of them, such as a token's scopes.
+    pub fn names(names: &[String]) -> Self {
+        Self(Shown::Names(names.iter().map(|name| shown(name)).collect()))
+    }
+}
+
+impl From<&'static str> for Detail {
+    fn from(word: &'static str) -> Self {
+        Self(Shown::Word(word))
+    }
+}
+
+impl From<bool> for Detail {
+    fn from(flag: bool) -> Self {
+        Self(Shown::Flag(flag))
+    }
+}
+
+impl From<i64> for Detail {
+    fn from(number: i64) -> Self {
+        Self(Shown::Number(number))
+    }
+}
+
+impl From<Timestamp> for Detail {
+    /// As RFC 3339.
+    fn from(time: Timestamp) -> Self {
+        Self(Shown::Name(time.to_string()))
+    }
+}
+
+/// The longest text of one field, in characters.
+const MAX_TEXT: usize = 255;
+/// How secrets and hashes begin that people paste where a name belongs.
+const SECRET_STARTS: [&str; 6] = ["bwp_", "bwg_", "bwr_", "bwd_", "bwj_", "$argon2"];
+
+/// Bounded, and without what looks like a secret.
+pub(super) fn shown(text: &str) -> String {
+    let secret = SECRET_STARTS
+        .iter()
+        .filter_map(|start| text.find(start).map(|at| at + start.len()))
+        .min();
+    match secret {
+        Some(end) => {
+            let start: String = text
+                .chars()
+                .take(MAX_TEXT.min(text[..end].chars().count()))
+                .collect();
+            format!("{start}…")
+        }
+        None => text.chars().take(MAX_TEXT).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_like_a_secret_is_cut_and_text_is_bounded() {
+        let long = "é".repeat(400);
+        for (text, expected) in [
+            ("alice", "alice"),
+            ("bwp_0123456789abcdef", "bwp_…"),
+            ("x bwd_AAAA bwp_BBBB", "x bwd_…"),
+            ("$argon2id$v=19$m=19456", "$argon2…"),
+            ("", ""),
+            (long.as_str(), &long[..2 * MAX_TEXT]),
+        ] {
+            assert_eq!(shown(text), expected);
+        }
+        let event = Event::new(EventKind::TokenCreated)
+            .subject("token", "bwj_AAAA", Some(7))
+            .detail("name", Detail::name("bwr_BBBB"))
+            .detail("scopes", Detail::names(&["bwg_CCCC".into(), "api".into()]))
+            .detail("level", 30)
+            .detail("never", true)
+            .detail("expires_at", Timestamp(0));
+        assert_eq!(event.subject.as_ref().unwrap().name, "bwj_…");
+        assert_eq!(
+            event.details_json(),
+            r#"{"expires_at":"1970-01-01T00:00:00Z","level":30,"name":"bwr_…","never":true,"scopes":["bwg_…","api"]}"#
+        );
+    }
+}

@@ -1,0 +1,291 @@
+//! `audit.sqlite`: each change of the access database is one event that names who made it.
+
+use std::fs::File;
+
+use breakwater::error::Kind;
+use breakwater::oci::RegistryHost;
+use breakwater::store::{
+    Ability, Actor, EventFilter, GroupChanges, Level, Network, NewToken, NewUpstream,
+    ProjectChanges, RecordedEvent, Store, TokenId, TokenKind, UserId, Visibility,
+};
+use serde_json::json;
+
+use super::{at, fresh, mode};
+
+/// Who makes changes here.
+fn alice() -> Actor {
+    Actor::new("alice (token 7)")
+        .user("alice")
+        .address("192.0.2.7".parse().unwrap())
+        .correlation_id("0123abcd")
+}
+
+fn events(store: &Store) -> Vec<RecordedEvent> {
+    store.audit.events(&EventFilter::default()).unwrap()
+}
+
+/// Kind, subject with its id, user, group, details.
+fn line(event: &RecordedEvent) -> String {
+    let word = |word: &Option<String>| word.clone().unwrap_or_else(|| "-".into());
+    format!(
+        "{} {} {} {} | {} {} | {}",
+        event.kind,
+        word(&event.subject_kind),
+        word(&event.subject_name),
+        event.subject_id.map_or("-".into(), |id| id.to_string()),
+        word(&event.about_user),
+        word(&event.group_path),
+        event.details
+    )
+}
+
+fn token(digest: u8) -> NewToken {
+    NewToken {
+        kind: TokenKind::Personal,
+        name: "laptop".into(),
+        digest: [digest; 32],
+        scopes: vec!["write_registry".into(), "read_registry".into()],
+        user_id: Some(UserId(1)),
+        group_id: None,
+        project_id: None,
+        username: None,
+        access_level: None,
+        expires_at: Some(at(0)),
+        created_by: "box".into(),
+    }
+}
+
+/// Every kind of change, in an order in which each changes something.
+fn change_everything(store: &Store, by: &Actor) {
+    let access = &store.access;
+    let user = access
+        .create_user(by, "bob", false, false, Some("$argon2id$v=19$secret"))
+        .unwrap();
+    access.set_blocked(by, user, true).unwrap();
+    access.set_blocked(by, user, false).unwrap();
+    access
+        .set_password(by, user, "$argon2id$v=19$other")
+        .unwrap();
+    let acme = access
+        .create_group(by, "acme", Visibility::Private)
+        .unwrap();
+    let changes = GroupChanges {
+        visibility: Some(Visibility::Public),
+        default_upstream: Some(RegistryHost::parse("quay.io").ok()),
+        ..GroupChanges::default()
+    };
+    access.set_group(by, acme, &changes).unwrap();
+    access.set_member(by, acme, user, Level::Developer).unwrap();
+    assert!(access.remove_member(by, acme, user).unwrap());
+    let project = access
+        .create_project(by, "acme/api", Visibility::Private)
+        .unwrap();
+    let changes = ProjectChanges {
+        visibility: Some(Visibility::Public),
+        ..ProjectChanges::default()
+    };
+    access.set_project(by, project, &changes).unwrap();
+    let first = access.create_token(by, &token(1)).unwrap();
+    let second = access.rotate_token(by, first, [2; 32], None).unwrap();
+    access.revoke_token(by, second.unwrap()).unwrap();
+    assert_eq!(access.rotate_token(by, first, [3; 32], None).unwrap(), None);
+    let deploy = NewToken {
+        kind: TokenKind::Deploy,
+        user_id: None,
+        group_id: Some(acme),
+        expires_at: None,
+        ..token(4)
+    };
+    access.create_token(by, &deploy).unwrap();
+    access.set_feature(by, "flag", Some(acme), true).unwrap();
+    assert!(access.reset_feature(by, "flag", Some(acme)).unwrap());
+    access.set_feature(by, "flag", None, false).unwrap();
+    let network = Network {
+        cidr: "10.0.0.1/8".parse().unwrap(),
+        ability: Ability::Fill,
+        group: Some(acme),
+    };
+    access.add_network(by, &network).unwrap();
+    assert!(access.remove_network(by, network.cidr, Some(acme)).unwrap());
+    let name = RegistryHost::parse("quay.io").unwrap();
+    let upstream = NewUpstream {
+        name: name.clone(),
+        group: None,
+        url: "https://quay.io".into(),
+        credentials: Some(("robot".into(), b"sealed password".to_vec())),
+        auth_realm: None,
+        ca: None,
+        allow_private_addresses: false,
+    };
+    access.add_upstream(by, &upstream).unwrap();
+    assert!(access.remove_upstream(by, &name, None).unwrap());
+    access.remove_project(by, project).unwrap();
+    access.remove_group(by, acme).unwrap();
+    access.remove_user(by, user).unwrap();
+}
+
+#[test]
+fn every_change_is_one_event_with_its_actor() {
+    let (_directory, store) = fresh();
+    change_everything(&store, &alice());
+    let events = events(&store);
+    let lines: Vec<_> = events.iter().map(line).collect();
+    assert_eq!(
+        lines,
+        [
+            r#"user.created user bob 1 | bob - | {"admin":false,"service":false}"#,
+            r#"user.blocked user bob 1 | bob - | {}"#,
+            r#"user.unblocked user bob 1 | bob - | {}"#,
+            r#"user.password_changed user bob 1 | bob - | {}"#,
+            r#"group.created group acme 1 | - acme | {"visibility":"private"}"#,
+            r#"group.changed group acme 1 | - acme | {"default_upstream":"quay.io","visibility":"public"}"#,
+            r#"member.set user bob 1 | bob acme | {"access_level":30}"#,
+            r#"member.removed user bob 1 | bob acme | {}"#,
+            r#"project.created project acme/api 1 | - acme/api | {"visibility":"private"}"#,
+            r#"project.changed project acme/api 1 | - acme/api | {"visibility":"public"}"#,
+            r#"token.created token laptop 1 | bob - | {"expires_at":"1970-01-01T00:00:00Z","kind":"personal","scopes":["read_registry","write_registry"]}"#,
+            r#"token.rotated token laptop 1 | bob - | {"new_id":2}"#,
+            r#"token.revoked token laptop 2 | bob - | {}"#,
+            r#"token.family_revoked token laptop 1 | bob - | {}"#,
+            r#"token.created token laptop 3 | - acme | {"kind":"deploy","scopes":["read_registry","write_registry"]}"#,
+            r#"feature.set feature flag - | - acme | {"enabled":true}"#,
+            r#"feature.reset feature flag - | - acme | {}"#,
+            r#"feature.set feature flag - | - - | {"enabled":false}"#,
+            r#"network.added network 10.0.0.0/8 - | - acme | {"ability":"fill"}"#,
+            r#"network.removed network 10.0.0.0/8 - | - acme | {}"#,
+            r#"upstream.added upstream quay.io 1 | - - | {"allow_private_addresses":false,"has_credentials":true,"url":"https://quay.io"}"#,
+            r#"upstream.removed upstream quay.io 1 | - - | {}"#,
+            r#"project.removed project acme/api 1 | - acme/api | {}"#,
+            r#"group.removed group acme 1 | - acme | {}"#,
+            r#"user.removed user bob 1 | bob - | {}"#,
+        ]
+    );
+    for event in &events {
+        let who = (
+            event.actor.as_str(),
+            event.actor_user.as_deref(),
+            event.address.as_deref(),
+            event.correlation_id.as_deref(),
+        );
+        let expected = (
+            "alice (token 7)",
+            Some("alice"),
+            Some("192.0.2.7"),
+            Some("0123abcd"),
+        );
+        assert_eq!(who, expected, "{}", event.kind);
+    }
+}
+
+#[test]
+fn no_hash_and_no_sealed_password_is_in_the_file() {
+    let (_directory, store) = fresh();
+    change_everything(&store, &alice());
+    store.shut_down().unwrap();
+    let path = store.directory().join("audit.sqlite");
+    assert_eq!(mode(&path), 0o600);
+    let bytes = std::fs::read(&path).unwrap();
+    let holds = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+    assert!(holds(b"user.password_changed"));
+    for secret in [&b"$argon2"[..], b"sealed password", &[1; 32], &[2; 32]] {
+        assert!(!holds(secret), "{secret:?}");
+    }
+}
+
+#[test]
+fn what_changes_nothing_is_no_event() {
+    let (_directory, store) = fresh();
+    let access = &store.access;
+    access
+        .create_user(&alice(), "bob", false, true, None)
+        .unwrap();
+    let before = events(&store);
+    let taken = access.create_user(&alice(), "bob", false, true, None);
+    assert_eq!(taken.unwrap_err().kind(), Kind::Conflict);
+    let absent = access.revoke_token(&alice(), TokenId(9));
+    assert_eq!(absent.unwrap_err().kind(), Kind::NotFound);
+    let absent = access.remove_user(&alice(), UserId(9));
+    assert_eq!(absent.unwrap_err().kind(), Kind::NotFound);
+    assert!(!access.reset_feature(&alice(), "flag", None).unwrap());
+    let quay = RegistryHost::parse("quay.io").unwrap();
+    assert!(!access.remove_upstream(&alice(), &quay, None).unwrap());
+    assert_eq!(events(&store), before);
+}
+
+#[test]
+fn recording_invalidates_nothing_and_a_restored_backup_takes_no_event_back() {
+    let (directory, store) = fresh();
+    let access = &store.access;
+    let user = access
+        .create_user(&alice(), "bob", false, true, None)
+        .unwrap();
+    let epoch = access.epoch().unwrap();
+    let backup = directory.path().join("backup.sqlite");
+    store.backup(&alice(), &backup).unwrap();
+    assert_eq!(access.epoch().unwrap(), epoch, "an event was recorded");
+    access.remove_user(&alice(), user).unwrap();
+    assert_ne!(access.epoch().unwrap(), epoch);
+    let data = store.directory().to_owned();
+    drop(store);
+    Store::restore(&alice(), &data, &mut File::open(&backup).unwrap()).unwrap();
+    let store = Store::open(&data).unwrap();
+    assert!(store.access.user_by_name("bob").unwrap().is_some());
+    let kinds: Vec<_> = events(&store).into_iter().map(|event| event.kind).collect();
+    let expected = [
+        "user.created",
+        "database.backed_up",
+        "user.removed",
+        "database.restored",
+    ];
+    assert_eq!(kinds, expected);
+}
+
+#[test]
+fn events_are_found_by_time_user_and_group() {
+    let (_directory, store) = fresh();
+    change_everything(&store, &Actor::on_the_box(None));
+    let bob = Actor::new("bob").user("bob");
+    for path in ["acme", "acme/backend", "acmeother"] {
+        store
+            .access
+            .create_group(&bob, path, Visibility::Private)
+            .unwrap();
+    }
+    let count = |filter: EventFilter| store.audit.events(&filter).unwrap().len();
+    let all = count(EventFilter::default());
+    let user = |name: &str| EventFilter {
+        user: Some(name.into()),
+        ..EventFilter::default()
+    };
+    let group = |path: &str| EventFilter {
+        group: Some(path.into()),
+        ..EventFilter::default()
+    };
+    let since = |time| EventFilter {
+        since: Some(at(time)),
+        ..EventFilter::default()
+    };
+    assert_eq!(count(user("alice")), 0);
+    assert_eq!(
+        count(user("bob")),
+        14,
+        "as the one who does it, or whom it concerns"
+    );
+    assert_eq!(count(group("acme")), 15);
+    assert_eq!(count(group("acme/backend")), 1);
+    assert_eq!(count(since(0)), all);
+    assert_eq!(count(since(i64::MAX)), 0);
+    let newest = store
+        .audit
+        .events(&EventFilter {
+            limit: Some(2),
+            ..EventFilter::default()
+        })
+        .unwrap();
+    let names: Vec<_> = newest
+        .iter()
+        .map(|event| event.subject_name.as_deref())
+        .collect();
+    assert_eq!(names, [Some("acme/backend"), Some("acmeother")]);
+    assert_eq!(newest[0].details, json!({"visibility": "private"}));
+}

@@ -37,7 +37,7 @@ for flow in "${flows[@]}"; do
     hub_start
 done
 
-if [[ ${flows[*]} == "install operation skopeo podman docker containerd adverse" ]]; then
+if [[ ${flows[*]} == "install operation skopeo podman docker containerd adverse tls" ]]; then
     step "README"
     recipes_all_used
 fi

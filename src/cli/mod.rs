@@ -19,6 +19,7 @@ mod output;
 mod privilege;
 mod project;
 mod serve;
+mod tls;
 mod token;
 mod upstream;
 mod usage;
@@ -87,6 +88,7 @@ enum Command {
     Backup(backup::Backup),
     Restore(backup::Restore),
     Doctor(doctor::Doctor),
+    Tls(tls::Tls),
 }
 
 /// What a command that did not fail has found.
@@ -139,6 +141,10 @@ impl CommandLine {
         let outside = match &self.command {
             Command::Backup(backup) => backup.make_file(&config)?,
             Command::Restore(restore) => Some(restore.open_file()?),
+            Command::Tls(tls) => {
+                tls.make_directory(&config)?;
+                None
+            }
             _ => None,
         };
         let place = Workplace::new(config)?;
@@ -159,6 +165,7 @@ impl CommandLine {
             Command::Backup(backup) => backup.run(&place, outside),
             Command::Restore(restore) => restore.run(&place, outside),
             Command::Doctor(doctor) => doctor.run(&place),
+            Command::Tls(tls) => tls.run(&place),
         }
     }
 }

@@ -141,6 +141,8 @@ fn each_dependency_has_one_home() {
         ("jsonwebtoken::", "auth"),
         ("argon2::", "auth"),
         ("clap::", "cli"),
+        ("listenfd::", "cli"),
+        ("rcgen::", "cli"),
     ];
     let sources = sources();
     for (dependency, home) in table {

@@ -5,6 +5,7 @@ mod doctor;
 mod identity;
 mod serve;
 mod store;
+mod tls;
 mod usage;
 
 use std::os::unix::fs::PermissionsExt;

@@ -14,7 +14,7 @@ use super::support::{
     Client, PATIENCE, TlsServer, echo, eventually, limit_descriptors, limits, resident, run_alone,
     serve_tls,
 };
-use crate::support::certificates::{Authority, tls_connect};
+use crate::support::certificates::{Authority, client_trusting, tls_connect};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -164,19 +164,12 @@ fn ask_until(
     failures: &AtomicUsize,
 ) -> usize {
     // Whichever certificate is there, one of them knows it.
-    let mut roots = rustls::RootCertStore::empty();
-    for authority in authorities {
-        let pem = authority.pem();
-        let der = rustls::pki_types::pem::PemObject::from_pem_slice(pem.as_bytes()).unwrap();
-        roots.add(der).unwrap();
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let config = Arc::new(config);
+    let pems: Vec<String> = authorities
+        .iter()
+        .map(|authority| authority.pem())
+        .collect();
+    let pems: Vec<&str> = pems.iter().map(String::as_str).collect();
+    let config = Arc::new(client_trusting(&pems, rustls::ALL_VERSIONS));
     let mut answered = 0;
     while !over.load(Ordering::SeqCst) {
         let asked = tls.connect_with(&config).and_then(|mut client| {

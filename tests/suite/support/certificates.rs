@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
 };
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
 };
@@ -40,23 +41,29 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
-    /// A certificate that ends after `life`.
+    /// A certificate that ends `life` from now.
     pub(crate) fn issue(&self, life: Duration) -> Issued {
-        self.issue_from(SystemTime::now() - Duration::from_secs(3600), life)
+        let now = SystemTime::now();
+        self.issue_between(now - Duration::from_secs(3600), now + life)
     }
 
-    /// A certificate from `begin` that ends `life` from now.
-    pub(crate) fn issue_from(&self, begin: SystemTime, life: Duration) -> Issued {
+    /// A certificate for that time.
+    pub(crate) fn issue_between(&self, begin: SystemTime, end: SystemTime) -> Issued {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let mut params = CertificateParams::new(names).unwrap();
         params.not_before = begin.into();
-        params.not_after = (SystemTime::now() + life).into();
+        params.not_after = end.into();
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Issued {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
         }
+    }
+
+    /// Its key.
+    pub(crate) fn key_pem(&self) -> String {
+        self.0.key().serialize_pem()
     }
 
     /// What clients need to trust it.
@@ -66,17 +73,28 @@ impl Authority {
 
     /// A client that trusts it, and speaks these versions.
     pub(crate) fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.0.der().clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        config
+        client_trusting(&[&self.pem()], versions)
     }
+}
+
+/// A client that trusts these authorities, in PEM, and nobody else.
+pub(crate) fn client_trusting(
+    authorities: &[&str],
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    for pem in authorities {
+        let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+        roots.add(certificate).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config
 }
 
 impl Issued {

@@ -24,6 +24,7 @@ flow_tls() {
     check_equal "the README's command" "breakwater tls self-signed --name box.example" "$(recipe tls-self-signed)"
     check "breakwater tls self-signed" recipe_run tls-self-signed
     printf '%s\n' "$OUTPUT" >"$WORK/trust"
+    cp "$WORK/box/breakwater.toml" "$WORK/box/plain.toml"
     tls_section "# The box:" >>"$WORK/box/breakwater.toml"
     stop box
     box_start
@@ -131,13 +132,15 @@ tls_serial() {
     openssl s_client -connect "$TLS_BOX" </dev/null 2>/dev/null | openssl x509 -noout -serial
 }
 
-# The README's recipe for nginx, with the box's certificate, in front of the plain port.
+# The README's recipes: a certificate of one's own, and nginx with the same one before the plain port.
 tls_nginx() {
-    sed -i "s|^\[server\]$|&\ntrusted_proxies = [\"127.0.0.1/32\"]|" "$WORK/box/breakwater.toml"
-    stop box
-    box_start
     mkdir -p /etc/breakwater/tls "$WORK/nginx"
     cp "$WORK"/box/data/tls/server.{crt,key} /etc/breakwater/tls/
+    sed "s|^\[server\]$|&\ntrusted_proxies = [\"127.0.0.1/32\"]|" "$WORK/box/plain.toml" >"$WORK/box/breakwater.toml"
+    recipe tls >>"$WORK/box/breakwater.toml"
+    stop box
+    box_start
+    check "the README's lines for a certificate of one's own" curl -fsS "https://$TLS_BOX/-/liveness"
     recipe nginx >"$WORK/nginx/breakwater.conf"
     cat >"$WORK/nginx/nginx.conf" <<CONFIG
 pid $WORK/nginx/pid;

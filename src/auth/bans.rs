@@ -79,12 +79,22 @@ impl Bans {
         Ok(())
     }
 
-    /// Notes a failed login.
-    pub fn failed(&mut self, address: IpAddr, account: Option<&str>, now: Timestamp) {
+    /// Notes a failed login; what is banned from now on because of it: the `address`, the `account`, or both.
+    pub fn failed(
+        &mut self,
+        address: IpAddr,
+        account: Option<&str>,
+        now: Timestamp,
+    ) -> Vec<&'static str> {
+        let mut begun = Vec::new();
         if self.failures.len() >= MAX_ENTRIES {
             self.forget_old(now);
         }
         for suspect in suspects(address, account) {
+            let whose = match suspect {
+                Suspect::Address(_) => "address",
+                Suspect::Account(_) => "account",
+            };
             let failures = self.failures.entry(suspect).or_insert(Failures {
                 count: 0,
                 last: now,
@@ -94,7 +104,11 @@ impl Bans {
             }
             failures.count = failures.count.saturating_add(1);
             failures.last = now;
+            if failures.count == self.after {
+                begun.push(whose);
+            }
         }
+        begun
     }
 
     /// Forgets the failures of an address and account that has now logged in.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::address::ClientAddress;
 use super::scope::{Abilities, Ability, TokenScope, abilities_of};
 use crate::oci::AccessEntry;
-use crate::store::{Group, GroupId, Project, Token, User};
+use crate::store::{Actor, Group, GroupId, Project, Token, User};
 use crate::time::Timestamp;
 
 /// The name that a job token logs in with.
@@ -114,6 +114,26 @@ impl Principal {
         user && token
     }
 
+    /// The path of the group or project that its token belongs to, if any.
+    pub fn place(&self) -> Option<&str> {
+        match self {
+            Self::GroupToken(group, _) | Self::GroupDeployToken(group, _) => Some(&group.path),
+            Self::ProjectToken(placed, _)
+            | Self::ProjectDeployToken(placed, _)
+            | Self::JobToken(_, placed, _) => Some(&placed.project.path),
+            Self::Anonymous | Self::Password(_) | Self::PersonalToken(..) => None,
+        }
+    }
+
+    /// As the audit names it; where it comes from is to be added.
+    pub fn actor(&self) -> Actor {
+        let actor = Actor::new(self.label());
+        match self.user() {
+            Some(user) => actor.user(&user.name),
+            None => actor,
+        }
+    }
+
     /// The name in logs: `alice`, `alice (token 7)`, `acme (group token 8)`, `anonymous`.
     pub fn label(&self) -> String {
         let of = |owner: &str, kind: &str| {
@@ -154,6 +174,14 @@ impl Identity {
             address,
             bound: None,
         }
+    }
+
+    /// As the audit names it, in the request with this id.
+    pub fn actor(&self, correlation_id: &str) -> Actor {
+        self.principal
+            .actor()
+            .address(self.address.ip)
+            .correlation_id(correlation_id)
     }
 
     /// Whether the JWT, if there is one, lets `action` be done to repository `name`.

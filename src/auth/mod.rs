@@ -4,6 +4,7 @@
 //! - `jwt` and `keys` issue and check the short-lived tokens of the token endpoint.
 //! - `policy` holds the rules, as pure functions; only it can make a [`Grant`].
 //! - `seal` encrypts what must be given back, such as the passwords of upstreams.
+//! - `login_events` tells the audit of logins.
 //! - `features`: the flags of the abilities check.
 //! - `scope`, `secret`, `password`, `address` are the parts that those are made of.
 //!
@@ -16,6 +17,7 @@ pub mod features;
 pub mod identity;
 pub mod jwt;
 pub mod keys;
+mod login_events;
 pub mod password;
 pub mod policy;
 pub mod scope;

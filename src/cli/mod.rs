@@ -5,12 +5,15 @@
 //! one line on standard error: `breakwater: what happened: why (what to do)`.
 
 mod account;
+mod audit;
 mod backup;
 mod cache;
+mod completions;
 mod doctor;
 mod feature;
 mod group;
 mod init;
+mod man;
 mod member;
 mod names;
 mod network;
@@ -25,6 +28,7 @@ mod upstream;
 mod usage;
 mod user;
 mod verify;
+mod when;
 mod words;
 mod workplace;
 
@@ -56,7 +60,7 @@ struct CommandLine {
     #[command(flatten)]
     place: Place,
     #[command(subcommand)]
-    command: Command,
+    command: AnyCommand,
 }
 
 /// Where configuration and data are: options of every command, before or after its own.
@@ -71,6 +75,16 @@ struct Place {
 }
 
 #[derive(Debug, Subcommand)]
+enum AnyCommand {
+    #[command(flatten)]
+    Command(Box<Command>),
+    Completions(completions::Completions),
+    #[command(hide = true)]
+    Man(man::WriteMan),
+}
+
+/// What works on a store, and so is configured.
+#[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
     Init(init::Init),
@@ -80,6 +94,7 @@ enum Command {
     Member(member::Member),
     Token(token::Token),
     Feature(feature::Feature),
+    Audit(audit::Audit),
     Network(network::Network),
     Offline(offline::Offline),
     Upstream(upstream::Upstream),
@@ -125,20 +140,31 @@ pub fn command() -> clap::Command {
 
 impl CommandLine {
     fn run(self) -> Result<Outcome> {
+        match self.command {
+            AnyCommand::Command(command) => command.run(self.place),
+            // These tell of the program alone: no configuration can be in their way.
+            AnyCommand::Completions(completions) => completions.run(),
+            AnyCommand::Man(man) => man.run(),
+        }
+    }
+}
+
+impl Command {
+    fn run(self, place: Place) -> Result<Outcome> {
         let options = Options {
-            file: self.place.config,
-            data: self.place.data,
-            listen: match &self.command {
+            file: place.config,
+            data: place.data,
+            listen: match &self {
                 Command::Serve(serve) => serve.listen.clone(),
                 _ => Vec::new(),
             },
         };
         let config = Config::load(&options)?;
-        if !matches!(self.command, Command::Serve(_)) {
+        if !matches!(self, Command::Serve(_)) {
             telemetry::start_quiet()?;
         }
         // With the caller's rights: afterwards this process may be the data directory's owner, and no more.
-        let outside = match &self.command {
+        let outside = match &self {
             Command::Backup(backup) => backup.make_file(&config)?,
             Command::Restore(restore) => Some(restore.open_file()?),
             Command::Tls(tls) => {
@@ -148,7 +174,7 @@ impl CommandLine {
             _ => None,
         };
         let place = Workplace::new(config)?;
-        match self.command {
+        match self {
             Command::Serve(serve) => serve.run(&place),
             Command::Init(init) => init.run(&place),
             Command::User(user) => user.run(&place),
@@ -157,6 +183,7 @@ impl CommandLine {
             Command::Member(member) => member.run(&place),
             Command::Token(token) => token.run(&place),
             Command::Feature(feature) => feature.run(&place),
+            Command::Audit(audit) => audit.run(&place),
             Command::Network(network) => network.run(&place),
             Command::Offline(offline) => offline.run(&place),
             Command::Upstream(upstream) => upstream.run(&place),

@@ -8,6 +8,7 @@ use super::output::{print, print_json};
 use super::workplace::Workplace;
 use crate::error::Result;
 use crate::server;
+use crate::store::{Event, EventKind, Store};
 
 /// Cut the box off from its upstreams, or connect it again
 #[derive(Debug, Args)]
@@ -56,12 +57,25 @@ fn switch(place: &Workplace, offline: bool) -> Result<()> {
         } else {
             "/offline/off"
         })?;
+        record(place, &place.open_store()?, offline);
         return Ok(());
     }
     if !offline && place.config.offline {
         return Err(server::offline_by_configuration());
     }
-    place.open_store()?.set_offline(offline)
+    let store = place.open_store()?;
+    store.set_offline(offline)?;
+    record(place, &store, offline);
+    Ok(())
+}
+
+/// By whose command: the server does not know who asks.
+fn record(place: &Workplace, store: &Store, offline: bool) {
+    let kind = match offline {
+        true => EventKind::OfflineOn,
+        false => EventKind::OfflineOff,
+    };
+    store.audit.record(&place.actor, &Event::new(kind));
 }
 
 fn status(place: &Workplace, json: bool) -> Result<()> {

@@ -22,6 +22,11 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     write(&format!("{text}\n"))
 }
 
+/// Prints text of our own, as it is.
+pub(super) fn print_text(text: &str) -> Result<()> {
+    write(text)
+}
+
 /// What is good to know beside what was printed: on standard error, so that scripts do not read it.
 pub(super) fn hint(sentence: &str) {
     let line = format!("{}\n", escape_text(sentence));

@@ -7,7 +7,8 @@
 
 use std::ffi::OsString;
 
-use super::settings::{KEYS, Origin, Raw, Settings, UPSTREAM_KEYS, nearest};
+use super::keys::{KEYS, UPSTREAM_KEYS};
+use super::settings::{Origin, Raw, Settings, nearest};
 use super::value::shown;
 use crate::error::{Error, Kind, Result};
 
@@ -52,8 +53,8 @@ pub(super) fn apply(variables: Vec<(String, String)>, settings: &mut Settings) -
     for (variable, value) in variables {
         let origin = Origin::Environment(variable.clone());
         let word = variable.strip_prefix(PREFIX).unwrap_or(&variable);
-        if let Some(key) = KEYS.iter().find(|key| in_environment(key) == word) {
-            settings.set(key, Raw::Variable(value), origin);
+        if let Some(key) = KEYS.iter().find(|key| in_environment(key.name) == word) {
+            settings.set(key.name, Raw::Variable(value), origin);
         } else if let Some(word) = word.strip_prefix("UPSTREAMS_") {
             let (upstream, key) = split_upstream(word, settings, &origin)?;
             settings.add_upstream(&upstream, &origin)?;
@@ -61,7 +62,7 @@ pub(super) fn apply(variables: Vec<(String, String)>, settings: &mut Settings) -
         } else {
             let known = KEYS
                 .iter()
-                .map(|key| format!("{PREFIX}{}", in_environment(key)));
+                .map(|key| format!("{PREFIX}{}", in_environment(key.name)));
             let known = known.chain([format!("{PREFIX}CONFIG")]);
             return Err(
                 unknown(&variable).remedy(format!("did you mean {}?", nearest(&variable, known)))
@@ -79,11 +80,17 @@ fn split_upstream(
 ) -> Result<(String, &'static str)> {
     // `AUTH_REALM` and `PASSWORD_FILE` hold an underscore themselves, so keys are tried, not split off.
     let split = UPSTREAM_KEYS.iter().find_map(|key| {
-        let name = word.strip_suffix(&in_environment(key))?.strip_suffix('_')?;
-        (!name.is_empty()).then_some((name, *key))
+        let name = word
+            .strip_suffix(&in_environment(key.name))?
+            .strip_suffix('_')?;
+        (!name.is_empty()).then_some((name, key.name))
     });
     let Some((name, key)) = split else {
-        let known = UPSTREAM_KEYS.map(in_environment).join(", ");
+        let known: Vec<_> = UPSTREAM_KEYS
+            .iter()
+            .map(|key| in_environment(key.name))
+            .collect();
+        let known = known.join(", ");
         return Err(
             unknown(&format!("{PREFIX}UPSTREAMS_{word}")).remedy(format!(
                 "write {PREFIX}UPSTREAMS_NAME_KEY, where KEY is one of {known}"

@@ -6,10 +6,11 @@
 
 mod environment;
 mod file;
+mod keys;
 mod settings;
 mod value;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,20 +19,14 @@ use ipnet::IpNet;
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
 
+pub use keys::{KEYS, Key, KeyDefault, UPSTREAM_KEYS};
 use settings::{Origin, Raw, Settings};
 pub use value::Size;
 
 /// Where the configuration file is looked for when neither option nor environment names one.
 pub const DEFAULT_FILE: &str = "/etc/breakwater/breakwater.toml";
-/// The data directory where there is a configuration file that names none.
-const DATA_WITH_FILE: &str = "/var/lib/breakwater";
 /// The data directory where there is no configuration file.
 const DATA_WITHOUT_FILE: &str = "./breakwater-data";
-
-// What other values than these would promise is not there yet.
-const DEFAULT_MAX_SIZE: Size = Size::Bytes(0);
-const DEFAULT_MIN_FREE: Size = Size::Percent(5);
-const DEFAULT_UNUSED_DAYS: u32 = 90;
 
 /// Everything that can be configured, with its defaults filled in.
 #[derive(Debug, Clone)]
@@ -229,26 +224,21 @@ impl Config {
     }
 
     fn from_settings(file: Option<PathBuf>, settings: &Settings) -> Result<Self> {
-        let data = match (&file, settings.path("data")?) {
-            (_, Some(data)) => data,
-            (Some(_), None) => PathBuf::from(DATA_WITH_FILE),
-            (None, None) => PathBuf::from(DATA_WITHOUT_FILE),
+        let data = match &file {
+            None if !settings.is_set("data") => DATA_WITHOUT_FILE.to_owned(),
+            _ => settings.nonempty("data")?,
         };
         let config = Self {
             file,
-            data,
-            offline: settings.boolean("offline", false)?,
+            data: PathBuf::from(data),
+            offline: settings.boolean("offline")?,
             server: ServerConfig::from_settings(settings)?,
             tls: TlsConfig::from_settings(settings)?,
             auth: AuthConfig {
-                token_ttl: settings.duration(
-                    "auth.token_ttl",
-                    minutes(15),
-                    Duration::from_secs(1),
-                )?,
-                issuer: settings.nonempty("auth.issuer", "breakwater")?,
-                ban_after: settings.number("auth.ban_after", 30, 0..=1_000_000)?,
-                ban_for: settings.duration("auth.ban_for", minutes(10), Duration::from_secs(1))?,
+                token_ttl: settings.duration("auth.token_ttl", Duration::from_secs(1))?,
+                issuer: settings.nonempty("auth.issuer")?,
+                ban_after: settings.number("auth.ban_after", 0..=1_000_000)?,
+                ban_for: settings.duration("auth.ban_for", Duration::from_secs(1))?,
             },
             cache: CacheConfig::from_settings(settings)?,
             upstreams: settings.upstreams()?,
@@ -283,12 +273,13 @@ impl Config {
     /// # Errors
     /// `Config`, naming the first such key.
     pub fn refuse_unavailable(&self) -> Result<()> {
+        let default = CacheConfig::from_settings(&Settings::default())?;
         let keys = [
-            ("cache.max_size", self.cache.max_size != DEFAULT_MAX_SIZE),
-            ("cache.min_free", self.cache.min_free != DEFAULT_MIN_FREE),
+            ("cache.max_size", self.cache.max_size != default.max_size),
+            ("cache.min_free", self.cache.min_free != default.min_free),
             (
                 "cache.unused_days",
-                self.cache.unused_days != DEFAULT_UNUSED_DAYS,
+                self.cache.unused_days != default.unused_days,
             ),
         ];
         match keys.into_iter().find(|(_, set)| *set) {
@@ -313,11 +304,9 @@ impl Default for Config {
 
 impl ServerConfig {
     fn from_settings(settings: &Settings) -> Result<Self> {
-        let listen = settings
-            .list("server.listen", value::address)?
-            .unwrap_or_else(|| vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5000)]);
+        let listen = settings.list("server.listen", value::address)?;
         let also = settings.list("tls.listen", value::address)?;
-        if listen.is_empty() && also.is_none_or(|also| also.is_empty()) {
+        if listen.is_empty() && also.is_empty() {
             return Err(
                 settings.wrong("server.listen", "a server without an address serves nobody")
             );
@@ -325,32 +314,15 @@ impl ServerConfig {
         let least = Duration::from_millis(1);
         Ok(Self {
             listen,
-            external_url: settings.text("server.external_url", "", value::origin_url)?,
-            workers: settings.number("server.workers", 256, 1..=16_384)?,
-            max_connections: settings.number("server.max_connections", 4096, 1..=1_000_000)?,
-            max_connections_per_address: settings.number(
-                "server.max_connections_per_address",
-                1024,
-                1..=1_000_000,
-            )?,
-            head_timeout: settings.duration(
-                "server.head_timeout",
-                Duration::from_secs(15),
-                least,
-            )?,
-            idle_timeout: settings.duration(
-                "server.idle_timeout",
-                Duration::from_secs(75),
-                least,
-            )?,
-            stall_timeout: settings.duration(
-                "server.stall_timeout",
-                Duration::from_secs(60),
-                least,
-            )?,
-            trusted_proxies: settings
-                .list("server.trusted_proxies", value::network)?
-                .unwrap_or_default(),
+            external_url: settings.text("server.external_url", value::origin_url)?,
+            workers: settings.number("server.workers", 1..=16_384)?,
+            max_connections: settings.number("server.max_connections", 1..=1_000_000)?,
+            max_connections_per_address: settings
+                .number("server.max_connections_per_address", 1..=1_000_000)?,
+            head_timeout: settings.duration("server.head_timeout", least)?,
+            idle_timeout: settings.duration("server.idle_timeout", least)?,
+            stall_timeout: settings.duration("server.stall_timeout", least)?,
+            trusted_proxies: settings.list("server.trusted_proxies", value::network)?,
         })
     }
 }
@@ -360,9 +332,7 @@ impl TlsConfig {
         let tls = Self {
             certificate: settings.path("tls.certificate")?,
             key: settings.path("tls.key")?,
-            listen: settings
-                .list("tls.listen", value::address)?
-                .unwrap_or_default(),
+            listen: settings.list("tls.listen", value::address)?,
         };
         let remedy =
             "name a certificate and its key, or make both with `breakwater tls self-signed`";
@@ -381,28 +351,24 @@ impl TlsConfig {
 
 impl CacheConfig {
     fn from_settings(settings: &Settings) -> Result<Self> {
-        let second = Duration::from_secs(1);
         Ok(Self {
-            max_size: settings.size("cache.max_size", DEFAULT_MAX_SIZE)?,
-            min_free: settings.size("cache.min_free", DEFAULT_MIN_FREE)?,
-            unused_days: settings.number("cache.unused_days", DEFAULT_UNUSED_DAYS, 0..=36_500)?,
-            tag_ttl: settings.duration("cache.tag_ttl", 60 * second, Duration::ZERO)?,
-            revalidate_timeout: settings.duration(
-                "cache.revalidate_timeout",
-                2 * second,
-                Duration::from_millis(1),
-            )?,
-            negative_ttl: settings.duration("cache.negative_ttl", 10 * second, Duration::ZERO)?,
+            max_size: settings.size("cache.max_size")?,
+            min_free: settings.size("cache.min_free")?,
+            unused_days: settings.number("cache.unused_days", 0..=36_500)?,
+            tag_ttl: settings.duration("cache.tag_ttl", Duration::ZERO)?,
+            revalidate_timeout: settings
+                .duration("cache.revalidate_timeout", Duration::from_millis(1))?,
+            negative_ttl: settings.duration("cache.negative_ttl", Duration::ZERO)?,
         })
     }
 }
 
 impl MirrorConfig {
     fn from_settings(settings: &Settings) -> Result<Self> {
-        let default = settings.nonempty("mirror.default", "docker.io")?;
+        let default = settings.nonempty("mirror.default")?;
         Ok(Self {
-            enabled: settings.boolean("mirror.enabled", true)?,
-            group: settings.text("mirror.group", "mirror", value::top_level_group)?,
+            enabled: settings.boolean("mirror.enabled")?,
+            group: settings.text("mirror.group", value::top_level_group)?,
             default: RegistryHost::parse(&default)
                 .map_err(|error| settings.wrong("mirror.default", error.what()))?,
         })
@@ -411,19 +377,15 @@ impl MirrorConfig {
 
 impl LogConfig {
     fn from_settings(settings: &Settings) -> Result<Self> {
-        let format = match settings.nonempty("log.format", "auto")?.as_str() {
+        let format = match settings.nonempty("log.format")?.as_str() {
             "auto" => LogFormat::Auto,
             "json" => LogFormat::Json,
             "text" => LogFormat::Text,
             _ => return Err(settings.wrong("log.format", "it is none of auto, json, text")),
         };
-        let level = settings.text("log.level", "info", value::log_level)?;
+        let level = settings.text("log.level", value::log_level)?;
         Ok(Self { format, level })
     }
-}
-
-const fn minutes(minutes: u64) -> Duration {
-    Duration::from_secs(60 * minutes)
 }
 
 #[cfg(test)]

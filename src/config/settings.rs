@@ -1,6 +1,6 @@
 //! Raw values by dotted key, each with where it came from; the later source replaces the earlier.
 //!
-//! Knows the list of keys; what a key is for stands at its field in `config`.
+//! A key that nothing set has its default of the list of keys.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,50 +9,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::keys::{KEYS, KeyDefault, UPSTREAM_KEYS, key_named};
 use super::value::{self, Size, Wrong, shown};
 use super::{RegistryHost, UpstreamConfig};
 use crate::error::{Error, Kind, Result};
 
-/// Every key outside `[upstreams]`.
-pub(super) const KEYS: &[&str] = &[
-    "data",
-    "offline",
-    "server.listen",
-    "server.external_url",
-    "server.workers",
-    "server.max_connections",
-    "server.max_connections_per_address",
-    "server.head_timeout",
-    "server.idle_timeout",
-    "server.stall_timeout",
-    "server.trusted_proxies",
-    "tls.certificate",
-    "tls.key",
-    "tls.listen",
-    "auth.token_ttl",
-    "auth.issuer",
-    "auth.ban_after",
-    "auth.ban_for",
-    "cache.max_size",
-    "cache.min_free",
-    "cache.unused_days",
-    "cache.tag_ttl",
-    "cache.revalidate_timeout",
-    "cache.negative_ttl",
-    "mirror.enabled",
-    "mirror.group",
-    "mirror.default",
-    "log.format",
-    "log.level",
-];
-
-/// Every key of a table in `[upstreams]`.
-pub(super) const UPSTREAM_KEYS: [&str; 5] =
-    ["url", "username", "password_file", "auth_realm", "ca"];
-
 /// The upstream that is there without being configured.
 const DOCKER_IO: &str = "docker.io";
-const DOCKER_IO_URL: &str = "https://registry-1.docker.io";
 
 /// A value as its source wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +26,19 @@ pub(super) enum Raw {
     List(Vec<String>),
     /// From the environment: what it is depends on what the key wants.
     Variable(String),
+}
+
+impl From<KeyDefault> for Raw {
+    fn from(default: KeyDefault) -> Self {
+        match default {
+            KeyDefault::Text(text) => Self::Text(text.to_owned()),
+            KeyDefault::Integer(integer) => Self::Integer(integer),
+            KeyDefault::Boolean(boolean) => Self::Boolean(boolean),
+            KeyDefault::List(items) => {
+                Self::List(items.iter().map(|&item| item.to_owned()).collect())
+            }
+        }
+    }
 }
 
 /// Where a value came from.
@@ -101,15 +77,15 @@ impl Default for Settings {
 
 /// Refuses a dotted key that does not exist, naming the nearest one that does.
 pub(super) fn check_key(key: &str, origin: &Origin) -> Result<()> {
-    let section = |known: &&str| known.starts_with(key) && key.ends_with('.');
-    if KEYS.contains(&key) || KEYS.iter().any(section) {
+    let section = |known: &str| known.starts_with(key) && key.ends_with('.');
+    let mut known = KEYS.iter().map(|key| key.name);
+    if known.clone().any(|known| known == key || section(known)) {
         return Ok(());
     }
-    let key = key.trim_end_matches('.');
-    Err(unknown_key(key, origin, KEYS.iter().copied()))
+    Err(unknown_key(key.trim_end_matches('.'), origin, &mut known))
 }
 
-fn unknown_key<'a>(key: &str, origin: &Origin, known: impl Iterator<Item = &'a str>) -> Error {
+fn unknown_key(key: &str, origin: &Origin, known: &mut dyn Iterator<Item = &str>) -> Error {
     let nearest = nearest(key, known.map(str::to_owned));
     Error::new(
         Kind::Config,
@@ -155,8 +131,9 @@ impl Settings {
         raw: Raw,
         origin: Origin,
     ) -> Result<()> {
-        let Some(key) = UPSTREAM_KEYS.into_iter().find(|known| *known == key) else {
-            return Err(unknown_key(key, &origin, UPSTREAM_KEYS.into_iter()));
+        let mut known = UPSTREAM_KEYS.iter().map(|key| key.name);
+        let Some(key) = known.clone().find(|known| *known == key) else {
+            return Err(unknown_key(key, &origin, &mut known));
         };
         let upstream = self.upstreams.entry(name.to_owned()).or_default();
         upstream.insert(key, (raw, origin));
@@ -178,26 +155,39 @@ impl Settings {
         }
     }
 
-    fn get<T>(&self, key: &str, read: impl FnOnce(&Raw) -> Result<T, Wrong>) -> Result<Option<T>> {
-        debug_assert!(KEYS.contains(&key), "{key} is missing in the list of keys");
-        match self.values.get(key) {
-            Some((raw, _)) => read(raw).map(Some).map_err(|why| self.wrong(key, why)),
-            None => Ok(None),
-        }
+    /// Whether a source named the key.
+    pub(super) fn is_set(&self, key: &str) -> bool {
+        self.values.contains_key(key)
     }
 
-    pub(super) fn boolean(&self, key: &str, default: bool) -> Result<bool> {
+    fn get<T>(&self, key: &str, read: impl FnOnce(&Raw) -> Result<T, Wrong>) -> Result<T> {
+        let default;
+        let raw = match (self.values.get(key), key_named(key)) {
+            (Some((raw, _)), _) => raw,
+            (None, Some(key)) => {
+                default = Raw::from(key.default);
+                &default
+            }
+            (None, None) => {
+                let what = format!("the key {key} is missing in the list of keys");
+                return Err(Error::new(Kind::Internal, what));
+            }
+        };
+        read(raw).map_err(|why| self.wrong(key, why))
+    }
+
+    pub(super) fn boolean(&self, key: &str) -> Result<bool> {
         let read = |raw: &Raw| match raw {
             Raw::Boolean(boolean) => Ok(*boolean),
             Raw::Variable(text) if text == "true" || text == "1" => Ok(true),
             Raw::Variable(text) if text == "false" || text == "0" => Ok(false),
             _ => Err("it is neither true nor false".to_owned()),
         };
-        Ok(self.get(key, read)?.unwrap_or(default))
+        self.get(key, read)
     }
 
     /// A whole number within `range`.
-    pub(super) fn number<T>(&self, key: &str, default: T, range: RangeInclusive<T>) -> Result<T>
+    pub(super) fn number<T>(&self, key: &str, range: RangeInclusive<T>) -> Result<T>
     where
         T: TryFrom<i64> + FromStr + PartialOrd + fmt::Display,
     {
@@ -217,42 +207,33 @@ impl Settings {
                     )
                 })
         };
-        Ok(self.get(key, read)?.unwrap_or(default))
+        self.get(key, read)
     }
 
     pub(super) fn text(
         &self,
         key: &str,
-        default: &str,
         read: impl FnOnce(&str) -> Result<String, Wrong>,
     ) -> Result<String> {
-        let value = self.get(key, |raw| read(text(raw)?))?;
-        Ok(value.unwrap_or_else(|| default.to_owned()))
+        self.get(key, |raw| read(text(raw)?))
     }
 
-    pub(super) fn nonempty(&self, key: &str, default: &str) -> Result<String> {
-        self.text(key, default, |text| match text {
+    pub(super) fn nonempty(&self, key: &str) -> Result<String> {
+        self.text(key, |text| match text {
             "" => Err("it is empty".to_owned()),
             text => Ok(text.to_owned()),
         })
     }
 
-    /// A path; an empty one counts as not set, except for the data directory.
+    /// A path; an empty one counts as not set.
     pub(super) fn path(&self, key: &str) -> Result<Option<PathBuf>> {
-        let path = self.get(key, |raw| match text(raw)? {
-            "" if key == "data" => Err("it is empty".to_owned()),
+        self.get(key, |raw| match text(raw)? {
             "" => Ok(None),
             text => Ok(Some(PathBuf::from(text))),
-        })?;
-        Ok(path.flatten())
+        })
     }
 
-    pub(super) fn duration(
-        &self,
-        key: &str,
-        default: Duration,
-        least: Duration,
-    ) -> Result<Duration> {
+    pub(super) fn duration(&self, key: &str, least: Duration) -> Result<Duration> {
         let read = |raw: &Raw| {
             let duration = value::duration(text(raw)?)?;
             if duration < least {
@@ -267,15 +248,15 @@ impl Settings {
             }
             Ok(duration)
         };
-        Ok(self.get(key, read)?.unwrap_or(default))
+        self.get(key, read)
     }
 
-    pub(super) fn size(&self, key: &str, default: Size) -> Result<Size> {
+    pub(super) fn size(&self, key: &str) -> Result<Size> {
         let read = |raw: &Raw| match raw {
             Raw::Integer(0) => Ok(Size::Bytes(0)),
             raw => value::size(text(raw)?),
         };
-        Ok(self.get(key, read)?.unwrap_or(default))
+        self.get(key, read)
     }
 
     /// A list; in the environment its items are separated by commas.
@@ -283,7 +264,7 @@ impl Settings {
         &self,
         key: &str,
         item: impl Fn(&str) -> Result<T, Wrong>,
-    ) -> Result<Option<Vec<T>>> {
+    ) -> Result<Vec<T>> {
         self.get(key, |raw| match raw {
             Raw::List(items) => items.iter().map(|text| item(text)).collect(),
             Raw::Variable(text) if text.trim().is_empty() => Ok(Vec::new()),
@@ -327,10 +308,9 @@ fn upstream(name: &str, values: &BTreeMap<&'static str, (Raw, Origin)>) -> Resul
         },
     };
     let whole = |text: &str| Ok(text.to_owned());
-    let default_url = if name == DOCKER_IO {
-        DOCKER_IO_URL.to_owned()
-    } else {
-        format!("https://{name}")
+    let default_url = match &UPSTREAM_KEYS[0].default {
+        KeyDefault::Text(url) if name == DOCKER_IO => (*url).to_owned(),
+        _ => format!("https://{name}"),
     };
     let username = get("username", &whole)?.unwrap_or_default();
     let password_file = get("password_file", &whole)?.map(PathBuf::from);

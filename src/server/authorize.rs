@@ -1,10 +1,16 @@
 //! From an identity and a path to the policy's verdict: gathers the stored facts that the rules need.
 
 use super::Appliance;
+use super::router::Place;
 use crate::auth::features::Flags;
-use crate::auth::policy::{self, GroupFacts, Refusal};
+use crate::auth::policy::{
+    self, GroupFacts, HostedProject, Refusal, RepositoryFacts, RepositoryGrant, Wanted,
+};
 use crate::auth::{Grant, Identity};
 use crate::error::Result;
+use crate::oci::RepositoryName;
+use crate::proxy::Target;
+use crate::store::{Level, ProjectId};
 
 /// A grant, or why there is none; the outer error is ours.
 pub(super) type Verdict = Result<std::result::Result<Grant, Refusal>>;
@@ -32,11 +38,75 @@ impl Appliance {
         Ok(policy::dependency_proxy(identity, Some(facts)))
     }
 
+    /// The grant for one image: it only reads what a rule of the group, or of one above it, protects against
+    /// being filled by this identity.
+    pub(super) fn keep_to_rules(&self, grant: Grant, target: &Target) -> Result<Grant> {
+        let rules = self.authenticator.group_rules(grant.group())?;
+        Ok(grant.under(&rules, target.upstream.name(), &target.repository))
+    }
+
     /// Judges an identity by the policy of the mirror's group.
     pub(super) fn authorize_mirror(&self, identity: &Identity) -> Verdict {
         match &self.mirror_group {
             Some(group) => self.authorize_group(identity, group),
             None => Ok(policy::dependency_proxy(identity, None)),
+        }
+    }
+
+    /// The hosted repository that a place is, if it is one: a path below a group of this box never means a
+    /// stranger's image of the same name, unless `ns` or a host says so.
+    pub(super) fn hosted_repository<'a>(
+        &self,
+        place: &'a Place,
+    ) -> Result<Option<&'a RepositoryName>> {
+        let Place::Mirror {
+            host: None,
+            image,
+            by_ns: false,
+        } = place
+        else {
+            return Ok(None);
+        };
+        let first = image.components().next().unwrap_or_default();
+        Ok(self.authenticator.group(first)?.map(|_| image))
+    }
+
+    /// Judges an identity by the policy of hosted repositories, and the rules of the project that owns the path.
+    pub(super) fn authorize_repository(
+        &self,
+        identity: &Identity,
+        repository: &RepositoryName,
+        wanted: Wanted,
+    ) -> Result<std::result::Result<RepositoryGrant, Refusal>> {
+        let Some(project) = self.authenticator.project_owning(repository)? else {
+            return Ok(policy::repository(identity, None, wanted));
+        };
+        let facts = RepositoryFacts {
+            project: &project,
+            repository,
+            level: self.level_on(identity, &project)?,
+        };
+        Ok(policy::repository(identity, Some(facts), wanted))
+    }
+
+    /// Whether a list of repositories shows those of a project.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn lists_project(&self, identity: &Identity, project: ProjectId) -> Result<bool> {
+        let Some(project) = self.authenticator.hosted_project(project)? else {
+            return Ok(false);
+        };
+        let level = self.level_on(identity, &project)?;
+        Ok(policy::lists_project(identity, &project, level))
+    }
+
+    fn level_on(&self, identity: &Identity, project: &HostedProject) -> Result<Option<Level>> {
+        match identity.principal.user() {
+            Some(user) => self
+                .authenticator
+                .project_level(project.placed.project.id, user.id),
+            None => Ok(None),
         }
     }
 

@@ -5,6 +5,7 @@ use crate::auth::{Identity, Principal};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Method, Request, Scheme};
 use crate::proxy::CacheWord;
+use crate::store::Actor;
 use crate::time::Timestamp;
 
 use super::Appliance;
@@ -28,6 +29,10 @@ pub(super) struct Call<'a> {
 pub(super) struct Note {
     /// Who asked.
     pub(super) principal: Option<String>,
+    /// The same, as the audit names it.
+    pub(super) actor: Option<Actor>,
+    /// Whether a policy let it in: then a 404 hides nothing.
+    pub(super) is_granted: bool,
     /// Where the answer came from.
     pub(super) cache: Option<CacheWord>,
     /// The upstream that it is about.
@@ -145,6 +150,7 @@ impl Call<'_> {
     /// Puts the principal into the log's line.
     pub(super) fn note_principal(&mut self, principal: &Principal) {
         self.note.principal = Some(principal.label());
+        self.note.actor = Some(principal.actor());
     }
 
     /// The address under which the client reaches this box: configured, or the scheme and Host that it used;

@@ -8,6 +8,7 @@ mod authorize;
 mod call;
 mod error;
 mod first_start;
+mod refusals;
 mod router;
 mod token;
 mod v2;
@@ -174,9 +175,11 @@ impl Handler for Appliance {
         let (method, path) = (request.method.as_str().to_owned(), request.path.clone());
         let mut call = Call::new(self, request, id.clone());
         let answered = std::panic::catch_unwind(AssertUnwindSafe(|| self.answer(&mut call)));
+        let mut kind = None;
         let response = match answered {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
+                kind = Some(error.kind());
                 let response = error::response(&error, &id);
                 if error.kind() == Kind::Unauthorized {
                     v2::challenge(self, &call, response)
@@ -189,6 +192,7 @@ impl Handler for Appliance {
                 &id,
             ),
         };
+        refusals::note(self, &call, kind, response.status);
         let line = AccessLine {
             id: id.clone(),
             remote_ip: call.address.ip,

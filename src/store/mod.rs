@@ -42,6 +42,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Result;
 use crate::oci::Digest;
+use crate::time::Timestamp;
 
 /// The data directory, opened.
 pub struct Store {
@@ -168,7 +169,10 @@ impl Store {
     ///
     /// Statistics that cannot be written, on a full disk for example, do not make the stop unclean.
     pub fn shut_down(&self) -> Result<()> {
-        let notes = self.cache.write_notes();
+        let notes = self
+            .cache
+            .write_notes()
+            .and(self.audit.write_notes(Timestamp::now()));
         self.cache.note_clean_stop()?;
         self.cache.database().checkpoint()?;
         self.access.database().checkpoint()?;

@@ -143,6 +143,8 @@ fn each_dependency_has_one_home() {
         ("clap::", "cli"),
         ("listenfd::", "cli"),
         ("rcgen::", "cli"),
+        ("clap_complete::", "cli"),
+        ("clap_mangen::", "cli"),
     ];
     let sources = sources();
     for (dependency, home) in table {

@@ -19,6 +19,7 @@ mod login;
 mod mirror;
 mod offline;
 mod pull_through;
+mod readme;
 mod store;
 mod support;
 mod upstream;

@@ -48,6 +48,27 @@ pub fn worth(principal: &Principal, flags: Flags) -> Result<Worth, Ability> {
     Err(missing(principal, flags))
 }
 
+/// What a login, which names no group, is worth under the box's `flags`.
+///
+/// A project's deploy token is not for the dependency proxy, which the flags are about: it is let in with any
+/// ability for hosted images.
+///
+/// # Errors
+/// The ability that is missing.
+pub fn login(principal: &Principal, flags: Flags) -> Result<Worth, Ability> {
+    let abilities = principal.abilities();
+    let is_for_hosted = matches!(principal, Principal::ProjectDeployToken(..))
+        && (abilities.has(Ability::ReadContainerImage)
+            || abilities.has(Ability::CreateContainerImage));
+    match worth(principal, flags) {
+        Err(_) if is_for_hosted => Ok(Worth {
+            fills: false,
+            is_tolerated: false,
+        }),
+        worth => worth,
+    }
+}
+
 /// The ability to name in a refusal: under the older rule the half of the pair that is not there.
 fn missing(principal: &Principal, flags: Flags) -> Ability {
     if flags.split {

@@ -26,20 +26,27 @@ use super::features::Flags;
 use super::identity::{Identity, Principal};
 use super::scope::Ability;
 use crate::error::{Error, Kind};
-pub use abilities::{Worth, worth};
+use crate::oci::{RegistryHost, RepositoryName};
+use standing::Standing;
+
+pub use abilities::{Worth, login, worth};
 pub use hosted::{
     HostedProject, Quota, RepositoryFacts, RepositoryGrant, TagAction, TagMutability, Wanted,
-    repository, sees_project,
+    lists_project, repository,
 };
 
-use crate::store::{self, Group, GroupId, Level, Network, OnReadOnlyMiss, Visibility};
+use crate::store::{
+    self, Group, GroupId, Level, Network, OnReadOnlyMiss, ProtectionRule, Visibility,
+};
 
 /// Proof that a request was authorized. Only this module can make one.
 #[derive(Debug, Clone)]
 pub struct Grant {
     group: GroupId,
     fill: bool,
+    /// Whether the group passes through what is not kept to those who may not fill.
     passes_through: bool,
+    standing: Standing,
 }
 
 impl Grant {
@@ -56,14 +63,29 @@ impl Grant {
     /// Whether what is not kept is fetched for the caller: always for one who may fill, and for others
     /// unless the group says `on_read_only_miss=deny`.
     pub fn passes_through(&self) -> bool {
-        self.passes_through
+        self.fill || self.passes_through
     }
 
-    fn new(group: &Group, fill: bool) -> Self {
+    /// The same for one image: without the right to fill where `rules`, those of the group and the groups above
+    /// it, ask for more than its bearer is.
+    #[must_use]
+    pub fn under(
+        self,
+        rules: &[ProtectionRule],
+        host: &RegistryHost,
+        repository: &RepositoryName,
+    ) -> Self {
+        let minimum = protection::of_cached(rules, host, repository).push;
+        let fill = self.fill && minimum.is_none_or(|minimum| self.standing.meets(minimum));
+        Self { fill, ..self }
+    }
+
+    fn new(group: &Group, fill: bool, standing: Standing) -> Self {
         Self {
             group: group.id,
             fill,
-            passes_through: fill || group.on_read_only_miss == OnReadOnlyMiss::PassThrough,
+            passes_through: group.on_read_only_miss == OnReadOnlyMiss::PassThrough,
+            standing,
         }
     }
 }
@@ -189,10 +211,13 @@ pub fn dependency_proxy(
     facts: Option<GroupFacts<'_>>,
 ) -> Result<Grant, Refusal> {
     let facts = facts.filter(|facts| facts.group.dependency_proxy_enabled);
+    let standing =
+        |facts: GroupFacts<'_>| Standing::on_group(&identity.principal, facts.lineage, facts.level);
     if matches!(identity.principal, Principal::Anonymous) {
         let by_network = facts.and_then(|facts| Some((facts, network_ability(identity, facts)?)));
         let (facts, ability) = by_network.ok_or(Refusal::Unauthenticated)?;
-        return Ok(Grant::new(facts.group, ability == store::Ability::Fill));
+        let fill = ability == store::Ability::Fill;
+        return Ok(Grant::new(facts.group, fill, standing(facts)));
     }
     let facts = facts.ok_or(Refusal::Unknown)?;
     let sees = sees(&identity.principal, facts);
@@ -204,7 +229,7 @@ pub fn dependency_proxy(
     }
     let worth = worth(&identity.principal, facts.flags).map_err(Refusal::Denied)?;
     let fill = worth.fills && (sees || by_network == Some(store::Ability::Fill));
-    Ok(Grant::new(facts.group, fill))
+    Ok(Grant::new(facts.group, fill, standing(facts)))
 }
 
 /// Whether a principal may know that a group exists and read its dependency proxy, its abilities apart.

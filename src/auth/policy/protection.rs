@@ -3,6 +3,7 @@
 
 use regex::Regex;
 
+use crate::oci::{RegistryHost, RepositoryName};
 use crate::store::{MinimumLevel, ProtectionRule, TagRule};
 
 /// The longest pattern or regular expression of a rule, in bytes.
@@ -72,6 +73,27 @@ pub(super) fn of_path(rules: &[ProtectionRule], path: &str) -> Minimums {
         .filter(|rule| rule.tag_pattern.is_none() && matches(&rule.pattern, path))
         .fold(Minimums::default(), |minimums, rule| {
             minimums.and(rule.min_push, rule.min_delete)
+        })
+}
+
+/// What the rules of groups ask for, for a cached image: they may name it as `HOST/REPOSITORY`, and one of Docker
+/// Hub also without the host, and without `library/`, as people do.
+pub(super) fn of_cached(
+    rules: &[ProtectionRule],
+    host: &RegistryHost,
+    repository: &RepositoryName,
+) -> Minimums {
+    let mut names = vec![format!("{host}/{repository}")];
+    if host.as_str() == "docker.io" {
+        let short = repository.as_str().strip_prefix("library/");
+        names.extend(short.map(str::to_owned));
+        names.push(repository.as_str().to_owned());
+    }
+    names
+        .iter()
+        .map(|name| of_path(rules, name))
+        .fold(Minimums::default(), |minimums, more| {
+            minimums.and(more.push, more.delete)
         })
 }
 
@@ -247,6 +269,39 @@ mod tests {
         assert_eq!(of_tag(&rules, "acme/api", "v1").push, Some(NoAccess));
         assert_eq!(of_tag(&rules, "acme/api", "latest").push, None);
         assert_eq!(of_tag(&rules, "other", "v1").push, None);
+    }
+
+    #[test]
+    fn a_cached_image_is_found_under_each_of_its_names() {
+        let table: &[(&str, &str, &str, bool)] = &[
+            // pattern, host, repository → protected
+            (
+                "docker.io/library/alpine",
+                "docker.io",
+                "library/alpine",
+                true,
+            ),
+            ("library/alpine", "docker.io", "library/alpine", true),
+            ("alpine", "docker.io", "library/alpine", true),
+            ("alpine", "docker.io", "library/alpine-git", false),
+            ("alpine", "docker.io", "org/alpine", false),
+            ("org/*", "docker.io", "org/alpine", true),
+            ("alpine", "quay.io", "library/alpine", false),
+            ("library/*", "quay.io", "library/alpine", false),
+            ("quay.io/*", "quay.io", "library/alpine", true),
+            ("*", "quay.io", "library/alpine", true),
+        ];
+        for (pattern, host, repository, expected) in table {
+            let rules = [rule(pattern, None, Some(MinimumLevel::Admin))];
+            let host = RegistryHost::parse(host).unwrap();
+            let repository = RepositoryName::parse(repository).unwrap();
+            let found = of_cached(&rules, &host, &repository).push;
+            assert_eq!(
+                found.is_some(),
+                *expected,
+                "{pattern} on {host}/{repository}"
+            );
+        }
     }
 
     #[test]

@@ -1,17 +1,17 @@
-//! What a principal is to a project, apart from what its credential is worth: the level that
+//! What a principal is to a project or a group, apart from what its credential is worth: the level that
 //! rules compare with their minimum. Pure.
 
 use crate::auth::identity::Principal;
 use crate::store::{GroupId, Level, MinimumLevel, ProjectId};
 
-/// What somebody is to a project.
+/// What somebody is to a project or a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     /// An administrator of the box.
     Administrator,
     /// A member, here or above; or a bot with this level.
     Member(Level),
-    /// A user who is no member, where the public may see.
+    /// No member: a user where the public may see, or nobody whom a network rule lets in.
     Visitor,
     /// A deploy token: no member of anything, judged by its scopes.
     DeployToken,
@@ -50,6 +50,34 @@ impl Standing {
         }
     }
 
+    /// What `principal` is to a group, given the group and its ancestors: for rules about what the group has
+    /// in the cache. Whether it may read that is not decided here.
+    pub(super) fn on_group(
+        principal: &Principal,
+        lineage: &[GroupId],
+        level: Option<Level>,
+    ) -> Self {
+        match principal {
+            Principal::Password(user)
+            | Principal::PersonalToken(user, _)
+            | Principal::JobToken(user, ..) => match level {
+                _ if user.admin => Self::Administrator,
+                Some(level) => Self::Member(level),
+                None => Self::Visitor,
+            },
+            Principal::GroupToken(group, token) if lineage.contains(&group.id) => {
+                Self::Member(token.access_level.unwrap_or(Level::Guest))
+            }
+            // A project's token has its level on the project, not on the groups above it.
+            Principal::Anonymous | Principal::GroupToken(..) | Principal::ProjectToken(..) => {
+                Self::Visitor
+            }
+            Principal::GroupDeployToken(..) | Principal::ProjectDeployToken(..) => {
+                Self::DeployToken
+            }
+        }
+    }
+
     /// Whether it is at least a member of this level; administrators are more than any.
     pub(super) fn is_at_least(self, level: Level) -> bool {
         match self {
@@ -66,6 +94,133 @@ impl Standing {
             MinimumLevel::Owner => self.is_at_least(Level::Owner),
             MinimumLevel::Admin => self == Self::Administrator,
             MinimumLevel::NoAccess => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::auth::policy::tests::{
+        ASKED, LINEAGE, ON, group, identity, project, token, user, verdict,
+    };
+    use crate::auth::policy::{GroupFacts, dependency_proxy};
+    use crate::oci::{RegistryHost, RepositoryName};
+    use crate::store::{ProtectionRule, RuleId, RuleOwner, TokenKind, Visibility};
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_rule_of_the_group_takes_the_right_to_fill_from_whoever_is_less() {
+        let filler = |level| {
+            let mut token = token(TokenKind::Group, "write_registry");
+            Arc::make_mut(&mut token).access_level = Some(level);
+            Principal::GroupToken(Arc::new(group(1, Visibility::Private)), token)
+        };
+        let deploy = Principal::GroupDeployToken(
+            Arc::new(group(ASKED, Visibility::Private)),
+            token(TokenKind::Deploy, "write_registry"),
+        );
+        let of_project = Principal::ProjectToken(
+            project(&[ASKED]),
+            token(TokenKind::Project, "write_registry"),
+        );
+        let password = |admin| Principal::Password(user(admin));
+        let table: &[(&str, Principal, Option<Level>, MinimumLevel, &str)] = &[
+            (
+                "developer",
+                password(false),
+                Some(Level::Developer),
+                MinimumLevel::Maintainer,
+                "read",
+            ),
+            (
+                "maintainer",
+                password(false),
+                Some(Level::Maintainer),
+                MinimumLevel::Maintainer,
+                "fill",
+            ),
+            (
+                "owner",
+                password(false),
+                Some(Level::Owner),
+                MinimumLevel::Admin,
+                "read",
+            ),
+            (
+                "administrator",
+                password(true),
+                None,
+                MinimumLevel::Admin,
+                "fill",
+            ),
+            (
+                "administrator",
+                password(true),
+                None,
+                MinimumLevel::NoAccess,
+                "read",
+            ),
+            (
+                "group token, developer",
+                filler(Level::Developer),
+                None,
+                MinimumLevel::Maintainer,
+                "read",
+            ),
+            (
+                "group token, owner",
+                filler(Level::Owner),
+                None,
+                MinimumLevel::Owner,
+                "fill",
+            ),
+            (
+                "deploy token",
+                deploy,
+                None,
+                MinimumLevel::Maintainer,
+                "read",
+            ),
+            (
+                "project token",
+                of_project,
+                None,
+                MinimumLevel::Maintainer,
+                "read",
+            ),
+        ];
+        let group = group(ASKED, Visibility::Private);
+        for (who, principal, level, minimum, expected) in table {
+            let facts = GroupFacts {
+                group: &group,
+                lineage: &LINEAGE,
+                level: *level,
+                is_mirror: false,
+                networks: &[],
+                flags: ON,
+            };
+            let identity = identity(principal.clone(), "192.0.2.1", true);
+            let grant = dependency_proxy(&identity, Some(facts)).unwrap();
+            assert!(grant.may_fill(), "{who}");
+            let rules = [ProtectionRule {
+                id: RuleId(1),
+                owner: RuleOwner::Group(GroupId(1)),
+                pattern: "library/*".into(),
+                tag_pattern: None,
+                min_push: Some(*minimum),
+                min_delete: None,
+                created_at: Timestamp(0),
+            }];
+            let hub = RegistryHost::parse("docker.io").unwrap();
+            let under = |name: &str| {
+                let name = RepositoryName::parse(name).unwrap();
+                verdict(Ok(grant.clone().under(&rules, &hub, &name)))
+            };
+            assert_eq!(under("library/alpine"), *expected, "{who} {minimum:?}");
+            assert_eq!(under("org/alpine"), "fill", "{who} {minimum:?}");
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::auth::identity::PlacedProject;
 use crate::store::{Project, ProjectId, Token, TokenId, TokenKind, User, UserId};
 use crate::time::Timestamp;
 
-const ON: Flags = Flags {
+pub(super) const ON: Flags = Flags {
     enforce: true,
     split: true,
 };
@@ -26,8 +26,8 @@ const OLDER_LOG_ONLY: Flags = Flags {
 };
 
 /// The group that is asked for; 1 is its parent, 3 its child, 9 a stranger.
-const ASKED: i64 = 2;
-const LINEAGE: [GroupId; 2] = [GroupId(ASKED), GroupId(1)];
+pub(super) const ASKED: i64 = 2;
+pub(super) const LINEAGE: [GroupId; 2] = [GroupId(ASKED), GroupId(1)];
 
 pub(super) fn group(id: i64, visibility: Visibility) -> Group {
     Group {
@@ -102,7 +102,7 @@ pub(super) fn identity(principal: Principal, ip: &str, trustworthy: bool) -> Ide
 }
 
 /// `fill`, `read`, or the refusal's status.
-fn verdict(result: Result<Grant, Refusal>) -> &'static str {
+pub(super) fn verdict(result: Result<Grant, Refusal>) -> &'static str {
     match result {
         Ok(grant) if grant.may_fill() => "fill",
         Ok(_) => "read",

@@ -8,9 +8,14 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
 use crate::store::Store;
+use crate::time::Timestamp;
 
+/// How old a noted login or refusal may get before it is written.
+const AUDIT_EVERY: Duration = Duration::from_secs(1);
 /// How old a noted pull may get before it is written.
 const NOTES_EVERY: Duration = Duration::from_secs(5);
+/// How often the log says that they cannot be written.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 /// How often interrupted fills are looked through for those that are too old or too many.
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 
@@ -61,15 +66,29 @@ pub(super) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<J
 }
 
 fn write_notes(store: &Store, stopped: &mpsc::Receiver<()>) {
-    let mut swept = Instant::now();
-    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(NOTES_EVERY) {
-        if let Err(error) = store.cache.write_notes() {
-            tracing::warn!(%error, "times of use could not be written");
+    let (mut noted, mut swept) = (Instant::now(), Instant::now());
+    let mut complained = None;
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(AUDIT_EVERY) {
+        if let Err(error) = store.audit.write_notes(Timestamp::now())
+            // A full disk lasts, and shall not fill the log with one sentence.
+            && complained.is_none_or(|at: Instant| at.elapsed() >= COMPLAIN_EVERY)
+        {
+            complained = Some(Instant::now());
+            tracing::warn!(%error, "logins and refusals could not be written to the audit");
+        }
+        if noted.elapsed() >= NOTES_EVERY {
+            noted = Instant::now();
+            if let Err(error) = store.cache.write_notes() {
+                tracing::warn!(%error, "times of use could not be written");
+            }
         }
         if swept.elapsed() >= SWEEP_EVERY {
             swept = Instant::now();
             if let Err(error) = store.blobs.forget_old_fills() {
                 tracing::warn!(%error, "interrupted fills could not be forgotten");
+            }
+            if let Err(error) = store.audit.prune(Timestamp::now()) {
+                tracing::warn!(%error, "old audit events could not be removed");
             }
         }
     }

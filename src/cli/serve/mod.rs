@@ -120,6 +120,7 @@ impl Serve {
             store.shut_down()?;
         } else {
             // Noting a clean stop would let the next start believe that rows and files were compared.
+            store.audit.write_notes(Timestamp::now())?;
             store.cache.write_notes()?;
         }
         tracing::info!(connections_cut = cut, "stopped");

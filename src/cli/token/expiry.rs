@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cli::when::{parse_moment, shown};
 use crate::error::{Error, Kind, Result};
 use crate::time::Timestamp;
 
@@ -17,19 +18,12 @@ pub(super) fn parse_expiry(text: &str, now: Timestamp) -> Result<Option<Timestam
     if text == "never" {
         return Ok(None);
     }
-    // Time before date: a date's parser would take a time's date and forget the rest.
-    let at = if let Ok(time) = text.parse::<jiff::Timestamp>() {
-        Some(Timestamp(time.as_second()))
-    } else if let (10, Ok(date)) = (text.len(), text.parse::<jiff::civil::Date>()) {
-        let midnight = date.to_datetime(jiff::civil::Time::midnight());
-        let midnight = jiff::tz::Offset::UTC.to_timestamp(midnight).ok();
-        midnight.map(|time| Timestamp(time.as_second()))
-    } else {
+    let at = parse_moment(text).or_else(|| {
         let duration = humantime::parse_duration(text).ok();
         duration
             .filter(|duration| *duration <= FURTHEST)
             .map(|duration| now.plus(duration))
-    };
+    });
     match at {
         None => wrong(format!("`{}` is no time to expire at", shown(text))),
         Some(at) if at <= now => wrong(format!("`{}` is not in the future", shown(text))),
@@ -45,10 +39,6 @@ pub(super) fn parse_ttl(text: &str) -> Result<Duration> {
             let what = format!("`{}` is no time that a job token can live", shown(text));
             Error::new(Kind::Usage, what).remedy("write 1s to 30d, such as 1h")
         })
-}
-
-fn shown(text: &str) -> String {
-    text.chars().take(80).flat_map(char::escape_debug).collect()
 }
 
 #[cfg(test)]

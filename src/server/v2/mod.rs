@@ -29,7 +29,7 @@ pub(super) fn base(appliance: &Appliance, call: &mut Call<'_>) -> Result<Respons
         Credentials::Basic(user, password) => {
             appliance
                 .authenticator
-                .by_basic(&user, &password, call.address, call.now)?
+                .by_basic(&user, &password, call.address, &call.id, call.now)?
         }
         Credentials::None | Credentials::Unknown => return Err(login_needed()),
     };
@@ -42,7 +42,7 @@ pub(super) fn base(appliance: &Appliance, call: &mut Call<'_>) -> Result<Respons
     // A token that was issued for repositories was judged by their groups' flags.
     let is_login = identity.bound.as_ref().is_none_or(Vec::is_empty);
     if is_login && !matches!(identity.principal, Principal::Anonymous) {
-        let worth = policy::worth(&identity.principal, appliance.box_flags()?);
+        let worth = policy::login(&identity.principal, appliance.box_flags()?);
         worth.map_err(|missing| Refusal::Denied(missing).error("/v2/"))?;
     }
     Ok(error::json_body(
@@ -67,6 +67,7 @@ pub(super) fn repository(
     }
     let identity = call.identify(appliance)?;
     let (grant, host, image) = authorize(appliance, &identity, route)?;
+    call.note.is_granted = true;
     if !identity.is_bound_to(&route.name, "pull") {
         return Err(Error::new(
             Kind::Unauthorized,
@@ -75,6 +76,7 @@ pub(super) fn repository(
         .remedy("ask the token endpoint for one that is"));
     }
     let target = appliance.proxy.target(&grant, host, image)?;
+    let grant = appliance.keep_to_rules(grant, &target)?;
     call.note.upstream = Some(target.upstream.name().to_string());
     let response = match &route.part {
         Part::Manifest(reference) => {

@@ -86,6 +86,24 @@ impl AccessDb {
         })
     }
 
+    /// The project whose path is the longest that is `path` or a prefix of it, part by part.
+    pub fn project_owning(&self, path: &str) -> Result<Option<ProjectId>> {
+        let ends = path.match_indices('/').map(|(at, _)| at);
+        let prefixes: Vec<&str> = ends.chain([path.len()]).map(|end| &path[..end]).collect();
+        let prefixes = serde_json::to_string(&prefixes)
+            .map_err(|error| Error::internal("cannot write a path's prefixes").because(error))?;
+        self.database.read(|connection| {
+            find(
+                connection,
+                "find the project of a repository",
+                "SELECT id FROM projects WHERE path IN (SELECT value FROM json_each(?1))
+                 ORDER BY length(path) DESC LIMIT 1",
+                [prefixes],
+                |row| row.get(0).map(ProjectId),
+            )
+        })
+    }
+
     /// All projects, by path.
     pub fn projects(&self) -> Result<Vec<Project>> {
         self.database.read(|connection| {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 /// Who made a change, or was let in or refused.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone)]
 pub struct Actor {
     pub(super) name: String,
     pub(super) user: Option<String>,

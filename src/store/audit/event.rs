@@ -77,6 +77,24 @@ kinds! {
     DatabaseBackedUp = "database.backed_up",
     /// The access database was replaced by a backup.
     DatabaseRestored = "database.restored",
+    /// The box was cut off from its upstreams.
+    OfflineOn = "offline.on",
+    /// The box asks its upstreams again.
+    OfflineOff = "offline.off",
+    /// Somebody was let in at the token endpoint or at `/v2/`.
+    LoginSucceeded = "login.succeeded",
+    /// Wrong credentials.
+    LoginFailed = "login.failed",
+    /// A login that failed once too often: what comes next from there is not tried any more.
+    LoginBanned = "login.banned",
+    /// A login that was not tried: banned, or too many at once.
+    LoginTurnedAway = "login.turned_away",
+    /// 401: no or no longer valid proof of who it is, for what needs one.
+    AccessUnauthorized = "access.unauthorized",
+    /// 403: known, but not allowed.
+    AccessDenied = "access.denied",
+    /// 404: what does not exist, or what the caller may not know of.
+    AccessHidden = "access.hidden",
 }
 
 /// What happened, without who and when.

@@ -7,6 +7,7 @@
 mod actor;
 mod event;
 mod list;
+mod notes;
 mod schema;
 
 pub use actor::Actor;
@@ -14,6 +15,7 @@ pub use event::{Detail, Event, EventKind};
 pub use list::{EventFilter, RecordedEvent};
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use rusqlite::{Connection, params};
 
@@ -21,6 +23,7 @@ use super::database::{Database, Synchronous};
 use super::statement::{get, run};
 use crate::error::Result;
 use crate::time::Timestamp;
+use notes::Notes;
 
 /// The most changes that are kept, and the most logins and refusals; the oldest go first.
 const MAX_ROWS: i64 = 500_000;
@@ -34,12 +37,17 @@ const PRUNE_EVERY: i64 = 1_024;
 /// The audit database.
 pub struct AuditDb {
     database: Database,
+    notes: Mutex<Notes>,
+    /// Held while notes are being written.
+    writing: Mutex<()>,
 }
 
 impl AuditDb {
     pub(super) fn open(path: &Path) -> Result<Self> {
         Ok(Self {
             database: Database::open(path, Synchronous::Full, schema::MIGRATIONS)?,
+            notes: Mutex::default(),
+            writing: Mutex::default(),
         })
     }
 
@@ -132,7 +140,7 @@ fn prune(connection: &Connection, now: Timestamp, max_rows: i64) -> Result<bool>
 mod tests {
     use super::*;
 
-    fn fresh() -> (tempfile::TempDir, AuditDb) {
+    pub(super) fn fresh() -> (tempfile::TempDir, AuditDb) {
         let directory = tempfile::tempdir().unwrap();
         let audit = AuditDb::open(&directory.path().join("audit.sqlite")).unwrap();
         (directory, audit)

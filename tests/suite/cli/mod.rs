@@ -1,8 +1,10 @@
 //! The command line as a person or a script meets it.
 
+mod audit;
 mod backup;
 mod doctor;
 mod identity;
+mod manual;
 mod serve;
 mod store;
 mod tls;

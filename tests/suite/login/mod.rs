@@ -1,6 +1,7 @@
 //! Logins and what they are worth: the worked examples that need only users, personal tokens, groups and
 //! networks, over HTTP and with the command line as the other process.
 
+mod audit;
 mod fills;
 mod kinds;
 mod ways;

@@ -234,9 +234,14 @@ pub fn repository(
     })
 }
 
-/// Whether `identity` may know that the project exists: for lists of what there is.
-pub fn sees_project(identity: &Identity, project: &HostedProject, level: Option<Level>) -> bool {
-    standing(identity, project, level).is_some()
+/// Whether a list of repositories shows `identity` those of the project: who may know of it, with a credential
+/// that is for hosted images at all.
+pub fn lists_project(identity: &Identity, project: &HostedProject, level: Option<Level>) -> bool {
+    let reads = identity
+        .principal
+        .abilities()
+        .has(Ability::ReadContainerImage);
+    reads && standing(identity, project, level).is_some()
 }
 
 fn standing(

@@ -612,7 +612,9 @@ fn a_grant_says_whose_repository_it_is_and_what_is_left_to_keep_to() {
     );
     assert_eq!(grant.quotas()[0].max_bytes, 7);
     assert!(grant.may_pull() && grant.may_push() && !grant.may_delete());
-    assert!(sees_project(&who, &project, Some(Level::Guest)));
-    assert!(!sees_project(&who, &project, None));
+    assert!(lists_project(&who, &project, Some(Level::Guest)));
+    assert!(!lists_project(&who, &project, None));
+    let writes = identity(personal(false, "write_registry"), "192.0.2.1", true);
+    assert!(!lists_project(&writes, &project, Some(Level::Owner)));
     assert_eq!(project.placed.groups[..], [GroupId(2), GroupId(1)]);
 }

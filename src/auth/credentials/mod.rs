@@ -1,27 +1,24 @@
 //! From credentials to an [`Identity`]: Basic (passwords and tokens) and Bearer (our JWTs).
 //!
-//! What is stored about a user or a token is kept in memory until `access.sqlite` changes, by this
-//! process or another: then the very next request reads it again. A request that finds nothing changed
-//! makes no query.
+//! - here: who somebody is.
+//! - `facts`: what is stored about users, groups and projects, kept in memory until it changes.
 
-use std::collections::HashMap;
+mod facts;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use facts::Memo;
 
 use super::address::ClientAddress;
 use super::bans::Bans;
-use super::identity::{Identity, JOB_USERNAME, PlacedProject, Principal};
+use super::identity::{Identity, JOB_USERNAME, Principal};
 use super::jwt::{Bearer, Jwts};
+use super::login_events::LoginEvents;
 use super::password::Verifier;
 use super::secret::{self, Shape};
 use crate::error::{Error, Kind, Result};
-use crate::store::{
-    AccessDb, Feature, Group, GroupId, Level, Network, ProjectId, Store, Token, TokenId, TokenKind,
-    User, UserId,
-};
+use crate::store::{Store, Token, TokenKind};
 use crate::time::Timestamp;
-
-/// Entries kept of each kind; beyond that all of that kind are dropped and read again.
-const MEMO_ENTRIES: usize = 10_000;
 
 /// Answers who somebody is.
 pub struct Authenticator {
@@ -30,21 +27,6 @@ pub struct Authenticator {
     jwts: Jwts,
     bans: Mutex<Bans>,
     memo: Mutex<Memo>,
-}
-
-/// What was read from `access.sqlite` since `epoch`.
-#[derive(Default)]
-struct Memo {
-    epoch: u64,
-    users: HashMap<UserId, Option<Arc<User>>>,
-    tokens: HashMap<TokenId, Option<Arc<Token>>>,
-    groups: HashMap<String, Option<Arc<Group>>>,
-    levels: HashMap<(GroupId, UserId), Option<Level>>,
-    groups_by_id: HashMap<GroupId, Option<Arc<Group>>>,
-    lineages: HashMap<GroupId, Arc<[GroupId]>>,
-    projects: HashMap<ProjectId, Option<Arc<PlacedProject>>>,
-    networks: HashMap<(), Arc<[Network]>>,
-    features: HashMap<(), Arc<[Feature]>>,
 }
 
 impl Authenticator {
@@ -69,7 +51,8 @@ impl Authenticator {
 
     /// Who sends `username` and `password` by Basic.
     ///
-    /// A password that looks like one of our tokens is only ever looked up as a token.
+    /// A password that looks like one of our tokens is only ever looked up as a token. The audit hears of it,
+    /// under the request's id.
     ///
     /// # Errors
     /// `Unauthorized` with one text for every wrong credential; `TooManyRequests` after too many failures, or
@@ -79,23 +62,37 @@ impl Authenticator {
         username: &str,
         password: &str,
         address: ClientAddress,
+        correlation_id: &str,
         now: Timestamp,
     ) -> Result<Identity> {
         let shape = secret::shape(password);
         let account = (shape == Shape::Other).then_some(username);
-        self.bans().check(address.ip, account, now)?;
-        let found = match shape {
-            Shape::Mistyped(_) => Err("this looks like a token, but its checksum is wrong"),
-            Shape::Token(_) => self
-                .by_token(username, password, address, now)?
-                .ok_or("wrong user name, password or token"),
-            Shape::Other => self
-                .by_password(username, password)?
-                .ok_or("wrong user name, password or token"),
+        let login = LoginEvents {
+            audit: &self.store.audit,
+            shape,
+            address,
+            correlation_id,
+            now,
         };
-        match found.map(|principal| Some(principal).filter(|principal| principal.is_valid(now))) {
-            Ok(Some(principal)) => {
+        let banned = self.bans().check(address.ip, account, now);
+        if let Err(error) = banned {
+            login.turned_away("banned", self.known(account)?.as_deref());
+            return Err(error);
+        }
+        let found = match shape {
+            Shape::Mistyped(_) => Ok(None),
+            Shape::Token(_) => self.by_token(username, password, address, now),
+            Shape::Other => self.by_password(username, password),
+        };
+        if let Err(error) = &found
+            && matches!(error.kind(), Kind::TooManyRequests { .. })
+        {
+            login.turned_away("too many at once", None);
+        }
+        match found? {
+            Some(principal) if principal.is_valid(now) => {
                 self.bans().succeeded(address.ip, account);
+                login.succeeded(&principal);
                 Ok(Identity {
                     principal,
                     address,
@@ -103,14 +100,28 @@ impl Authenticator {
                 })
             }
             wrong => {
-                self.bans().failed(address.ip, account, now);
-                let why = wrong.err().unwrap_or("wrong user name, password or token");
+                let known = self.known(account)?;
+                login.failed(wrong.as_ref(), known.as_deref());
+                let begun = self.bans().failed(address.ip, account, now);
+                for whose in begun {
+                    login.banned(whose, known.as_deref());
+                }
+                let why = match shape {
+                    Shape::Mistyped(_) => "this looks like a token, but its checksum is wrong",
+                    _ => "wrong user name, password or token",
+                };
                 Err(
                     Error::new(Kind::Unauthorized, format!("login failed: {why}"))
                         .remedy("check the user name and the password or token"),
                 )
             }
         }
+    }
+
+    /// The account, if there is one of this name.
+    fn known(&self, account: Option<&str>) -> Result<Option<String>> {
+        let user = account.map(|name| self.store.access.user_by_name(name));
+        Ok(user.transpose()?.flatten().map(|user| user.name))
     }
 
     /// The principal of a token's secret, if the user name fits its kind: a deploy token's own, the fixed one
@@ -191,55 +202,6 @@ impl Authenticator {
         Ok(self.store.access.user_by_name(name)?.is_some())
     }
 
-    /// A group by its path.
-    ///
-    /// # Errors
-    /// `Sql`.
-    pub fn group(&self, path: &str) -> Result<Option<Arc<Group>>> {
-        let read = |access: &AccessDb| Ok(access.group_by_path(path)?.map(Arc::new));
-        self.remember(|memo| &mut memo.groups, path.to_owned(), read)
-    }
-
-    /// The user's level on a group, inherited ones included.
-    ///
-    /// # Errors
-    /// `Sql`.
-    pub fn level(&self, group: GroupId, user: UserId) -> Result<Option<Level>> {
-        self.remember(
-            |memo| &mut memo.levels,
-            (group, user),
-            |access| access.level(group, user),
-        )
-    }
-
-    /// All network rules.
-    ///
-    /// # Errors
-    /// `Sql`.
-    pub fn networks(&self) -> Result<Arc<[Network]>> {
-        self.remember(
-            |memo| &mut memo.networks,
-            (),
-            |access| Ok(access.networks()?.into()),
-        )
-    }
-
-    fn user(&self, id: UserId) -> Result<Option<Arc<User>>> {
-        self.remember(
-            |memo| &mut memo.users,
-            id,
-            |access| Ok(access.user(id)?.map(Arc::new)),
-        )
-    }
-
-    fn token(&self, id: TokenId) -> Result<Option<Arc<Token>>> {
-        self.remember(
-            |memo| &mut memo.tokens,
-            id,
-            |access| Ok(access.token(id)?.map(Arc::new)),
-        )
-    }
-
     /// The principal of a token's kind; `None` where what it belongs to is gone.
     fn token_principal(&self, token: Arc<Token>) -> Result<Option<Principal>> {
         let user = token.user_id.map(|id| self.user(id)).transpose()?.flatten();
@@ -272,101 +234,7 @@ impl Authenticator {
         })
     }
 
-    /// A group and its ancestors, nearest first; ends early where one of them was removed just now.
-    ///
-    /// # Errors
-    /// `Sql`.
-    pub fn lineage(&self, group: GroupId) -> Result<Arc<[GroupId]>> {
-        self.remember(
-            |memo| &mut memo.lineages,
-            group,
-            |access| lineage(access, group),
-        )
-    }
-
-    /// All values of feature flags that were set.
-    ///
-    /// # Errors
-    /// `Sql`.
-    pub fn features(&self) -> Result<Arc<[Feature]>> {
-        self.remember(
-            |memo| &mut memo.features,
-            (),
-            |access| Ok(access.features()?.into()),
-        )
-    }
-
-    fn group_by_id(&self, id: GroupId) -> Result<Option<Arc<Group>>> {
-        self.remember(
-            |memo| &mut memo.groups_by_id,
-            id,
-            |access| Ok(access.group(id)?.map(Arc::new)),
-        )
-    }
-
-    fn project(&self, id: ProjectId) -> Result<Option<Arc<PlacedProject>>> {
-        self.remember(
-            |memo| &mut memo.projects,
-            id,
-            |access| {
-                let Some(project) = access.project(id)? else {
-                    return Ok(None);
-                };
-                let groups = lineage(access, project.group)?;
-                Ok(Some(Arc::new(PlacedProject { project, groups })))
-            },
-        )
-    }
-
     fn bans(&self) -> MutexGuard<'_, Bans> {
         self.bans.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// What the memo has under `key` for the current epoch, or what `read` reads.
-    fn remember<K: std::hash::Hash + Eq, V: Clone>(
-        &self,
-        map: fn(&mut Memo) -> &mut HashMap<K, V>,
-        key: K,
-        read: impl FnOnce(&AccessDb) -> Result<V>,
-    ) -> Result<V> {
-        let epoch = self.store.access.epoch()?;
-        if let Some(value) = map(&mut self.memo(epoch)).get(&key) {
-            return Ok(value.clone());
-        }
-        let value = read(&self.store.access)?;
-        let mut memo = self.memo(epoch);
-        // What was read belongs to the epoch asked before it, or to a later one: kept under the earlier
-        // one, it can only be dropped too soon, never too late.
-        if memo.epoch == epoch {
-            let map = map(&mut memo);
-            if map.len() >= MEMO_ENTRIES {
-                map.clear();
-            }
-            map.insert(key, value.clone());
-        }
-        Ok(value)
-    }
-
-    /// The memo, emptied if it is of an earlier epoch.
-    fn memo(&self, epoch: u64) -> MutexGuard<'_, Memo> {
-        let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
-        if memo.epoch != epoch {
-            *memo = Memo {
-                epoch,
-                ..Memo::default()
-            };
-        }
-        memo
-    }
-}
-
-/// A group and its ancestors, nearest first.
-fn lineage(access: &AccessDb, group: GroupId) -> Result<Arc<[GroupId]>> {
-    let mut lineage = Vec::new();
-    let mut next = Some(group);
-    while let Some(id) = next {
-        lineage.push(id);
-        next = access.group(id)?.and_then(|group| group.parent);
-    }
-    Ok(lineage.into())
 }

@@ -1,0 +1,146 @@
+//! `breakwater audit`: who changed what, who was let in and who was refused.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Outcome;
+use super::output::{Table, hint, print_json};
+use super::when::parse_past;
+use super::workplace::Workplace;
+use crate::error::Result;
+use crate::store::{EventFilter, RecordedEvent};
+use crate::time::Timestamp;
+
+/// Show who changed what, who logged in and who was refused; the newest last
+///
+/// What is the same within a minute is one line with a count. Changes are there at once, logins and refusals
+/// about a second later. Events are kept for a year, up to 500,000 changes and as many others.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  breakwater audit --since 24h
+  breakwater audit --user alice --since 2027-01-31
+  breakwater audit --group acme --limit 20 --json")]
+pub(super) struct Audit {
+    /// From this time on: 24h, 30d, a date, or an RFC 3339 time
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// What this user did, with password or tokens, and what concerns it
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// What concerns this group or project, or one below it
+    #[arg(long, value_name = "PATH")]
+    group: Option<String>,
+    /// The newest so many
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Audit {
+    pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
+        let since = self.since.as_deref();
+        let since = since.map(|text| parse_past(text, Timestamp::now()));
+        let filter = EventFilter {
+            since: since.transpose()?,
+            user: self.user,
+            group: self.group,
+            // One more, to know whether there is more.
+            limit: Some(self.limit.saturating_add(1)),
+        };
+        let mut events = place.open_store()?.audit.events(&filter)?;
+        let left_out = events.len().saturating_sub(self.limit as usize);
+        if left_out > 0 {
+            events.drain(..left_out);
+            hint(&format!(
+                "the newest {} are shown; there are older ones: see --since and --limit",
+                self.limit
+            ));
+        }
+        if self.json {
+            print_json(&events.iter().map(shape).collect::<Vec<_>>())?;
+        } else {
+            table(&events)?;
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+fn table(events: &[RecordedEvent]) -> Result<()> {
+    let mut table = Table::new(&["TIME", "EVENT", "WHO", "FROM", "WHAT", "DETAILS", "REQUEST"]);
+    for event in events {
+        let word = |word: &Option<String>| word.clone().unwrap_or_else(|| "-".to_owned());
+        table.row([
+            event.time.to_string(),
+            event.kind.clone(),
+            event.actor.clone(),
+            word(&event.address),
+            subject(event),
+            details(event),
+            word(&event.correlation_id),
+        ]);
+    }
+    table.print()
+}
+
+/// `token laptop (7)`
+fn subject(event: &RecordedEvent) -> String {
+    let words = [event.subject_kind.as_deref(), event.subject_name.as_deref()];
+    let words: Vec<_> = words.into_iter().flatten().collect();
+    match (words.as_slice(), event.subject_id) {
+        ([], _) => "-".to_owned(),
+        (words, None) => words.join(" "),
+        (words, Some(id)) => format!("{} ({id})", words.join(" ")),
+    }
+}
+
+/// `group=acme access_level=30`, and how often where it was more than once.
+fn details(event: &RecordedEvent) -> String {
+    let mut words = Vec::new();
+    if event.count > 1 {
+        words.push(format!("{} times until {}", event.count, event.last_time));
+    }
+    for (key, value) in [("user", &event.about_user), ("group", &event.group_path)] {
+        // Not what the line says anyway.
+        if let Some(value) = value
+            .as_ref()
+            .filter(|&value| Some(value) != event.subject_name.as_ref())
+        {
+            words.push(format!("{key}={value}"));
+        }
+    }
+    for (key, value) in event.details.as_object().into_iter().flatten() {
+        let value = match value {
+            Value::String(text) => text.clone(),
+            Value::Array(values) => {
+                let texts: Vec<_> = values.iter().filter_map(Value::as_str).collect();
+                texts.join(",")
+            }
+            other => other.to_string(),
+        };
+        words.push(format!("{key}={value}"));
+    }
+    words.join(" ")
+}
+
+fn shape(event: &RecordedEvent) -> Value {
+    json!({
+        "id": event.id,
+        "time": event.time.to_string(),
+        "event": event.kind,
+        "actor": event.actor,
+        "actor_user": event.actor_user,
+        "address": event.address,
+        "correlation_id": event.correlation_id,
+        "subject_kind": event.subject_kind,
+        "subject": event.subject_name,
+        "subject_id": event.subject_id,
+        "user": event.about_user,
+        "group": event.group_path,
+        "details": event.details,
+        "count": event.count,
+        "last_time": event.last_time.to_string(),
+    })
+}

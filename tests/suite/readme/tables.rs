@@ -1,0 +1,227 @@
+//! README.md against the code: its contents and its tables of configuration keys and of commands are
+//! rendered and compared, and the configuration files that are handed out hold every key with its default.
+//!
+//! A rendered table stands between `<!-- generated: NAME -->` and `<!-- end -->`. To bring the README
+//! up to date: `BREAKWATER_UPDATE_README=1 cargo nextest run readme`. A further table is one more line
+//! in [`TABLES`].
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use breakwater::config::{KEYS, Key, KeyDefault, UPSTREAM_KEYS};
+use clap::{Arg, ArgAction, Command};
+
+use super::{in_repository, readme};
+
+/// The name in the marker, and what renders what follows it.
+const TABLES: &[(&str, fn() -> String)] = &[
+    ("contents", contents),
+    ("configuration", configuration),
+    ("commands", commands),
+];
+
+#[test]
+fn the_tables_of_the_readme_are_those_of_the_code() {
+    let before = readme();
+    let mut after = before.clone();
+    for (name, render) in TABLES {
+        let marker = format!("<!-- generated: {name} -->\n");
+        let start = after.find(&marker).unwrap_or_else(|| panic!("{marker}"));
+        let start = start + marker.len();
+        let length = after[start..].find("<!-- end -->").expect("<!-- end -->");
+        after.replace_range(start..start + length, &render());
+    }
+    if std::env::var_os("BREAKWATER_UPDATE_README").is_some_and(|value| value == "1") {
+        std::fs::write(in_repository("README.md"), after).unwrap();
+    } else if before != after {
+        let changed: Vec<_> = after
+            .lines()
+            .filter(|line| !before.lines().any(|known| known == *line))
+            .collect();
+        panic!(
+            "README.md is not what the code says (BREAKWATER_UPDATE_README=1 cargo nextest run readme \
+             mends it); it lacks, or has in another order:\n{}",
+            changed.join("\n")
+        );
+    }
+}
+
+#[test]
+fn the_configuration_files_hold_every_key_with_its_default() {
+    let keys = |wanted: &dyn Fn(&&Key) -> bool| -> BTreeMap<String, toml::Value> {
+        let upstream = UPSTREAM_KEYS
+            .iter()
+            .map(|key| (format!("upstreams.docker.io.{}", key.name), key));
+        let all = KEYS.iter().map(|key| (key.name.to_owned(), key));
+        all.chain(upstream)
+            .filter(|(_, key)| wanted(key))
+            .map(|(name, key)| (name, value(&key.default.to_string())))
+            .collect()
+    };
+    // The file that is installed leaves out what cannot be set yet.
+    let installed = keys(&|key| !key.about.is_empty());
+    for (file, expected) in [
+        ("src/config/example.toml", keys(&|_| true)),
+        ("scripts/breakwater.toml", installed),
+    ] {
+        let text = std::fs::read_to_string(in_repository(file)).unwrap();
+        let uncommented: Vec<_> = text.lines().map(uncomment).collect();
+        let table: toml::Table = uncommented.join("\n").parse().unwrap();
+        let mut found = BTreeMap::new();
+        flatten("", table, &mut found);
+        assert_eq!(found, expected, "{file}");
+    }
+}
+
+/// `#key = value` is a default that is commented out; `# words` is a comment.
+fn uncomment(line: &str) -> &str {
+    let key = |line: &&str| line.starts_with(|first: char| first.is_ascii_lowercase());
+    line.strip_prefix('#').filter(key).unwrap_or(line)
+}
+
+fn value(text: &str) -> toml::Value {
+    let mut table: toml::Table = format!("value = {text}").parse().unwrap();
+    table.remove("value").unwrap()
+}
+
+/// Puts every value of the table into `found`, under its dotted key.
+fn flatten(prefix: &str, table: toml::Table, found: &mut BTreeMap<String, toml::Value>) {
+    for (name, value) in table {
+        match value {
+            toml::Value::Table(table) => flatten(&format!("{prefix}{name}."), table, found),
+            value => assert!(found.insert(format!("{prefix}{name}"), value).is_none()),
+        }
+    }
+}
+
+/// A line for each section, with the sections in it.
+fn contents() -> String {
+    let mut contents = String::new();
+    let mut in_block = false;
+    for line in readme().lines() {
+        in_block ^= line.starts_with("```");
+        let Some((level, title)) = line.split_once(' ').filter(|_| !in_block) else {
+            continue;
+        };
+        let link = format!("[{title}](#{})", anchor(title));
+        match level {
+            "##" if contents.is_empty() => write!(contents, "- {link}").unwrap(),
+            "##" => write!(contents, "\n- {link}").unwrap(),
+            "###" => write!(contents, " · {link}").unwrap(),
+            _ => {}
+        }
+    }
+    contents + "\n"
+}
+
+/// The anchor that GitHub and GitLab give a heading.
+fn anchor(title: &str) -> String {
+    title
+        .chars()
+        .filter_map(|c| match c {
+            ' ' => Some('-'),
+            c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c.to_ascii_lowercase()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn configuration() -> String {
+    let mut table = "| key | default | |\n|---|---|---|\n".to_owned();
+    let mut row = |name: &str, key: &Key| {
+        let default = match key.default {
+            KeyDefault::Text("") => "empty".to_owned(),
+            KeyDefault::Text(text) => format!("`{text}`"),
+            other => format!("`{other}`"),
+        };
+        // What has no sentence cannot be set to anything else yet.
+        if !key.about.is_empty() {
+            writeln!(table, "| `{name}` | {default} | {} |", key.about).unwrap();
+        }
+    };
+    for key in KEYS {
+        if key.name == "mirror.enabled" {
+            for key in UPSTREAM_KEYS {
+                row(&format!("upstreams.\"HOST\".{}", key.name), key);
+            }
+        }
+        row(key.name, key);
+    }
+    table
+}
+
+fn commands() -> String {
+    fn rows(words: &str, command: &Command, table: &mut String) {
+        let mut leaf = true;
+        for command in command.get_subcommands() {
+            leaf = false;
+            rows(&format!("{words} {}", command.get_name()), command, table);
+        }
+        if leaf {
+            let cell = |text: String| text.replace('|', "\\|");
+            let synopsis = cell(synopsis(command));
+            let about = cell(command.get_about().unwrap().to_string());
+            writeln!(table, "| `{}{synopsis}` | {about} |", words.trim_start()).unwrap();
+        }
+    }
+    let mut table = "| `breakwater …` | |\n|---|---|\n".to_owned();
+    rows("", &breakwater::cli::command(), &mut table);
+    table
+}
+
+/// What follows a command's words: arguments, options that are needed, options that may be left out.
+fn synopsis(command: &Command) -> String {
+    let mut needed = String::new();
+    let mut optional = String::new();
+    let mut grouped = Vec::new();
+    for group in command.get_groups().filter(|group| group.is_required_set()) {
+        let members: Vec<_> = group.get_args().collect();
+        let words = members.iter().map(|id| {
+            let is_it = |arg: &&Arg| arg.get_id() == *id;
+            word(command.get_arguments().find(is_it).unwrap())
+        });
+        write!(needed, " ({})", words.collect::<Vec<_>>().join(" | ")).unwrap();
+        grouped.extend(members);
+    }
+    let (positional, options): (Vec<_>, Vec<_>) = command
+        .get_arguments()
+        .filter(|arg| !arg.is_global_set() && !grouped.contains(&arg.get_id()))
+        .partition(|arg| arg.is_positional());
+    let mut arguments = String::new();
+    for arg in positional {
+        let (open, close) = if arg.is_required_set() {
+            ("", "")
+        } else {
+            ("[", "]")
+        };
+        write!(arguments, " {open}{}{close}", word(arg)).unwrap();
+    }
+    for arg in options {
+        if arg.is_required_set() {
+            write!(needed, " {}", word(arg)).unwrap();
+        } else {
+            write!(optional, " [{}]", word(arg)).unwrap();
+        }
+    }
+    arguments + &needed + &optional
+}
+
+/// `NAME`, `--flag`, `--option VALUE`, with `…` where it may be repeated.
+fn word(arg: &Arg) -> String {
+    let values: Vec<_> = arg
+        .get_value_names()
+        .unwrap_or_default()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let flag = !arg.get_action().takes_values();
+    let mut word = match arg.get_long() {
+        Some(long) if flag => format!("--{long}"),
+        Some(long) => format!("--{long} {}", values.join(" ")),
+        None => values.join(" "),
+    };
+    if matches!(arg.get_action(), ArgAction::Append) {
+        word.push('…');
+    }
+    word
+}

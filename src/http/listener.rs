@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::poller::Poller;
+use super::probe::Probe;
 use super::service::{Phase, Service};
 use super::{Request, Response, Scheme, TlsIdentity};
 use crate::error::{Error, Kind, Result};
@@ -171,6 +172,11 @@ impl Server {
     /// The bound addresses, in the order of the listeners.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// What asks this server whether it answers.
+    pub fn probe(&self) -> Probe {
+        Probe::new(self.service.clone(), self.addresses.clone())
     }
 
     /// Stops accepting, closes idle connections, lets answers in flight finish for at most `within`,

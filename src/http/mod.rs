@@ -8,6 +8,7 @@
 //!   │             waits long behind those who wait for something else
 //!   │   └ exchange    head → handler → response → what becomes of the connection
 //!   ├ admission   counts connections, in all and by address; cuts them at the end
+//!   ├ probe       asks the own front door, for a watchdog
 //!   └ service     what the threads share
 //! connection      one connection between two requests: in its TLS handshake, waiting, partial, whole,
 //!                 refused, lingering
@@ -68,6 +69,7 @@ mod head_scan;
 mod listener;
 mod pace;
 mod poller;
+mod probe;
 mod range;
 mod request;
 mod request_body;
@@ -82,6 +84,7 @@ mod workers;
 
 use listener::Refused;
 pub use listener::{Handler, Limits, Listener, Refusal, Server};
+pub use probe::Probe;
 pub use range::{RangeRequest, none_match, parse_range};
 pub use request::{Headers, Method, Request, Scheme};
 pub use request_body::RequestBody;

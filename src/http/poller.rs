@@ -292,7 +292,8 @@ impl Poller {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let socket = Arc::new(socket);
         let stall_timeout = self.service.limits.stall_timeout;
-        let transport = match identity {
+        let is_probe = self.service.is_probe(peer);
+        let transport = match identity.filter(|_| !is_probe) {
             Some(identity) => Transport::tls(socket.clone(), identity, stall_timeout),
             None => Transport::plain(socket.clone(), stall_timeout),
         };
@@ -300,7 +301,10 @@ impl Poller {
             return;
         };
         let admission = self.service.admission.clone();
-        let mut admitted = admission.admit(&socket, peer.ip());
+        let mut admitted = match is_probe {
+            true => Ok(admission.admit_always(&socket, peer.ip())),
+            false => admission.admit(&socket, peer.ip()),
+        };
         if matches!(admitted, Err(Full::Server)) && self.evict() {
             admitted = admission.admit(&socket, peer.ip());
         }

@@ -30,6 +30,8 @@ pub(super) struct Service {
     pub(super) pool: Pool,
     /// An eventfd in the poller's set.
     pub(super) waker: OwnedFd,
+    /// The address of `Probe`, while it asks.
+    pub(super) probe: Mutex<Option<SocketAddr>>,
     phase: AtomicU8,
     /// Connections on their way from a worker to the poller.
     #[allow(clippy::vec_box, reason = "connections change hands as pointers")]
@@ -45,9 +47,15 @@ impl Service {
             limits,
             handler,
             waker,
+            probe: Mutex::default(),
             phase: AtomicU8::new(Phase::Running as u8),
             returned: Mutex::default(),
         })
+    }
+
+    /// Whether it is ourselves who ask from there.
+    pub(super) fn is_probe(&self, peer: SocketAddr) -> bool {
+        *self.probe.lock().unwrap_or_else(PoisonError::into_inner) == Some(peer)
     }
 
     pub(super) fn phase(&self) -> Phase {

@@ -4,6 +4,7 @@
 mod background;
 pub(super) mod certificates;
 mod listen;
+mod watchdog;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::time::Timestamp;
 use background::Background;
 use certificates::CertificateWatch;
 use listen::Opened;
+use watchdog::Watchdog;
 
 /// How long answers in flight may take after the first signal.
 const GRACE: Duration = Duration::from_secs(30);
@@ -103,6 +105,7 @@ impl Serve {
             );
         }
         notify(&[sd_notify::NotifyState::Ready]);
+        let watchdog = Watchdog::start(server.probe())?;
 
         let signal = stop.wait(|| certificates::reload(identity.as_deref()));
         tracing::info!(
@@ -110,6 +113,7 @@ impl Serve {
             GRACE.as_secs()
         );
         notify(&[sd_notify::NotifyState::Stopping]);
+        drop(watchdog);
         let cut = server.stop(GRACE);
         appliance.stop();
         drop(control);

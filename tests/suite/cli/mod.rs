@@ -7,6 +7,7 @@ mod identity;
 mod manual;
 mod serve;
 mod store;
+mod systemd;
 mod tls;
 mod usage;
 

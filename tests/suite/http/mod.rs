@@ -3,6 +3,7 @@
 mod bodies;
 mod framing;
 mod limits;
+mod probe;
 mod responses;
 mod stopping;
 mod support;

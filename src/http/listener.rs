@@ -183,6 +183,8 @@ impl Server {
     /// then closes what is left. Returns how many connections were cut.
     pub fn stop(mut self, within: Duration) -> usize {
         self.service.enter(Phase::Draining);
+        // Before that, nobody being there does not mean that nobody comes.
+        self.service.wait_until_closed(LAST_MOMENT.min(within));
         self.service.admission.wait_until_empty(within);
         let cut = self.service.admission.cut();
         self.end();

@@ -408,6 +408,7 @@ impl Poller {
         self.drained_at = Some(Instant::now() + LAST_WORDS);
         self.unwatch_listeners();
         self.listeners.clear();
+        self.service.note_closed();
         self.resume_at = None;
         let ids: Vec<u64> = self.parked.keys().copied().collect();
         for id in ids {
@@ -427,7 +428,8 @@ impl Poller {
             Stage::Whole(_) | Stage::Refused(_) | Stage::Greeted(_) => {
                 self.service.pool.push(&self.service, connection);
             }
-            _ if connection.is_fresh() && self.drained_at.is_some_and(|at| at > Instant::now()) => {
+            // Before `drain` has begun nobody is too late.
+            _ if connection.is_fresh() && self.drained_at.is_none_or(|at| at > Instant::now()) => {
                 drop(self.park(connection));
             }
             _ => connection.farewell(),

@@ -28,6 +28,14 @@ pub enum Kind {
     DigestInvalid,
     /// A manifest that is not what it says.
     ManifestInvalid,
+    /// A manifest that is larger than this box takes.
+    ManifestTooLarge,
+    /// A body that has not the length that was announced for it.
+    SizeInvalid,
+    /// An upload that cannot go on as the client wants it.
+    BlobUploadInvalid,
+    /// An upload that does not exist, or not in this repository.
+    BlobUploadUnknown,
     /// A request that is malformed in another way.
     BadRequest,
     /// A Range that cannot be satisfied.

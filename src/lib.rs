@@ -9,7 +9,8 @@
 //! `http` reads a head without a worker, checks its framing, and hands a [`http::Request`] to
 //! [`server::Appliance`]. The router turns the path into types of `oci`; `auth` turns credentials into
 //! an identity and, by the pure functions of [`auth::policy`], into a [`auth::Grant`]. With it the
-//! handler calls `proxy`, which looks into `store` and, if need be, asks `upstream`. The answer goes back
+//! handler calls `proxy`, which looks into `store` and, if need be, asks `upstream`; or, for what was
+//! pushed to this box, `registry`, which has only `store` below it. The answer goes back
 //! as a [`http::Response`], a kept blob by sendfile from its file.
 //!
 //! # Code map, from the top floor down: imports only go down
@@ -20,10 +21,11 @@
 //! | `control` | `DATA/control.sock`, between the command line and the running server: the only place that knows tiny_http |
 //! | `server` | what is served: router, token endpoint, registry protocol, the mapping of errors; knows no socket |
 //! | `proxy` | the dependency proxy: which upstream, freshness, single flight, fill, serve-stale |
-//! | `upkeep` | verify |
+//! | `registry` | the hosted registry: uploads, mounts, manifests, tags, referrers |
+//! | `upkeep` | verify, garbage collection of what was pushed |
 //! | `auth` | credentials → identity; tokens; policy → grant; sealing of secrets that must be given back |
 //! | `upstream` | remote registries: the only place that knows ureq |
-//! | `store` | three databases (access, cache, audit) and the blob directory: the only place that knows rusqlite |
+//! | `store` | four databases (access, cache, registry, audit) and the blob directory: the only place that knows rusqlite |
 //! | `http` | the public port's HTTP/1.1; knows no route and no store |
 //! | `oci` | digest, reference, manifest, scope: pure |
 //! | `config` `telemetry` `error` `time` | what every room may use |
@@ -32,8 +34,8 @@
 //!
 //! Those that a test can check are checked by `tests/suite/layering.rs` and the suites beside it.
 //!
-//! 1. What a request makes happen in `proxy` takes a [`auth::Grant`], and only `auth::policy` can
-//!    build one.
+//! 1. What a request makes happen in `proxy` takes a [`auth::Grant`], and in `registry` a
+//!    [`auth::RepositoryGrant`], and only `auth::policy` can build one.
 //! 2. One home per dependency, as the code map says.
 //! 3. A blob is visible only after hash, fsync, rename, and fsync of the directory. Rows come after files,
 //!    deletion goes in reverse: a stray file is harmless, a dangling row is not.
@@ -67,6 +69,7 @@ pub mod error;
 pub mod http;
 pub mod oci;
 pub mod proxy;
+pub mod registry;
 pub mod server;
 pub mod store;
 pub mod telemetry;

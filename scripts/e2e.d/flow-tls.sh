@@ -16,9 +16,8 @@ TLS_BOX=box.example:5443
 
 flow_tls() {
     ip address add "$TLS_ADDRESS/32" dev lo
-    cp /etc/hosts "$WORK/hosts"
-    echo "$TLS_ADDRESS box.example" >>"$WORK/hosts"
-    mount -n --bind "$WORK/hosts" /etc/hosts
+    printf '127.0.0.1 localhost\n%s box.example\n' "$TLS_ADDRESS" >"$WORK/hosts-tls"
+    mount -n --bind "$WORK/hosts-tls" /etc/hosts
     box_new
     breakwater network add "$TLS_ADDRESS/32" --ability fill >/dev/null
     check_equal "the README's command" "breakwater tls self-signed --name box.example" "$(recipe tls-self-signed)"
@@ -35,8 +34,10 @@ flow_tls() {
     tls_containerd
     tls_system
     tls_renewal
-    tls_nginx
+    tls_own_certificate
     stop box
+    umount -n /etc/hosts
+    ip address del "$TLS_ADDRESS/32" dev lo
 }
 
 # tls_section HEAD: the lines that were printed below the comment that begins with HEAD.
@@ -132,42 +133,13 @@ tls_serial() {
     openssl s_client -connect "$TLS_BOX" </dev/null 2>/dev/null | openssl x509 -noout -serial
 }
 
-# The README's recipes: a certificate of one's own, and nginx with the same one before the plain port.
-tls_nginx() {
-    mkdir -p /etc/breakwater/tls "$WORK/nginx"
+# The README's lines for a certificate of one's own.
+tls_own_certificate() {
+    mkdir -p /etc/breakwater/tls
     cp "$WORK"/box/data/tls/server.{crt,key} /etc/breakwater/tls/
-    sed "s|^\[server\]$|&\ntrusted_proxies = [\"127.0.0.1/32\"]|" "$WORK/box/plain.toml" >"$WORK/box/breakwater.toml"
+    cp "$WORK/box/plain.toml" "$WORK/box/breakwater.toml"
     recipe tls >>"$WORK/box/breakwater.toml"
     stop box
     box_start
     check "the README's lines for a certificate of one's own" curl -fsS "https://$TLS_BOX/-/liveness"
-    recipe nginx >"$WORK/nginx/breakwater.conf"
-    cat >"$WORK/nginx/nginx.conf" <<CONFIG
-pid $WORK/nginx/pid;
-error_log stderr;
-daemon off;
-user root;
-events {}
-http {
-    access_log off;
-    client_body_temp_path $WORK/nginx/body;
-    proxy_temp_path $WORK/nginx/proxy;
-    fastcgi_temp_path $WORK/nginx/fastcgi;
-    uwsgi_temp_path $WORK/nginx/uwsgi;
-    scgi_temp_path $WORK/nginx/scgi;
-    include $WORK/nginx/breakwater.conf;
-}
-CONFIG
-    start nginx nginx -c "$WORK/nginx/nginx.conf"
-    wait_for nginx curl -fsS https://box.example:8443/-/liveness
-    install -D -m 0644 "$WORK/box/data/tls/ca.crt" /etc/containers/certs.d/box.example:8443/ca.crt
-    check_contains "behind nginx clients are sent to nginx for their token" \
-        'realm="https://box.example:8443/jwt/auth"' "$(curl -si https://box.example:8443/v2/)"
-    check "skopeo pulls a group's image through nginx" skopeo copy --quiet --src-creds "ci:$TOKEN" \
-        "docker://box.example:8443/acme/dependency_proxy/containers/six:latest" "dir:$HOME/six-nginx"
-    check "skopeo pulls through the mirror and nginx: the client's own address counts" \
-        skopeo inspect --raw docker://box.example:8443/library/small:latest
-    check_equal "... which the box's log has" "$TLS_ADDRESS" \
-        "$(jq -r 'select(.path == "/v2/library/small/manifests/latest") | .remote_ip' "$WORK/log/box.log" | tail -n 1)"
-    stop nginx QUIT
 }

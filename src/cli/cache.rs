@@ -1,8 +1,10 @@
-//! `breakwater cache`: what is kept. Reads the databases directly, whether a server runs or not.
+//! `breakwater cache`: what is kept. Reads the databases directly, whether a server runs or not; only `gc` changes
+//! something, and has a file of its own.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::garbage::Gc;
 use super::output::{Table, print, print_json, shown_size, shown_time, time};
 use super::workplace::Workplace;
 use super::{Outcome, unavailable};
@@ -57,6 +59,7 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    Gc(Gc),
 }
 
 impl Cache {
@@ -68,6 +71,7 @@ impl Cache {
                 show(&place.open_store()?, &image, &wanted, json)?;
             }
             Action::Stats { json } => stats(&place.open_store()?, json)?,
+            Action::Gc(gc) => return gc.run(place),
         }
         Ok(Outcome::Done)
     }

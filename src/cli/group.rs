@@ -51,15 +51,21 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Change a group's settings: visibility=private|public, dependency_proxy_enabled=true|false,
-    /// on_read_only_miss=pass_through|deny (what who may not fill gets of an image that is not kept),
-    /// default_upstream=HOST (for paths that name none; nothing behind the = takes it away),
-    /// quota=SIZE (of what is pushed to its projects and those below; nothing behind the = takes it away)
-    #[command(after_help = "\
+    /// Change a group's settings
+    ///
+    /// visibility=private|public
+    /// dependency_proxy_enabled=true|false
+    /// on_read_only_miss=pass_through|deny: what who may not fill gets of an image that is not kept
+    /// default_upstream=HOST: of paths that name none; nothing behind the = takes it away
+    /// quota=SIZE: of what is pushed to its projects and those below; nothing behind the = takes it away
+    #[command(
+        verbatim_doc_comment,
+        after_help = "\
 Examples:
   breakwater group set acme visibility=public dependency_proxy_enabled=true
   breakwater group set acme on_read_only_miss=deny default_upstream=quay.io
-  breakwater group set acme quota=50GiB")]
+  breakwater group set acme quota=50GiB"
+    )]
     Set {
         /// The group
         path: String,

@@ -1,4 +1,4 @@
-//! `breakwater member`: who belongs to a group, and at which level.
+//! `breakwater member`: who belongs to a group or a project, and at which level.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -6,13 +6,16 @@ use serde_json::json;
 use super::Outcome;
 use super::output::{Table, print, print_json};
 use super::words::{Level, level_word};
-use super::workplace::{Workplace, find_group, find_user};
+use super::workplace::{Place, Workplace, find_place, find_user};
 use crate::error::{Error, Kind, Result};
 use crate::store::Store;
 
-/// Add, list and remove members of groups
+/// Add, list and remove members of groups and projects
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  breakwater member add acme alice --level developer")]
+#[command(after_help = "\
+Examples:
+  breakwater member add acme alice --level developer
+  breakwater member add acme/api bob --level maintainer")]
 pub(super) struct Member {
     #[command(subcommand)]
     action: Action,
@@ -20,10 +23,10 @@ pub(super) struct Member {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Make a user a member of a group and of what is below it, or change the level
+    /// Make a user a member of a project, or of a group and of what is below it, or change the level
     #[command(after_help = "Example:\n  breakwater member add acme alice --level developer")]
     Add {
-        /// The group
+        /// The group or project
         path: String,
         /// The user
         user: String,
@@ -31,10 +34,10 @@ enum Action {
         #[arg(long, value_enum)]
         level: Level,
     },
-    /// List a group's own members
+    /// List a group's or project's own members
     #[command(after_help = "Example:\n  breakwater member list acme --json")]
     List {
-        /// The group
+        /// The group or project
         path: String,
         /// Print JSON
         #[arg(long)]
@@ -43,7 +46,7 @@ enum Action {
     /// End a membership
     #[command(after_help = "Example:\n  breakwater member remove acme alice")]
     Remove {
-        /// The group
+        /// The group or project
         path: String,
         /// The user
         user: String,
@@ -55,23 +58,29 @@ impl Member {
         let store = place.open_store()?;
         match self.action {
             Action::Add { path, user, level } => {
-                let group = find_group(&store, &path)?;
-                store.access.set_member(
-                    &place.actor,
-                    group.id,
-                    find_user(&store, &user)?.id,
-                    level.into(),
-                )?;
+                let (access, actor) = (&store.access, &place.actor);
+                let member = find_user(&store, &user)?.id;
+                match find_place(&store, &path)? {
+                    Place::Group(group) => {
+                        access.set_member(actor, group.id, member, level.into())?;
+                    }
+                    Place::Project(project) => {
+                        access.set_project_member(actor, project.id, member, level.into())?;
+                    }
+                }
                 print(&format!("{user} is {} of {path}", level_word(level.into())))?;
             }
             Action::List { path, json } => list(&store, &path, json)?,
             Action::Remove { path, user } => {
-                let group = find_group(&store, &path)?;
-                if !store.access.remove_member(
-                    &place.actor,
-                    group.id,
-                    find_user(&store, &user)?.id,
-                )? {
+                let (access, actor) = (&store.access, &place.actor);
+                let member = find_user(&store, &user)?.id;
+                let was_member = match find_place(&store, &path)? {
+                    Place::Group(group) => access.remove_member(actor, group.id, member)?,
+                    Place::Project(project) => {
+                        access.remove_project_member(actor, project.id, member)?
+                    }
+                };
+                if !was_member {
                     let what = format!("`{user}` is no member of `{path}` itself");
                     return Err(Error::new(Kind::NotFound, what).remedy(format!(
                         "see `breakwater member list {path}`, and the groups above"
@@ -85,9 +94,12 @@ impl Member {
 }
 
 fn list(store: &Store, path: &str, json: bool) -> Result<()> {
-    let members = store.access.members(find_group(store, path)?.id)?;
+    let members = match find_place(store, path)? {
+        Place::Group(group) => store.access.members(group.id)?,
+        Place::Project(project) => store.access.project_members(project.id)?,
+    };
     if json {
-        // The field names of `/api/v4/groups/ID/members`.
+        // The field names of `/api/v4/groups/ID/members`, and of projects.
         let shape = |member: &crate::store::Member| {
             json!({
                 "id": member.user_id,

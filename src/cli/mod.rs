@@ -11,6 +11,7 @@ mod cache;
 mod completions;
 mod doctor;
 mod feature;
+mod garbage;
 mod group;
 mod init;
 mod man;
@@ -21,6 +22,7 @@ mod offline;
 mod output;
 mod privilege;
 mod project;
+mod rule;
 mod serve;
 mod tls;
 mod token;
@@ -95,6 +97,7 @@ enum Command {
     Token(token::Token),
     Feature(feature::Feature),
     Audit(audit::Audit),
+    Rule(rule::Rule),
     Network(network::Network),
     Offline(offline::Offline),
     Upstream(upstream::Upstream),
@@ -184,6 +187,7 @@ impl Command {
             Command::Token(token) => token.run(&place),
             Command::Feature(feature) => feature.run(&place),
             Command::Audit(audit) => audit.run(&place),
+            Command::Rule(rule) => rule.run(&place),
             Command::Network(network) => network.run(&place),
             Command::Offline(offline) => offline.run(&place),
             Command::Upstream(upstream) => upstream.run(&place),

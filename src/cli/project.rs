@@ -42,9 +42,12 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Change a project's settings: visibility=private|public, quota=SIZE (of what is pushed to it; nothing
-    /// behind the = takes it away)
+    /// Change a project's settings
+    ///
+    /// visibility=private|public
+    /// quota=SIZE: of what is pushed to it; nothing behind the = takes it away
     #[command(
+        verbatim_doc_comment,
         after_help = "Example:\n  breakwater project set acme/api visibility=public quota=50GiB"
     )]
     Set {

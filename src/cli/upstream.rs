@@ -1,5 +1,10 @@
 //! `breakwater upstream`: where images are fetched from, and how that goes.
 
+#![allow(
+    rustdoc::bare_urls,
+    reason = "help is read on a terminal, not as a page"
+)]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

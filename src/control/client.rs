@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Progress, SOCKET, Status, reachable};
+use super::{GarbageRequest, Progress, SOCKET, Status, reachable};
 use crate::error::{Error, Kind, Result};
 
 /// How long a server that is alive may take for a plain answer.
@@ -65,8 +65,21 @@ impl Client {
         self.plain("POST", path)
     }
 
+    /// Lets the server collect garbage; what it removed, or would.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub fn collect_garbage(&self, request: GarbageRequest) -> Result<Value> {
+        // Many files take long to look through, so silence says nothing here.
+        self.plain_within("POST", &request.path(), None)
+    }
+
     fn plain(&self, method: &str, path: &str) -> Result<Value> {
-        let mut answer = self.ask(method, path, Some(PATIENCE))?;
+        self.plain_within(method, path, Some(PATIENCE))
+    }
+
+    fn plain_within(&self, method: &str, path: &str, patience: Option<Duration>) -> Result<Value> {
+        let mut answer = self.ask(method, path, patience)?;
         let mut body = String::new();
         answer
             .read_to_string(&mut body)

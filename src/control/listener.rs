@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tiny_http::{Header, Method, Request, Response, Server};
 
-use super::{Controlled, SOCKET, reachable};
+use super::{Controlled, GarbageRequest, SOCKET, reachable};
 use crate::error::{Error, Kind, Result};
 
 /// Between two lines of progress.
@@ -118,11 +118,14 @@ fn answer(request: Request, controlled: &dyn Controlled, verifying: &AtomicBool)
                 return verify(request, controlled, Running(verifying));
             }
         }
-        _ => Err(Error::new(
-            Kind::NotFound,
-            "the running server does not know this command".to_owned(),
-        )
-        .remedy("restart it, so that it has the version of the command line")),
+        (method, path) => match (method, GarbageRequest::from_path(path)) {
+            (Method::Post, Some(asked)) => controlled.collect_garbage(asked),
+            _ => Err(Error::new(
+                Kind::NotFound,
+                "the running server does not know this command".to_owned(),
+            )
+            .remedy("restart it, so that it has the version of the command line")),
+        },
     };
     let (status, body) = match result {
         Ok(body) => (200, body),

@@ -13,6 +13,7 @@
 //! | `GET /upstreams` | array of [`crate::upstream::Status`] |
 //! | `GET /cache/stats` | [`crate::store::Totals`] |
 //! | `POST /offline/on`, `POST /offline/off` | [`Status`], changed |
+//! | `POST /cache/gc?dry_run=BOOL&untagged=BOOL&grace=SECONDS` | [`crate::upkeep::garbage::Collected`] |
 //! | `POST /verify` | lines: any number of `{"progress":{"done","total"}}`, then `{"report":…}` or `{"error":"…"}` |
 //!
 //! Other answers than 200 are `{"error":"a sentence"}`.
@@ -21,6 +22,7 @@ mod client;
 mod listener;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -33,6 +35,43 @@ pub use listener::ControlListener;
 
 /// The socket's name in the data directory.
 pub const SOCKET: &str = "control.sock";
+
+/// What is to be collected: what `breakwater cache gc` was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GarbageRequest {
+    /// Whether to look only.
+    pub dry_run: bool,
+    /// Whether images without a tag go too.
+    pub untagged: bool,
+    /// How long what is not needed is left alone.
+    pub grace: Duration,
+}
+
+impl GarbageRequest {
+    fn path(self) -> String {
+        let Self {
+            dry_run,
+            untagged,
+            grace,
+        } = self;
+        format!(
+            "/cache/gc?dry_run={dry_run}&untagged={untagged}&grace={}",
+            grace.as_secs()
+        )
+    }
+
+    /// Reads what [`Self::path`] wrote; `None` for another path.
+    fn from_path(path: &str) -> Option<Self> {
+        let rest = path.strip_prefix("/cache/gc?dry_run=")?;
+        let (dry_run, rest) = rest.split_once("&untagged=")?;
+        let (untagged, grace) = rest.split_once("&grace=")?;
+        Some(Self {
+            dry_run: dry_run.parse().ok()?,
+            untagged: untagged.parse().ok()?,
+            grace: Duration::from_secs(grace.parse().ok()?),
+        })
+    }
+}
 
 /// What the running server says about itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -68,6 +107,11 @@ pub trait Controlled: Send + Sync + 'static {
     /// # Errors
     /// `Sql`.
     fn cache_stats(&self) -> Result<Value>;
+    /// `POST /cache/gc`
+    ///
+    /// # Errors
+    /// `Io` or `Sql` for what kept it from being finished.
+    fn collect_garbage(&self, request: GarbageRequest) -> Result<Value>;
     /// `POST /offline/on`, `POST /offline/off`: from the next request on, and after a restart.
     ///
     /// # Errors

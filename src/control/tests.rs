@@ -35,6 +35,13 @@ impl Controlled for Played {
     fn cache_stats(&self) -> Result<Value> {
         Err(Error::new(Kind::Sql, "the database is on fire").remedy("extinguish it"))
     }
+    fn collect_garbage(&self, request: GarbageRequest) -> Result<Value> {
+        Ok(json!([
+            request.dry_run,
+            request.untagged,
+            request.grace.as_secs()
+        ]))
+    }
     fn set_offline(&self, offline: bool) -> Result<()> {
         if offline {
             return Ok(());
@@ -48,7 +55,7 @@ impl Controlled for Played {
         while !*open {
             open = self.opened.wait(open).unwrap();
         }
-        std::thread::sleep(std::time::Duration::from_millis(250));
+        std::thread::sleep(Duration::from_millis(250));
         progress(3, 9);
         Ok(json!({ "damaged": [] }))
     }
@@ -75,6 +82,20 @@ fn questions_are_answered_and_errors_come_through() {
     assert_eq!(
         client.get("/upstreams").unwrap(),
         json!([{ "name": "docker.io" }])
+    );
+    let request = GarbageRequest {
+        dry_run: true,
+        untagged: false,
+        grace: Duration::from_secs(90),
+    };
+    assert_eq!(
+        client.collect_garbage(request).unwrap(),
+        json!([true, false, 90])
+    );
+    assert!(
+        client
+            .post("/cache/gc?dry_run=maybe&untagged=false&grace=1")
+            .is_err()
     );
     let error = client.get("/cache/stats").unwrap_err().to_string();
     assert_eq!(error, "the database is on fire (extinguish it)");

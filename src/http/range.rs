@@ -40,7 +40,6 @@ fn single_range(value: &str) -> Option<(Option<u64>, Option<u64>)> {
     let (first, last) = set.trim_matches([' ', '\t']).split_once('-')?;
     match (position(first)?, position(last)?) {
         (None, None) => None,
-        (Some(first), Some(last)) if last < first => None,
         ends => Some(ends),
     }
 }
@@ -59,6 +58,9 @@ fn position(digits: &str) -> Option<Option<u64>> {
 fn resolve(first: Option<u64>, last: Option<u64>, total: u64) -> RangeRequest {
     match (first, last) {
         (Some(first), _) if first >= total => RangeRequest::Unsatisfiable,
+        // RFC 9110, 14.2, lets a server ignore or reject it; a client that gets the whole instead of nothing
+        // would take its first bytes for others.
+        (Some(first), Some(last)) if last < first => RangeRequest::Unsatisfiable,
         (Some(first), last) => RangeRequest::Part {
             offset: first,
             length: last.map_or(total, |last| total.min(last.saturating_add(1))) - first,
@@ -139,7 +141,7 @@ mod tests {
             ),
             (Some("bytes=99999999999999999999999-"), 100, Unsatisfiable),
             (Some("bytes=-99999999999999999999999"), 100, part(0, 100)),
-            (Some("bytes=5-4"), 100, Whole),
+            (Some("bytes=5-4"), 100, Unsatisfiable),
             (Some("bytes=-"), 100, Whole),
             (Some("bytes="), 100, Whole),
             (Some("bytes"), 100, Whole),

@@ -24,6 +24,15 @@ impl Algorithm {
         }
     }
 
+    /// The algorithm of this name; `None` for one that is not supported.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "sha256" => Some(Self::Sha256),
+            "sha512" => Some(Self::Sha512),
+            _ => None,
+        }
+    }
+
     /// How many lower-case hex digits follow the colon.
     fn hex_length(self) -> usize {
         match self {
@@ -53,11 +62,7 @@ impl Digest {
                 .remedy("write sha256: and 64 lower-case hex digits, or sha512: and 128")
         };
         let (algorithm, hex) = text.split_once(':').ok_or_else(invalid)?;
-        let algorithm = match algorithm {
-            "sha256" => Algorithm::Sha256,
-            "sha512" => Algorithm::Sha512,
-            _ => return Err(invalid()),
-        };
+        let algorithm = Algorithm::parse(algorithm).ok_or_else(invalid)?;
         let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if hex.len() != algorithm.hex_length() || !hex.bytes().all(is_hex) {
             return Err(invalid());

@@ -2,6 +2,8 @@
 //! manifest v2, schema 2). Only read here: the bytes are kept as they came and never written again.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::Digest;
 use crate::error::{Error, Kind, Result};
@@ -65,6 +67,8 @@ pub struct Descriptor {
     pub size: u64,
     /// Its media type, as written.
     pub media_type: String,
+    /// Whether it names places outside registries that have the content.
+    pub has_urls: bool,
 }
 
 impl Descriptor {
@@ -75,7 +79,7 @@ impl Descriptor {
 }
 
 /// What a manifest refers to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Manifest {
     /// The manifest's own type.
     pub media_type: MediaType,
@@ -85,6 +89,10 @@ pub struct Manifest {
     pub blobs: Vec<Descriptor>,
     /// The manifest that this one is a referrer of.
     pub subject: Option<Descriptor>,
+    /// Its `artifactType`; for an image manifest without one, its config's media type.
+    pub artifact_type: Option<String>,
+    /// Its annotations, as JSON.
+    pub annotations: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -96,6 +104,8 @@ struct Raw {
     layers: Option<Vec<RawDescriptor>>,
     manifests: Option<Vec<RawDescriptor>>,
     subject: Option<RawDescriptor>,
+    artifact_type: Option<String>,
+    annotations: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +114,8 @@ struct RawDescriptor {
     media_type: Option<String>,
     digest: String,
     size: u64,
+    // Whatever is in it: only whether there is something counts.
+    urls: Option<Vec<IgnoredAny>>,
 }
 
 impl RawDescriptor {
@@ -113,6 +125,7 @@ impl RawDescriptor {
             digest,
             size: self.size,
             media_type: self.media_type.unwrap_or_default(),
+            has_urls: self.urls.is_some_and(|urls| !urls.is_empty()),
         })
     }
 }
@@ -168,6 +181,12 @@ impl Manifest {
             .map(RawDescriptor::descriptor)
             .transpose()
             .map_err(wrap)?;
+        // An empty one says nothing.
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let artifact_type = given(raw.artifact_type);
+        let annotations = raw
+            .annotations
+            .filter(|annotations| annotations.get().starts_with('{'));
         if media_type.is_index() {
             if raw.manifests.is_none() {
                 return Err(invalid("an index without manifests"));
@@ -178,18 +197,24 @@ impl Manifest {
                 manifests,
                 blobs: Vec::new(),
                 subject,
+                artifact_type,
+                annotations,
             });
         }
         let Some(config) = raw.config else {
             return Err(invalid("an image manifest without config"));
         };
-        let mut blobs = vec![config.descriptor().map_err(wrap)?];
+        let config = config.descriptor().map_err(wrap)?;
+        let artifact_type = artifact_type.or_else(|| given(Some(config.media_type.clone())));
+        let mut blobs = vec![config];
         blobs.extend(all(raw.layers).map_err(wrap)?);
         Ok(Self {
             media_type,
             manifests: Vec::new(),
             blobs,
             subject,
+            artifact_type,
+            annotations,
         })
     }
 }

@@ -60,6 +60,15 @@ impl Arriving {
     }
 }
 
+/// What a request wants of a blob.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// GET: all of it, or a part.
+    Bytes,
+    /// HEAD.
+    Size,
+}
+
 impl Proxy {
     /// A blob, from the cache, from a fetch in progress, or from a new one.
     ///
@@ -72,29 +81,67 @@ impl Proxy {
         target: &Target,
         digest: &Digest,
     ) -> Result<BlobAnswer> {
-        read_only::waiting(self, grant, target, BLOB_PATIENCE, || {
-            self.blob_now(grant, target, digest)
-        })
+        self.answer_blob(grant, target, digest, Wanted::Bytes)
     }
 
-    fn blob_now(
+    /// What HEAD of a blob says: kept, or as the upstream has it. Fetches nothing, unless the upstream
+    /// knows no HEAD of blobs: then only a GET can tell.
+    ///
+    /// # Errors
+    /// As [`Proxy::blob`].
+    pub fn head_blob(
         self: &Arc<Self>,
         grant: &Grant,
         target: &Target,
         digest: &Digest,
     ) -> Result<BlobAnswer> {
-        if let Some(kept) = self.kept_blob(target, digest)? {
-            return Ok(kept);
-        }
-        if !grant.passes_through() {
-            let seat = self.seat_beside(target, digest)?;
-            return Ok(BlobAnswer {
-                size: seat.head()?,
-                content: BlobContent::Arriving(Arriving(Source::Staged(seat))),
-                cache: CacheWord::Miss,
-                age: None,
-            });
-        }
+        self.answer_blob(grant, target, digest, Wanted::Size)
+    }
+
+    fn answer_blob(
+        self: &Arc<Self>,
+        grant: &Grant,
+        target: &Target,
+        digest: &Digest,
+        wanted: Wanted,
+    ) -> Result<BlobAnswer> {
+        read_only::waiting(self, grant, target, BLOB_PATIENCE, || {
+            if let Some(kept) = self.kept_blob(target, digest)? {
+                return Ok(kept);
+            }
+            match wanted {
+                _ if !grant.passes_through() => self.blob_beside(target, digest, wanted),
+                Wanted::Bytes => self.arriving_blob(grant, target, digest),
+                Wanted::Size => self.blob_elsewhere(grant, target, digest),
+            }
+        })
+    }
+
+    /// From the fetch of somebody else, for a caller for whom nothing is fetched.
+    fn blob_beside(&self, target: &Target, digest: &Digest, wanted: Wanted) -> Result<BlobAnswer> {
+        let key: FlightKey = (target.key(), digest.clone());
+        let seat = self.flights.join(&key).ok_or_else(|| {
+            let what = format!("blob {digest} of {}", target.shown());
+            read_only::refused(Kind::BlobUnknown, &what)
+        })?;
+        Ok(BlobAnswer {
+            size: seat.head()?,
+            content: match wanted {
+                Wanted::Bytes => BlobContent::Arriving(Arriving(Source::Staged(seat))),
+                Wanted::Size => BlobContent::Elsewhere,
+            },
+            cache: CacheWord::Miss,
+            age: None,
+        })
+    }
+
+    /// From a fetch in progress, or from a new one.
+    fn arriving_blob(
+        self: &Arc<Self>,
+        grant: &Grant,
+        target: &Target,
+        digest: &Digest,
+    ) -> Result<BlobAnswer> {
         self.note_fill(grant, target);
         if fetch::has_no_room(self, digest) {
             return passed_through(target, digest);
@@ -125,52 +172,17 @@ impl Proxy {
         })
     }
 
-    /// A seat in the fetch of somebody else, for a caller for whom nothing is fetched.
-    fn seat_beside(&self, target: &Target, digest: &Digest) -> Result<Seat> {
-        let key: FlightKey = (target.key(), digest.clone());
-        self.flights.join(&key).ok_or_else(|| {
-            let what = format!("blob {digest} of {}", target.shown());
-            read_only::refused(Kind::BlobUnknown, &what)
-        })
-    }
-
-    /// What HEAD of a blob says: kept, or as the upstream has it. Fetches nothing, unless the upstream
-    /// knows no HEAD of blobs: then only a GET can tell.
-    ///
-    /// # Errors
-    /// As [`Proxy::blob`].
-    pub fn head_blob(
+    /// As the upstream has it.
+    fn blob_elsewhere(
         self: &Arc<Self>,
         grant: &Grant,
         target: &Target,
         digest: &Digest,
     ) -> Result<BlobAnswer> {
-        read_only::waiting(self, grant, target, BLOB_PATIENCE, || {
-            self.head_blob_now(grant, target, digest)
-        })
-    }
-
-    fn head_blob_now(
-        self: &Arc<Self>,
-        grant: &Grant,
-        target: &Target,
-        digest: &Digest,
-    ) -> Result<BlobAnswer> {
-        if let Some(kept) = self.kept_blob(target, digest)? {
-            return Ok(kept);
-        }
-        if !grant.passes_through() {
-            return Ok(BlobAnswer {
-                size: self.seat_beside(target, digest)?.head()?,
-                content: BlobContent::Elsewhere,
-                cache: CacheWord::Miss,
-                age: None,
-            });
-        }
         let head = match target.upstream.head_blob(&target.repository, digest) {
             Ok(head) => head,
             Err(fault) if fault.kind == FaultKind::MethodNotAllowed => {
-                return self.blob_now(grant, target, digest);
+                return self.arriving_blob(grant, target, digest);
             }
             Err(fault) => {
                 let what = format!("blob {digest} of {}", target.shown());

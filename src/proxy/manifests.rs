@@ -1,7 +1,5 @@
 //! Manifests by tag and digest: kept byte for byte as they came, with their type.
 
-use std::fs::File;
-use std::io::Read;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -9,8 +7,8 @@ use super::manifest_check::{Checked, Failed, ask};
 use super::{CacheWord, Proxy, ReferenceKey, Target, read_only, upstream_error};
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result};
-use crate::oci::{Digest, MAX_MANIFEST_SIZE, Manifest, MediaType, Reference, Tag};
-use crate::store::{CachedManifest, NewManifest, Pull};
+use crate::oci::{Digest, Manifest, MediaType, Reference, Tag};
+use crate::store::{CachedManifest, NewManifest, Pull, read_manifest};
 use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind};
 
@@ -323,16 +321,4 @@ impl Proxy {
         }
         Ok(())
     }
-}
-
-/// The bytes of a kept manifest, compared with its digest; `None` where they are damaged.
-fn read_manifest(file: &File, digest: &Digest) -> Result<Option<Arc<[u8]>>> {
-    let mut bytes = Vec::new();
-    file.take(MAX_MANIFEST_SIZE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| {
-            Error::new(Kind::Io, format!("cannot read manifest {digest}")).because(error)
-        })?;
-    let intact = Digest::of_with(digest.algorithm(), &bytes) == *digest;
-    Ok(intact.then(|| bytes.into()))
 }

@@ -31,6 +31,7 @@ use crate::config::{Config, UpstreamConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Delivery, Handler, Refusal as HttpRefusal, Request, Response};
 use crate::proxy::{CacheWord, Freshness, Proxy, UpstreamState, Upstreams};
+use crate::registry::Registry;
 use crate::store::Store;
 use crate::telemetry::{AuthLog, RequestRecord};
 use crate::upstream::{Ca, Credentials, Patience, Settings, Upstream};
@@ -42,6 +43,7 @@ pub struct Appliance {
     store: Arc<Store>,
     authenticator: Authenticator,
     proxy: Arc<Proxy>,
+    registry: Registry,
     auth_log: AuthLog,
     /// Read by every upstream client before it sends anything.
     offline: Arc<AtomicBool>,
@@ -81,6 +83,7 @@ impl Appliance {
         Ok(Arc::new(Self {
             authenticator: Authenticator::new(Arc::clone(&store), jwts, bans)?,
             proxy: Proxy::new(Arc::clone(&store), upstreams, freshness),
+            registry: Registry::new(Arc::clone(&store)),
             auth_log: AuthLog::open(store.directory())?,
             store,
             offline,
@@ -143,6 +146,7 @@ impl Appliance {
             Route::Base => v2::base(self, call),
             Route::Token => token::token(self, call),
             Route::Repository(route) => v2::repository(self, call, &route),
+            Route::Catalog => v2::catalog(self, call),
             Route::Probe => Ok(Response::new(200)
                 .header("Content-Type", "text/plain")
                 .body(crate::http::Body::Bytes(Arc::from(&b"ok\n"[..])))),

@@ -14,6 +14,8 @@ pub(super) enum Route {
     Token,
     /// Something in a repository.
     Repository(RepositoryRoute),
+    /// `/v2/_catalog`.
+    Catalog,
     /// `/-/liveness`, `/-/readiness`, `/-/health`.
     Probe,
 }
@@ -64,8 +66,10 @@ pub(super) enum Part {
     Tags,
     /// `referrers/DIGEST`
     Referrers(Digest),
-    /// `blobs/uploads/…`
-    Upload,
+    /// `blobs/uploads/`
+    Uploads,
+    /// `blobs/uploads/ID`
+    Upload(String),
 }
 
 /// Reads a path and the value of `ns`.
@@ -76,6 +80,7 @@ pub(super) enum Part {
 pub(super) fn route(path: &str, ns: Option<&str>) -> Result<Route> {
     match path {
         "/v2/" | "/v2" => return Ok(Route::Base),
+        "/v2/_catalog" => return Ok(Route::Catalog),
         "/jwt/auth" => return Ok(Route::Token),
         "/-/liveness" | "/-/readiness" | "/-/health" => return Ok(Route::Probe),
         _ => {}
@@ -98,9 +103,10 @@ pub(super) fn route(path: &str, ns: Option<&str>) -> Result<Route> {
 fn split<'a, 'b>(segments: &'b [&'a str]) -> Result<(&'b [&'a str], Part)> {
     let (name, part) = match segments {
         [name @ .., "manifests", reference] => (name, Part::Manifest(Reference::parse(reference)?)),
-        [name @ .., "blobs", "uploads"] | [name @ .., "blobs", "uploads", _] => {
-            (name, Part::Upload)
+        [name @ .., "blobs", "uploads"] | [name @ .., "blobs", "uploads", ""] => {
+            (name, Part::Uploads)
         }
+        [name @ .., "blobs", "uploads", id] => (name, Part::Upload((*id).to_owned())),
         [name @ .., "blobs", digest] => (name, Part::Blob(Digest::parse(digest)?)),
         [name @ .., "tags", "list"] => (name, Part::Tags),
         [name @ .., "referrers", digest] => (name, Part::Referrers(Digest::parse(digest)?)),
@@ -179,7 +185,8 @@ mod tests {
                     Part::Blob(_) => "blob".into(),
                     Part::Tags => "tags".into(),
                     Part::Referrers(_) => "referrers".into(),
-                    Part::Upload => "upload".into(),
+                    Part::Uploads => "uploads".into(),
+                    Part::Upload(id) => format!("upload {id}"),
                 };
                 let host =
                     |host: Option<RegistryHost>| host.map_or("-".into(), |host| host.to_string());
@@ -260,7 +267,14 @@ mod tests {
                 None,
                 "x: mirror - x referrers",
             ),
-            ("/v2/x/blobs/uploads/".into(), None, "x: mirror - x upload"),
+            ("/v2/x/blobs/uploads/".into(), None, "x: mirror - x uploads"),
+            ("/v2/x/blobs/uploads".into(), None, "x: mirror - x uploads"),
+            (
+                "/v2/x/blobs/uploads/ab12".into(),
+                None,
+                "x: mirror - x upload ab12",
+            ),
+            ("/v2/_catalog".into(), None, "Catalog"),
             (
                 "/v2/manifests/manifests/manifests".into(),
                 None,

@@ -24,6 +24,7 @@ impl Store {
         let mut faults = Vec::new();
         let access = self.access.database();
         let (cache, audit) = (self.cache.database(), self.audit.database());
+        let registry = self.registry.database();
         for (name, integrity, foreign_keys) in [
             (
                 "access.sqlite",
@@ -39,6 +40,11 @@ impl Store {
                 "audit.sqlite",
                 audit.integrity_faults(),
                 audit.foreign_key_faults(),
+            ),
+            (
+                "registry.sqlite",
+                registry.integrity_faults(),
+                registry.foreign_key_faults(),
             ),
         ] {
             // A file that is damaged badly enough fails the checks themselves: that is a finding too.
@@ -66,9 +72,14 @@ impl Store {
                 Err(error) => faults.push(DatabaseFault::Integrity(format!("{name}: {error}"))),
             }
         }
-        match self.cache.dangling_tags() {
-            Ok(tags) => faults.extend(tags.into_iter().map(DatabaseFault::DanglingTag)),
-            Err(error) => faults.push(DatabaseFault::Integrity(format!("cache.sqlite: {error}"))),
+        for (name, tags) in [
+            ("cache.sqlite", self.cache.dangling_tags()),
+            ("registry.sqlite", self.registry.dangling_tags()),
+        ] {
+            match tags {
+                Ok(tags) => faults.extend(tags.into_iter().map(DatabaseFault::DanglingTag)),
+                Err(error) => faults.push(DatabaseFault::Integrity(format!("{name}: {error}"))),
+            }
         }
         Ok(faults)
     }

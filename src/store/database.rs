@@ -101,29 +101,25 @@ impl Database {
     ///
     /// Everybody else's writes wait meanwhile: no network, no streaming of a body in here.
     pub(super) fn write<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        let mut writer = self.writer();
-        let transaction = writer
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|error| sql("begin writing", error))?;
-        let value = work(&transaction)?;
-        transaction.commit().map_err(|error| sql("commit", error))?;
-        Ok(value)
+        commit(&mut self.writer(), work)
     }
 
-    /// As [`Self::write`], on disk when it returns, whatever the database's usual setting is.
-    pub(super) fn write_durably<T>(
+    /// As [`Self::write`], reaching the disk as `synchronous` says instead of the database's `usual` way.
+    pub(super) fn write_with<T>(
         &self,
+        synchronous: Synchronous,
         usual: Synchronous,
         work: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
-        let set = |synchronous: Synchronous| {
-            self.writer()
+        let mut writer = self.writer();
+        let set = |writer: &Connection, synchronous: Synchronous| {
+            writer
                 .pragma_update(None, "synchronous", synchronous.as_str())
                 .map_err(|error| sql("set synchronous", error))
         };
-        set(Synchronous::Full)?;
-        let result = self.write(work);
-        set(usual)?;
+        set(&writer, synchronous)?;
+        let result = commit(&mut writer, work);
+        set(&writer, usual)?;
         result
     }
 
@@ -198,6 +194,15 @@ impl Database {
                 .unwrap_or_else(PoisonError::into_inner);
         }
     }
+}
+
+fn commit<T>(writer: &mut Connection, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    let transaction = writer
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(|error| sql("begin writing", error))?;
+    let value = work(&transaction)?;
+    transaction.commit().map_err(|error| sql("commit", error))?;
+    Ok(value)
 }
 
 /// A reader that goes back to the pool when it is dropped.

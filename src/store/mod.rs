@@ -1,4 +1,5 @@
-//! What is on disk: `access.sqlite`, `cache.sqlite`, `audit.sqlite`, the blob directory. The only place that knows rusqlite.
+//! What is on disk: `access.sqlite`, `cache.sqlite`, `registry.sqlite`, `audit.sqlite`, the blob directory. The only place
+//! that knows rusqlite.
 //!
 //! Knows rows and files and keeps them in step: files before rows, rows gone before files, a stray file is
 //! harmless and a dangling row is not. Judges nothing, asks no network, and holds no transaction while a body streams.
@@ -16,6 +17,7 @@ mod migrations;
 mod offline;
 mod origin_key;
 mod reconcile;
+mod registry;
 mod statement;
 
 pub use access::{
@@ -27,7 +29,7 @@ pub use access::{
 pub use audit::{Actor, AuditDb, Detail, Event, EventFilter, EventKind, RecordedEvent};
 pub use backup::Replaced;
 pub(crate) use blobs::BlobPrefix;
-pub use blobs::{BlobDir, Staged};
+pub use blobs::{BlobDir, Staged, StagedUpload, read_manifest};
 pub use cache::{
     CacheDb, CachedImage, CachedManifest, CachedTag, KeptListing, ListingKind, NewManifest,
     OriginId, Pull, RepositoryId, Totals,
@@ -35,6 +37,10 @@ pub use cache::{
 pub(crate) use check::DatabaseFault;
 pub use lock::DataLock;
 pub use reconcile::Reconciled;
+pub use registry::{
+    CatalogEntry, HostedManifest, HostedRepository, HostedTag, HostedUpload, NewHostedManifest,
+    NewTag, PutManifest, Referrer, RegistryDb, StorageLimit, Swept, UnlinkBlob, UntaggedManifest,
+};
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -52,6 +58,8 @@ pub struct Store {
     pub audit: Arc<AuditDb>,
     /// What is cached: can be rebuilt.
     pub cache: CacheDb,
+    /// What was pushed here: precious.
+    pub registry: RegistryDb,
     /// The content-addressed directory.
     pub blobs: BlobDir,
     directory: PathBuf,
@@ -87,6 +95,7 @@ impl Store {
         let audit = Arc::new(AuditDb::open(&directory.join("audit.sqlite"))?);
         let access = AccessDb::open(&directory.join("access.sqlite"), Arc::clone(&audit))?;
         let cache = CacheDb::open(&directory.join("cache.sqlite"))?;
+        let registry = RegistryDb::open(&directory.join("registry.sqlite"))?;
         let (blobs, is_new) = BlobDir::open_directory(directory)?;
         if is_new {
             // No rows and no files: nothing to reconcile at the first start.
@@ -96,6 +105,7 @@ impl Store {
             access,
             audit,
             cache,
+            registry,
             blobs,
             directory: directory.to_owned(),
             settling: [const { Mutex::new(()) }; SETTLING],
@@ -115,37 +125,89 @@ impl Store {
     /// What start-up does, for whoever holds the lock: clears `staging/`, notes whether the last stop was clean.
     /// Quick at a million blobs: touches no blob. Returns whether `reconcile` is due.
     ///
-    /// Fills that can be resumed stay in `staging/` for a day, at most 64 of them.
+    /// Fills that can be resumed stay in `staging/` for a day, at most 64 of them; uploads stay until they expire.
     pub fn start_up(&self) -> Result<bool> {
         self.blobs.sweep_staging()?;
+        self.forget_half_uploads()?;
         let was_clean = self.cache.take_clean_stop()?;
         Ok(!was_clean)
     }
 
-    /// Forgets a blob and removes its file, in this order. Idempotent.
+    /// What a crash left of an upload: a file without its row, or a row without its file.
+    fn forget_half_uploads(&self) -> Result<()> {
+        let mut files: Vec<_> = self
+            .blobs
+            .uploads()?
+            .into_iter()
+            .map(|file| file.id)
+            .collect();
+        for upload in self.registry.uploads()? {
+            match files.iter().position(|id| *id == upload.id) {
+                Some(at) => drop(files.swap_remove(at)),
+                None => drop(self.registry.end_upload(&upload.id)?),
+            }
+        }
+        for id in files {
+            self.blobs.remove_upload(&id)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the cache forget a blob, and removes its file if nothing hosted needs it, in this order. Idempotent.
     ///
     /// The file goes while nobody can add a row, and stays if a fill or the reconciliation has just done so.
     /// A fill that found the file in place and has not written its row yet is waited for, if it runs
     /// [`Self::while_kept`].
     pub fn remove_blob(&self, digest: &Digest) -> Result<()> {
         let _settling = self.settling(digest);
-        self.remove_settled(digest)
+        self.forget_cached(digest).map(drop)
     }
 
     /// As [`Self::remove_blob`], for damage: only if what lies there is still the file that was `seen`
     /// (`None`: nothing). Another one was put there by a fill meanwhile, and stays. Says whether it went.
+    ///
+    /// A file that something hosted needs stays, damaged as it is: what was pushed is not dropped silently, and
+    /// the next fill or push of these bytes puts a good file in its place.
     pub fn remove_damaged(&self, digest: &Digest, seen: Option<&File>) -> Result<bool> {
         let _settling = self.settling(digest);
         if !self.blobs.is_still(digest, seen)? {
             return Ok(false);
         }
-        self.remove_settled(digest)?;
-        Ok(true)
+        self.forget_cached(digest)
+    }
+
+    /// Removes a file after a row of hosted content that needed it has gone, if no row of either database is
+    /// left; a row of the cache that nothing links is none. Says whether it went.
+    pub fn release_blob(&self, digest: &Digest) -> Result<bool> {
+        let _settling = self.settling(digest);
+        let went = self.registry.needs(digest)?.is_none() && {
+            self.cache.forget_unlinked(digest)?;
+            self.remove_unneeded(digest)?
+        };
+        self.registry.settle(digest)?;
+        Ok(went)
+    }
+
+    /// As [`Self::release_blob`], for a file that no row ever named: only if it was last written before
+    /// `before`, so that a push or a fill that has not written its row yet is left alone.
+    pub fn release_stray(&self, digest: &Digest, before: Timestamp) -> Result<bool> {
+        let _settling = self.settling(digest);
+        match self.blobs.written_at(digest)? {
+            Some(written) if written < before => self.remove_unneeded(digest),
+            _ => Ok(false),
+        }
     }
 
     /// Runs `work`, which puts a blob's file in place and then its rows, while nobody removes that blob.
     pub fn while_kept<T>(&self, digest: &Digest, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let _settling = self.settling(digest);
+        work()
+    }
+
+    /// As [`Self::while_kept`], for pushes: should the box crash between file and rows, the file is found.
+    pub fn while_pushed<T>(&self, digest: &Digest, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let _settling = self.settling(digest);
+        self.registry.unsettle(digest)?;
         work()
     }
 
@@ -158,11 +220,26 @@ impl Store {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remove_settled(&self, digest: &Digest) -> Result<()> {
+    /// Makes the cache forget a blob, and removes the file if nothing hosted needs it; says whether it went.
+    fn forget_cached(&self, digest: &Digest) -> Result<bool> {
+        // Asked first, so that rows and file go right one after the other: a reconciliation in between would take
+        // the file up again.
+        let is_hosted = self.registry.needs(digest)?.is_some();
         self.cache.forget_blob(digest)?;
-        self.cache
+        Ok(!is_hosted && self.remove_uncached(digest)?)
+    }
+
+    /// Removes the file that neither database has a row for; says whether it went. The caller holds the
+    /// digest's lock, under which alone a hosted row for a new file is made.
+    fn remove_unneeded(&self, digest: &Digest) -> Result<bool> {
+        Ok(self.registry.needs(digest)?.is_none() && self.remove_uncached(digest)?)
+    }
+
+    fn remove_uncached(&self, digest: &Digest) -> Result<bool> {
+        let removed = self
+            .cache
             .unless_kept(digest, || self.blobs.remove(digest))?;
-        Ok(())
+        Ok(removed.is_some())
     }
 
     /// Notes a clean stop, writes what was deferred.
@@ -176,6 +253,7 @@ impl Store {
         self.cache.note_clean_stop()?;
         self.cache.database().checkpoint()?;
         self.access.database().checkpoint()?;
+        self.registry.database().checkpoint()?;
         self.audit.database().checkpoint()?;
         notes
     }

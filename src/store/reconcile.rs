@@ -1,4 +1,4 @@
-//! Rows against files after an unclean stop, one directory at a time, beside traffic.
+//! The cache's rows against files after an unclean stop, one directory at a time, beside traffic.
 //!
 //! Everything that looks wrong is looked at again inside the write transaction that mends it. No file is removed here.
 
@@ -47,6 +47,11 @@ impl Store {
             .into_iter()
             .filter_map(|(digest, _)| (!files.remove(&digest)).then_some(digest))
             .collect();
+        // What hosted content needs is no stray, and a hosted row whose file is gone stays: it is precious, and
+        // `verify` reports it.
+        for (digest, _) in self.registry.blobs_in(prefix)? {
+            files.remove(&digest);
+        }
         let strays: Vec<Digest> = files.into_iter().collect();
 
         let size_of = |digest: &Digest| self.blobs.size_of(digest);

@@ -1,4 +1,5 @@
-//! The scrub: every blob hashed again, rows against files, both databases, all modes. Reads only.
+//! The scrub: every blob hashed again, rows of what is cached and of what was pushed against files, the databases,
+//! all modes. Reads only.
 //!
 //! Runs beside traffic: what looks wrong is looked at again before it is called damage, because a fill may have
 //! added a file and not its row yet, and a removal takes the row first and then the file.
@@ -87,7 +88,12 @@ pub fn verify(store: &Store, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Rep
     let scan = Scan {
         store,
         progress,
-        total: store.cache.totals()?.bytes,
+        // At least so much: what both need is one file.
+        total: store
+            .cache
+            .totals()?
+            .bytes
+            .max(store.registry.total_bytes()?),
         done: AtomicU64::new(0),
     };
     (scan.progress)(0, scan.total);
@@ -156,9 +162,17 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     fn directory(&self, prefix: BlobPrefix) -> Result<Report> {
-        let Store { cache, blobs, .. } = self.store;
+        let Store {
+            cache,
+            registry,
+            blobs,
+            ..
+        } = self.store;
         // Rows before files: see `store::reconcile`.
-        let mut rows: HashMap<Digest, u64> = cache.blobs_in(prefix)?.into_iter().collect();
+        let mut rows: HashMap<Digest, Vec<u64>> = HashMap::new();
+        for (digest, size) in [cache.blobs_in(prefix)?, registry.blobs_in(prefix)?].concat() {
+            rows.entry(digest).or_default().push(size);
+        }
         let mut report = Report::default();
         let listing = match blobs.listing(prefix) {
             Ok(listing) => listing,
@@ -170,12 +184,12 @@ impl Scan<'_> {
         for path in &listing.strays {
             report.add_stray(path);
         }
-        let files: Vec<(Digest, Option<u64>)> = listing
+        let files: Vec<(Digest, Vec<u64>)> = listing
             .digests
             .into_iter()
             .map(|digest| {
-                let size = rows.remove(&digest);
-                (digest, size)
+                let sizes = rows.remove(&digest).unwrap_or_default();
+                (digest, sizes)
             })
             .collect();
         for digest in rows.into_keys() {
@@ -183,19 +197,37 @@ impl Scan<'_> {
         }
         let checked = files
             .into_par_iter()
-            .map(|(digest, size)| self.file(&digest, size))
+            .map(|(digest, sizes)| self.file(&digest, sizes))
             .try_reduce(Report::default, |a, b| Ok(a.joined(b)))?;
         let mut report = report.joined(checked);
-        for (digest, media_type) in cache.manifests_in(prefix)? {
+        for (digest, media_type) in self.manifests_in(prefix)? {
             self.manifest(&mut report, prefix, &digest, &media_type)?;
         }
         Ok(report)
     }
 
+    /// What is kept as a manifest in one directory, by the cache and as pushed.
+    fn manifests_in(&self, prefix: BlobPrefix) -> Result<Vec<(Digest, String)>> {
+        let mut manifests = self.store.cache.manifests_in(prefix)?;
+        manifests.extend(self.store.registry.manifests_in(prefix)?);
+        manifests.sort();
+        manifests.dedup();
+        Ok(manifests)
+    }
+
+    /// The sizes that rows give a blob: the cache's, and that of what was pushed.
+    fn sizes(&self, digest: &Digest) -> Result<Vec<u64>> {
+        let Store {
+            cache, registry, ..
+        } = self.store;
+        let sizes = [cache.blob_anywhere(digest)?, registry.needs(digest)?];
+        Ok(sizes.into_iter().flatten().collect())
+    }
+
     /// A row without a file, as it seemed.
     fn missing(&self, report: &mut Report, digest: &Digest) -> Result<()> {
-        let Store { cache, blobs, .. } = self.store;
-        let has_row = || Ok::<_, Error>(cache.blob_anywhere(digest)?.is_some());
+        let blobs = &self.store.blobs;
+        let has_row = || Ok::<_, Error>(!self.sizes(digest)?.is_empty());
         if has_row()? && !blobs.contains(digest)? && has_row()? {
             let path = blobs.shown_path(digest);
             report.add(
@@ -206,9 +238,9 @@ impl Scan<'_> {
         Ok(())
     }
 
-    fn file(&self, digest: &Digest, expected: Option<u64>) -> Result<Report> {
+    fn file(&self, digest: &Digest, expected: Vec<u64>) -> Result<Report> {
         let mut report = Report::default();
-        let Store { cache, blobs, .. } = self.store;
+        let blobs = &self.store.blobs;
         let path = blobs.shown_path(digest);
         for _ in 0..ATTEMPTS {
             let (file, size) = match blobs.open(digest) {
@@ -230,27 +262,30 @@ impl Scan<'_> {
                     return Ok(report);
                 }
             };
-            let row = match expected {
-                Some(expected) if expected == size => Some(expected),
-                _ => cache.blob_anywhere(digest)?,
+            let fits = |rows: &[u64]| rows.iter().all(|row| *row == size);
+            let rows = if !expected.is_empty() && fits(&expected) {
+                expected.clone()
+            } else {
+                self.sizes(digest)?
             };
-            let is_sound = found == *digest && row.is_none_or(|row| row == size);
+            let is_sound = found == *digest && fits(&rows);
             if !is_sound && !self.is_in_place(&file, digest) {
                 continue;
             }
             report.blobs += 1;
             report.bytes += size;
-            match row {
-                Some(row) if row != size => report.add(
+            if let Some(row) = rows.iter().find(|row| **row != size) {
+                report.add(
                     DamageKind::WrongSize,
                     format!("{} has {size} bytes, not {row}", path.display()),
-                ),
-                _ if found != *digest => report.add(
+                );
+            } else if found != *digest {
+                report.add(
                     DamageKind::WrongHash,
                     format!("{} has the digest {found}", path.display()),
-                ),
-                Some(_) => {}
-                None => report.unreferenced += 1,
+                );
+            } else if rows.is_empty() {
+                report.unreferenced += 1;
             }
             let mode = file.metadata().map_or(0, |metadata| metadata.mode());
             if mode & 0o177 != 0 {
@@ -305,8 +340,7 @@ impl Scan<'_> {
         digest: &Digest,
         media_type: &str,
     ) -> Result<()> {
-        let Store { cache, blobs, .. } = self.store;
-        let Ok(Some((file, size))) = blobs.open(digest) else {
+        let Ok(Some((file, size))) = self.store.blobs.open(digest) else {
             return Ok(());
         };
         let why = if size > MAX_MANIFEST_SIZE {
@@ -327,7 +361,7 @@ impl Scan<'_> {
             }
         };
         let is_kept = |(kept, _): &(Digest, String)| kept == digest;
-        if cache.manifests_in(prefix)?.iter().any(is_kept) {
+        if self.manifests_in(prefix)?.iter().any(is_kept) {
             report.add(
                 DamageKind::InvalidManifest,
                 format!("{digest} is kept as {}: {why}", media_type.escape_debug()),

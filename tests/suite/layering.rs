@@ -74,6 +74,7 @@ fn imports_only_go_down() {
         ("error", &[]),
         ("time", &[]),
         ("proxy", &["auth", "oci", "store", "upstream"]),
+        ("registry", &["auth", "oci", "store"]),
         ("upkeep", &["auth", "oci", "store"]),
         (
             "server",
@@ -83,6 +84,7 @@ fn imports_only_go_down() {
                 "http",
                 "oci",
                 "proxy",
+                "registry",
                 "store",
                 "telemetry",
                 "upstream",

@@ -10,8 +10,11 @@
 )]
 
 mod cli;
+mod conformance;
 mod crash;
 mod faults;
+mod garbage;
+mod hosted_access;
 mod hostile;
 mod http;
 mod layering;

@@ -1,4 +1,5 @@
-//! What runs beside the requests: writing what was noted, and comparing rows with files after a crash.
+//! What runs beside the requests: writing what was noted, collecting garbage, and comparing rows with files after a
+//! crash.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Kind, Result};
 use crate::store::Store;
 use crate::time::Timestamp;
+use crate::upkeep::garbage::{self, Collected, Collection};
 
 /// How old a noted login or refusal may get before it is written.
 const AUDIT_EVERY: Duration = Duration::from_secs(1);
@@ -18,11 +20,18 @@ const NOTES_EVERY: Duration = Duration::from_secs(5);
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 /// How often interrupted fills are looked through for those that are too old or too many.
 const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How long after the start garbage is collected for the first time: a box that is restarted often must come to it too.
+const COLLECT_FIRST: Duration = Duration::from_secs(5 * 60);
+/// How often afterwards.
+const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// The running threads.
 pub(super) struct Background {
     stop_notes: mpsc::Sender<()>,
     notes: JoinHandle<()>,
+    /// Dropping it ends the waiting for the next collection. One that goes on is not waited for: it may be broken off
+    /// anywhere.
+    _stop_collecting: mpsc::Sender<()>,
     /// Whether rows and files are known to agree.
     reconciled: Arc<AtomicBool>,
 }
@@ -33,6 +42,9 @@ impl Background {
         let (stop_notes, stopped) = mpsc::channel();
         let noting = Arc::clone(store);
         let notes = spawn("notes", move || write_notes(&noting, &stopped))?;
+        let (stop_collecting, stopped) = mpsc::channel();
+        let collecting = Arc::clone(store);
+        spawn("garbage", move || collect_garbage(&collecting, &stopped))?;
         let reconciled = Arc::new(AtomicBool::new(!reconcile));
         if reconcile {
             let (store, reconciled) = (Arc::clone(store), Arc::clone(&reconciled));
@@ -42,6 +54,7 @@ impl Background {
         Ok(Self {
             stop_notes,
             notes,
+            _stop_collecting: stop_collecting,
             reconciled,
         })
     }
@@ -90,6 +103,24 @@ fn write_notes(store: &Store, stopped: &mpsc::Receiver<()>) {
             if let Err(error) = store.audit.prune(Timestamp::now()) {
                 tracing::warn!(%error, "old audit events could not be removed");
             }
+        }
+    }
+}
+
+fn collect_garbage(store: &Store, stopped: &mpsc::Receiver<()>) {
+    let mut wait = COLLECT_FIRST;
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
+        wait = COLLECT_EVERY;
+        match garbage::collect(store, &Collection::periodic(Timestamp::now())) {
+            Ok(collected) if collected == Collected::default() => {}
+            Ok(collected) => tracing::info!(
+                uploads = collected.uploads,
+                links = collected.links,
+                files = collected.files,
+                bytes = collected.bytes,
+                "collected garbage"
+            ),
+            Err(error) => tracing::warn!(%error, "garbage could not be collected"),
         }
     }
 }

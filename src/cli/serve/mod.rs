@@ -19,9 +19,9 @@ use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 use super::workplace::Workplace;
-use super::{Outcome, verify};
+use super::{Outcome, garbage, verify};
 use crate::config::Config;
-use crate::control::{Client, ControlListener, Controlled, Progress, Status};
+use crate::control::{Client, ControlListener, Controlled, GarbageRequest, Progress, Status};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Limits, Scheme, Server};
 use crate::server::{self, Appliance};
@@ -157,6 +157,15 @@ impl Controlled for Running {
 
     fn cache_stats(&self) -> Result<Value> {
         to_json(&self.store.cache.totals()?)
+    }
+
+    fn collect_garbage(&self, request: GarbageRequest) -> Result<Value> {
+        let collected = garbage::collect(&self.store, request)?;
+        tracing::info!(
+            ?request,
+            "collected garbage, as the command line asked: {collected}"
+        );
+        Ok(collected)
     }
 
     fn verify(&self, progress: Progress<'_>) -> Result<Value> {

@@ -25,7 +25,7 @@ pub(super) fn blob(
         digest,
         media_type: "application/octet-stream",
         size: answer.size,
-        cache: answer.cache,
+        cache: Some(answer.cache),
         age: answer.age,
     };
     let size = answer.size;

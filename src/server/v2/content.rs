@@ -14,7 +14,8 @@ pub(super) struct Content<'a> {
     pub(super) media_type: &'a str,
     /// Its size; `None` where it is not known yet: then Range is not served.
     pub(super) size: Option<u64>,
-    pub(super) cache: CacheWord,
+    /// Where it came from; `None` for what was pushed here.
+    pub(super) cache: Option<CacheWord>,
     pub(super) age: Option<Duration>,
 }
 
@@ -26,7 +27,7 @@ impl Content<'_> {
         call: &mut Call<'_>,
         body: impl FnOnce(u64, Option<u64>) -> Body,
     ) -> Response {
-        call.note.cache = Some(self.cache);
+        call.note.cache = self.cache;
         let etag = format!("\"{}\"", self.digest);
         let headers = &call.request.headers;
         if none_match(headers.get("If-None-Match"), &etag) {
@@ -42,7 +43,7 @@ impl Content<'_> {
             .map_or(RangeRequest::Whole, |size| parse_range(range, size));
         let (status, offset, length) = match (range, self.size) {
             (RangeRequest::Unsatisfiable, size) => {
-                return error::body(416, "RANGE_INVALID", "the range begins behind the end")
+                return error::body(416, "RANGE_INVALID", "there is nothing in this range")
                     .header("Content-Range", format!("bytes */{}", size.unwrap_or(0)));
             }
             (RangeRequest::Part { offset, length }, _) => (206, offset, Some(length)),
@@ -71,8 +72,11 @@ impl Content<'_> {
         let response = response
             .header("Docker-Content-Digest", self.digest.as_str())
             .header("Content-Type", self.media_type)
-            .header("ETag", etag)
-            .header("X-Cache", self.cache.as_str());
+            .header("ETag", etag);
+        let response = match self.cache {
+            Some(cache) => response.header("X-Cache", cache.as_str()),
+            None => response,
+        };
         match self.age {
             Some(age) => response.header("Age", age.as_secs().to_string()),
             None => response,

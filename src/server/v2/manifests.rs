@@ -25,7 +25,7 @@ pub(super) fn manifest(
             digest: &summary.digest,
             media_type: summary.media_type.as_str(),
             size: Some(summary.size),
-            cache: summary.cache,
+            cache: Some(summary.cache),
             age: summary.age,
         };
         return Ok(content.answer(call, |_, _| Body::Empty));
@@ -36,27 +36,34 @@ pub(super) fn manifest(
         digest: &answer.digest,
         media_type: answer.media_type.as_str(),
         size: Some(answer.bytes.len() as u64),
-        cache: answer.cache,
+        cache: Some(answer.cache),
         age: answer.age,
     };
     let bytes = Arc::clone(&answer.bytes);
-    Ok(content.answer(call, move |offset, length| {
-        let offset = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len());
-        let end = length.map_or(bytes.len(), |length| {
-            offset.saturating_add(usize::try_from(length).unwrap_or(usize::MAX))
-        });
-        Body::Bytes(if offset == 0 && end >= bytes.len() {
-            bytes
-        } else {
-            bytes[offset..end.min(bytes.len())].into()
-        })
-    }))
+    Ok(content.answer(call, move |offset, length| part_of(bytes, offset, length)))
+}
+
+/// The bytes of a manifest from `offset` on, `length` of them or all.
+pub(super) fn part_of(bytes: Arc<[u8]>, offset: u64, length: Option<u64>) -> Body {
+    let offset = usize::try_from(offset)
+        .unwrap_or(usize::MAX)
+        .min(bytes.len());
+    let end = length.map_or(bytes.len(), |length| {
+        offset.saturating_add(usize::try_from(length).unwrap_or(usize::MAX))
+    });
+    Body::Bytes(if offset == 0 && end >= bytes.len() {
+        bytes
+    } else {
+        bytes[offset..end.min(bytes.len())].into()
+    })
 }
 
 /// A client that does not take the manifest's type is told so.
-fn check_accepted(call: &Call<'_>, reference: &Reference, media_type: MediaType) -> Result<()> {
+pub(super) fn check_accepted(
+    call: &Call<'_>,
+    reference: &Reference,
+    media_type: MediaType,
+) -> Result<()> {
     let accept: Vec<_> = call.request.headers.get_all("Accept").collect();
     if accepts(&accept, media_type) {
         return Ok(());

@@ -2,17 +2,22 @@
 
 mod blobs;
 mod content;
+mod hosted;
 mod lists;
 mod manifests;
+mod pages;
+mod uploads;
 
 use super::call::{Call, Credentials};
-use super::router::{Part, Place, RepositoryRoute};
+use super::router::{Part, Place, RepositoryRoute, Route};
 use super::{Appliance, error};
-use crate::auth::policy::{self, Refusal};
+use crate::auth::policy::{self, Refusal, Wanted};
 use crate::auth::{Grant, Identity, Principal};
 use crate::error::{Error, Kind, Result};
-use crate::http::Response;
+use crate::http::{Method, Response};
 use crate::oci::{RegistryHost, RepositoryName};
+
+pub(super) use pages::catalog;
 
 /// `GET /v2/`: 200 with good credentials, otherwise always a challenge, from trusted networks too, so
 /// that every login is judged.
@@ -62,7 +67,10 @@ pub(super) fn repository(
     call: &mut Call<'_>,
     route: &RepositoryRoute,
 ) -> Result<Response> {
-    if !call.reads() || route.part == Part::Upload {
+    if let Some(name) = appliance.hosted_repository(&route.place)? {
+        return hosted::repository(appliance, call, route, name).map(with_version);
+    }
+    if !call.reads() || matches!(route.part, Part::Uploads | Part::Upload(_)) {
         return Ok(not_allowed());
     }
     let identity = call.identify(appliance)?;
@@ -87,7 +95,7 @@ pub(super) fn repository(
         Part::Referrers(digest) => {
             lists::referrers(appliance, call, &grant, &target, route, digest)?
         }
-        Part::Upload => return Ok(not_allowed()),
+        Part::Uploads | Part::Upload(_) => return Ok(not_allowed()),
     };
     Ok(with_version(response).header("OCI-Namespace", target.upstream.name().as_str()))
 }
@@ -102,25 +110,10 @@ fn authorize<'a>(
         Place::Group { group, host, image } => {
             (appliance.authorize_group(identity, group)?, host, image)
         }
-        Place::Mirror { host, image, by_ns } => {
-            let first = image.components().next().unwrap_or_default();
-            if host.is_none() && !by_ns && appliance.authenticator.group(first)?.is_some() {
-                return Err(hosted(identity).error(&route.name));
-            }
-            (appliance.authorize_mirror(identity)?, host, image)
-        }
+        Place::Mirror { host, image, .. } => (appliance.authorize_mirror(identity)?, host, image),
     };
     let grant = verdict.map_err(|refusal| refusal.error(&route.name))?;
     Ok((grant, host.as_ref(), image))
-}
-
-/// A path below a group of this box never means a stranger's image of the same name. There are no hosted
-/// repositories yet: nobody may see one.
-fn hosted(identity: &Identity) -> Refusal {
-    match identity.principal {
-        Principal::Anonymous => Refusal::Unauthenticated,
-        _ => Refusal::Unknown,
-    }
 }
 
 /// Adds `WWW-Authenticate` to a 401: where to get a token, and what for (RFC 6750; distribution,
@@ -130,15 +123,30 @@ pub(super) fn challenge(appliance: &Appliance, call: &Call<'_>, response: Respon
         r#"Bearer realm="{}/jwt/auth",service="dependency_proxy""#,
         call.external_url(appliance)
     );
-    if let Ok(super::router::Route::Repository(route)) =
-        super::router::route(&call.request.path, call.query("ns").as_deref())
-    {
-        value.push_str(&format!(r#",scope="repository:{}:pull""#, route.name));
+    let scope = match super::router::route(&call.request.path, call.query("ns").as_deref()) {
+        Ok(Route::Repository(route)) => {
+            let actions = actions(&call.request.method, &route.part);
+            Some(format!("repository:{}:{actions}", route.name))
+        }
+        Ok(Route::Catalog) => Some("registry:catalog:*".to_owned()),
+        _ => None,
+    };
+    if let Some(scope) = scope {
+        value.push_str(&format!(r#",scope="{scope}""#));
         if matches!(call.credentials(), Credentials::Bearer(_)) {
             value.push_str(r#",error="insufficient_scope""#);
         }
     }
     with_version(response).header("WWW-Authenticate", value)
+}
+
+/// What a token must be for, so that the request can be made with it: whoever pushes looks first.
+fn actions(method: &Method, part: &Part) -> &'static str {
+    match hosted::wanted(method, part) {
+        Some(Wanted::Push) => "pull,push",
+        Some(Wanted::Delete) => "delete",
+        Some(Wanted::Pull) | None => "pull",
+    }
 }
 
 fn not_allowed() -> Response {

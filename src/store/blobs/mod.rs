@@ -5,9 +5,10 @@
 
 mod scan;
 mod staging;
+mod uploads;
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,10 +16,12 @@ use std::sync::Arc;
 use self::staging::Staging;
 use super::directory;
 use crate::error::{Error, Kind, Result};
-use crate::oci::{Algorithm, Digest};
+use crate::oci::{Algorithm, Digest, MAX_MANIFEST_SIZE};
+use crate::time::Timestamp;
 
 pub(crate) use self::scan::BlobPrefix;
 pub use self::staging::Staged;
+pub use self::uploads::StagedUpload;
 
 /// The algorithms, each a directory below `blobs/`.
 const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
@@ -75,6 +78,17 @@ impl BlobDir {
     /// The file's size; `None` where it is not.
     pub(crate) fn size_of(&self, digest: &Digest) -> Result<Option<u64>> {
         size_of(&self.path(digest))
+    }
+
+    /// When the file was last written to; `None` where it is not.
+    pub(crate) fn written_at(&self, digest: &Digest) -> Result<Option<Timestamp>> {
+        let path = self.path(digest);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_file() => Ok(Some(Timestamp(metadata.mtime()))),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("cannot read", &path, error)),
+        }
     }
 
     /// Whether what lies under the digest is the file that was `seen`, at its length; `None`: nothing.
@@ -187,6 +201,21 @@ impl BlobDir {
     fn path(&self, digest: &Digest) -> PathBuf {
         blob_path(&self.root, digest)
     }
+}
+
+/// The whole of a kept manifest; `None` if its bytes are not those of `digest`.
+///
+/// # Errors
+/// `Io`.
+pub fn read_manifest(file: &File, digest: &Digest) -> Result<Option<Arc<[u8]>>> {
+    let mut bytes = Vec::new();
+    file.take(MAX_MANIFEST_SIZE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| {
+            Error::new(Kind::Io, format!("cannot read manifest {digest}")).because(error)
+        })?;
+    let is_intact = Digest::of_with(digest.algorithm(), &bytes) == *digest;
+    Ok(is_intact.then(|| bytes.into()))
 }
 
 /// `ROOT/ALG/AB/HEX`: safe because a digest is an algorithm's word and hex digits.

@@ -1,6 +1,7 @@
 //! Files on their way to become blobs: `staging/`, and the commit that makes one visible.
 //!
-//! Names of hex digits belong to fills that can be resumed; everything else in `staging/` is a leftover.
+//! Names of hex digits belong to fills that can be resumed, those with the prefix of uploads to pushes (see
+//! `uploads`); everything else in `staging/` is a leftover.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -80,13 +81,21 @@ impl Staging {
                 "a staged file's name is not made of hex digits",
             ));
         }
+        match self.open_named(name)? {
+            Some(staged) => Ok(staged),
+            None => self.stage(),
+        }
+    }
+
+    /// The file of this name, with what is in it, or new; `None` while another `Staged` has it open.
+    pub(super) fn open_named(self: &Arc<Self>, name: &str) -> Result<Option<Staged>> {
         let is_free = self
             .named
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name.to_owned());
         if !is_free {
-            return self.stage();
+            return Ok(None);
         }
         let path = self.directory.join(name);
         let opened = match directory::new_file(&path) {
@@ -100,13 +109,18 @@ impl Staging {
         match opened {
             Ok(file) => {
                 let name = name.to_owned();
-                Ok(self.staged(file, Place::Named { name, path }))
+                Ok(Some(self.staged(file, Place::Named { name, path })))
             }
             Err(error) => {
                 self.release(name);
                 Err(Error::io("cannot open the staged file", &path, error))
             }
         }
+    }
+
+    /// `staging/` itself.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     pub(super) fn stage_unlinked(self: &Arc<Self>) -> Result<Staged> {
@@ -157,7 +171,7 @@ impl Staging {
             }
             let name = entry.file_name();
             let name = name.to_str().unwrap_or_default();
-            if named.contains(name) {
+            if named.contains(name) || super::uploads::id_of(name).is_some() {
                 continue;
             }
             let written = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
@@ -262,6 +276,13 @@ impl Staged {
             .map_err(|error| Error::io("cannot read", self.shown_path(), error))
     }
 
+    /// Writes what is in it to the disk, so that the commit need not wait for that any more.
+    pub fn sync(&self) -> Result<()> {
+        self.file
+            .sync_all()
+            .map_err(|error| Error::io("cannot sync", self.shown_path(), error))
+    }
+
     /// Makes it visible under `digest`: fsync, rename (or linkat for an unlinked one), fsync of the directory. The caller has hashed
     /// the bytes: `digest` is what came out of the `oci::Hasher`. If the blob exists already, the staged file is dropped;
     /// one of another length is damaged, and replaced.
@@ -275,8 +296,8 @@ impl Staged {
         self.replace(digest)
     }
 
-    /// As [`Self::commit`], over whatever is in place.
-    pub(super) fn replace(mut self, digest: &Digest) -> Result<()> {
+    /// As [`Self::commit`], over whatever is in place: what was damaged there is mended by it.
+    pub fn replace(mut self, digest: &Digest) -> Result<()> {
         self.file
             .sync_all()
             .map_err(|error| Error::io("cannot sync", self.shown_path(), error))?;

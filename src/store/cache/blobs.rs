@@ -100,6 +100,24 @@ impl CacheDb {
         Ok(())
     }
 
+    /// Forgets a blob that nothing links: the reconciliation took up a file that a crash had left.
+    pub(in crate::store) fn forget_unlinked(&self, digest: &Digest) -> Result<()> {
+        if self.blob_anywhere(digest)?.is_none() {
+            return Ok(());
+        }
+        self.database.write(|connection| {
+            run(
+                connection,
+                "forget unlinked blob",
+                "DELETE FROM blobs WHERE digest = ?1
+                 AND NOT EXISTS (SELECT 1 FROM blob_links WHERE blob_id = blobs.id)
+                 AND NOT EXISTS (SELECT 1 FROM manifests WHERE blob_id = blobs.id)",
+                [digest.as_str()],
+            )
+        })?;
+        Ok(())
+    }
+
     /// Whether no row says that the file is there, asked while nobody can add one: `work` runs in the
     /// writer's place.
     pub(in crate::store) fn unless_kept<T>(

@@ -186,7 +186,7 @@ impl CacheDb {
     /// start would take the stop for a clean one.
     pub(super) fn take_clean_stop(&self) -> Result<bool> {
         self.database
-            .write_durably(Synchronous::Normal, |connection| {
+            .write_with(Synchronous::Full, Synchronous::Normal, |connection| {
                 let noted = run(
                     connection,
                     "take the note of a clean stop",

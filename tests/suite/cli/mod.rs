@@ -5,6 +5,7 @@ mod backup;
 mod doctor;
 mod identity;
 mod manual;
+mod rules;
 mod serve;
 mod store;
 mod systemd;

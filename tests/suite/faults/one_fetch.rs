@@ -3,23 +3,31 @@
 use std::io::Read as _;
 use std::time::Duration;
 
+use breakwater::oci::Digest;
+
 use super::client::{self, Reply};
 use super::{
     REPOSITORY, assert_clean, at_once, blob, is_kept, manifest, readers_blob, stage, staged,
     wait_until,
 };
-use crate::support::fake_upstream::{Answer, Gate, Image, noise};
+use crate::support::fake_upstream::{Answer, FakeUpstream, Gate, Image, noise};
 
 const MB: usize = 1024 * 1024;
+
+/// A blob of so many bytes at the upstream, which stops after `held_at` of them until the gate opens.
+fn held_blob(fake: &FakeUpstream, length: usize, held_at: usize) -> (Vec<u8>, Digest, Gate) {
+    let bytes = noise(1, length);
+    let digest = fake.put_blob(REPOSITORY, &bytes);
+    let gate = Gate::new();
+    fake.on("GET", "/blobs/")
+        .always(Answer::good().wait_at(held_at, &gate));
+    (bytes, digest, gate)
+}
 
 #[test]
 fn thirty_two_cold_pulls_of_a_large_blob_are_one_fetch_in_little_memory() {
     let (fake, appliance) = stage("");
-    let bytes = noise(1, 100 * 1000 * 1000);
-    let digest = fake.put_blob(REPOSITORY, &bytes);
-    let (gate, half) = (Gate::new(), 50 * 1000 * 1000);
-    fake.on("GET", "/blobs/")
-        .always(Answer::good().wait_at(half, &gate));
+    let (bytes, digest, gate) = held_blob(&fake, 100 * 1000 * 1000, 50 * 1000 * 1000);
     let (address, path) = (appliance.address(), blob(&digest));
     appliance.reset_peak_memory();
 
@@ -131,21 +139,14 @@ fn head_of_a_blob_asks_and_fetches_nothing() {
     );
     assert!(!is_kept(&appliance, &digest) && staged(&appliance).is_empty());
     let absent = noise(2, 10);
-    let absent = client::head(
-        appliance.address(),
-        &blob(&breakwater::oci::Digest::of(&absent)),
-    );
+    let absent = client::head(appliance.address(), &blob(&Digest::of(&absent)));
     assert_eq!(absent.status, 404);
 }
 
 #[test]
 fn a_fill_goes_on_when_everybody_has_hung_up() {
     let (fake, appliance) = stage("");
-    let bytes = noise(1, 4 * MB);
-    let digest = fake.put_blob(REPOSITORY, &bytes);
-    let gate = Gate::new();
-    fake.on("GET", "/blobs/")
-        .always(Answer::good().wait_at(2 * MB, &gate));
+    let (bytes, digest, gate) = held_blob(&fake, 4 * MB, 2 * MB);
     let mut clients: Vec<_> = (0..3)
         .map(|_| client::open(appliance.address(), "GET", &blob(&digest), &[]))
         .collect();
@@ -167,11 +168,7 @@ fn a_fill_goes_on_when_everybody_has_hung_up() {
 fn what_nobody_may_keep_is_fetched_once_and_only_while_somebody_reads() {
     let (fake, appliance) = stage("");
     // Together with another reader: one fetch, and it goes on for the one who stays.
-    let bytes = noise(1, 4 * MB);
-    let digest = fake.put_blob(REPOSITORY, &bytes);
-    let gate = Gate::new();
-    fake.on("GET", "/blobs/")
-        .always(Answer::good().wait_at(2 * MB, &gate));
+    let (bytes, digest, gate) = held_blob(&fake, 4 * MB, 2 * MB);
     let path = readers_blob(&digest);
     let open = || client::open(appliance.address(), "GET", &path, &[]);
     let (mut leaves, mut stays) = (open(), open());
@@ -205,11 +202,7 @@ fn what_nobody_may_keep_is_fetched_once_and_only_while_somebody_reads() {
 #[test]
 fn a_fetch_that_a_filler_joins_becomes_a_fill() {
     let (fake, appliance) = stage("");
-    let bytes = noise(1, 2 * MB);
-    let digest = fake.put_blob(REPOSITORY, &bytes);
-    let gate = Gate::new();
-    fake.on("GET", "/blobs/")
-        .always(Answer::good().wait_at(MB, &gate));
+    let (bytes, digest, gate) = held_blob(&fake, 2 * MB, MB);
     let reader = client::open(appliance.address(), "GET", &readers_blob(&digest), &[]);
     gate.await_arrival();
     let filler = client::open(appliance.address(), "GET", &blob(&digest), &[]);

@@ -1,4 +1,5 @@
-//! Blobs: cold, warm and on their way; ranges; one fetch; nothing that lies; nobody else's.
+//! Blobs: cold, warm and on their way; ranges; nothing that lies; nobody else's. How many may ask for one
+//! at once is in `faults/one_fetch.rs`.
 
 use breakwater::oci::Digest;
 
@@ -78,7 +79,7 @@ fn ranges_work_on_cold_and_on_warm_blobs() {
         ("bytes=1000-", 416, 0, 0),
         ("bytes=99999999999999999999-", 416, 0, 0),
         ("bytes=-0", 416, 0, 0),
-        ("bytes=5-2", 200, 0, 999),
+        ("bytes=5-2", 416, 0, 0),
         ("bytes=x", 200, 0, 999),
         ("lines=1-2", 200, 0, 999),
         ("bytes=0-1,5-6", 200, 0, 999),
@@ -140,57 +141,6 @@ fn a_cold_blob_reaches_the_client_while_it_arrives() {
         assert!(answer.complete && answer.body == image.layers[0]);
         assert_eq!(answer.cache(), "miss");
     }
-    assert_eq!(fake.count("GET", "/blobs/"), 1);
-    assert_sound(&appliance);
-}
-
-#[test]
-fn many_cold_pulls_are_one_fetch() {
-    let (fake, image, appliance, client) = stage("");
-    let gate = Gate::new();
-    fake.on("GET", "/blobs/")
-        .always(Answer::good().wait_at(1, &gate));
-    let path = blob("library/alpine", image.layer_digest(0));
-    std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..24).map(|_| scope.spawn(|| client.get(&path))).collect();
-        gate.await_arrival();
-        gate.open();
-        for client in clients {
-            let answer = client.join().unwrap();
-            assert!(answer.complete && answer.body == image.layers[0]);
-        }
-    });
-    assert_eq!(fake.count("GET", "/blobs/"), 1);
-    let path = manifest("library/alpine", "latest");
-    let gate = Gate::new();
-    fake.on("GET", "/manifests/")
-        .always(Answer::good().wait_at(1, &gate));
-    std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..24).map(|_| scope.spawn(|| client.get(&path))).collect();
-        gate.await_arrival();
-        gate.open();
-        for client in clients {
-            assert_eq!(client.join().unwrap().body, image.manifest);
-        }
-    });
-    assert_eq!(fake.count("GET", "/manifests/"), 1);
-    assert_sound(&appliance);
-}
-
-#[test]
-fn a_fill_goes_on_when_its_client_hangs_up() {
-    let (fake, image, appliance, client) = stage("");
-    let gate = Gate::new();
-    fake.on("GET", "/blobs/")
-        .next([Answer::good().wait_at(50_000, &gate)]);
-    let path = blob("library/alpine", image.layer_digest(0));
-    let mut first = client.open(&path);
-    first.read_up_to(1);
-    gate.await_arrival();
-    drop(first);
-    gate.open();
-    let whole = client.get(&path);
-    assert!(whole.complete && whole.body == image.layers[0]);
     assert_eq!(fake.count("GET", "/blobs/"), 1);
     assert_sound(&appliance);
 }

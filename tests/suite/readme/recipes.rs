@@ -60,6 +60,18 @@ const RECIPES: &[Recipe] = &[
         ],
     },
     Recipe {
+        name: "members-and-quotas",
+        before: "",
+        prints: &["alice is maintainer of acme/web"],
+        then: &[("breakwater project list --json", &["53687091200"])],
+    },
+    Recipe {
+        name: "rules",
+        before: "",
+        prints: &["acme/app/prod*", "maintainer", "owner", "/^release-/"],
+        then: &[("breakwater rule list acme", &["docker.io/library/*"])],
+    },
+    Recipe {
         name: "upstreams",
         before: "",
         prints: &[],

@@ -1,7 +1,11 @@
-//! Taking `access.sqlite` away while others write it, and putting one back while nobody serves.
+//! Taking `access.sqlite` and the rows of what was pushed away while others write them, and putting them back
+//! while nobody serves.
 //!
-//! Knows SQLite's files and what makes one of them an access database of ours. Knows neither passwords nor
-//! keys: `secret.key` and `keys/` are not in a backup, and who restores one has to have kept them apart.
+//! A backup is one SQLite file: the access database, with a copy of `registry.sqlite` in a table of its own (see
+//! `attached`). Knows SQLite's files and what makes one of them a database of ours. Knows neither passwords nor
+//! keys: `secret.key` and `keys/` are not in a backup, and neither are the bytes of pushed blobs.
+
+mod attached;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -19,8 +23,29 @@ use super::{Actor, AuditDb, DataLock, Event, EventKind, Store, directory};
 use crate::error::{Error, Kind, Result};
 
 const DATABASE: &str = "access.sqlite";
+/// The two databases that are put back, by their own rules.
+const ACCESS: Kept = Kept {
+    file: DATABASE,
+    migrations: MIGRATIONS,
+    telltale: "users",
+};
+const REGISTRY: Kept = Kept {
+    file: "registry.sqlite",
+    migrations: super::registry::MIGRATIONS,
+    telltale: "repositories",
+};
 /// How far ids jump where the replaced database cannot say which it has given out.
 const JUMP: i64 = 1_000_000;
+
+/// A database that is in a backup.
+#[derive(Clone, Copy)]
+struct Kept {
+    /// Its name in the data directory.
+    file: &'static str,
+    migrations: &'static [&'static str],
+    /// A table that every version of it has.
+    telltale: &'static str,
+}
 
 /// What [`Store::restore`] found in the place of the restored database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +59,8 @@ pub enum Replaced {
 }
 
 impl Store {
-    /// Writes what `access.sqlite` holds at this moment to the new file `to` (0600), whole and in one piece;
-    /// others go on writing meanwhile.
+    /// Writes what `access.sqlite` and `registry.sqlite` hold at this moment to the new file `to` (0600), whole and
+    /// in one piece; others go on writing meanwhile.
     ///
     /// # Errors
     /// `Conflict` where `to` exists; `Io`, `Full`, `Sql`. What was begun is removed.
@@ -59,26 +84,22 @@ impl Store {
     }
 
     fn copy_database(&self, to: &Path) -> Result<()> {
-        let failed = |error| sql(&format!("back up to {}", to.display()), error);
-        let source = self.access.database().dedicated_reader()?;
-        let mut target = connect(to)?;
-        // All pages in one step are one reading transaction: writers neither wait nor are seen.
-        match Backup::new(&source, &mut target).and_then(|backup| backup.step(-1)) {
-            Ok(StepResult::Done) => {}
-            Ok(_) => {
-                let what = format!("cannot back up to {}: the database is busy", to.display());
-                return Err(Error::new(Kind::Sql, what).remedy("try again"));
-            }
-            Err(error) => return Err(failed(error)),
-        }
-        // One file, without a log beside it that a copy could forget.
-        single_file(&target).map_err(failed)?;
-        target.close().map_err(|(_, error)| failed(error))?;
+        // What was pushed first: so every project that its rows name is in the other copy, unless it is gone.
+        let pushed = Staged::at(beside(to, "-registry"))?;
+        copy(&self.registry.database().dedicated_reader()?, &pushed.path)?
+            .close()
+            .map_err(|(_, error)| sql("close the copy of registry.sqlite", error))?;
+        let mut target = copy(&self.access.database().dedicated_reader()?, to)?;
+        attached::attach(&mut target, REGISTRY.file, &pushed.path)?;
+        target
+            .close()
+            .map_err(|(_, error)| sql(&format!("back up to {}", to.display()), error))?;
         sync(to)
     }
 
     /// Puts the access database `from` in the place of the one in the data directory, or of one that is
-    /// lost, and brings it to this program's version. `from` itself is only read.
+    /// lost, and brings it to this program's version. `from` itself is only read. Older backups hold no rows of what
+    /// was pushed: then those in place stay.
     ///
     /// No id that the replaced database has given out is given out again. `audit.sqlite` stays, and gets an event.
     ///
@@ -91,13 +112,53 @@ impl Store {
         let _lock = DataLock::take(data)?;
         let staged = Staged::copy(data, from)?;
         let mut new = connect(&staged.path).map_err(not_ours)?;
-        prepare(&mut new, &staged.path)?;
-        let live = data.join(DATABASE);
+        let pushed = Staged::at(staging(data, "registry")?)?;
+        let has_pushed = attached::detach(&mut new, REGISTRY.file, &pushed.path)?;
+        // Everything that can be wrong with the backup comes out before anything is changed.
+        prepare(&mut new, &staged.path, ACCESS)?;
+        let pushed = match has_pushed {
+            true => {
+                let mut database = connect(&pushed.path).map_err(not_ours)?;
+                prepare(&mut database, &pushed.path, REGISTRY)?;
+                Some((pushed, database))
+            }
+            false => None,
+        };
+        let access = Exchange::begin(data, ACCESS, staged, new)?;
+        let pushed = pushed
+            .map(|(staged, database)| Exchange::begin(data, REGISTRY, staged, database))
+            .transpose()?;
+        if let Some(pushed) = pushed {
+            pushed.finish(data)?;
+            forget_clean_stop(data);
+        }
+        let replaced = access.finish(data)?;
+        AuditDb::open(&data.join("audit.sqlite"))?
+            .record(actor, &Event::new(EventKind::DatabaseRestored));
+        Ok(replaced)
+    }
+}
+
+/// A checked database, and the one whose place it takes.
+struct Exchange {
+    live: PathBuf,
+    staged: Staged,
+    old: Old,
+}
+
+impl Exchange {
+    fn begin(data: &Path, kept: Kept, staged: Staged, new: Connection) -> Result<Self> {
+        let live = data.join(kept.file);
         let old = Old::lay_down(&live)?;
         skip_ids(&new, &old)?;
         new.close()
             .map_err(|(_, error)| sql("close the restored database", error))?;
         sync(&staged.path)?;
+        Ok(Self { live, staged, old })
+    }
+
+    fn finish(self, data: &Path) -> Result<Replaced> {
+        let Self { live, staged, old } = self;
         if matches!(old, Old::Unreadable) {
             // Its log must not be applied to the file that comes in its place.
             for log in ["-wal", "-shm", "-journal"] {
@@ -107,8 +168,6 @@ impl Store {
         fs::rename(&staged.path, &live)
             .map_err(|error| Error::io("cannot put the backup in the place of", &live, error))?;
         directory::sync_directory(data)?;
-        AuditDb::open(&data.join("audit.sqlite"))?
-            .record(actor, &Event::new(EventKind::DatabaseRestored));
         Ok(match old {
             Old::Nothing => Replaced::Nothing,
             Old::Readable { .. } => Replaced::Readable,
@@ -117,24 +176,75 @@ impl Store {
     }
 }
 
-/// A file below `staging/` that goes when it is dropped, unless it was renamed; a start sweeps what a
-/// crash left.
+/// Rows and files may differ now: the next start compares them, and takes up files that no row names.
+fn forget_clean_stop(data: &Path) {
+    let path = data.join("cache.sqlite");
+    if !path.exists() {
+        return;
+    }
+    let forgotten = connect(&path).and_then(|cache| {
+        run(
+            &cache,
+            "forget the clean stop",
+            "DELETE FROM state WHERE key = 'clean_stop'",
+            [],
+        )
+    });
+    if let Err(error) = forgotten {
+        // It can be rebuilt, and a start that finds it broken does so.
+        tracing::warn!("{error}");
+    }
+}
+
+/// All of a database as one file, opened.
+fn copy(from: &Connection, to: &Path) -> Result<Connection> {
+    let failed = |error| sql(&format!("back up to {}", to.display()), error);
+    let mut target = connect(to)?;
+    // All pages in one step are one reading transaction: writers neither wait nor are seen.
+    match Backup::new(from, &mut target).and_then(|backup| backup.step(-1)) {
+        Ok(StepResult::Done) => {}
+        Ok(_) => {
+            let what = format!("cannot back up to {}: the database is busy", to.display());
+            return Err(Error::new(Kind::Sql, what).remedy("try again"));
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    // One file, without a log beside it that a copy could forget.
+    single_file(&target).map_err(failed)?;
+    Ok(target)
+}
+
+/// A file that goes when it is dropped, unless it was renamed. Those in `staging/` are swept by the next start if
+/// a crash left them.
 struct Staged {
     path: PathBuf,
 }
 
 impl Staged {
     fn copy(data: &Path, from: &mut File) -> Result<Self> {
-        let directory = data.join("staging");
-        directory::make_directory(&directory)?;
-        let path = directory.join(format!("restore-{}.sqlite", std::process::id()));
-        let failed = |error| Error::io("cannot write", &path, error);
-        remove(&path)?;
-        let mut to = directory::new_file(&path).map_err(failed)?;
-        let staged = Self { path: path.clone() };
+        let staged = Self::at(staging(data, "restore")?)?;
+        let failed = |error| Error::io("cannot write", &staged.path, error);
+        let mut to = File::options()
+            .write(true)
+            .open(&staged.path)
+            .map_err(failed)?;
         io::copy(from, &mut to).map_err(failed)?;
         Ok(staged)
     }
+
+    /// A new empty file.
+    fn at(path: PathBuf) -> Result<Self> {
+        remove(&path)?;
+        directory::new_file(&path).map_err(|error| Error::io("cannot write", &path, error))?;
+        Ok(Self { path })
+    }
+}
+
+/// A name in `staging/` that only this process uses.
+fn staging(data: &Path, what: &str) -> Result<PathBuf> {
+    let directory = data.join("staging");
+    directory::make_directory(&directory)?;
+    Ok(directory.join(format!("{what}-{}.sqlite", std::process::id())))
 }
 
 impl Drop for Staged {
@@ -213,14 +323,14 @@ fn single_file(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Checks that `database` is one of ours and sound, and migrates it.
-fn prepare(database: &mut Connection, path: &Path) -> Result<()> {
+fn prepare(database: &mut Connection, path: &Path, kept: Kept) -> Result<()> {
     single_file(database).map_err(|error| not_ours(sql("read the backup", error)))?;
     let faults = lines(database, "check the backup", "PRAGMA integrity_check").map_err(not_ours)?;
     if let Some(fault) = faults.iter().find(|line| *line != "ok") {
         let what = format!("the backup is damaged: {fault}");
         return Err(Error::new(Kind::BadRequest, what).remedy("restore another one"));
     }
-    refuse_newer(database, path, MIGRATIONS.len()).map_err(|error| {
+    refuse_newer(database, path, kept.migrations.len()).map_err(|error| {
         Error::new(Kind::Config, "the backup was written by a newer breakwater").remedy(
             error
                 .remedy_text()
@@ -230,13 +340,15 @@ fn prepare(database: &mut Connection, path: &Path) -> Result<()> {
     })?;
     let mut fresh =
         Connection::open_in_memory().map_err(|error| sql("open a database in memory", error))?;
-    migrate(&mut fresh, Path::new("memory"), MIGRATIONS)?;
+    migrate(&mut fresh, Path::new("memory"), kept.migrations)?;
     // An empty file, and another program's, can fail to be migrated: then it is not ours either.
     let tables = lines(database, "list the backup's tables", TABLES).map_err(not_ours)?;
-    if !tables.iter().any(|table| table == "table users") {
-        return Err(not_ours(Error::new(Kind::Sql, "it has no users")));
+    let telltale = format!("table {}", kept.telltale);
+    if !tables.contains(&telltale) {
+        let what = format!("it has no {}", kept.telltale);
+        return Err(not_ours(Error::new(Kind::Sql, what)));
     }
-    migrate(database, path, MIGRATIONS).map_err(not_ours)?;
+    migrate(database, path, kept.migrations).map_err(not_ours)?;
     let things = |connection: &Connection| -> Result<BTreeSet<String>> {
         Ok(lines(connection, "list the tables", TABLES)?
             .into_iter()
@@ -271,7 +383,7 @@ fn lines(connection: &Connection, statement: &'static str, text: &str) -> Result
 }
 
 fn not_ours(error: Error) -> Error {
-    let what = "the file is not a backup of Breakwater's access database";
+    let what = "the file is not a backup of Breakwater";
     Error::new(Kind::BadRequest, what)
         .because(error)
         .remedy("name a file that `breakwater backup` has made")

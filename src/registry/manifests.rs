@@ -1,0 +1,252 @@
+//! Manifests of a repository (distribution-spec 1.1, "Pulling manifests", "Pushing Manifests", "Deleting
+//! Manifests"): kept byte for byte, checked before they are, and served as they were pushed.
+
+use std::sync::Arc;
+
+use super::{Registry, check, limits, repository};
+use crate::auth::policy::{RepositoryGrant, TagAction, TagMutability, Wanted};
+use crate::error::{Error, Kind, Result};
+use crate::oci::{Descriptor, Digest, Manifest, MediaType, Reference, Tag};
+use crate::store::{HostedManifest, NewHostedManifest, NewTag, PutManifest, read_manifest};
+use crate::time::Timestamp;
+
+/// A manifest that is to be kept.
+pub struct PushedManifest<'a> {
+    /// Under what it is pushed.
+    pub reference: &'a Reference,
+    /// Further tags for it.
+    pub tags: Vec<Tag>,
+    /// Its type as announced, if that was a type of manifests.
+    pub announced: Option<MediaType>,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// Who pushes it, for people.
+    pub pushed_by: String,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum ManifestContent {
+    /// It is kept.
+    Kept {
+        /// The digest of its bytes.
+        digest: Digest,
+        /// What it refers to as a referrer.
+        subject: Option<Digest>,
+    },
+    /// These blobs are not in the repository; nothing was changed.
+    Missing(Vec<Digest>),
+}
+
+impl Registry {
+    /// What a tag or digest stands for, without its bytes.
+    ///
+    /// # Errors
+    /// `ManifestUnknown`; `Sql`.
+    pub fn head_manifest(
+        &self,
+        grant: &RepositoryGrant,
+        reference: &Reference,
+    ) -> Result<HostedManifest> {
+        check(grant, Wanted::Pull)?;
+        self.store
+            .registry
+            .manifest(repository(grant), reference)?
+            .ok_or_else(|| unknown(reference))
+    }
+
+    /// The manifest with its bytes, which were hashed just now. One whose file is missing or damaged is answered
+    /// as if it were not here: so a push sends it again, and mends it.
+    ///
+    /// # Errors
+    /// `ManifestUnknown`; `Io`, `Sql`.
+    pub fn manifest(
+        &self,
+        grant: &RepositoryGrant,
+        reference: &Reference,
+    ) -> Result<(HostedManifest, Arc<[u8]>)> {
+        let kept = self.head_manifest(grant, reference)?;
+        let bytes = match self.store.blobs.open(&kept.digest)? {
+            Some((file, _)) => read_manifest(&file, &kept.digest)?,
+            None => None,
+        };
+        match bytes {
+            Some(bytes) => Ok((kept, bytes)),
+            None => {
+                tracing::error!(
+                    manifest = %kept.digest,
+                    repository = grant.repository().as_str(),
+                    "a pushed manifest's file is gone or damaged: run `breakwater verify`, and push it again"
+                );
+                Err(unknown(reference))
+            }
+        }
+    }
+
+    /// Checks and keeps a manifest, and points its tags to it.
+    ///
+    /// Config and layers must be in the repository, unless they are to be had elsewhere; the manifests of an index
+    /// and a subject need not.
+    ///
+    /// # Errors
+    /// `ManifestInvalid`, `DigestInvalid`; `Denied` for a tag that may not be set, and for a quota.
+    pub fn put_manifest(
+        &self,
+        grant: &RepositoryGrant,
+        pushed: PushedManifest<'_>,
+    ) -> Result<ManifestContent> {
+        check(grant, Wanted::Push)?;
+        let manifest = Manifest::parse(pushed.bytes, pushed.announced)?;
+        let digest = digest_of(pushed.reference, pushed.bytes)?;
+        let tags = self.judge_tags(grant, pushed.reference, pushed.tags)?;
+        let required = required_of(&manifest);
+        let place = repository(grant);
+        let missing = self.store.registry.missing_blobs(place, &required)?;
+        if !missing.is_empty() {
+            return Ok(ManifestContent::Missing(missing));
+        }
+        let subject = manifest
+            .subject
+            .as_ref()
+            .map(|subject| subject.digest.clone());
+        let new = NewHostedManifest {
+            digest: digest.clone(),
+            media_type: manifest.media_type,
+            size: pushed.bytes.len() as u64,
+            artifact_type: manifest.artifact_type.clone(),
+            annotations: match (&subject, &manifest.annotations) {
+                (Some(_), Some(annotations)) => Some(annotations.get().to_owned()),
+                _ => None,
+            },
+            subject: subject.clone(),
+            references: manifest
+                .manifests
+                .iter()
+                .chain(&manifest.blobs)
+                .map(|part| (part.digest.clone(), part.size))
+                .collect(),
+            required,
+            tags,
+            pushed_by: pushed.pushed_by,
+            now: pushed.now,
+        };
+        let put = self.store.while_pushed(&digest, || {
+            self.store.blobs.put(&digest, pushed.bytes)?;
+            self.store
+                .registry
+                .put_manifest(place, &new, &limits(grant))
+        });
+        match put {
+            Ok(PutManifest::Kept) => Ok(ManifestContent::Kept { digest, subject }),
+            Ok(PutManifest::Missing(missing)) => {
+                self.release(&digest);
+                Ok(ManifestContent::Missing(missing))
+            }
+            Err(error) => {
+                self.release(&digest);
+                Err(error)
+            }
+        }
+    }
+
+    /// Deletes a manifest, and the tags that point to it.
+    ///
+    /// # Errors
+    /// `ManifestUnknown`; `Denied` where one of the tags may not go.
+    pub fn delete_manifest(
+        &self,
+        grant: &RepositoryGrant,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<()> {
+        check(grant, Wanted::Delete)?;
+        let place = repository(grant);
+        for tag in self.store.registry.tags_of(place, digest)? {
+            judge(grant, &tag, TagAction::Delete)?;
+        }
+        if !self.store.registry.delete_manifest(place, digest, now)? {
+            return Err(unknown(&Reference::Digest(digest.clone())));
+        }
+        self.release(digest);
+        Ok(())
+    }
+
+    /// Deletes a tag; what it points to stays.
+    ///
+    /// # Errors
+    /// `ManifestUnknown`; `Denied` where it may not go.
+    pub fn delete_tag(&self, grant: &RepositoryGrant, tag: &Tag) -> Result<()> {
+        check(grant, Wanted::Delete)?;
+        judge(grant, tag, TagAction::Delete)?;
+        if self.store.registry.delete_tag(repository(grant), tag)? {
+            Ok(())
+        } else {
+            Err(unknown(&Reference::Tag(tag.clone())))
+        }
+    }
+
+    /// Each tag once, with what the rules say of it.
+    fn judge_tags(
+        &self,
+        grant: &RepositoryGrant,
+        reference: &Reference,
+        further: Vec<Tag>,
+    ) -> Result<Vec<NewTag>> {
+        let mut tags = further;
+        if let Reference::Tag(tag) = reference {
+            tags.push(tag.clone());
+        }
+        tags.sort();
+        tags.dedup();
+        tags.into_iter()
+            .map(|name| {
+                let may_move = judge(grant, &name, TagAction::Push)? == TagMutability::Mutable;
+                Ok(NewTag { name, may_move })
+            })
+            .collect()
+    }
+}
+
+fn judge(grant: &RepositoryGrant, tag: &Tag, action: TagAction) -> Result<TagMutability> {
+    grant
+        .judge_tag(tag, action)
+        .map_err(|refusal| refusal.error(grant.repository().as_str()))
+}
+
+/// The digest of the bytes, which is the one that they are pushed under if they are pushed under one.
+fn digest_of(reference: &Reference, bytes: &[u8]) -> Result<Digest> {
+    let Reference::Digest(wanted) = reference else {
+        return Ok(Digest::of(bytes));
+    };
+    let found = Digest::of_with(wanted.algorithm(), bytes);
+    if found == *wanted {
+        return Ok(found);
+    }
+    Err(Error::new(
+        Kind::DigestInvalid,
+        format!("the manifest has the digest {found}, not {wanted}"),
+    ))
+}
+
+/// What must be in the repository: not what says where else it is to be had and that it may not be distributed.
+fn required_of(manifest: &Manifest) -> Vec<Digest> {
+    let is_elsewhere = |part: &Descriptor| part.is_foreign() && part.has_urls;
+    let mut digests: Vec<Digest> = manifest
+        .blobs
+        .iter()
+        .filter(|part| !is_elsewhere(part))
+        .map(|part| part.digest.clone())
+        .collect();
+    digests.sort();
+    digests.dedup();
+    digests
+}
+
+pub(super) fn unknown(reference: &Reference) -> Error {
+    Error::new(
+        Kind::ManifestUnknown,
+        format!("this repository has no manifest {reference}"),
+    )
+}

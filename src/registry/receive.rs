@@ -1,0 +1,191 @@
+//! A body on its way into an upload's file: written and hashed as it arrives, in memory of one size whatever the
+//! body's is. Knows no row.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::FileExt;
+
+use crate::error::{Error, Kind, Result};
+use crate::oci::{Algorithm, Digest, Hasher};
+
+/// How much of a body is in memory at once.
+const BUFFER: usize = 256 * 1024;
+
+/// A part of a blob as a request brings it.
+pub struct Piece<'a> {
+    /// The request's body.
+    pub body: &'a mut dyn Read,
+    /// Its announced length in bytes; `None`: as much as comes.
+    pub length: Option<u64>,
+    /// First and last byte that `Content-Range` says it is; `None`: whatever comes next.
+    pub range: Option<(u64, u64)>,
+}
+
+impl Piece<'_> {
+    /// The bytes that it will have, as far as its head tells.
+    pub(super) fn announced(&self) -> Option<u64> {
+        self.range
+            .map(|(first, last)| last.saturating_sub(first).saturating_add(1))
+            .or(self.length)
+    }
+
+    /// Fails if the two things that announce its length disagree.
+    pub(super) fn check_length(&self) -> Result<()> {
+        match (self.length, self.range) {
+            (Some(length), Some((first, last)))
+                if last.checked_sub(first) != length.checked_sub(1) =>
+            {
+                Err(Error::new(
+                    Kind::SizeInvalid,
+                    format!("Content-Range says {first}-{last}, but Content-Length is {length}"),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How far a file is hashed.
+#[derive(Clone)]
+pub(super) struct Hashed {
+    hasher: Hasher,
+    algorithm: Algorithm,
+    /// From the start.
+    length: u64,
+}
+
+impl Hashed {
+    pub(super) fn nothing(algorithm: Algorithm) -> Self {
+        Self {
+            hasher: Hasher::new(algorithm),
+            algorithm,
+            length: 0,
+        }
+    }
+
+    /// Reads the first `length` bytes of `file` again: after a restart, or for another algorithm.
+    pub(super) fn again(file: &File, algorithm: Algorithm, length: u64) -> Result<Self> {
+        let mut hashed = Self::nothing(algorithm);
+        let mut buffer = vec![0; BUFFER];
+        while hashed.length < length {
+            match file.read_at(&mut buffer, hashed.length) {
+                Ok(0) => break,
+                Ok(read) => {
+                    let left = usize::try_from(length - hashed.length).unwrap_or(usize::MAX);
+                    hashed.add(&buffer[..read.min(left)]);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    return Err(Error::new(Kind::Io, "cannot read an upload").because(error));
+                }
+            }
+        }
+        Ok(hashed)
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    pub(super) fn digest(self) -> Digest {
+        self.hasher.finish()
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.length += bytes.len() as u64;
+    }
+}
+
+/// Writes a body behind what is hashed, and hashes it. What has arrived when the client goes away stays, so that
+/// it can go on from there.
+///
+/// `most` is where the file must end at the latest (`None`: wherever); a body that goes on beyond it is broken
+/// off with `beyond`'s error.
+pub(super) fn receive(
+    body: &mut dyn Read,
+    file: &File,
+    hashed: &mut Hashed,
+    most: Option<u64>,
+    beyond: impl FnOnce() -> Error,
+) -> Result<()> {
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let read = match body.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => {
+                let what = "the body did not arrive whole";
+                return Err(Error::new(Kind::BlobUploadInvalid, what)
+                    .because(error)
+                    .remedy("ask the upload how far it is, and go on from there"));
+            }
+        };
+        if most.is_some_and(|most| hashed.length.saturating_add(read as u64) > most) {
+            return Err(beyond());
+        }
+        file.write_all_at(&buffer[..read], hashed.length)
+            .map_err(|error| {
+                let kind = match error.kind() {
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Kind::Full,
+                    _ => Kind::Io,
+                };
+                Error::new(kind, "cannot write an upload").because(error)
+            })?;
+        hashed.add(&buffer[..read]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_arrives_is_written_and_hashed_and_what_is_too_much_is_not() {
+        for (algorithm, most) in [
+            (Algorithm::Sha256, None),
+            (Algorithm::Sha512, Some(700_000)),
+            (Algorithm::Sha256, Some(699_999)),
+        ] {
+            let file = tempfile::tempfile().unwrap();
+            let bytes: Vec<u8> = (0..700_000_u32).map(|n| (n % 251) as u8).collect();
+            let mut hashed = Hashed::nothing(algorithm);
+            let result = receive(&mut bytes.as_slice(), &file, &mut hashed, most, || {
+                Error::new(Kind::Denied, "enough")
+            });
+            let written = file.metadata().unwrap().len();
+            assert_eq!(hashed.length(), written);
+            assert_eq!(result.is_ok(), most != Some(699_999));
+            assert!(most.is_none_or(|most| written <= most));
+            let part = &bytes[..usize::try_from(written).unwrap()];
+            let again = Hashed::again(&file, algorithm, written).unwrap();
+            assert_eq!(hashed.digest(), Digest::of_with(algorithm, part));
+            assert_eq!(again.digest(), Digest::of_with(algorithm, part));
+        }
+    }
+
+    #[test]
+    fn two_lengths_must_agree() {
+        for (length, range, good) in [
+            (Some(5), None, true),
+            (None, Some((0, 4)), true),
+            (Some(5), Some((10, 14)), true),
+            (Some(5), Some((10, 15)), false),
+            (Some(0), Some((0, 0)), false),
+            (Some(1), Some((0, 0)), true),
+            (Some(5), Some((u64::MAX, 0)), false),
+        ] {
+            let piece = Piece {
+                body: &mut std::io::empty(),
+                length,
+                range,
+            };
+            assert_eq!(piece.check_length().is_ok(), good, "{length:?} {range:?}");
+        }
+    }
+}

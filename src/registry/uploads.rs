@@ -1,0 +1,313 @@
+//! Uploads (distribution-spec 1.1, "Pushing blobs"): begun, continued, asked about, ended by a digest or given up.
+//!
+//! An upload is a row, which says whose it is, and a file in `staging/`, whose length says how far it is. Nothing
+//! of it can be read before it is whole and its digest is right.
+
+use super::receive::{Hashed, receive};
+use super::{Piece, Registry, check, limits, repository};
+use crate::auth::policy::{RepositoryGrant, Wanted};
+use crate::error::{Error, Kind, Result};
+use crate::oci::{Algorithm, Digest};
+use crate::store::{HostedUpload, Staged};
+use crate::time::Timestamp;
+
+/// How far an upload is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadStatus {
+    /// Its id.
+    pub id: String,
+    /// The bytes that have arrived.
+    pub length: u64,
+}
+
+impl Registry {
+    /// Begins an upload whose bytes are hashed by `algorithm` while they arrive.
+    ///
+    /// # Errors
+    /// `Io`, `Full`, `Sql`.
+    pub fn start_upload(
+        &self,
+        grant: &RepositoryGrant,
+        algorithm: Algorithm,
+        now: Timestamp,
+    ) -> Result<UploadStatus> {
+        check(grant, Wanted::Push)?;
+        let upload = HostedUpload {
+            id: crate::auth::keys::random_hex::<16>()?,
+            algorithm,
+            started_at: now,
+        };
+        drop(self.store.blobs.stage_upload(&upload.id)?);
+        self.store
+            .registry
+            .start_upload(repository(grant), &upload)?;
+        Ok(UploadStatus {
+            id: upload.id,
+            length: 0,
+        })
+    }
+
+    /// How far an upload is.
+    ///
+    /// # Errors
+    /// `BlobUploadUnknown` where there is none of this id in this repository; `Io`, `Sql`.
+    pub fn upload_status(&self, grant: &RepositoryGrant, id: &str) -> Result<UploadStatus> {
+        check(grant, Wanted::Push)?;
+        let upload = self.upload(grant, id)?;
+        match self.store.blobs.upload(&upload.id)? {
+            Some(file) => Ok(UploadStatus {
+                id: upload.id,
+                length: file.length,
+            }),
+            None => Err(unknown()),
+        }
+    }
+
+    /// Adds a piece at the end of what has arrived.
+    ///
+    /// # Errors
+    /// `RangeInvalid` for a piece that does not begin there, and `Conflict` while another request writes to the
+    /// upload: both leave it as it was. `Denied` for a quota, `SizeInvalid` for a body that has not the length that
+    /// it should have. `BlobUploadInvalid` where the client went away: what has arrived stays.
+    pub fn append_upload(
+        &self,
+        grant: &RepositoryGrant,
+        id: &str,
+        piece: Piece<'_>,
+    ) -> Result<UploadStatus> {
+        check(grant, Wanted::Push)?;
+        let upload = self.upload(grant, id)?;
+        let staged = self.stage(&upload)?;
+        let length = self.add(grant, &upload, &staged, piece)?.length();
+        Ok(UploadStatus {
+            id: upload.id,
+            length,
+        })
+    }
+
+    /// Adds the last piece (which may be empty) and makes the blob visible, if its bytes have this digest.
+    ///
+    /// # Errors
+    /// As [`Self::append_upload`]; `DigestInvalid` for other bytes, which ends the upload.
+    pub fn commit_upload(
+        &self,
+        grant: &RepositoryGrant,
+        id: &str,
+        piece: Piece<'_>,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<()> {
+        check(grant, Wanted::Push)?;
+        let mut upload = self.upload(grant, id)?;
+        let staged = self.stage(&upload)?;
+        if staged.length()? == 0 {
+            // Nothing is hashed yet, so that it is hashed by the right algorithm from the start.
+            upload.algorithm = digest.algorithm();
+            self.hashes.remove(&upload.id);
+        }
+        let hashed = self.add(grant, &upload, &staged, piece)?;
+        self.hashes.remove(&upload.id);
+        let length = hashed.length();
+        let hashed = if hashed.algorithm() == digest.algorithm() {
+            hashed
+        } else {
+            Hashed::again(staged.file(), digest.algorithm(), length)?
+        };
+        let done = self.keep(grant, staged, hashed, digest, Some(&upload.id), now);
+        if done.is_err() {
+            // Its file is gone, or wrong: nobody can go on with it.
+            self.forget(&upload.id);
+        }
+        done
+    }
+
+    /// Takes a blob in one request, without an upload that could be resumed.
+    ///
+    /// # Errors
+    /// As [`Self::commit_upload`].
+    pub fn push_blob(
+        &self,
+        grant: &RepositoryGrant,
+        piece: Piece<'_>,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<()> {
+        check(grant, Wanted::Push)?;
+        let most = self.most(grant, 0, &piece)?;
+        let staged = self.store.blobs.stage()?;
+        let mut hashed = Hashed::nothing(digest.algorithm());
+        receive(piece.body, staged.file(), &mut hashed, most, || {
+            over_quota(grant)
+        })?;
+        self.keep(grant, staged, hashed, digest, None, now)
+    }
+
+    /// Gives an upload up.
+    ///
+    /// # Errors
+    /// `BlobUploadUnknown`; `Conflict` while another request writes to it.
+    pub fn cancel_upload(&self, grant: &RepositoryGrant, id: &str) -> Result<()> {
+        check(grant, Wanted::Push)?;
+        let upload = self.upload(grant, id)?;
+        let staged = self.stage(&upload)?;
+        self.store.registry.end_upload(&upload.id)?;
+        self.hashes.remove(&upload.id);
+        staged.discard();
+        Ok(())
+    }
+
+    fn upload(&self, grant: &RepositoryGrant, id: &str) -> Result<HostedUpload> {
+        self.store
+            .registry
+            .upload(repository(grant), id)?
+            .ok_or_else(unknown)
+    }
+
+    /// The upload's file, for this request alone.
+    fn stage(&self, upload: &HostedUpload) -> Result<Staged> {
+        if self.store.blobs.upload(&upload.id)?.is_none() {
+            return Err(unknown());
+        }
+        self.store.blobs.stage_upload(&upload.id)?.ok_or_else(|| {
+            Error::new(Kind::Conflict, "another request is writing to this upload")
+                .remedy("wait until it is done, and ask how far the upload is")
+        })
+    }
+
+    /// Adds a piece to the file, and keeps its hash for the next request.
+    fn add(
+        &self,
+        grant: &RepositoryGrant,
+        upload: &HostedUpload,
+        staged: &Staged,
+        piece: Piece<'_>,
+    ) -> Result<Hashed> {
+        let at = staged.length()?;
+        if let Some((first, _)) = piece.range.filter(|(first, _)| *first != at) {
+            let what = format!("the piece begins at byte {first}, but the upload goes on at {at}");
+            return Err(
+                Error::new(Kind::RangeInvalid, what).remedy("send the pieces in order, each once")
+            );
+        }
+        piece.check_length()?;
+        let most = self.most(grant, at, &piece)?;
+        let kept = self
+            .hashes
+            .get(&upload.id)
+            .filter(|kept| kept.length() == at && kept.algorithm() == upload.algorithm);
+        let mut hashed = match kept {
+            Some(hashed) => hashed,
+            None => Hashed::again(staged.file(), upload.algorithm, at)?,
+        };
+        let announced = piece
+            .range
+            .map(|_| at.saturating_add(piece.announced().unwrap_or(0)));
+        let end = [most, announced].into_iter().flatten().min();
+        let received = receive(piece.body, staged.file(), &mut hashed, end, || {
+            if announced.is_some() && announced == end {
+                Error::new(
+                    Kind::SizeInvalid,
+                    "the body is longer than its Content-Range says",
+                )
+            } else {
+                over_quota(grant)
+            }
+        });
+        self.hashes.insert(upload.id.clone(), hashed.clone());
+        received?;
+        if announced.is_some_and(|announced| hashed.length() < announced) {
+            return Err(Error::new(
+                Kind::SizeInvalid,
+                "the body is shorter than its Content-Range says",
+            )
+            .remedy("ask the upload how far it is, and go on from there"));
+        }
+        Ok(hashed)
+    }
+
+    /// Where a file that is `at` bytes long must end, if a quota says so; fails before anything is read where the
+    /// piece is known to be too long.
+    fn most(&self, grant: &RepositoryGrant, at: u64, piece: &Piece<'_>) -> Result<Option<u64>> {
+        let most = self.store.registry.room_left(&limits(grant))?;
+        let known = at.saturating_add(piece.announced().unwrap_or(0));
+        match most {
+            Some(most) if known > most => Err(over_quota(grant)),
+            most => Ok(most),
+        }
+    }
+
+    /// Puts a whole file in its place, and then its rows.
+    fn keep(
+        &self,
+        grant: &RepositoryGrant,
+        staged: Staged,
+        hashed: Hashed,
+        digest: &Digest,
+        upload: Option<&str>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let length = hashed.length();
+        let found = hashed.digest();
+        if found != *digest {
+            staged.discard();
+            return Err(Error::new(
+                Kind::DigestInvalid,
+                format!("the uploaded bytes have the digest {found}, not {digest}"),
+            )
+            .remedy("upload them again"));
+        }
+        // Most of the waiting for the disk happens here, where nobody else waits too.
+        staged.sync()?;
+        let kept = self.store.while_pushed(digest, || {
+            staged.replace(digest)?;
+            self.store.registry.keep_blob(
+                repository(grant),
+                digest,
+                length,
+                upload,
+                &limits(grant),
+                now,
+            )
+        });
+        if kept.is_err() {
+            self.release(digest);
+        }
+        kept
+    }
+
+    /// Ends an upload that failed. What cannot be removed now expires.
+    fn forget(&self, id: &str) {
+        let ended = self
+            .store
+            .registry
+            .end_upload(id)
+            .and_then(|_| self.store.blobs.remove_upload(id));
+        if let Err(error) = ended {
+            tracing::warn!(upload = id, "cannot end a failed upload: {error}");
+        }
+    }
+}
+
+fn unknown() -> Error {
+    Error::new(
+        Kind::BlobUploadUnknown,
+        "there is no such upload here: it has ended, expired, or never begun",
+    )
+    .remedy("start it again")
+}
+
+fn over_quota(grant: &RepositoryGrant) -> Error {
+    let quotas: Vec<String> = grant
+        .quotas()
+        .iter()
+        .map(|quota| format!("{} ({} bytes)", quota.path, quota.max_bytes))
+        .collect();
+    Error::new(
+        Kind::Denied,
+        format!(
+            "this push does not fit into the storage quota of {}",
+            quotas.join(" and ")
+        ),
+    )
+    .remedy("delete images there, or have the quota raised")
+}

@@ -1,0 +1,334 @@
+//! Rows of blobs and their links to repositories: who may read and use a digest is decided by the link.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, params};
+
+use super::{HostedRepository, RegistryDb, StorageLimit, repositories};
+use crate::error::Result;
+use crate::oci::Digest;
+use crate::store::ProjectId;
+use crate::store::database::Synchronous;
+use crate::store::statement::{find, get, list, run, size, stored_size};
+use crate::time::Timestamp;
+
+pub(super) const FIND_BLOB: &str = "
+    SELECT blobs.size, blob_links.needed_at
+    FROM repositories
+    CROSS JOIN blobs ON blobs.digest = ?3
+    CROSS JOIN blob_links ON blob_links.repository_id = repositories.id AND blob_links.blob_id = blobs.id
+    WHERE repositories.project_id = ?1 AND repositories.path = ?2";
+
+/// A link that a push relied on within this time need not be marked again: so that a push that asks for many
+/// layers costs few writes.
+const MARKED_FOR: Duration = Duration::from_secs(10 * 60);
+
+impl RegistryDb {
+    /// The size of a blob that is linked to this repository.
+    pub fn blob(&self, repository: HostedRepository<'_>, digest: &Digest) -> Result<Option<u64>> {
+        Ok(self.link(repository, digest)?.map(|(size, _)| size))
+    }
+
+    /// As [`Self::blob`], for somebody who is about to push a manifest: garbage collection leaves the blob alone
+    /// for a grace from now.
+    pub fn blob_for_push(
+        &self,
+        repository: HostedRepository<'_>,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<Option<u64>> {
+        match self.link(repository, digest)? {
+            Some((size, needed_at)) if now.since(needed_at) < MARKED_FOR => Ok(Some(size)),
+            Some(_) => self.database.write(|connection| {
+                find(
+                    connection,
+                    "mark a blob as needed",
+                    "UPDATE blob_links SET needed_at = ?4
+                     WHERE repository_id = (SELECT id FROM repositories WHERE project_id = ?1 AND path = ?2)
+                     AND blob_id = (SELECT id FROM blobs WHERE digest = ?3)
+                     RETURNING (SELECT size FROM blobs WHERE digest = ?3)",
+                    params![
+                        repository.project.0,
+                        repository.path,
+                        digest.as_str(),
+                        now.0
+                    ],
+                    |row| size(row, 0),
+                )
+            }),
+            None => Ok(None),
+        }
+    }
+
+    /// Links a blob whose file is in place, and ends the upload that it came by. Idempotent.
+    ///
+    /// # Errors
+    /// `Denied` where it would be beyond one of `limits`: then nothing is changed.
+    pub fn keep_blob(
+        &self,
+        repository: HostedRepository<'_>,
+        digest: &Digest,
+        size: u64,
+        upload: Option<&str>,
+        limits: &[StorageLimit],
+        now: Timestamp,
+    ) -> Result<()> {
+        self.database.write(|connection| {
+            repositories::keep_within(connection, limits, digest, size)?;
+            let id = repositories::ensure(connection, repository, now)?;
+            let blob = ensure_blob(connection, digest, size, now)?;
+            settle(connection, digest)?;
+            link(connection, id, blob, now)?;
+            if let Some(upload) = upload {
+                run(
+                    connection,
+                    "end upload",
+                    "DELETE FROM uploads WHERE id = ?1",
+                    [upload],
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Links a blob that is linked to `from` already; says whether it was.
+    ///
+    /// # Errors
+    /// As [`Self::keep_blob`].
+    pub fn mount_blob(
+        &self,
+        from: HostedRepository<'_>,
+        to: HostedRepository<'_>,
+        digest: &Digest,
+        limits: &[StorageLimit],
+        now: Timestamp,
+    ) -> Result<bool> {
+        self.database.write(|connection| {
+            let source = find(
+                connection,
+                "find blob to mount",
+                "SELECT blobs.id, blobs.size
+                 FROM repositories
+                 CROSS JOIN blobs ON blobs.digest = ?3
+                 CROSS JOIN blob_links ON blob_links.repository_id = repositories.id
+                     AND blob_links.blob_id = blobs.id
+                 WHERE repositories.project_id = ?1 AND repositories.path = ?2",
+                params![from.project.0, from.path, digest.as_str()],
+                |row| Ok((row.get::<_, i64>(0)?, size(row, 1)?)),
+            )?;
+            let Some((blob, bytes)) = source else {
+                return Ok(false);
+            };
+            repositories::keep_within(connection, limits, digest, bytes)?;
+            let id = repositories::ensure(connection, to, now)?;
+            link(connection, id, blob, now)?;
+            Ok(true)
+        })
+    }
+
+    /// The repositories that a blob is linked to, at most `count`: where a mount without a source may look.
+    pub fn repositories_with(
+        &self,
+        digest: &Digest,
+        count: u32,
+    ) -> Result<Vec<(ProjectId, String)>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list repositories of a blob",
+                "SELECT repositories.project_id, repositories.path
+                 FROM blobs
+                 CROSS JOIN blob_links ON blob_links.blob_id = blobs.id
+                 CROSS JOIN repositories ON repositories.id = blob_links.repository_id
+                 WHERE blobs.digest = ?1 LIMIT ?2",
+                params![digest.as_str(), count],
+                |row| Ok((ProjectId(row.get(0)?), row.get(1)?)),
+            )
+        })
+    }
+
+    /// Unlinks a blob from a repository. `Removed` says whether the file is still needed for something hosted.
+    pub fn unlink_blob(
+        &self,
+        repository: HostedRepository<'_>,
+        digest: &Digest,
+    ) -> Result<UnlinkBlob> {
+        self.database.write(|connection| {
+            let linked = find(
+                connection,
+                "find blob to delete",
+                "SELECT blob_links.repository_id, blobs.id
+                 FROM repositories
+                 CROSS JOIN blobs ON blobs.digest = ?3
+                 CROSS JOIN blob_links ON blob_links.repository_id = repositories.id
+                     AND blob_links.blob_id = blobs.id
+                 WHERE repositories.project_id = ?1 AND repositories.path = ?2",
+                params![repository.project.0, repository.path, digest.as_str()],
+                |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+            )?;
+            let Some((id, blob)) = linked else {
+                return Ok(UnlinkBlob::Unknown);
+            };
+            let needed_by = find(
+                connection,
+                "find a manifest that needs a blob",
+                "SELECT blobs.digest FROM manifest_references
+                 JOIN manifests ON manifests.id = manifest_references.manifest_id
+                 JOIN blobs ON blobs.id = manifests.blob_id
+                 WHERE manifest_references.digest = ?2 AND manifests.repository_id = ?1 LIMIT 1",
+                params![id, digest.as_str()],
+                |row| crate::store::statement::digest(row, 0),
+            )?;
+            if let Some(manifest) = needed_by {
+                return Ok(UnlinkBlob::NeededBy(manifest));
+            }
+            run(
+                connection,
+                "unlink blob",
+                "DELETE FROM blob_links WHERE repository_id = ?1 AND blob_id = ?2",
+                [id, blob],
+            )?;
+            drop_unneeded(connection, blob)?;
+            Ok(UnlinkBlob::Unlinked)
+        })
+    }
+
+    /// The size of a file that something hosted needs: then it may not be removed.
+    pub fn needs(&self, digest: &Digest) -> Result<Option<u64>> {
+        self.database.read(|connection| {
+            find(
+                connection,
+                "find hosted blob",
+                "SELECT size FROM blobs WHERE digest = ?1",
+                [digest.as_str()],
+                |row| size(row, 0),
+            )
+        })
+    }
+
+    /// Notes that a file is about to be put in place whose row comes afterwards, or is about to go after its row:
+    /// whatever a crash makes of it, garbage collection looks at it. Called under the digest's lock.
+    pub(in crate::store) fn unsettle(&self, digest: &Digest) -> Result<()> {
+        self.database
+            .write_with(Synchronous::Normal, Synchronous::Full, |connection| {
+                unsettle(connection, digest)
+            })
+    }
+
+    /// Takes the note back: the file is gone, or has its row.
+    pub(in crate::store) fn settle(&self, digest: &Digest) -> Result<()> {
+        self.database
+            .write_with(Synchronous::Normal, Synchronous::Full, |connection| {
+                settle(connection, digest)
+            })
+    }
+
+    /// The files that are noted so.
+    pub fn unsettled(&self) -> Result<Vec<Digest>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list unsettled files",
+                "SELECT digest FROM unsettled",
+                [],
+                |row| crate::store::statement::digest(row, 0),
+            )
+        })
+    }
+
+    fn link(
+        &self,
+        repository: HostedRepository<'_>,
+        digest: &Digest,
+    ) -> Result<Option<(u64, Timestamp)>> {
+        self.database.read(|connection| {
+            find(
+                connection,
+                "find blob of hosted repository",
+                FIND_BLOB,
+                params![repository.project.0, repository.path, digest.as_str()],
+                |row| Ok((size(row, 0)?, Timestamp(row.get(1)?))),
+            )
+        })
+    }
+}
+
+/// What became of a blob that was to be deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnlinkBlob {
+    /// It is not linked to the repository any more.
+    Unlinked,
+    /// It was not.
+    Unknown,
+    /// This manifest of the repository refers to it; nothing was changed.
+    NeededBy(Digest),
+}
+
+/// The row of a blob whose file is in place: found, or made. Its bytes were hashed just now, so a row with
+/// another size was wrong.
+pub(super) fn ensure_blob(
+    connection: &Connection,
+    digest: &Digest,
+    size: u64,
+    now: Timestamp,
+) -> Result<i64> {
+    get(
+        connection,
+        "add hosted blob",
+        "INSERT INTO blobs (digest, size, added_at) VALUES (?1, ?2, ?3)
+         ON CONFLICT (digest) DO UPDATE SET size = excluded.size RETURNING id",
+        params![digest.as_str(), stored_size(size), now.0],
+        |row| row.get(0),
+    )
+}
+
+fn link(connection: &Connection, repository: i64, blob: i64, now: Timestamp) -> Result<()> {
+    run(
+        connection,
+        "link hosted blob",
+        "INSERT INTO blob_links (repository_id, blob_id, linked_at, needed_at) VALUES (?1, ?2, ?3, ?3)
+         ON CONFLICT DO UPDATE SET needed_at = max(needed_at, excluded.needed_at)",
+        [repository, blob, now.0],
+    )
+    .map(drop)
+}
+
+/// Removes a blob's row if neither a link nor a manifest needs it; its file is to follow.
+pub(super) fn drop_unneeded(connection: &Connection, blob: i64) -> Result<()> {
+    let dropped = find(
+        connection,
+        "forget hosted blob",
+        "DELETE FROM blobs WHERE id = ?1
+         AND NOT EXISTS (SELECT 1 FROM blob_links WHERE blob_id = ?1)
+         AND NOT EXISTS (SELECT 1 FROM manifests WHERE blob_id = ?1)
+         RETURNING digest",
+        [blob],
+        |row| crate::store::statement::digest(row, 0),
+    )?;
+    match dropped {
+        Some(digest) => unsettle(connection, &digest),
+        None => Ok(()),
+    }
+}
+
+/// Notes that a file may be there without a row.
+pub(super) fn unsettle(connection: &Connection, digest: &Digest) -> Result<()> {
+    run(
+        connection,
+        "note an unsettled file",
+        "INSERT INTO unsettled (digest) VALUES (?1) ON CONFLICT DO NOTHING",
+        [digest.as_str()],
+    )
+    .map(drop)
+}
+
+/// Takes that note back.
+pub(super) fn settle(connection: &Connection, digest: &Digest) -> Result<()> {
+    run(
+        connection,
+        "settle a file",
+        "DELETE FROM unsettled WHERE digest = ?1",
+        [digest.as_str()],
+    )
+    .map(drop)
+}

@@ -1,0 +1,151 @@
+//! What is in a repository, page by page: tags, and the referrers of a manifest.
+
+use rusqlite::params;
+
+use super::{HostedRepository, RegistryDb};
+use crate::error::Result;
+use crate::oci::{Digest, Tag};
+use crate::store::statement::{decoded, digest, list, size};
+use crate::time::Timestamp;
+
+/// A tag with the manifest that it points to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostedTag {
+    /// Its name.
+    pub name: Tag,
+    /// The manifest's digest.
+    pub digest: Digest,
+    /// The manifest's bytes and those of what it refers to, as it says.
+    pub total_size: u64,
+    /// When the tag was first set.
+    pub created_at: Timestamp,
+    /// When it was last pointed to a manifest.
+    pub updated_at: Timestamp,
+}
+
+/// A manifest that has a subject, as the list of referrers shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Referrer {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// What it was pushed as.
+    pub media_type: String,
+    /// Its own bytes.
+    pub size: u64,
+    /// Its `artifactType`, or its config's media type.
+    pub artifact_type: Option<String>,
+    /// Its annotations as JSON.
+    pub annotations: Option<String>,
+}
+
+impl RegistryDb {
+    /// Names of tags behind `after`, sorted, at most `count`.
+    pub fn tags(
+        &self,
+        repository: HostedRepository<'_>,
+        after: &str,
+        count: u64,
+    ) -> Result<Vec<String>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list hosted tags",
+                "SELECT tags.name FROM repositories
+                 CROSS JOIN tags ON tags.repository_id = repositories.id AND tags.name > ?3
+                 WHERE repositories.project_id = ?1 AND repositories.path = ?2
+                 ORDER BY tags.name LIMIT ?4",
+                params![
+                    repository.project.0,
+                    repository.path,
+                    after,
+                    i64::try_from(count).unwrap_or(i64::MAX)
+                ],
+                |row| row.get(0),
+            )
+        })
+    }
+
+    /// Tags behind `after` with what they point to, sorted, at most `count`.
+    pub fn tag_details(
+        &self,
+        repository: HostedRepository<'_>,
+        after: &str,
+        count: u64,
+    ) -> Result<Vec<HostedTag>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list hosted tags in detail",
+                "SELECT tags.name, blobs.digest,
+                     blobs.size + (SELECT ifnull(sum(size), 0) FROM manifest_references
+                                   WHERE manifest_id = manifests.id),
+                     tags.created_at, tags.updated_at
+                 FROM repositories
+                 CROSS JOIN tags ON tags.repository_id = repositories.id AND tags.name > ?3
+                 CROSS JOIN manifests ON manifests.id = tags.manifest_id
+                 CROSS JOIN blobs ON blobs.id = manifests.blob_id
+                 WHERE repositories.project_id = ?1 AND repositories.path = ?2
+                 ORDER BY tags.name LIMIT ?4",
+                params![
+                    repository.project.0,
+                    repository.path,
+                    after,
+                    i64::try_from(count).unwrap_or(i64::MAX)
+                ],
+                |row| {
+                    Ok(HostedTag {
+                        name: decoded(row, 0, Tag::parse)?,
+                        digest: digest(row, 1)?,
+                        total_size: size(row, 2)?,
+                        created_at: Timestamp(row.get(3)?),
+                        updated_at: Timestamp(row.get(4)?),
+                    })
+                },
+            )
+        })
+    }
+
+    /// Manifests of the repository whose subject is `subject`, of one artifact type or of all, by digest, behind
+    /// `after`, at most `count`. The subject itself need not be here.
+    pub fn referrers(
+        &self,
+        repository: HostedRepository<'_>,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        after: &str,
+        count: u64,
+    ) -> Result<Vec<Referrer>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list hosted referrers",
+                "SELECT blobs.digest, manifests.media_type, blobs.size, manifests.artifact_type,
+                     manifests.annotations
+                 FROM repositories
+                 CROSS JOIN manifests ON manifests.repository_id = repositories.id
+                     AND manifests.subject = ?3
+                 CROSS JOIN blobs ON blobs.id = manifests.blob_id
+                 WHERE repositories.project_id = ?1 AND repositories.path = ?2
+                 AND (?4 IS NULL OR manifests.artifact_type = ?4) AND blobs.digest > ?5
+                 ORDER BY blobs.digest LIMIT ?6",
+                params![
+                    repository.project.0,
+                    repository.path,
+                    subject.as_str(),
+                    artifact_type,
+                    after,
+                    i64::try_from(count).unwrap_or(i64::MAX)
+                ],
+                |row| {
+                    Ok(Referrer {
+                        digest: digest(row, 0)?,
+                        media_type: row.get(1)?,
+                        size: size(row, 2)?,
+                        artifact_type: row.get(3)?,
+                        annotations: row.get(4)?,
+                    })
+                },
+            )
+        })
+    }
+}

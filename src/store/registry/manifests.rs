@@ -1,0 +1,274 @@
+//! Rows of manifests and tags: pushed, found, deleted.
+
+use rusqlite::{Connection, params};
+
+use super::blobs::{drop_unneeded, ensure_blob, settle};
+use super::{
+    HostedManifest, HostedRepository, NewHostedManifest, NewTag, PutManifest, RegistryDb,
+    StorageLimit, repositories,
+};
+use crate::error::{Error, Kind, Result};
+use crate::oci::{Digest, MediaType, Reference, Tag};
+use crate::store::statement::{
+    decoded, digest, find, get, list, run, size, stored_size, unknown_word,
+};
+use crate::time::Timestamp;
+
+pub(super) const FIND_BY_DIGEST: &str = "
+    SELECT blobs.digest, manifests.media_type, blobs.size
+    FROM repositories
+    CROSS JOIN blobs ON blobs.digest = ?3
+    CROSS JOIN manifests ON manifests.repository_id = repositories.id AND manifests.blob_id = blobs.id
+    WHERE repositories.project_id = ?1 AND repositories.path = ?2";
+
+pub(super) const FIND_BY_TAG: &str = "
+    SELECT blobs.digest, manifests.media_type, blobs.size
+    FROM repositories
+    CROSS JOIN tags ON tags.repository_id = repositories.id AND tags.name = ?3
+    CROSS JOIN manifests ON manifests.id = tags.manifest_id
+    CROSS JOIN blobs ON blobs.id = manifests.blob_id
+    WHERE repositories.project_id = ?1 AND repositories.path = ?2";
+
+impl RegistryDb {
+    /// The manifest of this tag or digest in this repository.
+    pub fn manifest(
+        &self,
+        repository: HostedRepository<'_>,
+        reference: &Reference,
+    ) -> Result<Option<HostedManifest>> {
+        let text = match reference {
+            Reference::Tag(_) => FIND_BY_TAG,
+            Reference::Digest(_) => FIND_BY_DIGEST,
+        };
+        self.database.read(|connection| {
+            find(
+                connection,
+                "find hosted manifest",
+                text,
+                params![repository.project.0, repository.path, reference.as_str()],
+                |row| {
+                    Ok(HostedManifest {
+                        digest: digest(row, 0)?,
+                        media_type: decoded(row, 1, |word| {
+                            MediaType::parse(word).ok_or_else(|| unknown_word("media type", word))
+                        })?,
+                        size: size(row, 2)?,
+                    })
+                },
+            )
+        })
+    }
+
+    /// Which of `required` are not linked to the repository.
+    pub fn missing_blobs(
+        &self,
+        repository: HostedRepository<'_>,
+        required: &[Digest],
+    ) -> Result<Vec<Digest>> {
+        self.database.read(
+            |connection| match repositories::id(connection, repository)? {
+                Some(id) => missing(connection, id, required),
+                None => Ok(required.to_vec()),
+            },
+        )
+    }
+
+    /// Keeps a manifest whose file is in place, and points its tags to it: all of it or nothing. Idempotent.
+    ///
+    /// # Errors
+    /// `Denied` where it would be beyond one of `limits`, or a tag that may not move points elsewhere.
+    pub fn put_manifest(
+        &self,
+        repository: HostedRepository<'_>,
+        manifest: &NewHostedManifest,
+        limits: &[StorageLimit],
+    ) -> Result<PutManifest> {
+        self.database.write(|connection| {
+            let id = repositories::ensure(connection, repository, manifest.now)?;
+            let missing = missing(connection, id, &manifest.required)?;
+            if !missing.is_empty() {
+                return Ok(PutManifest::Missing(missing));
+            }
+            repositories::keep_within(connection, limits, &manifest.digest, manifest.size)?;
+            let blob = ensure_blob(connection, &manifest.digest, manifest.size, manifest.now)?;
+            settle(connection, &manifest.digest)?;
+            let row = keep(connection, id, blob, manifest)?;
+            for tag in &manifest.tags {
+                point(connection, id, tag, row, manifest.now)?;
+            }
+            Ok(PutManifest::Kept)
+        })
+    }
+
+    /// Removes a manifest and the tags that point to it; says whether there was one. Its blobs stay linked, for
+    /// a grace from `now`.
+    pub fn delete_manifest(
+        &self,
+        repository: HostedRepository<'_>,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<bool> {
+        self.database.write(|connection| {
+            let found = find(
+                connection,
+                "find manifest to delete",
+                "SELECT manifests.id
+                 FROM repositories
+                 CROSS JOIN blobs ON blobs.digest = ?3
+                 CROSS JOIN manifests ON manifests.repository_id = repositories.id
+                     AND manifests.blob_id = blobs.id
+                 WHERE repositories.project_id = ?1 AND repositories.path = ?2",
+                params![repository.project.0, repository.path, digest.as_str()],
+                |row| row.get::<_, i64>(0),
+            )?;
+            match found {
+                Some(id) => remove(connection, id, now).map(|()| true),
+                None => Ok(false),
+            }
+        })
+    }
+
+    /// The tags that point to a manifest.
+    pub fn tags_of(&self, repository: HostedRepository<'_>, digest: &Digest) -> Result<Vec<Tag>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list tags of a manifest",
+                "SELECT tags.name
+                 FROM repositories
+                 CROSS JOIN blobs ON blobs.digest = ?3
+                 CROSS JOIN manifests ON manifests.repository_id = repositories.id
+                     AND manifests.blob_id = blobs.id
+                 CROSS JOIN tags ON tags.manifest_id = manifests.id
+                 WHERE repositories.project_id = ?1 AND repositories.path = ?2 ORDER BY tags.name",
+                params![repository.project.0, repository.path, digest.as_str()],
+                |row| decoded(row, 0, Tag::parse),
+            )
+        })
+    }
+
+    /// Removes a tag; the manifest stays. Says whether there was one.
+    pub fn delete_tag(&self, repository: HostedRepository<'_>, tag: &Tag) -> Result<bool> {
+        self.database.write(|connection| {
+            let removed = run(
+                connection,
+                "delete tag",
+                "DELETE FROM tags WHERE name = ?3 AND repository_id =
+                     (SELECT id FROM repositories WHERE project_id = ?1 AND path = ?2)",
+                params![repository.project.0, repository.path, tag.as_str()],
+            )?;
+            Ok(removed > 0)
+        })
+    }
+}
+
+fn missing(connection: &Connection, repository: i64, required: &[Digest]) -> Result<Vec<Digest>> {
+    let mut missing = Vec::new();
+    for digest in required {
+        let linked = find(
+            connection,
+            "find a manifest's blob",
+            "SELECT 1 FROM blobs CROSS JOIN blob_links ON blob_links.blob_id = blobs.id
+                 AND blob_links.repository_id = ?1
+             WHERE blobs.digest = ?2",
+            params![repository, digest.as_str()],
+            |_| Ok(()),
+        )?;
+        if linked.is_none() {
+            missing.push(digest.clone());
+        }
+    }
+    Ok(missing)
+}
+
+/// The row of a manifest, with what it refers to: found, or made.
+fn keep(
+    connection: &Connection,
+    repository: i64,
+    blob: i64,
+    manifest: &NewHostedManifest,
+) -> Result<i64> {
+    let row = get(
+        connection,
+        "add hosted manifest",
+        "INSERT INTO manifests
+             (repository_id, blob_id, media_type, artifact_type, subject, annotations, pushed_at, pushed_by)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (repository_id, blob_id) DO UPDATE SET
+             media_type = excluded.media_type, pushed_at = excluded.pushed_at,
+             pushed_by = excluded.pushed_by
+         RETURNING id",
+        params![
+            repository,
+            blob,
+            manifest.media_type.as_str(),
+            manifest.artifact_type,
+            manifest.subject.as_ref().map(Digest::as_str),
+            manifest.annotations,
+            manifest.now.0,
+            manifest.pushed_by
+        ],
+        |row| row.get(0),
+    )?;
+    for (child, size) in &manifest.references {
+        // A manifest may name the same layer twice, and may have been pushed before.
+        run(
+            connection,
+            "add reference of a hosted manifest",
+            "INSERT INTO manifest_references (manifest_id, digest, size) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO NOTHING",
+            params![row, child.as_str(), stored_size(*size)],
+        )?;
+    }
+    Ok(row)
+}
+
+fn point(
+    connection: &Connection,
+    repository: i64,
+    tag: &NewTag,
+    manifest: i64,
+    now: Timestamp,
+) -> Result<()> {
+    let moved = run(
+        connection,
+        "set tag",
+        "INSERT INTO tags (repository_id, name, manifest_id, created_at, updated_at)
+         VALUES (?1, ?2, ?3, ?4, ?4)
+         ON CONFLICT (repository_id, name) DO UPDATE SET
+             manifest_id = excluded.manifest_id, updated_at = excluded.updated_at
+         WHERE ?5 OR manifest_id = excluded.manifest_id",
+        params![repository, tag.name.as_str(), manifest, now.0, tag.may_move],
+    )?;
+    if moved == 0 {
+        return Err(Error::new(
+            Kind::Denied,
+            format!("tag {} is immutable and names another image", tag.name),
+        )
+        .remedy("push under another tag"));
+    }
+    Ok(())
+}
+
+/// Removes a manifest's row, by cascade its tags and references, and its file's row if nothing else needs it.
+pub(super) fn remove(connection: &Connection, manifest: i64, now: Timestamp) -> Result<()> {
+    run(
+        connection,
+        "mark a deleted manifest's blobs",
+        "UPDATE blob_links SET needed_at = max(needed_at, ?2)
+         WHERE repository_id = (SELECT repository_id FROM manifests WHERE id = ?1)
+         AND blob_id IN (
+             SELECT blobs.id FROM manifest_references
+             JOIN blobs ON blobs.digest = manifest_references.digest
+             WHERE manifest_references.manifest_id = ?1)",
+        params![manifest, now.0],
+    )?;
+    let blob = get(
+        connection,
+        "delete manifest",
+        "DELETE FROM manifests WHERE id = ?1 RETURNING blob_id",
+        [manifest],
+        |row| row.get(0),
+    )?;
+    drop_unneeded(connection, blob)
+}

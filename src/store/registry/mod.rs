@@ -1,0 +1,129 @@
+//! `registry.sqlite`: what was pushed to this box, by whom, and where it may be read. Precious: it cannot be had
+//! again, so `synchronous=FULL`, and no row goes by itself.
+//!
+//! Owns the rows; a row says that a file is in the blob directory, so callers put the file there first and remove
+//! it last, inside [`super::Store::while_kept`]. Judges no permission. Every change is one short transaction.
+//! Only the process that holds `DATA/lock` writes here.
+
+mod blobs;
+mod garbage;
+mod lists;
+mod manifests;
+mod repositories;
+mod schema;
+mod sound;
+mod uploads;
+
+use std::path::Path;
+
+use super::ProjectId;
+use super::database::{Database, Synchronous};
+use crate::error::Result;
+use crate::oci::{Digest, MediaType, Tag};
+use crate::time::Timestamp;
+
+pub use blobs::UnlinkBlob;
+pub use garbage::{Swept, UntaggedManifest};
+pub use lists::{HostedTag, Referrer};
+pub(in crate::store) use schema::MIGRATIONS;
+pub use uploads::HostedUpload;
+
+/// A hosted repository: its path counts only together with the project that it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostedRepository<'a> {
+    /// The project.
+    pub project: ProjectId,
+    /// The whole path, the project's included.
+    pub path: &'a str,
+}
+
+/// The most bytes that repositories at or below a path may hold together, each blob counted once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageLimit {
+    /// A group's, a project's or a repository's path.
+    pub path: String,
+    /// In bytes.
+    pub max_bytes: u64,
+}
+
+/// A manifest to be kept; its file is in the blob directory already.
+#[derive(Debug, Clone)]
+pub struct NewHostedManifest {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// What it was pushed as.
+    pub media_type: MediaType,
+    /// Its own bytes.
+    pub size: u64,
+    /// Its `artifactType`, or its config's media type.
+    pub artifact_type: Option<String>,
+    /// The manifest that it is a referrer of, here or not.
+    pub subject: Option<Digest>,
+    /// Its annotations as JSON, if it has a subject.
+    pub annotations: Option<String>,
+    /// Everything that it refers to, with sizes.
+    pub references: Vec<(Digest, u64)>,
+    /// What of that must be linked to the repository: config and layers that are not foreign.
+    pub required: Vec<Digest>,
+    /// Tags to point to it.
+    pub tags: Vec<NewTag>,
+    /// Who pushes it, for people.
+    pub pushed_by: String,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// A tag to be set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTag {
+    /// Its name.
+    pub name: Tag,
+    /// Whether it may leave another manifest for this one.
+    pub may_move: bool,
+}
+
+/// What became of a pushed manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PutManifest {
+    /// It is kept, and its tags point to it.
+    Kept,
+    /// These blobs are not linked to the repository; nothing was changed.
+    Missing(Vec<Digest>),
+}
+
+/// A manifest that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostedManifest {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// What it was pushed as, and is served as.
+    pub media_type: MediaType,
+    /// Its own bytes, without what it refers to.
+    pub size: u64,
+}
+
+/// A repository in the catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CatalogEntry {
+    /// Its project.
+    pub project: ProjectId,
+    /// Its whole path.
+    pub path: String,
+}
+
+/// The database of hosted content.
+pub struct RegistryDb {
+    database: Database,
+}
+
+impl RegistryDb {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        Ok(Self {
+            database: Database::open(path, Synchronous::Full, MIGRATIONS)?,
+        })
+    }
+
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+}

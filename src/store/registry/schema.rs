@@ -1,0 +1,87 @@
+//! The tables of `registry.sqlite`, as migrations that are only ever appended.
+//!
+//! `blobs` has one row for each file that hosted content needs. Nothing hangs on it by cascade: what was pushed
+//! cannot be had again, so a row of it goes only when somebody names it. Every foreign key has an index.
+
+pub(in crate::store) const MIGRATIONS: &[&str] = &[
+    // 1: repositories, blobs and their links, manifests and what they refer to, tags, uploads.
+    "
+    CREATE TABLE repositories (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        -- A row of access.sqlite, which may be gone: then nobody sees the repository, and a new project
+        -- of the same path does not get it, because ids are never given out twice.
+        project_id INTEGER NOT NULL,
+        path TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        UNIQUE (project_id, path)
+    ) STRICT;
+    CREATE INDEX repositories_path ON repositories (path);
+
+    CREATE TABLE blobs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        digest TEXT NOT NULL UNIQUE,
+        size INTEGER NOT NULL CHECK (size >= 0),
+        added_at INTEGER NOT NULL
+    ) STRICT;
+
+    -- In which repositories a blob was uploaded or mounted: only there it can be read and used.
+    CREATE TABLE blob_links (
+        repository_id INTEGER NOT NULL REFERENCES repositories (id),
+        blob_id INTEGER NOT NULL REFERENCES blobs (id),
+        linked_at INTEGER NOT NULL,
+        -- When a push last relied on it, or its last manifest went: the grace of garbage counts from here.
+        needed_at INTEGER NOT NULL,
+        PRIMARY KEY (repository_id, blob_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX blob_links_blob ON blob_links (blob_id);
+
+    CREATE TABLE manifests (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        repository_id INTEGER NOT NULL REFERENCES repositories (id),
+        blob_id INTEGER NOT NULL REFERENCES blobs (id),
+        media_type TEXT NOT NULL,
+        artifact_type TEXT,
+        subject TEXT,
+        -- JSON, as pushed, of manifests with a subject: lists of referrers show it.
+        annotations TEXT,
+        pushed_at INTEGER NOT NULL,
+        pushed_by TEXT NOT NULL,
+        UNIQUE (repository_id, blob_id)
+    ) STRICT;
+    CREATE INDEX manifests_blob ON manifests (blob_id);
+    CREATE INDEX manifests_subject ON manifests (repository_id, subject) WHERE subject IS NOT NULL;
+
+    -- What a manifest refers to, here or not.
+    CREATE TABLE manifest_references (
+        manifest_id INTEGER NOT NULL REFERENCES manifests (id) ON DELETE CASCADE,
+        digest TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        PRIMARY KEY (manifest_id, digest)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX manifest_references_digest ON manifest_references (digest);
+
+    CREATE TABLE tags (
+        repository_id INTEGER NOT NULL REFERENCES repositories (id),
+        name TEXT NOT NULL,
+        manifest_id INTEGER NOT NULL REFERENCES manifests (id) ON DELETE CASCADE,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        PRIMARY KEY (repository_id, name)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX tags_manifest ON tags (manifest_id);
+
+    -- Their bytes lie in staging/; the file's own time says when they were last written to.
+    CREATE TABLE uploads (
+        id TEXT PRIMARY KEY,
+        repository_id INTEGER NOT NULL REFERENCES repositories (id),
+        algorithm TEXT NOT NULL,
+        started_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX uploads_repository ON uploads (repository_id);
+
+    -- Files whose row is about to come, or has just gone: what a crash leaves of either is found here.
+    CREATE TABLE unsettled (
+        digest TEXT PRIMARY KEY
+    ) STRICT, WITHOUT ROWID;
+    ",
+];

@@ -1,0 +1,240 @@
+//! Garbage collection: what was pushed and is not needed any more, what expired, and files that no row names.
+//!
+//! Runs beside pushes, mounts and pulls. A link to a blob goes when no manifest of its repository refers to it and
+//! no push has relied on it for a grace; a manifest goes only when somebody deletes it or asks for those without a
+//! tag. Every removal asks again, in the transaction or under the lock that a push takes too. A file goes last, and
+//! only if neither the cache nor another repository has a row for it. Whoever reads it has it open.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::oci::Digest;
+use crate::store::{BlobPrefix, Store, UntaggedManifest};
+use crate::time::Timestamp;
+
+/// What is collected, and as of when.
+#[derive(Debug, Clone, Copy)]
+pub struct Collection {
+    /// Now.
+    pub now: Timestamp,
+    /// How long what is not needed is left alone.
+    pub grace: Duration,
+    /// How long after its last byte an upload can go on.
+    pub uploads_expire: Duration,
+    /// Whether manifests without a tag go too.
+    pub untagged: bool,
+    /// Whether what belonged to projects that were removed goes too.
+    pub removed_projects: bool,
+    /// Whether to look only.
+    pub dry_run: bool,
+}
+
+impl Collection {
+    /// What the running box does by itself.
+    pub fn periodic(now: Timestamp) -> Self {
+        Self {
+            now,
+            grace: GRACE,
+            uploads_expire: UPLOADS_EXPIRE,
+            untagged: false,
+            removed_projects: false,
+            dry_run: false,
+        }
+    }
+}
+
+/// The grace unless somebody says otherwise.
+pub const GRACE: Duration = Duration::from_secs(60 * 60);
+/// When uploads expire.
+pub const UPLOADS_EXPIRE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What [`collect`] removed, or would.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Collected {
+    /// Whether nothing was removed, only looked for.
+    pub dry_run: bool,
+    /// Uploads that expired.
+    pub uploads: u64,
+    /// Manifests without a tag, and those of removed projects, as `PATH@DIGEST`.
+    pub manifests: Vec<String>,
+    /// Blobs that were taken out of repositories, once per repository.
+    pub links: u64,
+    /// Files that went.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Collects garbage.
+///
+/// # Errors
+/// `Io`, `Sql`: what was removed before stays removed, and the rest is found the next time.
+pub fn collect(store: &Store, collection: &Collection) -> Result<Collected> {
+    let mut collected = Collected {
+        dry_run: collection.dry_run,
+        ..Collected::default()
+    };
+    expire_uploads(store, collection, &mut collected)?;
+    sweep_manifests(store, collection, &mut collected)?;
+    sweep_links(store, collection, &mut collected)?;
+    sweep_strays(store, collection, &mut collected)?;
+    if !collection.dry_run {
+        store
+            .registry
+            .sweep_repositories(collection.before(collection.grace))?;
+    }
+    Ok(collected)
+}
+
+impl Collection {
+    fn before(&self, age: Duration) -> Timestamp {
+        let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+        Timestamp(self.now.0.saturating_sub(seconds))
+    }
+}
+
+/// Uploads that nobody has written to for a day. One that somebody writes to at this moment is young.
+fn expire_uploads(store: &Store, collection: &Collection, collected: &mut Collected) -> Result<()> {
+    let before = collection.before(collection.uploads_expire);
+    for upload in store.registry.uploads()? {
+        let file = store.blobs.upload(&upload.id)?;
+        let touched = file.as_ref().map_or(upload.started_at, |file| {
+            file.written_at.max(upload.started_at)
+        });
+        if touched >= before {
+            continue;
+        }
+        if !collection.dry_run {
+            // Only what is not open: a request that holds it will find that it has ended.
+            let Some(staged) = store.blobs.stage_upload(&upload.id)? else {
+                continue;
+            };
+            store.registry.end_upload(&upload.id)?;
+            staged.discard();
+        }
+        collected.uploads += 1;
+    }
+    // A file without a row: what a crash left between the two.
+    let known: Vec<String> = store
+        .registry
+        .uploads()?
+        .into_iter()
+        .map(|upload| upload.id)
+        .collect();
+    for file in store.blobs.uploads()? {
+        if file.written_at < before && !known.contains(&file.id) && !collection.dry_run {
+            store.blobs.remove_upload(&file.id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Manifests go first, so that the blobs that only they referred to are known to be unneeded: those have a grace
+/// of their own from now on.
+fn sweep_manifests(
+    store: &Store,
+    collection: &Collection,
+    collected: &mut Collected,
+) -> Result<()> {
+    let mut swept: Vec<UntaggedManifest> = Vec::new();
+    let before = collection.before(collection.grace);
+    if collection.untagged {
+        swept.extend(if collection.dry_run {
+            store.registry.untagged(before)?
+        } else {
+            store.registry.sweep_untagged(before, collection.now)?
+        });
+    }
+    if collection.removed_projects && !collection.dry_run {
+        for project in store.registry.projects()? {
+            if store.access.project(project)?.is_none() {
+                swept.extend(store.registry.forget_project(project, collection.now)?);
+            }
+        }
+    }
+    for manifest in swept {
+        if !collection.dry_run {
+            remove_file(store, &manifest.digest, collected)?;
+        }
+        collected
+            .manifests
+            .push(format!("{}@{}", manifest.repository, manifest.digest));
+    }
+    Ok(())
+}
+
+fn sweep_links(store: &Store, collection: &Collection, collected: &mut Collected) -> Result<()> {
+    let before = collection.before(collection.grace);
+    if collection.dry_run {
+        let swept = store.registry.unneeded_links(before)?;
+        collected.links += swept.links;
+        for (digest, size) in swept.blobs {
+            if store.cache.blob_anywhere(&digest)?.is_none() {
+                collected.files += 1;
+                collected.bytes += size;
+            }
+        }
+        return Ok(());
+    }
+    loop {
+        let swept = store.registry.sweep_links(before)?;
+        if swept.links == 0 {
+            return Ok(());
+        }
+        collected.links += swept.links;
+        for (digest, _) in swept.blobs {
+            remove_file(store, &digest, collected)?;
+        }
+    }
+}
+
+/// Files that a crash left without a row: those that a push or a deletion was about to settle, and those that no
+/// row names and that nobody has written to for the grace.
+fn sweep_strays(store: &Store, collection: &Collection, collected: &mut Collected) -> Result<()> {
+    for digest in store.registry.unsettled()? {
+        if !collection.dry_run {
+            remove_file(store, &digest, collected)?;
+        }
+    }
+    let before = collection.before(collection.grace);
+    for prefix in BlobPrefix::all() {
+        // Rows before files would take a new file for a stray; so files first, and each again below.
+        let files = store.blobs.listing(prefix)?.digests;
+        let rows: HashSet<Digest> = [
+            store.cache.blobs_in(prefix)?,
+            store.registry.blobs_in(prefix)?,
+        ]
+        .concat()
+        .into_iter()
+        .map(|(digest, _)| digest)
+        .collect();
+        for digest in files.into_iter().filter(|digest| !rows.contains(digest)) {
+            let size = store.blobs.size_of(&digest)?.unwrap_or(0);
+            let went = if collection.dry_run {
+                store
+                    .blobs
+                    .written_at(&digest)?
+                    .is_some_and(|written| written < before)
+            } else {
+                store.release_stray(&digest, before)?
+            };
+            if went {
+                collected.files += 1;
+                collected.bytes += size;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn remove_file(store: &Store, digest: &Digest, collected: &mut Collected) -> Result<()> {
+    let size = store.blobs.size_of(digest)?.unwrap_or(0);
+    if store.release_blob(digest)? {
+        collected.files += 1;
+        collected.bytes += size;
+    }
+    Ok(())
+}

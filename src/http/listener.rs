@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::poller::Poller;
 use super::probe::Probe;
 use super::service::{Phase, Service};
-use super::{Request, Response, Scheme, TlsIdentity};
+use super::{Gauge, Request, Response, Scheme, TlsIdentity};
 use crate::error::{Error, Kind, Result};
 
 /// Connections that the kernel completes and keeps while the poller is busy or pauses, or while another
@@ -177,6 +177,11 @@ impl Server {
     /// What asks this server whether it answers.
     pub fn probe(&self) -> Probe {
         Probe::new(self.service.clone(), self.addresses.clone())
+    }
+
+    /// For watching it.
+    pub fn gauge(&self) -> Gauge {
+        Gauge::new(Arc::downgrade(&self.service))
     }
 
     /// Stops accepting, closes idle connections, lets answers in flight finish for at most `within`,

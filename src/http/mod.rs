@@ -8,6 +8,7 @@
 //!   │             waits long behind those who wait for something else
 //!   │   └ exchange    head → handler → response → what becomes of the connection
 //!   ├ admission   counts connections, in all and by address; cuts them at the end
+//!   ├ gauge       how much there is to do, for whoever watches
 //!   ├ probe       asks the own front door, for a watchdog
 //!   └ service     what the threads share
 //! connection      one connection between two requests: in its TLS handshake, waiting, partial, whole,
@@ -64,6 +65,7 @@ mod authority;
 mod chunked;
 mod connection;
 mod exchange;
+mod gauge;
 mod head;
 mod head_scan;
 mod listener;
@@ -82,6 +84,7 @@ mod transport;
 mod wire;
 mod workers;
 
+pub use gauge::{Gauge, Load};
 use listener::Refused;
 pub use listener::{Handler, Limits, Listener, Refusal, Server};
 pub use probe::Probe;

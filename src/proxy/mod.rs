@@ -6,6 +6,7 @@
 //!   moves its bytes from the upstream into the staged file.
 //! - `pass_through`: a blob that the disk has no room for.
 //! - `listings`: tags and referrers.
+//! - `figures`: what is counted, for whoever watches.
 //! - `upstreams`: which upstream a path means.
 //! - `shared_call`: one call to an upstream for all who wait for its answer.
 //!
@@ -13,7 +14,9 @@
 //! not kept is fetched for such a caller is the group's setting: `read_only`.
 
 mod blobs;
+mod failed;
 mod fetch;
+mod figures;
 mod flight;
 mod listings;
 mod manifest_check;
@@ -31,16 +34,19 @@ use std::time::{Duration, Instant};
 use quick_cache::sync::Cache;
 
 pub use blobs::{BlobAnswer, BlobContent};
+pub use figures::{Figures, UpstreamFigures};
 pub use listings::{ListPage, ListingAnswer};
 pub use manifests::ManifestAnswer;
 pub use tags::ManifestSummary;
 pub use upstreams::{UpstreamState, Upstreams, keyed, settings};
 
 use crate::auth::Grant;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::oci::{Digest, MediaType, Reference, RegistryHost, RepositoryName};
 use crate::store::{RepositoryId, Store};
 use crate::upstream::{Fault, FaultKind, ManifestHead, Upstream};
+use failed::upstream_error;
+use figures::Counters;
 use flight::Flights;
 use manifests::ManifestCall;
 use shared_call::SharedCalls;
@@ -163,6 +169,7 @@ pub struct Proxy {
     /// Blobs that the disk had no room for, and when.
     no_room: Cache<Digest, Instant>,
     stopping: AtomicBool,
+    counters: Arc<Counters>,
 }
 
 /// Weighs kept manifests by their bytes.
@@ -178,11 +185,13 @@ impl quick_cache::Weighter<Digest, Arc<[u8]>> for ByLength {
 impl Proxy {
     /// A proxy over these upstreams. Asks nobody.
     pub fn new(store: Arc<Store>, upstreams: Upstreams, freshness: Freshness) -> Arc<Self> {
+        let counters = Arc::<Counters>::default();
         Arc::new(Self {
             store,
             upstreams,
             freshness,
-            flights: Arc::default(),
+            flights: Arc::new(Flights::new(Arc::clone(&counters))),
+            counters,
             manifest_calls: SharedCalls::new(),
             head_calls: SharedCalls::new(),
             cold_head_calls: SharedCalls::new(),
@@ -268,17 +277,6 @@ impl Proxy {
         if matches!(fault.kind, FaultKind::NotFound | FaultKind::Denied) {
             self.not_found.insert(key, (Instant::now(), fault.clone()));
         }
-    }
-}
-
-/// The error for a manifest or blob (`unknown`) that an upstream did not give.
-fn upstream_error(fault: Fault, unknown: Kind, what: &str) -> Error {
-    match fault.kind {
-        FaultKind::NotFound => Error::new(unknown, format!("{what}: {}", fault.message)),
-        FaultKind::Denied => Error::new(unknown, format!("{what}: {}", fault.message)).remedy(
-            "if it is private there, the box's administrator can give the upstream credentials",
-        ),
-        _ => Error::from(fault).context(what),
     }
 }
 

@@ -20,6 +20,8 @@ mod http;
 mod layering;
 mod login;
 mod mirror;
+mod networks;
+mod observe;
 mod offline;
 mod pull_through;
 mod readme;

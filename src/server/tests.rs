@@ -160,7 +160,7 @@ fn warm_pulls_ask_the_access_database_only_whether_it_changed() {
     let is_watch = |name: &&str| *name == "ask whether the access database changed";
     assert!(ran.iter().filter(|name| is_watch(name)).count() >= pulls);
     let all = ran.len();
-    ran.retain(|name| !is_watch(&name));
+    ran.retain(|name| !is_watch(name));
     // What is kept is looked up by an index each time; who may have it is not.
     let mut names = ran.clone();
     names.sort_unstable();

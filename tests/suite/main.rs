@@ -22,6 +22,7 @@ mod login;
 mod mirror;
 mod offline;
 mod pull_through;
+mod push_pull;
 mod readme;
 mod store;
 mod support;

@@ -22,8 +22,13 @@ pub const AUDIENCES: [&str; 3] = [
     "registry.docker.io",
 ];
 
-/// How far two clocks may differ.
+/// How far two clocks may differ, in seconds.
 const SKEW: i64 = 5;
+
+/// How long one that is good for `ttl` can be alive, by whichever clock.
+pub fn lifetime(ttl: Duration) -> Duration {
+    ttl.saturating_add(Duration::from_secs(SKEW.unsigned_abs()))
+}
 
 /// Whom a JWT was issued for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,7 +125,7 @@ impl Jwts {
             access: issue.access,
             bearer: issue.bearer,
         };
-        let key = self.keys.newest();
+        let key = self.keys.signing()?;
         let mut header = Header::new(Algorithm::HS256);
         header.kid = Some(key.id.clone());
         jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(&key.secret))
@@ -128,8 +133,8 @@ impl Jwts {
     }
 
     /// Whom a JWT was issued for, if it was signed here, however long ago: for the audit, never for a decision.
-    pub fn signed_subject(&self, text: &str) -> Option<String> {
-        self.signed(text).map(|claims| claims.sub)
+    pub fn signed_subject(&self, text: &str, now: Timestamp) -> Option<String> {
+        self.signed(text, now).map(|claims| claims.sub)
     }
 
     /// Checks signature, algorithm, issuer, audience and times.
@@ -139,7 +144,7 @@ impl Jwts {
     pub fn check(&self, text: &str, now: Timestamp) -> Result<Claims> {
         let refused =
             || Error::new(Kind::Unauthorized, "the token is not valid").remedy("log in again");
-        let claims = self.signed(text).ok_or_else(refused)?;
+        let claims = self.signed(text, now).ok_or_else(refused)?;
         if now.0 >= claims.exp {
             return Err(
                 Error::new(Kind::Unauthorized, "the token has expired").remedy("log in again")
@@ -151,10 +156,10 @@ impl Jwts {
         Ok(claims)
     }
 
-    /// The claims, if signature, algorithm, issuer and audience are right; the times are not looked at.
-    fn signed(&self, text: &str) -> Option<Claims> {
+    /// The claims, if signature, algorithm, issuer and audience are right; its times are not looked at.
+    fn signed(&self, text: &str, now: Timestamp) -> Option<Claims> {
         let header = jsonwebtoken::decode_header(text).ok()?;
-        let key = self.keys.by_id(&header.kid?)?;
+        let key = self.keys.verifying(&header.kid?, now)?;
         let mut validation = Validation::new(Algorithm::HS256);
         validation.algorithms = vec![Algorithm::HS256];
         validation.set_audience(&AUDIENCES);
@@ -180,7 +185,7 @@ mod tests {
 
     fn make(directory: &std::path::Path) -> Jwts {
         Jwts::new(
-            Keys::open_or_make(directory).unwrap(),
+            Keys::open_or_make(directory, Duration::from_secs(905)).unwrap(),
             "breakwater",
             Duration::from_secs(900),
         )
@@ -227,11 +232,12 @@ mod tests {
         let text = issue(&jwts);
         let parts: Vec<&str> = text.split('.').collect();
         let claims = String::from_utf8(BASE64.decode(parts[1]).unwrap()).unwrap();
-        let kid = jwts.keys.newest().id.clone();
+        let key = jwts.keys.signing().unwrap();
+        let kid = key.id.clone();
         let header =
             |alg: &str| BASE64.encode(format!(r#"{{"typ":"JWT","alg":"{alg}","kid":"{kid}"}}"#));
         let edited = BASE64.encode(claims.replace("\"id\":7", "\"id\":1"));
-        let key = EncodingKey::from_secret(&jwts.keys.newest().secret);
+        let key = EncodingKey::from_secret(&key.secret);
         let signed = |from: &str, to: &str| {
             assert!(claims.contains(from), "{claims}");
             let claims: serde_json::Value =

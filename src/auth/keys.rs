@@ -1,109 +1,265 @@
-//! The keys that sign JWTs: `keys/jwt-TIME-ID.key`, 32 random bytes in hex, mode 0600. The newest signs,
-//! all of them verify, so that a new one can be added while tokens of the old one are still around.
+//! The keys that sign JWTs: `keys/jwt-TIME-ID.key`, 32 random bytes in hex, mode 0600; TIME is when it was made,
+//! in Unix seconds.
+//!
+//! The newest signs. An older one verifies for as long as a JWT that it has signed can be alive, and its file may go
+//! after that. The directory is looked at before each use, by one `stat`, so that a key that a command makes signs
+//! from the next JWT on.
 
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use crate::error::{Error, Kind, Result};
 use crate::time::Timestamp;
+
+/// How coarse a filesystem's times may be: a directory that has changed within it may change again without
+/// showing it.
+const COARSENESS: Duration = Duration::from_secs(2);
 
 /// One key.
 pub struct Key {
     /// What stands in a JWT's `kid`: the file's name without prefix and ending.
     pub id: String,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// From when on it verifies nothing; `None`: it signs.
+    pub retires_at: Option<Timestamp>,
     /// The secret bytes.
-    pub secret: [u8; 32],
+    pub(super) secret: [u8; 32],
 }
 
-/// All keys, oldest first; never empty.
-pub struct Keys(Vec<Key>);
+/// All keys of a directory.
+pub struct Keys {
+    directory: PathBuf,
+    lifetime: Duration,
+    ring: RwLock<Ring>,
+}
+
+/// What the directory held when it was looked at.
+struct Ring {
+    /// Oldest first; never empty.
+    keys: Vec<Arc<Key>>,
+    /// The directory's time of change then; `None`: read it again in any case.
+    changed_at: Option<SystemTime>,
+}
 
 impl Keys {
-    /// Reads the keys of `directory`, which is made if need be, and makes one if there is none.
+    /// Reads the keys of `directory`, which is made if need be, and makes one if there is none. A JWT is alive for
+    /// `lifetime` at most, clocks that differ included.
     ///
     /// # Errors
     /// `Io` with the path; `Config` for a key file that is damaged.
-    pub fn open_or_make(directory: &Path) -> Result<Self> {
+    pub fn open_or_make(directory: &Path, lifetime: Duration) -> Result<Self> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(directory)
             .map_err(|error| Error::io("cannot make", directory, error))?;
-        let mut keys = Self::read(directory)?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            lifetime,
+            ring: RwLock::new(Ring::read_or_make(directory, lifetime)?),
+        })
+    }
+
+    /// The key that signs.
+    ///
+    /// # Errors
+    /// `Internal` where there is none, which cannot be.
+    pub fn signing(&self) -> Result<Arc<Key>> {
+        self.look();
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        let newest = ring.keys.last().map(Arc::clone);
+        newest.ok_or_else(|| Error::internal("there is no key to sign with"))
+    }
+
+    /// The key of this id, if it still verifies.
+    pub fn verifying(&self, id: &str, now: Timestamp) -> Option<Arc<Key>> {
+        self.look();
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        let key = ring.keys.iter().find(|key| key.id == id)?;
+        key.verifies(now).then(|| Arc::clone(key))
+    }
+
+    /// All, oldest first.
+    pub fn all(&self) -> Vec<Arc<Key>> {
+        self.look();
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        ring.keys.clone()
+    }
+
+    /// Makes a new key, which signs from now on; its id.
+    ///
+    /// # Errors
+    /// `Io` or `Full` with the path.
+    pub fn rotate(&self, now: Timestamp) -> Result<String> {
+        // Also where the clock was set back, the new one is the newest.
+        let newest = self.signing()?.made_at;
+        make(
+            &self.directory,
+            now.max(Timestamp(newest.0.saturating_add(1))),
+        )
+    }
+
+    /// Removes the files of keys that verify nothing any more, or, with `at_once`, of all that do not sign: then
+    /// the JWTs that those have signed are refused. Their ids.
+    ///
+    /// # Errors
+    /// `Io` with the path.
+    pub fn remove_retired(&self, now: Timestamp, at_once: bool) -> Result<Vec<String>> {
+        let mut removed = Vec::new();
+        for key in self.all() {
+            if key.retires_at.is_none() || (key.verifies(now) && !at_once) {
+                continue;
+            }
+            let path = self.directory.join(format!("jwt-{}.key", key.id));
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("cannot remove", &path, error));
+                }
+                _ => removed.push(key.id.clone()),
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Reads the directory again if it has changed. What cannot be read is complained of, and the keys that
+    /// are known go on.
+    fn look(&self) {
+        let changed_at = changed_at(&self.directory);
+        let is_known = |ring: &Ring| ring.changed_at.is_some() && ring.changed_at == changed_at;
+        if is_known(&self.ring.read().unwrap_or_else(PoisonError::into_inner)) {
+            return;
+        }
+        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        if is_known(&ring) {
+            return;
+        }
+        match Ring::read_or_make(&self.directory, self.lifetime) {
+            Ok(read) => *ring = read,
+            Err(error) => {
+                tracing::error!(%error, "the signing keys cannot be read again: those that are known go on");
+                // Not once more for each request.
+                ring.changed_at = changed_at;
+            }
+        }
+    }
+}
+
+impl Key {
+    /// Whether a JWT that it has signed can be alive.
+    pub fn verifies(&self, now: Timestamp) -> bool {
+        self.retires_at.is_none_or(|retires_at| now < retires_at)
+    }
+}
+
+impl Ring {
+    fn read_or_make(directory: &Path, lifetime: Duration) -> Result<Self> {
+        // Asked before the files: what comes in between is seen the next time.
+        let mut changed = changed_at(directory);
+        let mut keys = read(directory)?;
         if keys.is_empty() {
-            make(directory)?;
-            keys = Self::read(directory)?;
+            make(directory, Timestamp::now())?;
+            changed = changed_at(directory);
+            keys = read(directory)?;
         }
         if keys.is_empty() {
             return Err(Error::internal("a key was made, but is not there"));
         }
-        Ok(Self(keys))
-    }
-
-    fn read(directory: &Path) -> Result<Vec<Key>> {
-        let unreadable = |error| Error::io("cannot read the keys in", directory, error);
-        let mut keys = Vec::new();
-        for entry in fs::read_dir(directory).map_err(unreadable)? {
-            let path = entry.map_err(unreadable)?.path();
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
-            let Some(id) = name
-                .strip_prefix("jwt-")
-                .and_then(|name| name.strip_suffix(".key"))
-            else {
-                continue;
-            };
-            let text = fs::read_to_string(&path)
-                .map_err(|error| Error::io("cannot read", &path, error))?;
-            let secret = unhex(text.trim()).ok_or_else(|| {
-                Error::new(
-                    Kind::Config,
-                    format!("{} does not hold 32 bytes in hex", path.display()),
-                )
-                .remedy("remove it: a new key is made, and everybody logs in again")
-            })?;
-            keys.push(Key {
-                id: id.to_owned(),
-                secret,
-            });
+        keys.sort_by(|one, other| (one.made_at, &one.id).cmp(&(other.made_at, &other.id)));
+        let successors: Vec<_> = keys.iter().skip(1).map(|key| key.made_at).collect();
+        for (key, successor) in keys.iter_mut().zip(successors) {
+            key.retires_at = Some(successor.plus(lifetime));
         }
-        keys.sort_by(|one, other| one.id.cmp(&other.id));
-        Ok(keys)
-    }
-
-    /// The key that signs.
-    pub fn newest(&self) -> &Key {
-        &self.0[self.0.len() - 1]
-    }
-
-    /// The key of this id.
-    pub fn by_id(&self, id: &str) -> Option<&Key> {
-        self.0.iter().find(|key| key.id == id)
+        // Far in the future: the clock was set back since.
+        let settled = |at: &SystemTime| match at.elapsed() {
+            Ok(age) => age > COARSENESS,
+            Err(ahead) => ahead.duration() > COARSENESS,
+        };
+        Ok(Self {
+            keys: keys.into_iter().map(Arc::new).collect(),
+            changed_at: changed.filter(settled),
+        })
     }
 }
 
-/// Makes a key under a name that sorts after all that were made before.
-fn make(directory: &Path) -> Result<()> {
-    let name = format!("jwt-{:012}-{}.key", Timestamp::now().0, random_hex::<4>()?);
-    let path = directory.join(name);
+fn changed_at(directory: &Path) -> Option<SystemTime> {
+    fs::metadata(directory)
+        .and_then(|metadata| metadata.modified())
+        .ok()
+}
+
+fn read(directory: &Path) -> Result<Vec<Key>> {
+    let unreadable = |error| Error::io("cannot read the keys in", directory, error);
+    let mut keys = Vec::new();
+    for entry in fs::read_dir(directory).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let Some(id) = name
+            .strip_prefix("jwt-")
+            .and_then(|name| name.strip_suffix(".key"))
+        else {
+            continue;
+        };
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            // Retired meanwhile, by another process.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(Error::io("cannot read", &path, error)),
+        };
+        let made_at = id.split('-').next().and_then(|time| time.parse().ok());
+        let (made_at, secret) = made_at.zip(unhex(text.trim())).ok_or_else(|| {
+            Error::new(
+                Kind::Config,
+                format!(
+                    "{} does not hold 32 bytes in hex, or has a wrong name",
+                    path.display()
+                ),
+            )
+            .remedy("remove it: what it has signed is refused, and those who hold it log in again")
+        })?;
+        keys.push(Key {
+            id: id.to_owned(),
+            made_at: Timestamp(made_at),
+            retires_at: None,
+            secret,
+        });
+    }
+    Ok(keys)
+}
+
+/// Makes a key, whole and under its name in one step; its id.
+fn make(directory: &Path, made_at: Timestamp) -> Result<String> {
+    let id = format!("{:012}-{}", made_at.0, random_hex::<4>()?);
+    let path = directory.join(format!("jwt-{id}.key"));
+    let unfinished = directory.join(format!(".jwt-{id}"));
     let failed = |error| Error::io("cannot write", &path, error);
     let secret = random_hex::<32>()?;
-    let mut file = fs::OpenOptions::new()
+    let written = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(&path)
-        .map_err(failed)?;
-    file.write_all(secret.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(failed)?;
+        .open(&unfinished)
+        .and_then(|mut file| {
+            file.write_all(secret.as_bytes())?;
+            file.sync_all()
+        })
+        .and_then(|()| fs::rename(&unfinished, &path));
+    if written.is_err() {
+        // The error that matters is the one that is returned.
+        let _ = fs::remove_file(&unfinished);
+    }
+    written.map_err(failed)?;
     fs::File::open(directory)
         .and_then(|directory| directory.sync_all())
-        .map_err(failed)
+        .map_err(failed)?;
+    Ok(id)
 }
 
 /// `N` random bytes in hex.
@@ -133,27 +289,98 @@ pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
 mod tests {
     use super::*;
 
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const NOW: Timestamp = Timestamp(1_800_000_000);
+
+    fn open(directory: &tempfile::TempDir) -> Keys {
+        Keys::open_or_make(directory.path(), HOUR).unwrap()
+    }
+
+    fn files(directory: &tempfile::TempDir) -> usize {
+        fs::read_dir(directory.path()).unwrap().count()
+    }
+
     #[test]
-    fn a_key_is_made_once_and_found_again_and_a_newer_one_signs() {
+    fn a_key_is_made_once_and_found_again() {
         let directory = tempfile::tempdir().unwrap();
-        let first = Keys::open_or_make(directory.path())
-            .unwrap()
-            .newest()
-            .id
-            .clone();
-        assert_eq!(
-            Keys::open_or_make(directory.path()).unwrap().newest().id,
-            first
+        let first = open(&directory).signing().unwrap().id.clone();
+        assert_eq!(open(&directory).signing().unwrap().id, first);
+        assert_eq!(files(&directory), 1);
+        for name in ["jwt-1-x.key", "jwt-x.key"] {
+            let path = directory.path().join(name);
+            fs::write(
+                &path,
+                if name == "jwt-x.key" {
+                    "0".repeat(64)
+                } else {
+                    "no hex".into()
+                },
+            )
+            .unwrap();
+            assert!(
+                Keys::open_or_make(directory.path(), HOUR).is_err(),
+                "{name}"
+            );
+            fs::remove_file(path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_new_key_signs_at_once_and_the_old_one_verifies_while_its_tokens_live() {
+        let directory = tempfile::tempdir().unwrap();
+        let (server, command) = (open(&directory), open(&directory));
+        let first = server.signing().unwrap();
+        let now = first.made_at;
+        let second = command.rotate(now).unwrap();
+        assert_eq!(server.signing().unwrap().id, second);
+        let second = server.verifying(&second, now).unwrap();
+        assert!(second.made_at > first.made_at, "within one second, too");
+        let end = second.made_at.plus(HOUR);
+        assert!(server.verifying(&first.id, Timestamp(end.0 - 1)).is_some());
+        assert!(server.verifying(&first.id, end).is_none());
+        assert!(server.verifying(&second.id, Timestamp(end.0 * 2)).is_some());
+        assert!(server.verifying("unknown", now).is_none());
+        assert!(
+            command
+                .remove_retired(Timestamp(end.0 - 1), false)
+                .unwrap()
+                .is_empty()
         );
-        fs::write(
-            directory.path().join("jwt-999999999999-aa.key"),
-            "0".repeat(64),
-        )
-        .unwrap();
-        let keys = Keys::open_or_make(directory.path()).unwrap();
-        assert_eq!(keys.newest().id, "999999999999-aa");
-        assert!(keys.by_id(&first).is_some());
-        fs::write(directory.path().join("jwt-x.key"), "no hex").unwrap();
-        assert!(Keys::open_or_make(directory.path()).is_err());
+        assert_eq!(
+            command.remove_retired(end, false).unwrap(),
+            [first.id.as_str()]
+        );
+        assert_eq!(files(&directory), 1);
+        assert!(
+            server.verifying(&first.id, now).is_none(),
+            "its file is gone"
+        );
+    }
+
+    #[test]
+    fn a_leaked_key_goes_at_once_and_damage_leaves_the_known_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        let server = open(&directory);
+        let first = server.signing().unwrap();
+        let second = server.rotate(NOW).unwrap();
+        assert_eq!(
+            server.remove_retired(NOW, true).unwrap(),
+            [first.id.as_str()]
+        );
+        assert!(server.verifying(&first.id, NOW).is_none());
+        fs::write(directory.path().join("jwt-999999999999-x.key"), "damaged").unwrap();
+        assert_eq!(server.signing().unwrap().id, second);
+        fs::remove_file(directory.path().join("jwt-999999999999-x.key")).unwrap();
+        assert_eq!(server.signing().unwrap().id, second);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_keep_a_new_key_from_signing() {
+        let directory = tempfile::tempdir().unwrap();
+        let keys = open(&directory);
+        let later = keys.rotate(Timestamp(NOW.0 * 2)).unwrap();
+        let newer = keys.rotate(NOW).unwrap();
+        assert_ne!(later, newer);
+        assert_eq!(keys.signing().unwrap().id, newer);
     }
 }

@@ -1,11 +1,13 @@
 //! Passwords: argon2id in PHC form, with a bound on how many are computed and waited for at once.
 //!
 //! One hash takes 19 MiB and some 20 ms of a core. Unbounded, a flood of logins would take all the
-//! memory and all the workers that pulls need; so few run at a time, few wait, and the rest is told
-//! to come again.
+//! memory, the cores and the workers that pulls need; so one runs at a time, on a thread of low priority, few
+//! wait, and the rest is told to come again.
 
 use std::collections::HashMap;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use argon2::Argon2;
@@ -15,10 +17,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Kind, Result};
 
-/// Hashes computed at once.
-const RUNNING: usize = 1;
 /// Logins that may wait for their turn; each holds a worker.
 const WAITING: usize = 16;
+/// How long one waits: on a box that is busy with pulls, hashing is slow.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The thread's nice value, of 19: it gets what pulls leave, and a little where they leave nothing.
+const NICE: i32 = 15;
 
 /// The shortest password that `hash` takes.
 pub const MIN_LENGTH: usize = 8;
@@ -48,37 +52,49 @@ const REMEMBERED: Duration = Duration::from_secs(300);
 /// Right passwords remembered at once.
 const MAX_REMEMBERED: usize = 1_000;
 
-/// Checks passwords against stored hashes, a bounded number at a time.
+/// Checks passwords against stored hashes, one at a time, on a thread that everything else goes before.
 pub struct Verifier {
-    turn: Mutex<Turn>,
+    jobs: SyncSender<Job>,
     /// Under a key that never leaves the process: the stored hash with the password.
     recent: Mutex<HashMap<[u8; 32], Instant>>,
     key: [u8; 32],
-    free: Condvar,
     /// Verified in place of an unknown user's, so that the answer takes as long.
     decoy: String,
 }
 
-#[derive(Default)]
-struct Turn {
-    running: usize,
-    waiting: usize,
+/// A login that waits for its turn.
+struct Job {
+    password: String,
+    stored: String,
+    /// Nobody waits for it any more after that.
+    until: Instant,
+    answer: SyncSender<Result<bool>>,
 }
 
 impl Verifier {
-    /// A verifier with its decoy made.
+    /// A verifier with its decoy made and its thread started; that ends when this is dropped.
     ///
     /// # Errors
-    /// `Internal` when the system gives no randomness.
+    /// `Internal` when the system gives no randomness; `Io` when it gives no thread.
     pub fn new() -> Result<Self> {
+        Self::checking_by(matches)
+    }
+
+    fn checking_by(matches: impl Fn(&str, &str) -> Result<bool> + Send + 'static) -> Result<Self> {
         let mut key = [0; 32];
         getrandom::fill(&mut key)
             .map_err(|error| Error::internal(format!("no randomness from the system: {error}")))?;
+        let (jobs, waiting) = mpsc::sync_channel(WAITING);
+        std::thread::Builder::new()
+            .name("passwords".to_owned())
+            .spawn(move || check_all(&waiting, matches))
+            .map_err(|error| {
+                Error::new(Kind::Io, "cannot start the thread `passwords`").because(error)
+            })?;
         Ok(Self {
+            jobs,
             recent: Mutex::default(),
             key,
-            turn: Mutex::default(),
-            free: Condvar::new(),
             decoy: hash("a decoy, not a password")?,
         })
     }
@@ -87,20 +103,30 @@ impl Verifier {
     /// password) costs the same and is always false.
     ///
     /// # Errors
-    /// `TooManyRequests` when too many logins wait already.
+    /// `TooManyRequests` when too many logins wait already, or the turn has not come in time.
     pub fn verify(&self, password: &str, stored: Option<&str>) -> Result<bool> {
         let remembered = stored.map(|stored| self.keyed(stored, password));
         if remembered.is_some_and(|hash| self.is_recent(&hash)) {
             return Ok(true);
         }
-        let _turn = self.take_turn()?;
-        let password = &password[..password.floor_char_boundary(MAX_LENGTH + 1)];
-        let parsed = PasswordHash::new(stored.unwrap_or(&self.decoy)).map_err(|error| {
-            Error::internal(format!("a stored password hash is damaged: {error}"))
+        let (answer, answered) = mpsc::sync_channel(1);
+        let job = Job {
+            password: password[..password.floor_char_boundary(MAX_LENGTH + 1)].to_owned(),
+            stored: stored.unwrap_or(&self.decoy).to_owned(),
+            until: Instant::now() + PATIENCE,
+            answer,
+        };
+        self.jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => too_many(),
+            TrySendError::Disconnected(_) => Error::internal("nobody checks passwords any more"),
         })?;
-        let matches = Argon2::default()
-            .verify_password(password.as_bytes(), &parsed)
-            .is_ok();
+        let matches = match answered.recv_timeout(PATIENCE) {
+            Ok(answer) => answer?,
+            Err(RecvTimeoutError::Timeout) => return Err(too_many()),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::internal("a password was not checked"));
+            }
+        };
         match remembered {
             Some(hash) if matches => {
                 self.remember(hash);
@@ -132,43 +158,46 @@ impl Verifier {
             recent.insert(hash, Instant::now());
         }
     }
+}
 
-    fn take_turn(&self) -> Result<TurnTaken<'_>> {
-        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if turn.waiting >= WAITING {
-            let retry_after = Duration::from_secs(2);
-            return Err(Error::new(
-                Kind::TooManyRequests { retry_after },
-                "too many logins at once",
-            )
-            .remedy("try again in two seconds"));
+fn too_many() -> Error {
+    let retry_after = Duration::from_secs(2);
+    Error::new(
+        Kind::TooManyRequests { retry_after },
+        "too many logins at once",
+    )
+    .remedy("try again in two seconds")
+}
+
+/// What the thread does: one login after the other.
+fn check_all(waiting: &Receiver<Job>, matches: impl Fn(&str, &str) -> Result<bool>) {
+    // Of this thread alone. Where it is forbidden, hashing goes on as it is.
+    let _ = rustix::process::setpriority_process(None, NICE);
+    while let Ok(job) = waiting.recv() {
+        if Instant::now() >= job.until {
+            continue;
         }
-        turn.waiting += 1;
-        while turn.running >= RUNNING {
-            turn = self.free.wait(turn).unwrap_or_else(PoisonError::into_inner);
-        }
-        turn.waiting -= 1;
-        turn.running += 1;
-        Ok(TurnTaken(self))
+        let call = AssertUnwindSafe(|| matches(&job.password, &job.stored));
+        // A panic is in the log already, and must not end all logins.
+        let answer = catch_unwind(call)
+            .unwrap_or_else(|_| Err(Error::internal("checking a password panicked")));
+        // Whoever has stopped waiting has said so to the client.
+        let _ = job.answer.try_send(answer);
     }
 }
 
-/// Gives the turn back, also when verifying panics.
-struct TurnTaken<'a>(&'a Verifier);
-
-impl Drop for TurnTaken<'_> {
-    fn drop(&mut self) {
-        self.0
-            .turn
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .running -= 1;
-        self.0.free.notify_one();
-    }
+fn matches(password: &str, stored: &str) -> Result<bool> {
+    let parsed = PasswordHash::new(stored)
+        .map_err(|error| Error::internal(format!("a stored password hash is damaged: {error}")))?;
+    Ok(Argon2::default()
+        .verify_password(password.as_bytes(), &parsed)
+        .is_ok())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]
@@ -197,19 +226,59 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_logins_is_turned_away_rather_than_queued() {
-        let verifier = Verifier::new().unwrap();
-        let refused = std::sync::atomic::AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..WAITING + 24 {
-                scope.spawn(|| {
-                    if verifier.verify("x", None).is_err() {
-                        refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    }
-                });
-            }
+    fn one_is_checked_few_wait_and_the_rest_is_turned_away_at_once() {
+        let (started, starts) = mpsc::channel();
+        let gate = Arc::new(Mutex::new(()));
+        let closed = gate.lock().unwrap();
+        let verifier = {
+            let gate = Arc::clone(&gate);
+            Verifier::checking_by(move |password, _| {
+                started.send(password.to_owned()).unwrap();
+                drop(gate.lock().unwrap());
+                Ok(false)
+            })
+        };
+        let verifier = verifier.unwrap();
+        let queue = |name: &str| {
+            let (answer, answered) = mpsc::sync_channel(1);
+            let job = Job {
+                password: name.to_owned(),
+                stored: String::new(),
+                until: Instant::now() + PATIENCE,
+                answer,
+            };
+            verifier.jobs.try_send(job).unwrap();
+            answered
+        };
+        let first = queue("first");
+        assert_eq!(starts.recv().unwrap(), "first");
+        let waiting: Vec<_> = (0..WAITING).map(|_| queue("waiting")).collect();
+        for _ in 0..100 {
+            let kind = verifier.verify("late", None).unwrap_err().kind();
+            assert!(matches!(kind, Kind::TooManyRequests { .. }), "{kind:?}");
+        }
+        assert!(starts.try_recv().is_err(), "one at a time");
+        drop(closed);
+        for answered in [first].into_iter().chain(waiting) {
+            assert!(!answered.recv().unwrap().unwrap());
+        }
+        assert!(
+            !verifier.verify("later", None).unwrap(),
+            "places are given back"
+        );
+    }
+
+    #[test]
+    fn a_panic_ends_one_login_and_no_other() {
+        let verifier = Verifier::checking_by(|password, _| {
+            assert_ne!(password, "panic");
+            Ok(false)
         });
-        assert!(refused.into_inner() > 0);
-        assert!(verifier.verify("x", None).is_ok(), "turns are given back");
+        let verifier = verifier.unwrap();
+        assert_eq!(
+            verifier.verify("panic", None).unwrap_err().kind(),
+            Kind::Internal
+        );
+        assert!(!verifier.verify("other", None).unwrap());
     }
 }

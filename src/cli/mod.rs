@@ -14,6 +14,7 @@ mod feature;
 mod garbage;
 mod group;
 mod init;
+mod key;
 mod man;
 mod member;
 mod names;
@@ -95,6 +96,7 @@ enum Command {
     Member(member::Member),
     Token(token::Token),
     Feature(feature::Feature),
+    Key(key::Key),
     Audit(audit::Audit),
     Rule(rule::Rule),
     Network(network::Network),
@@ -180,6 +182,7 @@ impl Command {
             Command::Member(member) => member.run(&place),
             Command::Token(token) => token.run(&place),
             Command::Feature(feature) => feature.run(&place),
+            Command::Key(key) => key.run(&place),
             Command::Audit(audit) => audit.run(&place),
             Command::Rule(rule) => rule.run(&place),
             Command::Network(network) => network.run(&place),

@@ -25,15 +25,16 @@ pub use first_start::first_start;
 
 use crate::auth::Authenticator;
 use crate::auth::bans::Bans;
-use crate::auth::jwt::Jwts;
+use crate::auth::jwt::{Jwts, lifetime};
 use crate::auth::keys::Keys;
 use crate::config::{Config, UpstreamConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Delivery, Handler, Refusal as HttpRefusal, Request, Response};
 use crate::proxy::{CacheWord, Freshness, Proxy, UpstreamState, Upstreams};
 use crate::registry::Registry;
-use crate::store::Store;
+use crate::store::{Actor, Event, EventKind, Store};
 use crate::telemetry::{AuthLog, RequestRecord};
+use crate::time::Timestamp;
 use crate::upstream::{Ca, Credentials, Patience, Settings, Upstream};
 use call::{Call, Note};
 use router::Route;
@@ -63,7 +64,7 @@ impl Appliance {
     /// # Errors
     /// `Config` for an upstream that cannot be used, `Io` for keys and password files.
     pub fn new(config: &Config, store: Arc<Store>) -> Result<Arc<Self>> {
-        let keys = Keys::open_or_make(&store.directory().join("keys"))?;
+        let keys = open_keys(&store, config)?;
         let bans = Bans::new(config.auth.ban_after, config.auth.ban_for);
         let jwts = Jwts::new(keys, &config.auth.issuer, config.auth.token_ttl);
         let offline = Arc::new(AtomicBool::new(config.offline || store.is_offline()?));
@@ -220,6 +221,17 @@ impl Handler for Appliance {
         tracing::info!(request_id = id, remote_ip = %refusal.peer.ip(), status = refusal.status, "refused: {}", refusal.message);
         error::body(refusal.status, "UNSUPPORTED", refusal.message).header("X-Request-Id", id)
     }
+}
+
+/// The signing keys, without those that verify nothing any more.
+fn open_keys(store: &Store, config: &Config) -> Result<Keys> {
+    let lifetime = lifetime(config.auth.token_ttl);
+    let keys = Keys::open_or_make(&store.directory().join("keys"), lifetime)?;
+    for id in keys.remove_retired(Timestamp::now(), false)? {
+        let event = Event::new(EventKind::KeyRemoved).subject("key", &id, None);
+        store.audit.record(&Actor::server(), &event);
+    }
+    Ok(keys)
 }
 
 /// Why a box whose configuration says `offline = true` cannot be switched online by command.

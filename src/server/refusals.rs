@@ -53,7 +53,10 @@ fn actor(appliance: &Appliance, call: &Call<'_>) -> Actor {
         return actor.clone();
     }
     let subject = match call.credentials() {
-        Credentials::Bearer(jwt) => appliance.authenticator.jwts().signed_subject(&jwt),
+        Credentials::Bearer(jwt) => appliance
+            .authenticator
+            .jwts()
+            .signed_subject(&jwt, call.now),
         _ => None,
     };
     Actor::new(subject.as_deref().unwrap_or("unknown"))

@@ -20,6 +20,7 @@ mod http;
 mod layering;
 mod login;
 mod mirror;
+mod networks;
 mod offline;
 mod pull_through;
 mod push_pull;

@@ -77,6 +77,10 @@ kinds! {
     DatabaseBackedUp = "database.backed_up",
     /// The access database was replaced by a backup.
     DatabaseRestored = "database.restored",
+    /// A new key signs the JWTs of the token endpoint.
+    KeyRotated = "key.rotated",
+    /// A key verifies no JWT any more, and its file is gone.
+    KeyRemoved = "key.removed",
     /// The box was cut off from its upstreams.
     OfflineOn = "offline.on",
     /// The box asks its upstreams again.

@@ -2,8 +2,13 @@
 //! networks, over HTTP and with the command line as the other process.
 
 mod audit;
+mod bans;
 mod fills;
+mod forged;
+mod hidden;
+mod keys;
 mod kinds;
+mod secrets;
 mod ways;
 mod who;
 

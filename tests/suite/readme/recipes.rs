@@ -90,6 +90,12 @@ const RECIPES: &[Recipe] = &[
         then: &[],
     },
     Recipe {
+        name: "keys",
+        before: "",
+        prints: &["signs from now on", "verifies"],
+        then: &[],
+    },
+    Recipe {
         name: "audit",
         before: "",
         prints: &["group.created", "member.set"],

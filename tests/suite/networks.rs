@@ -1,0 +1,171 @@
+//! Network rules over a real socket: CIDR by family, reading and filling, per group, and behind proxies.
+
+use std::net::SocketAddr;
+
+use crate::support::appliance::Appliance;
+use crate::support::client::{Client, assert_sound, token_path};
+use crate::support::fake_upstream::{FakeUpstream, Image};
+
+/// A box behind a proxy at 127.0.0.1, so that a test can come from any address; no rule but its own.
+fn behind_proxy(toml: &str) -> (FakeUpstream, Appliance, Client) {
+    let fake = FakeUpstream::start();
+    fake.put_image("library/alpine", "latest", &Image::oci(1, &[1_000]));
+    let toml = format!("[server]\ntrusted_proxies = [\"127.0.0.1/32\"]\n{toml}");
+    let appliance = Appliance::builder()
+        .upstream(fake.url())
+        .toml(&toml)
+        .start();
+    for cidr in ["127.0.0.0/8", "::1/128"] {
+        appliance.ok(&["network", "remove", cidr]);
+    }
+    let client = Client::of(&appliance);
+    (fake, appliance, client)
+}
+
+fn add(appliance: &Appliance, cidr: &str, ability: &str, group: Option<&str>) {
+    let mut command = vec!["network", "add", cidr, "--ability", ability];
+    if let Some(group) = group {
+        command.extend(["--group", group]);
+    }
+    appliance.ok(&command);
+}
+
+#[test]
+fn addresses_of_both_families_are_judged_by_their_rules() {
+    let (fake, appliance, client) = behind_proxy("[cache]\ntag_ttl = \"0s\"");
+    for group in ["acme", "acme/backend", "other"] {
+        appliance.ok(&["group", "add", group]);
+    }
+    add(&appliance, "192.0.2.0/25", "fill", None);
+    add(&appliance, "192.0.2.128/25", "read", None);
+    // A wider rule takes nothing away from a narrower one, nor the other way round.
+    add(&appliance, "192.0.2.0/24", "read", None);
+    add(&appliance, "2001:db8:1::/48", "read", None);
+    add(&appliance, "2001:db8:1:2::/64", "fill", None);
+    add(&appliance, "198.51.100.7/32", "read", Some("acme"));
+    add(&appliance, "2001:db8:acce::/64", "fill", Some("acme"));
+    add(
+        &appliance,
+        "2001:db8:acce::/64",
+        "read",
+        Some("acme/backend"),
+    );
+    // address → what it may in the mirror, in acme, in acme/backend
+    let table = [
+        ("192.0.2.1", ["fill", "-", "-"]),
+        ("192.0.2.127", ["fill", "-", "-"]),
+        ("192.0.2.128", ["read", "-", "-"]),
+        ("192.0.3.1", ["-", "-", "-"]),
+        ("::ffff:192.0.2.1", ["fill", "-", "-"]),
+        ("2001:db8:1::1", ["read", "-", "-"]),
+        ("2001:db8:1:2::1", ["fill", "-", "-"]),
+        ("2001:db8:1:2:ffff:ffff:ffff:ffff", ["fill", "-", "-"]),
+        ("2001:db8:1:3::1", ["read", "-", "-"]),
+        ("2001:db8:2::1", ["-", "-", "-"]),
+        ("198.51.100.7", ["-", "read", "-"]),
+        ("198.51.100.8", ["-", "-", "-"]),
+        ("2001:db8:acce::9", ["-", "fill", "read"]),
+        ("2001:db8:acce:1::9", ["-", "-", "-"]),
+    ];
+    let names = [
+        "",
+        "acme/dependency_proxy/containers/",
+        "acme/backend/dependency_proxy/containers/",
+    ];
+    let mut images = 0_u64;
+    for (address, expected) in table {
+        let client = client.with("X-Forwarded-For", address);
+        for (name, expected) in names.iter().zip(expected) {
+            // An image that nobody has pulled: what may be filled is a miss, then a hit.
+            images += 1;
+            let image = format!("image{images}");
+            fake.put_image(&format!("library/{image}"), "1", &Image::oci(images, &[10]));
+            let name = format!("{name}library/{image}");
+            let token = client.get(&token_path(&[&format!("repository:{name}:pull")]));
+            assert_eq!(
+                token.status == 200,
+                expected != "-",
+                "{address}: a token for {name}"
+            );
+            let path = format!("/v2/{name}/manifests/1");
+            let words = [client.get(&path), client.get(&path)].map(|answer| match answer.status {
+                200 => answer.cache().to_owned(),
+                status => status.to_string(),
+            });
+            let expected = match expected {
+                "fill" => ["miss", "revalidated"],
+                "read" => ["bypass", "bypass"],
+                _ => ["401", "401"],
+            };
+            assert_eq!(words, expected, "{address}: {name}");
+        }
+        // Never anybody else's group.
+        let other = "/v2/other/dependency_proxy/containers/alpine/manifests/latest";
+        assert_eq!(client.get(other).status, 401, "{address}");
+    }
+    assert_sound(&appliance);
+}
+
+#[test]
+fn ipv6_loopback_is_trusted_at_first_and_its_rule_can_be_taken_away() {
+    let fake = FakeUpstream::start();
+    let image = Image::oci(1, &[1_000]);
+    fake.put_image("library/alpine", "latest", &image);
+    let here: SocketAddr = "[::1]:0".parse().unwrap();
+    let appliance = Appliance::builder()
+        .upstream(fake.url())
+        .listen(here)
+        .start();
+    let client = Client::of(&appliance);
+    let path = "/v2/library/alpine/manifests/latest";
+    let got = client.get(path);
+    assert_eq!(
+        (got.status, got.cache(), &got.body),
+        (200, "miss", &image.manifest)
+    );
+    let challenge = client.get("/v2/");
+    let realm = format!("realm=\"http://{}/jwt/auth\"", appliance.address());
+    let field = challenge.field("WWW-Authenticate").unwrap();
+    assert!(field.contains(&realm), "{field}");
+    appliance.ok(&["network", "remove", "::1/128"]);
+    assert_eq!(client.get(path).status, 401);
+    add(&appliance, "::/1", "read", None);
+    assert_eq!(client.get(path).status, 200);
+    assert_sound(&appliance);
+}
+
+#[test]
+fn a_proxy_of_either_family_is_believed_only_where_it_is_configured() {
+    let fake = FakeUpstream::start();
+    fake.put_image("library/alpine", "latest", &Image::oci(1, &[1_000]));
+    let here: SocketAddr = "[::1]:0".parse().unwrap();
+    let path = "/v2/library/alpine/manifests/latest";
+    for (proxies, forwarded, status) in [
+        // Not configured: neither its word nor its own address is worth anything.
+        ("[]", "2001:db8::1", 401),
+        ("[\"127.0.0.0/8\"]", "2001:db8::1", 401),
+        ("[\"::1/128\"]", "2001:db8::1", 200),
+        ("[\"::1/128\"]", "2001:db9::1", 401),
+        // From the right, past those that are trusted.
+        ("[\"::1/128\", \"fd00::/8\"]", "2001:db8::1, fd00::5", 200),
+        (
+            "[\"::1/128\", \"fd00::/8\"]",
+            "2001:db8::1, 2001:db9::1, fd00::5",
+            401,
+        ),
+        ("[\"::1/128\"]", "2001:db8::1, fd00::5", 401),
+    ] {
+        let toml = format!("[server]\ntrusted_proxies = {proxies}");
+        let builder = Appliance::builder().upstream(fake.url()).toml(&toml);
+        let appliance = builder.listen(here).start();
+        add(&appliance, "2001:db8::/32", "read", None);
+        let client = Client::of(&appliance).with("X-Forwarded-For", forwarded);
+        let answer = client.get(path);
+        assert_eq!(
+            answer.status,
+            status,
+            "{proxies}: {forwarded}: {}",
+            answer.text()
+        );
+    }
+}

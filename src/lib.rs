@@ -28,7 +28,7 @@
 //! | `store` | four databases (access, cache, registry, audit) and the blob directory: the only place that knows rusqlite |
 //! | `http` | the public port's HTTP/1.1; knows no route and no store |
 //! | `oci` | digest, reference, manifest, scope: pure |
-//! | `config` `telemetry` `error` `time` | what every room may use |
+//! | `config` `telemetry` `error` `time` | what every room may use; `telemetry`: logs, and the metrics' names and text |
 //!
 //! # Invariants
 //!

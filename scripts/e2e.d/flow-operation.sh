@@ -13,6 +13,11 @@ flow_operation() {
     check_contains "... and the image" "docker.io/library/small:latest" "$OUTPUT"
     check_contains "... and that nothing is damaged" "nothing is damaged" "$OUTPUT"
 
+    check "the README's recipe for metrics" recipe_run metrics
+    check_contains "... and health" '"status":"ok"' "$OUTPUT"
+    recipe_to prometheus "$WORK/prometheus.yml"
+    check "the README's scrape configuration is one" promtool check config "$WORK/prometheus.yml"
+
     BACKUPS=$WORK/backups
     export BACKUPS
     mkdir -p "$BACKUPS"

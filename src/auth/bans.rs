@@ -118,6 +118,16 @@ impl Bans {
         }
     }
 
+    /// How many addresses and accounts are banned.
+    pub fn active(&self, now: Timestamp) -> usize {
+        let is_banned = |failures: &&Failures| {
+            self.after > 0
+                && failures.count >= self.after
+                && now.since(failures.last) < self.duration
+        };
+        self.failures.values().filter(is_banned).count()
+    }
+
     /// Drops what no longer counts, and if that is not enough, the older half.
     fn forget_old(&mut self, now: Timestamp) {
         let duration = self.duration;

@@ -46,6 +46,16 @@ struct Open {
     next_id: u64,
     connections: HashMap<u64, Admitted>,
     by_origin: HashMap<Origin, usize>,
+    refused_by_origin: u64,
+    refused_by_server: u64,
+}
+
+/// What was counted so far.
+pub(super) struct Counts {
+    pub(super) open: usize,
+    pub(super) accepted: u64,
+    pub(super) refused_by_origin: u64,
+    pub(super) refused_by_server: u64,
 }
 
 struct Admitted {
@@ -121,6 +131,25 @@ impl Admission {
         }
         let unanswered = |admitted: &&Admitted| !admitted.answered;
         open.connections.values().filter(unanswered).count()
+    }
+
+    /// Counts a connection that was turned away for good.
+    pub(super) fn note_refused(&self, full: Full) {
+        let mut open = self.lock();
+        match full {
+            Full::Origin => open.refused_by_origin += 1,
+            Full::Server => open.refused_by_server += 1,
+        }
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let open = self.lock();
+        Counts {
+            open: open.connections.len(),
+            accepted: open.next_id,
+            refused_by_origin: open.refused_by_origin,
+            refused_by_server: open.refused_by_server,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {

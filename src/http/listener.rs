@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::poller::Poller;
 use super::service::{Phase, Service};
-use super::{Request, Response};
+use super::{Gauge, Request, Response};
 use crate::error::{Error, Kind, Result};
 
 /// Connections that the kernel completes and keeps while the poller is busy or pauses.
@@ -127,6 +127,11 @@ impl Server {
     /// The bound addresses, in the order of the listeners.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// For watching it.
+    pub fn gauge(&self) -> Gauge {
+        Gauge::new(Arc::downgrade(&self.service))
     }
 
     /// Stops accepting, closes idle connections, lets answers in flight finish for at most `within`,

@@ -8,6 +8,7 @@
 //!   │             waits long behind those who wait for something else
 //!   │   └ exchange    head → handler → response → what becomes of the connection
 //!   ├ admission   counts connections, in all and by address; cuts them at the end
+//!   ├ gauge       how much there is to do, for whoever watches
 //!   └ service     what the threads share
 //! connection      one connection between two requests: waiting, partial, whole, refused, lingering
 //!   ├ head_scan → head, authority    bytes → a whole head → its meaning, or a refusal
@@ -60,6 +61,7 @@ mod authority;
 mod chunked;
 mod connection;
 mod exchange;
+mod gauge;
 mod head;
 mod head_scan;
 mod listener;
@@ -76,6 +78,7 @@ mod transport;
 mod wire;
 mod workers;
 
+pub use gauge::{Gauge, Load};
 use listener::Refused;
 pub use listener::{Handler, Limits, Refusal, Server};
 pub use range::{RangeRequest, none_match, parse_range};

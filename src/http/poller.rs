@@ -294,6 +294,7 @@ impl Poller {
     }
 
     fn turn_away(&mut self, transport: &mut Transport, peer: SocketAddr, full: Full) {
+        self.service.admission.note_refused(full);
         let (second, count) = &mut self.turned_away;
         if second.elapsed() >= Duration::from_secs(1) {
             (*second, *count) = (Instant::now(), 0);

@@ -318,6 +318,13 @@ impl Pool {
         drop(dropped);
     }
 
+    /// Threads, those of them that are busy, and connections that wait for one.
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        let queue = self.lock();
+        let waiting = queue.ready.len() + self.held_back.load(Ordering::Relaxed);
+        (queue.threads, queue.threads - queue.idle, waiting)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::figures::note;
 use super::flight::{FlightKey, Takeoff};
 use super::{Proxy, Target, upstream_error};
 use crate::error::{Error, Kind, Result};
@@ -59,6 +60,7 @@ pub(super) fn start(proxy: &Arc<Proxy>, target: &Target, digest: &Digest, takeof
         .spawn(move || match fetch.run(&takeoff) {
             Ok(()) => takeoff.land(),
             Err(error) => {
+                note(&fetch.proxy.counters.failed);
                 fetch.log(&error);
                 takeoff.fail(error);
             }
@@ -112,6 +114,7 @@ impl Fetch {
             None => self.confirm_kept_elsewhere(takeoff)?,
         };
         if let Some((file, size)) = kept {
+            note(&self.proxy.counters.present);
             takeoff.arriving(file, Some(size), size);
             return Ok(());
         }
@@ -120,6 +123,7 @@ impl Fetch {
             Ok(size) => self.keep(takeoff, staged, size),
             Err(error) => {
                 if error.kind() == Kind::Full {
+                    note(&self.proxy.counters.without_room);
                     self.proxy
                         .no_room
                         .insert(self.digest.clone(), Instant::now());
@@ -264,6 +268,7 @@ impl Fetch {
                     if tries >= TRIES || since.elapsed() >= BARREN {
                         return Err(self.unavailable(&error.to_string()));
                     }
+                    note(&self.proxy.counters.resumed_after_break);
                     tracing::info!(blob = %self.digest, repository = self.target.shown(), at = progress.written,
                         "the upstream broke off, resuming: {error}");
                     stream = self.next_stream(takeoff, &progress, since)?;
@@ -314,6 +319,7 @@ impl Fetch {
             written += read as u64;
         }
         if written > 0 {
+            note(&self.proxy.counters.resumed_after_restart);
             tracing::info!(blob = %self.digest, repository = self.target.shown(), at = written, "resuming an interrupted fill");
         }
         Ok(Progress {
@@ -461,7 +467,9 @@ impl Fetch {
     ///
     /// The bytes are right, so a failure here is logged and does not fail the readers.
     fn keep(&self, takeoff: &Takeoff, staged: Staged, size: u64) -> Result<()> {
+        let counters = &self.proxy.counters;
         if !takeoff.decide_keep() {
+            note(&counters.passed);
             staged.discard();
             return Ok(());
         }
@@ -469,8 +477,12 @@ impl Fetch {
             staged.commit(&self.digest)?;
             self.link(size)
         });
-        if let Err(error) = kept {
-            self.log_not_kept(&error);
+        match kept {
+            Ok(()) => note(&counters.kept),
+            Err(error) => {
+                note(&counters.unkept);
+                self.log_not_kept(&error);
+            }
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::TargetKey;
+use super::figures::{Counters, note};
 use crate::error::{Error, Kind};
 use crate::oci::Digest;
 
@@ -31,8 +32,8 @@ const MAX_FILLS: usize = 1024;
 pub(super) type FlightKey = (TargetKey, Digest);
 
 /// All blobs on their way.
-#[derive(Default)]
 pub(super) struct Flights {
+    counters: Arc<Counters>,
     table: Mutex<HashMap<FlightKey, Arc<Flight>>>,
     landed: Condvar,
     /// When somebody last began or ended to fill something of a repository.
@@ -99,6 +100,26 @@ impl From<Failure> for Error {
 }
 
 impl Flights {
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
+        Self {
+            counters,
+            table: Mutex::default(),
+            landed: Condvar::new(),
+            fills: Mutex::default(),
+        }
+    }
+
+    /// Blobs on their way, those of them that will be kept, and the seats taken in all.
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        let table = self.lock();
+        let states = table.values().map(|flight| {
+            let state = flight.lock();
+            (usize::from(state.keep), state.readers)
+        });
+        let (fills, readers) = states.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        (table.len(), fills, readers)
+    }
+
     /// Joins the flight of `key`, or makes one. `fill`: whether who asks may keep it.
     ///
     /// # Errors
@@ -107,6 +128,7 @@ impl Flights {
         let mut table = self.lock();
         while let Some(flight) = table.get(key) {
             if let Some(seat) = Flight::join(flight, fill) {
+                note(&self.counters.joined);
                 return Ok(Boarded::Joined(seat));
             }
             // It lands without being kept, but who asks now may keep it: it is fetched anew after that.
@@ -125,6 +147,7 @@ impl Flights {
             )
             .remedy("try again in a few seconds"));
         }
+        note(&self.counters.begun);
         let flight = Arc::new(Flight::new(fill));
         table.insert(key.clone(), Arc::clone(&flight));
         let takeoff = Takeoff {
@@ -137,7 +160,9 @@ impl Flights {
 
     /// A seat in the flight of `key`, if there is one, for somebody who may not fill.
     pub(super) fn join(&self, key: &FlightKey) -> Option<Seat> {
-        Flight::join(self.lock().get(key)?, false)
+        let seat = Flight::join(self.lock().get(key)?, false)?;
+        note(&self.counters.joined);
+        Some(seat)
     }
 
     /// Notes that somebody fills the repository now.
@@ -408,7 +433,7 @@ mod tests {
 
     #[test]
     fn one_upstream_leaves_room_for_the_others() {
-        let flights = Arc::<Flights>::default();
+        let flights = Arc::new(Flights::new(Arc::default()));
         let board = |upstream: &str, number: usize| {
             flights.board(&key(upstream, &number.to_be_bytes()), true)
         };
@@ -426,7 +451,9 @@ mod tests {
     #[test]
     fn the_head_of_an_empty_blob_waits_until_its_hash_is_known() {
         let key = key("a.example", b"not empty");
-        let Ok(Boarded::New(seat, takeoff)) = Arc::<Flights>::default().board(&key, true) else {
+        let Ok(Boarded::New(seat, takeoff)) =
+            Arc::new(Flights::new(Arc::default())).board(&key, true)
+        else {
             panic!("nobody else flies");
         };
         let file = Arc::new(tempfile::tempfile().unwrap());

@@ -6,6 +6,7 @@
 //!   moves its bytes from the upstream into the staged file.
 //! - `pass_through`: a blob that the disk has no room for.
 //! - `listings`: tags and referrers.
+//! - `figures`: what is counted, for whoever watches.
 //! - `upstreams`: which upstream a path means.
 //! - `shared_call`: one call to an upstream for all who wait for its answer.
 //!
@@ -14,6 +15,7 @@
 
 mod blobs;
 mod fetch;
+mod figures;
 mod flight;
 mod listings;
 mod manifest_check;
@@ -31,6 +33,7 @@ use std::time::{Duration, Instant};
 use quick_cache::sync::Cache;
 
 pub use blobs::{BlobAnswer, BlobContent};
+pub use figures::{Figures, UpstreamFigures};
 pub use listings::{ListPage, ListingAnswer};
 pub use manifests::ManifestAnswer;
 pub use tags::ManifestSummary;
@@ -41,6 +44,7 @@ use crate::error::{Error, Kind, Result};
 use crate::oci::{Digest, MediaType, Reference, RegistryHost, RepositoryName};
 use crate::store::{RepositoryId, Store};
 use crate::upstream::{Fault, FaultKind, ManifestHead, Upstream};
+use figures::Counters;
 use flight::Flights;
 use manifests::ManifestCall;
 use shared_call::SharedCalls;
@@ -163,6 +167,7 @@ pub struct Proxy {
     /// Blobs that the disk had no room for, and when.
     no_room: Cache<Digest, Instant>,
     stopping: AtomicBool,
+    counters: Arc<Counters>,
 }
 
 /// Weighs kept manifests by their bytes.
@@ -178,11 +183,13 @@ impl quick_cache::Weighter<Digest, Arc<[u8]>> for ByLength {
 impl Proxy {
     /// A proxy over these upstreams. Asks nobody.
     pub fn new(store: Arc<Store>, upstreams: Upstreams, freshness: Freshness) -> Arc<Self> {
+        let counters = Arc::<Counters>::default();
         Arc::new(Self {
             store,
             upstreams,
             freshness,
-            flights: Arc::default(),
+            flights: Arc::new(Flights::new(Arc::clone(&counters))),
+            counters,
             manifest_calls: SharedCalls::new(),
             head_calls: SharedCalls::new(),
             cold_head_calls: SharedCalls::new(),

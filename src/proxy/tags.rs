@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::figures::note;
 use super::manifests::{FETCH_PATIENCE, ManifestAnswer};
 use super::{CacheWord, HeadCalls, Proxy, ReferenceKey, Target, upstream_error};
 use crate::auth::Grant;
@@ -229,6 +230,12 @@ impl Proxy {
             return Ok(Kept::Nothing { seen });
         };
         let verdict = self.judge_tag(grant, target, tag, repository, &kept_tag);
+        match verdict {
+            Verdict::Fresh => {}
+            Verdict::Confirmed => note(&self.counters.confirmed),
+            Verdict::Moved(_) => note(&self.counters.moved),
+            Verdict::Stale(_) => note(&self.counters.stale),
+        }
         let kept = KeptManifest {
             tag: kept_tag,
             manifest,

@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::UpstreamFigures;
 use crate::auth::seal::{Owner, SealingKeys};
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
 use crate::store::{Group, GroupId, NewUpstream, Store, UpstreamRow};
-use crate::upstream::{Ca, Credentials, Patience, Settings, Status, Upstream};
+use crate::upstream::{Ca, Counts, Credentials, Patience, Settings, Status, Upstream};
 
 /// When an upstream that could not be used is tried again: its key may be back.
 const RETRY: Duration = Duration::from_secs(5);
@@ -29,6 +30,9 @@ pub struct Upstreams {
     of_file: Vec<Arc<Upstream>>,
     default: RegistryHost,
     offline: Arc<AtomicBool>,
+    /// Counted by name for the box's own upstreams that were added by command, and together for those of groups:
+    /// so counters outlive the clients, which are made anew when a row changes.
+    counts: Mutex<HashMap<Option<RegistryHost>, Arc<Counts>>>,
     table: RwLock<Arc<Table>>,
     building: Mutex<()>,
 }
@@ -156,6 +160,7 @@ impl Upstreams {
             of_file,
             default,
             offline,
+            counts: Mutex::default(),
             table: RwLock::new(Arc::new(Table::empty())),
             building: Mutex::new(()),
         }
@@ -236,6 +241,63 @@ impl Upstreams {
         let mut states: Vec<_> = of_file.chain(of_rows).collect();
         states.sort_by(|a, b| (&a.group, &a.status.name).cmp(&(&b.group, &b.status.name)));
         Ok(states)
+    }
+
+    /// The same without a name of any group: the box's own by name, and last those of groups together.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub(super) fn figures(&self) -> Result<Vec<UpstreamFigures>> {
+        let table = self.table()?;
+        let of_box = |name: &RegistryHost, client: &Client, counts: Arc<Counts>| {
+            let status = match client {
+                Client::Ready(upstream) => Some(upstream.status()),
+                Client::Unusable(_) => None,
+            };
+            let state = status.as_ref().map_or("unusable", |status| status.breaker);
+            UpstreamFigures {
+                name: Some(name.to_string()),
+                counts,
+                states: vec![(state, 1)],
+                last_success_at: status.as_ref().and_then(|status| status.last_success_at),
+                rate_limit: status.and_then(|status| status.rate_limit),
+            }
+        };
+        let of_file = self.of_file.iter().map(|upstream| {
+            let client = Client::Ready(Arc::clone(upstream));
+            of_box(upstream.name(), &client, Arc::clone(upstream.counts()))
+        });
+        let mut figures: Vec<_> = of_file.collect();
+        let mut states: Vec<(&'static str, usize)> = Vec::new();
+        for (row, client) in table.rows.iter().zip(&table.clients) {
+            let name = &row.upstream.name;
+            if row.upstream.group.is_none() {
+                if !self.is_hidden(row) {
+                    figures.push(of_box(name, client, self.counts_of(Some(name.clone()))));
+                }
+                continue;
+            }
+            let state = match client {
+                Client::Ready(upstream) => upstream.status().breaker,
+                Client::Unusable(_) => "unusable",
+            };
+            match states.iter_mut().find(|(known, _)| *known == state) {
+                Some((_, count)) => *count += 1,
+                None => states.push((state, 1)),
+            }
+        }
+        let has_groups = !states.is_empty();
+        let counts = self.counts_of(None);
+        if has_groups || counts.tries().any(|(_, count)| count > 0) {
+            figures.push(UpstreamFigures {
+                name: None,
+                counts,
+                states,
+                last_success_at: None,
+                rate_limit: None,
+            });
+        }
+        Ok(figures)
     }
 
     /// The table as the database has it now. Where nothing changed, that costs no query.
@@ -339,7 +401,14 @@ impl Upstreams {
             .transpose()
             .map_err(|error| error.context("its password cannot be read"))?;
         let client = Upstream::new(settings(upstream, password), Arc::clone(&self.offline))?;
-        keyed(&self.store, client)
+        let counts = self.counts_of(upstream.group.is_none().then(|| upstream.name.clone()));
+        Ok(keyed(&self.store, client)?.counted_in(counts))
+    }
+
+    /// Where the upstream of this name is counted; `None`: those of groups.
+    fn counts_of(&self, name: Option<RegistryHost>) -> Arc<Counts> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(counts.entry(name).or_default())
     }
 }
 

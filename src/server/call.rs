@@ -9,6 +9,7 @@ use crate::store::Actor;
 use crate::time::Timestamp;
 
 use super::Appliance;
+use super::observe::RouteClass;
 
 /// A request, with what was found out about it.
 pub(super) struct Call<'a> {
@@ -27,6 +28,8 @@ pub(super) struct Call<'a> {
 /// What handlers add to the log's line.
 #[derive(Default)]
 pub(super) struct Note {
+    /// What was asked for.
+    pub(super) route: RouteClass,
     /// Who asked.
     pub(super) principal: Option<String>,
     /// The same, as the audit names it.

@@ -8,6 +8,7 @@ mod authorize;
 mod call;
 mod error;
 mod first_start;
+mod observe;
 mod refusals;
 mod router;
 mod token;
@@ -29,7 +30,7 @@ use crate::auth::jwt::{Jwts, lifetime};
 use crate::auth::keys::Keys;
 use crate::config::{Config, UpstreamConfig};
 use crate::error::{Error, Kind, Result};
-use crate::http::{Delivery, Handler, Refusal as HttpRefusal, Request, Response};
+use crate::http::{Delivery, Gauge, Handler, Refusal as HttpRefusal, Request, Response};
 use crate::proxy::{CacheWord, Freshness, Proxy, UpstreamState, Upstreams};
 use crate::registry::Registry;
 use crate::store::{Actor, Event, EventKind, Store};
@@ -37,6 +38,7 @@ use crate::telemetry::{AuthLog, RequestRecord};
 use crate::time::Timestamp;
 use crate::upstream::{Ca, Credentials, Patience, Settings, Upstream};
 use call::{Call, Note};
+use observe::{Answered, MethodClass, Observed, RouteClass};
 use router::Route;
 
 /// Everything that answers requests.
@@ -56,6 +58,8 @@ pub struct Appliance {
     /// The first part of request ids: random for each start.
     boot: String,
     requests: AtomicU64,
+    /// What is counted and watched; shared with the answers on their way out.
+    observed: Arc<Observed>,
 }
 
 impl Appliance {
@@ -94,6 +98,7 @@ impl Appliance {
             mirror_group: config.mirror.enabled.then(|| config.mirror.group.clone()),
             boot: crate::auth::keys::random_hex::<4>()?,
             requests: AtomicU64::new(0),
+            observed: Arc::new(Observed::new()),
         }))
     }
 
@@ -103,6 +108,11 @@ impl Appliance {
     /// `Sql`.
     pub fn upstreams(&self) -> Result<Vec<UpstreamState>> {
         self.proxy.upstreams().states()
+    }
+
+    /// Lets metrics and probes know of the front door, once it is open.
+    pub fn watch(&self, front_door: Gauge) {
+        self.observed.watch(front_door);
     }
 
     /// Ends what runs behind requests; called after the front door is closed.
@@ -143,14 +153,15 @@ impl Appliance {
     /// Sends a call to its handler.
     fn answer(&self, call: &mut Call<'_>) -> Result<Response> {
         let ns = call.query("ns");
-        match router::route(&call.request.path, ns.as_deref())? {
+        let route = router::route(&call.request.path, ns.as_deref())?;
+        call.note.route = RouteClass::from(&route);
+        match route {
             Route::Base => v2::base(self, call),
             Route::Token => token::token(self, call),
             Route::Repository(route) => v2::repository(self, call, &route),
             Route::Catalog => v2::catalog(self, call),
-            Route::Probe => Ok(Response::new(200)
-                .header("Content-Type", "text/plain")
-                .body(crate::http::Body::Bytes(Arc::from(&b"ok\n"[..])))),
+            Route::Probe(probe) => observe::probe(self, call, probe),
+            Route::Metrics => observe::metrics(self, call),
         }
     }
 
@@ -177,6 +188,7 @@ impl Handler for Appliance {
     fn handle(&self, request: &mut Request) -> Response {
         let started = Instant::now();
         let id = self.request_id(request);
+        let method_class = MethodClass::from(&request.method);
         let (method, path) = (request.method.as_str().to_owned(), request.path.clone());
         let mut call = Call::new(self, request, id.clone());
         let answered = std::panic::catch_unwind(AssertUnwindSafe(|| self.answer(&mut call)));
@@ -192,10 +204,11 @@ impl Handler for Appliance {
                     response
                 }
             }
-            Err(_) => error::response(
-                &Error::internal("a handler panicked; the backtrace stands above"),
-                &id,
-            ),
+            Err(_) => {
+                self.observed.traffic.note_panic();
+                let error = "a handler panicked; the backtrace stands above";
+                error::response(&Error::internal(error), &id)
+            }
         };
         refusals::note(self, &call, kind, response.status);
         let line = AccessLine {
@@ -203,8 +216,10 @@ impl Handler for Appliance {
             remote_ip: call.address.ip,
             note: call.note,
             method,
+            method_class,
             path,
             started,
+            observed: Arc::clone(&self.observed),
         };
         let status = response.status;
         response
@@ -213,6 +228,7 @@ impl Handler for Appliance {
     }
 
     fn refuse(&self, refusal: &HttpRefusal) -> Response {
+        self.observed.traffic.note_refused(refusal.status);
         let id = format!(
             "{}-{:x}",
             self.boot,
@@ -246,13 +262,24 @@ struct AccessLine {
     remote_ip: std::net::IpAddr,
     note: Note,
     method: String,
+    method_class: MethodClass,
     path: String,
     started: Instant,
+    observed: Arc<Observed>,
 }
 
 impl AccessLine {
     fn write(self, status: u16, delivery: Delivery) {
         let note = &self.note;
+        let duration = self.started.elapsed();
+        self.observed.traffic.note(&Answered {
+            route: note.route,
+            method: self.method_class,
+            status,
+            cache: note.cache,
+            bytes: delivery.bytes,
+            duration,
+        });
         RequestRecord {
             request_id: &self.id,
             remote_ip: self.remote_ip,
@@ -261,7 +288,7 @@ impl AccessLine {
             path: &self.path,
             status,
             bytes: delivery.bytes,
-            seconds: self.started.elapsed().as_secs_f64(),
+            seconds: duration.as_secs_f64(),
             cache: note.cache.map(CacheWord::as_str),
             upstream: note.upstream.as_deref(),
         }

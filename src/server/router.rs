@@ -16,8 +16,21 @@ pub(super) enum Route {
     Repository(RepositoryRoute),
     /// `/v2/_catalog`.
     Catalog,
-    /// `/-/liveness`, `/-/readiness`, `/-/health`.
-    Probe,
+    /// How the box is, for probes.
+    Probe(Probe),
+    /// `/metrics`.
+    Metrics,
+}
+
+/// What a probe asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Probe {
+    /// `/-/liveness`
+    Liveness,
+    /// `/-/readiness`
+    Readiness,
+    /// `/-/health`
+    Health,
 }
 
 /// Something in a repository.
@@ -82,7 +95,10 @@ pub(super) fn route(path: &str, ns: Option<&str>) -> Result<Route> {
         "/v2/" | "/v2" => return Ok(Route::Base),
         "/v2/_catalog" => return Ok(Route::Catalog),
         "/jwt/auth" => return Ok(Route::Token),
-        "/-/liveness" | "/-/readiness" | "/-/health" => return Ok(Route::Probe),
+        "/-/liveness" => return Ok(Route::Probe(Probe::Liveness)),
+        "/-/readiness" => return Ok(Route::Probe(Probe::Readiness)),
+        "/-/health" => return Ok(Route::Probe(Probe::Health)),
+        "/metrics" => return Ok(Route::Metrics),
         _ => {}
     }
     let rest = path

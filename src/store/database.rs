@@ -136,6 +136,14 @@ impl Database {
         connect_reader(&self.path)
     }
 
+    /// Whether it can be read at this moment: the schema is, so a file that went bad or away shows.
+    pub(super) fn probe(&self) -> Result<()> {
+        self.read(|connection| {
+            let text = "SELECT count(*) FROM sqlite_schema";
+            super::statement::get(connection, "look into the database", text, [], |_| Ok(()))
+        })
+    }
+
     /// What SQLite itself finds wrong with the file: `PRAGMA integrity_check`, at most 100 lines.
     pub(super) fn integrity_faults(&self) -> Result<Vec<String>> {
         self.read(|connection| {

@@ -10,8 +10,10 @@ mod backup;
 mod blobs;
 mod cache;
 mod check;
+mod condition;
 mod database;
 mod directory;
+mod failures;
 mod lock;
 mod migrations;
 mod offline;
@@ -35,6 +37,8 @@ pub use cache::{
     OriginId, Pull, RepositoryId, Totals,
 };
 pub(crate) use check::DatabaseFault;
+pub use condition::{Condition, Space};
+pub use failures::{DatabaseFailures, FailureReason};
 pub use lock::DataLock;
 pub use reconcile::Reconciled;
 pub use registry::{
@@ -115,6 +119,11 @@ impl Store {
     /// The data directory.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// How often statements failed in this process, by reason.
+    pub fn database_failures(&self) -> Vec<DatabaseFailures> {
+        failures::counted()
     }
 
     /// Takes `lock` exclusively for this process's life (flock); `Conflict` with a sentence if another has it.

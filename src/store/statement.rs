@@ -7,6 +7,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi};
 
 use crate::error::{Error, Kind, Result};
 use crate::oci::Digest;
+use crate::store::failures;
 
 /// The row that `statement` finds, if there is one.
 pub(super) fn find<T>(
@@ -68,6 +69,7 @@ pub(super) fn run(
 /// A broken uniqueness is a `Conflict` and a broken foreign key a `NotFound`, so that callers can put
 /// the name of the thing into the sentence without knowing SQLite's codes.
 pub(super) fn sql(statement: &str, error: rusqlite::Error) -> Error {
+    failures::note(&error);
     let extended = error
         .sqlite_error()
         .map_or(ffi::SQLITE_OK, |e| e.extended_code);

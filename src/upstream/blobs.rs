@@ -9,7 +9,7 @@ use super::fault::{Fault, FaultKind};
 use super::health::Health;
 use super::transport::{Method, Reply, Transport};
 use super::url::Url;
-use super::{BlobHead, BlobStream, Upstream};
+use super::{BlobHead, BlobStream, Counts, Upstream};
 use crate::oci::{Digest, RepositoryName};
 
 /// So many bytes through one connection prove an upstream alive, however often it breaks off: a large
@@ -138,6 +138,7 @@ impl Upstream {
             url,
             transport: Arc::clone(&self.transport),
             health: Arc::clone(&self.health),
+            counts: Arc::clone(self.counts()),
         };
         if expected == Some(0) {
             reader.finish();
@@ -195,6 +196,7 @@ struct BlobReader {
     url: Url,
     transport: Arc<Transport>,
     health: Arc<Health>,
+    counts: Arc<Counts>,
 }
 
 enum State {
@@ -212,7 +214,10 @@ impl Read for BlobReader {
             State::Broken(kind, why) => return Err(io::Error::new(*kind, why.clone())),
         }
         let count = match self.body.read(buffer) {
-            Ok(count) => count,
+            Ok(count) => {
+                self.counts.note_received(count as u64);
+                count
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
             Err(error) => {
                 let kind = error.kind();

@@ -247,6 +247,7 @@ impl Upstream {
             .take(limit + 1)
             .read_to_end(&mut bytes)
             .map_err(|error| self.transport.body_fault(&url, error, deadline))?;
+        self.counts().note_received(bytes.len() as u64);
         if bytes.len() as u64 > limit {
             return Err(too_large());
         }

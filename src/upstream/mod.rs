@@ -13,7 +13,7 @@
 //! | `token` `challenge` | the dance's two halves: what is kept, what was asked |
 //! | `destination` `url` | where requests and credentials may go |
 //! | `transport` `agent` `resolver` `proxy` | ureq: errors, timeouts, roots, addresses, proxies |
-//! | `health` `breaker` `rate_limit` | what is known of the upstream |
+//! | `health` `breaker` `rate_limit` `counts` | what is known of the upstream |
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -29,6 +29,7 @@ mod agent;
 mod blobs;
 mod breaker;
 mod challenge;
+mod counts;
 mod destination;
 mod exchange;
 mod fault;
@@ -43,6 +44,7 @@ mod token;
 mod transport;
 mod url;
 
+pub use counts::Counts;
 pub use fault::{Fault, FaultKind};
 pub use proxy::Proxies;
 pub use rate_limit::RateLimit;
@@ -224,6 +226,7 @@ pub struct Upstream {
     health: Arc<Health>,
     rate_limit: Mutex<Option<RateLimit>>,
     lies: AtomicU64,
+    counts: Arc<Counts>,
 }
 
 impl Upstream {
@@ -285,6 +288,7 @@ impl Upstream {
             wants_basic: AtomicBool::new(false),
             rate_limit: Mutex::new(None),
             lies: AtomicU64::new(0),
+            counts: Arc::default(),
         })
     }
 
@@ -296,6 +300,18 @@ impl Upstream {
             self.fingerprint = keyed(key, &self.fingerprint);
         }
         self
+    }
+
+    /// The same, counted together with whatever else counts in `counts`.
+    #[must_use]
+    pub fn counted_in(mut self, counts: Arc<Counts>) -> Self {
+        self.counts = counts;
+        self
+    }
+
+    /// How often it was asked, and how that ended.
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
     }
 
     /// Whether it is asked with a username and password.
@@ -340,6 +356,7 @@ impl Upstream {
     /// what of, and how that was noticed.
     pub fn note_lie(&self, what: &str) {
         self.lies.fetch_add(1, Ordering::Relaxed);
+        self.counts.note_lie();
         tracing::error!(upstream = %self.name, "nothing of it was kept: {what}");
     }
 

@@ -31,6 +31,7 @@ impl Upstream {
             self.health.admit(repository)?
         };
         let result = attempt();
+        self.counts.note_try(&result);
         match &result {
             Err(fault)
                 if is_hasty
@@ -62,6 +63,7 @@ impl Upstream {
                 Err(open) => return Err(last.unwrap_or(open)),
             };
             let result = attempt();
+            self.counts.note_try(&result);
             permit.settle(&result, complete);
             let fault = match result {
                 Ok(value) => return Ok(value),

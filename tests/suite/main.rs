@@ -21,6 +21,7 @@ mod layering;
 mod login;
 mod mirror;
 mod networks;
+mod observe;
 mod offline;
 mod pull_through;
 mod push_pull;

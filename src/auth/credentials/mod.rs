@@ -5,6 +5,7 @@
 
 mod facts;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use facts::Memo;
@@ -26,7 +27,23 @@ pub struct Authenticator {
     passwords: Verifier,
     jwts: Jwts,
     bans: Mutex<Bans>,
+    accepted: AtomicU64,
+    failed: AtomicU64,
+    banned: AtomicU64,
     memo: Mutex<Memo>,
+}
+
+/// How logins by password or token ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Logins {
+    /// Who it is was found out.
+    pub accepted: u64,
+    /// Wrong ones.
+    pub failed: u64,
+    /// Not judged, because too many had failed.
+    pub banned: u64,
+    /// Addresses and users that may not log in now.
+    pub bans: usize,
 }
 
 impl Authenticator {
@@ -40,6 +57,9 @@ impl Authenticator {
             passwords: Verifier::new()?,
             jwts,
             bans: Mutex::new(bans),
+            accepted: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            banned: AtomicU64::new(0),
             memo: Mutex::default(),
         })
     }
@@ -47,6 +67,16 @@ impl Authenticator {
     /// Issues and checks JWTs.
     pub fn jwts(&self) -> &Jwts {
         &self.jwts
+    }
+
+    /// How logins ended since the start, and bans at `now`.
+    pub fn logins(&self, now: Timestamp) -> Logins {
+        Logins {
+            accepted: self.accepted.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            banned: self.banned.load(Ordering::Relaxed),
+            bans: self.bans().active(now),
+        }
     }
 
     /// Who sends `username` and `password` by Basic.
@@ -76,6 +106,7 @@ impl Authenticator {
         };
         let banned = self.bans().check(address.ip, account, now);
         if let Err(error) = banned {
+            self.banned.fetch_add(1, Ordering::Relaxed);
             login.turned_away("banned", self.known(account)?.as_deref());
             return Err(error);
         }
@@ -92,6 +123,7 @@ impl Authenticator {
         match found? {
             Some(principal) if principal.is_valid(now) => {
                 self.bans().succeeded(address.ip, account);
+                self.accepted.fetch_add(1, Ordering::Relaxed);
                 login.succeeded(&principal);
                 Ok(Identity {
                     principal,
@@ -100,6 +132,7 @@ impl Authenticator {
                 })
             }
             wrong => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
                 let known = self.known(account)?;
                 login.failed(wrong.as_ref(), known.as_deref());
                 let begun = self.bans().failed(address.ip, account, now);

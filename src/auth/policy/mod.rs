@@ -3,6 +3,7 @@
 //! into hosted repositories.
 //!
 //! - `abilities`: what a credential is worth under the two feature flags.
+//! - `observation`: who may see how the box is.
 //! - here: what a principal may do with a group's dependency proxy.
 //! - `hosted`: what it may do with a hosted repository, which the flags do not concern.
 //! - `protection`: the rules that ask for more than that. `standing`: who meets them.
@@ -17,6 +18,7 @@
 
 mod abilities;
 mod hosted;
+mod observation;
 pub mod protection;
 mod standing;
 #[cfg(test)]
@@ -34,6 +36,7 @@ pub use hosted::{
     HostedProject, Quota, RepositoryFacts, RepositoryGrant, TagAction, TagMutability, Wanted,
     lists_project, repository,
 };
+pub use observation::observation;
 
 use crate::store::{
     self, Group, GroupId, Level, Network, OnReadOnlyMiss, ProtectionRule, Visibility,

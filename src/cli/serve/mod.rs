@@ -66,6 +66,7 @@ impl Serve {
         let listeners = listen::bind(&config.server.listen)?;
         let appliance = Appliance::new(config, Arc::clone(&store))?;
         let server = Server::start(listeners, limits(config), Arc::clone(&appliance) as _)?;
+        appliance.watch(server.gauge());
         let listening: Vec<_> = server
             .addresses()
             .iter()

@@ -41,6 +41,11 @@ impl AuditedDatabase {
         Ok(value)
     }
 
+    /// As [`Database::probe`].
+    pub(in crate::store) fn probe(&self) -> Result<()> {
+        self.database.probe()
+    }
+
     /// As [`Database::dedicated_reader`].
     pub(in crate::store) fn dedicated_reader(&self) -> Result<Connection> {
         self.database.dedicated_reader()

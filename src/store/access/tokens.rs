@@ -9,7 +9,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::store::audit::{Actor, Detail, Event, EventKind};
-use crate::store::statement::{decoded, find, get, list, run, unknown_word};
+use crate::store::statement::{decoded, find, get, list, run, size, unknown_word};
 use crate::time::Timestamp;
 
 const COLUMNS: &str = "id, kind, name, scopes, user_id, group_id, username, access_level, revoked,
@@ -39,6 +39,20 @@ impl AccessDb {
                 Ok((id, Some(event)))
             })
             .map_err(|error| taken(error, || "there is a token with this secret already".into()))
+    }
+
+    /// How many tokens of each kind are neither revoked nor expired.
+    pub fn active_tokens(&self, now: Timestamp) -> Result<Vec<(TokenKind, u64)>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "count tokens",
+                "SELECT kind, count(*) FROM tokens
+                 WHERE revoked = 0 AND (expires_at IS NULL OR expires_at > ?1) GROUP BY kind",
+                [now.0],
+                |row| Ok((decoded(row, 0, kind)?, size(row, 1)?)),
+            )
+        })
     }
 
     /// Replaces a token by a new one with another secret (its SHA-256 in `digest`) and expiry, and the rest as
@@ -214,16 +228,18 @@ fn select(rest: &str) -> String {
     format!("SELECT {COLUMNS} FROM tokens {rest}")
 }
 
+fn kind(word: &str) -> Result<TokenKind> {
+    TokenKind::ALL
+        .into_iter()
+        .find(|kind| kind.as_str() == word)
+        .ok_or_else(|| unknown_word("a token's kind", word))
+}
+
 fn token(row: &Row<'_>) -> rusqlite::Result<Token> {
     let scopes = row.get_ref(3)?.as_str()?;
     Ok(Token {
         id: TokenId(row.get(0)?),
-        kind: decoded(row, 1, |word| {
-            TokenKind::ALL
-                .into_iter()
-                .find(|kind| kind.as_str() == word)
-                .ok_or_else(|| unknown_word("a token's kind", word))
-        })?,
+        kind: decoded(row, 1, kind)?,
         name: row.get(2)?,
         scopes: scopes.split_whitespace().map(str::to_owned).collect(),
         user_id: row.get::<_, Option<i64>>(4)?.map(UserId),

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use breakwater::config::{KEYS, Key, KeyDefault, UPSTREAM_KEYS};
+use breakwater::telemetry::metrics::CATALOG;
 use clap::{Arg, ArgAction, Command};
 
 use super::{in_repository, readme};
@@ -18,6 +19,7 @@ const TABLES: &[(&str, fn() -> String)] = &[
     ("contents", contents),
     ("configuration", configuration),
     ("commands", commands),
+    ("metrics", metrics),
 ];
 
 #[test]
@@ -124,6 +126,18 @@ fn anchor(title: &str) -> String {
             _ => None,
         })
         .collect()
+}
+
+fn metrics() -> String {
+    let mut table = "| metric | kind | labels | |\n|---|---|---|---|\n".to_owned();
+    for metric in CATALOG {
+        let labels = metric.labels.iter().map(|label| format!("`{label}`"));
+        let labels = labels.collect::<Vec<_>>().join(", ");
+        let (name, kind) = (metric.name, metric.kind.as_str());
+        let help = metric.help.trim_end_matches('.');
+        writeln!(table, "| `{name}` | {kind} | {labels} | {help} |").unwrap();
+    }
+    table
 }
 
 fn configuration() -> String {

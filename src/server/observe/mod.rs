@@ -1,0 +1,144 @@
+//! How the box is, for those who watch it: `/metrics` and the probes.
+//!
+//! - `traffic`: what is counted of every request.
+//! - `page`: the numbers of all rooms on one page. No name of a group, project, user or image is on it.
+//! - `health`: `/-/liveness`, `/-/readiness`, `/-/health`.
+//!
+//! The probes answer anybody, with a word for each part. The page and the details of health are for networks
+//! that may use the mirror, and for credentials that may read the API ([`policy::observation`]); others get
+//! 401, and a challenge for Basic: this is no path of the registry.
+
+mod health;
+mod page;
+mod traffic;
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+pub(super) use health::probe;
+pub(super) use traffic::{Answered, MethodClass, RouteClass};
+
+use super::call::{Call, Credentials};
+use super::{Appliance, error};
+use crate::auth::Identity;
+use crate::auth::policy::{self, Refusal};
+use crate::auth::secret::{Shape, shape};
+use crate::error::{Error, Kind, Result};
+use crate::http::{Body, Gauge, Response};
+use crate::store::{Store, Totals};
+use crate::telemetry::metrics::CONTENT_TYPE;
+use crate::time::Timestamp;
+use traffic::Traffic;
+
+/// How old counts of a whole table may be: scrapes come often, and on large boxes counting costs a moment.
+const COUNTS_FOR: Duration = Duration::from_secs(15);
+
+/// What is watched besides what the other rooms count themselves.
+pub(super) struct Observed {
+    pub(super) traffic: Traffic,
+    /// Set when the front door is open.
+    front_door: OnceLock<Gauge>,
+    started_at: Timestamp,
+    totals: Mutex<Option<(Instant, Totals)>>,
+}
+
+impl Observed {
+    pub(super) fn new() -> Self {
+        Self {
+            traffic: Traffic::default(),
+            front_door: OnceLock::new(),
+            started_at: Timestamp::now(),
+            totals: Mutex::default(),
+        }
+    }
+
+    /// From here on the front door is watched too.
+    pub(super) fn watch(&self, front_door: Gauge) {
+        // A second one would be a second front door, which there is not.
+        let _ = self.front_door.set(front_door);
+    }
+
+    fn totals(&self, store: &Store) -> Result<Totals> {
+        let mut kept = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((at, totals)) if at.elapsed() < COUNTS_FOR => Ok(totals.clone()),
+            _ => {
+                let totals = store.cache.totals()?;
+                *kept = Some((Instant::now(), totals.clone()));
+                Ok(totals)
+            }
+        }
+    }
+}
+
+/// `GET /metrics`.
+pub(super) fn metrics(appliance: &Appliance, call: &mut Call<'_>) -> Result<Response> {
+    if !call.reads() {
+        return Ok(only_reading());
+    }
+    match observer(appliance, call)? {
+        Ok(()) => Ok(Response::new(200)
+            .header("Content-Type", CONTENT_TYPE)
+            .header("Cache-Control", "no-store")
+            .body(Body::Bytes(page::metrics(appliance).into_bytes().into()))),
+        Err(refused) => Ok(refused),
+    }
+}
+
+/// Whether the caller may see the numbers; otherwise what to answer.
+fn observer(
+    appliance: &Appliance,
+    call: &mut Call<'_>,
+) -> Result<std::result::Result<(), Response>> {
+    let authenticator = &appliance.authenticator;
+    let login = match call.credentials() {
+        Credentials::None => None,
+        Credentials::Basic(name, secret) => Some((name, secret)),
+        // What comes so is a token's secret, and the kinds that may read the API go with any user name. A JWT
+        // of the token endpoint is for the registry alone, and nothing here is worth a password's hash.
+        Credentials::Bearer(secret) if matches!(shape(&secret), Shape::Token(_)) => {
+            Some(("metrics".to_owned(), secret))
+        }
+        Credentials::Bearer(_) | Credentials::Unknown => {
+            let message = "this path takes the secret of a token, or a user name with a password";
+            return Ok(Err(unauthorized(message)));
+        }
+    };
+    let identity = match login {
+        None => Identity::anonymous(call.address),
+        Some((name, secret)) => {
+            match authenticator.by_basic(&name, &secret, call.address, &call.id, call.now) {
+                Ok(identity) => identity,
+                Err(error) if error.kind() == Kind::Unauthorized => {
+                    return Ok(Err(unauthorized(&error.to_string())));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    call.note_principal(&identity.principal);
+    let mirror = match &appliance.mirror_group {
+        Some(path) => authenticator.group(path)?.map(|group| group.id),
+        None => None,
+    };
+    let judged = policy::observation(&identity, &authenticator.networks()?, mirror);
+    Ok(judged.map_err(|refusal| match refusal {
+        Refusal::Denied(_) => error::response(
+            &Error::new(Kind::Denied, "these credentials may not read metrics")
+                .remedy("use a token with the scope read_api or api"),
+            &call.id,
+        ),
+        _ => unauthorized("authentication is required"),
+    }))
+}
+
+fn unauthorized(message: &str) -> Response {
+    error::body(401, "UNAUTHORIZED", message).header(
+        "WWW-Authenticate",
+        r#"Basic realm="breakwater", charset="UTF-8""#,
+    )
+}
+
+fn only_reading() -> Response {
+    error::body(405, "UNSUPPORTED", "this can only be read").header("Allow", "GET, HEAD")
+}

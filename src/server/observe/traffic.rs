@@ -1,0 +1,317 @@
+//! What is counted of every request: one addition for each number, no lock, whatever the load.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::http::Method;
+use crate::proxy::CacheWord;
+use crate::server::router::{Part, Route};
+use crate::telemetry::metrics::{Histogram, Page, name};
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::server) enum RouteClass {
+    Base,
+    Token,
+    Manifest,
+    Blob,
+    Tags,
+    Referrers,
+    Upload,
+    Catalog,
+    Probe,
+    Metrics,
+    /// What is at no path of ours, or was not understood.
+    #[default]
+    Other,
+}
+
+impl RouteClass {
+    const ALL: [Self; 11] = [
+        Self::Base,
+        Self::Token,
+        Self::Manifest,
+        Self::Blob,
+        Self::Tags,
+        Self::Referrers,
+        Self::Upload,
+        Self::Catalog,
+        Self::Probe,
+        Self::Metrics,
+        Self::Other,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Token => "token",
+            Self::Manifest => "manifest",
+            Self::Blob => "blob",
+            Self::Tags => "tags",
+            Self::Referrers => "referrers",
+            Self::Upload => "upload",
+            Self::Catalog => "catalog",
+            Self::Probe => "probe",
+            Self::Metrics => "metrics",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl From<&Route> for RouteClass {
+    fn from(route: &Route) -> Self {
+        match route {
+            Route::Base => Self::Base,
+            Route::Token => Self::Token,
+            Route::Repository(route) => match route.part {
+                Part::Manifest(_) => Self::Manifest,
+                Part::Blob(_) => Self::Blob,
+                Part::Tags => Self::Tags,
+                Part::Referrers(_) => Self::Referrers,
+                Part::Uploads | Part::Upload(_) => Self::Upload,
+            },
+            Route::Catalog => Self::Catalog,
+            Route::Probe(_) => Self::Probe,
+            Route::Metrics => Self::Metrics,
+        }
+    }
+}
+
+/// The method; those that nobody needs here are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum MethodClass {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+    Other,
+}
+
+impl MethodClass {
+    const ALL: [Self; 7] = [
+        Self::Get,
+        Self::Head,
+        Self::Post,
+        Self::Put,
+        Self::Patch,
+        Self::Delete,
+        Self::Other,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl From<&Method> for MethodClass {
+    fn from(method: &Method) -> Self {
+        match method {
+            Method::Get => Self::Get,
+            Method::Head => Self::Head,
+            Method::Post => Self::Post,
+            Method::Put => Self::Put,
+            Method::Patch => Self::Patch,
+            Method::Delete => Self::Delete,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// `X-Cache`'s words, and none.
+const CACHE: [Option<CacheWord>; 6] = [
+    None,
+    Some(CacheWord::Hit),
+    Some(CacheWord::Revalidated),
+    Some(CacheWord::Stale),
+    Some(CacheWord::Miss),
+    Some(CacheWord::Bypass),
+];
+
+/// Classes of status, by their first digit.
+const STATUS: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Statuses of what never became a request.
+const REFUSALS: [u16; 8] = [400, 408, 414, 417, 431, 501, 503, 505];
+
+/// A request that was answered.
+pub(in crate::server) struct Answered {
+    pub(in crate::server) route: RouteClass,
+    pub(in crate::server) method: MethodClass,
+    pub(in crate::server) status: u16,
+    pub(in crate::server) cache: Option<CacheWord>,
+    pub(in crate::server) bytes: u64,
+    pub(in crate::server) duration: Duration,
+}
+
+const ROUTES: usize = RouteClass::ALL.len();
+const METHODS: usize = MethodClass::ALL.len();
+
+/// The counters.
+pub(in crate::server) struct Traffic {
+    /// By route, method, class of status and cache word.
+    answered: Box<[AtomicU64]>,
+    durations: [Histogram; ROUTES],
+    bytes: [AtomicU64; CACHE.len()],
+    /// The last one is for statuses that are not in the list.
+    refused: [AtomicU64; REFUSALS.len() + 1],
+    panics: AtomicU64,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        let cells = ROUTES * METHODS * STATUS.len() * CACHE.len();
+        Self {
+            answered: (0..cells).map(|_| AtomicU64::new(0)).collect(),
+            durations: Default::default(),
+            bytes: Default::default(),
+            refused: Default::default(),
+            panics: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Traffic {
+    /// Counts a request after its last byte.
+    pub(in crate::server) fn note(&self, answered: &Answered) {
+        let cache = cache_index(answered.cache);
+        let status = (usize::from(answered.status / 100).clamp(1, STATUS.len())) - 1;
+        let place = index(
+            answered.route as usize,
+            answered.method as usize,
+            status,
+            cache,
+        );
+        if let Some(count) = self.answered.get(place) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.bytes[cache].fetch_add(answered.bytes, Ordering::Relaxed);
+        self.durations[answered.route as usize].note(answered.duration);
+    }
+
+    /// Counts what never became a request.
+    pub(in crate::server) fn note_refused(&self, status: u16) {
+        let known = REFUSALS.iter().position(|known| *known == status);
+        self.refused[known.unwrap_or(REFUSALS.len())].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a mistake of ours.
+    pub(in crate::server) fn note_panic(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was counted, without what never happened.
+    pub(super) fn write(&self, page: &mut Page) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut family = page.family(&name::REQUESTS);
+        for route in RouteClass::ALL {
+            for method in MethodClass::ALL {
+                for (status, digit) in STATUS.iter().zip(0..) {
+                    for (word, at) in CACHE.iter().zip(0..) {
+                        let place = index(route as usize, method as usize, digit, at);
+                        let count = self.answered.get(place).map_or(0, read);
+                        if count > 0 {
+                            let labels = [route.as_str(), method.as_str(), *status, shown(*word)];
+                            family.sample(&labels, count);
+                        }
+                    }
+                }
+            }
+        }
+        let mut family = page.family(&name::REQUEST_DURATION);
+        for (route, histogram) in RouteClass::ALL.iter().zip(&self.durations) {
+            if !histogram.is_empty() {
+                family.histogram(&[route.as_str()], histogram);
+            }
+        }
+        let mut family = page.family(&name::RESPONSE_BYTES);
+        for (word, bytes) in CACHE.iter().zip(&self.bytes) {
+            family.sample(&[shown(*word)], read(bytes));
+        }
+        let mut family = page.family(&name::REFUSED_REQUESTS);
+        for (status, count) in REFUSALS.iter().zip(&self.refused) {
+            family.sample(&[&status.to_string()], read(count));
+        }
+        family.sample(&["other"], read(&self.refused[REFUSALS.len()]));
+        page.single(&name::PANICS, read(&self.panics));
+    }
+}
+
+fn index(route: usize, method: usize, status: usize, cache: usize) -> usize {
+    ((route * METHODS + method) * STATUS.len() + status) * CACHE.len() + cache
+}
+
+fn cache_index(word: Option<CacheWord>) -> usize {
+    let at = CACHE.iter().position(|known| *known == word);
+    at.unwrap_or_default()
+}
+
+fn shown(word: Option<CacheWord>) -> &'static str {
+    word.map_or("none", CacheWord::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_combination_has_a_counter_of_its_own() {
+        let traffic = Traffic::default();
+        let mut expected = 0;
+        for (n, route) in RouteClass::ALL.into_iter().enumerate() {
+            assert_eq!(route as usize, n, "{route:?} stands at its own place");
+            for (n, method) in MethodClass::ALL.into_iter().enumerate() {
+                assert_eq!(method as usize, n, "{method:?} stands at its own place");
+                for status in [100, 204, 307, 404, 503] {
+                    for cache in CACHE {
+                        traffic.note(&Answered {
+                            route,
+                            method,
+                            status,
+                            cache,
+                            bytes: 2,
+                            duration: Duration::from_millis(3),
+                        });
+                        expected += 1;
+                    }
+                }
+            }
+        }
+        let counts: Vec<u64> = traffic
+            .answered
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .collect();
+        assert_eq!(counts.len(), expected);
+        assert!(counts.iter().all(|count| *count == 1), "{counts:?}");
+        let mut page = Page::default();
+        traffic.write(&mut page);
+        let text = page.into_text();
+        let line = "breakwater_http_requests_total{route=\"blob\",method=\"GET\",status=\"2xx\",cache=\"hit\"} 1\n";
+        assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn what_is_refused_is_counted_by_status() {
+        let traffic = Traffic::default();
+        traffic.note_refused(431);
+        traffic.note_refused(431);
+        traffic.note_refused(599);
+        let mut page = Page::default();
+        traffic.write(&mut page);
+        let text = page.into_text();
+        for (status, count) in [("431", 2), ("other", 1), ("400", 0)] {
+            let line = format!("refused_requests_total{{status=\"{status}\"}} {count}\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
+    }
+}

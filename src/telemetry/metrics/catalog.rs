@@ -1,0 +1,147 @@
+//! Every metric: name, kind, labels, meaning. README's table is this list.
+//!
+//! Names and labels are a contract: dashboards and alerts are written against them. No label's value may be
+//! the name of a group, a project, a user or an image.
+
+/// What kind of number it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows, from 0 at the start.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// A distribution.
+    Histogram,
+}
+
+impl MetricKind {
+    /// As the text format has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// A metric of the page.
+#[derive(Debug)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// What kind of number it is.
+    pub kind: MetricKind,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it says, in one line.
+    pub help: &'static str,
+}
+
+macro_rules! catalog {
+    ($($constant:ident $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        /// The metrics by constants, so that a typing error does not compile.
+        #[allow(missing_docs, reason = "each says what it means itself")]
+        pub mod name {
+            use super::{Metric, MetricKind};
+            $(pub static $constant: Metric = Metric {
+                name: $name,
+                kind: MetricKind::$kind,
+                labels: &[$($label),*],
+                help: $help,
+            };)*
+        }
+
+        /// All of them.
+        pub static CATALOG: &[&Metric] = &[$(&name::$constant),*];
+    };
+}
+
+catalog! {
+    BUILD Gauge "breakwater_build_info" ["version"] "Always 1: which version runs.";
+    OFFLINE Gauge "breakwater_offline" [] "Whether no connection leaves the box (1), or they may (0).";
+    PANICS Counter "breakwater_panics_total" [] "Requests that ended in a mistake of the program.";
+
+    REQUESTS Counter "breakwater_http_requests_total" ["route", "method", "status", "cache"] "Answered requests by what was asked for, method, class of status (2xx) and X-Cache (none where there is no such word).";
+    REQUEST_DURATION Histogram "breakwater_http_request_duration_seconds" ["route"] "Seconds from the whole request head to the last byte of the answer.";
+    RESPONSE_BYTES Counter "breakwater_http_response_body_bytes_total" ["cache"] "Body bytes sent to clients: hit, revalidated and stale came from the disk, miss and bypass from an upstream.";
+    REFUSED_REQUESTS Counter "breakwater_http_refused_requests_total" ["status"] "What never became a request: malformed, too large, too slow, or over a limit.";
+    CONNECTIONS Gauge "breakwater_http_connections" [] "Open connections of clients.";
+    CONNECTIONS_LIMIT Gauge "breakwater_http_connections_limit" [] "server.max_connections.";
+    ACCEPTED Counter "breakwater_http_connections_accepted_total" [] "Connections that were let in.";
+    REFUSED_CONNECTIONS Counter "breakwater_http_connections_refused_total" ["limit"] "Connections turned away because there were too many in all (server), or from their address (address).";
+    WORKERS Gauge "breakwater_http_workers" [] "Threads that answer requests; more are started when they are needed.";
+    WORKERS_BUSY Gauge "breakwater_http_workers_busy" [] "Those of them that are answering one.";
+    QUEUED Gauge "breakwater_http_requests_queued" [] "Requests that wait for a worker.";
+
+    UPSTREAM_REQUESTS Counter "breakwater_upstream_requests_total" ["upstream", "result"] "Tries at an upstream by how they ended. The label upstream is a name of the box's own, or (groups) for those of all groups together.";
+    UPSTREAM_BYTES Counter "breakwater_upstream_received_bytes_total" ["upstream"] "Bytes of manifests, blobs and lists that came from an upstream.";
+    UPSTREAM_LIES Counter "breakwater_upstream_lies_total" ["upstream"] "How often an upstream sent something else than it was asked for.";
+    UPSTREAM_STATE Gauge "breakwater_upstream_breaker_state" ["upstream", "state"] "How many upstreams are in this state; closed is the good one, slow and half-open are on the way.";
+    UPSTREAM_SUCCESS Gauge "breakwater_upstream_last_success_timestamp_seconds" ["upstream"] "When an upstream of the box answered last.";
+    RATE_LIMIT Gauge "breakwater_upstream_rate_limit_pulls" ["upstream"] "Pulls that the upstream allows within its window.";
+    RATE_REMAINING Gauge "breakwater_upstream_rate_limit_remaining_pulls" ["upstream"] "Pulls that were left of it when it last said so.";
+    RATE_RESET Gauge "breakwater_upstream_rate_limit_reset_timestamp_seconds" ["upstream"] "When the window that it spoke of is over at the latest.";
+
+    REVALIDATIONS Counter "breakwater_revalidations_total" ["result"] "Requests for kept tags older than tag_ttl by what the upstream said: confirmed, moved, or nothing (stale).";
+    FETCHES Gauge "breakwater_fetches_in_flight" [] "Blobs that arrive from upstreams at this moment.";
+    FILLS Gauge "breakwater_fills_in_flight" [] "Those of them that will be kept.";
+    FETCH_CLIENTS Gauge "breakwater_fetch_clients" [] "Clients that are served from blobs on their way.";
+    FETCHES_BEGUN Counter "breakwater_fetches_begun_total" [] "Blobs that were begun to be fetched.";
+    FETCHES_ENDED Counter "breakwater_fetches_ended_total" ["result"] "How they ended: kept, passed (right, and not to be kept), present (kept already, after all), unkept (right, but could not be kept), failed.";
+    JOINS Counter "breakwater_fetch_joins_total" [] "Requests that joined a fetch which somebody else had begun.";
+    RESUMES Counter "breakwater_fetch_resumes_total" ["after"] "Fetches that went on where they had stopped, after the upstream broke off (break) or an earlier run did (restart).";
+    NO_ROOM Counter "breakwater_fetches_without_room_total" [] "Blobs that the disk had no room for.";
+
+    DISK_FREE Gauge "breakwater_disk_free_bytes" [] "Free space on the filesystem of the blobs.";
+    DISK_SIZE Gauge "breakwater_disk_size_bytes" [] "The size of that filesystem.";
+    DISK_READ_ONLY Gauge "breakwater_disk_read_only" [] "Whether that filesystem takes no writes (1).";
+    CACHED_BLOBS Gauge "breakwater_cached_blobs" [] "Kept blobs, manifests included.";
+    CACHED_BYTES Gauge "breakwater_cached_bytes" [] "Their bytes.";
+    DATABASE_ERRORS Counter "breakwater_database_errors_total" ["reason"] "Statements that failed: the disk is full, another process kept the database busy, it cannot be written (read_only), it is damaged, or something else (other).";
+
+    TOKENS Gauge "breakwater_tokens_active" ["kind"] "Tokens that are neither revoked nor expired.";
+    LOGINS Counter "breakwater_logins_total" ["result"] "Logins by password or token: accepted, failed, or refused for too many failures (banned).";
+    BANS Gauge "breakwater_bans_active" [] "Addresses and users that may not log in at this moment.";
+
+    PROCESS_CPU Counter "process_cpu_seconds_total" [] "CPU time of the process, user and system.";
+    PROCESS_START Gauge "process_start_time_seconds" [] "When it was started.";
+    PROCESS_RESIDENT Gauge "process_resident_memory_bytes" [] "Its memory.";
+    PROCESS_VIRTUAL Gauge "process_virtual_memory_bytes" [] "Its address space.";
+    PROCESS_THREADS Gauge "process_threads" [] "Its threads.";
+    PROCESS_FDS Gauge "process_open_fds" [] "Its open files.";
+    PROCESS_MAX_FDS Gauge "process_max_fds" [] "How many it may open.";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_as_prometheus_wants_them() {
+        let mut names = HashSet::new();
+        for metric in CATALOG {
+            let Metric {
+                name, labels, help, ..
+            } = metric;
+            assert!(names.insert(name), "{name} is there twice");
+            assert_eq!(
+                name.ends_with("_total"),
+                metric.kind == MetricKind::Counter,
+                "{name}: counters end in _total, and nothing else does"
+            );
+            let is_word = |word: &str| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            assert!(is_word(name) && labels.iter().all(|label| is_word(label)));
+            assert!(
+                name.starts_with("breakwater_") || name.starts_with("process_"),
+                "{name}"
+            );
+            assert!(
+                !help.contains(['\\', '\n', '|']) && help.ends_with('.'),
+                "{help}"
+            );
+        }
+    }
+}

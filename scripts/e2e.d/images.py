@@ -122,6 +122,11 @@ def six(layout):
     return layout.image("amd64", [(f"six-{number}", 18_000_000) for number in range(6)])
 
 
+def line(layout):
+    """For bad lines: large enough to be cut in each layer, small enough to be pulled a dozen times."""
+    return layout.image("amd64", [(f"line-{number}", 5_000_000) for number in range(6)])
+
+
 def multi(layout):
     manifests = both_architectures(layout, "multi")
     return layout.index(manifests + [attestation(layout, manifests[0])])
@@ -142,7 +147,7 @@ def big(layout):
 
 def main():
     root = pathlib.Path(sys.argv[1])
-    for make in (small, six, multi, schema2, alpine, big):
+    for make in (small, six, line, multi, schema2, alpine, big):
         if make.__name__ in sys.argv[2:]:
             layout = Layout(root / make.__name__)
             layout.tag(make(layout))

@@ -17,6 +17,8 @@ prepare() {
     mkdir -p "$WORK"/{bin,home,log}
     # containers/image refuses to pull without a policy.
     echo '{"default": [{"type": "insecureAcceptAnything"}]}' >/etc/containers/policy.json
+    # cargo is found where it was.
+    export CARGO_HOME=${CARGO_HOME:-$HOME/.cargo} RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup}
     export HOME=$WORK/home
     export PATH=$WORK/bin:$PATH:/usr/sbin:/sbin
     # Debian's docker, even where another one comes earlier in PATH.

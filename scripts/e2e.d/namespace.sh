@@ -45,6 +45,14 @@ namespace_clean() {
         kill -KILL "$namespace_pid" 2>/dev/null || true
         wait "$namespace_pid" 2>/dev/null || true
     fi
+    # The control groups of a machine (machine.sh): empty by now, or soon.
+    if [[ -d $namespace_work/cgroups ]]; then
+        # shellcheck disable=SC2016 # expanded there
+        unshare --mount -- bash -c 'mount -n -t cgroup2 cgroup2 "$1/cgroups" && for attempt in 1 2 3 4 5; do
+            find "$1/cgroups/${1##*/}" -depth -type d -exec rmdir -- {} + && exit
+            sleep 0.2
+        done' bash "$namespace_work" 2>/dev/null || true
+    fi
     if ((${#namespace_made[@]})); then
         rmdir --ignore-fail-on-non-empty -- "${namespace_made[@]}"
     fi

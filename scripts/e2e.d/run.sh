@@ -19,6 +19,8 @@ source "$HERE/recipes.sh"
 source "$HERE/hub.sh"
 # shellcheck source=scripts/e2e.d/box.sh
 source "$HERE/box.sh"
+# shellcheck source=scripts/e2e.d/machine.sh
+source "$HERE/machine.sh"
 
 namespace_prepare
 prepare "$BINARY"

@@ -1,0 +1,53 @@
+# shellcheck shell=bash
+# Where an installation's files are, for scripts/install, scripts/uninstall and scripts/package.
+# Sourced.
+
+# stage_files PROGRAM PREFIX DIRECTORY: all that belongs to PROGRAM, below DIRECTORY as it will lie
+# below /. The manual and the completions are what the program itself writes.
+stage_files() {
+    local program=$1 prefix=$2 directory=$3 unit
+    install -D -m 0755 -- "$program" "$directory$prefix/bin/breakwater"
+    for unit in "$ROOT"/systemd/*.{service,socket,timer}; do
+        [[ -e $unit ]] || continue
+        install -D -m 0644 -- "$unit" "$directory$prefix/lib/systemd/system/${unit##*/}"
+        sed -i "s|=/usr/local/bin/breakwater|=$prefix/bin/breakwater|" "$directory$prefix/lib/systemd/system/${unit##*/}"
+    done
+    "$program" man --out "$directory$prefix/share/man/man1"
+    local bash=$prefix/share/bash-completion/completions zsh=$prefix/share/zsh/site-functions \
+        fish=$prefix/share/fish/vendor_completions.d
+    # Debian's own packages have a place of their own.
+    [[ $prefix != /usr ]] || zsh=/usr/share/zsh/vendor-completions
+    mkdir -p "$directory"{"$bash","$zsh","$fish"}
+    "$program" completions bash >"$directory$bash/breakwater"
+    "$program" completions zsh >"$directory$zsh/_breakwater"
+    "$program" completions fish >"$directory$fish/breakwater.fish"
+    chmod -R u=rwX,go=rX "$directory"
+}
+
+# installed_files PREFIX: what stage_files of this or another version may have put there, one a line.
+installed_files() {
+    local destination=${DESTDIR-}
+    compgen -G "$destination$1/bin/breakwater" || true
+    compgen -G "$destination$1/lib/systemd/system/breakwater*.*" || true
+    compgen -G "$destination$1/share/man/man1/breakwater.1" || true
+    compgen -G "$destination$1/share/man/man1/breakwater-*.1" || true
+    compgen -G "$destination$1/share/bash-completion/completions/breakwater" || true
+    compgen -G "$destination$1/share/zsh/site-functions/_breakwater" || true
+    compgen -G "$destination$1/share/fish/vendor_completions.d/breakwater.fish" || true
+}
+
+# package_is_installed: whether what is below /usr belongs to dpkg.
+package_is_installed() {
+    [[ $(dpkg-query --show --showformat '${db:Status-Status}' breakwater 2>/dev/null) == installed ]]
+}
+
+# systemd_runs: whether there is a service to touch.
+systemd_runs() {
+    [[ -d /run/systemd/system ]]
+}
+
+# active_units: ours that run, sockets first: a connection must not wake a service that is stopped.
+active_units() {
+    systemctl list-units --plain --no-legend --state=active,activating,reloading --type=socket,service,timer \
+        'breakwater*' | awk '{ print $1 }' | sort --reverse --field-separator=. --key=2
+}

@@ -1,0 +1,66 @@
+# shellcheck shell=sh
+# What is saved before an upgrade, so that it can be taken back: a set, which is a directory below
+# /var/backups/breakwater (0700), named by time and version, with
+#   access.sqlite   what `breakwater backup` wrote while the server ran
+#   breakwater      the program
+#   units/          its systemd units
+#   databases/      all databases as they lay there while no server ran, because a newer version
+#                   may change them all, and an older one then refuses them
+# Sourced by scripts/install, and copied word for word into the package's preinst: POSIX sh.
+
+SETS=/var/backups/breakwater
+SETS_KEPT=3
+SET=
+
+# data_directory: that of the service, else of the configuration, as far as their lines tell.
+data_directory() {
+    {
+        if [ -d /run/systemd/system ]; then
+            systemctl show --property=Environment --value breakwater.service 2>/dev/null |
+                tr ' ' '\n' | sed -n 's/^BREAKWATER_DATA=//p'
+        fi
+        sed -n -e '/^[[:space:]]*\[/q' \
+            -e "s/^[[:space:]]*data[[:space:]]*=[[:space:]]*[\"']\([^\"']*\)[\"'].*/\1/p" \
+            /etc/breakwater/breakwater.toml 2>/dev/null || true
+        echo /var/lib/breakwater
+    } | sed -n 1p
+}
+
+# begin_set PROGRAM UNIT_DIRECTORY: makes $SET, with the program and its units.
+begin_set() {
+    set_version=$("$1" --version) || return 1
+    [ -d "$SETS" ] || mkdir -m 0700 "$SETS" || return 1
+    SET=$SETS/$(date -u +%Y%m%dT%H%M%SZ)-${set_version#breakwater }
+    mkdir -m 0700 "$SET" "$SET/units" "$SET/databases" && cp -p -- "$1" "$SET/breakwater" &&
+        find "$2" -maxdepth 1 -name 'breakwater*.*' -exec cp -p -t "$SET/units" -- {} +
+}
+
+# back_up_to_set DATA: by the program in $SET; the server may run.
+back_up_to_set() {
+    "$SET/breakwater" backup --data "$1" "$SET/access.sqlite" >/dev/null
+}
+
+# complete_set DATA: the databases; no server may run.
+complete_set() {
+    find "$1" -maxdepth 1 -type f -name '*.sqlite*' -exec cp -p --reflink=auto -t "$SET/databases" -- {} +
+}
+
+# abandon_set: half a set is none.
+abandon_set() {
+    rm -rf -- "$SET"
+    SET=
+}
+
+# prune_sets: keeps the newest.
+prune_sets() {
+    find "$SETS" -mindepth 1 -maxdepth 1 -type d -name '[0-9]*T[0-9]*Z-*' | sort | head -n "-$SETS_KEPT" |
+        while read -r set_old; do
+            rm -rf -- "$set_old"
+        done
+}
+
+# restore_databases DATA: those of $SET in the place of the present ones; no server may run.
+restore_databases() {
+    find "$1" -maxdepth 1 -type f -name '*.sqlite*' -delete &&
+        find "$SET/databases" -type f -exec cp -p -t "$1" -- {} +
+}

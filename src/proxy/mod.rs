@@ -38,7 +38,7 @@ pub use figures::{Figures, UpstreamFigures};
 pub use listings::{ListPage, ListingAnswer};
 pub use manifests::ManifestAnswer;
 pub use tags::ManifestSummary;
-pub use upstreams::{UpstreamState, Upstreams, keyed, settings};
+pub use upstreams::{UpstreamClient, UpstreamState, Upstreams, keyed, settings};
 
 use crate::auth::Grant;
 use crate::error::Result;

@@ -31,7 +31,7 @@ use background::Background;
 /// How long answers in flight may take after the first signal.
 const GRACE: Duration = Duration::from_secs(30);
 /// Descriptors beside one for each connection: databases, blobs, upstreams.
-const FURTHER_DESCRIPTORS: u64 = 512;
+pub(super) const FURTHER_DESCRIPTORS: u64 = 512;
 
 /// Serve: the dependency proxy, the mirror, and the token endpoint
 #[derive(Debug, Args)]

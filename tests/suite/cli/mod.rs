@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod doctor;
+mod doctor_surroundings;
 mod identity;
 mod manual;
 mod rules;

@@ -4,3 +4,4 @@ pub(crate) mod appliance;
 pub(crate) mod client;
 pub(crate) mod fake_upstream;
 pub(crate) mod pushing;
+pub(crate) mod small_disk;

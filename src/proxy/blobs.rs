@@ -225,8 +225,10 @@ impl Proxy {
 
 /// The blob straight from the upstream, for this caller alone: nothing of it touches the disk.
 fn passed_through(target: &Target, digest: &Digest) -> Result<BlobAnswer> {
-    let what = || format!("blob {digest} of {}", target.shown());
-    let passing = PassThrough::open(target, digest).map_err(|failed| failed.into_error(&what()))?;
+    let passing = PassThrough::open(target, digest).map_err(|failed| {
+        let what = format!("blob {digest} of {}", target.shown());
+        failed.into_error(Kind::BlobUnknown, &what)
+    })?;
     Ok(BlobAnswer {
         size: passing.total(),
         content: BlobContent::Arriving(Arriving(Source::Passing(Box::new(passing)))),

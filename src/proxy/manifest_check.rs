@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::Target;
+use super::failed::Failed;
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Digest, Manifest, MediaType, Reference};
 use crate::upstream::{Fault, FaultKind, FetchedManifest};
@@ -19,21 +20,6 @@ pub(super) struct Checked {
     pub(super) bytes: Arc<[u8]>,
     /// Set once it was kept, or could not be.
     pub(super) kept: OnceLock<()>,
-}
-
-/// Why a fetch brought no manifest.
-#[derive(Clone)]
-pub(super) enum Failed {
-    /// The upstream did not give one.
-    Upstream(Fault),
-    /// It gave something else; a sentence that names it.
-    Lied(String),
-}
-
-impl From<Fault> for Failed {
-    fn from(fault: Fault) -> Self {
-        Self::Upstream(fault)
-    }
 }
 
 /// Asks the upstream for a manifest, and takes it only if it is what it should be.

@@ -3,10 +3,11 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::manifest_check::{Checked, Failed, ask};
+use super::failed::Failed;
+use super::manifest_check::{Checked, ask};
 use super::{CacheWord, Proxy, ReferenceKey, Target, read_only, upstream_error};
 use crate::auth::Grant;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::oci::{Digest, Manifest, MediaType, Reference, Tag};
 use crate::store::{CachedManifest, NewManifest, Pull, read_manifest};
 use crate::time::Timestamp;
@@ -124,10 +125,7 @@ impl Proxy {
                 let why = format!("gave no manifest within {} ms", patience.as_millis());
                 Err(fault(FaultKind::TimedOut, why).into())
             })
-            .map_err(|failed| match failed {
-                Failed::Upstream(fault) => upstream_error(fault, Kind::ManifestUnknown, &what()),
-                Failed::Lied(why) => Error::new(Kind::UpstreamLied, why),
-            })?;
+            .map_err(|failed| failed.into_error(Kind::ManifestUnknown, &what()))?;
         self.keep_once(grant, target, reference, &checked);
         self.note_fill(grant, target);
         Ok(ManifestAnswer {

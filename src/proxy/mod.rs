@@ -14,6 +14,7 @@
 //! not kept is fetched for such a caller is the group's setting: `read_only`.
 
 mod blobs;
+mod failed;
 mod fetch;
 mod figures;
 mod flight;
@@ -40,10 +41,11 @@ pub use tags::ManifestSummary;
 pub use upstreams::{UpstreamState, Upstreams, keyed, settings};
 
 use crate::auth::Grant;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::oci::{Digest, MediaType, Reference, RegistryHost, RepositoryName};
 use crate::store::{RepositoryId, Store};
 use crate::upstream::{Fault, FaultKind, ManifestHead, Upstream};
+use failed::upstream_error;
 use figures::Counters;
 use flight::Flights;
 use manifests::ManifestCall;
@@ -275,17 +277,6 @@ impl Proxy {
         if matches!(fault.kind, FaultKind::NotFound | FaultKind::Denied) {
             self.not_found.insert(key, (Instant::now(), fault.clone()));
         }
-    }
-}
-
-/// The error for a manifest or blob (`unknown`) that an upstream did not give.
-fn upstream_error(fault: Fault, unknown: Kind, what: &str) -> Error {
-    match fault.kind {
-        FaultKind::NotFound => Error::new(unknown, format!("{what}: {}", fault.message)),
-        FaultKind::Denied => Error::new(unknown, format!("{what}: {}", fault.message)).remedy(
-            "if it is private there, the box's administrator can give the upstream credentials",
-        ),
-        _ => Error::from(fault).context(what),
     }
 }
 

@@ -6,9 +6,10 @@
 use std::io::{self, Read};
 
 use super::Target;
-use crate::error::{Error, Kind, Result};
+use super::failed::Failed;
+use crate::error::Result;
 use crate::oci::{Digest, Hasher};
-use crate::upstream::{BlobStream, Fault};
+use crate::upstream::BlobStream;
 
 /// One read from the upstream.
 const CHUNK: usize = 64 * 1024;
@@ -184,30 +185,6 @@ impl Read for PassThrough {
                 return Ok(0);
             }
             self.refill()?;
-        }
-    }
-}
-
-/// Why nothing is passed on.
-pub(super) enum Failed {
-    /// The upstream did not give it.
-    Upstream(Fault),
-    /// It gave something else; a sentence that names it.
-    Lied(String),
-}
-
-impl From<Fault> for Failed {
-    fn from(fault: Fault) -> Self {
-        Self::Upstream(fault)
-    }
-}
-
-impl Failed {
-    /// The error for who asked for the blob `what`.
-    pub(super) fn into_error(self, what: &str) -> Error {
-        match self {
-            Self::Upstream(fault) => super::upstream_error(fault, Kind::BlobUnknown, what),
-            Self::Lied(why) => Error::new(Kind::UpstreamLied, why),
         }
     }
 }

@@ -14,18 +14,17 @@
 //! | `destination` `url` | where requests and credentials may go |
 //! | `transport` `agent` `resolver` `proxy` | ureq: errors, timeouts, roots, addresses, proxies |
 //! | `health` `breaker` `rate_limit` `counts` | what is known of the upstream |
+//! | `settings` `fingerprint` `answers` | what it is told, what it is known by, what it gives |
 
-use std::io::Read;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
-use crate::oci::{Digest, MediaType, RegistryHost};
+use crate::oci::RegistryHost;
 use crate::time::Timestamp;
 
 mod agent;
+mod answers;
 mod blobs;
 mod breaker;
 mod challenge;
@@ -33,6 +32,7 @@ mod counts;
 mod destination;
 mod exchange;
 mod fault;
+mod fingerprint;
 mod health;
 mod listings;
 mod manifests;
@@ -40,152 +40,23 @@ mod proxy;
 mod rate_limit;
 mod resolver;
 mod retry;
+mod settings;
 mod token;
 mod transport;
 mod url;
 
+pub use answers::{BlobHead, BlobStream, FetchedManifest, Listing, ManifestHead};
 pub use counts::Counts;
 pub use fault::{Fault, FaultKind};
 pub use proxy::Proxies;
 pub use rate_limit::RateLimit;
+pub use settings::{Ca, Credentials, Patience, Settings};
 
+use fingerprint::{fingerprint, keyed};
 use health::Health;
 use token::TokenCache;
 use transport::Transport;
 use url::Url;
-
-/// How one upstream is reached.
-#[derive(Clone)]
-pub struct Settings {
-    /// The word in paths and in `ns=`: `docker.io`.
-    pub name: RegistryHost,
-    /// `https://registry-1.docker.io`; http is allowed where it was configured so.
-    pub url: String,
-    /// Username and password.
-    pub credentials: Option<Credentials>,
-    /// A token realm (URL) that may get the credentials although it is on another host.
-    pub auth_realm: Option<String>,
-    /// Further roots.
-    pub ca: Option<Ca>,
-    /// Whether it may resolve to loopback, link-local or private addresses.
-    pub allow_private_addresses: bool,
-    /// Timeouts and tries.
-    pub patience: Patience,
-}
-
-/// Further roots, to be trusted beside the system's.
-#[derive(Debug, Clone)]
-pub enum Ca {
-    /// A PEM file.
-    File(PathBuf),
-    /// What stands in one.
-    Pem(String),
-}
-
-/// A username and a password; `Debug` shows neither.
-#[derive(Clone)]
-pub struct Credentials {
-    /// Without a colon, which Basic cannot carry.
-    pub username: String,
-    /// A password or a token in its place.
-    pub password: String,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credentials(…)")
-    }
-}
-
-/// Timeouts and retries.
-#[derive(Debug, Clone)]
-pub struct Patience {
-    /// To connect, TLS handshake included; the same again before it, to resolve the name. Default 5 s.
-    pub connect: Duration,
-    /// Silence between two reads, and before the head of an answer. Default 30 s. A small answer
-    /// (manifest, token, list) has three times as long in all.
-    pub silence: Duration,
-    /// Tries for what is transient; none is begun after 20 s. Default 3.
-    pub tries: u32,
-    /// Pause between two tries, with jitter, doubling from the first to the second. Default 0.2 to 2 s.
-    pub pause: (Duration, Duration),
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            silence: Duration::from_secs(30),
-            tries: 3,
-            pause: (Duration::from_millis(200), Duration::from_secs(2)),
-        }
-    }
-}
-
-/// What HEAD of a manifest says.
-#[derive(Debug, Clone)]
-pub struct ManifestHead {
-    /// `Docker-Content-Digest`, where it was sent and well-formed.
-    pub digest: Option<Digest>,
-    /// `Content-Type`, where it is a manifest's.
-    pub media_type: Option<MediaType>,
-    /// `Content-Length`, in bytes.
-    pub size: Option<u64>,
-}
-
-/// A manifest as it came, not yet checked against anything.
-#[derive(Debug, Clone)]
-pub struct FetchedManifest {
-    /// At least one, at most `oci::MAX_MANIFEST_SIZE`.
-    pub bytes: Vec<u8>,
-    /// `Content-Type` as sent.
-    pub content_type: String,
-    /// `Docker-Content-Digest`, if it was sent and well-formed.
-    pub digest: Option<Digest>,
-}
-
-/// What HEAD of a blob says.
-#[derive(Debug, Clone)]
-pub struct BlobHead {
-    /// `Content-Length`, in bytes.
-    pub size: Option<u64>,
-}
-
-/// A blob while it arrives.
-pub struct BlobStream {
-    /// The offset of the first byte that `reader` gives: as asked, or 0 where the upstream ignored Range.
-    pub offset: u64,
-    /// The whole blob's size, if the upstream said it.
-    pub total: Option<u64>,
-    /// For `If-Range`; only strong ones.
-    pub etag: Option<String>,
-    /// The bytes; fails with the io error on reset, silence or early end (never a silent early end). Its
-    /// text is a sentence that names the upstream. Dropped early, it closes the connection.
-    pub reader: Box<dyn Read + Send>,
-}
-
-impl std::fmt::Debug for BlobStream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BlobStream")
-            .field("offset", &self.offset)
-            .field("total", &self.total)
-            .field("etag", &self.etag)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A JSON answer of `tags/list` or `referrers`, as it came.
-#[derive(Debug, Clone)]
-pub struct Listing {
-    /// At most 16 MiB.
-    pub body: Vec<u8>,
-    /// `Content-Type` as sent.
-    pub content_type: String,
-    /// The query of the next page from `Link: <…>; rel="next"`.
-    pub next: Option<String>,
-    /// `OCI-Filters-Applied`.
-    pub filters_applied: Option<String>,
-}
 
 /// What `upstream status` shows.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -368,116 +239,5 @@ impl Upstream {
         self.rate_limit
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// SHA-256 over the URL, the credentials, further roots and whether private addresses are out of reach, each
-/// with its length before it, so that no two settings give the same text.
-///
-/// The last two stand in it only where they are not as the box's own upstreams have them by default.
-fn fingerprint(home: &Url, settings: &Settings) -> String {
-    let url = home.to_string();
-    let mut parts = vec![url.trim_end_matches('/')];
-    if let Some(credentials) = &settings.credentials {
-        parts.extend([credentials.username.as_str(), credentials.password.as_str()]);
-    }
-    let path;
-    // Three parts or more, so that they are never taken for credentials.
-    match &settings.ca {
-        Some(Ca::File(file)) => {
-            path = file.to_string_lossy();
-            parts.extend(["", "ca file", &path]);
-        }
-        Some(Ca::Pem(pem)) => parts.extend(["", "ca", pem.as_str()]),
-        None => {}
-    }
-    if !settings.allow_private_addresses {
-        parts.extend(["", "", "public addresses only"]);
-    }
-    let mut hasher = crate::oci::Hasher::new(crate::oci::Algorithm::Sha256);
-    for part in parts {
-        hasher.update(&(part.len() as u64).to_be_bytes());
-        hasher.update(part.as_bytes());
-    }
-    hasher.finish().hex()[..32].to_owned()
-}
-
-/// HMAC-SHA256 (RFC 2104) of a fingerprint, as long as one.
-fn keyed(key: &[u8; 32], fingerprint: &str) -> String {
-    let pass = |pad: u8, message: &[u8]| {
-        let mut block = [pad; 64];
-        for (byte, key) in block.iter_mut().zip(key) {
-            *byte ^= key;
-        }
-        let mut hasher = crate::oci::Hasher::new(crate::oci::Algorithm::Sha256);
-        hasher.update(&block);
-        hasher.update(message);
-        hasher.finish()
-    };
-    let inner = pass(0x36, fingerprint.as_bytes());
-    let inner: Vec<u8> = (0..32)
-        .filter_map(|at| u8::from_str_radix(inner.hex().get(2 * at..2 * at + 2)?, 16).ok())
-        .collect();
-    pass(0x5c, &inner).hex()[..32].to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(
-        url: &str,
-        credentials: Option<Credentials>,
-        ca: Option<Ca>,
-        allow_private_addresses: bool,
-    ) -> String {
-        let settings = Settings {
-            name: RegistryHost::parse("a.example").unwrap(),
-            url: url.to_owned(),
-            credentials,
-            auth_realm: None,
-            ca,
-            allow_private_addresses,
-            patience: Patience::default(),
-        };
-        fingerprint(&Url::parse(url).unwrap(), &settings)
-    }
-
-    #[test]
-    fn a_keyed_fingerprint_is_an_hmac() {
-        // Counted with another program.
-        assert_eq!(keyed(&[7; 32], "abc"), "127da4ced6a839b8f6118bc244684d26");
-        assert_ne!(keyed(&[7; 32], "abc"), keyed(&[8; 32], "abc"));
-    }
-
-    #[test]
-    fn fingerprints_tell_settings_apart_and_stay() {
-        let print = |url: &str, credentials: Option<(&str, &str)>| {
-            let credentials = credentials.map(|(username, password)| Credentials {
-                username: username.to_owned(),
-                password: password.to_owned(),
-            });
-            of(url, credentials, None, true)
-        };
-        let all = [
-            print("https://a", None),
-            print("http://a", None),
-            print("https://a/b", None),
-            print("https://a:8443", None),
-            print("https://a", Some(("", ""))),
-            print("https://a", Some(("u", "pw"))),
-            print("https://a", Some(("up", "w"))),
-            of("https://a", None, None, false),
-            of("https://a", None, Some(Ca::Pem("x".to_owned())), true),
-            of("https://a", None, Some(Ca::Pem("x".to_owned())), false),
-            of("https://a", None, Some(Ca::File("x".into())), true),
-        ];
-        for (n, one) in all.iter().enumerate() {
-            assert_eq!(one.len(), 32);
-            assert!(!all[..n].contains(one), "{n}");
-        }
-        assert_eq!(print("https://A:443/", None), all[0]);
-        // Written down: a change would orphan every cache.
-        assert_eq!(all[0], "e42825ef49ebc1ded5b0f5d6b33fd8fc");
     }
 }

@@ -107,13 +107,12 @@ fn contents() -> String {
         };
         let link = format!("[{title}](#{})", anchor(title));
         match level {
-            "##" if contents.is_empty() => write!(contents, "- {link}").unwrap(),
-            "##" => write!(contents, "\n- {link}").unwrap(),
-            "###" => write!(contents, " · {link}").unwrap(),
+            "##" => writeln!(contents, "- {link}").unwrap(),
+            "###" => writeln!(contents, "  - {link}").unwrap(),
             _ => {}
         }
     }
-    contents + "\n"
+    contents
 }
 
 /// The anchor that GitHub and GitLab give a heading.

@@ -1,0 +1,251 @@
+//! One blob's way from the upstream into the directory: taken from where it is kept already, or staged and
+//! hashed as it comes (`transfer`), and kept only if the bytes are what the digest says.
+
+mod pace;
+mod room;
+mod transfer;
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::figures::note;
+use super::flight::{FlightKey, Takeoff};
+use super::{Proxy, Target, upstream_error};
+use crate::error::{Error, Kind, Result};
+use crate::oci::Digest;
+use crate::store::Staged;
+use crate::time::Timestamp;
+use crate::upstream::{Fault, FaultKind};
+
+pub(super) use room::has_no_room;
+
+/// Starts the fetch of a new flight on a thread of its own.
+pub(super) fn start(proxy: &Arc<Proxy>, target: &Target, digest: &Digest, takeoff: Takeoff) {
+    let fetch = Fetch {
+        proxy: Arc::clone(proxy),
+        target: target.clone(),
+        digest: digest.clone(),
+    };
+    let spawned = std::thread::Builder::new()
+        .name("fetch".into())
+        .stack_size(256 * 1024)
+        .spawn(move || match fetch.run(&takeoff) {
+            Ok(()) => takeoff.land(),
+            Err(error) => {
+                note(&fetch.proxy.counters.failed);
+                fetch.log(&error);
+                takeoff.fail(error);
+            }
+        });
+    if let Err(error) = spawned {
+        tracing::error!(%error, "cannot start a thread for a fetch");
+    }
+}
+
+struct Fetch {
+    proxy: Arc<Proxy>,
+    target: Target,
+    digest: Digest,
+}
+
+impl Fetch {
+    fn run(&self, takeoff: &Takeoff) -> Result<()> {
+        let kept = match self.kept_meanwhile()? {
+            Some(kept) => Some(kept),
+            None => self.confirm_kept_elsewhere(takeoff)?,
+        };
+        if let Some((file, size)) = kept {
+            note(&self.proxy.counters.present);
+            takeoff.arriving(file, Some(size), size);
+            return Ok(());
+        }
+        let staged = self.stage(takeoff)?;
+        match self.fetch(takeoff, &staged) {
+            Ok(size) => self.keep(takeoff, staged, size),
+            Err(error) => {
+                if error.kind() == Kind::Full {
+                    note(&self.proxy.counters.without_room);
+                    self.proxy
+                        .no_room
+                        .insert(self.digest.clone(), Instant::now());
+                }
+                // What a full disk refused must not go on filling it.
+                if matches!(error.kind(), Kind::UpstreamLied | Kind::Full) {
+                    staged.discard();
+                } else {
+                    drop(staged);
+                    if let Err(error) = self.proxy.store.blobs.forget_old_fills() {
+                        tracing::warn!("cannot forget interrupted fills: {error}");
+                    }
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn log(&self, error: &Error) {
+        match error.kind() {
+            Kind::BlobUnknown => tracing::debug!("{error}"),
+            // Logged where it was noticed.
+            Kind::UpstreamLied => {}
+            _ => tracing::warn!("fetch failed: {error}"),
+        }
+    }
+
+    /// The blob, if another flight kept it between this request's look and its flight.
+    fn kept_meanwhile(&self) -> Result<Option<(Arc<File>, u64)>> {
+        let Some(repository) = self.proxy.repository_of(&self.target)? else {
+            return Ok(None);
+        };
+        match self.proxy.store.cache.blob(repository, &self.digest)? {
+            Some(_) => self.proxy.store.blobs.open(&self.digest),
+            None => Ok(None),
+        }
+    }
+
+    /// The blob, if it is kept for another repository of the same origin and the upstream confirms that
+    /// this one has it too: knowing a digest alone opens nothing.
+    ///
+    /// Of what came from other origins this upstream's word proves nothing: whoever runs it could say yes
+    /// to any digest, and read what others keep. Nor is it asked, which would tell what they keep. It has to
+    /// give the bytes, which prove themselves; the directory keeps them once.
+    fn confirm_kept_elsewhere(&self, takeoff: &Takeoff) -> Result<Option<(Arc<File>, u64)>> {
+        let (cache, key) = (&self.proxy.store.cache, &self.target.origin);
+        let Some(origin) = cache.find_origin(key.upstream(), key.fingerprint())? else {
+            return Ok(None);
+        };
+        let Some(size) = cache.blob_of_origin(origin, &self.digest)? else {
+            return Ok(None);
+        };
+        let Some((file, _)) = self
+            .proxy
+            .store
+            .blobs
+            .open(&self.digest)?
+            .filter(|(_, length)| *length == size)
+        else {
+            return Ok(None);
+        };
+        let head = self
+            .target
+            .upstream
+            .head_blob(&self.target.repository, &self.digest);
+        let head = match head {
+            Ok(head) => head,
+            Err(fault)
+                if matches!(
+                    fault.kind,
+                    FaultKind::NotFound | FaultKind::Offline | FaultKind::BreakerOpen { .. }
+                ) =>
+            {
+                return Err(self.upstream_error(fault));
+            }
+            // It cannot confirm, but it may give, as a signed URL of a CDN that is for GET only: GET tells.
+            Err(fault) => {
+                tracing::debug!(blob = %self.digest, "not confirmed by HEAD: {fault}");
+                return Ok(None);
+            }
+        };
+        if head.size.is_some_and(|said| said != size) {
+            return Ok(None);
+        }
+        if takeoff.decide_keep() {
+            let linked = self.proxy.store.while_kept(&self.digest, || {
+                // It may have gone since it was opened.
+                match self.proxy.store.blobs.open(&self.digest)? {
+                    Some((_, length)) if length == size => self.link(size),
+                    _ => Ok(()),
+                }
+            });
+            if let Err(error) = linked {
+                self.log_not_kept(&error);
+            }
+        }
+        Ok(Some((file, size)))
+    }
+
+    /// A fill is staged under a name that the same fill finds again after a crash; what nobody may keep
+    /// goes into a file without a name.
+    fn stage(&self, takeoff: &Takeoff) -> Result<Staged> {
+        if takeoff.keep_so_far() {
+            let key: FlightKey = (self.target.key(), self.digest.clone());
+            self.proxy.store.blobs.stage_named(&staging_name(&key))
+        } else {
+            self.proxy.store.blobs.stage_unlinked()
+        }
+    }
+
+    /// Keeps the blob if somebody who may fill has joined: file first, then rows.
+    ///
+    /// The bytes are right, so a failure here is logged and does not fail the readers.
+    fn keep(&self, takeoff: &Takeoff, staged: Staged, size: u64) -> Result<()> {
+        let counters = &self.proxy.counters;
+        if !takeoff.decide_keep() {
+            note(&counters.passed);
+            staged.discard();
+            return Ok(());
+        }
+        let kept = self.proxy.store.while_kept(&self.digest, || {
+            staged.commit(&self.digest)?;
+            self.link(size)
+        });
+        match kept {
+            Ok(()) => note(&counters.kept),
+            Err(error) => {
+                note(&counters.unkept);
+                self.log_not_kept(&error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows for the blob, whose file is in place.
+    fn link(&self, size: u64) -> Result<()> {
+        let repository = self.proxy.repository_to_fill(&self.target)?;
+        let cache = &self.proxy.store.cache;
+        cache.keep_blob(repository, &self.digest, size, Timestamp::now())
+    }
+
+    fn log_not_kept(&self, error: &Error) {
+        tracing::error!(blob = %self.digest, repository = self.target.shown(), "served, but not kept: {error}");
+    }
+
+    fn shown(&self) -> String {
+        format!("blob {} of {}", self.digest, self.target.shown())
+    }
+
+    fn upstream_error(&self, fault: Fault) -> Error {
+        upstream_error(fault, Kind::BlobUnknown, &self.shown())
+    }
+
+    fn lied(&self, why: &str) -> Error {
+        let what = format!(
+            "{} lied about blob {} of {}",
+            self.target.upstream.name(),
+            self.digest,
+            self.target.repository
+        );
+        let sentence = format!("{what}: {why}");
+        self.target.upstream.note_lie(&sentence);
+        Error::new(Kind::UpstreamLied, sentence)
+    }
+
+    fn unavailable(&self, why: &str) -> Error {
+        let retry_after = Duration::from_secs(5);
+        Error::new(
+            Kind::Unavailable { retry_after },
+            format!("{}: {why}", self.shown()),
+        )
+        .remedy("try again")
+    }
+}
+
+/// The name under which a fill is staged: the same for the same upstream, credentials, repository and digest.
+fn staging_name(key: &FlightKey) -> String {
+    let ((origin, repository), digest) = key;
+    let (upstream, fingerprint) = (origin.upstream(), origin.fingerprint());
+    Digest::of(format!("{upstream}\0{fingerprint}\0{repository}\0{digest}").as_bytes())
+        .hex()
+        .to_owned()
+}

@@ -1,0 +1,198 @@
+//! One blob on its way from an upstream, and all who read it meanwhile.
+//!
+//! The bytes go into a staged file; readers follow behind in that file, so memory grows neither with
+//! clients nor with size. Whoever is to get the last byte gets it after the hash matched: until then
+//! readers see one byte less than there is, and a flight that fails leaves every body incomplete.
+
+mod seat;
+mod state;
+mod takeoff;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::TargetKey;
+use super::figures::{Counters, note};
+use crate::error::{Error, Kind};
+use crate::oci::Digest;
+
+pub(super) use seat::Seat;
+use state::Flight;
+pub(super) use takeoff::Takeoff;
+
+/// Fetches at once; each holds a thread and a staged file.
+const MAX_FLIGHTS: usize = 512;
+/// Of these, for one upstream: the others' images shall come through beside it.
+const MAX_FLIGHTS_OF_ORIGIN: usize = MAX_FLIGHTS / 4;
+
+/// A fill's client may be silent for so long between two requests.
+const LULL: Duration = Duration::from_secs(2);
+/// Between two looks of those who wait for a fill to come to what they ask for.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Repositories remembered as being filled; past it, those of old fills go.
+const MAX_FILLS: usize = 1024;
+
+/// What a flight is told apart by: upstream with credentials, repository, digest.
+pub(super) type FlightKey = (TargetKey, Digest);
+
+/// All blobs on their way.
+pub(super) struct Flights {
+    counters: Arc<Counters>,
+    table: Mutex<HashMap<FlightKey, Arc<Flight>>>,
+    landed: Condvar,
+    /// When somebody last began or ended to fill something of a repository.
+    fills: Mutex<HashMap<TargetKey, Instant>>,
+}
+
+/// What [`Flights::board`] gives.
+pub(super) enum Boarded {
+    /// A flight in progress was joined.
+    Joined(Seat),
+    /// A new flight: the caller must start its fetch, once.
+    New(Seat, Takeoff),
+}
+
+impl Flights {
+    pub(super) fn new(counters: Arc<Counters>) -> Self {
+        Self {
+            counters,
+            table: Mutex::default(),
+            landed: Condvar::new(),
+            fills: Mutex::default(),
+        }
+    }
+
+    /// Blobs on their way, those of them that will be kept, and the seats taken in all.
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        let table = self.lock();
+        let states = table.values().map(|flight| {
+            let state = flight.lock();
+            (usize::from(state.keep), state.readers)
+        });
+        let (fills, readers) = states.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        (table.len(), fills, readers)
+    }
+
+    /// Joins the flight of `key`, or makes one. `fill`: whether who asks may keep it.
+    ///
+    /// # Errors
+    /// `Unavailable` when too many fetches are in progress.
+    pub(super) fn board(self: &Arc<Self>, key: &FlightKey, fill: bool) -> Result<Boarded, Error> {
+        let mut table = self.lock();
+        while let Some(flight) = table.get(key) {
+            if let Some(seat) = Flight::join(flight, fill) {
+                note(&self.counters.joined);
+                return Ok(Boarded::Joined(seat));
+            }
+            // It lands without being kept, but who asks now may keep it: it is fetched anew after that.
+            table = self
+                .landed
+                .wait(table)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        let (origin, _) = &key.0;
+        let of_origin = table.keys().filter(|((other, _), _)| other == origin);
+        if table.len() >= MAX_FLIGHTS || of_origin.count() >= MAX_FLIGHTS_OF_ORIGIN {
+            let retry_after = Duration::from_secs(5);
+            return Err(Error::new(
+                Kind::Unavailable { retry_after },
+                "too many fetches are in progress",
+            )
+            .remedy("try again in a few seconds"));
+        }
+        note(&self.counters.begun);
+        let flight = Arc::new(Flight::new(fill));
+        table.insert(key.clone(), Arc::clone(&flight));
+        let takeoff = Takeoff {
+            flights: Arc::clone(self),
+            key: key.clone(),
+            flight: Arc::clone(&flight),
+        };
+        Ok(Boarded::New(Seat(flight), takeoff))
+    }
+
+    /// A seat in the flight of `key`, if there is one, for somebody who may not fill.
+    pub(super) fn join(&self, key: &FlightKey) -> Option<Seat> {
+        let seat = Flight::join(self.lock().get(key)?, false)?;
+        note(&self.counters.joined);
+        Some(seat)
+    }
+
+    /// Notes that somebody fills the repository now.
+    pub(super) fn note_fill(&self, target: TargetKey) {
+        let mut fills = self.fills.lock().unwrap_or_else(PoisonError::into_inner);
+        if fills.len() >= MAX_FILLS {
+            fills.retain(|_, at| at.elapsed() < LULL);
+        }
+        fills.insert(target, Instant::now());
+    }
+
+    /// Waits a moment if the repository is being filled; `false` where it is not, or not in time.
+    pub(super) fn wait_for_fill(&self, target: &TargetKey, deadline: Instant) -> bool {
+        let fills = self.fills.lock().unwrap_or_else(PoisonError::into_inner);
+        let recently = fills.get(target).is_some_and(|at| at.elapsed() < LULL);
+        drop(fills);
+        let table = self.lock();
+        let mut flights = table.iter().filter(|((of, _), _)| of == target);
+        let filling = recently || flights.any(|(_, flight)| flight.lock().keep);
+        let left = deadline.saturating_duration_since(Instant::now());
+        if !filling || left.is_zero() {
+            return false;
+        }
+        drop(self.landed.wait_timeout(table, left.min(LOOK_AGAIN)));
+        true
+    }
+
+    /// Waits until no flight is left, for at most `patience`.
+    pub(super) fn wait_until_empty(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        let mut table = self.lock();
+        while !table.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            table = self
+                .landed
+                .wait_timeout(table, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<FlightKey, Arc<Flight>>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::RepositoryName;
+    use crate::proxy::OriginKey;
+
+    pub(super) fn key(upstream: &str, bytes: &[u8]) -> FlightKey {
+        let upstream = crate::oci::RegistryHost::parse(upstream).unwrap();
+        let origin = OriginKey(Arc::new((upstream, String::new())));
+        let repository = RepositoryName::parse("app").unwrap();
+        ((origin, repository), Digest::of(bytes))
+    }
+
+    #[test]
+    fn one_upstream_leaves_room_for_the_others() {
+        let flights = Arc::new(Flights::new(Arc::default()));
+        let board = |upstream: &str, number: usize| {
+            flights.board(&key(upstream, &number.to_be_bytes()), true)
+        };
+        let taken: Vec<_> = (0..MAX_FLIGHTS_OF_ORIGIN)
+            .map(|number| board("a.example", number).unwrap())
+            .collect();
+        let refused = board("a.example", MAX_FLIGHTS).err().unwrap();
+        assert!(matches!(refused.kind(), Kind::Unavailable { .. }));
+        assert!(board("a.example", 0).is_ok(), "joining takes no place");
+        assert!(board("b.example", 0).is_ok());
+        drop(taken);
+        assert!(board("a.example", MAX_FLIGHTS).is_ok());
+    }
+}

@@ -1,0 +1,127 @@
+//! The reading side of a flight: readers follow behind in the staged file.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use super::state::{Flight, Phase};
+use crate::error::Error;
+
+/// The reading side of a flight. The upstream client's timeouts bound every wait.
+pub(in crate::proxy) struct Seat(pub(super) Arc<Flight>);
+
+impl Seat {
+    /// Waits until the upstream has answered; the blob's size, if it said it. Of nothing at all there is
+    /// no last byte to hold back: whether that is right must be known before a head says it.
+    ///
+    /// # Errors
+    /// Why the upstream did not give it.
+    pub(in crate::proxy) fn head(&self) -> Result<Option<u64>, Error> {
+        let mut state = self.0.lock();
+        loop {
+            match &state.phase {
+                Phase::Asking => state = self.0.wait(state),
+                Phase::Arriving if state.total == Some(0) => state = self.0.wait(state),
+                Phase::Arriving | Phase::Whole => return Ok(state.total),
+                Phase::Failed(failure) => return Err(failure.clone().into()),
+            }
+        }
+    }
+
+    /// Whether somebody who may fill takes part by now.
+    pub(in crate::proxy) fn is_kept(&self) -> bool {
+        self.0.lock().keep
+    }
+
+    /// Reads `length` bytes from `offset` on (`None`: to the end), as they arrive.
+    pub(in crate::proxy) fn into_reader(self, offset: u64, length: Option<u64>) -> ArrivingBlob {
+        ArrivingBlob {
+            seat: self,
+            position: offset,
+            end: length.map(|length| offset + length),
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.lock().readers -= 1;
+    }
+}
+
+/// Reads a blob while it arrives; fails where the flight fails.
+pub(in crate::proxy) struct ArrivingBlob {
+    seat: Seat,
+    position: u64,
+    end: Option<u64>,
+}
+
+impl ArrivingBlob {
+    /// Waits until there is something to read: the file, and how many bytes from the position on.
+    /// Zero at the end.
+    fn available(&self) -> io::Result<(Arc<File>, u64)> {
+        let flight = &self.seat.0;
+        let mut state = flight.lock();
+        loop {
+            let (readable, whole) = match &state.phase {
+                Phase::Asking => (0, false),
+                Phase::Arriving => (state.written.saturating_sub(1), false),
+                Phase::Whole => (state.written, true),
+                Phase::Failed(failure) => return Err(io::Error::other(failure.message.clone())),
+            };
+            let readable = self.end.map_or(readable, |end| readable.min(end));
+            let done = self.end.is_some_and(|end| self.position >= end);
+            if let Some(file) = &state.file
+                && (readable > self.position || whole || done)
+            {
+                return Ok((Arc::clone(file), readable.saturating_sub(self.position)));
+            }
+            state = flight.wait(state);
+        }
+    }
+}
+
+impl Read for ArrivingBlob {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (file, available) = self.available()?;
+        let wanted = usize::try_from(available)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let read = file.read_at(&mut buffer[..wanted], self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::tests::key;
+    use super::super::{Boarded, Flights};
+    use super::*;
+    use crate::error::Kind;
+
+    #[test]
+    fn the_head_of_an_empty_blob_waits_until_its_hash_is_known() {
+        let key = key("a.example", b"not empty");
+        let Ok(Boarded::New(seat, takeoff)) =
+            Arc::new(Flights::new(Arc::default())).board(&key, true)
+        else {
+            panic!("nobody else flies");
+        };
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        takeoff.arriving(file, Some(0), 0);
+        let (told, head) = std::sync::mpsc::channel();
+        let waiting = std::thread::spawn(move || told.send(seat.head()));
+        assert!(head.recv_timeout(Duration::from_millis(100)).is_err());
+        takeoff.fail(Error::new(Kind::UpstreamLied, "it is not empty"));
+        let head = head.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert_eq!(head.unwrap_err().kind(), Kind::UpstreamLied);
+        waiting.join().unwrap().unwrap();
+    }
+}

@@ -1,0 +1,101 @@
+//! One flight: what its fetch and its readers tell each other.
+
+use std::fs::File;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::Seat;
+use crate::error::{Error, Kind};
+
+/// One blob on its way.
+pub(super) struct Flight {
+    pub(super) state: Mutex<State>,
+    pub(super) changed: Condvar,
+}
+
+/// What is known of it now.
+pub(super) struct State {
+    pub(super) phase: Phase,
+    /// The staged file, once there is one.
+    pub(super) file: Option<Arc<File>>,
+    /// The blob's size, once the upstream said it.
+    pub(super) total: Option<u64>,
+    /// Bytes in the file.
+    pub(super) written: u64,
+    /// Whether somebody who may fill takes part: then it is kept, and goes on when all have left.
+    pub(super) keep: bool,
+    /// Whether `keep` has been read for the last time.
+    pub(super) decided: bool,
+    /// Seats taken.
+    pub(super) readers: usize,
+}
+
+/// How far it is.
+pub(super) enum Phase {
+    Asking,
+    Arriving,
+    Whole,
+    Failed(Failure),
+}
+
+impl Flight {
+    pub(super) fn new(keep: bool) -> Self {
+        let state = State {
+            phase: Phase::Asking,
+            file: None,
+            total: None,
+            written: 0,
+            keep,
+            decided: false,
+            readers: 1,
+        };
+        Self {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A seat, or `None` where the flight will not be kept any more though the caller may fill.
+    pub(super) fn join(flight: &Arc<Self>, fill: bool) -> Option<Seat> {
+        let mut state = flight.lock();
+        if fill && state.decided && !state.keep {
+            return None;
+        }
+        if !state.decided {
+            state.keep |= fill;
+        }
+        state.readers += 1;
+        Some(Seat(Arc::clone(flight)))
+    }
+
+    pub(super) fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        self.changed
+            .wait(state)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a flight failed, to be told to all of its readers.
+#[derive(Debug, Clone)]
+pub(super) struct Failure {
+    pub(super) kind: Kind,
+    pub(super) message: String,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            kind: error.kind(),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::new(failure.kind, failure.message)
+    }
+}

@@ -76,9 +76,8 @@ package_by_script() {
     set=$(package_sets)
     check_equal "... and has saved a set, which root alone can read" "700 600" \
         "$(machine stat -c %a "$set" "$set/access.sqlite" | xargs)"
-    check_equal "... with program, unit and databases" \
-        "access.sqlite breakwater databases/access.sqlite units/breakwater.service" \
-        "$(machine find "$set" -type f -printf '%P\n' | grep -E 'access.sqlite$|^breakwater$|^units/.*service$' | sort | xargs)"
+    check "... with program, unit and databases" machine ls "$set/files/usr/local/bin/breakwater" \
+        "$set/files/usr/local/lib/systemd/system/breakwater.service" "$set/databases/access.sqlite" "$set/databases/cache.sqlite"
 
     package_broken_upgrade
     check "a user is added after the upgrade" machine breakwater user add late --service
@@ -123,6 +122,7 @@ package_broken_upgrade() {
         machine "$ROOT/scripts/install" --binary "$THERE/broken"
     check_contains "... says so" "does not become ready" "$OUTPUT"
     check_contains "... and what it did about it" "is in its place again" "$OUTPUT"
+    check "... whose manual and all is as before" machine sh -c "cd $set/files && find . -type f | while read -r file; do cmp \"\$file\" \"/\$file\" || exit 1; done"
     check "... and the old program is in its place" machine cmp "$THERE/breakwater" /usr/local/bin/breakwater
     package_check_serves "... which can read its databases"
     package_check_user "... with all that is in them" early 1
@@ -198,7 +198,7 @@ package_break() {
     local tree=$WORK/broken-package name=${1/-2_/-3_}
     dpkg-deb --raw-extract "$WORK/exchange/$1" "$tree"
     sed -i 's/^\(Version: .*\)-2$/\1-3/' "$tree/DEBIAN/control"
-    sed -i 's/gt "\(.*\)-2"/gt "\1-3"/' "$tree/DEBIAN/preinst"
+    sed -i 's/le "\(.*\)-2"/le "\1-3"/' "$tree/DEBIAN/preinst"
     cp -- "$WORK/exchange/broken" "$tree/usr/bin/breakwater"
     dpkg-deb -Zgzip --root-owner-group --build "$tree" "$WORK/exchange/$name" >/dev/null
     rm -rf "$tree"

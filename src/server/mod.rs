@@ -181,6 +181,7 @@ impl Appliance {
             Route::Base => v2::base(self, call),
             Route::Token => token::token(self, call),
             Route::Api => Ok(api::answer(self, call)),
+            Route::Keys => token::keys(self, call),
             Route::Repository(route) => v2::repository(self, call, &route),
             Route::Catalog => v2::catalog(self, call),
             Route::Probe(probe) => observe::probe(self, call, probe),

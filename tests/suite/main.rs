@@ -13,6 +13,7 @@ mod api;
 mod cli;
 mod conformance;
 mod crash;
+mod external;
 mod faults;
 mod garbage;
 mod hosted_access;

@@ -25,6 +25,7 @@ mod project;
 mod registry;
 mod rule;
 mod serve;
+mod tls;
 mod token;
 mod upstream;
 mod usage;
@@ -108,6 +109,7 @@ enum Command {
     Backup(backup::Backup),
     Restore(backup::Restore),
     Doctor(doctor::Doctor),
+    Tls(tls::Tls),
 }
 
 /// What a command that did not fail has found.
@@ -171,6 +173,10 @@ impl Command {
         let outside = match &self {
             Command::Backup(backup) => backup.make_file(&config)?,
             Command::Restore(restore) => Some(restore.open_file()?),
+            Command::Tls(tls) => {
+                tls.make_directory(&config)?;
+                None
+            }
             _ => None,
         };
         let place = Workplace::new(config)?;
@@ -195,6 +201,7 @@ impl Command {
             Command::Backup(backup) => backup.run(&place, outside),
             Command::Restore(restore) => restore.run(&place, outside),
             Command::Doctor(doctor) => doctor.run(&place),
+            Command::Tls(tls) => tls.run(&place),
         }
     }
 }

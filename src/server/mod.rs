@@ -22,6 +22,7 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 
+pub use error::status_and_code;
 pub use first_start::first_start;
 
 use crate::auth::Authenticator;

@@ -19,11 +19,11 @@
 //! |---|---|
 //! | `cli` | one file a command family; `serve` puts everything together |
 //! | `control` | `DATA/control.sock`, between the command line and the running server: the only place that knows tiny_http |
-//! | `server` | what is served: router, token endpoint, registry protocol, the mapping of errors; knows no socket |
+//! | `server` | what is served: router, token endpoint, registry protocol, REST API, the mapping of errors; knows no socket |
 //! | `proxy` | the dependency proxy: which upstream, freshness, single flight, fill, serve-stale |
 //! | `registry` | the hosted registry: uploads, mounts, manifests, tags, referrers |
 //! | `upkeep` | verify, garbage collection of what was pushed |
-//! | `auth` | credentials → identity; tokens; policy → grant; sealing of secrets that must be given back |
+//! | `auth` | credentials → identity; tokens; policy → grant; the rules for making groups and tokens; sealing of secrets that must be given back |
 //! | `upstream` | remote registries: the only place that knows ureq |
 //! | `store` | four databases (access, cache, registry, audit) and the blob directory: the only place that knows rusqlite |
 //! | `http` | the public port's HTTP/1.1; knows no route and no store |

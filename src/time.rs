@@ -43,3 +43,15 @@ impl fmt::Display for Timestamp {
         }
     }
 }
+
+/// An RFC 3339 time, or a date: its first moment in UTC. `None` for anything else.
+pub fn parse_moment(text: &str) -> Option<Timestamp> {
+    // Time before date: a date's parser would take a time's date and forget the rest.
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Some(Timestamp(time.as_second()));
+    }
+    let date = (text.len() == 10).then(|| text.parse::<jiff::civil::Date>());
+    let midnight = date?.ok()?.to_datetime(jiff::civil::Time::midnight());
+    let midnight = jiff::tz::Offset::UTC.to_timestamp(midnight).ok()?;
+    Some(Timestamp(midnight.as_second()))
+}

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# Installs Debian packages for commands that are missing. Sourced.
+# Installs Debian packages for commands that are missing, and Python packages into a directory of
+# their own. Sourced.
 
 # install_packages COMMAND:PACKAGE...
 # A command that is there already is left as it is, whoever installed it. Installing
@@ -27,4 +28,13 @@ install_packages() {
         return 1
     fi
     rm -f "$log"
+}
+
+# install_python_packages PYTHON REQUIREMENT...: makes the virtual environment whose interpreter is
+# PYTHON, and installs what is missing in it. Nothing outside of it changes.
+install_python_packages() {
+    local python=$1
+    shift
+    [[ -x $python ]] || /usr/bin/python3 -m venv "$(dirname "$(dirname "$python")")"
+    "$python" -m pip install --quiet --disable-pip-version-check "$@"
 }

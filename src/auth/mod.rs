@@ -4,6 +4,7 @@
 //! - `jwt` and `keys` issue and check the short-lived tokens of the token endpoint.
 //! - `policy` holds the rules, as pure functions; only it can make a [`Grant`].
 //! - `seal` encrypts what must be given back, such as the passwords of upstreams.
+//! - `administration`: the rules for making and changing users, groups, projects and tokens.
 //! - `login_events` tells the audit of logins.
 //! - `features`: the flags of the abilities check.
 //! - `scope`, `secret`, `password`, `address` are the parts that those are made of.
@@ -11,6 +12,7 @@
 //! Nothing here knows HTTP or the network.
 
 pub mod address;
+pub mod administration;
 pub mod bans;
 pub mod credentials;
 pub mod features;

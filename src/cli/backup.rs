@@ -13,11 +13,11 @@ use clap::Args;
 
 use super::Outcome;
 use super::output::{hint, print};
-use super::user::{INITIAL_ROOT_PASSWORD, ROOT, forget_initial_password};
 use super::workplace::Workplace;
 use crate::auth::password::Verifier;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::server::{INITIAL_ROOT_PASSWORD, ROOT, forget_initial_password};
 use crate::store::{Actor, Replaced, Store};
 
 /// Write the access database to a new file: users, groups, projects, tokens, flags, networks, upstreams

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::output::{Table, print, print_json, yes};
 use super::words::{QUOTA_VALUES, Visibility, nearest, parse_quota, visibility_word};
 use super::workplace::{Workplace, find_group};
-use super::{Outcome, names, unavailable};
+use super::{Outcome, unavailable};
+use crate::auth::administration::{names, places};
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
 use crate::store::{self, GroupChanges, Store};
@@ -83,17 +84,12 @@ Examples:
 
 impl Group {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
-        let mirror = &place.config.mirror;
+        let mirror = place.mirror();
         match self.action {
             Action::Add { path, visibility } => {
-                names::check_group_path(&path, &mirror.group)?;
+                names::check_group_path(&path, mirror.group)?;
                 let store = place.open_store()?;
-                refuse_mirrored_name(&store, &path, &mirror.default)?;
-                refuse_orphan(&store, &path)?;
-                if store.access.project_by_path(&path)?.is_some() {
-                    let what = format!("there is a project `{path}` already");
-                    return Err(Error::new(Kind::Conflict, what).remedy("choose another name"));
-                }
+                places::check_new_group(&store, mirror, &path)?;
                 store
                     .access
                     .create_group(&place.actor, &path, visibility.into())?;
@@ -105,17 +101,14 @@ impl Group {
                 let store = place.open_store()?;
                 let group = find_group(&store, &path)?;
                 if let Some(Some(host)) = &changes.default_upstream {
-                    refuse_unknown_upstream(place, &store, &group, host)?;
+                    let configured = place.config.upstreams.iter().any(|one| one.name == *host);
+                    places::check_default_upstream(&store, configured, &group, host)?;
                 }
                 store.access.set_group(&place.actor, group.id, &changes)?;
                 print(&format!("changed group {path}"))?;
             }
             Action::Remove { path } => {
-                if path == mirror.group {
-                    let what = format!("`{path}` is the mirror's group and stays");
-                    return Err(Error::new(Kind::Conflict, what)
-                        .remedy("to end the mirror, set enabled = false in [mirror]"));
-                }
+                places::check_group_removal(mirror, &path)?;
                 let store = place.open_store()?;
                 store
                     .access
@@ -124,40 +117,6 @@ impl Group {
             }
         }
         Ok(Outcome::Done)
-    }
-}
-
-/// A path whose first part is a group is never the mirror's any more, so a group must not take the
-/// name of images that are pulled through it.
-fn refuse_mirrored_name(store: &Store, path: &str, default: &RegistryHost) -> Result<()> {
-    if path.contains('/') {
-        return Ok(());
-    }
-    let images = store.cache.images(Some(&format!("{default}/{path}")))?;
-    let mirrored = images.iter().find(|image| {
-        image.upstream == default.as_str() && image.repository.split('/').next() == Some(path)
-    });
-    match mirrored {
-        Some(image) => Err(Error::new(
-            Kind::Conflict,
-            format!(
-                "a top-level group cannot be called `{path}`: the mirror serves {}/{}, which clients could not pull any more",
-                image.upstream, image.repository
-            ),
-        )
-        .remedy("choose another name")),
-        None => Ok(()),
-    }
-}
-
-fn refuse_orphan(store: &Store, path: &str) -> Result<()> {
-    match path.rsplit_once('/') {
-        Some((parent, _)) if store.access.group_by_path(parent)?.is_none() => Err(Error::new(
-            Kind::NotFound,
-            format!("there is no group `{parent}` to make `{path}` in"),
-        )
-        .remedy(format!("make it with `breakwater group add {parent}`"))),
-        _ => Ok(()),
     }
 }
 
@@ -195,33 +154,6 @@ fn shape(group: &store::Group) -> Value {
         "quota": group.quota,
         "created_at": group.created_at.to_string(),
     })
-}
-
-/// A default that means nothing would turn every path of the group into a 404.
-fn refuse_unknown_upstream(
-    place: &Workplace,
-    store: &Store,
-    group: &store::Group,
-    host: &RegistryHost,
-) -> Result<()> {
-    let rows = store.access.upstreams()?;
-    let groups = store.access.groups()?;
-    let mut upward = vec![None];
-    let mut at = Some(group.id);
-    while let Some(id) = at.filter(|_| upward.len() <= groups.len()) {
-        upward.push(Some(id));
-        let parent = groups.iter().find(|group| group.id == id);
-        at = parent.and_then(|group| group.parent);
-    }
-    let known = place.config.upstreams.iter().any(|one| one.name == *host)
-        || rows
-            .iter()
-            .any(|row| row.upstream.name == *host && upward.contains(&row.upstream.group));
-    if known {
-        return Ok(());
-    }
-    let what = format!("{} has no upstream {host}", group.path);
-    Err(Error::new(Kind::NotFound, what).remedy("add it with `breakwater upstream add` first"))
 }
 
 /// What `group set` was asked to change.

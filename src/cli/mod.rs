@@ -17,7 +17,6 @@ mod init;
 mod key;
 mod man;
 mod member;
-mod names;
 mod network;
 mod offline;
 mod output;

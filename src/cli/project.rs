@@ -3,10 +3,11 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::Outcome;
 use super::output::{Table, print, print_json};
 use super::words::{QUOTA_VALUES, Visibility, nearest, parse_quota, visibility_word};
 use super::workplace::{Workplace, find_project};
-use super::{Outcome, names};
+use crate::auth::administration::names;
 use crate::error::{Error, Kind, Result};
 use crate::store::{self, ProjectChanges, Store};
 

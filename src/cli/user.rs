@@ -5,17 +5,15 @@ use std::io::{BufRead, Read};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::Outcome;
 use super::output::{Table, print, print_json, yes};
 use super::workplace::{Workplace, find_user};
-use super::{Outcome, names};
+use crate::auth::administration::names;
 use crate::auth::password;
 use crate::error::{Error, Kind, Result};
+use crate::server::{ROOT, forget_initial_password};
 use crate::store::{self, Store};
 
-/// The administrator of the first start.
-pub(super) const ROOT: &str = "root";
-/// In the data directory: root's first password.
-pub(super) const INITIAL_ROOT_PASSWORD: &str = "initial_root_password";
 /// More than any password may have, so that too long ones are told as such.
 const MAX_LINE: u64 = 4096;
 
@@ -217,17 +215,6 @@ fn passwd(place: &Workplace, store: &Store, name: &str) -> Result<()> {
         forget_initial_password(store)?;
     }
     print(&format!("changed the password of {name}"))
-}
-
-/// What it holds is no password any more.
-pub(super) fn forget_initial_password(store: &Store) -> Result<()> {
-    let path = store.directory().join(INITIAL_ROOT_PASSWORD);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("it is done, but cannot remove", &path, error))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The first line of standard input, without its end.

@@ -1,19 +1,7 @@
-//! Points in time as people write them. Pure.
+//! Points in time in the past, as people write them. Pure.
 
 use crate::error::{Error, Kind, Result};
-use crate::time::Timestamp;
-
-/// An RFC 3339 time, or a date: its first moment in UTC. `None` for anything else.
-pub(super) fn parse_moment(text: &str) -> Option<Timestamp> {
-    // Time before date: a date's parser would take a time's date and forget the rest.
-    if let Ok(time) = text.parse::<jiff::Timestamp>() {
-        return Some(Timestamp(time.as_second()));
-    }
-    let date = (text.len() == 10).then(|| text.parse::<jiff::civil::Date>());
-    let midnight = date?.ok()?.to_datetime(jiff::civil::Time::midnight());
-    let midnight = jiff::tz::Offset::UTC.to_timestamp(midnight).ok()?;
-    Some(Timestamp(midnight.as_second()))
-}
+use crate::time::{Timestamp, parse_moment};
 
 /// A moment, or how long before `now`: `24h`, `30d`.
 pub(super) fn parse_past(text: &str, now: Timestamp) -> Result<Timestamp> {
@@ -30,7 +18,7 @@ pub(super) fn parse_past(text: &str, now: Timestamp) -> Result<Timestamp> {
 }
 
 /// What somebody wrote, as it may stand in an error.
-pub(super) fn shown(text: &str) -> String {
+fn shown(text: &str) -> String {
     text.chars().take(80).flat_map(char::escape_debug).collect()
 }
 

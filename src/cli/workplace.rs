@@ -4,6 +4,7 @@ use rustix::fs::Mode;
 
 use super::account;
 use super::privilege::drop_to_owner;
+use crate::auth::administration::places::Mirror;
 use crate::config::Config;
 use crate::control::Client;
 use crate::error::{Error, Kind, Result};
@@ -37,6 +38,14 @@ impl Workplace {
                 .remedy("name its directory with --data, or make one with `breakwater init`"));
         }
         Store::open(data)
+    }
+
+    /// What the mirror occupies.
+    pub(super) fn mirror(&self) -> Mirror<'_> {
+        Mirror {
+            group: &self.config.mirror.group,
+            default: &self.config.mirror.default,
+        }
     }
 
     /// The server that runs on the store, if one does.

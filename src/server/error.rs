@@ -38,8 +38,20 @@ pub fn status_and_code(kind: Kind) -> (u16, &'static str) {
     }
 }
 
-/// The answer to a request that failed with `error`.
-pub(super) fn response(error: &Error, request_id: &str) -> Response {
+/// What a client is told of an error.
+pub(super) struct Told {
+    /// The status.
+    pub(super) status: u16,
+    /// The OCI code.
+    pub(super) code: &'static str,
+    /// The sentence.
+    pub(super) message: String,
+    /// For `Retry-After`, in seconds.
+    pub(super) retry_after: Option<u64>,
+}
+
+/// What a client is told of `error`; the rest is logged.
+pub(super) fn told(error: &Error, request_id: &str) -> Told {
     let (status, code) = status_and_code(error.kind());
     let message = if matches!(status, 500 | 507) {
         tracing::error!(request_id, "request failed: {error}");
@@ -47,19 +59,34 @@ pub(super) fn response(error: &Error, request_id: &str) -> Response {
     } else {
         error.to_string()
     };
-    let response = body(status, code, &message);
+    let retry_after = match error.kind() {
+        Kind::TooManyRequests { retry_after } | Kind::Unavailable { retry_after } => {
+            Some(retry_after)
+        }
+        Kind::UpstreamLied => Some(Duration::from_secs(5)),
+        _ => None,
+    };
+    Told {
+        status,
+        code,
+        message,
+        retry_after: retry_after.map(|after| after.as_secs().max(1)),
+    }
+}
+
+/// The answer to a request that failed with `error`, in the form of the registry protocol.
+pub(super) fn response(error: &Error, request_id: &str) -> Response {
+    let told = told(error, request_id);
+    let response = body(told.status, told.code, &told.message);
     // docker shows no body of a 5xx, only the status line.
-    let response = if status >= 500 {
-        response.reason(&message)
+    let response = if told.status >= 500 {
+        response.reason(&told.message)
     } else {
         response
     };
-    match error.kind() {
-        Kind::TooManyRequests { retry_after } | Kind::Unavailable { retry_after } => {
-            retry(response, retry_after)
-        }
-        Kind::UpstreamLied => retry(response, Duration::from_secs(5)),
-        _ => response,
+    match told.retry_after {
+        Some(seconds) => response.header("Retry-After", seconds.to_string()),
+        None => response,
     }
 }
 
@@ -74,10 +101,6 @@ pub(super) fn json_body(response: Response, value: &serde_json::Value) -> Respon
     response
         .header("Content-Type", "application/json")
         .body(Body::Bytes(value.to_string().into_bytes().into()))
-}
-
-fn retry(response: Response, after: Duration) -> Response {
-    response.header("Retry-After", after.as_secs().max(1).to_string())
 }
 
 #[cfg(test)]

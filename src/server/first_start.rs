@@ -9,8 +9,10 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::store::{Ability, Actor, Network, Store, Visibility};
 
-/// The file that holds root's first password until it is changed.
-const INITIAL_PASSWORD_FILE: &str = "initial_root_password";
+/// The administrator of the first start.
+pub const ROOT: &str = "root";
+/// In the data directory: root's first password, until it is changed.
+pub const INITIAL_ROOT_PASSWORD: &str = "initial_root_password";
 
 /// Makes the mirror's group where it is missing, and at the very first start (while there is no user)
 /// the networks 127.0.0.0/8 and ::1, which may fill the mirror, and an administrator `root` whose random
@@ -53,7 +55,7 @@ pub fn first_start(
         }
     }
     let secret = crate::auth::keys::random_hex::<16>()?;
-    let path = directory.join(INITIAL_PASSWORD_FILE);
+    let path = directory.join(INITIAL_ROOT_PASSWORD);
     let failed = |error| Error::io("cannot write", &path, error);
     let options = std::fs::OpenOptions::new()
         .write(true)
@@ -67,10 +69,24 @@ pub fn first_start(
         .map_err(failed)?;
     store
         .access
-        .create_user(actor, "root", true, false, Some(&password::hash(&secret)?))?;
+        .create_user(actor, ROOT, true, false, Some(&password::hash(&secret)?))?;
     told.push(format!(
-        "made the administrator `root`; its password is in {}",
+        "made the administrator `{ROOT}`; its password is in {}",
         path.display()
     ));
     Ok(told)
+}
+
+/// Removes the file of root's first password: what it holds is no password any more.
+///
+/// # Errors
+/// `Io` with the path.
+pub fn forget_initial_password(store: &Store) -> Result<()> {
+    let path = store.directory().join(INITIAL_ROOT_PASSWORD);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("it is done, but cannot remove", &path, error))
+        }
+        _ => Ok(()),
+    }
 }

@@ -4,6 +4,7 @@
 //! `X-Request-Id`; a panic on the way is a 500, and the server lives. Handlers parse, authorize, call
 //! a room below, and answer.
 
+mod api;
 mod authorize;
 mod call;
 mod error;
@@ -23,15 +24,17 @@ use std::time::Instant;
 use ipnet::IpNet;
 
 pub use error::status_and_code;
-pub use first_start::first_start;
+pub use first_start::{INITIAL_ROOT_PASSWORD, ROOT, first_start, forget_initial_password};
 
 use crate::auth::Authenticator;
+use crate::auth::administration::places::Mirror;
 use crate::auth::bans::Bans;
 use crate::auth::jwt::{Jwts, lifetime};
 use crate::auth::keys::Keys;
-use crate::config::{Config, UpstreamConfig};
+use crate::config::{Config, MirrorConfig, UpstreamConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Delivery, Gauge, Handler, Refusal as HttpRefusal, Request, Response};
+use crate::oci::RegistryHost;
 use crate::proxy::{CacheWord, Freshness, Proxy, UpstreamState, Upstreams};
 use crate::registry::Registry;
 use crate::store::{Actor, Event, EventKind, Store};
@@ -56,6 +59,10 @@ pub struct Appliance {
     trusted_proxies: Vec<IpNet>,
     /// The mirror's group; `None` where the mirror is off.
     mirror_group: Option<String>,
+    /// As it stands in the configuration, whether it is on or off.
+    mirror: MirrorConfig,
+    /// The names of the upstreams that stand in the configuration.
+    configured_upstreams: Vec<RegistryHost>,
     /// The first part of request ids: random for each start.
     boot: String,
     requests: AtomicU64,
@@ -97,6 +104,12 @@ impl Appliance {
             external_url: config.server.external_url.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             mirror_group: config.mirror.enabled.then(|| config.mirror.group.clone()),
+            mirror: config.mirror.clone(),
+            configured_upstreams: config
+                .upstreams
+                .iter()
+                .map(|one| one.name.clone())
+                .collect(),
             boot: crate::auth::keys::random_hex::<4>()?,
             requests: AtomicU64::new(0),
             observed: Arc::new(Observed::new()),
@@ -151,6 +164,19 @@ impl Appliance {
         &self.store
     }
 
+    /// What the mirror occupies.
+    fn mirror(&self) -> Mirror<'_> {
+        Mirror {
+            group: &self.mirror.group,
+            default: &self.mirror.default,
+        }
+    }
+
+    /// Whether the configuration has an upstream of this name.
+    fn has_configured_upstream(&self, name: &RegistryHost) -> bool {
+        self.configured_upstreams.contains(name)
+    }
+
     /// Sends a call to its handler.
     fn answer(&self, call: &mut Call<'_>) -> Result<Response> {
         let ns = call.query("ns");
@@ -159,6 +185,7 @@ impl Appliance {
         match route {
             Route::Base => v2::base(self, call),
             Route::Token => token::token(self, call),
+            Route::Api => Ok(api::answer(self, call)),
             Route::Repository(route) => v2::repository(self, call, &route),
             Route::Catalog => v2::catalog(self, call),
             Route::Probe(probe) => observe::probe(self, call, probe),

@@ -12,6 +12,8 @@ pub(super) enum Route {
     Base,
     /// `/jwt/auth`.
     Token,
+    /// `/api/v4/…`, which has a routing table of its own.
+    Api,
     /// Something in a repository.
     Repository(RepositoryRoute),
     /// `/v2/_catalog`.
@@ -99,6 +101,7 @@ pub(super) fn route(path: &str, ns: Option<&str>) -> Result<Route> {
         "/-/readiness" => return Ok(Route::Probe(Probe::Readiness)),
         "/-/health" => return Ok(Route::Probe(Probe::Health)),
         "/metrics" => return Ok(Route::Metrics),
+        _ if path.starts_with("/api/v4/") => return Ok(Route::Api),
         _ => {}
     }
     let rest = path

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on shall say so where it stands"
 )]
 
+mod api;
 mod cli;
 mod conformance;
 mod crash;

@@ -132,7 +132,11 @@ impl Authenticator {
         )
     }
 
-    pub(super) fn user(&self, id: UserId) -> Result<Option<Arc<User>>> {
+    /// A user by its id.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn user(&self, id: UserId) -> Result<Option<Arc<User>>> {
         self.remember(
             |memo| &mut memo.users,
             id,
@@ -172,7 +176,11 @@ impl Authenticator {
         )
     }
 
-    pub(super) fn group_by_id(&self, id: GroupId) -> Result<Option<Arc<Group>>> {
+    /// A group by its id.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn group_by_id(&self, id: GroupId) -> Result<Option<Arc<Group>>> {
         self.remember(
             |memo| &mut memo.groups_by_id,
             id,
@@ -180,7 +188,11 @@ impl Authenticator {
         )
     }
 
-    pub(super) fn project(&self, id: ProjectId) -> Result<Option<Arc<PlacedProject>>> {
+    /// A project by its id, with the groups that it lies in.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn project(&self, id: ProjectId) -> Result<Option<Arc<PlacedProject>>> {
         self.remember(
             |memo| &mut memo.projects,
             id,

@@ -18,7 +18,7 @@ use super::login_events::LoginEvents;
 use super::password::Verifier;
 use super::secret::{self, Shape};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Store, Token, TokenKind};
+use crate::store::{Store, Token, TokenId, TokenKind};
 use crate::time::Timestamp;
 
 /// Answers who somebody is.
@@ -31,6 +31,28 @@ pub struct Authenticator {
     failed: AtomicU64,
     banned: AtomicU64,
     memo: Mutex<Memo>,
+}
+
+/// Why a token's secret lets nobody in. Only who holds the secret learns more than that it does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretRefusal {
+    /// No such token, or its owner is blocked or gone.
+    Unknown,
+    /// This one was revoked.
+    Revoked(TokenId),
+    /// It has expired.
+    Expired,
+}
+
+/// What a token is refused for, if it is.
+fn refusal(token: &Token, now: Timestamp) -> SecretRefusal {
+    if token.revoked {
+        SecretRefusal::Revoked(token.id)
+    } else if token.expires_at.is_some_and(|at| at <= now) {
+        SecretRefusal::Expired
+    } else {
+        SecretRefusal::Unknown
+    }
 }
 
 /// How logins by password or token ended.
@@ -178,6 +200,69 @@ impl Authenticator {
                 self.token_principal(Arc::new(token))
             }
             None => Ok(None),
+        }
+    }
+
+    /// Who sends a token's secret alone, as the REST API takes it. Deploy tokens, which log in with a name of
+    /// their own, and whatever is no token of ours are as unknown as a secret that was never given out. The
+    /// audit hears of what fails; what succeeds is no login, but one request.
+    ///
+    /// # Errors
+    /// `TooManyRequests` after too many failures; `Sql`.
+    pub fn by_secret(
+        &self,
+        secret: &str,
+        address: ClientAddress,
+        correlation_id: &str,
+        now: Timestamp,
+    ) -> Result<std::result::Result<Identity, SecretRefusal>> {
+        let shape = secret::shape(secret);
+        let login = LoginEvents {
+            audit: &self.store.audit,
+            shape,
+            address,
+            correlation_id,
+            now,
+        };
+        let banned = self.bans().check(address.ip, None, now);
+        if let Err(error) = banned {
+            self.banned.fetch_add(1, Ordering::Relaxed);
+            login.turned_away("banned", None);
+            return Err(error);
+        }
+        let found = match shape {
+            Shape::Token(_) => self.store.access.token_by_digest(&secret::digest(secret))?,
+            Shape::Mistyped(_) | Shape::Other => None,
+        };
+        let token = found.filter(|token| token.kind != TokenKind::Deploy);
+        let refusal = token
+            .as_ref()
+            .map_or(SecretRefusal::Unknown, |token| refusal(token, now));
+        let principal = match token {
+            Some(token) => self.token_principal(Arc::new(token))?,
+            None => None,
+        };
+        match principal {
+            Some(principal) if principal.is_valid(now) => {
+                if let Some(token) = principal.token() {
+                    self.store.cache.note_token_used(token.id, address.ip, now);
+                }
+                self.bans().succeeded(address.ip, None);
+                Ok(Ok(Identity {
+                    principal,
+                    address,
+                    bound: None,
+                }))
+            }
+            wrong => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                login.failed(wrong.as_ref(), None);
+                let begun = self.bans().failed(address.ip, None, now);
+                for whose in begun {
+                    login.banned(whose, None);
+                }
+                Ok(Err(refusal))
+            }
         }
     }
 

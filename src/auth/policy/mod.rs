@@ -3,6 +3,7 @@
 //! into hosted repositories.
 //!
 //! - `abilities`: what a credential is worth under the two feature flags.
+//! - `administration`: who may see and change groups and projects by the REST API.
 //! - `observation`: who may see how the box is.
 //! - here: what a principal may do with a group's dependency proxy.
 //! - `hosted`: what it may do with a hosted repository, which the flags do not concern.
@@ -17,6 +18,7 @@
 //!    is passed through, or refused, as the group says.
 
 mod abilities;
+pub mod administration;
 mod hosted;
 mod observation;
 pub mod protection;

@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::{Finding, Severity};
 use crate::auth::seal::{Owner, SealingKeys};
-use crate::cli::user::{INITIAL_ROOT_PASSWORD, ROOT};
 use crate::cli::words::ability_word;
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
+use crate::server::{INITIAL_ROOT_PASSWORD, ROOT};
 use crate::store::{Ability, Store};
 
 pub(super) fn find(place: &Workplace, store: &Store) -> Result<Vec<Finding>> {

@@ -2,25 +2,16 @@
 
 use clap::{ArgGroup, Args};
 
-use super::expiry::{parse_expiry, parse_ttl};
 use super::{CREATED_BY, print_secret};
-use crate::auth::scope::{TokenScope, parse_scopes};
-use crate::auth::secret::Secret;
-use crate::cli::names;
+use crate::auth::administration::expiry::{parse_expiry, parse_ttl};
+use crate::auth::administration::{names, tokens};
+
 use crate::cli::output::hint;
 use crate::cli::words::Level;
 use crate::cli::workplace::{Place, Workplace, find_group, find_place, find_project, find_user};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::store::{self, NewToken, Store, TokenKind};
 use crate::time::Timestamp;
-
-/// What a deploy token may be worth: registries, never the REST API.
-const DEPLOY_SCOPES: [TokenScope; 4] = [
-    TokenScope::ReadRegistry,
-    TokenScope::WriteRegistry,
-    TokenScope::ReadVirtualRegistry,
-    TokenScope::WriteVirtualRegistry,
-];
 
 /// Make a token and print its secret alone on standard output; it is not shown again
 #[derive(Debug, Args)]
@@ -118,13 +109,7 @@ impl Create {
             created_by: CREATED_BY.to_owned(),
         };
         self.belong(&store, &mut token)?;
-        let secret = Secret::mint(token.kind)?;
-        token.digest = secret.digest();
-        let id = store.access.create_token(&place.actor, &token)?;
-        let made = store
-            .access
-            .token(id)?
-            .ok_or_else(|| Error::internal("a token that was just made is gone"))?;
+        let (made, secret) = tokens::create_token(&store, &place.actor, token)?;
         print_secret(&made, &secret, self.json)?;
         if let (None, false, Some(username)) = (&self.username, self.json, &made.username) {
             hint(&format!("this token logs in as {username}"));
@@ -133,23 +118,12 @@ impl Create {
     }
 
     fn scopes(&self) -> Result<Vec<String>> {
-        if self.job.is_some() {
-            return Ok(Vec::new());
-        }
-        let scopes = parse_scopes(self.scope.iter().map(String::as_str))?;
-        if self.deploy.is_some()
-            && let Some(scope) = scopes.iter().find(|scope| !DEPLOY_SCOPES.contains(scope))
-        {
-            let what = format!("a deploy token cannot have the scope {}", scope.as_str());
-            let known = DEPLOY_SCOPES.map(TokenScope::as_str).join(", ");
-            return Err(Error::new(Kind::Usage, what).remedy(format!("use {known}")));
-        }
-        let mut words: Vec<_> = scopes
-            .iter()
-            .map(|scope| scope.as_str().to_owned())
-            .collect();
-        words.sort();
-        Ok(words)
+        let kind = match (&self.job, &self.deploy) {
+            (Some(_), _) => TokenKind::Job,
+            (_, Some(_)) => TokenKind::Deploy,
+            _ => TokenKind::Personal,
+        };
+        tokens::scope_words(kind, self.scope.iter().map(String::as_str))
     }
 
     /// Fills in the kind, and whose the token is. Groups and projects have no user behind their tokens, only

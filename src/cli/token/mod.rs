@@ -1,7 +1,6 @@
 //! `breakwater token`: credentials with scopes. The secret is printed once, alone, on standard output.
 
 mod create;
-mod expiry;
 mod list;
 mod rotate;
 

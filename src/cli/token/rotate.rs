@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use super::expiry::parse_expiry;
 use super::print_secret;
-use crate::auth::secret::Secret;
+use crate::auth::administration::expiry::parse_expiry;
+use crate::auth::administration::tokens;
 use crate::cli::workplace::Workplace;
 use crate::error::{Error, Kind, Result};
-use crate::store::{TokenId, TokenKind};
+use crate::store::TokenId;
 use crate::time::Timestamp;
 
 /// Replace a token by one with another secret and id, and print the new secret alone
@@ -35,24 +35,8 @@ impl Rotate {
         let expires_at = parse_expiry(&self.expires, Timestamp::now())?;
         let store = place.open_store()?;
         let id = TokenId(self.id);
-        let old = store.access.token(id)?.ok_or_else(|| {
-            Error::new(Kind::NotFound, format!("there is no token {}", self.id))
-                .remedy("see `breakwater token list`")
-        })?;
-        if old.kind == TokenKind::Job {
-            let what = format!("token {} is a job's, and ends with it", self.id);
-            return Err(Error::new(Kind::Conflict, what)
-                .remedy("make another one with `breakwater token create --job`"));
-        }
-        let secret = Secret::mint(old.kind)?;
-        let new = store
-            .access
-            .rotate_token(&place.actor, id, secret.digest(), expires_at)?
+        let (made, secret) = tokens::rotate_token(&store, &place.actor, id, expires_at)?
             .ok_or_else(|| revoked_already(self.id))?;
-        let made = store
-            .access
-            .token(new)?
-            .ok_or_else(|| Error::internal("a token that was just made is gone"))?;
         print_secret(&made, &secret, self.json)
     }
 }

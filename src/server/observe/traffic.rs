@@ -19,6 +19,7 @@ pub(in crate::server) enum RouteClass {
     Referrers,
     Upload,
     Catalog,
+    Api,
     Probe,
     Metrics,
     /// What is at no path of ours, or was not understood.
@@ -27,7 +28,7 @@ pub(in crate::server) enum RouteClass {
 }
 
 impl RouteClass {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Base,
         Self::Token,
         Self::Manifest,
@@ -36,6 +37,7 @@ impl RouteClass {
         Self::Referrers,
         Self::Upload,
         Self::Catalog,
+        Self::Api,
         Self::Probe,
         Self::Metrics,
         Self::Other,
@@ -51,6 +53,7 @@ impl RouteClass {
             Self::Referrers => "referrers",
             Self::Upload => "upload",
             Self::Catalog => "catalog",
+            Self::Api => "api",
             Self::Probe => "probe",
             Self::Metrics => "metrics",
             Self::Other => "other",
@@ -71,6 +74,7 @@ impl From<&Route> for RouteClass {
                 Part::Uploads | Part::Upload(_) => Self::Upload,
             },
             Route::Catalog => Self::Catalog,
+            Route::Api => Self::Api,
             Route::Probe(_) => Self::Probe,
             Route::Metrics => Self::Metrics,
         }

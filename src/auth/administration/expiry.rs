@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::cli::when::{parse_moment, shown};
+use super::shown;
 use crate::error::{Error, Kind, Result};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, parse_moment};
 
 /// The furthest that a time from now may lie away: a hundred years.
 const FURTHEST: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -12,7 +12,7 @@ const FURTHEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 const LONGEST_JOB: Duration = Duration::from_secs(30 * 86_400);
 
 /// `30d` from `now`, a date (its first moment in UTC), an RFC 3339 time, or `never`.
-pub(super) fn parse_expiry(text: &str, now: Timestamp) -> Result<Option<Timestamp>> {
+pub fn parse_expiry(text: &str, now: Timestamp) -> Result<Option<Timestamp>> {
     let wrong =
         |what: String| Err(Error::new(Kind::Usage, what).remedy("write 30d, 2027-01-31 or never"));
     if text == "never" {
@@ -32,7 +32,7 @@ pub(super) fn parse_expiry(text: &str, now: Timestamp) -> Result<Option<Timestam
 }
 
 /// How long a job token lives: a second to 30 days.
-pub(super) fn parse_ttl(text: &str) -> Result<Duration> {
+pub fn parse_ttl(text: &str) -> Result<Duration> {
     let ttl = humantime::parse_duration(text).ok();
     ttl.filter(|ttl| (Duration::from_secs(1)..=LONGEST_JOB).contains(ttl))
         .ok_or_else(|| {

@@ -1,12 +1,13 @@
 //! What users, groups and tokens may be called. Pure.
 
+use super::shown;
 use crate::error::{Error, Kind, Result};
 use crate::oci::RepositoryName;
 
 const MAX_LENGTH: usize = 255;
 
 /// A user's name: letters, digits, `_`, `.`, `-`; not a `-` first, not a `.` last.
-pub(super) fn check_user_name(name: &str) -> Result<()> {
+pub fn check_user_name(name: &str) -> Result<()> {
     let valid = (1..=MAX_LENGTH).contains(&name.len())
         && name
             .bytes()
@@ -25,7 +26,7 @@ pub(super) fn check_user_name(name: &str) -> Result<()> {
 }
 
 /// A deploy token's own name: as a user's, with `+` too.
-pub(super) fn check_deploy_username(name: &str) -> Result<()> {
+pub fn check_deploy_username(name: &str) -> Result<()> {
     // Those are given by the box, each with its own token's id.
     if name.starts_with("gitlab+deploy-token-") {
         let what = format!("the name `{}` is reserved", shown(name));
@@ -43,7 +44,7 @@ pub(super) fn check_deploy_username(name: &str) -> Result<()> {
 }
 
 /// A new group's path. `mirror` is the mirror's group, which exists from the first start on.
-pub(super) fn check_group_path(path: &str, mirror: &str) -> Result<()> {
+pub fn check_group_path(path: &str, mirror: &str) -> Result<()> {
     let first = first_part(path);
     if let Some(why) = reserved(first, mirror) {
         let what = format!(
@@ -56,7 +57,7 @@ pub(super) fn check_group_path(path: &str, mirror: &str) -> Result<()> {
 }
 
 /// A new project's path: a group's and one part more. Gives the group's.
-pub(super) fn check_project_path<'a>(path: &'a str, mirror: &str) -> Result<&'a str> {
+pub fn check_project_path<'a>(path: &'a str, mirror: &str) -> Result<&'a str> {
     let Some((group, _)) = path.rsplit_once('/') else {
         return Err(
             wrong(path, "a project's path").remedy("a project lies in a group: write GROUP/NAME")
@@ -104,7 +105,7 @@ fn check_parts(path: &str, noun: &str) -> Result<()> {
 }
 
 /// A token's name: free text, but nothing that drives a terminal.
-pub(super) fn check_token_name(name: &str) -> Result<()> {
+pub fn check_token_name(name: &str) -> Result<()> {
     let printable = !name.chars().any(char::is_control);
     if !name.trim().is_empty() && name.len() <= MAX_LENGTH && printable {
         return Ok(());
@@ -114,10 +115,6 @@ pub(super) fn check_token_name(name: &str) -> Result<()> {
 
 fn wrong(name: &str, what: &str) -> Error {
     Error::new(Kind::Usage, format!("`{}` is not {what}", shown(name)))
-}
-
-fn shown(text: &str) -> String {
-    text.chars().take(80).flat_map(char::escape_debug).collect()
 }
 
 #[cfg(test)]

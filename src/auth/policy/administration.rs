@@ -1,0 +1,95 @@
+//! Who may see and change users, groups and projects by the REST API: pure.
+//!
+//! Two questions, in this order: what is hidden looks like what does not exist ([`on_group`] and
+//! [`on_project`] give nothing); what is seen may be changed from a level on ([`Standing::has`]).
+//! Which level which change takes stands in the routing table of `server::api`.
+
+use crate::auth::identity::Principal;
+use crate::store::{Group, GroupId, Level, Project, Visibility};
+
+/// What a principal is on a group or project that it may know of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// An administrator of the box, who may everything everywhere.
+    pub is_administrator: bool,
+    /// A member's level, inherited ones included; a bot's own.
+    pub level: Option<Level>,
+}
+
+impl Standing {
+    /// Whether it may what takes `level`.
+    pub fn has(self, level: Level) -> bool {
+        self.is_administrator || self.level >= Some(level)
+    }
+}
+
+/// Whether it is an administrator: by the user behind it. Tokens of groups and projects never are.
+pub fn is_administrator(principal: &Principal) -> bool {
+    match principal {
+        Principal::Password(user) | Principal::PersonalToken(user, _) => user.admin,
+        // A job's token is for its project, whoever started the job.
+        _ => false,
+    }
+}
+
+/// What a principal is on a group; `None` where it may not know that the group exists. `lineage` is the group
+/// and its ancestors, `level` the highest level of the principal's user there.
+pub fn on_group(
+    principal: &Principal,
+    group: &Group,
+    lineage: &[GroupId],
+    level: Option<Level>,
+) -> Option<Standing> {
+    let own = match principal {
+        Principal::GroupToken(own, token) if lineage.contains(&own.id) => token.access_level,
+        _ => user_level(principal, level),
+    };
+    // A project's bot sees the groups that its project lies in, but is nobody there.
+    let lies_in = matches!(principal, Principal::ProjectToken(placed, _) if placed.groups.contains(&group.id));
+    standing(principal, own, group.visibility, lies_in)
+}
+
+/// What a principal is on a project; as [`on_group`], with the lineage of the project's group.
+pub fn on_project(
+    principal: &Principal,
+    project: &Project,
+    lineage: &[GroupId],
+    level: Option<Level>,
+) -> Option<Standing> {
+    let own = match principal {
+        Principal::GroupToken(own, token) if lineage.contains(&own.id) => token.access_level,
+        Principal::ProjectToken(placed, token) if placed.project.id == project.id => {
+            token.access_level
+        }
+        Principal::JobToken(_, placed, _) if placed.project.id == project.id => level,
+        _ => user_level(principal, level),
+    };
+    standing(principal, own, project.visibility, false)
+}
+
+fn user_level(principal: &Principal, level: Option<Level>) -> Option<Level> {
+    match principal {
+        Principal::Password(_) | Principal::PersonalToken(..) => level,
+        _ => None,
+    }
+}
+
+fn standing(
+    principal: &Principal,
+    level: Option<Level>,
+    visibility: Visibility,
+    lies_in: bool,
+) -> Option<Standing> {
+    let is_administrator = is_administrator(principal);
+    let is_public = visibility == Visibility::Public
+        && !matches!(
+            principal,
+            Principal::Anonymous
+                | Principal::GroupDeployToken(..)
+                | Principal::ProjectDeployToken(..)
+        );
+    (is_administrator || level.is_some() || is_public || lies_in).then_some(Standing {
+        is_administrator,
+        level,
+    })
+}

@@ -1,0 +1,241 @@
+//! Answers in GitLab's forms: objects, pages with their header fields, and what a failure says.
+
+use serde_json::{Value, json};
+
+use super::ask::Ask;
+use crate::error::{Error, Kind};
+use crate::http::Response;
+use crate::server::error;
+
+/// What a handler comes to.
+pub(super) type Answer = Result<Response, Failure>;
+
+/// Entries of a page where the caller does not say, and at most.
+const PAGE: (i64, i64) = (20, 100);
+
+/// Why there is no success.
+pub(super) enum Failure {
+    /// A status and its body.
+    Known(u16, Value),
+    /// 405, with the methods that there are.
+    NoSuchMethod(String),
+    /// Whatever a room below said.
+    Of(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Of(error)
+    }
+}
+
+impl Failure {
+    /// `{"message": …}`.
+    pub(super) fn message(status: u16, text: impl Into<String>) -> Self {
+        Self::Known(status, json!({ "message": text.into() }))
+    }
+
+    /// `{"error": …}`.
+    pub(super) fn error(status: u16, text: &str) -> Self {
+        Self::Known(status, json!({ "error": text }))
+    }
+
+    /// Fields that are missing or of the wrong type.
+    pub(super) fn parameters(text: &str) -> Self {
+        Self::error(400, text)
+    }
+
+    /// A field whose value is not acceptable.
+    pub(super) fn invalid(field: &str, why: impl Into<String>) -> Self {
+        let mut fields = serde_json::Map::new();
+        fields.insert(field.to_owned(), json!([why.into()]));
+        Self::Known(400, json!({ "message": fields }))
+    }
+
+    /// A field whose value a check of ours refused; what is wrong with the box stays what it is.
+    pub(super) fn refused(field: &'static str) -> impl Fn(Error) -> Self {
+        move |error| match error.kind() {
+            Kind::Usage | Kind::BadRequest | Kind::NameInvalid => {
+                Self::invalid(field, error.to_string())
+            }
+            Kind::Conflict => Self::invalid(field, error.to_string()),
+            _ => Self::Of(error),
+        }
+    }
+
+    /// Without a good token.
+    pub(super) fn unauthorized() -> Self {
+        Self::message(401, "401 Unauthorized")
+    }
+
+    /// A token that is good no more (RFC 6750, section 3.1).
+    pub(super) fn invalid_token(description: &str) -> Self {
+        Self::Known(
+            401,
+            json!({ "error": "invalid_token", "error_description": description }),
+        )
+    }
+
+    /// A token without the scope (RFC 6750, section 3.1).
+    pub(super) fn insufficient_scope(scopes: &str) -> Self {
+        Self::Known(
+            403,
+            json!({
+                "error": "insufficient_scope",
+                "error_description": "The request requires higher privileges than provided by the access token.",
+                "scope": scopes,
+            }),
+        )
+    }
+
+    /// Known, but not allowed.
+    pub(super) fn forbidden() -> Self {
+        Self::message(403, "403 Forbidden")
+    }
+
+    /// Known, but not allowed, with the reason.
+    pub(super) fn forbidden_because(why: &str) -> Self {
+        Self::message(403, format!("403 Forbidden - {why}"))
+    }
+
+    /// What does not exist, or may not be seen: the same bytes.
+    pub(super) fn not_found(noun: &str) -> Self {
+        Self::message(404, format!("404 {noun} Not Found"))
+    }
+
+    /// The same about a thing of another name.
+    pub(super) fn about(self, noun: &str) -> Self {
+        match self {
+            Self::Known(404, _) => Self::not_found(noun),
+            other => other,
+        }
+    }
+
+    /// A path that means nothing.
+    pub(super) fn no_such_path() -> Self {
+        Self::error(404, "404 Not Found")
+    }
+
+    /// A method that the path does not have.
+    pub(super) fn no_such_method(allowed: String) -> Self {
+        Self::NoSuchMethod(allowed)
+    }
+
+    /// The response.
+    pub(super) fn response(&self, request_id: &str) -> Response {
+        match self {
+            Self::Known(status, body) => error::json_body(Response::new(*status), body),
+            Self::NoSuchMethod(allowed) => {
+                let body = json!({ "error": "405 Not Allowed" });
+                error::json_body(Response::new(405).header("Allow", allowed.as_str()), &body)
+            }
+            Self::Of(error) => of_error(error, request_id),
+        }
+    }
+}
+
+fn of_error(error: &Error, request_id: &str) -> Response {
+    let told = error::told(error, request_id);
+    // What a command line calls wrong usage is here a request that is wrong.
+    let (status, message) = match error.kind() {
+        Kind::Usage | Kind::NameInvalid | Kind::BadRequest => {
+            (400, format!("400 Bad request - {error}"))
+        }
+        Kind::NotFound => (404, "404 Not found".to_owned()),
+        _ => (told.status, told.message),
+    };
+    let response = error::json_body(Response::new(status), &json!({ "message": message }));
+    match told.retry_after {
+        Some(seconds) => response.header("Retry-After", seconds.to_string()),
+        None => response,
+    }
+}
+
+/// One object.
+pub(super) fn object(status: u16, value: &Value) -> Answer {
+    Ok(error::json_body(Response::new(status), value))
+}
+
+/// Success without a body.
+pub(super) fn nothing() -> Answer {
+    Ok(Response::new(204))
+}
+
+/// What is done behind the answer, or was accepted as if it were.
+pub(super) fn accepted() -> Answer {
+    object(202, &json!({ "message": "202 Accepted" }))
+}
+
+/// The page that the caller asks for of `all`, each entry through `shape`, with GitLab's header fields for
+/// pagination. Only the page's entries are shaped.
+pub(super) fn page<T>(
+    ask: &Ask<'_, '_>,
+    all: &[T],
+    shape: impl Fn(&T) -> Result<Value, Failure>,
+) -> Answer {
+    let number = |name: &str, default: i64| -> Result<usize, Failure> {
+        let text = ask.call.query(name);
+        let number = match text.as_deref() {
+            None | Some("") => default,
+            Some(text) => text
+                .parse::<i64>()
+                .map_err(|_| Failure::parameters(&format!("{name} is invalid")))?,
+        };
+        usize::try_from(number)
+            .ok()
+            .filter(|&number| number > 0)
+            .ok_or_else(|| Failure::parameters(&format!("{name} does not have a valid value")))
+    };
+    let most = usize::try_from(PAGE.1).unwrap_or(usize::MAX);
+    let (page, per_page) = (number("page", 1)?, number("per_page", PAGE.0)?.min(most));
+    let pages = all.len().div_ceil(per_page).max(1);
+    let entries = all
+        .chunks(per_page)
+        .nth(page - 1)
+        .unwrap_or_default()
+        .iter()
+        .map(shape)
+        .collect::<Result<Vec<_>, _>>()?;
+    let next = (page < pages).then(|| page + 1);
+    let previous = (page > 1).then(|| page - 1);
+    let shown = |page: Option<usize>| page.map(|page| page.to_string()).unwrap_or_default();
+    let links = [
+        (previous, "prev"),
+        (next, "next"),
+        (Some(1), "first"),
+        (Some(pages), "last"),
+    ];
+    let links: Vec<_> = links
+        .into_iter()
+        .filter_map(|(page, rel)| Some(format!("<{}>; rel=\"{rel}\"", link(ask, page?, per_page))))
+        .collect();
+    let response = Response::new(200)
+        .header("X-Page", page.to_string())
+        .header("X-Per-Page", per_page.to_string())
+        .header("X-Total", all.len().to_string())
+        .header("X-Total-Pages", pages.to_string())
+        .header("X-Next-Page", shown(next))
+        .header("X-Prev-Page", shown(previous))
+        .header("Link", links.join(", "));
+    Ok(error::json_body(response, &Value::Array(entries)))
+}
+
+/// The same request for another page. A secret that somebody put into the query is not given back.
+fn link(ask: &Ask<'_, '_>, page: usize, per_page: usize) -> String {
+    let own = [
+        "page",
+        "per_page",
+        "private_token",
+        "access_token",
+        "job_token",
+    ];
+    let query = ask.call.request.query.as_deref().unwrap_or_default();
+    let kept = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| !own.contains(&&**key));
+    let mut pairs = form_urlencoded::Serializer::new(String::new());
+    pairs
+        .extend_pairs(kept)
+        .append_pair("page", &page.to_string())
+        .append_pair("per_page", &per_page.to_string());
+    let (url, path) = (ask.call.external_url(ask.appliance), &ask.call.request.path);
+    format!("{url}{path}?{}", pairs.finish())
+}

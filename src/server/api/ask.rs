@@ -1,0 +1,333 @@
+//! One request to the REST API, checked: who asks, about which place, with which fields. In this order: who
+//! are you (401), is the token worth it (403), may you know that the place exists (404), is your level high
+//! enough (403), are the fields right (400).
+
+use std::sync::Arc;
+
+use super::answer::Failure;
+use super::parameters::Fields;
+use super::table::{Captures, Endpoint, Role, Scope};
+use crate::auth::administration::tokens;
+use crate::auth::credentials::SecretRefusal;
+use crate::auth::policy::administration::{self, Standing};
+use crate::auth::scope::Ability;
+use crate::auth::{PlacedProject, Principal};
+use crate::error::Result;
+use crate::server::Appliance;
+use crate::server::call::{Call, Credentials};
+use crate::store::{Actor, Group, GroupId, Level, ProjectId, Store, TokenId, User, UserId};
+
+/// A request whose endpoint's needs are met.
+pub(super) struct Ask<'a, 'r> {
+    /// The box.
+    pub(super) appliance: &'a Appliance,
+    /// The request.
+    pub(super) call: &'a mut Call<'r>,
+    /// Who asks.
+    pub(super) principal: Principal,
+    /// The declared fields.
+    pub(super) fields: Fields,
+    captures: Captures,
+    place: Place,
+    standing: Standing,
+}
+
+/// What `:id` names where the endpoint's role is about a group or a project.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    /// Nothing.
+    None,
+    /// A group.
+    Group(Arc<Group>),
+    /// A project.
+    Project(Arc<PlacedProject>),
+}
+
+impl<'a, 'r> Ask<'a, 'r> {
+    /// Checks what the endpoint needs, and reads its fields.
+    pub(super) fn check(
+        appliance: &'a Appliance,
+        call: &'a mut Call<'r>,
+        endpoint: &'static Endpoint,
+        captures: Captures,
+    ) -> Result<Self, Failure> {
+        let principal = match endpoint.scope {
+            Scope::Open => Principal::Anonymous,
+            _ => identify(appliance, call, endpoint)?,
+        };
+        let mut ask = Self {
+            appliance,
+            call,
+            fields: Fields::default(),
+            captures,
+            place: Place::None,
+            standing: Standing {
+                is_administrator: administration::is_administrator(&principal),
+                level: None,
+            },
+            principal,
+        };
+        ask.check_role(endpoint.role)?;
+        ask.fields = Fields::read(ask.call.request, endpoint.parameters)?;
+        Ok(ask)
+    }
+
+    fn check_role(&mut self, role: Role) -> Result<(), Failure> {
+        let (place, standing, level) = match role {
+            Role::Anyone => return Ok(()),
+            Role::Administrator if self.standing.is_administrator => return Ok(()),
+            Role::Administrator => return Err(Failure::forbidden()),
+            Role::Group(level) => {
+                let (group, standing) = self.find_group(self.capture("id"))?;
+                (Place::Group(group), standing, level)
+            }
+            Role::Project(level) => {
+                let (project, standing) = self.find_project(self.capture("id"))?;
+                (Place::Project(project), standing, level)
+            }
+        };
+        if level.is_some_and(|level| !standing.has(level)) {
+            return Err(Failure::forbidden());
+        }
+        (self.place, self.standing) = (place, standing);
+        Ok(())
+    }
+
+    /// The store.
+    pub(super) fn store(&self) -> &'a Store {
+        &self.appliance.store
+    }
+
+    /// Who makes the change, for the audit log.
+    pub(super) fn actor(&self) -> Actor {
+        self.principal
+            .actor()
+            .address(self.call.address.ip)
+            .correlation_id(&self.call.id)
+    }
+
+    /// A captured segment.
+    pub(super) fn capture(&self, name: &str) -> &str {
+        let mut captures = self.captures.iter();
+        let found = captures.find(|(known, _)| *known == name);
+        found.map_or("", |(_, value)| value.as_str())
+    }
+
+    /// A captured number.
+    ///
+    /// # Errors
+    /// 400 for what is no number.
+    pub(super) fn number(&self, name: &str) -> Result<i64, Failure> {
+        self.capture(name)
+            .parse()
+            .map_err(|_| Failure::parameters(&format!("{name} is invalid")))
+    }
+
+    /// Whether an administrator of the box asks.
+    pub(super) fn is_administrator(&self) -> bool {
+        self.standing.is_administrator
+    }
+
+    /// What the caller is at the place that the path names.
+    pub(super) fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Whether the caller may what takes `level` at the place that the path names.
+    ///
+    /// # Errors
+    /// 403.
+    pub(super) fn needs(&self, level: Level) -> Result<(), Failure> {
+        if self.standing.has(level) {
+            Ok(())
+        } else {
+            Err(Failure::forbidden())
+        }
+    }
+
+    /// The place that the path names.
+    pub(super) fn place(&self) -> Place {
+        self.place.clone()
+    }
+
+    /// The group that the path names.
+    ///
+    /// # Errors
+    /// 404 where the endpoint's role is not about a group.
+    pub(super) fn group(&self) -> Result<Arc<Group>, Failure> {
+        match &self.place {
+            Place::Group(group) => Ok(Arc::clone(group)),
+            _ => Err(Failure::not_found("Group")),
+        }
+    }
+
+    /// The project that the path names.
+    ///
+    /// # Errors
+    /// 404 where the endpoint's role is not about a project.
+    pub(super) fn project(&self) -> Result<Arc<PlacedProject>, Failure> {
+        match &self.place {
+            Place::Project(placed) => Ok(Arc::clone(placed)),
+            _ => Err(Failure::not_found("Project")),
+        }
+    }
+
+    /// The user whom the token speaks for.
+    ///
+    /// # Errors
+    /// 403 for tokens of groups and projects, which speak for nobody.
+    pub(super) fn user(&self) -> Result<&User, Failure> {
+        self.principal
+            .user()
+            .ok_or_else(|| Failure::forbidden_because("this takes a user's token"))
+    }
+
+    /// What the caller is on a group, or `None` where it may not know of it.
+    pub(super) fn on_group(&self, group: &Group) -> Result<Option<Standing>> {
+        let authenticator = &self.appliance.authenticator;
+        let lineage = authenticator.lineage(group.id)?;
+        let level = match self.principal.user() {
+            Some(user) => authenticator.level(group.id, user.id)?,
+            None => None,
+        };
+        Ok(administration::on_group(
+            &self.principal,
+            group,
+            &lineage,
+            level,
+        ))
+    }
+
+    /// What the caller is on a project, or `None` where it may not know of it.
+    pub(super) fn on_project(&self, placed: &PlacedProject) -> Result<Option<Standing>> {
+        let level = match self.principal.user() {
+            Some(user) => self
+                .appliance
+                .authenticator
+                .project_level(placed.project.id, user.id)?,
+            None => None,
+        };
+        Ok(administration::on_project(
+            &self.principal,
+            &placed.project,
+            &placed.groups,
+            level,
+        ))
+    }
+
+    /// The group of this id or path, if the caller may know of it.
+    ///
+    /// # Errors
+    /// 404, the same for a hidden one and one that does not exist.
+    pub(super) fn find_group(&self, named: &str) -> Result<(Arc<Group>, Standing), Failure> {
+        let authenticator = &self.appliance.authenticator;
+        let group = match named.parse() {
+            Ok(id) => authenticator.group_by_id(GroupId(id))?,
+            Err(_) => authenticator.group(named)?,
+        };
+        let standing = match &group {
+            Some(group) => self.on_group(group)?,
+            None => None,
+        };
+        group
+            .zip(standing)
+            .ok_or_else(|| Failure::not_found("Group"))
+    }
+
+    /// The project of this id or path, if the caller may know of it.
+    ///
+    /// # Errors
+    /// 404, the same for a hidden one and one that does not exist.
+    pub(super) fn find_project(
+        &self,
+        named: &str,
+    ) -> Result<(Arc<PlacedProject>, Standing), Failure> {
+        let id = match named.parse() {
+            Ok(id) => Some(ProjectId(id)),
+            Err(_) => self
+                .store()
+                .access
+                .project_by_path(named)?
+                .map(|project| project.id),
+        };
+        let project = match id {
+            Some(id) => self.appliance.authenticator.project(id)?,
+            None => None,
+        };
+        let standing = match &project {
+            Some(project) => self.on_project(project)?,
+            None => None,
+        };
+        project
+            .zip(standing)
+            .ok_or_else(|| Failure::not_found("Project"))
+    }
+
+    /// The user of this id.
+    ///
+    /// # Errors
+    /// 404.
+    pub(super) fn find_user(&self, id: i64) -> Result<Arc<User>, Failure> {
+        let user = self.appliance.authenticator.user(UserId(id))?;
+        user.ok_or_else(|| Failure::not_found("User"))
+    }
+}
+
+/// Who sends the request: a token's secret in `PRIVATE-TOKEN` or as Bearer. A JWT of the token endpoint is
+/// none, whatever it was issued for.
+fn identify(
+    appliance: &Appliance,
+    call: &mut Call<'_>,
+    endpoint: &Endpoint,
+) -> Result<Principal, Failure> {
+    let secret = match (
+        call.request.headers.get("PRIVATE-TOKEN"),
+        call.credentials(),
+    ) {
+        (Some(secret), _) => secret.to_owned(),
+        (None, Credentials::Bearer(secret)) => secret,
+        _ => return Err(Failure::unauthorized()),
+    };
+    let authenticator = &appliance.authenticator;
+    let identity = match authenticator.by_secret(&secret, call.address, &call.id, call.now)? {
+        Ok(identity) => identity,
+        Err(SecretRefusal::Unknown) => return Err(Failure::unauthorized()),
+        Err(SecretRefusal::Expired) => {
+            return Err(Failure::invalid_token(
+                "Token is expired. You can either do re-authorization or token refresh.",
+            ));
+        }
+        Err(SecretRefusal::Revoked(id)) => {
+            if endpoint.path.ends_with("/self/rotate") {
+                revoke_family(appliance, call, id)?;
+            }
+            return Err(Failure::invalid_token(
+                "Token was revoked. You have to re-authorize from the user.",
+            ));
+        }
+    };
+    let principal = identity.principal;
+    call.note_principal(&principal);
+    if matches!(principal, Principal::JobToken(..)) {
+        return Err(Failure::unauthorized());
+    }
+    let abilities = principal.abilities();
+    let (reads, writes) = (
+        abilities.has(Ability::ReadApi),
+        abilities.has(Ability::WriteApi),
+    );
+    match endpoint.scope {
+        Scope::Read if !reads => Err(Failure::insufficient_scope("api read_api")),
+        Scope::Write if !writes => Err(Failure::insufficient_scope("api")),
+        _ => Ok(principal),
+    }
+}
+
+/// Whoever rotates a token that was revoked already uses a secret that should be gone.
+fn revoke_family(appliance: &Appliance, call: &Call<'_>, id: TokenId) -> Result<()> {
+    let actor = Actor::new(format!("token {} after its revocation", id.0))
+        .address(call.address.ip)
+        .correlation_id(&call.id);
+    tokens::rotate_token(&appliance.store, &actor, id, None)?;
+    Ok(())
+}

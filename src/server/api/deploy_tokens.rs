@@ -1,0 +1,160 @@
+//! Deploy tokens of groups and projects, each with a username of its own.
+
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Failure, nothing, object, page};
+use super::ask::{Ask, Place};
+use super::parameters::{Parameter, Type, optional};
+use super::place_tokens::refuse_bots;
+use super::table::{Endpoint, Role, Scope, Shape};
+use super::tokens::{self, CREATION, NewAccessToken};
+use crate::store::{Level, Token, TokenId, TokenKind};
+
+const NEW: &[Parameter] = &[
+    CREATION[0],
+    CREATION[1],
+    CREATION[2],
+    optional(
+        "username",
+        Type::Text,
+        "gitlab+deploy-token-ID unless given",
+    ),
+];
+
+const FILTERS: &[Parameter] = &[optional(
+    "active",
+    Type::Boolean,
+    "only those that let somebody in",
+)];
+
+/// The endpoints of one kind of place.
+macro_rules! endpoints {
+    ($places:literal, $managed:expr) => {
+        [
+            Endpoint {
+                method: "GET",
+                path: concat!("/", $places, "/:id/deploy_tokens"),
+                scope: Scope::Read,
+                role: $managed,
+                parameters: FILTERS,
+                gives: (200, Shape::Page("DeployToken")),
+                summary: "Its deploy tokens",
+                handler: list,
+            },
+            Endpoint {
+                method: "POST",
+                path: concat!("/", $places, "/:id/deploy_tokens"),
+                scope: Scope::Write,
+                role: $managed,
+                parameters: NEW,
+                gives: (201, Shape::One("NewDeployToken")),
+                summary: "Make a deploy token for it",
+                handler: create,
+            },
+            Endpoint {
+                method: "GET",
+                path: concat!("/", $places, "/:id/deploy_tokens/:token_id"),
+                scope: Scope::Read,
+                role: $managed,
+                parameters: &[],
+                gives: (200, Shape::One("DeployToken")),
+                summary: "One of its deploy tokens",
+                handler: get,
+            },
+            Endpoint {
+                method: "DELETE",
+                path: concat!("/", $places, "/:id/deploy_tokens/:token_id"),
+                scope: Scope::Write,
+                role: $managed,
+                parameters: &[],
+                gives: (204, Shape::Nothing),
+                summary: "Revoke one of its deploy tokens",
+                handler: revoke,
+            },
+        ]
+    };
+}
+
+/// `/groups/:id/deploy_tokens`.
+pub(super) const OF_GROUPS: &[Endpoint] = &endpoints!("groups", Role::Group(Some(Level::Owner)));
+/// `/projects/:id/deploy_tokens`.
+pub(super) const OF_PROJECTS: &[Endpoint] =
+    &endpoints!("projects", Role::Project(Some(Level::Maintainer)));
+/// `/deploy_tokens`.
+pub(super) const OF_BOX: &[Endpoint] = &[Endpoint {
+    method: "GET",
+    path: "/deploy_tokens",
+    scope: Scope::Read,
+    role: Role::Administrator,
+    parameters: FILTERS,
+    gives: (200, Shape::Page("DeployToken")),
+    summary: "All deploy tokens",
+    handler: list,
+}];
+
+fn shape(ask: &Ask<'_, '_>, token: &Token) -> Value {
+    json!({
+        "id": token.id,
+        "name": token.name,
+        "username": token.username,
+        "expires_at": token.expires_at.map(|at| at.to_string()),
+        "scopes": token.scopes,
+        "revoked": token.revoked,
+        "expired": tokens::is_expired(token, ask.call.now),
+    })
+}
+
+/// Whether it is a deploy token of the place that the path names, if it names one.
+fn belongs(ask: &Ask<'_, '_>, token: &Token) -> bool {
+    token.kind == TokenKind::Deploy
+        && match ask.place() {
+            Place::None => true,
+            Place::Group(group) => token.group_id == Some(group.id),
+            Place::Project(placed) => token.project_id == Some(placed.project.id),
+        }
+}
+
+fn list(ask: &mut Ask<'_, '_>) -> Answer {
+    let mut found = ask.store().access.tokens(None)?;
+    let active = ask.fields.boolean("active");
+    found.retain(|token| {
+        belongs(ask, token)
+            && active.is_none_or(|active| tokens::is_active(token, ask.call.now) == active)
+    });
+    page(ask, &found, |token| Ok(shape(ask, token)))
+}
+
+fn find(ask: &Ask<'_, '_>) -> Result<Token, Failure> {
+    let token = ask.store().access.token(TokenId(ask.number("token_id")?))?;
+    token
+        .filter(|token| belongs(ask, token))
+        .ok_or_else(|| Failure::not_found("Deploy Token"))
+}
+
+fn get(ask: &mut Ask<'_, '_>) -> Answer {
+    object(200, &shape(ask, &find(ask)?))
+}
+
+fn create(ask: &mut Ask<'_, '_>) -> Answer {
+    refuse_bots(ask)?;
+    let (group_id, project_id) = match ask.place() {
+        Place::Group(group) => (Some(group.id), None),
+        Place::Project(placed) => (None, Some(placed.project.id)),
+        Place::None => return Err(Failure::not_found("Group")),
+    };
+    let new = NewAccessToken {
+        kind: TokenKind::Deploy,
+        user_id: None,
+        group_id,
+        project_id,
+        access_level: None,
+    };
+    let (token, secret) = tokens::create(ask, new)?;
+    object(201, &tokens::with_secret(shape(ask, &token), &secret))
+}
+
+fn revoke(ask: &mut Ask<'_, '_>) -> Answer {
+    let token = find(ask)?;
+    ask.store().access.revoke_token(&ask.actor(), token.id)?;
+    nothing()
+}

@@ -1,0 +1,42 @@
+//! The REST API below `/api/v4`, in GitLab's shapes: paths, fields, statuses, pages. A file a resource.
+//!
+//! `table` says what there is and who may; `ask` checks it; a handler then calls the store and answers. A
+//! token's secret is the only credential: a JWT of the token endpoint is refused, and so is a password.
+//! What one may not see is answered with the same bytes as what does not exist.
+
+mod about;
+mod answer;
+mod ask;
+mod deploy_tokens;
+mod features;
+mod groups;
+mod job_tokens;
+mod members;
+mod openapi;
+mod parameters;
+mod personal_tokens;
+mod place_tokens;
+mod projects;
+mod table;
+mod tokens;
+mod users;
+
+use super::Appliance;
+use super::call::Call;
+use crate::http::Response;
+use ask::Ask;
+
+/// Where it all is.
+const ROOT: &str = "/api/v4";
+
+/// Answers a request below [`ROOT`].
+pub(super) fn answer(appliance: &Appliance, call: &mut Call<'_>) -> Response {
+    let request_id = call.id.clone();
+    let answered = (|| {
+        let path = call.request.path.strip_prefix(ROOT).unwrap_or_default();
+        let (endpoint, captures) = table::find(&call.request.method, path)?;
+        let mut ask = Ask::check(appliance, call, endpoint, captures)?;
+        (endpoint.handler)(&mut ask)
+    })();
+    answered.unwrap_or_else(|failure| failure.response(&request_id))
+}

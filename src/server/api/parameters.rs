@@ -1,0 +1,312 @@
+//! What comes in a body or a query: bounded, and typed by what the endpoint declares. Unknown fields are
+//! ignored and wrong types are 400, as GitLab has it.
+
+use std::collections::HashMap;
+use std::io::Read as _;
+
+use serde_json::Value;
+
+use super::answer::Failure;
+use crate::http::Request;
+use crate::store::Level;
+
+/// The largest body that is read.
+const MAX_BODY: u64 = 64 * 1024;
+
+/// A field that an endpoint takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parameter {
+    /// The field's name; `name[]` is the same in forms.
+    pub(super) name: &'static str,
+    /// What it may hold.
+    pub(super) kind: Type,
+    /// Whether it must be there.
+    pub(super) is_required: bool,
+    /// One line for the document.
+    pub(super) about: &'static str,
+}
+
+/// What a field may hold. Forms and queries have only text: there numbers and words are read from it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Type {
+    /// Any text.
+    Text,
+    /// A whole number.
+    Integer,
+    /// `true` or `false`; also 1 and 0, and in forms the words of [`yes_or_no`].
+    Boolean,
+    /// A list of texts, or one text with commas.
+    TextList,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// 10, 20, 30, 40 or 50.
+    Level,
+    /// A number, or a text: an id or a path.
+    IdOrText,
+}
+
+/// A field that must be there.
+pub(super) const fn required(name: &'static str, kind: Type, about: &'static str) -> Parameter {
+    Parameter {
+        name,
+        kind,
+        is_required: true,
+        about,
+    }
+}
+
+/// A field that may be there; `null` is as if it were not.
+pub(super) const fn optional(name: &'static str, kind: Type, about: &'static str) -> Parameter {
+    Parameter {
+        name,
+        kind,
+        is_required: false,
+        about,
+    }
+}
+
+/// The declared fields that came, of their types.
+#[derive(Debug, Default)]
+pub(super) struct Fields(HashMap<&'static str, Field>);
+
+#[derive(Debug, PartialEq)]
+enum Field {
+    Text(String),
+    Integer(i64),
+    Boolean(bool),
+    List(Vec<String>),
+}
+
+impl Fields {
+    /// Reads the query and the body, which counts where both have a field.
+    ///
+    /// # Errors
+    /// 400 that names all fields that are missing or wrong, 413 for a large body, 415 for one of a type that is
+    /// neither JSON nor a form.
+    pub(super) fn read(request: &mut Request, declared: &[Parameter]) -> Result<Self, Failure> {
+        let mut raw = pairs(request.query.as_deref().unwrap_or_default().as_bytes());
+        raw.extend(body(request)?);
+        let mut fields = Self::default();
+        let mut wrong = Vec::new();
+        for parameter in declared {
+            let value = raw.get(parameter.name).filter(|value| !value.is_null());
+            match value.map(|value| typed(value, parameter.kind)) {
+                Some(Ok(field)) => {
+                    fields.0.insert(parameter.name, field);
+                }
+                Some(Err(why)) => wrong.push(format!("{} {why}", parameter.name)),
+                None if parameter.is_required => {
+                    wrong.push(format!("{} is missing", parameter.name))
+                }
+                None => {}
+            }
+        }
+        if wrong.is_empty() {
+            Ok(fields)
+        } else {
+            Err(Failure::parameters(&wrong.join(", ")))
+        }
+    }
+
+    /// Whether the field came.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// A field of type `Text`, `OneOf` or `IdOrText`.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        match self.0.get(name) {
+            Some(Field::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A field of type `Integer`.
+    pub(super) fn integer(&self, name: &str) -> Option<i64> {
+        match self.0.get(name) {
+            Some(Field::Integer(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// A field of type `Boolean`.
+    pub(super) fn boolean(&self, name: &str) -> Option<bool> {
+        match self.0.get(name) {
+            Some(Field::Boolean(boolean)) => Some(*boolean),
+            _ => None,
+        }
+    }
+
+    /// A field of type `TextList`; empty where it did not come.
+    pub(super) fn list(&self, name: &str) -> &[String] {
+        match self.0.get(name) {
+            Some(Field::List(list)) => list,
+            _ => &[],
+        }
+    }
+
+    /// A field of type `Level`.
+    pub(super) fn level(&self, name: &str) -> Option<Level> {
+        self.integer(name).and_then(Level::from_number)
+    }
+}
+
+/// The fields of a body.
+fn body(request: &mut Request) -> Result<HashMap<String, Value>, Failure> {
+    let mut bytes = Vec::new();
+    let read = (&mut request.body)
+        .take(MAX_BODY + 1)
+        .read_to_end(&mut bytes);
+    read.map_err(|_| Failure::parameters("the body did not arrive"))?;
+    if bytes.len() as u64 > MAX_BODY {
+        return Err(Failure::error(413, "413 Request Entity Too Large"));
+    }
+    if bytes.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let content_type = request.headers.get("Content-Type").unwrap_or_default();
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    match kind.to_ascii_lowercase().as_str() {
+        "application/json" => serde_json::from_slice(&bytes)
+            .map_err(|_| Failure::parameters("the body is no JSON object")),
+        "application/x-www-form-urlencoded" => Ok(pairs(&bytes)),
+        _ => Err(Failure::error(
+            415,
+            "The provided content-type is not supported: send application/json or a form.",
+        )),
+    }
+}
+
+/// The pairs of a form or query; `name[]` collects a list.
+fn pairs(text: &[u8]) -> HashMap<String, Value> {
+    let mut fields: HashMap<String, Value> = HashMap::new();
+    for (key, value) in form_urlencoded::parse(text) {
+        let value = Value::String(value.into_owned());
+        match key.strip_suffix("[]") {
+            Some(name) => match fields.get_mut(name) {
+                Some(Value::Array(list)) => list.push(value),
+                _ => {
+                    fields.insert(name.to_owned(), Value::Array(vec![value]));
+                }
+            },
+            None => {
+                fields.insert(key.into_owned(), value);
+            }
+        }
+    }
+    fields
+}
+
+/// The value as the type says, or what is wrong with it.
+fn typed(value: &Value, kind: Type) -> Result<Field, &'static str> {
+    const INVALID: &str = "is invalid";
+    const NOT_IN_LIST: &str = "does not have a valid value";
+    let text = value.as_str();
+    let integer = || match value {
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    match kind {
+        Type::Text => text.map(|text| Field::Text(text.to_owned())).ok_or(INVALID),
+        Type::Integer => integer().map(Field::Integer).ok_or(INVALID),
+        Type::Boolean => match (value, integer()) {
+            (Value::Bool(boolean), _) => Ok(Field::Boolean(*boolean)),
+            (_, Some(1)) => Ok(Field::Boolean(true)),
+            (_, Some(0)) => Ok(Field::Boolean(false)),
+            _ => text.and_then(yes_or_no).map(Field::Boolean).ok_or(INVALID),
+        },
+        Type::TextList => list(value).map(Field::List).ok_or(INVALID),
+        Type::OneOf(words) => match text {
+            Some(text) if words.contains(&text) => Ok(Field::Text(text.to_owned())),
+            _ => Err(NOT_IN_LIST),
+        },
+        Type::Level => {
+            let number = integer().ok_or(INVALID)?;
+            let level = Level::from_number(number).ok_or(NOT_IN_LIST)?;
+            Ok(Field::Integer(level.number()))
+        }
+        Type::IdOrText => match (value, text) {
+            (_, Some(text)) => Ok(Field::Text(text.to_owned())),
+            (Value::Number(number), _) if number.is_i64() => Ok(Field::Text(number.to_string())),
+            _ => Err(INVALID),
+        },
+    }
+}
+
+/// The words that GitLab takes for a truth value: python writes `True`.
+fn yes_or_no(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "t" | "yes" | "y" | "on" => Some(true),
+        "false" | "f" | "no" | "n" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+fn list(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::String(text) => Some(text.split(',').map(|part| part.trim().to_owned()).collect()),
+        Value::Array(values) => values
+            .iter()
+            .map(|value| value.as_str().map(str::to_owned))
+            .collect(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn values_are_of_the_declared_type_or_refused() {
+        let words = Type::OneOf(&["private", "public"]);
+        let text = |text: &str| Ok(Field::Text(text.to_owned()));
+        let cases: &[(Value, Type, Result<Field, &str>)] = &[
+            (json!("a"), Type::Text, text("a")),
+            (json!(1), Type::Text, Err("is invalid")),
+            (json!({}), Type::Text, Err("is invalid")),
+            (json!(7), Type::Integer, Ok(Field::Integer(7))),
+            (json!("7"), Type::Integer, Ok(Field::Integer(7))),
+            (json!(7.5), Type::Integer, Err("is invalid")),
+            (json!("seven"), Type::Integer, Err("is invalid")),
+            (json!(1e300), Type::Integer, Err("is invalid")),
+            (json!(true), Type::Boolean, Ok(Field::Boolean(true))),
+            (json!("false"), Type::Boolean, Ok(Field::Boolean(false))),
+            (json!(1), Type::Boolean, Ok(Field::Boolean(true))),
+            (json!("True"), Type::Boolean, Ok(Field::Boolean(true))),
+            (json!("maybe"), Type::Boolean, Err("is invalid")),
+            (json!(2), Type::Boolean, Err("is invalid")),
+            (
+                json!(["a", "b"]),
+                Type::TextList,
+                Ok(Field::List(vec!["a".into(), "b".into()])),
+            ),
+            (
+                json!("a, b"),
+                Type::TextList,
+                Ok(Field::List(vec!["a".into(), "b".into()])),
+            ),
+            (json!(["a", 1]), Type::TextList, Err("is invalid")),
+            (json!("public"), words, text("public")),
+            (json!("internal"), words, Err("does not have a valid value")),
+            (json!(30), Type::Level, Ok(Field::Integer(30))),
+            (json!("30"), Type::Level, Ok(Field::Integer(30))),
+            (json!(35), Type::Level, Err("does not have a valid value")),
+            (json!(5), Type::IdOrText, text("5")),
+            (json!("acme"), Type::IdOrText, text("acme")),
+            (json!([5]), Type::IdOrText, Err("is invalid")),
+        ];
+        for (value, kind, expected) in cases {
+            assert_eq!(typed(value, *kind), *expected, "{value} as {kind:?}");
+        }
+    }
+
+    #[test]
+    fn forms_have_lists_too() {
+        let fields = pairs(b"name=x&scopes[]=a&scopes%5B%5D=b&name=y");
+        assert_eq!(fields["scopes"], json!(["a", "b"]));
+        assert_eq!(fields["name"], json!("y"));
+    }
+}

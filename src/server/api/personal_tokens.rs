@@ -1,0 +1,221 @@
+//! Personal access tokens: one's own, and all of them for administrators. What others have is answered to
+//! everybody else with 401, as GitLab does, whether it exists or not.
+
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Failure, nothing, object, page};
+use super::ask::Ask;
+use super::parameters::{Parameter, Type, optional};
+use super::table::{Endpoint, Role, Scope, Shape};
+use super::tokens::{self, CREATION, NewAccessToken, STATE_FILTERS};
+use crate::auth::Principal;
+use crate::store::{Token, TokenId, TokenKind, UserId};
+
+const FILTERS: &[Parameter] = &[
+    optional("user_id", Type::Integer, "only this user's"),
+    STATE_FILTERS[0],
+    STATE_FILTERS[1],
+    STATE_FILTERS[2],
+];
+
+/// `/personal_access_tokens`, and where they are made.
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        method: "GET",
+        path: "/personal_access_tokens",
+        scope: Scope::Read,
+        role: Role::Anyone,
+        parameters: FILTERS,
+        gives: (200, Shape::Page("PersonalAccessToken")),
+        summary: "One's own personal access tokens; for administrators everybody's",
+        handler: list,
+    },
+    Endpoint {
+        method: "GET",
+        path: "/personal_access_tokens/self",
+        scope: Scope::Valid,
+        role: Role::Anyone,
+        parameters: &[],
+        gives: (200, Shape::One("AccessToken")),
+        summary: "The token that is used",
+        handler: get_self,
+    },
+    Endpoint {
+        method: "DELETE",
+        path: "/personal_access_tokens/self",
+        scope: Scope::Valid,
+        role: Role::Anyone,
+        parameters: &[],
+        gives: (204, Shape::Nothing),
+        summary: "Revoke the token that is used",
+        handler: revoke_self,
+    },
+    Endpoint {
+        method: "POST",
+        path: "/personal_access_tokens/self/rotate",
+        scope: Scope::Write,
+        role: Role::Anyone,
+        parameters: tokens::ROTATION,
+        gives: (200, Shape::One("NewPersonalAccessToken")),
+        summary: "Replace the token that is used by another one",
+        handler: rotate_self,
+    },
+    Endpoint {
+        method: "GET",
+        path: "/personal_access_tokens/:id",
+        scope: Scope::Read,
+        role: Role::Anyone,
+        parameters: &[],
+        gives: (200, Shape::One("PersonalAccessToken")),
+        summary: "One personal access token",
+        handler: get,
+    },
+    Endpoint {
+        method: "DELETE",
+        path: "/personal_access_tokens/:id",
+        scope: Scope::Write,
+        role: Role::Anyone,
+        parameters: &[],
+        gives: (204, Shape::Nothing),
+        summary: "Revoke a personal access token",
+        handler: revoke,
+    },
+    Endpoint {
+        method: "POST",
+        path: "/personal_access_tokens/:id/rotate",
+        scope: Scope::Write,
+        role: Role::Anyone,
+        parameters: tokens::ROTATION,
+        gives: (200, Shape::One("NewPersonalAccessToken")),
+        summary: "Replace a personal access token by another one",
+        handler: rotate,
+    },
+    Endpoint {
+        method: "POST",
+        path: "/user/personal_access_tokens",
+        scope: Scope::Write,
+        role: Role::Anyone,
+        parameters: CREATION,
+        gives: (201, Shape::One("NewPersonalAccessToken")),
+        summary: "Make a personal access token for oneself",
+        handler: create_own,
+    },
+    Endpoint {
+        method: "POST",
+        path: "/users/:user_id/personal_access_tokens",
+        scope: Scope::Write,
+        role: Role::Administrator,
+        parameters: CREATION,
+        gives: (201, Shape::One("NewPersonalAccessToken")),
+        summary: "Make a personal access token for a user",
+        handler: create,
+    },
+];
+
+fn shape(ask: &Ask<'_, '_>, token: &Token) -> Result<Value, Failure> {
+    let mut shape = tokens::shape(ask, token)?;
+    shape["user_id"] = json!(token.user_id);
+    Ok(shape)
+}
+
+fn list(ask: &mut Ask<'_, '_>) -> Answer {
+    let asked = ask.fields.integer("user_id").map(UserId);
+    let of = match (ask.is_administrator(), asked) {
+        (true, asked) => asked,
+        (false, asked) => {
+            let own = ask.user()?.id;
+            if asked.is_some_and(|asked| asked != own) {
+                return Err(Failure::unauthorized());
+            }
+            Some(own)
+        }
+    };
+    let mut found = ask.store().access.tokens(of)?;
+    found.retain(|token| token.kind == TokenKind::Personal && tokens::is_asked_for(ask, token));
+    page(ask, &found, |token| shape(ask, token))
+}
+
+fn get(ask: &mut Ask<'_, '_>) -> Answer {
+    object(200, &shape(ask, &find(ask)?)?)
+}
+
+fn revoke(ask: &mut Ask<'_, '_>) -> Answer {
+    ask.store()
+        .access
+        .revoke_token(&ask.actor(), find(ask)?.id)?;
+    nothing()
+}
+
+fn rotate(ask: &mut Ask<'_, '_>) -> Answer {
+    let id = find(ask)?.id;
+    rotated(ask, id)
+}
+
+fn rotated(ask: &Ask<'_, '_>, id: TokenId) -> Answer {
+    let (token, secret) = tokens::rotate(ask, id)?;
+    object(200, &tokens::with_secret(shape(ask, &token)?, &secret))
+}
+
+/// The personal access token of the path.
+fn find(ask: &Ask<'_, '_>) -> Result<Token, Failure> {
+    let token = ask.store().access.token(TokenId(ask.number("id")?))?;
+    let token = token.filter(|token| token.kind == TokenKind::Personal);
+    if ask.is_administrator() {
+        return token.ok_or_else(|| Failure::not_found("Personal Access Token"));
+    }
+    let own = ask.principal.user().map(|user| user.id);
+    token
+        .filter(|token| own.is_some() && token.user_id == own)
+        .ok_or_else(Failure::unauthorized)
+}
+
+fn create_own(ask: &mut Ask<'_, '_>) -> Answer {
+    let user = ask.user()?.id;
+    create_for(ask, user)
+}
+
+fn create(ask: &mut Ask<'_, '_>) -> Answer {
+    let user = ask.find_user(ask.number("user_id")?)?.id;
+    create_for(ask, user)
+}
+
+fn create_for(ask: &Ask<'_, '_>, user: UserId) -> Answer {
+    let new = NewAccessToken {
+        kind: TokenKind::Personal,
+        user_id: Some(user),
+        group_id: None,
+        project_id: None,
+        access_level: None,
+    };
+    let (token, secret) = tokens::create(ask, new)?;
+    object(201, &tokens::with_secret(shape(ask, &token)?, &secret))
+}
+
+/// The token that is used, of whatever kind.
+pub(super) fn own(ask: &Ask<'_, '_>) -> Result<Token, Failure> {
+    let token = ask.principal.token().cloned();
+    token.ok_or_else(Failure::unauthorized)
+}
+
+fn get_self(ask: &mut Ask<'_, '_>) -> Answer {
+    let token = own(ask)?;
+    let mut shape = shape(ask, &token)?;
+    if let Some(level) = token.access_level {
+        shape["access_level"] = json!(level.number());
+    }
+    object(200, &shape)
+}
+
+fn revoke_self(ask: &mut Ask<'_, '_>) -> Answer {
+    ask.store()
+        .access
+        .revoke_token(&ask.actor(), own(ask)?.id)?;
+    nothing()
+}
+
+fn rotate_self(ask: &mut Ask<'_, '_>) -> Answer {
+    if !matches!(ask.principal, Principal::PersonalToken(..)) {
+        return Err(Failure::message(405, "405 Method Not Allowed"));
+    }
+    rotated(ask, own(ask)?.id)
+}

@@ -1,0 +1,227 @@
+//! The routing table: method and path → who may, what it takes, what it gives, and the handler. The
+//! checks, and the OpenAPI document, are made from it; a file a resource adds its part.
+
+use percent_encoding::percent_decode_str;
+
+use super::answer::{Answer, Failure};
+use super::ask::Ask;
+use super::parameters::Parameter;
+use crate::http::Method;
+use crate::store::Level;
+
+/// One thing that can be asked for.
+pub(super) struct Endpoint {
+    /// `GET` answers HEAD too.
+    pub(super) method: &'static str,
+    /// Below `/api/v4`; `:name` stands for one segment. `:id` of groups and projects is a number or an encoded
+    /// path; the others are numbers, unless [`TEXT_CAPTURES`] has them.
+    pub(super) path: &'static str,
+    /// What the token must be worth.
+    pub(super) scope: Scope,
+    /// Who may.
+    pub(super) role: Role,
+    /// The fields of its body or query; others are ignored.
+    pub(super) parameters: &'static [Parameter],
+    /// The status and shape of success.
+    pub(super) gives: (u16, Shape),
+    /// One line for the document.
+    pub(super) summary: &'static str,
+    /// Called when all of that is checked.
+    pub(super) handler: fn(&mut Ask<'_, '_>) -> Answer,
+}
+
+/// What a token must be worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// No token at all is needed.
+    Open,
+    /// Any token that is valid, whatever its scopes: for what concerns the token itself.
+    Valid,
+    /// `read_api` or `api`.
+    Read,
+    /// `api`.
+    Write,
+}
+
+/// Who may. Hidden places are answered as missing ones before any level is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Whoever has the scope; the handler shows each their own.
+    Anyone,
+    /// Administrators of the box.
+    Administrator,
+    /// Who may see the group `:id` and has the level there, if one is named.
+    Group(Option<Level>),
+    /// Who may see the project `:id` and has the level there, if one is named.
+    Project(Option<Level>),
+}
+
+/// What success looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// No body.
+    Nothing,
+    /// One object of this schema.
+    One(&'static str),
+    /// A page of an array.
+    Page(&'static str),
+    /// A whole array.
+    All(&'static str),
+}
+
+/// Captures that are no numbers.
+pub(super) const TEXT_CAPTURES: &[&str] = &["name", "cidr"];
+
+/// All endpoints, resource by resource.
+pub(super) fn all() -> impl Iterator<Item = &'static Endpoint> {
+    let resources: [&'static [Endpoint]; 14] = [
+        super::about::ENDPOINTS,
+        super::users::ENDPOINTS,
+        super::groups::ENDPOINTS,
+        super::projects::ENDPOINTS,
+        super::members::OF_GROUPS,
+        super::members::OF_PROJECTS,
+        super::personal_tokens::ENDPOINTS,
+        super::place_tokens::OF_GROUPS,
+        super::place_tokens::OF_PROJECTS,
+        super::deploy_tokens::OF_GROUPS,
+        super::deploy_tokens::OF_PROJECTS,
+        super::deploy_tokens::OF_BOX,
+        super::job_tokens::ENDPOINTS,
+        super::features::ENDPOINTS,
+    ];
+    resources.into_iter().flatten()
+}
+
+/// The decoded segments that `:name`s stand for.
+pub(super) type Captures = Vec<(&'static str, String)>;
+
+/// The endpoint of a path below `/api/v4`, still encoded. Slashes that repeat or end it count for nothing:
+/// GitLab's client library for Python asks for `/features//NAME`.
+///
+/// # Errors
+/// 404 for a path that means nothing; 405 for a method that it does not have.
+pub(super) fn find(method: &Method, path: &str) -> Result<(&'static Endpoint, Captures), Failure> {
+    let segments: Option<Vec<String>> = path
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .map(|segment| {
+            let decoded = percent_decode_str(segment).decode_utf8().ok()?;
+            Some(decoded.into_owned())
+        })
+        .collect();
+    let segments = segments.ok_or_else(Failure::no_such_path)?;
+    let mut matching: Vec<_> = all()
+        .filter_map(|endpoint| Some((endpoint, captures(endpoint.path, &segments)?)))
+        .collect();
+    // `self` before `:id`.
+    matching.sort_by_key(|(_, captures)| captures.len());
+    let word = match method {
+        Method::Head => "GET",
+        other => other.as_str(),
+    };
+    let mut allowed: Vec<&str> = matching
+        .iter()
+        .map(|(endpoint, _)| endpoint.method)
+        .collect();
+    match matching
+        .into_iter()
+        .find(|(endpoint, _)| endpoint.method == word)
+    {
+        Some(found) => Ok(found),
+        None if allowed.is_empty() => Err(Failure::no_such_path()),
+        None => {
+            allowed.sort_unstable();
+            allowed.dedup();
+            Err(Failure::no_such_method(allowed.join(", ")))
+        }
+    }
+}
+
+/// What `pattern` captures of the segments; `None` where it is another path.
+fn captures(pattern: &'static str, segments: &[String]) -> Option<Captures> {
+    let parts = || pattern.split('/').skip(1);
+    if parts().count() != segments.len() {
+        return None;
+    }
+    let mut captures = Captures::new();
+    for (part, segment) in parts().zip(segments) {
+        match part.strip_prefix(':') {
+            Some(name) => captures.push((name, segment.clone())),
+            None if part == segment => {}
+            None => return None,
+        }
+    }
+    Some(captures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_finds_its_endpoint() {
+        let cases: &[(Method, &str, Result<(&str, &[&str]), u16>)] = &[
+            (Method::Get, "/user", Ok(("/user", &[]))),
+            (Method::Head, "/user/", Ok(("/user", &[]))),
+            (Method::Get, "/groups/7", Ok(("/groups/:id", &["7"]))),
+            (Method::Get, "/groups/a%2Fb", Ok(("/groups/:id", &["a/b"]))),
+            (Method::Get, "/groups/a/b", Err(404)),
+            (
+                Method::Get,
+                "/personal_access_tokens/self",
+                Ok(("/personal_access_tokens/self", &[])),
+            ),
+            (
+                Method::Get,
+                "/personal_access_tokens/5",
+                Ok(("/personal_access_tokens/:id", &["5"])),
+            ),
+            (Method::Put, "/user", Err(405)),
+            (Method::Other("BREW".into()), "/user", Err(405)),
+            (Method::Get, "/nothing", Err(404)),
+            (Method::Get, "/groups/%ff", Err(404)),
+            (Method::Get, "//groups//7/", Ok(("/groups/:id", &["7"]))),
+            (Method::Get, "", Err(404)),
+        ];
+        for (method, path, expected) in cases {
+            let found = find(method, path);
+            match (found, expected) {
+                (Ok((endpoint, captures)), Ok((pattern, values))) => {
+                    assert_eq!(endpoint.path, *pattern, "{path}");
+                    let captured: Vec<_> = captures.iter().map(|(_, v)| v.as_str()).collect();
+                    assert_eq!(captured, *values, "{path}");
+                }
+                (Err(failure), Err(status)) => {
+                    assert_eq!(failure.response("x").status, *status, "{method:?} {path}");
+                }
+                (found, _) => panic!("{method:?} {path}: {:?}", found.map(|(e, _)| e.path).ok()),
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_endpoints_are_the_same_and_changes_take_more_than_reading() {
+        let mut seen = std::collections::HashSet::new();
+        for endpoint in all() {
+            let (method, path) = (endpoint.method, endpoint.path);
+            assert!(seen.insert((method, path)), "{method} {path} twice");
+            let reads = method == "GET";
+            assert!(
+                reads || matches!(endpoint.scope, Scope::Write | Scope::Valid),
+                "{method} {path} changes something with {:?}",
+                endpoint.scope
+            );
+            assert!(
+                endpoint.scope != Scope::Valid || path.contains("/self"),
+                "{method} {path} asks for no scope"
+            );
+            let placed = matches!(endpoint.role, Role::Group(_) | Role::Project(_));
+            assert_eq!(
+                placed,
+                path.starts_with("/groups/:id") || path.starts_with("/projects/:id"),
+                "{path}"
+            );
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What the kinds of access tokens have in common: their fields, making and rotating them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::answer::Failure;
+use super::ask::Ask;
+use super::parameters::{Parameter, Type, optional, required};
+use crate::auth::administration::{expiry::parse_expiry, names, tokens};
+use crate::auth::secret::Secret;
+use crate::store::{GroupId, Level, NewToken, ProjectId, Token, TokenId, TokenKind, UserId};
+use crate::time::Timestamp;
+
+/// How long a token lives where nobody says.
+const LIFETIME: Duration = Duration::from_secs(365 * 86_400);
+/// As [`LIFETIME`], for one that replaces another (GitLab's week).
+const ROTATED_LIFETIME: Duration = Duration::from_secs(7 * 86_400);
+
+/// The fields of a new personal access token.
+pub(super) const CREATION: &[Parameter] = &[
+    required("name", Type::Text, "what it is called in lists"),
+    required("scopes", Type::TextList, "what it is worth"),
+    optional("expires_at", Type::Text, EXPIRY),
+];
+
+/// The fields of a rotation.
+pub(super) const ROTATION: &[Parameter] = &[optional(
+    "expires_at",
+    Type::Text,
+    "as at creation; a week from now unless given",
+)];
+
+/// What lists of tokens can be asked for.
+pub(super) const STATE_FILTERS: &[Parameter] = &[
+    optional("search", Type::Text, "a part of the name"),
+    optional("state", Type::OneOf(&["active", "inactive"]), "only these"),
+    optional(
+        "revoked",
+        Type::Boolean,
+        "only those that are revoked, or not",
+    ),
+];
+
+/// How `expires_at` is written.
+pub(super) const EXPIRY: &str =
+    "a date (its first moment in UTC), a time, or never; 365 days from now unless given";
+
+/// Whose a new token is.
+pub(super) struct NewAccessToken {
+    pub(super) kind: TokenKind,
+    pub(super) user_id: Option<UserId>,
+    pub(super) group_id: Option<GroupId>,
+    pub(super) project_id: Option<ProjectId>,
+    pub(super) access_level: Option<Level>,
+}
+
+/// The fields that all access tokens have. An expiry is a date here, as in GitLab: one at a later hour of that
+/// day is shown as the day.
+pub(super) fn shape(ask: &Ask<'_, '_>, token: &Token) -> Result<Value, Failure> {
+    let used = ask.store().cache.token_last_used(token.id)?;
+    Ok(json!({
+        "id": token.id,
+        "name": token.name,
+        "scopes": token.scopes,
+        "revoked": token.revoked,
+        "active": is_active(token, ask.call.now),
+        "created_at": token.created_at.to_string(),
+        "expires_at": token.expires_at.map(date),
+        "last_used_at": used.map(|(at, _)| at.to_string()),
+    }))
+}
+
+/// `2027-01-31`
+fn date(at: Timestamp) -> String {
+    at.to_string().chars().take(10).collect()
+}
+
+/// Whether it still lets somebody in.
+pub(super) fn is_active(token: &Token, now: Timestamp) -> bool {
+    !token.revoked && !is_expired(token, now)
+}
+
+/// Whether its time has come.
+pub(super) fn is_expired(token: &Token, now: Timestamp) -> bool {
+    token.expires_at.is_some_and(|at| at <= now)
+}
+
+/// Whether the list's fields ask for it.
+pub(super) fn is_asked_for(ask: &Ask<'_, '_>, token: &Token) -> bool {
+    let fields = &ask.fields;
+    let active = is_active(token, ask.call.now);
+    fields
+        .text("search")
+        .is_none_or(|part| token.name.contains(part))
+        && fields
+            .text("state")
+            .is_none_or(|state| (state == "active") == active)
+        && fields
+            .boolean("revoked")
+            .is_none_or(|revoked| revoked == token.revoked)
+}
+
+/// Puts the secret into what its maker is told, for the only time.
+pub(super) fn with_secret(mut shape: Value, secret: &Secret) -> Value {
+    shape["token"] = json!(secret.expose());
+    shape
+}
+
+/// Makes a token from the fields `name`, `scopes` and `expires_at`.
+pub(super) fn create(ask: &Ask<'_, '_>, new: NewAccessToken) -> Result<(Token, Secret), Failure> {
+    let fields = &ask.fields;
+    let name = fields.text("name").unwrap_or_default();
+    names::check_token_name(name).map_err(Failure::refused("name"))?;
+    let words = fields.list("scopes").iter().map(String::as_str);
+    let scopes = tokens::scope_words(new.kind, words).map_err(Failure::refused("scopes"))?;
+    let username = match fields.text("username").filter(|name| !name.is_empty()) {
+        Some(username) => {
+            names::check_deploy_username(username).map_err(Failure::refused("username"))?;
+            Some(username.to_owned())
+        }
+        None => None,
+    };
+    let token = NewToken {
+        kind: new.kind,
+        name: name.to_owned(),
+        digest: [0; 32],
+        scopes,
+        user_id: new.user_id,
+        group_id: new.group_id,
+        project_id: new.project_id,
+        username,
+        access_level: new.access_level,
+        expires_at: expires_at(ask, LIFETIME)?,
+        created_by: ask.principal.label(),
+    };
+    Ok(tokens::create_token(ask.store(), &ask.actor(), token)?)
+}
+
+/// Replaces a token by one with another secret.
+pub(super) fn rotate(ask: &Ask<'_, '_>, id: TokenId) -> Result<(Token, Secret), Failure> {
+    let expires_at = expires_at(ask, ROTATED_LIFETIME)?;
+    let old = ask.store().access.token(id)?;
+    if old.is_some_and(|old| !old.revoked && is_expired(&old, ask.call.now)) {
+        return Err(Failure::message(400, "400 Bad request - token is expired"));
+    }
+    let rotated = tokens::rotate_token(ask.store(), &ask.actor(), id, expires_at)?;
+    rotated.ok_or_else(|| Failure::message(400, "400 Bad request - token already revoked"))
+}
+
+/// The field `expires_at`, or the first moment of the day that is `lifetime` away.
+fn expires_at(ask: &Ask<'_, '_>, lifetime: Duration) -> Result<Option<Timestamp>, Failure> {
+    let now = ask.call.now;
+    match ask
+        .fields
+        .text("expires_at")
+        .filter(|text| !text.is_empty())
+    {
+        Some(text) => parse_expiry(text, now).map_err(Failure::refused("expires_at")),
+        None => {
+            let at = now.plus(lifetime);
+            Ok(Some(Timestamp(at.0 - at.0.rem_euclid(86_400))))
+        }
+    }
+}

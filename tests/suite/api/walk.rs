@@ -1,0 +1,401 @@
+//! A walk through all resources: each is made, listed, changed and removed, with GitLab's fields and statuses.
+
+use serde_json::{Value, json};
+
+use super::document::operations;
+use super::{empty, keys, stage};
+
+const NONE: Value = Value::Null;
+
+#[test]
+fn every_operation_succeeds_once_and_its_answer_has_its_shape() {
+    let stage = stage();
+    let root = stage.root();
+
+    // The box.
+    let version = root.ok("GET", "/version", NONE, 200);
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    root.ok("GET", "/metadata", NONE, 200);
+    root.ok("GET", "/openapi.json", NONE, 200);
+
+    // Users.
+    let me = root.ok("GET", "/user", NONE, 200);
+    assert_eq!(
+        (&me["username"], &me["is_admin"]),
+        (&json!("root"), &json!(true))
+    );
+    let alice = root.made("/users", json!({
+        "username": "alice", "name": "Alice", "email": "alice@example.com", "password": "correct horse battery",
+    }));
+    let bot = root.made("/users", json!({ "username": "bot", "service": true }));
+    let found = root.ok("GET", "/users?username=alice", NONE, 200);
+    assert_eq!(found[0]["id"], alice);
+    assert_eq!(found.as_array().unwrap().len(), 1);
+    root.ok("GET", &format!("/users/{alice}"), NONE, 200);
+    root.ok(
+        "PUT",
+        &format!("/users/{alice}"),
+        json!({ "password": "battery staple horse" }),
+        200,
+    );
+    assert_eq!(
+        root.ok("POST", &format!("/users/{bot}/block"), NONE, 201),
+        true
+    );
+    assert_eq!(
+        root.ok("GET", &format!("/users/{bot}"), NONE, 200)["state"],
+        "blocked"
+    );
+    root.ok("POST", &format!("/users/{bot}/unblock"), NONE, 201);
+
+    // Groups.
+    let acme = root.made("/groups", json!({ "name": "acme", "path": "acme" }));
+    let backend = root.made("/groups", json!({
+        "name": "backend", "path": "backend", "parent_id": acme, "visibility": "public", "on_read_only_miss": "deny",
+    }));
+    let group = root.ok("GET", "/groups/acme%2Fbackend", NONE, 200);
+    assert_eq!(group["id"], backend);
+    assert_eq!(group["parent_id"], acme);
+    assert_eq!(group["full_path"], "acme/backend");
+    assert_eq!(group["full_name"], "acme / backend");
+    assert_eq!(
+        (&group["visibility"], &group["on_read_only_miss"]),
+        (&json!("public"), &json!("deny"))
+    );
+    let top = root.ok("GET", "/groups?top_level_only=true&search=acm", NONE, 200);
+    assert_eq!(top.as_array().unwrap().len(), 1);
+    for below in ["subgroups", "descendant_groups"] {
+        let groups = root.ok("GET", &format!("/groups/{acme}/{below}"), NONE, 200);
+        assert_eq!(groups[0]["id"], backend, "{below}");
+    }
+    let changed = json!({ "visibility": "private", "dependency_proxy_enabled": false, "default_upstream": "docker.io" });
+    let group = root.ok("PUT", &format!("/groups/{backend}"), changed, 200);
+    assert_eq!(group["default_upstream"], "docker.io");
+    assert_eq!(group["dependency_proxy_enabled"], false);
+
+    // Members.
+    let members = format!("/groups/{acme}/members");
+    let member = root.ok(
+        "POST",
+        &members,
+        json!({ "user_id": alice, "access_level": 30 }),
+        201,
+    );
+    assert_eq!(
+        (&member["id"], &member["access_level"]),
+        (&json!(alice), &json!(30))
+    );
+    let again = root.post(&members, json!({ "user_id": alice, "access_level": 30 }));
+    assert_eq!(
+        (again.status, again.json()["message"].clone()),
+        (409, json!("Member already exists"))
+    );
+    root.ok(
+        "POST",
+        &members,
+        json!({ "username": "bot", "access_level": 10 }),
+        201,
+    );
+    assert_eq!(
+        root.ok("GET", &members, NONE, 200)
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    root.ok("GET", &format!("{members}/{alice}"), NONE, 200);
+    let all = format!("/groups/{backend}/members/all");
+    assert_eq!(root.ok("GET", &all, NONE, 200)[0]["username"], "alice");
+    assert_eq!(
+        root.ok("GET", &format!("{all}/{alice}"), NONE, 200)["access_level"],
+        30
+    );
+    assert_eq!(
+        root.get(&format!("/groups/{backend}/members/{alice}"))
+            .status,
+        404
+    );
+    let edited = root.ok(
+        "PUT",
+        &format!("{members}/{alice}"),
+        json!({ "access_level": 50 }),
+        200,
+    );
+    assert_eq!(edited["access_level"], 50);
+    root.ok("DELETE", &format!("{members}/{bot}"), NONE, 204);
+
+    // Projects.
+    let api = root.made("/projects", json!({ "name": "api", "namespace_id": acme }));
+    let project = root.ok("GET", "/projects/acme%2Fapi", NONE, 200);
+    assert_eq!(project["id"], api);
+    assert_eq!(project["namespace"]["id"], acme);
+    root.ok("GET", "/projects?search=api", NONE, 200);
+    let of_group = root.ok("GET", &format!("/groups/{acme}/projects"), NONE, 200);
+    assert_eq!(of_group[0]["path_with_namespace"], "acme/api");
+    root.ok(
+        "PUT",
+        &format!("/projects/{api}"),
+        json!({ "visibility": "private", "quota": 1000 }),
+        200,
+    );
+
+    let clash = root.call(
+        "PUT",
+        &format!("/projects/{api}"),
+        Some(json!({ "visibility": "public" })),
+    );
+    assert_eq!(clash.status, 400, "{}", clash.text());
+    assert!(
+        clash.json()["message"]["visibility"].is_array(),
+        "{}",
+        clash.text()
+    );
+    let taken = root.post("/projects", json!({ "name": "api", "namespace_id": acme }));
+    assert_eq!(
+        taken.text(),
+        r#"{"message":{"path":["has already been taken"]}}"#
+    );
+    let taken = root.post("/groups", json!({ "path": "acme" }));
+    assert_eq!(
+        (taken.status, taken.text().as_str()),
+        (400, r#"{"message":{"path":["has already been taken"]}}"#)
+    );
+
+    // Members of projects.
+    let members = format!("/projects/{api}/members");
+    root.ok(
+        "POST",
+        &members,
+        json!({ "user_id": bot, "access_level": 30 }),
+        201,
+    );
+    let own = root.ok("GET", &members, NONE, 200);
+    assert_eq!(
+        (&own[0]["username"], own.as_array().unwrap().len()),
+        (&json!("bot"), 1)
+    );
+    assert_eq!(
+        root.ok("GET", &format!("{members}/all"), NONE, 200)
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    root.ok("GET", &format!("{members}/all/{alice}"), NONE, 200);
+    root.ok("GET", &format!("{members}/{bot}"), NONE, 200);
+    let edited = root.ok(
+        "PUT",
+        &format!("{members}/{bot}"),
+        json!({ "access_level": 40 }),
+        200,
+    );
+    assert_eq!(edited["access_level"], 40);
+    root.ok("DELETE", &format!("{members}/{bot}"), NONE, 204);
+
+    // Personal access tokens.
+    let new = json!({ "name": "ci", "scopes": ["api"], "expires_at": "2099-01-31" });
+    let token = root.ok(
+        "POST",
+        &format!("/users/{alice}/personal_access_tokens"),
+        new.clone(),
+        201,
+    );
+    assert_eq!(token["expires_at"], "2099-01-31");
+    assert_eq!(token["user_id"], alice);
+    let user = stage.caller(token["token"].as_str().unwrap());
+    let own = user.ok("POST", "/user/personal_access_tokens", new, 201);
+    let id = own["id"].as_i64().unwrap();
+    assert_eq!(keys(&own).len(), keys(&token).len());
+    let listed = user.ok(
+        "GET",
+        "/personal_access_tokens?state=active&search=ci",
+        NONE,
+        200,
+    );
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    assert!(listed[0].get("token").is_none());
+    user.ok("GET", &format!("/personal_access_tokens/{id}"), NONE, 200);
+    let rotated = user.ok(
+        "POST",
+        &format!("/personal_access_tokens/{id}/rotate"),
+        empty(),
+        200,
+    );
+    let next = rotated["id"].as_i64().unwrap();
+    assert_ne!(next, id);
+    user.ok(
+        "DELETE",
+        &format!("/personal_access_tokens/{next}"),
+        NONE,
+        204,
+    );
+    assert_eq!(
+        user.ok("GET", "/personal_access_tokens/self", NONE, 200)["id"],
+        token["id"]
+    );
+    let rotated = user.ok(
+        "POST",
+        "/personal_access_tokens/self/rotate",
+        json!({ "expires_at": "2099-02-01" }),
+        200,
+    );
+    let user = stage.caller(rotated["token"].as_str().unwrap());
+    user.ok("DELETE", "/personal_access_tokens/self", NONE, 204);
+    assert_eq!(user.get("/user").status, 401);
+
+    // Access tokens of groups and projects.
+    for place in [format!("/groups/{acme}"), format!("/projects/{api}")] {
+        let tokens = format!("{place}/access_tokens");
+        let new = json!({ "name": "bot", "scopes": ["read_api", "api"], "access_level": 40 });
+        let token = root.ok("POST", &tokens, new, 201);
+        let id = token["id"].as_i64().unwrap();
+        assert_eq!(
+            (&token["access_level"], &token["user_id"]),
+            (&json!(40), &NONE)
+        );
+        assert_eq!(
+            root.ok("GET", &format!("{tokens}?state=active"), NONE, 200)[0]["id"],
+            id
+        );
+        root.ok("GET", &format!("{tokens}/{id}"), NONE, 200);
+        let bot = stage.caller(token["token"].as_str().unwrap());
+        assert_eq!(
+            bot.ok("GET", "/personal_access_tokens/self", NONE, 200)["access_level"],
+            40
+        );
+        let rotated = bot.ok("POST", &format!("{tokens}/self/rotate"), empty(), 200);
+        let id = rotated["id"].as_i64().unwrap();
+        let rotated = root.ok("POST", &format!("{tokens}/{id}/rotate"), empty(), 200);
+        let id = rotated["id"].as_i64().unwrap();
+        root.ok("DELETE", &format!("{tokens}/{id}"), NONE, 204);
+        assert_eq!(
+            root.ok("GET", &format!("{tokens}?state=active"), NONE, 200),
+            json!([])
+        );
+        assert_eq!(
+            root.ok("GET", &format!("{tokens}?state=inactive"), NONE, 200)
+                .as_array()
+                .unwrap()
+                .len(),
+            3
+        );
+    }
+
+    // Deploy tokens.
+    for (place, username) in [
+        (format!("/groups/{acme}"), Some("puller")),
+        (format!("/projects/{api}"), None),
+    ] {
+        let tokens = format!("{place}/deploy_tokens");
+        let new = json!({ "name": "k8s", "scopes": ["read_registry", "write_registry"], "username": username });
+        let token = root.ok("POST", &tokens, new, 201);
+        let id = token["id"].as_i64().unwrap();
+        let default = format!("gitlab+deploy-token-{id}");
+        assert_eq!(token["username"], username.unwrap_or(&default));
+        assert_eq!(
+            root.ok("GET", &format!("{tokens}/{id}"), NONE, 200)["revoked"],
+            false
+        );
+        assert_eq!(
+            root.ok("GET", &format!("{tokens}?active=true"), NONE, 200)[0]["id"],
+            id
+        );
+        assert_eq!(
+            root.ok("GET", "/deploy_tokens?active=true", NONE, 200)[0]["id"],
+            id
+        );
+        root.ok("DELETE", &format!("{tokens}/{id}"), NONE, 204);
+        assert_eq!(
+            root.ok("GET", "/deploy_tokens?active=true", NONE, 200),
+            json!([])
+        );
+        assert_eq!(root.ok("GET", &tokens, NONE, 200)[0]["revoked"], true);
+    }
+
+    // Job tokens.
+    let jobs = format!("/projects/{api}/job_tokens");
+    let job = root.ok(
+        "POST",
+        &jobs,
+        json!({ "user_id": alice, "ttl": "10m", "name": "job 7" }),
+        201,
+    );
+    assert_eq!(
+        (&job["user_id"], &job["project_id"]),
+        (&json!(alice), &json!(api))
+    );
+    assert_eq!(
+        root.ok("GET", &format!("{jobs}?active=true"), NONE, 200)
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    root.ok("DELETE", &format!("{jobs}/{}", job["id"]), NONE, 204);
+    assert_eq!(
+        root.ok("GET", &format!("{jobs}?active=true"), NONE, 200),
+        json!([])
+    );
+
+    // Feature flags.
+    let flag = "dependency_proxy_split_abilities";
+    let set = root.ok(
+        "POST",
+        &format!("/features/{flag}"),
+        json!({ "value": false }),
+        201,
+    );
+    assert_eq!(
+        (&set["state"], &set["gates"]),
+        (
+            &json!("off"),
+            &json!([{ "key": "boolean", "value": false }])
+        )
+    );
+    let set = root.ok(
+        "POST",
+        &format!("/features/{flag}"),
+        json!({ "value": "true", "group": "acme" }),
+        201,
+    );
+    assert_eq!(set["state"], "conditional");
+    assert_eq!(
+        set["gates"][1],
+        json!({ "key": "actors", "value": [format!("Group:{acme}")] })
+    );
+    assert_eq!(
+        root.ok("GET", "/features", NONE, 200)
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    root.ok("DELETE", &format!("/features/{flag}"), NONE, 204);
+    let flags = root.ok("GET", "/features", NONE, 200);
+    assert!(
+        flags
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|flag| flag["state"] == "on"),
+        "{flags}"
+    );
+
+    // Away with it all.
+    assert_eq!(
+        root.ok("DELETE", &format!("/projects/{api}"), NONE, 202)["message"],
+        "202 Accepted"
+    );
+    root.ok("DELETE", &format!("/groups/{acme}"), NONE, 202);
+    assert_eq!(root.get(&format!("/groups/{backend}")).status, 404);
+    root.ok("DELETE", &format!("/users/{alice}"), NONE, 204);
+    assert_eq!(root.get(&format!("/users/{alice}")).status, 404);
+
+    let walked = stage.walked.borrow();
+    let missing: Vec<_> = operations(&stage.document)
+        .into_iter()
+        .map(|(method, path, _)| format!("{method} {path}"))
+        .filter(|operation| !walked.contains(operation))
+        .collect();
+    assert_eq!(missing, Vec::<String>::new(), "these never succeeded");
+}

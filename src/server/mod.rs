@@ -26,6 +26,7 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 
+pub use error::status_and_code;
 pub use first_start::{INITIAL_ROOT_PASSWORD, ROOT, first_start, forget_initial_password};
 
 use crate::auth::Authenticator;

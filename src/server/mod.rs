@@ -32,7 +32,9 @@ use crate::auth::jwt::{Jwts, lifetime};
 use crate::auth::keys::Keys;
 use crate::config::{Config, MirrorConfig, UpstreamConfig};
 use crate::error::{Error, Kind, Result};
-use crate::http::{Delivery, Gauge, Handler, Refusal as HttpRefusal, Request, Response};
+use crate::http::{
+    Delivery, Gauge, Handler, Refusal as HttpRefusal, Request, Response, TlsIdentity,
+};
 use crate::oci::RegistryHost;
 use crate::proxy::{CacheWord, Freshness, Proxy, UpstreamState, Upstreams};
 use crate::registry::Registry;
@@ -116,9 +118,9 @@ impl Appliance {
         self.proxy.upstreams().states()
     }
 
-    /// Lets metrics and probes know of the front door, once it is open.
-    pub fn watch(&self, front_door: Gauge) {
-        self.observed.watch(front_door);
+    /// Lets metrics and probes know of the front door, once it is open, and of its certificate.
+    pub fn watch(&self, front_door: Gauge, identity: Option<Arc<TlsIdentity>>) {
+        self.observed.watch(front_door, identity);
     }
 
     /// Ends what runs behind requests; called after the front door is closed.

@@ -29,6 +29,9 @@ pub(super) fn metrics(appliance: &Appliance) -> String {
 }
 
 fn front_door(appliance: &Appliance, page: &mut Page) {
+    if let Some(end) = appliance.observed.certificate_end() {
+        page.single(&name::TLS_END, end.0);
+    }
     let Some(load) = appliance.observed.load() else {
         return;
     };

@@ -74,6 +74,8 @@ catalog! {
     WORKERS_BUSY Gauge "breakwater_http_workers_busy" [] "Those of them that are answering one.";
     QUEUED Gauge "breakwater_http_requests_queued" [] "Requests that wait for a worker.";
 
+    TLS_END Gauge "breakwater_tls_certificate_not_after_timestamp_seconds" [] "When the certificate of the public port ends; absent without one.";
+
     UPSTREAM_REQUESTS Counter "breakwater_upstream_requests_total" ["upstream", "result"] "Tries at an upstream by how they ended. The label upstream is a name of the box's own, or (groups) for those of all groups together.";
     UPSTREAM_BYTES Counter "breakwater_upstream_received_bytes_total" ["upstream"] "Bytes of manifests, blobs and lists that came from an upstream.";
     UPSTREAM_LIES Counter "breakwater_upstream_lies_total" ["upstream"] "How often an upstream sent something else than it was asked for.";

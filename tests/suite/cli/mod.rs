@@ -10,6 +10,8 @@ mod privilege;
 mod rules;
 mod serve;
 mod store;
+mod systemd;
+mod tls;
 mod usage;
 
 use std::os::unix::fs::PermissionsExt;

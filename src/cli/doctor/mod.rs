@@ -1,7 +1,7 @@
 //! `breakwater doctor`: what is wrong or risky here, in words, with the remedy.
 //!
-//! Looks and changes nothing, and connects to nobody unless `--probe` says so. What a token is worth and who may fill is asked of `auth::policy`, so that
-//! the doctor cannot say anything else than the server does.
+//! Looks and changes nothing, and connects to nobody unless `--probe` says so. What a token is worth and who
+//! may fill is asked of `auth::policy`, so that the doctor cannot say anything else than the server does.
 
 mod certificate;
 mod clock;
@@ -28,9 +28,10 @@ use crate::time::Timestamp;
 
 /// Say what is wrong or risky here, and what to do about it; exit status 1 if there is an error
 ///
-/// Looks at the clock, the disk and its permissions, limits of the process, docker on this machine, certificates, tokens that
-/// a setting of the flags would refuse or that expire, groups that nobody can fill, networks that are everybody's,
-/// the first password while it lies there, and, where a server runs, upstreams that fail or run out of pulls.
+/// Looks at the clock, the disk and its permissions, limits of the process, docker on this machine, tokens that a
+/// setting of the flags would refuse or that expire, groups that nobody can fill, networks that are everybody's,
+/// the first password while it lies there, a certificate that has ended or soon will, and, where a server runs,
+/// upstreams that fail or run out of pulls.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -96,8 +97,8 @@ impl Doctor {
         findings.extend(limits::find(place)?);
         findings.extend(docker::find(place));
         findings.extend(expiry::find(store)?);
-        findings.extend(certificate::find(&place.config.tls, Timestamp::now()));
         findings.extend(tokens::find(place, store)?);
+        findings.extend(certificate::find(&place.config.tls, Timestamp::now()));
         if self.probe {
             findings.extend(probe::find(place, store)?);
         }

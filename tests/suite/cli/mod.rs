@@ -6,6 +6,7 @@ mod doctor;
 mod doctor_surroundings;
 mod identity;
 mod manual;
+mod privilege;
 mod rules;
 mod serve;
 mod store;

@@ -110,11 +110,26 @@ package_by_script() {
     check "scripts/install where systemd does not run" package_without_systemd "$install" --binary "$THERE/breakwater"
     check_contains "... says what it left out" "systemd does not run here" "$OUTPUT"
     check "... and has installed the program" machine breakwater --version
+    check_fails "... which it does not replace under a server that it cannot stop" package_under_a_server
+    check_contains "... and says so" "a server still runs on $DATA" "$OUTPUT"
     check "scripts/uninstall --purge there" package_without_systemd "$uninstall" --purge
 }
 
 package_without_systemd() {
     machine unshare --mount -- sh -c 'mount -n -t tmpfs tmpfs /run && exec "$@"' sh "$@"
+}
+
+# A server that somebody has started by hand.
+package_under_a_server() {
+    local status=0
+    machine breakwater init >/dev/null
+    start by-hand machine breakwater serve
+    wait_for by-hand curl -fs "http://$BOX/-/readiness"
+    package_without_systemd "$ROOT/scripts/install" --binary "$THERE/breakwater" || status=$?
+    curl -fs "http://$BOX/-/readiness" || status=0
+    machine pkill -TERM -x breakwater
+    stop by-hand
+    return "$status"
 }
 
 package_broken_upgrade() {
@@ -159,6 +174,13 @@ package_by_dpkg() {
         "/usr/bin/breakwater 640 root breakwater" "$(machine sh -c \
             'readlink /proc/$(systemctl show -P MainPID breakwater)/exe; stat -c "%a %U %G" /etc/breakwater/breakwater.toml' | xargs)"
     check "... with a manual" machine man --warnings breakwater-serve
+    check "... and completions that bash can read" machine bash -n /usr/share/bash-completion/completions/breakwater
+    if command -v zsh >/dev/null; then
+        check "... and zsh" machine zsh -n /usr/share/zsh/vendor-completions/_breakwater
+    fi
+    if command -v fish >/dev/null; then
+        check "... and fish" machine fish --no-execute /usr/share/fish/vendor_completions.d/breakwater.fish
+    fi
     check_fails "... which scripts/install leaves alone" machine "$ROOT/scripts/install" --binary "$THERE/breakwater"
 
     check "a user is added" machine breakwater user add early --service

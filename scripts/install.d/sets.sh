@@ -5,7 +5,8 @@
 #   files/          the program, its units and what else an upgrade replaces, as they lay below /
 #   databases/      all databases as they lay there while no server ran, because a newer version
 #                   may change them all, and an older one then refuses them
-# Sourced by scripts/install, and copied word for word into the package's preinst: POSIX sh.
+# Sourced by scripts/install, and copied word for word into the package's preinst: POSIX sh. Whoever has
+# it has say_error.
 
 SETS=/var/backups/breakwater
 SETS_KEPT=3
@@ -50,8 +51,12 @@ back_up_to_set() {
     "$1" backup --data "$2" "$SET/access.sqlite" >/dev/null
 }
 
-# complete_set DATA: the databases; no server may run.
+# complete_set DATA: the databases. Fails where a server still runs that is not the service.
 complete_set() {
+    if [ -e "$1/lock" ] && ! flock --nonblock "$1/lock" true; then
+        say_error "a server still runs on $1, and is not the service: stop it first"
+        return 1
+    fi
     find "$1" -maxdepth 1 -type f -name '*.sqlite*' -exec cp -p --reflink=auto -t "$SET/databases" -- {} +
 }
 
@@ -71,6 +76,7 @@ prune_sets() {
 
 # restore_databases DATA: those of $SET in the place of the present ones; no server may run.
 restore_databases() {
-    find "$1" -maxdepth 1 -type f -name '*.sqlite*' -delete &&
+    [ -e "$SET/databases/access.sqlite" ] &&
+        find "$1" -maxdepth 1 -type f -name '*.sqlite*' -delete &&
         find "$SET/databases" -type f -exec cp -p -t "$1" -- {} +
 }

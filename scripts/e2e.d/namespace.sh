@@ -3,7 +3,8 @@
 
 # Directories that recipes and clients write to. SCRIPT finds them empty, and what it
 # writes there lands below $WORK.
-readonly NAMESPACE_DIRECTORIES=(/etc/docker /etc/containerd /etc/containers /etc/cni /etc/breakwater /etc/nginx /var/lib/containers)
+readonly NAMESPACE_DIRECTORIES=(/etc/docker /etc/containerd /etc/containers /etc/cni /etc/breakwater /etc/nginx
+    /var/lib/containers /etc/ssl/certs /usr/local/share/ca-certificates)
 
 # run_in_namespace KEEP SCRIPT ARGUMENT...
 # SCRIPT finds an empty directory in $WORK. Its network is a loopback and nothing else;

@@ -24,6 +24,7 @@ mod privilege;
 mod project;
 mod rule;
 mod serve;
+mod tls;
 mod token;
 mod upstream;
 mod usage;
@@ -106,6 +107,7 @@ enum Command {
     Backup(backup::Backup),
     Restore(backup::Restore),
     Doctor(doctor::Doctor),
+    Tls(tls::Tls),
 }
 
 /// What a command that did not fail has found.
@@ -169,6 +171,10 @@ impl Command {
         let outside = match &self {
             Command::Backup(backup) => backup.make_file(&config)?,
             Command::Restore(restore) => Some(restore.open_file()?),
+            Command::Tls(tls) => {
+                tls.make_directory(&config)?;
+                None
+            }
             _ => None,
         };
         let place = Workplace::new(config)?;
@@ -192,6 +198,7 @@ impl Command {
             Command::Backup(backup) => backup.run(&place, outside),
             Command::Restore(restore) => restore.run(&place, outside),
             Command::Doctor(doctor) => doctor.run(&place),
+            Command::Tls(tls) => tls.run(&place),
         }
     }
 }

@@ -108,9 +108,13 @@ pub const KEYS: &[Key] = &[
         List(&[]),
         "networks whose `X-Forwarded-*` are believed",
     ),
-    not_yet("tls.certificate", Text("")),
-    not_yet("tls.key", Text("")),
-    not_yet("tls.listen", List(&[])),
+    key(
+        "tls.certificate",
+        Text(""),
+        "a PEM file: the server's own certificate first, then those up to its authority",
+    ),
+    key("tls.key", Text(""), "a PEM file with its key"),
+    key("tls.listen", List(&[]), "addresses that speak TLS"),
     key("auth.token_ttl", Text("15m"), "how long a JWT is good for"),
     key("auth.issuer", Text("breakwater"), "`iss` of the JWTs"),
     key(

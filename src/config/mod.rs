@@ -56,7 +56,8 @@ pub struct Config {
 /// `[server]`: the public port.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// At least one address; port 0 asks the system for a free one.
+    /// Addresses that speak plain HTTP; port 0 asks the system for a free one. Empty only where
+    /// [`TlsConfig::listen`] is not.
     pub listen: Vec<SocketAddr>,
     /// Without a slash at its end. Empty: the listener's scheme and the validated Host.
     pub external_url: String,
@@ -76,7 +77,7 @@ pub struct ServerConfig {
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// `[tls]`: kept, but `serve` refuses to start with any of it until the listener has TLS.
+/// `[tls]`: certificate and key are both there or both not, and where `listen` has addresses they are.
 #[derive(Debug, Clone, Default)]
 pub struct TlsConfig {
     /// A PEM file with the chain.
@@ -232,11 +233,7 @@ impl Config {
             data: PathBuf::from(data),
             offline: settings.boolean("offline")?,
             server: ServerConfig::from_settings(settings)?,
-            tls: TlsConfig {
-                certificate: settings.path("tls.certificate")?,
-                key: settings.path("tls.key")?,
-                listen: settings.list("tls.listen", value::address)?,
-            },
+            tls: TlsConfig::from_settings(settings)?,
             auth: AuthConfig {
                 token_ttl: settings.duration("auth.token_ttl", Duration::from_secs(1))?,
                 issuer: settings.nonempty("auth.issuer")?,
@@ -271,16 +268,13 @@ impl Config {
     }
 
     /// Refuses what this version reads but does not do yet: ignoring it in silence would let an
-    /// operator believe in TLS, or in a size limit, that is not there.
+    /// operator believe in a size limit that is not there.
     ///
     /// # Errors
     /// `Config`, naming the first such key.
     pub fn refuse_unavailable(&self) -> Result<()> {
         let default = CacheConfig::from_settings(&Settings::default())?;
         let keys = [
-            ("tls.certificate", self.tls.certificate.is_some()),
-            ("tls.key", self.tls.key.is_some()),
-            ("tls.listen", !self.tls.listen.is_empty()),
             ("cache.max_size", self.cache.max_size != default.max_size),
             ("cache.min_free", self.cache.min_free != default.min_free),
             (
@@ -311,7 +305,8 @@ impl Default for Config {
 impl ServerConfig {
     fn from_settings(settings: &Settings) -> Result<Self> {
         let listen = settings.list("server.listen", value::address)?;
-        if listen.is_empty() {
+        let also = settings.list("tls.listen", value::address)?;
+        if listen.is_empty() && also.is_empty() {
             return Err(
                 settings.wrong("server.listen", "a server without an address serves nobody")
             );
@@ -329,6 +324,28 @@ impl ServerConfig {
             stall_timeout: settings.duration("server.stall_timeout", least)?,
             trusted_proxies: settings.list("server.trusted_proxies", value::network)?,
         })
+    }
+}
+
+impl TlsConfig {
+    fn from_settings(settings: &Settings) -> Result<Self> {
+        let tls = Self {
+            certificate: settings.path("tls.certificate")?,
+            key: settings.path("tls.key")?,
+            listen: settings.list("tls.listen", value::address)?,
+        };
+        let remedy =
+            "name a certificate and its key, or make both with `breakwater tls self-signed`";
+        let wrong = |key, why: &str| Err(settings.wrong(key, why).remedy(remedy));
+        match (&tls.certificate, &tls.key) {
+            (Some(_), None) => wrong("tls.certificate", "there is no tls.key beside it"),
+            (None, Some(_)) => wrong("tls.key", "there is no tls.certificate beside it"),
+            (None, None) if !tls.listen.is_empty() => wrong(
+                "tls.listen",
+                "there is no tls.certificate to prove a name with",
+            ),
+            _ => Ok(tls),
+        }
     }
 }
 

@@ -403,9 +403,6 @@ fn variables_are_read_by_what_their_key_wants() {
 #[test]
 fn what_is_not_there_yet_is_refused_and_not_ignored() {
     for (text, key) in [
-        ("[tls]\ncertificate = '/c.pem'", "tls.certificate"),
-        ("[tls]\nkey = '/k.pem'", "tls.key"),
-        ("[tls]\nlisten = ['0.0.0.0:5443']", "tls.listen"),
         ("[cache]\nmax_size = '1GiB'", "cache.max_size"),
         ("[cache]\nmin_free = '0'", "cache.min_free"),
         ("[cache]\nunused_days = 3", "cache.unused_days"),
@@ -420,4 +417,26 @@ fn what_is_not_there_yet_is_refused_and_not_ignored() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn tls_is_whole_or_not_there() {
+    for (text, expected) in [
+        ("[tls]\ncertificate = '/c.pem'", "no tls.key"),
+        ("[tls]\nkey = '/k.pem'", "no tls.certificate"),
+        (
+            "[tls]\nlisten = ['0.0.0.0:5443']",
+            "`breakwater tls self-signed`",
+        ),
+        ("[server]\nlisten = []", "serves nobody"),
+    ] {
+        let error = load(text, &[]).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let only_tls = "[server]\nlisten = []\n[tls]\ncertificate = '/c.pem'\nkey = '/k.pem'\n\
+        listen = ['0.0.0.0:5443']";
+    let config = load(only_tls, &[]).unwrap();
+    assert!(config.server.listen.is_empty());
+    assert_eq!(config.tls.listen, ["0.0.0.0:5443".parse().unwrap()]);
+    assert_eq!(config.tls.key.as_deref(), Some(Path::new("/k.pem")));
 }

@@ -81,7 +81,7 @@ impl Admission {
         address: IpAddr,
     ) -> Result<Permit, Full> {
         let origin = Origin::from(address);
-        let mut open = self.lock();
+        let open = self.lock();
         let of_origin = open.by_origin.get(&origin).copied().unwrap_or(0);
         // The address comes first: who is over it gets no place that is made for others.
         if of_origin >= self.most_per_origin {
@@ -90,19 +90,37 @@ impl Admission {
         if open.connections.len() >= self.most {
             return Err(Full::Server);
         }
+        Ok(self.enter(open, socket, origin))
+    }
+
+    /// Counts a connection although there may be as many as there may be: our own, of which there is one.
+    pub(super) fn admit_always(
+        self: &Arc<Self>,
+        socket: &Arc<TcpStream>,
+        address: IpAddr,
+    ) -> Permit {
+        self.enter(self.lock(), socket, Origin::from(address))
+    }
+
+    fn enter(
+        self: &Arc<Self>,
+        mut open: MutexGuard<'_, Open>,
+        socket: &Arc<TcpStream>,
+        origin: Origin,
+    ) -> Permit {
         let id = open.next_id;
         open.next_id += 1;
-        open.by_origin.insert(origin, of_origin + 1);
+        *open.by_origin.entry(origin).or_default() += 1;
         let admitted = Admitted {
             socket: socket.clone(),
             answered: false,
         };
         open.connections.insert(id, admitted);
-        Ok(Permit {
+        Permit {
             id,
             origin,
             admission: self.clone(),
-        })
+        }
     }
 
     /// Waits until every connection is closed, for at most `within`.

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::admission::Permit;
 use super::head_scan::HeadScan;
+use super::tls::{Flight, next_flight};
+use super::transport::Transport;
 use super::wire::Wire;
 use super::{Limits, Refused};
 
@@ -21,6 +23,10 @@ const LINGER_LIMIT: usize = 256 * 1024;
 /// Where a connection stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stage {
+    /// The next flight of a TLS handshake has not come whole.
+    Greeting,
+    /// It has: so many bytes of the wire's buffer.
+    Greeted(usize),
     /// Nothing of the next request has come.
     Waiting,
     /// A part of its head has.
@@ -43,7 +49,7 @@ pub(super) struct Connection {
     /// Whether the poller has it in its set, armed or not.
     pub(super) watched: bool,
     scan: HeadScan,
-    /// When the stage began; a head begins with its first byte.
+    /// When the stage began; a head begins with its first byte, and a handshake with the connection.
     since: Instant,
     /// Whether a request was answered on it.
     used: bool,
@@ -51,11 +57,15 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(permit: Permit, peer: SocketAddr, wire: Wire) -> Self {
+        let stage = match wire.transport.is_established() {
+            true => Stage::Waiting,
+            false => Stage::Greeting,
+        };
         Self {
             permit,
             peer,
             wire,
-            stage: Stage::Waiting,
+            stage,
             watched: false,
             scan: HeadScan::default(),
             since: Instant::now(),
@@ -66,6 +76,16 @@ impl Connection {
     /// When its stage began.
     pub(super) fn since(&self) -> Instant {
         self.since
+    }
+
+    /// Whether nothing came of a request, so that nobody is hurt much by its end.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self.stage, Stage::Waiting | Stage::Greeting)
+    }
+
+    /// Whether its client has not had any answer yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        !self.used && !matches!(self.stage, Stage::Lingering(_))
     }
 
     /// Until when its stage may last.
@@ -83,6 +103,7 @@ impl Connection {
     /// # Errors
     /// The client is gone, or has ended its side before a whole head.
     pub(super) fn collect(&mut self, scratch: &mut [u8]) -> io::Result<()> {
+        self.wire.transport.flush_now()?;
         loop {
             let count = match self.wire.transport.receive_now(scratch) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
@@ -91,16 +112,27 @@ impl Connection {
                 Err(error) => return Err(error),
             };
             self.wire.append(&scratch[..count]);
-            self.look();
-            let unfinished = matches!(self.stage, Stage::Waiting | Stage::Partial);
+            self.look()?;
+            let unfinished = matches!(
+                self.stage,
+                Stage::Greeting | Stage::Waiting | Stage::Partial
+            );
             if !unfinished || count < scratch.len() {
                 return Ok(());
             }
         }
     }
 
-    /// Looks whether what was received is a whole head.
-    fn look(&mut self) {
+    /// Looks whether what was received is a whole head, or a whole flight of a handshake.
+    fn look(&mut self) -> io::Result<()> {
+        if self.stage == Stage::Greeting {
+            return self.look_at_flight();
+        }
+        self.look_at_head();
+        Ok(())
+    }
+
+    fn look_at_head(&mut self) {
         if self.wire.unread().is_empty() {
             return;
         }
@@ -114,12 +146,63 @@ impl Connection {
         }
     }
 
+    fn look_at_flight(&mut self) -> io::Result<()> {
+        let first = matches!(&self.wire.transport, Transport::Tls(stream) if stream.is_untouched());
+        match next_flight(self.wire.unread(), first) {
+            Flight::Partial => {}
+            Flight::Whole(length) => self.stage = Stage::Greeted(length),
+            Flight::PlainHttp => {
+                self.wire.transport.give_up_tls(self.wire.stall_timeout);
+                self.stage = Stage::Refused(Refused::bad(
+                    "this port speaks TLS, and the request came without it: use https",
+                ));
+            }
+            Flight::Nonsense => return Err(ErrorKind::InvalidData.into()),
+        }
+        Ok(())
+    }
+
+    /// Goes on with the TLS handshake, whose next flight is the first `length` bytes of the buffer. Waits for
+    /// nothing.
+    ///
+    /// # Errors
+    /// The client cannot be talked to.
+    pub(super) fn shake(&mut self, length: usize) -> io::Result<()> {
+        let (transport, received) = self.wire.parts();
+        let (Transport::Tls(stream), Some((records, tail))) =
+            (transport, received.split_at_checked(length))
+        else {
+            return Err(ErrorKind::NotConnected.into());
+        };
+        match stream.shake(records, tail)? {
+            None => {
+                self.wire.consume(length);
+                // The deadline is that of the whole handshake.
+                self.stage = Stage::Greeting;
+            }
+            Some(said) => {
+                self.wire.consume(self.wire.unread().len());
+                self.wire.append(&said);
+                self.enter(Stage::Waiting);
+            }
+        }
+        self.look()
+    }
+
     /// Begins with the next request, of which a part or all may be there already.
     pub(super) fn next_request(&mut self) {
         self.used = true;
         self.scan = HeadScan::default();
         self.enter(Stage::Waiting);
-        self.look();
+        self.look_at_head();
+    }
+
+    /// Ends a connection that owes its client nothing, so that the client can tell this from an end in the
+    /// middle of something.
+    pub(super) fn farewell(&mut self) {
+        if self.stage == Stage::Waiting {
+            self.wire.transport.finish();
+        }
     }
 
     /// Says goodbye and leaves the rest to the poller.

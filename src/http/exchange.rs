@@ -22,6 +22,8 @@ const SCRATCH: usize = 4 * 1024;
 /// What becomes of a connection.
 enum Next {
     Keep,
+    /// Its handshake went on, and no request was answered.
+    Stay,
     Linger,
     Close,
 }
@@ -36,8 +38,12 @@ pub(super) fn serve(
         let next = match std::mem::replace(&mut connection.stage, Stage::Waiting) {
             Stage::Whole(head) => exchange(service, &mut connection, head.start, head.end, buffers),
             Stage::Refused(refused) => refuse(service, &mut connection, refused, buffers),
-            // Only these two are ever queued.
-            Stage::Waiting | Stage::Partial | Stage::Lingering(_) => Next::Close,
+            Stage::Greeted(length) => match connection.shake(length) {
+                Ok(()) => Next::Stay,
+                Err(_) => Next::Close,
+            },
+            // Only these three are ever queued.
+            Stage::Greeting | Stage::Waiting | Stage::Partial | Stage::Lingering(_) => Next::Close,
         };
         match next {
             Next::Close => return,
@@ -46,19 +52,22 @@ pub(super) fn serve(
                 return service.park(connection);
             }
             Next::Keep => connection.next_request(),
+            Next::Stay => {}
         }
         let others_wait = service.pool.should_yield(connection.permit.origin());
-        if matches!(connection.stage, Stage::Waiting) && !others_wait && !service.is_draining() {
+        if connection.is_silent() && !others_wait && !service.is_draining() {
             match connection.wire.transport.wait_readable(NEXT_REQUEST) {
                 Ok(false) => {}
                 Ok(true) if connection.collect(&mut [0; SCRATCH]).is_ok() => {}
-                _ => return,
+                _ => return connection.farewell(),
             }
         }
         match connection.stage {
-            Stage::Whole(_) | Stage::Refused(_) if !others_wait => {}
+            Stage::Whole(_) | Stage::Refused(_) | Stage::Greeted(_) if !others_wait => {}
             // The end of the queue is a fair place for a client that sends request after request.
-            Stage::Whole(_) | Stage::Refused(_) => return service.pool.push(service, connection),
+            Stage::Whole(_) | Stage::Refused(_) | Stage::Greeted(_) => {
+                return service.pool.push(service, connection);
+            }
             _ => return service.park(connection),
         }
     }
@@ -97,8 +106,11 @@ fn exchange(
     };
     match send(&mut connection.wire.transport, response, terms, buffers) {
         Ok(true) => Next::Keep,
-        // It asked for the end itself, and has sent all that it had to: no reset can come of closing.
-        Ok(false) if body_read && !keep_alive && connection.wire.unread().is_empty() => Next::Close,
+        // It asked for the end itself, and has sent all that it had to: no reset can come of closing. Under
+        // TLS its own end is still to come, and would be answered with one.
+        Ok(false) if body_read && !keep_alive && connection.wire.is_plain_and_empty() => {
+            Next::Close
+        }
         Ok(false) => Next::Linger,
         Err(_) => {
             connection.wire.transport.abort();

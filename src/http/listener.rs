@@ -7,12 +7,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::poller::Poller;
+use super::probe::Probe;
 use super::service::{Phase, Service};
-use super::{Gauge, Request, Response};
+use super::{Gauge, Request, Response, Scheme, TlsIdentity};
 use crate::error::{Error, Kind, Result};
 
-/// Connections that the kernel completes and keeps while the poller is busy or pauses.
-const BACKLOG: i32 = 1024;
+/// Connections that the kernel completes and keeps while the poller is busy or pauses, or while another
+/// process takes over the listeners; it cuts this to its own limit.
+const BACKLOG: i32 = 4096;
 /// How long `stop` waits for its threads after everything was cut. A handler that waits for something else
 /// than its client cannot be interrupted, and is left behind.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
@@ -73,6 +75,50 @@ pub trait Handler: Send + Sync + 'static {
     fn refuse(&self, refusal: &Refusal) -> Response;
 }
 
+/// A bound socket, and what is spoken on it.
+pub struct Listener {
+    pub(super) socket: TcpListener,
+    pub(super) identity: Option<Arc<TlsIdentity>>,
+}
+
+impl Listener {
+    /// TLS, under the name that `identity` proves.
+    pub fn tls(socket: TcpListener, identity: Arc<TlsIdentity>) -> Self {
+        Self {
+            socket,
+            identity: Some(identity),
+        }
+    }
+
+    /// What requests that come in by it have.
+    pub fn scheme(&self) -> Scheme {
+        match self.identity {
+            Some(_) => Scheme::Https,
+            None => Scheme::Http,
+        }
+    }
+
+    /// The bound address.
+    ///
+    /// # Errors
+    /// `Io` where the system does not say.
+    pub fn address(&self) -> Result<SocketAddr> {
+        self.socket.local_addr().map_err(|error| {
+            Error::new(Kind::Io, "cannot find the address of a listener").because(error)
+        })
+    }
+}
+
+/// Plain HTTP.
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Self {
+        Self {
+            socket,
+            identity: None,
+        }
+    }
+}
+
 /// The running front door. Dropping it ends it at once, without grace.
 pub struct Server {
     service: Arc<Service>,
@@ -86,26 +132,25 @@ impl Server {
     /// # Errors
     /// `Io` when a thread or the poller cannot be made.
     pub fn start(
-        listeners: Vec<TcpListener>,
+        listeners: impl IntoIterator<Item = impl Into<Listener>>,
         limits: Limits,
         handler: Arc<dyn Handler>,
     ) -> Result<Self> {
         let failed = |doing: &str, error: std::io::Error| {
             Error::new(Kind::Io, format!("cannot {doing} for the public port")).because(error)
         };
+        let listeners: Vec<Listener> = listeners.into_iter().map(Into::into).collect();
         let mut addresses = Vec::with_capacity(listeners.len());
         for listener in &listeners {
             listener
+                .socket
                 .set_nonblocking(true)
                 .map_err(|error| failed("prepare a listener", error))?;
             // The standard library asks for 128, which a burst of clients exceeds.
-            socket2::SockRef::from(listener)
+            socket2::SockRef::from(&listener.socket)
                 .listen(BACKLOG)
                 .map_err(|error| failed("listen", error))?;
-            let address = listener
-                .local_addr()
-                .map_err(|error| failed("find the address", error))?;
-            addresses.push(address);
+            addresses.push(listener.address()?);
         }
         let flags = rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK;
         let waker = rustix::event::eventfd(0, flags)
@@ -129,6 +174,11 @@ impl Server {
         &self.addresses
     }
 
+    /// What asks this server whether it answers.
+    pub fn probe(&self) -> Probe {
+        Probe::new(self.service.clone(), self.addresses.clone())
+    }
+
     /// For watching it.
     pub fn gauge(&self) -> Gauge {
         Gauge::new(Arc::downgrade(&self.service))
@@ -138,6 +188,8 @@ impl Server {
     /// then closes what is left. Returns how many connections were cut.
     pub fn stop(mut self, within: Duration) -> usize {
         self.service.enter(Phase::Draining);
+        // Before that, nobody being there does not mean that nobody comes.
+        self.service.wait_until_closed(LAST_MOMENT.min(within));
         self.service.admission.wait_until_empty(within);
         let cut = self.service.admission.cut();
         self.end();

@@ -9,13 +9,14 @@
 //!   │   └ exchange    head → handler → response → what becomes of the connection
 //!   ├ admission   counts connections, in all and by address; cuts them at the end
 //!   ├ gauge       how much there is to do, for whoever watches
+//!   ├ probe       asks the own front door, for a watchdog
 //!   └ service     what the threads share
-//! connection      one connection between two requests: waiting, partial, whole, refused, lingering
+//! connection      one connection between two requests: in its TLS handshake, waiting, partial, whole,
+//!                 refused, lingering
 //!   ├ head_scan → head, authority    bytes → a whole head → its meaning, or a refusal
 //!   ├ request_body, chunked          the body while it arrives; what is left unread
 //!   ├ response_head, respond         framing of the response; sendfile, streams
-//!   └ wire, transport, pace          what came too early; the socket; the place where TLS comes in; how
-//!                                    slow a client may be
+//!   └ wire, transport, tls, pace     what came too early; the socket; TLS over it; how slow a client may be
 //! request, response, range           what a handler gets, gives, and may ask for help with
 //! ```
 //! A connection belongs to the poller until its head is whole, costs a small buffer until then and no
@@ -26,6 +27,9 @@
 //! Handlers and the sources of bodies may wait for an upstream for minutes. They need not say so: a request
 //! that found no worker for 50 ms gets one more, up to one for each connection, and threads that are idle
 //! end. So a kept image or `/-/liveness` never waits behind a cold one for long.
+//!
+//! A TLS handshake goes the same way: the poller collects a whole flight, a worker does the arithmetic of it
+//! and waits for nobody.
 //!
 //! # Invariants
 //! 1. Nothing is allocated by a number that a client sent: buffers grow with bytes that arrived.
@@ -67,6 +71,7 @@ mod head_scan;
 mod listener;
 mod pace;
 mod poller;
+mod probe;
 mod range;
 mod request;
 mod request_body;
@@ -74,14 +79,17 @@ mod respond;
 mod response;
 mod response_head;
 mod service;
+mod tls;
 mod transport;
 mod wire;
 mod workers;
 
 pub use gauge::{Gauge, Load};
 use listener::Refused;
-pub use listener::{Handler, Limits, Refusal, Server};
+pub use listener::{Handler, Limits, Listener, Refusal, Server};
+pub use probe::Probe;
 pub use range::{RangeRequest, none_match, parse_range};
 pub use request::{Headers, Method, Request, Scheme};
 pub use request_body::RequestBody;
 pub use response::{Body, Delivery, Response};
+pub use tls::{CertificateSummary, Refresh, TlsIdentity};

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,8 +17,10 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use super::Refused;
 use super::admission::Full;
 use super::connection::{Connection, Stage};
+use super::listener::Listener;
 use super::respond::send_now;
 use super::service::{Phase, Service};
+use super::tls::TlsIdentity;
 use super::transport::Transport;
 use super::wire::Wire;
 
@@ -38,6 +40,8 @@ const HEADS_LIMIT: usize = 32 * 1024 * 1024;
 const SMALL_HEAD: usize = 4 * 1024;
 /// A connection that sent nothing for so long makes place for a new one when there are too many.
 const EVICTABLE: Duration = Duration::from_secs(1);
+/// When the server is to end, a client that has just come gets so long to say what it wants.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// So many connections a second are turned away with words; a flood gets none.
 const TURNED_AWAY_POLITELY: u32 = 50;
 
@@ -49,13 +53,15 @@ const LISTENERS: u64 = 1 << 63;
 pub(super) struct Poller {
     service: Arc<Service>,
     epoll: OwnedFd,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     /// When accepting goes on, while it pauses.
     resume_at: Option<Instant>,
+    /// Until when those that have just come are waited for, once the server is draining.
+    drained_at: Option<Instant>,
     warned_at: Option<Instant>,
     parked: HashMap<u64, Parked>,
     deadlines: BTreeSet<(Instant, u64)>,
-    /// Those of which nothing of a request has come, the longest waiting first.
+    /// The silent ones, the longest waiting first.
     waiting: BTreeSet<(Instant, u64)>,
     /// Bytes in the buffers of all parked connections.
     buffered: usize,
@@ -69,7 +75,7 @@ struct Parked {
 }
 
 impl Poller {
-    pub(super) fn new(service: Arc<Service>, listeners: Vec<TcpListener>) -> io::Result<Self> {
+    pub(super) fn new(service: Arc<Service>, listeners: Vec<Listener>) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(
             &epoll,
@@ -82,6 +88,7 @@ impl Poller {
             epoll,
             listeners,
             resume_at: None,
+            drained_at: None,
             warned_at: None,
             parked: HashMap::new(),
             deadlines: BTreeSet::new(),
@@ -157,28 +164,40 @@ impl Poller {
             Stage::Lingering(0) => return,
             _ => connection.collect(&mut self.scratch),
         };
-        if alive.is_ok() {
-            self.place(connection);
+        match alive {
+            Ok(()) => self.place(connection),
+            Err(_) => connection.farewell(),
         }
     }
 
     /// Gives a connection to the workers if it is ready for them, and keeps it otherwise.
     fn place(&mut self, mut connection: Box<Connection>) {
-        let length = connection.wire.unread().len();
-        if connection.stage == Stage::Partial
-            && length > SMALL_HEAD
-            && self.buffered + length > HEADS_LIMIT
+        let unfinished = matches!(connection.stage, Stage::Waiting | Stage::Partial);
+        if unfinished
+            && connection.wire.transport.holds_input()
+            && connection.collect(&mut self.scratch).is_err()
         {
-            connection.stage = Stage::Refused(Refused {
-                status: 503,
-                message: "too many long requests are arriving at once",
-            });
+            return connection.farewell();
+        }
+        let length = connection.wire.unread().len();
+        if length > SMALL_HEAD && self.buffered + length > HEADS_LIMIT {
+            match connection.stage {
+                Stage::Partial => {
+                    connection.stage = Stage::Refused(Refused {
+                        status: 503,
+                        message: "too many long requests are arriving at once",
+                    });
+                }
+                // Before the handshake there are no words.
+                Stage::Greeting => return,
+                _ => {}
+            }
         }
         match connection.stage {
-            Stage::Whole(_) | Stage::Refused(_) => {
+            Stage::Whole(_) | Stage::Refused(_) | Stage::Greeted(_) => {
                 self.service.pool.push(&self.service, connection);
             }
-            Stage::Waiting | Stage::Partial if self.service.is_draining() => {
+            Stage::Greeting | Stage::Waiting | Stage::Partial if self.service.is_draining() => {
                 self.last_chance(connection);
             }
             // Where it cannot be watched, it cannot be kept.
@@ -191,6 +210,7 @@ impl Poller {
         let id = connection.permit.id();
         let mut flags = EventFlags::RDHUP | EventFlags::ONESHOT;
         flags.set(EventFlags::IN, connection.stage != Stage::Lingering(0));
+        flags.set(EventFlags::OUT, connection.wire.transport.wants_write());
         let readiness = connection.wire.transport.readiness()?;
         if connection.watched {
             epoll::modify(&self.epoll, readiness, EventData::new_u64(id), flags)?;
@@ -198,9 +218,12 @@ impl Poller {
             epoll::add(&self.epoll, readiness, EventData::new_u64(id), flags)?;
             connection.watched = true;
         }
-        let deadline = connection.deadline(&self.service.limits);
+        let mut deadline = connection.deadline(&self.service.limits);
+        if let Some(drained_at) = self.drained_at.filter(|_| connection.is_fresh()) {
+            deadline = deadline.min(drained_at);
+        }
         self.deadlines.insert((deadline, id));
-        if connection.stage == Stage::Waiting {
+        if connection.is_silent() {
             self.waiting.insert((connection.since(), id));
         }
         self.buffered += connection.wire.unread().len();
@@ -235,7 +258,8 @@ impl Poller {
             };
             // Who sent nothing expects no answer either; a client could take it for that of its next
             // request.
-            if connection.stage == Stage::Partial {
+            connection.farewell();
+            if connection.stage == Stage::Partial && !self.service.is_draining() {
                 connection.stage = Stage::Refused(Refused {
                     status: 408,
                     message: "the request's head did not arrive in time",
@@ -250,8 +274,11 @@ impl Poller {
             let Some(listener) = self.listeners.get(index) else {
                 return;
             };
-            match listener.accept() {
-                Ok((socket, peer)) => self.welcome(socket, peer),
+            match listener.socket.accept() {
+                Ok((socket, peer)) => {
+                    let identity = listener.identity.clone();
+                    self.welcome(socket, peer, identity);
+                }
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock => return,
                     ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
@@ -261,15 +288,23 @@ impl Poller {
         }
     }
 
-    fn welcome(&mut self, socket: TcpStream, peer: SocketAddr) {
+    fn welcome(&mut self, socket: TcpStream, peer: SocketAddr, identity: Option<Arc<TlsIdentity>>) {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let socket = Arc::new(socket);
         let stall_timeout = self.service.limits.stall_timeout;
-        let Ok(mut transport) = Transport::plain(socket.clone(), stall_timeout) else {
+        let is_probe = self.service.is_probe(peer);
+        let transport = match identity.filter(|_| !is_probe) {
+            Some(identity) => Transport::tls(socket.clone(), identity, stall_timeout),
+            None => Transport::plain(socket.clone(), stall_timeout),
+        };
+        let Ok(mut transport) = transport else {
             return;
         };
         let admission = self.service.admission.clone();
-        let mut admitted = admission.admit(&socket, peer.ip());
+        let mut admitted = match is_probe {
+            true => Ok(admission.admit_always(&socket, peer.ip())),
+            false => admission.admit(&socket, peer.ip()),
+        };
         if matches!(admitted, Err(Full::Server)) && self.evict() {
             admitted = admission.admit(&socket, peer.ip());
         }
@@ -288,7 +323,12 @@ impl Poller {
     /// Closes the connection that has waited longest with nothing to say.
     fn evict(&mut self) -> bool {
         match self.waiting.first() {
-            Some(&(since, id)) if since.elapsed() >= EVICTABLE => self.unpark(id).is_some(),
+            Some(&(since, id)) if since.elapsed() >= EVICTABLE => {
+                let evicted = self.unpark(id);
+                evicted
+                    .map(|mut connection| connection.farewell())
+                    .is_some()
+            }
             _ => false,
         }
     }
@@ -346,7 +386,7 @@ impl Poller {
         for (token, listener) in (LISTENERS..).zip(&self.listeners) {
             epoll::add(
                 &self.epoll,
-                listener,
+                &listener.socket,
                 EventData::new_u64(token),
                 EventFlags::IN,
             )?;
@@ -359,14 +399,17 @@ impl Poller {
         let epoll: BorrowedFd<'_> = self.epoll.as_fd();
         for listener in &self.listeners {
             // It is not in the set while accepting pauses.
-            let _ = epoll::delete(epoll, listener);
+            let _ = epoll::delete(epoll, &listener.socket);
         }
     }
 
-    /// Closes the listeners and all connections that are owed nothing.
+    /// Closes the listeners and all connections that are owed nothing. Those that have just come are owed
+    /// an answer: where another process goes on with the same listeners, no client shall notice.
     fn drain(&mut self) {
+        self.drained_at = Some(Instant::now() + LAST_WORDS);
         self.unwatch_listeners();
         self.listeners.clear();
+        self.service.note_closed();
         self.resume_at = None;
         let ids: Vec<u64> = self.parked.keys().copied().collect();
         for id in ids {
@@ -376,11 +419,21 @@ impl Poller {
         }
     }
 
-    /// A request that lies in the kernel's buffer already is still answered while draining.
+    /// A request that lies in the kernel's buffer already is still answered while draining, and so is the
+    /// first one on its connection if it comes soon.
     fn last_chance(&mut self, mut connection: Box<Connection>) {
-        let alive = connection.collect(&mut self.scratch).is_ok();
-        if alive && matches!(connection.stage, Stage::Whole(_) | Stage::Refused(_)) {
-            self.service.pool.push(&self.service, connection);
+        if connection.collect(&mut self.scratch).is_err() {
+            return connection.farewell();
+        }
+        match connection.stage {
+            Stage::Whole(_) | Stage::Refused(_) | Stage::Greeted(_) => {
+                self.service.pool.push(&self.service, connection);
+            }
+            // Before `drain` has begun nobody is too late.
+            _ if connection.is_fresh() && self.drained_at.is_none_or(|at| at > Instant::now()) => {
+                drop(self.park(connection));
+            }
+            _ => connection.farewell(),
         }
     }
 }

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::admission::Admission;
 use super::connection::Connection;
@@ -30,7 +31,12 @@ pub(super) struct Service {
     pub(super) pool: Pool,
     /// An eventfd in the poller's set.
     pub(super) waker: OwnedFd,
+    /// The address of `Probe`, while it asks.
+    pub(super) probe: Mutex<Option<SocketAddr>>,
     phase: AtomicU8,
+    /// Whether the listeners are closed, so that no further connection can come.
+    closed: Mutex<bool>,
+    closing: Condvar,
     /// Connections on their way from a worker to the poller.
     #[allow(clippy::vec_box, reason = "connections change hands as pointers")]
     returned: Mutex<Vec<Box<Connection>>>,
@@ -45,9 +51,17 @@ impl Service {
             limits,
             handler,
             waker,
+            probe: Mutex::default(),
             phase: AtomicU8::new(Phase::Running as u8),
+            closed: Mutex::default(),
+            closing: Condvar::new(),
             returned: Mutex::default(),
         })
+    }
+
+    /// Whether it is ourselves who ask from there.
+    pub(super) fn is_probe(&self, peer: SocketAddr) -> bool {
+        *self.probe.lock().unwrap_or_else(PoisonError::into_inner) == Some(peer)
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -66,6 +80,21 @@ impl Service {
 
     pub(super) fn is_draining(&self) -> bool {
         self.phase() != Phase::Running
+    }
+
+    /// Notes that the listeners are closed.
+    pub(super) fn note_closed(&self) {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.closing.notify_all();
+    }
+
+    /// Waits for that, for at most `within`.
+    pub(super) fn wait_until_closed(&self, within: Duration) {
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .closing
+            .wait_timeout_while(closed, within, |closed| !*closed);
+        drop(waited);
     }
 
     /// Leaves a connection to the poller.

@@ -1,7 +1,7 @@
 //! The byte stream below a connection: what may wait, what never waits, and how it ends.
 //!
-//! This is the only place that makes system calls on a connection's socket, and the place where TLS comes
-//! in: another variant of `Transport` with the same operations, of which `send_file` is `Unsupported`.
+//! This is the only place that makes system calls on a connection's socket, for TLS too: another variant of
+//! `Transport` with the same operations, of which `send_file` is `Unsupported`.
 //! Sockets stay in blocking mode with the stall timeout set on them once; what must not wait says so per
 //! call (`MSG_DONTWAIT`). So a connection changes hands between poller and workers without system calls.
 
@@ -18,6 +18,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::Scheme;
 use super::pace::Pace;
+use super::tls::{TlsIdentity, TlsStream};
 
 /// A reader that takes less than this in a whole stall timeout of waiting for it is cut off. With the
 /// default of a minute that is 1.1 KB/s: three layers at once over a line of 64 kbit/s get more than twice
@@ -28,39 +29,71 @@ const LEAST_TAKEN: usize = 64 * 1024;
 /// moves no more than this at a time anyway.
 const SENDFILE_SLICE: usize = 64 * 1024;
 
-/// A connection's byte stream.
+/// A connection's byte stream. Its socket is shared with `Admission`, which may shut it down at any time.
 #[derive(Default)]
 pub(super) enum Transport {
     /// Taken away or broken off: every operation fails.
     #[default]
     Closed,
-    /// TCP without encryption. The socket is shared with `Admission`, which may shut it down at any time.
+    /// TCP without encryption.
     Plain {
         socket: Arc<TcpStream>,
         sending: Pace,
     },
+    /// TLS, or the way to it.
+    Tls(Box<TlsStream>),
 }
 
 impl Transport {
     /// Prepares an accepted, blocking socket. `stall` bounds each wait in `receive` and `send`.
     pub(super) fn plain(socket: Arc<TcpStream>, stall: Duration) -> io::Result<Self> {
-        // Without it every small answer on a kept connection waits up to 40 ms for the peer's ACK.
-        socket.set_nodelay(true)?;
-        socket.set_read_timeout(Some(stall))?;
-        socket.set_write_timeout(Some(stall))?;
+        prepare(&socket, stall)?;
         let sending = Pace::new(LEAST_TAKEN, stall);
         Ok(Self::Plain { socket, sending })
     }
 
+    /// As `plain`, for a client that is to begin with a handshake.
+    pub(super) fn tls(
+        socket: Arc<TcpStream>,
+        identity: Arc<TlsIdentity>,
+        stall: Duration,
+    ) -> io::Result<Self> {
+        prepare(&socket, stall)?;
+        let sending = Pace::new(LEAST_TAKEN, stall);
+        let stream = TlsStream::new(socket, identity, stall, sending);
+        Ok(Self::Tls(Box::new(stream)))
+    }
+
     pub(super) fn scheme(&self) -> Scheme {
-        Scheme::Http
+        match self {
+            Self::Closed | Self::Plain { .. } => Scheme::Http,
+            Self::Tls(_) => Scheme::Https,
+        }
+    }
+
+    /// Whether bytes of requests can come, or those of a handshake first.
+    pub(super) fn is_established(&self) -> bool {
+        match self {
+            Self::Closed | Self::Plain { .. } => true,
+            Self::Tls(stream) => stream.is_established(),
+        }
+    }
+
+    /// Goes on without TLS, to tell a client that began without it.
+    pub(super) fn give_up_tls(&mut self, stall: Duration) {
+        if let Self::Tls(stream) = self {
+            let socket = stream.socket().clone();
+            let sending = Pace::new(LEAST_TAKEN, stall);
+            *self = Self::Plain { socket, sending };
+        }
     }
 
     /// The socket; never to be read or written around this type.
-    fn socket(&self) -> io::Result<&TcpStream> {
+    fn socket(&self) -> io::Result<&Arc<TcpStream>> {
         match self {
             Self::Closed => Err(ErrorKind::NotConnected.into()),
             Self::Plain { socket, .. } => Ok(socket),
+            Self::Tls(stream) => Ok(stream.socket()),
         }
     }
 
@@ -69,30 +102,51 @@ impl Transport {
         Ok(self.socket()?.as_fd())
     }
 
+    /// Whether `receive_now` would give something that the socket's readiness does not tell of.
+    pub(super) fn holds_input(&mut self) -> bool {
+        match self {
+            Self::Closed | Self::Plain { .. } => false,
+            Self::Tls(stream) => stream.holds_input(),
+        }
+    }
+
+    /// Whether `flush_now` waits for room in the socket's buffer.
+    pub(super) fn wants_write(&self) -> bool {
+        match self {
+            Self::Closed | Self::Plain { .. } => false,
+            Self::Tls(stream) => stream.wants_write(),
+        }
+    }
+
+    /// Sends what TLS wants to have sent by itself, as far as that goes without waiting.
+    pub(super) fn flush_now(&mut self) -> io::Result<()> {
+        match self {
+            Self::Closed | Self::Plain { .. } => Ok(()),
+            Self::Tls(stream) => stream.flush_now(),
+        }
+    }
+
     /// Receives what is there. `WouldBlock` if nothing is; 0 at the end of the stream.
     pub(super) fn receive_now(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.receive_with(buffer, RecvFlags::DONTWAIT)
+        match self {
+            Self::Tls(stream) => stream.receive_now(buffer),
+            _ => receive_from(self.socket()?, buffer, RecvFlags::DONTWAIT),
+        }
     }
 
     /// Receives at least a byte; 0 at the end of the stream. `TimedOut` if nothing comes in time.
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.receive_with(buffer, RecvFlags::empty())
-            .map_err(stalled)
-    }
-
-    fn receive_with(&mut self, buffer: &mut [u8], flags: RecvFlags) -> io::Result<usize> {
-        let socket = self.socket()?;
-        loop {
-            match rustix::net::recv(socket, &mut *buffer, flags) {
-                Ok((_, count)) => return Ok(count),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+        match self {
+            Self::Tls(stream) => stream.receive(buffer),
+            _ => receive_from(self.socket()?, buffer, RecvFlags::empty()).map_err(stalled),
         }
     }
 
-    /// Waits until `receive_now` would give something or the end; false if `within` passed before.
+    /// Waits until `receive_now` may give something or the end; false if `within` passed before.
     pub(super) fn wait_readable(&mut self, within: Duration) -> io::Result<bool> {
+        if self.holds_input() {
+            return Ok(true);
+        }
         let mut descriptors = [PollFd::new(self.socket()?, PollFlags::IN)];
         let timeout = within.try_into().map_err(io::Error::other)?;
         match rustix::event::poll(&mut descriptors, Some(&timeout)) {
@@ -113,12 +167,15 @@ impl Transport {
     ) -> io::Result<()> {
         let mut flags = SendFlags::NOSIGNAL;
         flags.set(SendFlags::MORE, more);
+        if let Self::Tls(stream) = self {
+            return stream.send_all(parts, flags, sent);
+        }
         let mut parts = parts;
         // Also drops empty parts at the front.
         IoSlice::advance_slices(&mut parts, 0);
         while !parts.is_empty() {
             let before = Instant::now();
-            let count = self.send_with(parts, flags).map_err(stalled)?;
+            let count = send_to(self.socket()?, parts, flags).map_err(stalled)?;
             if count == 0 {
                 return Err(ErrorKind::WriteZero.into());
             }
@@ -130,13 +187,17 @@ impl Transport {
     }
 
     /// Sends up to `count` bytes of `file` as they are, from `at`, which it moves on; 0 at the file's end.
-    /// `Unsupported` if that cannot be done, and they must be copied. `TimedOut` as for `send_all`.
+    /// `Unsupported` if that cannot be done, as under TLS, and they must be copied. `TimedOut` as for
+    /// `send_all`.
     pub(super) fn send_file(
         &mut self,
         file: &File,
         at: &mut u64,
         count: usize,
     ) -> io::Result<usize> {
+        if matches!(self, Self::Tls(_)) {
+            return Err(ErrorKind::Unsupported.into());
+        }
         let count = count.min(SENDFILE_SLICE);
         let before = Instant::now();
         let count = loop {
@@ -156,50 +217,86 @@ impl Transport {
     /// Counts what the client took for the time it let us wait.
     fn took(&mut self, count: usize, before: Instant) -> io::Result<()> {
         match self {
-            Self::Closed => Ok(()),
+            // The latter counts by itself.
+            Self::Closed | Self::Tls(_) => Ok(()),
             Self::Plain { sending, .. } => sending.note(count, before.elapsed()),
         }
     }
 
-    /// Sends as much of `bytes` as fits into the socket's buffer without waiting.
+    /// Sends as much of `bytes` as fits into the socket's buffer without waiting. `Unsupported` under TLS:
+    /// without a handshake there is nothing that could be said.
     pub(super) fn send_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        self.send_with(&[IoSlice::new(bytes)], flags)
-    }
-
-    fn send_with(&mut self, parts: &[IoSlice<'_>], flags: SendFlags) -> io::Result<usize> {
-        let socket = self.socket()?;
-        loop {
-            let mut control = SendAncillaryBuffer::default();
-            match rustix::net::sendmsg(socket, parts, &mut control, flags) {
-                Ok(count) => return Ok(count),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+        if matches!(self, Self::Tls(_)) {
+            return Err(ErrorKind::Unsupported.into());
         }
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        send_to(self.socket()?, &[IoSlice::new(bytes)], flags)
     }
 
     /// Tells the client that nothing more will come; what was sent still arrives.
     pub(super) fn finish(&mut self) {
-        if let Self::Plain { socket, .. } = self {
+        if let Self::Tls(stream) = self {
+            stream.close_notify();
+        }
+        if let Ok(socket) = self.socket() {
             // The peer may be gone already, which is what was wanted.
             let _ = socket.shutdown(Shutdown::Write);
         }
     }
 
     /// Breaks the connection off with a reset, so that no client takes what it got for complete: a plain
-    /// end would look like one to HTTP/1.0, and to clients that do not count.
+    /// end would look like one to HTTP/1.0, and to clients that do not count. Under TLS the end that was not
+    /// announced says the same.
     pub(super) fn abort(&mut self) {
-        if let Self::Plain { socket, .. } = std::mem::take(self) {
+        let ended = std::mem::take(self);
+        if let Ok(socket) = ended.socket() {
             // If the option cannot be set, the early end alone must do.
             // The reset leaves when the connection's permit is dropped too, and with it the descriptor.
-            let _ = socket2::SockRef::from(&*socket).set_linger(Some(Duration::ZERO));
+            let _ = socket2::SockRef::from(&**socket).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+fn prepare(socket: &TcpStream, stall: Duration) -> io::Result<()> {
+    // Without it every small answer on a kept connection waits up to 40 ms for the peer's ACK.
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(stall))?;
+    socket.set_write_timeout(Some(stall))
+}
+
+/// Receives once.
+pub(super) fn receive_from(
+    socket: &TcpStream,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+) -> io::Result<usize> {
+    loop {
+        match rustix::net::recv(socket, &mut *buffer, flags) {
+            Ok((_, count)) => return Ok(count),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Sends once.
+pub(super) fn send_to(
+    socket: &TcpStream,
+    parts: &[IoSlice<'_>],
+    flags: SendFlags,
+) -> io::Result<usize> {
+    loop {
+        let mut control = SendAncillaryBuffer::default();
+        match rustix::net::sendmsg(socket, parts, &mut control, flags) {
+            Ok(count) => return Ok(count),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
         }
     }
 }
 
 /// A socket timeout comes as `WouldBlock`, which would mislead whoever does not know about it.
-fn stalled(error: io::Error) -> io::Error {
+pub(super) fn stalled(error: io::Error) -> io::Error {
     if error.kind() == ErrorKind::WouldBlock {
         return io::Error::new(ErrorKind::TimedOut, "the client stalled");
     }

@@ -29,6 +29,16 @@ impl Wire {
         &self.input[self.consumed..]
     }
 
+    /// The transport, and what was received from it and not consumed.
+    pub(super) fn parts(&mut self) -> (&mut Transport, &[u8]) {
+        (&mut self.transport, &self.input[self.consumed..])
+    }
+
+    /// Whether nothing is unread, and the client has nothing more to say at its end, as it has under TLS.
+    pub(super) fn is_plain_and_empty(&self) -> bool {
+        self.unread().is_empty() && !matches!(self.transport, Transport::Tls(_))
+    }
+
     /// Gives up the first `count` unread bytes.
     pub(super) fn consume(&mut self, count: usize) {
         self.consumed += count;

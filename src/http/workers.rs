@@ -120,7 +120,7 @@ impl Pool {
                 .is_some_and(|share| !share.waiting.is_empty())
     }
 
-    /// Queues a connection whose stage is `Whole` or `Refused`.
+    /// Queues a connection whose stage is `Whole`, `Refused` or `Greeted`.
     pub(super) fn push(&self, service: &Arc<Service>, connection: Box<Connection>) {
         let mut queue = self.lock();
         if queue.closed {

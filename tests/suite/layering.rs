@@ -143,6 +143,8 @@ fn each_dependency_has_one_home() {
         ("jsonwebtoken::", "auth"),
         ("argon2::", "auth"),
         ("clap::", "cli"),
+        ("listenfd::", "cli"),
+        ("rcgen::", "cli"),
         ("clap_complete::", "cli"),
         ("clap_mangen::", "cli"),
     ];

@@ -3,6 +3,7 @@
 //! Looks and changes nothing. What a token is worth and who may fill is asked of `auth::policy`, so that
 //! the doctor cannot say anything else than the server does.
 
+mod certificate;
 mod surroundings;
 mod tokens;
 
@@ -14,11 +15,13 @@ use super::Outcome;
 use super::output::{print, print_json};
 use super::workplace::Workplace;
 use crate::error::Result;
+use crate::time::Timestamp;
 
 /// Say what is wrong or risky here, and what to do about it; exit status 1 if there is an error
 ///
 /// Names tokens that a setting of the flags would refuse, groups that nobody can fill, networks that are
-/// everybody's, the first password while it lies there, and, where a server runs, upstreams that fail.
+/// everybody's, the first password while it lies there, a certificate that has ended or soon will, and, where a
+/// server runs, upstreams that fail.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -77,6 +80,7 @@ impl Doctor {
         let store = place.open_store()?;
         let mut findings = surroundings::find(place, &store)?;
         findings.extend(tokens::find(place, &store)?);
+        findings.extend(certificate::find(&place.config.tls, Timestamp::now()));
         findings.sort_by_key(|finding| finding.severity);
         let count = |severity| {
             let of_severity = findings.iter().filter(|one| one.severity == severity);

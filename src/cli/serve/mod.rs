@@ -2,7 +2,9 @@
 //! the front door down.
 
 mod background;
+pub(super) mod certificates;
 mod listen;
+mod watchdog;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use clap::Args;
 use rustix::process::Resource;
 use serde_json::Value;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
@@ -21,12 +23,15 @@ use super::{Outcome, garbage, verify};
 use crate::config::Config;
 use crate::control::{Client, ControlListener, Controlled, GarbageRequest, Progress, Status};
 use crate::error::{Error, Kind, Result};
-use crate::http::{Limits, Server};
+use crate::http::{Limits, Scheme, Server};
 use crate::server::{self, Appliance};
 use crate::store::{Actor, DataLock, Store};
 use crate::telemetry;
 use crate::time::Timestamp;
 use background::Background;
+use certificates::CertificateWatch;
+use listen::Opened;
+use watchdog::Watchdog;
 
 /// How long answers in flight may take after the first signal.
 const GRACE: Duration = Duration::from_secs(30);
@@ -63,14 +68,21 @@ impl Serve {
             tracing::info!("{sentence}");
         }
         let reconcile = store.start_up()?;
-        let listeners = listen::bind(&config.server.listen)?;
+        let Opened {
+            listeners,
+            identity,
+        } = listen::open(config)?;
+        let schemes: Vec<_> = listeners.iter().map(|listener| listener.scheme()).collect();
         let appliance = Appliance::new(config, Arc::clone(&store))?;
         let server = Server::start(listeners, limits(config), Arc::clone(&appliance) as _)?;
         appliance.watch(server.gauge());
-        let listening: Vec<_> = server
-            .addresses()
-            .iter()
-            .map(|address| format!("http://{address}"))
+        let listening: Vec<_> = schemes
+            .into_iter()
+            .zip(server.addresses())
+            .map(|(scheme, address)| match scheme {
+                Scheme::Http => format!("http://{address}"),
+                Scheme::Https => format!("https://{address}"),
+            })
             .collect();
         let running = Running {
             appliance: Arc::clone(&appliance),
@@ -86,6 +98,7 @@ impl Serve {
         };
         let control = ControlListener::start(store.directory(), Arc::new(running))?;
         let background = Background::start(&store, reconcile)?;
+        let watch = identity.clone().map(CertificateWatch::start).transpose()?;
         greet(&listening, config);
         if appliance.is_offline() {
             tracing::warn!(
@@ -93,16 +106,21 @@ impl Serve {
             );
         }
         notify(&[sd_notify::NotifyState::Ready]);
+        let watchdog = Watchdog::start(server.probe())?;
 
-        let signal = stop.wait();
+        let signal = stop.wait(|| certificates::reload(identity.as_deref()));
         tracing::info!(
             "stopping on {signal}; answers in flight have {} s, a second signal stops at once",
             GRACE.as_secs()
         );
         notify(&[sd_notify::NotifyState::Stopping]);
+        drop(watchdog);
         let cut = server.stop(GRACE);
         appliance.stop();
         drop(control);
+        if let Some(watch) = watch {
+            watch.stop();
+        }
         if background.stop() {
             store.shut_down()?;
         } else {
@@ -261,7 +279,8 @@ fn notify(state: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// SIGTERM and SIGINT: the first is waited for, the second ends the process where it stands.
+/// SIGTERM and SIGINT: the first is waited for, the second ends the process where it stands. SIGHUP asks for
+/// the certificate to be loaded again.
 struct StopSignals(Signals);
 
 impl StopSignals {
@@ -273,17 +292,21 @@ impl StopSignals {
                 flag::register_conditional_shutdown(signal, 1, Arc::clone(&stopping))?;
                 flag::register(signal, Arc::clone(&stopping))?;
             }
-            Signals::new([SIGTERM, SIGINT])
+            Signals::new([SIGTERM, SIGINT, SIGHUP])
         };
         listen().map(Self).map_err(|error: std::io::Error| {
             Error::new(Kind::Io, "cannot listen for signals").because(error)
         })
     }
 
-    fn wait(&mut self) -> &'static str {
-        match self.0.forever().next() {
-            Some(SIGINT) => "SIGINT",
-            _ => "SIGTERM",
+    fn wait(&mut self, on_hangup: impl Fn()) -> &'static str {
+        for signal in self.0.forever() {
+            match signal {
+                SIGHUP => on_hangup(),
+                SIGINT => return "SIGINT",
+                _ => break,
+            }
         }
+        "SIGTERM"
     }
 }

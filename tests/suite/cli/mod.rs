@@ -8,6 +8,8 @@ mod manual;
 mod rules;
 mod serve;
 mod store;
+mod systemd;
+mod tls;
 mod usage;
 
 use std::os::unix::fs::PermissionsExt;

@@ -253,12 +253,12 @@ fn a_port_in_use_is_named() {
 #[test]
 fn serve_refuses_what_is_not_there_yet() {
     let appliance = Appliance::builder()
-        .toml("[tls]\ncertificate = '/c.pem'\nkey = '/k.pem'")
+        .toml("[cache]\nmax_size = '1GiB'")
         .prepare();
     let output = appliance.run_cli(&["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        stderr(&output).contains("`tls.certificate`")
+        stderr(&output).contains("`cache.max_size`")
             && stderr(&output).contains("not available in this version"),
         "{}",
         stderr(&output)

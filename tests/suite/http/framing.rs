@@ -1,11 +1,12 @@
 //! Where one message ends and the next begins: keep-alive, pipelining, and the shapes that smuggle requests.
 
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use breakwater::http::Server;
 
-use super::support::{Client, echo, limits, serve};
+use super::support::{Client, echo, limits, serve, serve_tls};
 
 #[test]
 fn a_connection_is_kept_for_many_requests() {
@@ -46,7 +47,7 @@ fn pipelined_requests_are_answered_in_order_however_they_are_cut() {
         let mut client = Client::connect(&server);
         for bytes in wire.as_bytes().chunks(piece) {
             // The rest is not welcome any more once the last answer was given.
-            let _ = std::io::Write::write_all(&mut client.stream, bytes);
+            let _ = client.stream.write_all(bytes);
         }
         for text in expected {
             assert_eq!(
@@ -61,8 +62,11 @@ fn pipelined_requests_are_answered_in_order_however_they_are_cut() {
 
 /// Sends `wire`, and demands exactly one answer of `status` and the end of the connection.
 fn assert_refused(server: &Server, wire: &[u8], status: u16) {
+    assert_client_refused(Client::connect(server), wire, status);
+}
+
+fn assert_client_refused<S: Read + Write>(mut client: Client<S>, wire: &[u8], status: u16) {
     let shape = format!("{:.120?}", String::from_utf8_lossy(wire));
-    let mut client = Client::connect(server);
     client.send(wire);
     let answer = client
         .answer()
@@ -76,10 +80,12 @@ fn assert_refused(server: &Server, wire: &[u8], status: u16) {
 fn what_smuggles_requests_is_refused_before_the_handler() {
     let called = Arc::new(AtomicUsize::new(0));
     let counter = called.clone();
-    let server = serve(limits(), move |request| {
+    let count = move |request: &mut breakwater::http::Request| {
         counter.fetch_add(1, Ordering::SeqCst);
         echo(request)
-    });
+    };
+    let server = serve(limits(), count.clone());
+    let tls = serve_tls(limits(), count);
     // Each stands in a PUT with a Host; behind it waits the request that would be smuggled.
     let fields: &[&str] = &[
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
@@ -136,6 +142,7 @@ fn what_smuggles_requests_is_refused_before_the_handler() {
             "PUT / HTTP/1.1\r\nHost: a\r\n{field}\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
         );
         assert_refused(&server, wire.as_bytes(), 400);
+        assert_client_refused(tls.connect(), wire.as_bytes(), 400);
     }
     let heads: &[(&[u8], u16)] = &[
         (b"GET / HTTP/1.1\r\n\r\n", 400),
@@ -161,9 +168,11 @@ fn what_smuggles_requests_is_refused_before_the_handler() {
     ];
     for (wire, status) in heads {
         assert_refused(&server, wire, *status);
+        assert_client_refused(tls.connect(), wire, *status);
     }
     assert_eq!(called.load(Ordering::SeqCst), 0, "the handler was asked");
     assert_eq!(Client::connect(&server).get("/after").text(), "GET /after ");
+    assert_eq!(tls.connect().get("/after").text(), "GET /after ");
 }
 
 #[test]

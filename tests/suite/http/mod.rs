@@ -3,7 +3,10 @@
 mod bodies;
 mod framing;
 mod limits;
+mod probe;
 mod responses;
 mod stopping;
 mod support;
+mod tls;
+mod tls_load;
 mod waiting;

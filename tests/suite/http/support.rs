@@ -5,7 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use breakwater::http::{Body, Handler, Limits, Refusal, Request, Response, Server};
+use breakwater::http::{
+    Body, Handler, Limits, Listener, Refusal, Request, Response, Server, TlsIdentity,
+};
+use rustls::ClientConfig;
+
+use crate::support::certificates::{Authority, TlsConnection, tls_over};
 
 /// Nothing on loopback takes so long; a test that waits for it has failed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
@@ -53,7 +58,75 @@ pub(super) fn serve_on(
     limits: Limits,
     handle: impl Fn(&mut Request) -> Response + Send + Sync + 'static,
 ) -> Server {
-    Server::start(vec![listener], limits, Arc::new(Answering(handle))).unwrap()
+    start(listener.into(), limits, handle)
+}
+
+fn start(
+    listener: Listener,
+    limits: Limits,
+    handle: impl Fn(&mut Request) -> Response + Send + Sync + 'static,
+) -> Server {
+    Server::start([listener], limits, Arc::new(Answering(handle))).unwrap()
+}
+
+/// A server that speaks TLS, and what its clients need.
+pub(super) struct TlsServer {
+    pub(super) server: Server,
+    pub(super) authority: Authority,
+    pub(super) identity: Arc<TlsIdentity>,
+    /// Where its files are.
+    pub(super) directory: tempfile::TempDir,
+    client: Arc<ClientConfig>,
+}
+
+/// Starts a server with TLS on a free port.
+pub(super) fn serve_tls(
+    limits: Limits,
+    handle: impl Fn(&mut Request) -> Response + Send + Sync + 'static,
+) -> TlsServer {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    serve_tls_on(listener, limits, handle)
+}
+
+/// As `serve_tls`, on a listener.
+pub(super) fn serve_tls_on(
+    listener: TcpListener,
+    limits: Limits,
+    handle: impl Fn(&mut Request) -> Response + Send + Sync + 'static,
+) -> TlsServer {
+    let authority = Authority::new();
+    let directory = tempfile::tempdir().unwrap();
+    let life = Duration::from_secs(24 * 60 * 60);
+    let (certificate, key) = authority.issue(life).write(directory.path());
+    let identity = TlsIdentity::load(&certificate, &key).unwrap();
+    let listener = Listener::tls(listener, identity.clone());
+    TlsServer {
+        server: start(listener, limits, handle),
+        client: Arc::new(authority.client(rustls::ALL_VERSIONS)),
+        authority,
+        identity,
+        directory,
+    }
+}
+
+impl TlsServer {
+    pub(super) fn address(&self) -> SocketAddr {
+        self.server.addresses()[0]
+    }
+
+    /// A client of the newest version that has done its handshake.
+    pub(super) fn connect(&self) -> Client<TlsConnection> {
+        self.connect_with(&self.client).unwrap()
+    }
+
+    /// As `connect`, with a configuration of its own.
+    pub(super) fn connect_with(
+        &self,
+        config: &Arc<ClientConfig>,
+    ) -> io::Result<Client<TlsConnection>> {
+        let socket = Client::connect(&self.server).stream;
+        tls_over(socket, config).map(Client::on)
+    }
 }
 
 /// Answers `method path body`, so that order and content can be checked.
@@ -95,9 +168,9 @@ impl Answer {
     }
 }
 
-/// A connection to the server.
-pub(super) struct Client {
-    pub(super) stream: TcpStream,
+/// A connection to the server: TCP, or TLS over it.
+pub(super) struct Client<S = TcpStream> {
+    pub(super) stream: S,
     unread: Vec<u8>,
 }
 
@@ -114,6 +187,12 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::on(stream)
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    pub(super) fn on(stream: S) -> Self {
         Self {
             stream,
             unread: Vec::new(),

@@ -1,9 +1,7 @@
 //! What a command works on: the configuration, the store that it names, the server that may run.
 
-use rustix::fs::Mode;
-
 use super::account;
-use super::privilege::drop_to_owner;
+use super::privilege::{close_to_others, drop_to_owner};
 use crate::auth::administration::places::Mirror;
 use crate::auth::seal::SealingKeys;
 use crate::config::Config;
@@ -23,9 +21,9 @@ impl Workplace {
     /// Takes the identity of the data directory's owner, and lets nobody else read what is written
     /// from here on.
     pub(super) fn new(config: Config) -> Result<Self> {
-        rustix::process::umask(Mode::RWXG | Mode::RWXO);
         let actor = Actor::on_the_box(account::caller().as_deref());
         drop_to_owner(&config.data)?;
+        close_to_others()?;
         Ok(Self { config, actor })
     }
 

@@ -34,7 +34,7 @@ pub(crate) use blobs::BlobPrefix;
 pub use blobs::{BlobDir, Staged, StagedUpload, read_manifest};
 pub use cache::{
     CacheDb, CachedImage, CachedManifest, CachedTag, KeptListing, ListingKind, NewManifest,
-    OriginId, Pull, RepositoryId, Totals,
+    OriginId, Pull, PulledRepository, Purged, RepositoryId, Totals,
 };
 pub(crate) use check::DatabaseFault;
 pub use condition::{Condition, Space};
@@ -43,7 +43,8 @@ pub use lock::DataLock;
 pub use reconcile::Reconciled;
 pub use registry::{
     CatalogEntry, HostedManifest, HostedRepository, HostedTag, HostedUpload, NewHostedManifest,
-    NewTag, PutManifest, Referrer, RegistryDb, StorageLimit, Swept, UnlinkBlob, UntaggedManifest,
+    NewTag, PutManifest, Referrer, RegistryDb, RepositoryRow, StorageLimit, Swept, UnlinkBlob,
+    UntaggedManifest,
 };
 #[cfg(test)]
 pub(crate) use statement::take_ran;

@@ -26,6 +26,7 @@ mod networks;
 mod observe;
 mod offline;
 mod pull_through;
+mod push_pull;
 mod readme;
 mod store;
 mod support;

@@ -85,6 +85,17 @@ impl Grant {
         Self { fill, ..self }
     }
 
+    /// Whether its bearer may purge one image of the group's from the cache: `rules` as for [`Self::under`].
+    pub fn may_purge(
+        &self,
+        rules: &[ProtectionRule],
+        host: &RegistryHost,
+        repository: &RepositoryName,
+    ) -> bool {
+        let minimum = protection::of_cached(rules, host, repository).delete;
+        minimum.is_none_or(|minimum| self.standing.meets(minimum))
+    }
+
     fn new(group: &Group, fill: bool, standing: Standing) -> Self {
         Self {
             group: group.id,

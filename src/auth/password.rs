@@ -14,6 +14,7 @@ use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroize;
 
 use crate::error::{Error, Kind, Result};
 
@@ -69,6 +70,12 @@ struct Job {
     /// Nobody waits for it any more after that.
     until: Instant,
     answer: SyncSender<Result<bool>>,
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.password.zeroize();
+    }
 }
 
 impl Verifier {

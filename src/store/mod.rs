@@ -46,6 +46,8 @@ pub use registry::{
     NewTag, PutManifest, Referrer, RegistryDb, RepositoryRow, StorageLimit, Swept, UnlinkBlob,
     UntaggedManifest,
 };
+#[cfg(test)]
+pub(crate) use statement::take_ran;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

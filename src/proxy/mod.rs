@@ -40,7 +40,7 @@ pub use listings::{ListPage, ListingAnswer};
 pub use manifests::ManifestAnswer;
 pub use purge::PurgeReport;
 pub use tags::ManifestSummary;
-pub use upstreams::{UpstreamState, Upstreams, keyed, settings};
+pub use upstreams::{UpstreamClient, UpstreamState, Upstreams, keyed, settings};
 
 use crate::auth::Grant;
 use crate::error::Result;

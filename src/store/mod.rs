@@ -23,10 +23,10 @@ mod registry;
 mod statement;
 
 pub use access::{
-    Ability, AccessDb, Feature, Group, GroupChanges, GroupId, Level, Member, MinimumLevel, Network,
-    NewToken, NewUpstream, OnReadOnlyMiss, Project, ProjectChanges, ProjectId, ProtectionRule,
-    RuleId, RuleOwner, TagRule, Token, TokenId, TokenKind, UpstreamId, UpstreamRow, User, UserId,
-    Visibility,
+    Ability, AccessDb, ExternalRegistry, ExternalRegistryId, Feature, Group, GroupChanges, GroupId,
+    Level, Member, MinimumLevel, Network, NewToken, NewUpstream, OnReadOnlyMiss, Project,
+    ProjectChanges, ProjectId, ProtectionRule, RuleId, RuleOwner, SigningAlgorithm, TagRule, Token,
+    TokenId, TokenKind, UpstreamId, UpstreamRow, User, UserId, Visibility,
 };
 pub use audit::{Actor, AuditDb, Detail, Event, EventFilter, EventKind, RecordedEvent};
 pub use backup::Replaced;

@@ -33,7 +33,7 @@ use crate::error::{Error, Kind};
 use crate::oci::{RegistryHost, RepositoryName};
 use standing::Standing;
 
-pub use abilities::{Worth, login, worth};
+pub use abilities::{Worth, hosted_login, login, worth};
 pub use hosted::{
     HostedProject, Quota, RepositoryFacts, RepositoryGrant, TagAction, TagMutability, Wanted,
     lists_project, repository,

@@ -26,7 +26,7 @@
 //! | `auth` | credentials → identity; tokens; policy → grant; the rules for making groups and tokens; sealing of secrets that must be given back |
 //! | `upstream` | remote registries: the only place that knows ureq |
 //! | `store` | four databases (access, cache, registry, audit) and the blob directory: the only place that knows rusqlite |
-//! | `http` | the public port's HTTP/1.1; knows no route and no store |
+//! | `http` | the public port's HTTP/1.1 and TLS; knows no route and no store |
 //! | `oci` | digest, reference, manifest, scope: pure |
 //! | `config` `telemetry` `error` `time` | what every room may use; `telemetry`: logs, and the metrics' names and text |
 //!

@@ -188,3 +188,56 @@ fn a_server_on_a_read_only_disk_says_so_and_damages_nothing() {
     assert_eq!(Client::of(&appliance).get(&kept).cache(), "hit");
     assert_clean(&appliance);
 }
+
+/// Somebody copied things as root: the server runs as another user, who cannot write there.
+#[test]
+fn directories_of_somebody_else_are_named_and_what_can_be_served_is() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can give files away");
+        return;
+    }
+    let fake = FakeUpstream::start();
+    let image = Image::oci(1, &[50_000]);
+    fake.put_image(REPOSITORY, "1", &image);
+    let mut appliance = Appliance::builder().upstream(fake.url()).prepare();
+    let data = appliance.data();
+    let passable = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+    std::fs::set_permissions(data.parent().unwrap(), passable(0o755)).unwrap();
+    std::fs::create_dir(&data).unwrap();
+    std::os::unix::fs::chown(&data, Some(65534), Some(65534)).unwrap();
+    appliance.restart();
+    let kept = blob(&image.layer_digest(0));
+    assert_eq!(Client::of(&appliance).get(&kept).cache(), "miss");
+    appliance.stop();
+
+    let staging = data.join("staging");
+    std::os::unix::fs::chown(&staging, Some(0), Some(0)).unwrap();
+    std::fs::set_permissions(&staging, passable(0o755)).unwrap();
+    appliance.restart();
+    let client = Client::of(&appliance);
+    assert_eq!(client.get(&kept).cache(), "hit");
+    let other = Image::oci(2, &[50_000]);
+    fake.put_image(REPOSITORY, "2", &other);
+    let cold = client.get(&blob(&other.layer_digest(0)));
+    assert_eq!(
+        (cold.status, cold.cache()),
+        (200, "bypass"),
+        "{}",
+        cold.head
+    );
+    assert!(cold.complete);
+    assert_eq!(client.get(&manifest("2")).body, other.manifest);
+    let health = client.get("/-/health").json();
+    assert_eq!(health["checks"]["disk"]["status"], "degraded", "{health}");
+    assert_eq!(client.get("/-/readiness").status, 200);
+    let doctor = appliance.run_cli(&["doctor", "--json"]);
+    let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert_eq!(doctor.status.code(), Some(1), "{told}");
+    for check in ["permissions_owner", "disk_not_writable"] {
+        assert!(told.contains(check), "{told}");
+    }
+    std::os::unix::fs::chown(&staging, Some(65534), Some(65534)).unwrap();
+    std::fs::set_permissions(&staging, passable(0o700)).unwrap();
+    assert_eq!(client.get(&blob(&other.layer_digest(0))).cache(), "miss");
+    assert_clean(&appliance);
+}

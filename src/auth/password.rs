@@ -276,6 +276,27 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_user_costs_one_check_of_the_same_kind() {
+        let (checked, checks) = mpsc::channel();
+        let verifier = Verifier::checking_by(move |_, stored| {
+            checked.send(stored.to_owned()).unwrap();
+            Ok(true)
+        });
+        let verifier = verifier.unwrap();
+        let stored = hash("correct horse").unwrap();
+        assert!(verifier.verify("correct horse", Some(&stored)).unwrap());
+        assert_eq!(checks.recv().unwrap(), stored);
+        // Even were the decoy's password guessed, nobody is let in, and it is not remembered either.
+        for _ in 0..2 {
+            assert!(!verifier.verify("correct horse", None).unwrap());
+            let decoy = checks.recv().unwrap();
+            let parameters = |hash: &str| hash.split('$').take(4).collect::<Vec<_>>().join("$");
+            assert_eq!(parameters(&decoy), parameters(&stored));
+        }
+        assert!(checks.try_recv().is_err());
+    }
+
+    #[test]
     fn a_panic_ends_one_login_and_no_other() {
         let verifier = Verifier::checking_by(|password, _| {
             assert_ne!(password, "panic");

@@ -26,6 +26,7 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 
+pub use error::status_and_code;
 pub use first_start::{INITIAL_ROOT_PASSWORD, ROOT, first_start, forget_initial_password};
 
 use crate::auth::Authenticator;
@@ -35,9 +36,7 @@ use crate::auth::jwt::{Jwts, lifetime};
 use crate::auth::keys::Keys;
 use crate::config::{Config, MirrorConfig, UpstreamConfig};
 use crate::error::{Error, Kind, Result};
-use crate::http::{
-    Delivery, Gauge, Handler, Refusal as HttpRefusal, Request, Response, TlsIdentity,
-};
+use crate::http::{Delivery, Gauge, Handler, Refusal as HttpRefusal, Request, Response};
 use crate::oci::RegistryHost;
 use crate::proxy::{CacheWord, Freshness, Proxy, UpstreamState, Upstreams};
 use crate::registry::Registry;
@@ -121,9 +120,9 @@ impl Appliance {
         self.proxy.upstreams().states()
     }
 
-    /// Lets metrics and probes know of the front door, once it is open, and of its certificate.
-    pub fn watch(&self, front_door: Gauge, identity: Option<Arc<TlsIdentity>>) {
-        self.observed.watch(front_door, identity);
+    /// Lets metrics and probes know of the front door, once it is open.
+    pub fn watch(&self, front_door: Gauge) {
+        self.observed.watch(front_door);
     }
 
     /// Ends what runs behind requests; called after the front door is closed.
@@ -183,6 +182,7 @@ impl Appliance {
             Route::Base => v2::base(self, call),
             Route::Token => token::token(self, call),
             Route::Api => Ok(api::answer(self, call)),
+            Route::Keys => token::keys(self, call),
             Route::Repository(route) => v2::repository(self, call, &route),
             Route::Catalog => v2::catalog(self, call),
             Route::Probe(probe) => observe::probe(self, call, probe),

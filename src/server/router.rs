@@ -14,6 +14,8 @@ pub(super) enum Route {
     Token,
     /// `/api/v4/…`, which has a routing table of its own.
     Api,
+    /// `/jwt/keys`.
+    Keys,
     /// Something in a repository.
     Repository(RepositoryRoute),
     /// `/v2/_catalog`.
@@ -97,6 +99,7 @@ pub(super) fn route(path: &str, ns: Option<&str>) -> Result<Route> {
         "/v2/" | "/v2" => return Ok(Route::Base),
         "/v2/_catalog" => return Ok(Route::Catalog),
         "/jwt/auth" => return Ok(Route::Token),
+        "/jwt/keys" => return Ok(Route::Keys),
         "/-/liveness" => return Ok(Route::Probe(Probe::Liveness)),
         "/-/readiness" => return Ok(Route::Probe(Probe::Readiness)),
         "/-/health" => return Ok(Route::Probe(Probe::Health)),

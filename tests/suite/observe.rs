@@ -498,7 +498,7 @@ fn the_end_of_the_certificate_shows() {
             "[tls]\ncertificate = {certificate:?}\nkey = {key:?}\nlisten = [\"127.0.0.1:0\"]"
         ))
         .start();
-    let end = Scrape::of(&appliance).get("breakwater_tls_certificate_not_after_timestamp_seconds");
+    let end = Scrape::of(&appliance).get("breakwater_tls_certificate_expiry_timestamp_seconds");
     let expected = begin + life;
     let expected = expected.duration_since(std::time::UNIX_EPOCH).unwrap();
     assert!((end - expected.as_secs_f64()).abs() <= 1.0, "{end}");

@@ -81,7 +81,7 @@ impl Serve {
         let schemes: Vec<_> = listeners.iter().map(|listener| listener.scheme()).collect();
         let appliance = Appliance::new(config, Arc::clone(&store))?;
         let server = Server::start(listeners, limits(config), Arc::clone(&appliance) as _)?;
-        appliance.watch(server.gauge(), identity.clone());
+        appliance.watch(server.gauge());
         let listening: Vec<_> = schemes
             .into_iter()
             .zip(server.addresses())

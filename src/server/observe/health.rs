@@ -283,7 +283,7 @@ fn upstreams(appliance: &Appliance) -> Check {
 impl observe::Observed {
     /// The front door's load, once it is open.
     pub(super) fn load(&self) -> Option<crate::http::Load> {
-        self.front_door.get()?.0.read()
+        self.front_door.get()?.read()
     }
 
     fn is_stopping(&self) -> bool {

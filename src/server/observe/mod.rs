@@ -12,7 +12,7 @@ mod health;
 mod page;
 mod traffic;
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(super) use health::probe;
@@ -24,7 +24,7 @@ use crate::auth::Identity;
 use crate::auth::policy::{self, Refusal};
 use crate::auth::secret::{Shape, shape};
 use crate::error::{Error, Kind, Result};
-use crate::http::{Body, Gauge, Response, TlsIdentity};
+use crate::http::{Body, Gauge, Response};
 use crate::store::{Store, Totals};
 use crate::telemetry::metrics::CONTENT_TYPE;
 use crate::time::Timestamp;
@@ -37,7 +37,7 @@ const COUNTS_FOR: Duration = Duration::from_secs(15);
 pub(super) struct Observed {
     pub(super) traffic: Traffic,
     /// Set when the front door is open.
-    front_door: OnceLock<(Gauge, Option<Arc<TlsIdentity>>)>,
+    front_door: OnceLock<Gauge>,
     started_at: Timestamp,
     totals: Mutex<Option<(Instant, Totals)>>,
 }
@@ -53,15 +53,9 @@ impl Observed {
     }
 
     /// From here on the front door is watched too.
-    pub(super) fn watch(&self, front_door: Gauge, identity: Option<Arc<TlsIdentity>>) {
+    pub(super) fn watch(&self, front_door: Gauge) {
         // A second one would be a second front door, which there is not.
-        let _ = self.front_door.set((front_door, identity));
-    }
-
-    /// When the certificate ends, if there is one.
-    fn certificate_end(&self) -> Option<Timestamp> {
-        let (_, identity) = self.front_door.get()?;
-        Some(identity.as_ref()?.summary().not_after)
+        let _ = self.front_door.set(front_door);
     }
 
     fn totals(&self, store: &Store) -> Result<Totals> {

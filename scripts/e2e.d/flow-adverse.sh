@@ -49,7 +49,8 @@ adverse_restart() {
     adverse_box 2000000 0
     "adverse_$client" >"$WORK/adverse.log" 2>&1 &
     pull=$!
-    sleep 1.5
+    # Each layer takes 2.5 s. skopeo and podman ask for all six at once and once only; the others for three.
+    wait_for box adverse_is_in_flight "$([[ $client == skopeo || $client == podman ]] && echo 6 || echo 3)"
     hub_stop
     sleep 2
     hub_start
@@ -60,6 +61,12 @@ adverse_restart() {
         fail "$client: cold pull of line while the upstream is restarted" "$(cat "$WORK/adverse.log" "$WORK/log/box.log")"
     fi
     check_equal "$client: ... has the upstream's digest" "${HUB_DIGESTS[line]}" "$("adverse_${client}_digest")"
+}
+
+adverse_is_in_flight() {
+    local count
+    count=$(curl -fs "http://$BOX/metrics" | awk '$1 == "breakwater_fetches_in_flight" { print $2 }')
+    [[ ${count:-0} -ge $1 ]]
 }
 
 adverse_skopeo() {

@@ -18,13 +18,19 @@ CHUNK = 32 * 1024
 
 
 def cut(*sockets):
-    """Resets, so that nobody takes it for an orderly end."""
+    """Resets, so that nobody takes it for an orderly end.
+
+    The other thread waits in recv, and while it does the kernel keeps a closed socket open: nobody would
+    notice anything until some timeout. The shutdown of reading wakes it, and sends nothing by itself.
+    """
     for end in sockets:
         try:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            end.close()
+            end.shutdown(socket.SHUT_RD)
         except OSError:
             pass
+        finally:
+            end.close()
 
 
 def forward(source, sink):

@@ -155,7 +155,10 @@ impl Proxy {
             }
         };
         let size = match seat.head() {
-            Err(error) if error.kind() == Kind::Full => return passed_through(target, digest),
+            // The disk has no room, or takes no writes: that costs nobody the image.
+            Err(error) if matches!(error.kind(), Kind::Full | Kind::Io) => {
+                return passed_through(target, digest);
+            }
             head => head?,
         };
         // Who may not fill passes through, unless the fetch is somebody's fill.

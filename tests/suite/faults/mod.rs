@@ -1,6 +1,7 @@
 //! When the upstream misbehaves: the box as a process between a client that notices everything and an
 //! upstream that does as it is told.
 
+mod bad_disk;
 pub(crate) mod client;
 mod freshness;
 mod full_disk;

@@ -45,6 +45,9 @@ data = "$WORK/box"
 listen = ["${ADDRESS[box]}"]
 [upstreams."docker.io"]
 url = "http://$HUB"
+[auth]
+# So that no ban spares the box the flood of logins below.
+ban_after = 0
 [log]
 format = "json"
 CONFIG
@@ -151,6 +154,48 @@ for server in "${SERVERS[@]}"; do
     RESULT[resident high,$server]=$high
 done
 
+# The 95th percentile of warm pulls, calm and during a flood of wrong passwords, turn by turn.
+cat >"$WORK/percentile.lua" <<'LUA'
+function done(summary, latency)
+    io.write(string.format("p95 %.3f\n", latency:percentile(95.0) / 1000))
+end
+LUA
+cat >"$WORK/flood.lua" <<'LUA'
+local number = 0
+function delay()
+    return 50
+end
+function request()
+    number = number + 1
+    local form = "service=dependency_proxy&grant_type=password&password=wrong-Passw0rd&username=user" .. number
+    return wrk.format("POST", "/jwt/auth", {["Content-Type"] = "application/x-www-form-urlencoded"}, form)
+end
+function done(summary)
+    io.write(string.format("logins %.0f\n", summary.requests / summary.duration * 1e6))
+end
+LUA
+
+# pulls_p95: milliseconds; two clients that pull without a pause.
+pulls_p95() {
+    wrk -t 1 -c 2 -d "${SECONDS_EACH}s" -s "$WORK/percentile.lua" -H "Accept: $MANIFEST_TYPE" \
+        "http://${ADDRESS[box]}/v2/library/${PATHS[manifest by tag]}" | sed -n 's/^p95 //p'
+}
+
+step "a flood of logins: warm pulls while 32 clients guess passwords, each 20 times a second"
+for round in $(seq "$ROUNDS"); do
+    calm=$(pulls_p95)
+    wrk -t 1 -c 32 -d "$((SECONDS_EACH + 2))s" -s "$WORK/flood.lua" "http://${ADDRESS[box]}" >"$WORK/flood.out" &
+    flood=$!
+    sleep 1
+    flooded=$(pulls_p95)
+    wait "$flood"
+    ratio=$(awk -v a="$calm" -v b="$flooded" 'BEGIN {printf "%.2f", b / a}')
+    echo "$round calm $calm ms, flooded $flooded ms, ratio $ratio, $(sed -n 's/^logins //p' "$WORK/flood.out") logins a second"
+    echo "$calm" >>"$WORK/calm"
+    echo "$flooded" >>"$WORK/flooded"
+    echo "$ratio" >>"$WORK/flood ratio"
+done
+
 # row KEY TEXT UNIT BETTER: BETTER is more or less.
 row() {
     local registry=${RESULT[$1,registry]} box=${RESULT[$1,box]} ratio
@@ -177,3 +222,7 @@ row "herd seconds" "herd of $HERD, until all have it" "s" less
 row "herd failed" "herd of $HERD, pulls that failed" "" less
 row "resident now" "resident memory at the end" "MB" less
 row "resident high" "resident memory at its highest" "MB" less
+printf '\nA flood of logins: the 95th percentile of warm pulls is %s ms calm, %s ms flooded; ratio %s (at most 2)\n' \
+    "$(median <"$WORK/calm")" "$(median <"$WORK/flooded")" "$(median <"$WORK/flood ratio")"
+awk -v ratio="$(median <"$WORK/flood ratio")" 'BEGIN {exit !(ratio <= 2)}' ||
+    { echo "scripts/bench: a flood of logins holds up pulls" >&2; exit 1; }

@@ -112,6 +112,7 @@ docker_scopes() {
     check_fails "... docker login with that token fails" docker_login ci "$secret"
     echo "     docker says: $OUTPUT"
     check_contains "... says denied" denied "$OUTPUT"
+    check_contains "... and which ability the token lacks" create_container_image "$OUTPUT"
     check_lacks "... and is no parse error" "error parsing HTTP" "$OUTPUT"
     check "the older rule is switched off" breakwater feature enable dependency_proxy_split_abilities
     check "... docker login with that token works again" docker_login ci "$secret"

@@ -15,6 +15,9 @@ mod router;
 mod token;
 mod v2;
 
+#[cfg(test)]
+mod tests;
+
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;

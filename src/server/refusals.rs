@@ -17,7 +17,7 @@ pub(super) fn note(appliance: &Appliance, call: &Call<'_>, kind: Option<Kind>, s
     let path = &call.request.path;
     let event = Event::new(event)
         .subject("path", path, None)
-        .group(group(path).as_deref());
+        .group(group(appliance, path).as_deref());
     let actor = actor(appliance, call)
         .address(call.address.ip)
         .correlation_id(&call.id);
@@ -62,13 +62,15 @@ fn actor(appliance: &Appliance, call: &Call<'_>) -> Actor {
     Actor::new(subject.as_deref().unwrap_or("unknown"))
 }
 
-/// The group that a path names, whether there is one or not.
-fn group(path: &str) -> Option<String> {
-    match router::route(path, None) {
-        Ok(Route::Repository(route)) => match route.place {
-            Place::Group { group, .. } => Some(group),
-            Place::Mirror { .. } => None,
-        },
-        _ => None,
+/// The group that a path names, whether there is one or not; of a hosted repository its own path.
+fn group(appliance: &Appliance, path: &str) -> Option<String> {
+    let Ok(Route::Repository(route)) = router::route(path, None) else {
+        return None;
+    };
+    let hosted = appliance.hosted_repository(&route.place).ok().flatten();
+    let hosted = hosted.map(|name| name.as_str().to_owned());
+    match route.place {
+        Place::Group { group, .. } => Some(group),
+        Place::Mirror { .. } => hosted,
     }
 }

@@ -45,6 +45,8 @@ pub use registry::{
     CatalogEntry, HostedManifest, HostedRepository, HostedTag, HostedUpload, NewHostedManifest,
     NewTag, PutManifest, Referrer, RegistryDb, StorageLimit, Swept, UnlinkBlob, UntaggedManifest,
 };
+#[cfg(test)]
+pub(crate) use statement::take_ran;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

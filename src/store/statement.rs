@@ -17,6 +17,7 @@ pub(super) fn find<T>(
     parameters: impl Params,
     decode: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Option<T>> {
+    counted(statement);
     connection
         .prepare_cached(text)
         .and_then(|mut prepared| prepared.query_row(parameters, decode).optional())
@@ -31,6 +32,7 @@ pub(super) fn get<T>(
     parameters: impl Params,
     decode: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<T> {
+    counted(statement);
     connection
         .prepare_cached(text)
         .and_then(|mut prepared| prepared.query_row(parameters, decode))
@@ -45,6 +47,7 @@ pub(super) fn list<T>(
     parameters: impl Params,
     decode: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Vec<T>> {
+    counted(statement);
     connection
         .prepare_cached(text)
         .and_then(|mut prepared| prepared.query_map(parameters, decode)?.collect())
@@ -58,10 +61,28 @@ pub(super) fn run(
     text: &str,
     parameters: impl Params,
 ) -> Result<usize> {
+    counted(statement);
     connection
         .prepare_cached(text)
         .and_then(|mut prepared| prepared.execute(parameters))
         .map_err(|error| sql(statement, error))
+}
+
+/// Notes for tests that this thread has run a statement.
+fn counted(_statement: &'static str) {
+    #[cfg(test)]
+    RAN.with_borrow_mut(|ran| ran.push(_statement));
+}
+
+#[cfg(test)]
+thread_local! {
+    static RAN: std::cell::RefCell<Vec<&'static str>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// The names of the statements that this thread has run since it asked last.
+#[cfg(test)]
+pub(crate) fn take_ran() -> Vec<&'static str> {
+    RAN.take()
 }
 
 /// What SQLite said when `statement` (a verb phrase: "find tag") failed, as an error for people.

@@ -152,6 +152,12 @@ fn refusals_are_told_once_a_minute_with_a_count() {
     stage.appliance.ok(&["token", "revoke", &id]);
     assert_eq!(client.get(&manifest).status, 401);
     assert_eq!(stage.client.bearer("forged").get(&manifest).status, 401);
+    // Of a hosted repository, too.
+    let client = stage.client.basic("mallory", &mallory);
+    let client = stage
+        .client
+        .bearer(&client.token(&["repository:acme/api/tool:pull"]));
+    assert_eq!(client.get("/v2/acme/api/tool/tags/list").status, 404);
     // Neither a challenge, nor an image that is not there, is a refusal.
     assert_eq!(stage.client.get(&manifest).status, 401);
     let root = stage.appliance.root_password();
@@ -159,7 +165,7 @@ fn refusals_are_told_once_a_minute_with_a_count() {
     assert_eq!(stage.login("root", &root).get(&absent).status, 404);
     let is_all = |events: &[Value]| {
         let count = |event: &Value| event["count"].as_u64().unwrap();
-        events.iter().map(count).sum::<u64>() == 6
+        events.iter().map(count).sum::<u64>() == 7
     };
     let events = events(&stage.appliance, &["access."], is_all);
     let mut lines: Vec<_> = events.iter().map(line).collect();
@@ -168,6 +174,8 @@ fn refusals_are_told_once_a_minute_with_a_count() {
     lines.dedup();
     let expected = [
         "access.denied alice (token 2) | path /jwt/auth | - - | {}".to_owned(),
+        "access.hidden mallory (token 1) | path /v2/acme/api/tool/tags/list | - acme/api/tool | {}"
+            .to_owned(),
         format!("access.hidden mallory (token 1) | path {manifest} | - acme | {{}}"),
         format!("access.unauthorized alice (token 3) | path {manifest} | - acme | {{}}"),
         format!("access.unauthorized unknown | path {manifest} | - acme | {{}}"),

@@ -5,52 +5,85 @@ use crate::support::appliance::Appliance;
 use crate::support::client::{Client, assert_sound, token_path};
 use crate::support::fake_upstream::{FakeUpstream, Image};
 
+/// What another process does to the access database while a JWT is out, and the status of that JWT's next
+/// request; the third says whether a new login works afterwards.
+enum Change {
+    Command(&'static [&'static str]),
+    /// No command changes a scope or an expiry, and time cannot be waited for: rows can.
+    Row(&'static str),
+}
+
 #[test]
 fn example_10_what_changes_bites_on_the_very_next_request() {
-    // command line → status of the next request
-    let table: &[(&[&str], u16)] = &[
-        (&["token", "revoke", "ID"], 401),
-        (&["user", "block", "alice"], 401),
-        (&["user", "remove", "alice"], 401),
-        (&["member", "remove", "acme", "alice"], 404),
+    use Change::{Command, Row};
+    const SPLIT: &str = "dependency_proxy_split_abilities";
+    const HALF: &[&str] = &["read_registry"];
+    // the token's scopes, what happens (ID is the token's) → status of the next request, of a new login
+    let table: &[(&[&str], Change, u16, u16)] = &[
+        (BOTH, Command(&["token", "revoke", "ID"]), 401, 401),
+        (BOTH, Command(&["token", "rotate", "ID"]), 401, 401),
+        (BOTH, Command(&["user", "block", "alice"]), 401, 401),
+        (BOTH, Command(&["user", "remove", "alice"]), 401, 401),
         (
-            &["group", "set", "acme", "dependency_proxy_enabled=false"],
+            BOTH,
+            Command(&["member", "remove", "acme", "alice"]),
             404,
+            200,
         ),
-        (&["group", "remove", "acme"], 404),
+        (
+            BOTH,
+            Command(&["group", "set", "acme", "dependency_proxy_enabled=false"]),
+            404,
+            200,
+        ),
+        (BOTH, Command(&["group", "remove", "acme"]), 404, 200),
+        // The older rule asks for a whole pair.
+        (BOTH, Command(&["feature", "disable", SPLIT]), 200, 200),
+        (HALF, Command(&["feature", "disable", SPLIT]), 403, 403),
+        (
+            HALF,
+            Command(&["feature", "disable", SPLIT, "--group", "acme"]),
+            403,
+            200,
+        ),
+        (BOTH, Row("UPDATE tokens SET expires_at = 1"), 401, 401),
+        (BOTH, Row("UPDATE tokens SET scopes = 'read_api'"), 403, 403),
+        (
+            BOTH,
+            Row("UPDATE tokens SET scopes = 'read_registry'"),
+            200,
+            200,
+        ),
+        (BOTH, Row("DELETE FROM members"), 404, 200),
+        (BOTH, Row("DELETE FROM tokens"), 401, 401),
     ];
-    let mut stage = stage();
-    for (command, status) in table {
-        let secret = stage.appliance.token("alice", BOTH);
+    for (scopes, change, next, login) in table {
+        let stage = stage();
+        let secret = stage.appliance.token("alice", scopes);
         let client = stage.login("alice", &secret);
-        assert_eq!(stage.manifest(&client).status, 200, "{command:?}");
-        let tokens = stage
-            .appliance
-            .json(&["token", "list", "--user", "alice", "--json"]);
-        let newest = tokens.as_array().unwrap().iter();
-        let id = newest
-            .filter_map(|token| token["id"].as_u64())
-            .max()
-            .unwrap();
-        let id = id.to_string();
-        let command: Vec<&str> = command
-            .iter()
-            .map(|&w| if w == "ID" { &id } else { w })
-            .collect();
-        stage.appliance.ok(&command);
+        assert_eq!(stage.manifest(&client).status, 200);
+        let (what, output) = match change {
+            Command(words) => {
+                let words: Vec<&str> = words
+                    .iter()
+                    .map(|&w| if w == "ID" { "1" } else { w })
+                    .collect();
+                (words.join(" "), stage.appliance.ok(&words))
+            }
+            Row(text) => {
+                let database = stage.appliance.data().join("access.sqlite");
+                let connection = rusqlite::Connection::open(database).unwrap();
+                connection
+                    .pragma_update(None, "foreign_keys", true)
+                    .unwrap();
+                assert!(connection.execute(text, []).unwrap() > 0, "{text}");
+                ((*text).to_owned(), String::new())
+            }
+        };
         let got = stage.manifest(&client);
-        assert_eq!(got.status, *status, "{command:?}: {}", got.text());
-        let again = stage
-            .client
-            .basic("alice", &secret)
-            .get(&token_path(&[SCOPE]));
-        assert_eq!(
-            again.status,
-            if *status == 401 { 401 } else { 200 },
-            "{command:?}"
-        );
-        // The next round begins afresh.
-        stage = super::stage();
+        assert_eq!(got.status, *next, "{what}: {output}: {}", got.text());
+        let again = stage.client.basic("alice", &secret).get(&token_path(&[]));
+        assert_eq!(again.status, *login, "{what}: {}", again.text());
     }
 }
 

@@ -25,6 +25,7 @@ StandardOutput=file:/run/shared/results
 StandardError=inherit
 TimeoutStartSec=200
 UNIT
+    recipe sockets >"$shared/sockets"
     timeout --kill-after=10 240 systemd-nspawn --quiet --directory="$shared/machine" --volatile=overlay --private-network \
         --register=no --keep-unit --link-journal=no --console=pipe --hostname=box \
         --bind-ro="$ROOT:/run/source" --bind-ro="$BINARY:/run/breakwater" --bind="$shared:/run/shared" \

@@ -58,14 +58,6 @@ tls_lines() {
         awk '/^# / { inside = /^# The box:/; next } inside' "$WORK/trust" >/etc/breakwater/breakwater.toml
 }
 
-use_sockets() {
-    install -m 0644 /run/source/systemd/*.socket /etc/systemd/system/ &&
-        systemctl daemon-reload &&
-        systemctl stop breakwater &&
-        systemctl enable --now breakwater.socket breakwater-tls.socket &&
-        systemctl start breakwater
-}
-
 restarts() {
     local number
     for number in 1 2 3; do
@@ -105,7 +97,7 @@ systemctl restart breakwater
 echo "from stop to ready: $((($(date +%s%N) - began) / 1000000)) ms; idle: $(grep VmRSS "/proc/$(property MainPID)/status" | tr -s ' \t' ' ')"
 
 check "a certificate for [tls]" tls_lines
-check "both ports are held by systemd" use_sockets
+check "the README's commands for ports that systemd holds" bash -euo pipefail /run/shared/sockets
 check "... and answered" answers
 check "... by TLS too" answers_by_tls
 

@@ -3,6 +3,7 @@
 use std::sync::Weak;
 
 use super::service::Service;
+use crate::time::Timestamp;
 
 /// A look at a server that does not keep it alive.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub struct Load {
     pub busy: usize,
     /// Requests that wait for one.
     pub queued: usize,
+    /// When the first of the certificates in use ends; `None` without TLS.
+    pub certificate_ends: Option<Timestamp>,
     /// Whether no new connections are let in because the server is being stopped.
     pub is_stopping: bool,
 }
@@ -50,6 +53,7 @@ impl Gauge {
             workers,
             busy,
             queued,
+            certificate_ends: service.certificate_ends(),
             is_stopping: service.is_draining(),
         })
     }

@@ -155,7 +155,8 @@ impl Server {
         let flags = rustix::event::EventfdFlags::CLOEXEC | rustix::event::EventfdFlags::NONBLOCK;
         let waker = rustix::event::eventfd(0, flags)
             .map_err(|error| failed("make an eventfd", error.into()))?;
-        let service = Service::new(limits, handler, waker);
+        let identities = listeners.iter().filter_map(|one| one.identity.clone());
+        let service = Service::new(limits, handler, identities.collect(), waker);
         let poller = Poller::new(service.clone(), listeners)
             .map_err(|error| failed("make an epoll set", error))?;
         let poller = std::thread::Builder::new()

@@ -11,7 +11,8 @@ use super::admission::Admission;
 use super::connection::Connection;
 use super::exchange::plain;
 use super::workers::Pool;
-use super::{Handler, Limits, Refusal, Refused, Response};
+use super::{Handler, Limits, Refusal, Refused, Response, TlsIdentity};
+use crate::time::Timestamp;
 
 /// How far the server is on its way to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +28,8 @@ pub(super) enum Phase {
 pub(super) struct Service {
     pub(super) limits: Limits,
     pub(super) handler: Arc<dyn Handler>,
+    /// Those of the listeners that speak TLS.
+    identities: Vec<Arc<TlsIdentity>>,
     pub(super) admission: Arc<Admission>,
     pub(super) pool: Pool,
     /// An eventfd in the poller's set.
@@ -43,13 +46,19 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(limits: Limits, handler: Arc<dyn Handler>, waker: OwnedFd) -> Arc<Self> {
+    pub(super) fn new(
+        limits: Limits,
+        handler: Arc<dyn Handler>,
+        identities: Vec<Arc<TlsIdentity>>,
+        waker: OwnedFd,
+    ) -> Arc<Self> {
         Arc::new(Self {
             admission: Admission::new(limits.max_connections, limits.max_connections_per_address),
             // No connection can use more than one worker.
             pool: Pool::new(limits.workers, limits.max_connections),
             limits,
             handler,
+            identities,
             waker,
             probe: Mutex::default(),
             phase: AtomicU8::new(Phase::Running as u8),
@@ -57,6 +66,12 @@ impl Service {
             closing: Condvar::new(),
             returned: Mutex::default(),
         })
+    }
+
+    /// When the first certificate ends.
+    pub(super) fn certificate_ends(&self) -> Option<Timestamp> {
+        let ends = self.identities.iter();
+        ends.map(|identity| identity.summary().not_after).min()
     }
 
     /// Whether it is ourselves who ask from there.

@@ -31,7 +31,7 @@ impl Trust<'_> {
             |path: &std::path::Path| toml::Value::from(path.display().to_string()).to_string();
         let text = format!(
             "
-# The box: into its configuration, /etc/breakwater/breakwater.toml; then: systemctl restart breakwater
+# The box: into /etc/breakwater/breakwater.toml, in the place of its section [tls]; then: systemctl restart breakwater
 [tls]
 certificate = {certificate}
 key = {key}

@@ -41,6 +41,9 @@ fn front_door(appliance: &Appliance, page: &mut Page) {
     page.single(&name::WORKERS, load.workers);
     page.single(&name::WORKERS_BUSY, load.busy);
     page.single(&name::QUEUED, load.queued);
+    if let Some(end) = load.certificate_ends {
+        page.single(&name::CERTIFICATE_ENDS, end.0);
+    }
 }
 
 fn upstreams(figures: &[UpstreamFigures], page: &mut Page) {

@@ -73,6 +73,7 @@ catalog! {
     WORKERS Gauge "breakwater_http_workers" [] "Threads that answer requests; more are started when they are needed.";
     WORKERS_BUSY Gauge "breakwater_http_workers_busy" [] "Those of them that are answering one.";
     QUEUED Gauge "breakwater_http_requests_queued" [] "Requests that wait for a worker.";
+    CERTIFICATE_ENDS Gauge "breakwater_tls_certificate_expiry_timestamp_seconds" [] "When the certificate in use ends, as Unix time; absent without TLS.";
 
     UPSTREAM_REQUESTS Counter "breakwater_upstream_requests_total" ["upstream", "result"] "Tries at an upstream by how they ended. The label upstream is a name of the box's own, or (groups) for those of all groups together.";
     UPSTREAM_BYTES Counter "breakwater_upstream_received_bytes_total" ["upstream"] "Bytes of manifests, blobs and lists that came from an upstream.";

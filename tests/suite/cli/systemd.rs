@@ -59,7 +59,8 @@ impl Supervisor {
 
     /// Starts the box with both sockets as descriptors 3 and 4.
     fn start(&mut self, watchdog: Option<Duration>) {
-        let program = breakwater().get_program().to_owned();
+        let command = breakwater();
+        let program = command.get_program().to_owned();
         let give =
             |listener: &TcpListener| Stdio::from(OwnedFd::from(listener.try_clone().unwrap()));
         let mut shell = std::process::Command::new("bash");
@@ -79,6 +80,12 @@ impl Supervisor {
             .stdin(give(&self.plain))
             .stdout(give(&self.tls))
             .stderr(log(self.directory.path()));
+        // Nothing of this process's environment may change what it does.
+        for (name, _) in command.get_envs().filter(|(_, value)| value.is_none()) {
+            if name != "NOTIFY_SOCKET" {
+                shell.env_remove(name);
+            }
+        }
         if let Some(watchdog) = watchdog {
             shell.env("WATCHDOG_USEC", watchdog.as_micros().to_string());
         }

@@ -174,6 +174,13 @@ fn clients_are_served_by_tls_and_sent_to_tls() {
     let realm = "realm=\"https://localhost:1234/jwt/auth\"";
     assert!(answer.contains(realm), "{answer}");
     assert!(!answer.to_ascii_lowercase().contains("strict-transport"));
+    let ends: jiff::Timestamp = made["not_after"].as_str().unwrap().parse().unwrap();
+    let metric = format!(
+        "\nbreakwater_tls_certificate_expiry_timestamp_seconds {}\n",
+        ends.as_second()
+    );
+    let page = get(address, &config, "/metrics").unwrap();
+    assert!(page.contains(&metric), "{page}");
     // Who does not know the authority is not fooled.
     let stranger = Arc::new(Authority::new().client(rustls::ALL_VERSIONS));
     assert!(get(address, &stranger, "/v2/").is_err());

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The box behind nginx, which ends TLS: logins and pulls by its name, and addresses that it vouches for.
+# The box behind nginx, which ends TLS: logins, pulls and pushes by its name, and addresses that it vouches for.
 # Sourced.
 
 # Of the docker flow: a daemon without images.
@@ -19,6 +19,7 @@ flow_nginx() {
     wait_for nginx curl -fs "https://$FRONT/-/readiness"
     nginx_realm
     nginx_docker
+    nginx_push
     nginx_addresses
     nginx_untrusted
     stop nginx QUIT
@@ -75,6 +76,20 @@ nginx_docker() {
         check_contains "... has the upstream's digest" "@${HUB_DIGESTS[$name]}" \
             "$(docker image inspect --format '{{.RepoDigests}}' "$FRONT/acme/dependency_proxy/containers/$name" 2>&1)"
     done
+}
+
+# In the other direction: layers of 18 MB, which nginx must neither refuse nor keep.
+nginx_push() {
+    local image=$FRONT/acme/web:1 id
+    breakwater project add acme/web >/dev/null
+    id=$(docker image inspect --format '{{.Id}}' "$FRONT/acme/dependency_proxy/containers/six" 2>&1)
+    docker tag "$FRONT/acme/dependency_proxy/containers/six:latest" "$image"
+    check "docker push through nginx" docker push "$image"
+    docker_empty
+    docker login "$FRONT" --username ci --password-stdin <<<"$TOKEN" >/dev/null 2>&1
+    check "... and docker pull of it" docker pull --quiet "$image"
+    check_equal "... is what was pushed" "$id" "$(docker image inspect --format '{{.Id}}' "$image" 2>&1)"
+    check_equal "... and nothing of it lies on nginx's disk" "" "$(find "$WORK"/nginx-* -type f)"
     docker logout "$FRONT" >/dev/null
 }
 

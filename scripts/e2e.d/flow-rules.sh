@@ -40,10 +40,10 @@ flow_rules() {
     check "the same push works after the rule changed, without a new login" docker push "$BOX/acme/api/prod:1"
 }
 
-# rules_podman_push USER REPOSITORY
+# rules_podman_push USER REPOSITORY: podman's own status of a refusal, 125, is one of a shell's too.
 rules_podman_push() {
     local storage=(--root "$WORK/podman/root" --runroot "$WORK/podman/run" --storage-driver vfs)
     podman "${storage[@]}" pull --quiet --tls-verify=false "$HUB/library/small:latest" &&
         podman "${storage[@]}" push --quiet --tls-verify=false --creds "$1:${SECRETS[$1]}" \
-            "$HUB/library/small:latest" "docker://$BOX/$2:1"
+            "$HUB/library/small:latest" "docker://$BOX/$2:1" || return 1
 }

@@ -49,6 +49,21 @@ pub(super) struct RepositoryRoute {
     pub(super) part: Part,
 }
 
+impl RepositoryRoute {
+    /// Its name with the host that `ns` gave, if it did: that of a scope where the same path without `ns` is a
+    /// hosted repository.
+    pub(super) fn name_with_host(&self) -> Option<String> {
+        match &self.place {
+            Place::Mirror {
+                host: Some(host),
+                image,
+                by_ns: true,
+            } => Some(format!("{host}/{image}")),
+            _ => None,
+        }
+    }
+}
+
 /// Where a repository is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Place {

@@ -94,6 +94,31 @@ download() {
     curl -fsS -o /dev/null -w '%{speed_download}\n' "http://$1/v2/library/$2" | awk '{printf "%.0f\n", $1 / 1e6}'
 }
 
+# Where images are pushed to: docker-registry's cache takes no pushes, so another one does.
+declare -A PUSH_ADDRESS=([registry]=127.0.0.1:5003 [box]=${ADDRESS[box]})
+cat >"$WORK/pushed.yml" <<CONFIG
+version: 0.1
+log: {level: warn, accesslog: {disabled: false}}
+storage: {filesystem: {rootdirectory: $WORK/pushed}}
+http: {addr: "${PUSH_ADDRESS[registry]}", net: tcp}
+CONFIG
+start pushed docker-registry serve "$WORK/pushed.yml"
+wait_for pushed curl -fs "http://${PUSH_ADDRESS[registry]}/v2/"
+export BREAKWATER_DATA=$WORK/box
+breakwater group add bench >/dev/null
+breakwater project add bench/push >/dev/null
+breakwater user add pusher --service >/dev/null
+breakwater member add bench pusher --level developer >/dev/null
+TOKEN=$(breakwater token create --name bench --user pusher --scope read_registry --scope write_registry)
+
+# push SERVER ROUND: pushes the image of that round; prints the seconds that it took.
+push() {
+    local started=$EPOCHREALTIME
+    skopeo copy --quiet --preserve-digests --dest-tls-verify=false --dest-creds "pusher:$TOKEN" \
+        "oci:$WORK/images/six@$2:latest" "docker://${PUSH_ADDRESS[$1]}/bench/push/six:$2"
+    awk -v a="$started" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.2f\n", b - a}'
+}
+
 step "a herd of $HERD cold pulls of one blob (18 MB)"
 for server in "${SERVERS[@]}"; do
     # The manifest first, as every client does.
@@ -145,6 +170,23 @@ for round in $(seq "$ROUNDS"); do
         echo "$measured" >>"$WORK/200 MB blob,$server"
     done
 done
+step "$ROUNDS pushes of an image of six layers (108 MB)"
+for round in $(seq "$ROUNDS"); do
+    # Bytes that neither of them has.
+    python3 "$ROOT/scripts/e2e.d/images.py" "$WORK/images" "six@$round"
+    # What others have left to be written is not theirs to wait for.
+    sync
+    for server in "${SERVERS[@]}"; do
+        measured=$(push "$server" "$round")
+        echo "$round $server push: $measured"
+        echo "$measured" >>"$WORK/push,$server"
+    done
+    rm -rf "$WORK/images"
+done
+for server in "${SERVERS[@]}"; do
+    RESULT[push,$server]=$(median <"$WORK/push,$server")
+done
+
 for server in "${SERVERS[@]}"; do
     for what in "manifest by tag"{,\ p99} "manifest by digest"{,\ p99} "small blob"{,\ p99} "200 MB blob"; do
         RESULT[$what,$server]=$(median <"$WORK/$what,$server")
@@ -217,6 +259,7 @@ row "manifest by digest p99" "... 99th percentile" "ms" less
 row "small blob" "blob of 1 kB" "/s" more
 row "small blob p99" "... 99th percentile" "ms" less
 row "200 MB blob" "blob of 200 MB, one connection" "MB/s" more
+row "push" "push of six layers, 108 MB" "s" less
 row "herd fetches" "herd of $HERD, upstream fetches" "" less
 row "herd seconds" "herd of $HERD, until all have it" "s" less
 row "herd failed" "herd of $HERD, pulls that failed" "" less

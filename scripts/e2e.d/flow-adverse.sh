@@ -20,8 +20,8 @@ flow_adverse() {
     containerd_empty
     local client
     for client in skopeo podman docker ctr; do
-        adverse_pull "$client" "every second connection is cut after 5 MB" 0 5000000
-        adverse_pull "$client" "the line is slow" 30000000 0
+        adverse_pull "$client" "every second connection is cut after 1.4 MB" 0 1400000
+        adverse_pull "$client" "the line is slow" 4000000 0
         adverse_restart "$client"
     done
     stop wire
@@ -39,14 +39,14 @@ adverse_box() {
 adverse_pull() {
     local client=$1 what=$2
     adverse_box "$3" "$4"
-    check "$client: cold pull of six, where $what" "adverse_$client"
-    check_equal "$client: ... has the upstream's digest" "${HUB_DIGESTS[six]}" "$("adverse_${client}_digest")"
+    check "$client: cold pull of line, where $what" "adverse_$client"
+    check_equal "$client: ... has the upstream's digest" "${HUB_DIGESTS[line]}" "$("adverse_${client}_digest")"
 }
 
 # The registry goes away in the middle of a cold pull, and comes back two seconds later.
 adverse_restart() {
     local client=$1 pull
-    adverse_box 20000000 0
+    adverse_box 2000000 0
     "adverse_$client" >"$WORK/adverse.log" 2>&1 &
     pull=$!
     sleep 1.5
@@ -55,16 +55,16 @@ adverse_restart() {
     hub_start
     # Not by `check`: its subshell cannot wait for a process that is not its own.
     if wait "$pull"; then
-        pass "$client: cold pull of six while the upstream is restarted"
+        pass "$client: cold pull of line while the upstream is restarted"
     else
-        fail "$client: cold pull of six while the upstream is restarted" "$(cat "$WORK/adverse.log" "$WORK/log/box.log")"
+        fail "$client: cold pull of line while the upstream is restarted" "$(cat "$WORK/adverse.log" "$WORK/log/box.log")"
     fi
-    check_equal "$client: ... has the upstream's digest" "${HUB_DIGESTS[six]}" "$("adverse_${client}_digest")"
+    check_equal "$client: ... has the upstream's digest" "${HUB_DIGESTS[line]}" "$("adverse_${client}_digest")"
 }
 
 adverse_skopeo() {
     rm -rf "$HOME/adverse"
-    skopeo copy --quiet --preserve-digests --src-tls-verify=false "docker://$BOX/library/six:latest" "dir:$HOME/adverse"
+    skopeo copy --quiet --preserve-digests --src-tls-verify=false "docker://$BOX/library/line:latest" "dir:$HOME/adverse"
 }
 adverse_skopeo_digest() {
     echo "sha256:$(sha256sum <"$HOME/adverse/manifest.json" | cut -d' ' -f1)"
@@ -72,24 +72,24 @@ adverse_skopeo_digest() {
 
 adverse_podman() {
     podman_empty
-    podman pull --quiet docker.io/library/six:latest
+    podman pull --quiet docker.io/library/line:latest
 }
 adverse_podman_digest() {
-    podman image inspect --format '{{.Digest}}' docker.io/library/six:latest 2>&1
+    podman image inspect --format '{{.Digest}}' docker.io/library/line:latest 2>&1
 }
 
 adverse_docker() {
-    docker image rm --force six >/dev/null 2>&1 || true
-    docker pull --quiet six
+    docker image rm --force line >/dev/null 2>&1 || true
+    docker pull --quiet line
 }
 adverse_docker_digest() {
-    docker image inspect --format '{{index .RepoDigests 0}}' six 2>&1 | cut -d@ -f2
+    docker image inspect --format '{{index .RepoDigests 0}}' line 2>&1 | cut -d@ -f2
 }
 
 adverse_ctr() {
-    ctr images rm --sync docker.io/library/six:latest >/dev/null 2>&1 || true
-    ctr images pull --hosts-dir /etc/containerd/certs.d docker.io/library/six:latest
+    ctr images rm --sync docker.io/library/line:latest >/dev/null 2>&1 || true
+    ctr images pull --hosts-dir /etc/containerd/certs.d docker.io/library/line:latest
 }
 adverse_ctr_digest() {
-    ctr images ls "name==docker.io/library/six:latest" | awk 'NR == 2 {print $3}'
+    ctr images ls "name==docker.io/library/line:latest" | awk 'NR == 2 {print $3}'
 }

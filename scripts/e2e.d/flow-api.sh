@@ -18,8 +18,26 @@ flow_api() {
         "docker://$BOX/acme/dependency_proxy/containers/six:latest" "dir:$HOME/by-api"
     check_equal "... byte for byte" "${HUB_DIGESTS[six]}" \
         "sha256:$(sha256sum "$HOME/by-api/manifest.json" 2>&1 | cut -d' ' -f1)"
+    api_images "$admin"
     api_revocation "$admin"
     check "all of it within a minute" test "$((SECONDS - began))" -lt 60
+}
+
+# Pushes two images with the token, and looks at them by the library; then its rule keeps the token out.
+api_images() {
+    local tag
+    check "a project is made by REST" curl -fsS -H "PRIVATE-TOKEN: $1" \
+        --data 'path=web' --data 'namespace_id=acme' "http://$BOX/api/v4/projects"
+    for tag in one two; do
+        check "a push of $tag" skopeo copy --quiet --src-tls-verify=false --dest-tls-verify=false \
+            --authfile "$WORK/auth.json" "docker://$BOX/library/$([[ $tag == one ]] && echo small || echo six):latest" \
+            "docker://$BOX/acme/web:$tag"
+    done
+    check "the library lists, protects and deletes what was pushed" \
+        "$E2E_PYTHON" "$HERE/api_images.py" "http://$BOX" "$1" acme/web
+    check_fails "a push to what is protected now" skopeo copy --quiet --src-tls-verify=false --dest-tls-verify=false \
+        --authfile "$WORK/auth.json" "docker://$BOX/library/small:latest" "docker://$BOX/acme/web:three"
+    check_contains "... with the reason" "container protected" "$OUTPUT"
 }
 
 # Revokes the token by REST: the pull after that is refused.

@@ -76,9 +76,8 @@ package_by_script() {
     set=$(package_sets)
     check_equal "... and has saved a set, which root alone can read" "700 600" \
         "$(machine stat -c %a "$set" "$set/access.sqlite" | xargs)"
-    check_equal "... with program, unit and databases" \
-        "access.sqlite breakwater databases/access.sqlite units/breakwater.service" \
-        "$(machine find "$set" -type f -printf '%P\n' | grep -E 'access.sqlite$|^breakwater$|^units/.*service$' | sort | xargs)"
+    check "... with program, unit and databases" machine ls "$set/files/usr/local/bin/breakwater" \
+        "$set/files/usr/local/lib/systemd/system/breakwater.service" "$set/databases/access.sqlite" "$set/databases/cache.sqlite"
 
     package_broken_upgrade
     check "a user is added after the upgrade" machine breakwater user add late --service
@@ -111,6 +110,8 @@ package_by_script() {
     check "scripts/install where systemd does not run" package_without_systemd "$install" --binary "$THERE/breakwater"
     check_contains "... says what it left out" "systemd does not run here" "$OUTPUT"
     check "... and has installed the program" machine breakwater --version
+    check_fails "... which it does not replace under a server that it cannot stop" package_under_a_server
+    check_contains "... and says so" "a server still runs on $DATA" "$OUTPUT"
     check "scripts/uninstall --purge there" package_without_systemd "$uninstall" --purge
 }
 
@@ -118,11 +119,25 @@ package_without_systemd() {
     machine unshare --mount -- sh -c 'mount -n -t tmpfs tmpfs /run && exec "$@"' sh "$@"
 }
 
+# A server that somebody has started by hand.
+package_under_a_server() {
+    local status=0
+    machine breakwater init >/dev/null
+    start by-hand machine breakwater serve
+    wait_for by-hand curl -fs "http://$BOX/-/readiness"
+    package_without_systemd "$ROOT/scripts/install" --binary "$THERE/breakwater" || status=$?
+    curl -fs "http://$BOX/-/readiness" || status=0
+    machine pkill -TERM -x breakwater
+    stop by-hand
+    return "$status"
+}
+
 package_broken_upgrade() {
     check_fails "an upgrade to a program whose server does not start" \
         machine "$ROOT/scripts/install" --binary "$THERE/broken"
     check_contains "... says so" "does not become ready" "$OUTPUT"
     check_contains "... and what it did about it" "is in its place again" "$OUTPUT"
+    check "... whose manual and all is as before" machine sh -c "cd $set/files && find . -type f | while read -r file; do cmp \"\$file\" \"/\$file\" || exit 1; done"
     check "... and the old program is in its place" machine cmp "$THERE/breakwater" /usr/local/bin/breakwater
     package_check_serves "... which can read its databases"
     package_check_user "... with all that is in them" early 1
@@ -159,6 +174,13 @@ package_by_dpkg() {
         "/usr/bin/breakwater 640 root breakwater" "$(machine sh -c \
             'readlink /proc/$(systemctl show -P MainPID breakwater)/exe; stat -c "%a %U %G" /etc/breakwater/breakwater.toml' | xargs)"
     check "... with a manual" machine man --warnings breakwater-serve
+    check "... and completions that bash can read" machine bash -n /usr/share/bash-completion/completions/breakwater
+    if command -v zsh >/dev/null; then
+        check "... and zsh" machine zsh -n /usr/share/zsh/vendor-completions/_breakwater
+    fi
+    if command -v fish >/dev/null; then
+        check "... and fish" machine fish --no-execute /usr/share/fish/vendor_completions.d/breakwater.fish
+    fi
     check_fails "... which scripts/install leaves alone" machine "$ROOT/scripts/install" --binary "$THERE/breakwater"
 
     check "a user is added" machine breakwater user add early --service
@@ -198,7 +220,7 @@ package_break() {
     local tree=$WORK/broken-package name=${1/-2_/-3_}
     dpkg-deb --raw-extract "$WORK/exchange/$1" "$tree"
     sed -i 's/^\(Version: .*\)-2$/\1-3/' "$tree/DEBIAN/control"
-    sed -i 's/gt "\(.*\)-2"/gt "\1-3"/' "$tree/DEBIAN/preinst"
+    sed -i 's/le "\(.*\)-2"/le "\1-3"/' "$tree/DEBIAN/preinst"
     cp -- "$WORK/exchange/broken" "$tree/usr/bin/breakwater"
     dpkg-deb -Zgzip --root-owner-group --build "$tree" "$WORK/exchange/$name" >/dev/null
     rm -rf "$tree"

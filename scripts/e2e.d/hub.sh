@@ -3,7 +3,7 @@
 
 HUB=127.0.0.1:5001
 # What is on it. The alpine that the README's recipes pull is a Docker manifest list.
-HUB_IMAGES=(small six multi schema2 alpine)
+HUB_IMAGES=(small six line multi schema2 alpine)
 declare -A HUB_DIGESTS=()
 
 hub_start() {

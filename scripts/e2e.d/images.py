@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""Writes OCI image layouts for scripts/e2e: images.py DIRECTORY NAME...
+"""Writes OCI image layouts for scripts/e2e: images.py DIRECTORY NAME[@SEED]...
 
 Their layers hold random bytes from fixed seeds, so they cannot be compressed, and their
-digests are the same in every run. Standard library only; nothing is downloaded.
+digests are the same in every run; another SEED makes an image of the same shape with other
+bytes. Standard library only; nothing is downloaded.
 """
 
 import gzip
@@ -24,8 +25,9 @@ IN_TOTO = "application/vnd.in-toto+json"
 class Layout:
     """One OCI image layout: https://github.com/opencontainers/image-spec/blob/main/image-layout.md"""
 
-    def __init__(self, directory):
+    def __init__(self, directory, seed):
         self.directory = directory
+        self.seed = seed
         (directory / "blobs" / "sha256").mkdir(parents=True)
         (directory / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
 
@@ -39,7 +41,7 @@ class Layout:
 
     def layer(self, name, size):
         """A layer with one file of `size` random bytes, and its diff id."""
-        data = random.Random(name).randbytes(size)
+        data = random.Random(name + self.seed).randbytes(size)
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
             entry = tarfile.TarInfo(name)
@@ -122,6 +124,11 @@ def six(layout):
     return layout.image("amd64", [(f"six-{number}", 18_000_000) for number in range(6)])
 
 
+def line(layout):
+    """For bad lines: large enough to be cut in each layer, small enough to be pulled a dozen times."""
+    return layout.image("amd64", [(f"line-{number}", 5_000_000) for number in range(6)])
+
+
 def multi(layout):
     manifests = both_architectures(layout, "multi")
     return layout.index(manifests + [attestation(layout, manifests[0])])
@@ -142,10 +149,11 @@ def big(layout):
 
 def main():
     root = pathlib.Path(sys.argv[1])
-    for make in (small, six, multi, schema2, alpine, big):
-        if make.__name__ in sys.argv[2:]:
-            layout = Layout(root / make.__name__)
-            layout.tag(make(layout))
+    makers = {make.__name__: make for make in (small, six, line, multi, schema2, alpine, big)}
+    for wanted in sys.argv[2:]:
+        name, _, seed = wanted.partition("@")
+        layout = Layout(root / wanted, seed)
+        layout.tag(makers[name](layout))
 
 
 main()

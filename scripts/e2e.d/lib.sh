@@ -33,7 +33,7 @@ prepare() {
 
 pass() {
     PASSED=$((PASSED + 1))
-    printf 'PASS %s: %s\n' "$FLOW" "$1"
+    printf 'PASS %s: %s (%d s)\n' "$FLOW" "$1" "$SECONDS"
 }
 
 # fail TEXT [DETAIL]

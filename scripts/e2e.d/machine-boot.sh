@@ -7,7 +7,7 @@ source=$2
 if [[ ${3-} != inside ]]; then
     echo $$ >"$work/cgroups/${work##*/}/cgroup.procs"
     # The kernel ends everything in it with the unshare, which itself takes no notice of SIGTERM.
-    unshare --mount --pid --fork --cgroup --kill-child -- bash "$0" "$work" "$source" inside &
+    unshare --mount --uts --pid --fork --cgroup --kill-child -- bash "$0" "$work" "$source" inside &
     trap 'kill -KILL $!' TERM
     wait $!
     exit

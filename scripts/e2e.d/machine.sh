@@ -33,7 +33,7 @@ machine_has_booted() {
 # machine COMMAND...: runs it there, as root, in a bare environment. $WORK/exchange is /mnt there,
 # and this source tree is where it is here.
 machine() {
-    nsenter --target "$MACHINE" --mount --pid --cgroup --root --wd -- \
+    nsenter --target "$MACHINE" --mount --uts --pid --cgroup --root --wd -- \
         env --ignore-environment PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
         DEBIAN_FRONTEND=noninteractive "$@" </dev/null
 }

@@ -45,9 +45,3 @@ package_is_installed() {
 systemd_runs() {
     [[ -d /run/systemd/system ]]
 }
-
-# active_units: ours that run, sockets first: a connection must not wake a service that is stopped.
-active_units() {
-    systemctl list-units --plain --no-legend --state=active,activating,reloading --type=socket,service,timer \
-        'breakwater*' | awk '{ print $1 }' | sort --reverse --field-separator=. --key=2
-}

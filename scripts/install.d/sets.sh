@@ -2,11 +2,11 @@
 # What is saved before an upgrade, so that it can be taken back: a set, which is a directory below
 # /var/backups/breakwater (0700), named by time and version, with
 #   access.sqlite   what `breakwater backup` wrote while the server ran
-#   breakwater      the program
-#   units/          its systemd units
+#   files/          the program, its units and what else an upgrade replaces, as they lay below /
 #   databases/      all databases as they lay there while no server ran, because a newer version
 #                   may change them all, and an older one then refuses them
-# Sourced by scripts/install, and copied word for word into the package's preinst: POSIX sh.
+# Sourced by scripts/install, and copied word for word into the package's preinst: POSIX sh. Whoever has
+# it has say_error.
 
 SETS=/var/backups/breakwater
 SETS_KEPT=3
@@ -26,22 +26,37 @@ data_directory() {
     } | sed -n 1p
 }
 
-# begin_set PROGRAM UNIT_DIRECTORY: makes $SET, with the program and its units.
+# running_units DIRECTORY: those of our units there that run, sockets first: a connection must not wake
+# a service that is stopped.
+running_units() {
+    for unit in "$1"/breakwater*.socket "$1"/breakwater*.timer "$1"/breakwater*.service; do
+        [ -e "$unit" ] || continue
+        case $(systemctl is-active "${unit##*/}") in
+        active | activating | reloading) echo "${unit##*/}" ;;
+        esac
+    done
+}
+
+# begin_set PROGRAM: makes $SET, with the files whose names stand on standard input.
 begin_set() {
-    set_version=$("$1" --version) || return 1
+    set_version=$("$1" --version) && mkdir -p "${SETS%/*}" || return 1
     [ -d "$SETS" ] || mkdir -m 0700 "$SETS" || return 1
     SET=$SETS/$(date -u +%Y%m%dT%H%M%SZ)-${set_version#breakwater }
-    mkdir -m 0700 "$SET" "$SET/units" "$SET/databases" && cp -p -- "$1" "$SET/breakwater" &&
-        find "$2" -maxdepth 1 -name 'breakwater*.*' -exec cp -p -t "$SET/units" -- {} +
+    mkdir -m 0700 "$SET" "$SET/databases" && mkdir "$SET/files" &&
+        (cd / && sed 's|^/*||' | xargs -r -d '\n' cp -p --parents -t "$SET/files" --)
 }
 
-# back_up_to_set DATA: by the program in $SET; the server may run.
+# back_up_to_set PROGRAM DATA: the server may run.
 back_up_to_set() {
-    "$SET/breakwater" backup --data "$1" "$SET/access.sqlite" >/dev/null
+    "$1" backup --data "$2" "$SET/access.sqlite" >/dev/null
 }
 
-# complete_set DATA: the databases; no server may run.
+# complete_set DATA: the databases. Fails where a server still runs that is not the service.
 complete_set() {
+    if [ -e "$1/lock" ] && ! flock --nonblock "$1/lock" true; then
+        say_error "a server still runs on $1, and is not the service: stop it first"
+        return 1
+    fi
     find "$1" -maxdepth 1 -type f -name '*.sqlite*' -exec cp -p --reflink=auto -t "$SET/databases" -- {} +
 }
 
@@ -61,6 +76,7 @@ prune_sets() {
 
 # restore_databases DATA: those of $SET in the place of the present ones; no server may run.
 restore_databases() {
-    find "$1" -maxdepth 1 -type f -name '*.sqlite*' -delete &&
+    [ -e "$SET/databases/access.sqlite" ] &&
+        find "$1" -maxdepth 1 -type f -name '*.sqlite*' -delete &&
         find "$SET/databases" -type f -exec cp -p -t "$1" -- {} +
 }

@@ -23,7 +23,7 @@ pub const AUDIENCES: [&str; 3] = [
 ];
 
 /// How far two clocks may differ, in seconds.
-const SKEW: i64 = 5;
+pub(super) const SKEW: i64 = 5;
 
 /// How long one that is good for `ttl` can be alive, by whichever clock.
 pub fn lifetime(ttl: Duration) -> Duration {

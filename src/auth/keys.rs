@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use zeroize::Zeroize;
+
 use crate::error::{Error, Kind, Result};
 use crate::time::Timestamp;
 
@@ -29,6 +31,12 @@ pub struct Key {
     pub retires_at: Option<Timestamp>,
     /// The secret bytes.
     pub(super) secret: [u8; 32],
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.secret.zeroize();
+    }
 }
 
 /// All keys of a directory.

@@ -2,6 +2,7 @@
 //!
 //! - `credentials` turns Basic and Bearer credentials into an [`Identity`], by lookup of digests.
 //! - `jwt` and `keys` issue and check the short-lived tokens of the token endpoint.
+//! - `external` signs tokens for other registries.
 //! - `policy` holds the rules, as pure functions; only it can make a [`Grant`].
 //! - `seal` encrypts what must be given back, such as the passwords of upstreams.
 //! - `administration`: the rules for making and changing users, groups, projects and tokens.
@@ -15,6 +16,7 @@ pub mod address;
 pub mod administration;
 pub mod bans;
 pub mod credentials;
+pub mod external;
 pub mod features;
 pub mod identity;
 pub mod jwt;

@@ -14,6 +14,7 @@ use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroize;
 
 use crate::error::{Error, Kind, Result};
 
@@ -69,6 +70,12 @@ struct Job {
     /// Nobody waits for it any more after that.
     until: Instant,
     answer: SyncSender<Result<bool>>,
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.password.zeroize();
+    }
 }
 
 impl Verifier {
@@ -266,6 +273,27 @@ mod tests {
             !verifier.verify("later", None).unwrap(),
             "places are given back"
         );
+    }
+
+    #[test]
+    fn an_unknown_user_costs_one_check_of_the_same_kind() {
+        let (checked, checks) = mpsc::channel();
+        let verifier = Verifier::checking_by(move |_, stored| {
+            checked.send(stored.to_owned()).unwrap();
+            Ok(true)
+        });
+        let verifier = verifier.unwrap();
+        let stored = hash("correct horse").unwrap();
+        assert!(verifier.verify("correct horse", Some(&stored)).unwrap());
+        assert_eq!(checks.recv().unwrap(), stored);
+        // Even were the decoy's password guessed, nobody is let in, and it is not remembered either.
+        for _ in 0..2 {
+            assert!(!verifier.verify("correct horse", None).unwrap());
+            let decoy = checks.recv().unwrap();
+            let parameters = |hash: &str| hash.split('$').take(4).collect::<Vec<_>>().join("$");
+            assert_eq!(parameters(&decoy), parameters(&stored));
+        }
+        assert!(checks.try_recv().is_err());
     }
 
     #[test]

@@ -145,6 +145,11 @@ impl Owner {
             group.map_or(0, |group| group.0)
         ))
     }
+
+    /// The external registry of this name.
+    pub fn external_registry(name: &str) -> Self {
+        Self(format!("external registry {name}"))
+    }
 }
 
 /// The key in a file, if the file is there.

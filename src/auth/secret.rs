@@ -4,6 +4,7 @@
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroize;
 
 use crate::error::{Error, Result};
 use crate::store::TokenKind;
@@ -15,6 +16,12 @@ const CHECKSUM_LENGTH: usize = 6;
 
 /// A token's secret. `Debug` does not show it.
 pub struct Secret(String);
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
 
 /// What a text that somebody sends as a password looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,6 +22,7 @@ mod offline;
 mod output;
 mod privilege;
 mod project;
+mod registry;
 mod rule;
 mod serve;
 mod tls;
@@ -99,6 +100,7 @@ enum Command {
     Key(key::Key),
     Audit(audit::Audit),
     Rule(rule::Rule),
+    Registry(registry::Registry),
     Network(network::Network),
     Offline(offline::Offline),
     Upstream(upstream::Upstream),
@@ -190,6 +192,7 @@ impl Command {
             Command::Key(key) => key.run(&place),
             Command::Audit(audit) => audit.run(&place),
             Command::Rule(rule) => rule.run(&place),
+            Command::Registry(registry) => registry.run(&place),
             Command::Network(network) => network.run(&place),
             Command::Offline(offline) => offline.run(&place),
             Command::Upstream(upstream) => upstream.run(&place),

@@ -8,6 +8,7 @@ use super::Outcome;
 use super::output::{Table, print, print_json};
 use super::words::{Ability, ability_word};
 use super::workplace::{Workplace, find_group};
+use crate::auth::administration::networks::parse_cidr;
 use crate::error::{Error, Kind, Result};
 use crate::store::{self, GroupId, Store};
 
@@ -88,28 +89,6 @@ impl Network {
         }
         Ok(Outcome::Done)
     }
-}
-
-/// A network by its first address and its prefix. Host bits are refused: whoever writes
-/// 10.1.2.3/8 may have meant one machine, and would trust sixteen million.
-fn parse_cidr(text: &str) -> Result<IpNet> {
-    let parsed = text
-        .parse::<IpNet>()
-        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
-    let Ok(network) = parsed else {
-        let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
-        return Err(Error::new(Kind::Usage, format!("`{shown}` is no network"))
-            .remedy("write it as 10.1.0.0/16 or fd00::/8"));
-    };
-    if network.trunc() == network {
-        return Ok(network);
-    }
-    let what = format!("{network} is an address inside of a network, not a network");
-    Err(Error::new(Kind::Usage, what).remedy(format!(
-        "write {} for the whole network, or {} for one machine",
-        network.trunc(),
-        network.addr()
-    )))
 }
 
 /// The group's path; a rule outlives no group, but a list must not fail if one did.

@@ -1,9 +1,11 @@
-//! Root becomes the data directory's owner, so that no file changes hands.
+//! What the process may do, and others with it: root becomes the data directory's owner, so that no file
+//! changes hands, and nobody reads what is in memory.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::process::{Gid, Uid};
+use rustix::fs::Mode;
+use rustix::process::{DumpableBehavior, Gid, Resource, Rlimit, Uid};
 
 use crate::error::{Error, Kind, Result};
 
@@ -13,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 /// Linux changes identities thread by thread, and threads inherit it: this has to run before any
 /// other thread is made, and before any file is.
 pub(super) fn drop_to_owner(directory: &Path) -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
+    if !is_root() {
         return Ok(());
     }
     let owner = match std::fs::metadata(directory) {
@@ -34,6 +36,29 @@ pub(super) fn drop_to_owner(directory: &Path) -> Result<()> {
             .because(std::io::Error::from(error))
             .remedy("run this as that user")
     })
+}
+
+/// From here on, what is written is its owner's alone; the process leaves no core file, in which secrets would
+/// lie, and lets no other process of the same user look into its memory; and nothing that it starts can gain
+/// rights. After any change of identity, which the kernel takes for a reason to begin anew.
+pub(super) fn close_to_others() -> Result<()> {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    rustix::process::setrlimit(Resource::Core, none)
+        .and_then(|()| rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable))
+        .and_then(|()| rustix::thread::set_no_new_privs(true))
+        .map_err(|error| {
+            let what = "cannot close this process to others";
+            Error::new(Kind::Io, what).because(std::io::Error::from(error))
+        })
+}
+
+/// Whether the process may do anything on this machine, which no command here needs.
+pub(super) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 /// Groups first: afterwards there is no right to change them.

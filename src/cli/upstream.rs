@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use super::Outcome;
 use super::output::{Table, print, print_json};
 use super::user::read_password;
-use super::workplace::{Workplace, find_group};
-use crate::auth::seal::{Owner, SealingKeys};
+use super::workplace::{Workplace, find_group, sealing_keys};
+use crate::auth::seal::Owner;
 use crate::config::UpstreamConfig;
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
@@ -150,23 +150,13 @@ impl Add {
         crate::upstream::Upstream::new(settings, Arc::new(AtomicBool::new(true)))?;
         if let (Some((_, sealed)), Some(password)) = (&mut upstream.credentials, password) {
             let owner = Owner::upstream(&upstream.name, group);
-            *sealed = sealing_keys(&store, &known)?.seal(&owner, &password)?;
+            *sealed = sealing_keys(&store)?.seal(&owner, &password)?;
         }
         store.access.add_upstream(&place.actor, &upstream)?;
         let whose = self
             .group
             .map_or_else(String::new, |path| format!(" for group {path}"));
         print(&format!("added upstream {}{whose}", upstream.name))
-    }
-}
-
-/// The keys to seal with. A new one is made only where nothing was sealed before: beside passwords that
-/// nothing opens any more it would hide that the old one is gone.
-fn sealing_keys(store: &Store, known: &[UpstreamRow]) -> Result<SealingKeys> {
-    if known.iter().any(|row| row.upstream.credentials.is_some()) {
-        SealingKeys::find(store.directory())
-    } else {
-        SealingKeys::find_or_make(store.directory())
     }
 }
 

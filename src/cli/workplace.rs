@@ -1,14 +1,13 @@
 //! What a command works on: the configuration, the store that it names, the server that may run.
 
-use rustix::fs::Mode;
-
 use super::account;
-use super::privilege::drop_to_owner;
+use super::privilege::{close_to_others, drop_to_owner};
 use crate::auth::administration::places::Mirror;
+use crate::auth::seal::SealingKeys;
 use crate::config::Config;
 use crate::control::Client;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Actor, Group, Project, Store, User};
+use crate::store::{Actor, Group, Project, Store, UpstreamRow, User};
 
 /// The configuration of this run, with the rights that the data directory asks for.
 pub(super) struct Workplace {
@@ -22,9 +21,9 @@ impl Workplace {
     /// Takes the identity of the data directory's owner, and lets nobody else read what is written
     /// from here on.
     pub(super) fn new(config: Config) -> Result<Self> {
-        rustix::process::umask(Mode::RWXG | Mode::RWXO);
         let actor = Actor::on_the_box(account::caller().as_deref());
         drop_to_owner(&config.data)?;
+        close_to_others()?;
         Ok(Self { config, actor })
     }
 
@@ -76,6 +75,19 @@ pub(super) fn find_project(store: &Store, path: &str) -> Result<Project> {
         Error::new(Kind::NotFound, format!("there is no project `{path}`"))
             .remedy("see `breakwater project list`")
     })
+}
+
+/// The keys to seal with. A new one is made only where nothing was sealed before: beside what nothing opens any
+/// more it would hide that the old one is gone.
+pub(super) fn sealing_keys(store: &Store) -> Result<SealingKeys> {
+    let has_password = |row: &UpstreamRow| row.upstream.credentials.is_some();
+    let is_first = !store.access.upstreams()?.iter().any(has_password)
+        && store.access.external_registries()?.is_empty();
+    if is_first {
+        SealingKeys::find_or_make(store.directory())
+    } else {
+        SealingKeys::find(store.directory())
+    }
 }
 
 /// What a path names; the two never have the same.

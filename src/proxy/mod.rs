@@ -22,6 +22,7 @@ mod listings;
 mod manifest_check;
 mod manifests;
 mod pass_through;
+mod purge;
 mod read_only;
 mod shared_call;
 mod tags;
@@ -37,8 +38,9 @@ pub use blobs::{BlobAnswer, BlobContent};
 pub use figures::{Figures, UpstreamFigures};
 pub use listings::{ListPage, ListingAnswer};
 pub use manifests::ManifestAnswer;
+pub use purge::PurgeReport;
 pub use tags::ManifestSummary;
-pub use upstreams::{UpstreamState, Upstreams, keyed, settings};
+pub use upstreams::{UpstreamClient, UpstreamState, Upstreams, keyed, settings};
 
 use crate::auth::Grant;
 use crate::error::Result;

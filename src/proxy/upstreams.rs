@@ -49,6 +49,16 @@ pub struct UpstreamState {
     pub status: Status,
 }
 
+/// The client of one upstream.
+pub struct UpstreamClient {
+    /// The path of the group that brings it; `None`: the box's.
+    pub group: Option<String>,
+    /// The word in paths.
+    pub name: String,
+    /// It, or why it cannot be used.
+    pub upstream: std::result::Result<Arc<Upstream>, String>,
+}
+
 /// How an upstream of a row is reached; `password` is the opened one.
 pub fn settings(upstream: &NewUpstream, password: Option<String>) -> Settings {
     let username = upstream.credentials.as_ref().map(|(username, _)| username);
@@ -241,6 +251,29 @@ impl Upstreams {
         let mut states: Vec<_> = of_file.chain(of_rows).collect();
         states.sort_by(|a, b| (&a.group, &a.status.name).cmp(&(&b.group, &b.status.name)));
         Ok(states)
+    }
+
+    /// The clients themselves, for whoever asks each of them something.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn clients(&self) -> Result<Vec<UpstreamClient>> {
+        let table = self.table()?;
+        let of_file = self.of_file.iter().map(|upstream| UpstreamClient {
+            group: None,
+            name: upstream.name().to_string(),
+            upstream: Ok(Arc::clone(upstream)),
+        });
+        let of_rows = table.rows.iter().zip(&table.clients);
+        let of_rows = of_rows.map(|(row, client)| UpstreamClient {
+            group: table.path(row.upstream.group),
+            name: row.upstream.name.to_string(),
+            upstream: match client {
+                Client::Ready(upstream) => Ok(Arc::clone(upstream)),
+                Client::Unusable(why) => Err(why.clone()),
+            },
+        });
+        Ok(of_file.chain(of_rows).collect())
     }
 
     /// The same without a name of any group: the box's own by name, and last those of groups together.

@@ -90,10 +90,7 @@ impl Appliance {
     }
 
     /// Whether a list of repositories shows those of a project.
-    ///
-    /// # Errors
-    /// `Sql`.
-    pub fn lists_project(&self, identity: &Identity, project: ProjectId) -> Result<bool> {
+    pub(super) fn lists_project(&self, identity: &Identity, project: ProjectId) -> Result<bool> {
         let Some(project) = self.authenticator.hosted_project(project)? else {
             return Ok(false);
         };

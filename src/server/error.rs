@@ -11,7 +11,7 @@ use crate::error::{Error, Kind};
 use crate::http::{Body, Response};
 
 /// Status and code of distribution-spec 1.1, "Error Codes", and the few beyond its list.
-fn status_and_code(kind: Kind) -> (u16, &'static str) {
+pub fn status_and_code(kind: Kind) -> (u16, &'static str) {
     match kind {
         Kind::NameInvalid => (400, "NAME_INVALID"),
         Kind::TagInvalid => (400, "TAG_INVALID"),

@@ -26,6 +26,7 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 
+pub use error::status_and_code;
 pub use first_start::{INITIAL_ROOT_PASSWORD, ROOT, first_start, forget_initial_password};
 
 use crate::auth::Authenticator;
@@ -82,14 +83,7 @@ impl Appliance {
         let bans = Bans::new(config.auth.ban_after, config.auth.ban_for);
         let jwts = Jwts::new(keys, &config.auth.issuer, config.auth.token_ttl);
         let offline = Arc::new(AtomicBool::new(config.offline || store.is_offline()?));
-        let upstreams = config
-            .upstreams
-            .iter()
-            .map(|upstream| upstream_client(&store, upstream, &offline))
-            .collect::<Result<Vec<_>>>()?;
-        let default = config.mirror.default.clone();
-        let upstreams =
-            Upstreams::new(Arc::clone(&store), upstreams, default, Arc::clone(&offline));
+        let upstreams = upstreams(config, &store, &offline)?;
         let freshness = Freshness {
             tag_ttl: config.cache.tag_ttl,
             revalidate_timeout: config.cache.revalidate_timeout,
@@ -188,6 +182,7 @@ impl Appliance {
             Route::Base => v2::base(self, call),
             Route::Token => token::token(self, call),
             Route::Api => Ok(api::answer(self, call)),
+            Route::Keys => token::keys(self, call),
             Route::Repository(route) => v2::repository(self, call, &route),
             Route::Catalog => v2::catalog(self, call),
             Route::Probe(probe) => observe::probe(self, call, probe),
@@ -324,6 +319,25 @@ impl AccessLine {
         }
         .log();
     }
+}
+
+/// The upstreams of the configuration and of the store. `offline` tells their clients that no connection may
+/// leave the box.
+///
+/// # Errors
+/// `Config` for an upstream of the configuration that cannot be used, `Io` for its password file.
+pub fn upstreams(
+    config: &Config,
+    store: &Arc<Store>,
+    offline: &Arc<AtomicBool>,
+) -> Result<Upstreams> {
+    let configured = config.upstreams.iter();
+    let configured = configured
+        .map(|upstream| upstream_client(store, upstream, offline))
+        .collect::<Result<Vec<_>>>()?;
+    let default = config.mirror.default.clone();
+    let (store, offline) = (Arc::clone(store), Arc::clone(offline));
+    Ok(Upstreams::new(store, configured, default, offline))
 }
 
 /// The client of a configured upstream, with its password read from its file.

@@ -14,6 +14,8 @@ pub(super) enum Route {
     Token,
     /// `/api/v4/…`, which has a routing table of its own.
     Api,
+    /// `/jwt/keys`.
+    Keys,
     /// Something in a repository.
     Repository(RepositoryRoute),
     /// `/v2/_catalog`.
@@ -45,6 +47,21 @@ pub(super) struct RepositoryRoute {
     pub(super) place: Place,
     /// What is asked for.
     pub(super) part: Part,
+}
+
+impl RepositoryRoute {
+    /// Its name with the host that `ns` gave, if it did: that of a scope where the same path without `ns` is a
+    /// hosted repository.
+    pub(super) fn name_with_host(&self) -> Option<String> {
+        match &self.place {
+            Place::Mirror {
+                host: Some(host),
+                image,
+                by_ns: true,
+            } => Some(format!("{host}/{image}")),
+            _ => None,
+        }
+    }
 }
 
 /// Where a repository is.
@@ -97,6 +114,7 @@ pub(super) fn route(path: &str, ns: Option<&str>) -> Result<Route> {
         "/v2/" | "/v2" => return Ok(Route::Base),
         "/v2/_catalog" => return Ok(Route::Catalog),
         "/jwt/auth" => return Ok(Route::Token),
+        "/jwt/keys" => return Ok(Route::Keys),
         "/-/liveness" => return Ok(Route::Probe(Probe::Liveness)),
         "/-/readiness" => return Ok(Route::Probe(Probe::Readiness)),
         "/-/health" => return Ok(Route::Probe(Probe::Health)),

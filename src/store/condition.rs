@@ -1,10 +1,15 @@
 //! Whether what is on disk can be used at this moment. Reads a row of each database and asks the kernel;
 //! writes nothing, so that asking is cheap and harmless.
 
+use std::path::Path;
+
 use rustix::fs::{Access, StatVfsMountFlags};
 
 use super::Store;
+use super::database::Database;
+use super::statement::get;
 use crate::error::{Error, Result};
+use crate::time::Timestamp;
 
 /// How the filesystem of the blobs is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +44,29 @@ pub struct Condition {
 }
 
 impl Store {
+    /// The latest time at which something was recorded here: an event, a token, a manifest.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn latest_time(&self) -> Result<Option<Timestamp>> {
+        let of = |database: &Database, text: &str| {
+            database.read(|connection| {
+                let latest = get(connection, "find the latest time", text, [], |row| {
+                    row.get::<_, Option<i64>>(0)
+                })?;
+                Ok(latest.map(Timestamp))
+            })
+        };
+        let events = of(self.audit.database(), "SELECT max(last_time) FROM events")?;
+        let manifests = of(
+            self.cache.database(),
+            "SELECT max(fetched_at) FROM manifests",
+        )?;
+        let tokens = self.access.tokens(None)?;
+        let tokens = tokens.iter().map(|token| token.created_at).max();
+        Ok([events, manifests, tokens].into_iter().flatten().max())
+    }
+
     /// Looks at all parts.
     pub fn condition(&self) -> Condition {
         let data = self.directory();
@@ -59,16 +87,20 @@ impl Store {
             writing: folders
                 .iter()
                 .try_for_each(|folder| reachable(folder, writing)),
-            space: self.blobs.condition(),
+            space: Space::of(self.blobs.root()),
         }
     }
 }
 
-impl super::BlobDir {
-    fn condition(&self) -> Result<Space> {
-        let of = rustix::fs::statvfs(self.root())
-            .map_err(|error| Error::io("cannot ask for the space at", self.root(), error.into()))?;
-        Ok(Space {
+impl Space {
+    /// That of the filesystem that `path` lies in.
+    ///
+    /// # Errors
+    /// `Io` with the path.
+    pub fn of(path: &Path) -> Result<Self> {
+        let of = rustix::fs::statvfs(path)
+            .map_err(|error| Error::io("cannot ask for the space at", path, error.into()))?;
+        Ok(Self {
             free: of.f_bavail.saturating_mul(of.f_frsize),
             size: of.f_blocks.saturating_mul(of.f_frsize),
             free_inodes: (of.f_files > 0).then_some(of.f_favail),

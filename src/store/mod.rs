@@ -23,10 +23,10 @@ mod registry;
 mod statement;
 
 pub use access::{
-    Ability, AccessDb, Feature, Group, GroupChanges, GroupId, Level, Member, MinimumLevel, Network,
-    NewToken, NewUpstream, OnReadOnlyMiss, Project, ProjectChanges, ProjectId, ProtectionRule,
-    RuleId, RuleOwner, TagRule, Token, TokenId, TokenKind, UpstreamId, UpstreamRow, User, UserId,
-    Visibility,
+    Ability, AccessDb, ExternalRegistry, ExternalRegistryId, Feature, Group, GroupChanges, GroupId,
+    Level, Member, MinimumLevel, Network, NewToken, NewUpstream, OnReadOnlyMiss, Project,
+    ProjectChanges, ProjectId, ProtectionRule, RuleId, RuleOwner, SigningAlgorithm, TagRule, Token,
+    TokenId, TokenKind, UpstreamId, UpstreamRow, User, UserId, Visibility,
 };
 pub use audit::{Actor, AuditDb, Detail, Event, EventFilter, EventKind, RecordedEvent};
 pub use backup::Replaced;
@@ -34,7 +34,7 @@ pub(crate) use blobs::BlobPrefix;
 pub use blobs::{BlobDir, Staged, StagedUpload, read_manifest};
 pub use cache::{
     CacheDb, CachedImage, CachedManifest, CachedTag, KeptListing, ListingKind, NewManifest,
-    OriginId, Pull, RepositoryId, Totals,
+    OriginId, Pull, PulledRepository, Purged, RepositoryId, Totals,
 };
 pub(crate) use check::DatabaseFault;
 pub use condition::{Condition, Space};
@@ -43,7 +43,8 @@ pub use lock::DataLock;
 pub use reconcile::Reconciled;
 pub use registry::{
     CatalogEntry, HostedManifest, HostedRepository, HostedTag, HostedUpload, NewHostedManifest,
-    NewTag, PutManifest, Referrer, RegistryDb, StorageLimit, Swept, UnlinkBlob, UntaggedManifest,
+    NewTag, PutManifest, Referrer, RegistryDb, RepositoryRow, StorageLimit, Swept, UnlinkBlob,
+    UntaggedManifest,
 };
 #[cfg(test)]
 pub(crate) use statement::take_ran;

@@ -11,7 +11,7 @@ use base64::Engine as _;
 
 use super::challenge::{self, Challenge};
 use super::destination::{self, Realm};
-use super::fault::{Fault, FaultKind, shown};
+use super::fault::{Fault, FaultKind, REFUSES_CREDENTIALS, shown};
 use super::rate_limit;
 use super::token::{Issued, TokenKey};
 use super::transport::{Deadline, Method, Reply};
@@ -61,7 +61,11 @@ impl Upstream {
             }
             if answered || !reply.url.same_origin(&self.home) {
                 self.forget(authorization.as_ref());
-                return Err(self.denied(&reply.url, "refuses access (401)"));
+                let why = match authorization {
+                    Some(Authorization::Basic) => REFUSES_CREDENTIALS,
+                    _ => "refuses access (401)",
+                };
+                return Err(self.denied(&reply.url, why));
             }
             answered = true;
             let challenge = challenge::choose(reply.all("www-authenticate"));
@@ -115,7 +119,7 @@ impl Upstream {
                 }
                 if matches!(rejected, Some(Authorization::Basic)) {
                     self.forget(rejected.as_ref());
-                    return Err(self.denied(&self.home, "refuses the username and password"));
+                    return Err(self.denied(&self.home, REFUSES_CREDENTIALS));
                 }
                 self.wants_basic.store(true, Ordering::Relaxed);
                 Ok(Authorization::Basic)
@@ -171,9 +175,7 @@ impl Upstream {
                 let body = self.read_body(reply, MAX_TOKEN_ANSWER, deadline)?;
                 Issued::parse(&body).map_err(|why| Fault::protocol(subject, why))
             }
-            401 | 403 if sent_password => {
-                Err(self.denied(&url, "refuses the username and password"))
-            }
+            401 | 403 if sent_password => Err(self.denied(&url, REFUSES_CREDENTIALS)),
             401 | 403 => Err(self.denied(&url, "issues no token without a username and password")),
             404 | 405 => Err(Fault::protocol(
                 self.transport.subject(&url),

@@ -58,7 +58,15 @@ pub enum FaultKind {
     Protocol,
 }
 
+/// How the sentence ends where the username and password themselves were refused.
+pub(super) const REFUSES_CREDENTIALS: &str = "refuses the username and password";
+
 impl Fault {
+    /// Whether the username and password were refused, and not only what was asked for with them.
+    pub fn refuses_credentials(&self) -> bool {
+        self.kind == FaultKind::Denied && self.message.ends_with(REFUSES_CREDENTIALS)
+    }
+
     /// A fault with its sentence.
     pub(super) fn new(kind: FaultKind, message: impl Into<String>) -> Self {
         Self {

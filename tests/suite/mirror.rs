@@ -394,6 +394,20 @@ fn a_groups_name_never_means_a_strangers_image() {
     ] {
         assert_eq!(client.get(path).body, image.manifest, "{path}");
     }
+    // With a login too: the challenge names what a scope without `ns` cannot mean otherwise.
+    let by_ns = "/v2/acme/tool/manifests/1?ns=docker.io";
+    let hosted = client
+        .basic("root", &appliance.root_password())
+        .token(&["repository:acme/tool:pull"]);
+    let challenged = client.bearer(&hosted).get(by_ns);
+    assert_eq!(challenged.status, 401, "{}", challenged.text());
+    let challenge = challenged.field("WWW-Authenticate").unwrap();
+    let scope = "repository:docker.io/acme/tool:pull";
+    assert!(challenge.contains(scope), "{challenge}");
+    let jwt = client
+        .basic("root", &appliance.root_password())
+        .token(&[scope]);
+    assert_eq!(client.bearer(&jwt).get(by_ns).body, image.manifest);
     assert_sound(&appliance);
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use breakwater::telemetry::metrics::{CATALOG, MetricKind};
 
 use crate::support::appliance::Appliance;
+use crate::support::certificates::Authority;
 use crate::support::client::Client;
 use crate::support::fake_upstream::{Answer, FakeUpstream, Image};
 
@@ -481,4 +482,31 @@ fn readiness_fails_with_the_store() {
     assert_eq!(client.get("/-/liveness").status, 200);
     std::fs::rename(&aside, &blobs).unwrap();
     assert_eq!(client.get("/-/readiness").status, 200);
+}
+
+#[test]
+fn the_end_of_the_certificate_shows() {
+    let directory = tempfile::tempdir().unwrap();
+    let (begin, life) = (
+        std::time::SystemTime::now(),
+        Duration::from_secs(90 * 86_400),
+    );
+    let issued = Authority::new().issue_between(begin, begin + life);
+    let (certificate, key) = issued.write(directory.path());
+    let appliance = Appliance::builder()
+        .toml(&format!(
+            "[tls]\ncertificate = {certificate:?}\nkey = {key:?}\nlisten = [\"127.0.0.1:0\"]"
+        ))
+        .start();
+    let end = Scrape::of(&appliance).get("breakwater_tls_certificate_expiry_timestamp_seconds");
+    let expected = begin + life;
+    let expected = expected.duration_since(std::time::UNIX_EPOCH).unwrap();
+    assert!((end - expected.as_secs_f64()).abs() <= 1.0, "{end}");
+    // Without a certificate there is no such number.
+    let plain = Scrape::of(&Appliance::start());
+    assert!(
+        !plain.text.contains("breakwater_tls_certificate"),
+        "{}",
+        plain.text
+    );
 }

@@ -7,9 +7,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::Authenticator;
+use crate::auth::external::Signing;
 use crate::auth::identity::PlacedProject;
 use crate::auth::policy::protection::TagRules;
 use crate::auth::policy::{HostedProject, Quota};
+use crate::auth::seal::SealingKeys;
 use crate::error::Result;
 use crate::oci::RepositoryName;
 use crate::store::{
@@ -38,6 +40,7 @@ pub(super) struct Memo {
     group_rules: HashMap<GroupId, Arc<[ProtectionRule]>>,
     networks: HashMap<(), Arc<[Network]>>,
     features: HashMap<(), Arc<[Feature]>>,
+    external: HashMap<(), Arc<[Signing]>>,
 }
 
 impl Authenticator {
@@ -71,6 +74,19 @@ impl Authenticator {
             |memo| &mut memo.networks,
             (),
             |access| Ok(access.networks()?.into()),
+        )
+    }
+
+    /// The external registries that take our tokens, with what signs for each.
+    ///
+    /// # Errors
+    /// `Sql`; `Io` and `Config` for the key that their keys are sealed with.
+    pub fn external_registries(&self) -> Result<Arc<[Signing]>> {
+        let keys = || SealingKeys::find(self.store.directory());
+        self.remember(
+            |memo| &mut memo.external,
+            (),
+            |access| Signing::of(access.external_registries()?, keys),
         )
     }
 

@@ -56,10 +56,8 @@ pub fn worth(principal: &Principal, flags: Flags) -> Result<Worth, Ability> {
 /// # Errors
 /// The ability that is missing.
 pub fn login(principal: &Principal, flags: Flags) -> Result<Worth, Ability> {
-    let abilities = principal.abilities();
-    let is_for_hosted = matches!(principal, Principal::ProjectDeployToken(..))
-        && (abilities.has(Ability::ReadContainerImage)
-            || abilities.has(Ability::CreateContainerImage));
+    let is_for_hosted =
+        matches!(principal, Principal::ProjectDeployToken(..)) && hosted_login(principal).is_ok();
     match worth(principal, flags) {
         Err(_) if is_for_hosted => Ok(Worth {
             fills: false,
@@ -67,6 +65,19 @@ pub fn login(principal: &Principal, flags: Flags) -> Result<Worth, Ability> {
         }),
         worth => worth,
     }
+}
+
+/// Whether a credential is for hosted images at all.
+///
+/// # Errors
+/// The ability to name as missing.
+pub fn hosted_login(principal: &Principal) -> Result<(), Ability> {
+    let any = [Ability::ReadContainerImage, Ability::CreateContainerImage];
+    let abilities = principal.abilities();
+    if any.into_iter().any(|ability| abilities.has(ability)) {
+        return Ok(());
+    }
+    Err(Ability::ReadContainerImage)
 }
 
 /// The ability to name in a refusal: under the older rule the half of the pair that is not there.

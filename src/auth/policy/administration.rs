@@ -27,7 +27,7 @@ impl Standing {
 pub fn is_administrator(principal: &Principal) -> bool {
     match principal {
         Principal::Password(user) | Principal::PersonalToken(user, _) => user.admin,
-        // A job's token is for its project, whoever started the job.
+        // A job's token is for its project alone, whoever started the job: see `on_project`.
         _ => false,
     }
 }
@@ -61,7 +61,13 @@ pub fn on_project(
         Principal::ProjectToken(placed, token) if placed.project.id == project.id => {
             token.access_level
         }
-        Principal::JobToken(_, placed, _) if placed.project.id == project.id => level,
+        Principal::JobToken(user, placed, _) if placed.project.id == project.id => {
+            let is_administrator = user.admin;
+            return (is_administrator || level.is_some()).then_some(Standing {
+                is_administrator,
+                level,
+            });
+        }
         _ => user_level(principal, level),
     };
     standing(principal, own, project.visibility, false)

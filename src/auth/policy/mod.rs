@@ -33,7 +33,7 @@ use crate::error::{Error, Kind};
 use crate::oci::{RegistryHost, RepositoryName};
 use standing::Standing;
 
-pub use abilities::{Worth, login, worth};
+pub use abilities::{Worth, hosted_login, login, worth};
 pub use hosted::{
     HostedProject, Quota, RepositoryFacts, RepositoryGrant, TagAction, TagMutability, Wanted,
     lists_project, repository,
@@ -83,6 +83,17 @@ impl Grant {
         let minimum = protection::of_cached(rules, host, repository).push;
         let fill = self.fill && minimum.is_none_or(|minimum| self.standing.meets(minimum));
         Self { fill, ..self }
+    }
+
+    /// Whether its bearer may purge one image of the group's from the cache: `rules` as for [`Self::under`].
+    pub fn may_purge(
+        &self,
+        rules: &[ProtectionRule],
+        host: &RegistryHost,
+        repository: &RepositoryName,
+    ) -> bool {
+        let minimum = protection::of_cached(rules, host, repository).delete;
+        minimum.is_none_or(|minimum| self.standing.meets(minimum))
     }
 
     fn new(group: &Group, fill: bool, standing: Standing) -> Self {

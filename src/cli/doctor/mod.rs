@@ -1,11 +1,19 @@
 //! `breakwater doctor`: what is wrong or risky here, in words, with the remedy.
 //!
-//! Looks and changes nothing. What a token is worth and who may fill is asked of `auth::policy`, so that
-//! the doctor cannot say anything else than the server does.
+//! Looks and changes nothing, and connects to nobody unless `--probe` says so. What a token is worth and who
+//! may fill is asked of `auth::policy`, so that the doctor cannot say anything else than the server does.
 
 mod certificate;
+mod clock;
+mod disk;
+mod docker;
+mod expiry;
+mod limits;
+mod probe;
 mod surroundings;
 mod tokens;
+
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
@@ -14,23 +22,29 @@ use serde_json::json;
 use super::Outcome;
 use super::output::{print, print_json};
 use super::workplace::Workplace;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::store::Store;
 use crate::time::Timestamp;
 
 /// Say what is wrong or risky here, and what to do about it; exit status 1 if there is an error
 ///
-/// Names tokens that a setting of the flags would refuse, groups that nobody can fill, networks that are
-/// everybody's, the first password while it lies there, a certificate that has ended or soon will, and, where a
-/// server runs, upstreams that fail.
+/// Looks at the clock, the disk and its permissions, limits of the process, docker on this machine, tokens that a
+/// setting of the flags would refuse or that expire, groups that nobody can fill, networks that are everybody's,
+/// the first password while it lies there, a certificate that has ended or soon will, and, where a server runs,
+/// upstreams that fail or run out of pulls.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   breakwater doctor
-  breakwater doctor --json")]
+  breakwater doctor --json
+  breakwater doctor --probe")]
 pub(super) struct Doctor {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Ask each upstream a question that costs no pull, for 5 seconds at most
+    #[arg(long)]
+    probe: bool,
 }
 
 /// How bad a finding is.
@@ -76,11 +90,27 @@ impl Finding {
 }
 
 impl Doctor {
-    pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
-        let store = place.open_store()?;
-        let mut findings = surroundings::find(place, &store)?;
-        findings.extend(tokens::find(place, &store)?);
+    fn examine(&self, place: &Workplace, store: &Arc<Store>) -> Result<Vec<Finding>> {
+        let mut findings = surroundings::find(place, store)?;
+        findings.extend(clock::find(store)?);
+        findings.extend(disk::find(place, store)?);
+        findings.extend(limits::find(place)?);
+        findings.extend(docker::find(place));
+        findings.extend(expiry::find(store)?);
+        findings.extend(tokens::find(place, store)?);
         findings.extend(certificate::find(&place.config.tls, Timestamp::now()));
+        if self.probe {
+            findings.extend(probe::find(place, store)?);
+        }
+        Ok(findings)
+    }
+
+    pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
+        let mut findings = match place.open_store() {
+            Ok(store) => self.examine(place, &Arc::new(store))?,
+            Err(error) if !place.config.data.exists() => return Err(error),
+            Err(error) => store_unusable(place, &error),
+        };
         findings.sort_by_key(|finding| finding.severity);
         let count = |severity| {
             let of_severity = findings.iter().filter(|one| one.severity == severity);
@@ -102,6 +132,23 @@ impl Doctor {
             Outcome::Bad
         })
     }
+}
+
+/// Why the store cannot be opened, and what of the disk explains it.
+fn store_unusable(place: &Workplace, error: &Error) -> Vec<Finding> {
+    let remedy = error
+        .remedy_text()
+        .unwrap_or("see what is wrong with the disk");
+    let what = format!("the store cannot be opened: {}", error.what());
+    let mut findings = vec![Finding::new(
+        Severity::Error,
+        "store_unusable",
+        what,
+        remedy,
+    )];
+    findings.extend(disk::without_store(place));
+    findings.extend(docker::find(place));
+    findings
 }
 
 fn tell(findings: &[Finding], errors: usize, warnings: usize) -> Result<()> {

@@ -127,6 +127,20 @@ fn of_upstream(upstream: &Value) -> Vec<Finding> {
         let what = format!("the upstream {name} failed when it was last asked: {last}");
         findings.push(Finding::new(Severity::Warning, "upstream_fails", what, see));
     }
+    let rate = &upstream["rate_limit"];
+    if let (Some(limit), Some(remaining)) = (rate["limit"].as_u64(), rate["remaining"].as_u64())
+        && remaining.saturating_mul(10) <= limit
+    {
+        let what = format!(
+            "the upstream {name} had {remaining} of {limit} pulls left when it last said so"
+        );
+        findings.push(Finding::new(
+            Severity::Warning,
+            "rate_limit",
+            what,
+            "give it a username and password, which have a limit of their own; what is kept is served all the same",
+        ));
+    }
     if number("lies") > 0 {
         let what = format!(
             "the upstream {name} has sent something else than it was asked for, {} times since the start",
@@ -179,6 +193,19 @@ mod tests {
                 ],
             ),
             (json!({"name": "docker.io", "breaker": "offline"}), vec![]),
+            (
+                json!({"name": "docker.io", "breaker": "closed",
+                    "rate_limit": {"limit": 100, "remaining": 11}}),
+                vec![],
+            ),
+            (
+                json!({"name": "docker.io", "breaker": "closed",
+                    "rate_limit": {"limit": 100, "remaining": 10}}),
+                vec![(
+                    Severity::Warning,
+                    "the upstream docker.io had 10 of 100 pulls left when it last said so",
+                )],
+            ),
         ] {
             let found: Vec<_> = of_upstream(&upstream)
                 .into_iter()

@@ -18,6 +18,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
+use super::privilege::is_root;
 use super::workplace::Workplace;
 use super::{Outcome, garbage, verify};
 use crate::config::Config;
@@ -36,7 +37,7 @@ use watchdog::Watchdog;
 /// How long answers in flight may take after the first signal.
 const GRACE: Duration = Duration::from_secs(30);
 /// Descriptors beside one for each connection: databases, blobs, upstreams.
-const FURTHER_DESCRIPTORS: u64 = 512;
+pub(super) const FURTHER_DESCRIPTORS: u64 = 512;
 
 /// Serve: the dependency proxy, the mirror, and the token endpoint
 #[derive(Debug, Args)]
@@ -59,6 +60,11 @@ impl Serve {
         let mut stop = StopSignals::listen()?;
         let store = Arc::new(Store::create(&config.data)?);
         let _lock = take_lock(&store)?;
+        if is_root() {
+            tracing::warn!(
+                "running as root, which nothing here needs: give the data directory to a user of its own, and breakwater becomes that user"
+            );
+        }
         tracing::info!(
             "breakwater {} on the data directory {}",
             env!("CARGO_PKG_VERSION"),

@@ -11,7 +11,7 @@ use crate::auth::administration::tokens;
 use crate::auth::credentials::SecretRefusal;
 use crate::auth::policy::administration::{self, Standing};
 use crate::auth::scope::Ability;
-use crate::auth::{PlacedProject, Principal};
+use crate::auth::{Identity, PlacedProject, Principal};
 use crate::error::Result;
 use crate::server::Appliance;
 use crate::server::call::{Call, Credentials};
@@ -24,7 +24,7 @@ pub(super) struct Ask<'a, 'r> {
     /// The request.
     pub(super) call: &'a mut Call<'r>,
     /// Who asks.
-    pub(super) principal: Principal,
+    pub(super) identity: Identity,
     /// The declared fields.
     pub(super) fields: Fields,
     captures: Captures,
@@ -51,8 +51,8 @@ impl<'a, 'r> Ask<'a, 'r> {
         endpoint: &'static Endpoint,
         captures: Captures,
     ) -> Result<Self, Failure> {
-        let principal = match endpoint.scope {
-            Scope::Open => Principal::Anonymous,
+        let identity = match endpoint.scope {
+            Scope::Open => Identity::anonymous(call.address),
             _ => identify(appliance, call, endpoint)?,
         };
         let mut ask = Self {
@@ -62,10 +62,10 @@ impl<'a, 'r> Ask<'a, 'r> {
             captures,
             place: Place::None,
             standing: Standing {
-                is_administrator: administration::is_administrator(&principal),
+                is_administrator: administration::is_administrator(&identity.principal),
                 level: None,
             },
-            principal,
+            identity,
         };
         ask.check_role(endpoint.role)?;
         ask.fields = Fields::read(ask.call.request, endpoint.parameters)?;
@@ -100,10 +100,7 @@ impl<'a, 'r> Ask<'a, 'r> {
 
     /// Who makes the change, for the audit log.
     pub(super) fn actor(&self) -> Actor {
-        self.principal
-            .actor()
-            .address(self.call.address.ip)
-            .correlation_id(&self.call.id)
+        self.identity.actor(&self.call.id)
     }
 
     /// A captured segment.
@@ -177,7 +174,8 @@ impl<'a, 'r> Ask<'a, 'r> {
     /// # Errors
     /// 403 for tokens of groups and projects, which speak for nobody.
     pub(super) fn user(&self) -> Result<&User, Failure> {
-        self.principal
+        self.identity
+            .principal
             .user()
             .ok_or_else(|| Failure::forbidden_because("this takes a user's token"))
     }
@@ -186,12 +184,12 @@ impl<'a, 'r> Ask<'a, 'r> {
     pub(super) fn on_group(&self, group: &Group) -> Result<Option<Standing>> {
         let authenticator = &self.appliance.authenticator;
         let lineage = authenticator.lineage(group.id)?;
-        let level = match self.principal.user() {
+        let level = match self.identity.principal.user() {
             Some(user) => authenticator.level(group.id, user.id)?,
             None => None,
         };
         Ok(administration::on_group(
-            &self.principal,
+            &self.identity.principal,
             group,
             &lineage,
             level,
@@ -200,7 +198,7 @@ impl<'a, 'r> Ask<'a, 'r> {
 
     /// What the caller is on a project, or `None` where it may not know of it.
     pub(super) fn on_project(&self, placed: &PlacedProject) -> Result<Option<Standing>> {
-        let level = match self.principal.user() {
+        let level = match self.identity.principal.user() {
             Some(user) => self
                 .appliance
                 .authenticator
@@ -208,7 +206,7 @@ impl<'a, 'r> Ask<'a, 'r> {
             None => None,
         };
         Ok(administration::on_project(
-            &self.principal,
+            &self.identity.principal,
             &placed.project,
             &placed.groups,
             level,
@@ -273,21 +271,22 @@ impl<'a, 'r> Ask<'a, 'r> {
     }
 }
 
-/// Who sends the request: a token's secret in `PRIVATE-TOKEN` or as Bearer. A JWT of the token endpoint is
-/// none, whatever it was issued for.
+/// Who sends the request: a token's secret in `PRIVATE-TOKEN` or as Bearer, or where GitLab takes it that of a
+/// job token in `JOB-TOKEN`. A JWT of the token endpoint is none, whatever it was issued for.
 fn identify(
     appliance: &Appliance,
     call: &mut Call<'_>,
     endpoint: &Endpoint,
-) -> Result<Principal, Failure> {
-    let secret = match (
-        call.request.headers.get("PRIVATE-TOKEN"),
-        call.credentials(),
-    ) {
-        (Some(secret), _) => secret.to_owned(),
-        (None, Credentials::Bearer(secret)) => secret,
+) -> Result<Identity, Failure> {
+    let takes_jobs = matches!(endpoint.scope, Scope::ReadOrJob | Scope::WriteOrJob);
+    let headers = &call.request.headers;
+    let job = headers.get("JOB-TOKEN").filter(|_| takes_jobs);
+    let secret = match (headers.get("PRIVATE-TOKEN"), job, call.credentials()) {
+        (Some(secret), ..) | (None, Some(secret), _) => secret.to_owned(),
+        (None, None, Credentials::Bearer(secret)) => secret,
         _ => return Err(Failure::unauthorized()),
     };
+    let is_by_job = job.is_some() && headers.get("PRIVATE-TOKEN").is_none();
     let authenticator = &appliance.authenticator;
     let identity = match authenticator.by_secret(&secret, call.address, &call.id, call.now)? {
         Ok(identity) => identity,
@@ -306,20 +305,21 @@ fn identify(
             ));
         }
     };
-    let principal = identity.principal;
-    call.note_principal(&principal);
-    if matches!(principal, Principal::JobToken(..)) {
+    call.note_principal(&identity.principal);
+    if matches!(identity.principal, Principal::JobToken(..)) != is_by_job {
         return Err(Failure::unauthorized());
     }
-    let abilities = principal.abilities();
+    let abilities = identity.principal.abilities();
     let (reads, writes) = (
-        abilities.has(Ability::ReadApi),
-        abilities.has(Ability::WriteApi),
+        abilities.has(Ability::ReadApi) || is_by_job,
+        abilities.has(Ability::WriteApi) || is_by_job,
     );
     match endpoint.scope {
-        Scope::Read if !reads => Err(Failure::insufficient_scope("api read_api")),
-        Scope::Write if !writes => Err(Failure::insufficient_scope("api")),
-        _ => Ok(principal),
+        Scope::Read | Scope::ReadOrJob if !reads => {
+            Err(Failure::insufficient_scope("api read_api"))
+        }
+        Scope::Write | Scope::WriteOrJob if !writes => Err(Failure::insufficient_scope("api")),
+        _ => Ok(identity),
     }
 }
 

@@ -82,6 +82,7 @@ fn shape(ask: &Ask<'_, '_>, token: &Token) -> Value {
 fn may_see(ask: &Ask<'_, '_>, token: &Token) -> Result<bool, Failure> {
     let project = ask.project()?.project.id;
     let is_own = ask
+        .identity
         .principal
         .user()
         .is_some_and(|user| token.user_id == Some(user.id));
@@ -128,7 +129,7 @@ fn create(ask: &mut Ask<'_, '_>) -> Answer {
         username: None,
         access_level: None,
         expires_at: Some(ask.call.now.plus(ttl)),
-        created_by: ask.principal.label(),
+        created_by: ask.identity.principal.label(),
     };
     let (token, secret) = create_token(ask.store(), &ask.actor(), token)?;
     object(201, &tokens::with_secret(shape(ask, &token), &secret))

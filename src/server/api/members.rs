@@ -247,7 +247,11 @@ fn put(ask: &Ask<'_, '_>, user: UserId, status: u16) -> Answer {
 
 fn remove(ask: &mut Ask<'_, '_>) -> Answer {
     let user = UserId(ask.number("user_id")?);
-    let is_own = ask.principal.user().is_some_and(|own| own.id == user);
+    let is_own = ask
+        .identity
+        .principal
+        .user()
+        .is_some_and(|own| own.id == user);
     let least = match ask.place() {
         Place::Project(_) => Level::Maintainer,
         _ => Level::Owner,

@@ -7,18 +7,25 @@
 mod about;
 mod answer;
 mod ask;
+mod audit_events;
+mod cache;
+mod dependency_proxy;
 mod deploy_tokens;
 mod features;
 mod groups;
 mod job_tokens;
 mod members;
+mod networks;
 mod openapi;
 mod parameters;
 mod personal_tokens;
 mod place_tokens;
 mod projects;
+mod protection;
+mod repositories;
 mod table;
 mod tokens;
+mod upstreams;
 mod users;
 
 use super::Appliance;

@@ -113,6 +113,8 @@ fn needs(endpoint: &Endpoint) -> String {
         Scope::Valid => "Needs a token, whatever its scopes",
         Scope::Read => "Needs the scope read_api or api",
         Scope::Write => "Needs the scope api",
+        Scope::ReadOrJob => "Needs the scope read_api or api, or a job token in JOB-TOKEN",
+        Scope::WriteOrJob => "Needs the scope api, or a job token in JOB-TOKEN",
     };
     let role = match endpoint.role {
         Role::Anyone => String::new(),

@@ -163,7 +163,7 @@ fn find(ask: &Ask<'_, '_>) -> Result<Token, Failure> {
     if ask.is_administrator() {
         return token.ok_or_else(|| Failure::not_found("Personal Access Token"));
     }
-    let own = ask.principal.user().map(|user| user.id);
+    let own = ask.identity.principal.user().map(|user| user.id);
     token
         .filter(|token| own.is_some() && token.user_id == own)
         .ok_or_else(Failure::unauthorized)
@@ -193,7 +193,7 @@ fn create_for(ask: &Ask<'_, '_>, user: UserId) -> Answer {
 
 /// The token that is used, of whatever kind.
 pub(super) fn own(ask: &Ask<'_, '_>) -> Result<Token, Failure> {
-    let token = ask.principal.token().cloned();
+    let token = ask.identity.principal.token().cloned();
     token.ok_or_else(Failure::unauthorized)
 }
 
@@ -214,7 +214,7 @@ fn revoke_self(ask: &mut Ask<'_, '_>) -> Answer {
 }
 
 fn rotate_self(ask: &mut Ask<'_, '_>) -> Answer {
-    if !matches!(ask.principal, Principal::PersonalToken(..)) {
+    if !matches!(ask.identity.principal, Principal::PersonalToken(..)) {
         return Err(Failure::message(405, "405 Method Not Allowed"));
     }
     rotated(ask, own(ask)?.id)

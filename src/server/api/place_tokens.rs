@@ -197,7 +197,7 @@ fn rotate_self(ask: &mut Ask<'_, '_>) -> Answer {
 
 /// Tokens of groups and projects make no others, so that a leaked one ends when it is revoked.
 pub(super) fn refuse_bots(ask: &Ask<'_, '_>) -> Result<(), Failure> {
-    match ask.principal {
+    match ask.identity.principal {
         Principal::GroupToken(..) | Principal::ProjectToken(..) => Err(Failure::forbidden_because(
             "tokens of groups and projects make no others",
         )),

@@ -41,6 +41,10 @@ pub(super) enum Scope {
     Read,
     /// `api`.
     Write,
+    /// As `Read`, or a job token.
+    ReadOrJob,
+    /// As `Write`, or a job token.
+    WriteOrJob,
 }
 
 /// Who may. Hidden places are answered as missing ones before any level is asked for.
@@ -70,11 +74,11 @@ pub(super) enum Shape {
 }
 
 /// Captures that are no numbers.
-pub(super) const TEXT_CAPTURES: &[&str] = &["name", "cidr"];
+pub(super) const TEXT_CAPTURES: &[&str] = &["name", "cidr", "tag_name"];
 
 /// All endpoints, resource by resource.
 pub(super) fn all() -> impl Iterator<Item = &'static Endpoint> {
-    let resources: [&'static [Endpoint]; 14] = [
+    let resources: [&'static [Endpoint]; 23] = [
         super::about::ENDPOINTS,
         super::users::ENDPOINTS,
         super::groups::ENDPOINTS,
@@ -89,6 +93,15 @@ pub(super) fn all() -> impl Iterator<Item = &'static Endpoint> {
         super::deploy_tokens::OF_BOX,
         super::job_tokens::ENDPOINTS,
         super::features::ENDPOINTS,
+        super::protection::OF_PROJECTS,
+        super::protection::OF_GROUPS,
+        super::protection::OF_TAGS,
+        super::repositories::ENDPOINTS,
+        super::dependency_proxy::ENDPOINTS,
+        super::audit_events::ENDPOINTS,
+        super::networks::ENDPOINTS,
+        super::upstreams::ENDPOINTS,
+        super::cache::ENDPOINTS,
     ];
     resources.into_iter().flatten()
 }
@@ -208,7 +221,11 @@ mod tests {
             assert!(seen.insert((method, path)), "{method} {path} twice");
             let reads = method == "GET";
             assert!(
-                reads || matches!(endpoint.scope, Scope::Write | Scope::Valid),
+                reads
+                    || matches!(
+                        endpoint.scope,
+                        Scope::Write | Scope::WriteOrJob | Scope::Valid
+                    ),
                 "{method} {path} changes something with {:?}",
                 endpoint.scope
             );

@@ -132,7 +132,7 @@ pub(super) fn create(ask: &Ask<'_, '_>, new: NewAccessToken) -> Result<(Token, S
         username,
         access_level: new.access_level,
         expires_at: expires_at(ask, LIFETIME)?,
-        created_by: ask.principal.label(),
+        created_by: ask.identity.principal.label(),
     };
     Ok(tokens::create_token(ask.store(), &ask.actor(), token)?)
 }

@@ -65,7 +65,7 @@ impl From<&Route> for RouteClass {
     fn from(route: &Route) -> Self {
         match route {
             Route::Base => Self::Base,
-            Route::Token => Self::Token,
+            Route::Token | Route::Keys => Self::Token,
             Route::Repository(route) => match route.part {
                 Part::Manifest(_) => Self::Manifest,
                 Part::Blob(_) => Self::Blob,

@@ -5,8 +5,10 @@
 //! a mirror the credentials it has for Docker Hub: see `anonymous`.
 //!
 //! - `request`: what a request says. `scopes`: what of it is granted. `anonymous`: who comes without a login.
+//! - `external`: tokens for other registries.
 
 mod anonymous;
+mod external;
 mod request;
 mod scopes;
 
@@ -18,10 +20,12 @@ use crate::auth::jwt::{AUDIENCES, Bearer, Issue};
 use crate::auth::policy::Refusal;
 use crate::auth::scope::Ability;
 use crate::auth::{Identity, Principal};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::http::{Method, Response};
 use request::TokenRequest;
 use scopes::judge;
+
+pub(super) use external::keys;
 
 pub(super) fn token(appliance: &Appliance, call: &mut Call<'_>) -> Result<Response> {
     let request = match call.request.method {
@@ -36,10 +40,7 @@ pub(super) fn token(appliance: &Appliance, call: &mut Call<'_>) -> Result<Respon
     };
     let service = request.service.as_deref().unwrap_or(AUDIENCES[0]);
     let Some(audience) = AUDIENCES.into_iter().find(|known| *known == service) else {
-        return Err(
-            Error::new(Kind::NotFound, "this box knows no service of that name")
-                .remedy("use service=dependency_proxy"),
-        );
+        return external::token(appliance, call, &request, service);
     };
     let identity = identify(appliance, call, &request)?;
     call.note_principal(&identity.principal);
@@ -64,12 +65,17 @@ pub(super) fn token(appliance: &Appliance, call: &mut Call<'_>) -> Result<Respon
         audience,
         now: call.now,
     })?;
+    Ok(granted(appliance, call, &jwt))
+}
+
+/// The answer that holds a token.
+fn granted(appliance: &Appliance, call: &Call<'_>, jwt: &str) -> Response {
     let ttl = appliance.authenticator.jwts().ttl().as_secs();
     let answer = json!({ "token": jwt, "access_token": jwt, "expires_in": ttl, "issued_at": call.now.to_string() });
-    Ok(error::json_body(
+    error::json_body(
         Response::new(200).header("Cache-Control", "no-store"),
         &answer,
-    ))
+    )
 }
 
 fn identify(appliance: &Appliance, call: &Call<'_>, request: &TokenRequest) -> Result<Identity> {

@@ -96,14 +96,7 @@ pub(super) fn judge(
             Named::Hosted(repository) => {
                 hosted(appliance, identity, scope, &repository, &mut judged)?;
             }
-            Named::Catalog => {
-                let reads = identity
-                    .principal
-                    .abilities()
-                    .has(Ability::ReadContainerImage);
-                let all = scope.actions.iter().any(|action| action == "*");
-                judged.grant(scope, if reads && all { vec!["*"] } else { Vec::new() });
-            }
+            Named::Catalog => catalog(identity, scope, &mut judged),
             Named::Cached(group) => {
                 cached(appliance, identity, scope, Some(&group), &mut judged)?;
             }
@@ -115,6 +108,36 @@ pub(super) fn judge(
         }
     }
     Ok(judged)
+}
+
+/// Judges every requested scope for an external registry: it has what its paths name, and nothing is cached
+/// there. Its catalog tells of every repository, so it is for administrators.
+pub(super) fn judge_external(
+    appliance: &Appliance,
+    identity: &Identity,
+    scopes: &[Scope],
+) -> Result<Judged> {
+    let mut judged = Judged::default();
+    let is_administrator = identity.principal.user().is_some_and(|user| user.admin);
+    for scope in scopes {
+        match named(appliance, scope)? {
+            Named::Hosted(repository) => {
+                hosted(appliance, identity, scope, &repository, &mut judged)?;
+            }
+            Named::Catalog if is_administrator => catalog(identity, scope, &mut judged),
+            _ => {}
+        }
+    }
+    Ok(judged)
+}
+
+/// A scope about the catalog.
+fn catalog(identity: &Identity, scope: &Scope, judged: &mut Judged) {
+    let abilities = identity.principal.abilities();
+    let all = scope.actions.iter().any(|action| action == "*");
+    if all && abilities.has(Ability::ReadContainerImage) {
+        judged.grant(scope, vec!["*"]);
+    }
 }
 
 /// A scope about a cached repository. One about a group that the caller may not see is judged by the box's

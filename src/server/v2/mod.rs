@@ -76,7 +76,10 @@ pub(super) fn repository(
     let identity = call.identify(appliance)?;
     let (grant, host, image) = authorize(appliance, &identity, route)?;
     call.note.is_granted = true;
-    if !identity.is_bound_to(&route.name, "pull") {
+    let with_host = route.name_with_host();
+    let is_bound = identity.is_bound_to(&route.name, "pull")
+        || with_host.is_some_and(|name| identity.is_bound_to(&name, "pull"));
+    if !is_bound {
         return Err(Error::new(
             Kind::Unauthorized,
             format!("the token is not for pulling {}", route.name),
@@ -126,7 +129,15 @@ pub(super) fn challenge(appliance: &Appliance, call: &Call<'_>, response: Respon
     let scope = match super::router::route(&call.request.path, call.query("ns").as_deref()) {
         Ok(Route::Repository(route)) => {
             let actions = actions(&call.request.method, &route.part);
-            Some(format!("repository:{}:{actions}", route.name))
+            // Without the host the scope would name a hosted repository.
+            let first = route.name.split('/').next().unwrap_or_default();
+            let collides = appliance
+                .authenticator
+                .group(first)
+                .is_ok_and(|group| group.is_some());
+            let with_host = route.name_with_host().filter(|_| collides);
+            let name = with_host.unwrap_or(route.name);
+            Some(format!("repository:{name}:{actions}"))
         }
         Ok(Route::Catalog) => Some("registry:catalog:*".to_owned()),
         _ => None,

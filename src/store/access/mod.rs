@@ -4,6 +4,7 @@
 //! scope or a level is worth, and which names are allowed, is decided above. A file per noun.
 
 mod audited;
+mod external_registries;
 mod features;
 mod groups;
 mod networks;
@@ -14,6 +15,7 @@ mod tokens;
 mod upstreams;
 mod users;
 
+pub use external_registries::{ExternalRegistry, SigningAlgorithm};
 pub use rules::{MinimumLevel, ProtectionRule, RuleOwner, TagRule};
 pub(super) use schema::MIGRATIONS;
 
@@ -50,7 +52,9 @@ ids!(
     /// A project's row; never reused.
     ProjectId,
     /// A rule's row, of either kind; never reused.
-    RuleId
+    RuleId,
+    /// An external registry's row; never reused.
+    ExternalRegistryId
 );
 
 /// A user, or a service account (a user without a password that can be set).

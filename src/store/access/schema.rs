@@ -155,4 +155,20 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     CREATE INDEX protection_rules_project ON protection_rules (project_id);
     CREATE INDEX protection_rules_group ON protection_rules (group_id);
     ",
+    // 5: external registries, for which the token endpoint signs with a key of their own.
+    "
+    CREATE TABLE external_registries (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE CHECK (name <> ''),
+        issuer TEXT NOT NULL,
+        -- What its clients send as `service`: it says which key signs.
+        audience TEXT NOT NULL UNIQUE CHECK (audience <> ''),
+        algorithm TEXT NOT NULL,
+        -- PKCS 8 as PEM, by `auth::seal`; never the key itself.
+        key_sealed BLOB NOT NULL,
+        certificate TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        created_at INTEGER NOT NULL
+    ) STRICT;
+    ",
 ];

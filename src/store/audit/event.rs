@@ -73,6 +73,10 @@ kinds! {
     RuleChanged = "rule.changed",
     /// A protection rule was removed.
     RuleRemoved = "rule.removed",
+    /// An external registry takes our tokens.
+    RegistryAdded = "registry.added",
+    /// An external registry gets no tokens any more.
+    RegistryRemoved = "registry.removed",
     /// The access database was copied to a file.
     DatabaseBackedUp = "database.backed_up",
     /// The access database was replaced by a backup.

@@ -9,9 +9,12 @@ mod listings;
 mod manifests;
 mod notes;
 mod origins;
+mod purge;
 mod report;
 mod schema;
 mod tags;
+
+pub use purge::{PulledRepository, Purged};
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -10,6 +10,7 @@ mod garbage;
 mod lists;
 mod manifests;
 mod repositories;
+mod rows;
 mod schema;
 mod sound;
 mod uploads;
@@ -25,6 +26,7 @@ use crate::time::Timestamp;
 pub use blobs::UnlinkBlob;
 pub use garbage::{Swept, UntaggedManifest};
 pub use lists::{HostedTag, Referrer};
+pub use rows::RepositoryRow;
 pub(in crate::store) use schema::MIGRATIONS;
 pub use uploads::HostedUpload;
 

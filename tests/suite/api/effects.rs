@@ -111,3 +111,126 @@ fn root_s_first_password_is_forgotten_when_it_is_changed() {
     let client = stage.client.basic("root", "another good password");
     assert_eq!(client.get("/v2/").status, 200);
 }
+
+#[test]
+fn a_purge_frees_what_nobody_else_has_pulled_and_no_rule_protects() {
+    let fake = FakeUpstream::start();
+    for (number, name, layer) in [
+        (1, "own", 50_000),
+        (2, "shared", 60_000),
+        (3, "guarded", 70_000),
+    ] {
+        fake.put_image(
+            &format!("library/{name}"),
+            "latest",
+            &Image::oci(number, &[layer]),
+        );
+    }
+    let stage = stage_with(
+        Appliance::builder()
+            .upstream(fake.url())
+            .toml("[cache]\ntag_ttl = \"1h\""),
+    );
+    let root = stage.root();
+    for group in ["acme", "other"] {
+        root.made("/groups", json!({ "path": group }));
+    }
+    let (owner, secret) = stage.user("owner");
+    for group in ["acme", "other"] {
+        root.ok(
+            "POST",
+            &format!("/groups/{group}/members"),
+            json!({ "username": "owner", "access_level": 50 }),
+            201,
+        );
+    }
+    let pull = |group: &str, name: &str| {
+        let place = format!("{group}/dependency_proxy/containers/{name}");
+        let jwt = stage
+            .client
+            .basic("owner", &secret)
+            .token(&[&format!("repository:{place}:pull")]);
+        let client = stage.client.bearer(&jwt);
+        let manifest = client.get(&format!("/v2/{place}/manifests/latest"));
+        if manifest.status == 200 {
+            for layer in manifest.json()["layers"].as_array().unwrap() {
+                let digest = layer["digest"].as_str().unwrap();
+                let blob = client.get(&format!("/v2/{place}/blobs/{digest}"));
+                assert!(blob.status == 200 && blob.complete, "{name}: {}", blob.head);
+            }
+        }
+        (manifest.status, manifest.cache().to_owned())
+    };
+    for (group, name) in [
+        ("acme", "own"),
+        ("acme", "shared"),
+        ("other", "shared"),
+        ("acme", "guarded"),
+    ] {
+        assert_eq!(pull(group, name).0, 200, "{group} {name}");
+    }
+    let rule =
+        json!({ "repository_path_pattern": "guarded", "minimum_access_level_for_delete": "admin" });
+    root.ok(
+        "POST",
+        "/groups/acme/registry/protection/repository/rules",
+        rule,
+        201,
+    );
+    let before = root.ok("GET", "/cache/statistics", json!(null), 200);
+
+    owner.ok(
+        "DELETE",
+        "/groups/acme/dependency_proxy/cache",
+        json!(null),
+        202,
+    );
+
+    let after = root.ok("GET", "/cache/statistics", json!(null), 200);
+    let freed = |field: &str| before[field].as_u64().unwrap() - after[field].as_u64().unwrap();
+    assert_eq!(
+        (freed("manifests"), freed("tags")),
+        (1, 1),
+        "{before} {after}"
+    );
+    assert!(
+        freed("bytes") >= 50_000 && freed("bytes") < 60_000,
+        "{before} {after}"
+    );
+    let images = root.ok("GET", "/cache/images", json!(null), 200);
+    let names: Vec<_> = images
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|image| image["repository"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["library/guarded", "library/shared"]);
+    stage.appliance.ok(&["verify"]);
+    assert_eq!(pull("other", "shared"), (200, "hit".to_owned()));
+    assert_eq!(
+        pull("acme", "own"),
+        (200, "miss".to_owned()),
+        "fetched anew"
+    );
+    // An administrator is above that rule; a guest may purge nothing.
+    let (guest, _) = stage.user("guest");
+    root.ok(
+        "POST",
+        "/groups/acme/members",
+        json!({ "username": "guest", "access_level": 40 }),
+        201,
+    );
+    assert_eq!(
+        guest.delete("/groups/acme/dependency_proxy/cache").status,
+        403
+    );
+    root.ok(
+        "DELETE",
+        "/groups/acme/dependency_proxy/cache",
+        json!(null),
+        202,
+    );
+    let images = root.ok("GET", "/cache/images", json!(null), 200);
+    assert_eq!(images.as_array().unwrap().len(), 1, "{images}");
+    stage.appliance.ok(&["verify"]);
+}

@@ -4,6 +4,7 @@
 mod credentials;
 mod document;
 mod effects;
+mod hosted;
 mod pages;
 mod roles;
 mod schema;

@@ -135,7 +135,7 @@ fn every_operation_succeeds_once_and_its_answer_has_its_shape() {
     root.ok(
         "PUT",
         &format!("/projects/{api}"),
-        json!({ "visibility": "private", "quota": 1000 }),
+        json!({ "visibility": "private", "quota": 1_000_000 }),
         200,
     );
 
@@ -380,6 +380,8 @@ fn every_operation_succeeds_once_and_its_answer_has_its_shape() {
             .all(|flag| flag["state"] == "on"),
         "{flags}"
     );
+
+    super::hosted::walk(&stage, &root, acme, api);
 
     // Away with it all.
     assert_eq!(

@@ -3,8 +3,10 @@
 mod audit;
 mod backup;
 mod doctor;
+mod doctor_surroundings;
 mod identity;
 mod manual;
+mod privilege;
 mod rules;
 mod serve;
 mod store;

@@ -1,52 +1,18 @@
 //! A disk without room: what cannot be kept is passed through, whole and checked, and what is kept stays.
 
-use std::path::PathBuf;
-use std::process::Command;
-
 use super::{REPOSITORY, assert_clean, staged, wait_until};
 use crate::support::appliance::Appliance;
 use crate::support::client::Client;
 use crate::support::fake_upstream::{Answer, FakeUpstream, Image, noise};
+use crate::support::small_disk::SmallDisk;
 
 const MIB: usize = 1024 * 1024;
-
-/// A small filesystem in the place of a box's data directory, unmounted when it is dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None`, with the reason printed, where this user may not mount.
-    fn mount(at: PathBuf) -> Option<Self> {
-        std::fs::create_dir(&at).unwrap();
-        let output = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=24m,mode=0700", "tmpfs"])
-            .arg(&at)
-            .output();
-        match output {
-            Ok(output) if output.status.success() => Some(Self(at)),
-            Ok(output) => {
-                let why = String::from_utf8_lossy(&output.stderr).into_owned();
-                eprintln!("skipped: cannot mount a tmpfs: {}", why.trim());
-                None
-            }
-            Err(error) => {
-                eprintln!("skipped: cannot run mount: {error}");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
 
 #[test]
 fn what_does_not_fit_on_the_disk_is_passed_through() {
     let fake = FakeUpstream::start();
     let mut appliance = Appliance::builder().upstream(fake.url()).prepare();
-    let Some(_disk) = SmallDisk::mount(appliance.data()) else {
+    let Some(_disk) = SmallDisk::mount(appliance.data(), "24m") else {
         return;
     };
     appliance.restart();

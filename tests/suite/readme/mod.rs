@@ -9,6 +9,7 @@
 //! | `<!-- e2e: NAME -->` | a flow of scripts/e2e, with real clients |
 //! | `<!-- ci -->` | `.ci/run`, which has its lines |
 
+mod errors;
 mod recipes;
 mod tables;
 

@@ -12,6 +12,7 @@ use breakwater::config::{KEYS, Key, KeyDefault, UPSTREAM_KEYS};
 use breakwater::telemetry::metrics::CATALOG;
 use clap::{Arg, ArgAction, Command};
 
+use super::errors::errors;
 use super::{in_repository, readme};
 
 /// The name in the marker, and what renders what follows it.
@@ -19,6 +20,7 @@ const TABLES: &[(&str, fn() -> String)] = &[
     ("contents", contents),
     ("configuration", configuration),
     ("commands", commands),
+    ("errors", errors),
     ("metrics", metrics),
 ];
 

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use breakwater::error::Kind;
 use breakwater::oci::{Algorithm, Digest};
 use breakwater::store::{Staged, Store};
+
+use crate::support::small_disk::SmallDisk;
 
 use super::{at, blob_path, fresh, mode, repository};
 
@@ -203,49 +204,6 @@ fn space_is_that_of_the_filesystem() {
     assert!(0 < free && free <= size, "{free} of {size}");
 }
 
-/// A tmpfs of one MiB, unmounted when it is dropped.
-struct SmallDisk {
-    mount: PathBuf,
-    _directory: tempfile::TempDir,
-}
-
-impl SmallDisk {
-    /// `None`, with the reason printed, where this user may not mount.
-    fn mount() -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let mount = directory.path().join("disk");
-        fs::create_dir(&mount).unwrap();
-        let output = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
-            .arg(&mount)
-            .output();
-        match output {
-            Ok(output) if output.status.success() => Some(Self {
-                mount,
-                _directory: directory,
-            }),
-            Ok(output) => {
-                let why = String::from_utf8_lossy(&output.stderr).into_owned();
-                eprintln!("skipped: cannot mount a tmpfs: {}", why.trim());
-                None
-            }
-            Err(error) => {
-                eprintln!("skipped: cannot run mount: {error}");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount")
-            .arg("--lazy")
-            .arg(&self.mount)
-            .status();
-    }
-}
-
 /// Writes until nothing more fits.
 fn fill(path: &Path) {
     let file = fs::File::create(path).unwrap();
@@ -259,13 +217,14 @@ fn fill(path: &Path) {
 
 #[test]
 fn a_full_disk_is_named_and_damages_nothing() {
-    let Some(disk) = SmallDisk::mount() else {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(directory.path().join("disk"), "1m") else {
         return;
     };
-    let store = Store::create(&disk.mount.join("data")).unwrap();
+    let store = Store::create(&disk.path().join("data")).unwrap();
     let here = repository(&store, "here");
     let digest = super::keep(&store, here, b"kept before", at(1));
-    let ballast = disk.mount.join("ballast");
+    let ballast = disk.path().join("ballast");
     fill(&ballast);
 
     let big = vec![7; 600_000];

@@ -90,14 +90,19 @@ impl Client {
 
     /// A request with a body, if that is not empty.
     pub(crate) fn request(&self, method: &str, path: &str, body: &[u8]) -> Answer {
+        let answer = self.try_request(method, path, body);
+        answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    /// As [`Client::request`], of a server that may be gone.
+    pub(crate) fn try_request(&self, method: &str, path: &str, body: &[u8]) -> io::Result<Answer> {
         let mut head = self.request_head(method, path);
         if !body.is_empty() {
             head.push_str(&format!("Content-Length: {}\r\n", body.len()));
         }
         let mut bytes = format!("{head}\r\n").into_bytes();
         bytes.extend_from_slice(body);
-        let answer = exchange(self.address, &bytes, method == "HEAD");
-        answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+        exchange(self.address, &bytes, method == "HEAD")
     }
 
     /// A GET of which only the head has been read.
@@ -121,6 +126,11 @@ impl Client {
         let answer = self.get(&token_path(scopes));
         let token = answer.json()["token"].as_str().map(str::to_owned);
         token.unwrap_or_else(|| panic!("no token: {answer:?}"))
+    }
+
+    /// The head of a request without its last, empty line: for bodies that are framed by hand.
+    pub(crate) fn head_of(&self, method: &str, path: &str) -> String {
+        self.request_head(method, path)
     }
 
     fn request_head(&self, method: &str, path: &str) -> String {
@@ -238,7 +248,7 @@ pub(crate) fn assert_sound(appliance: &Appliance) {
 /// Sends bytes on a connection of their own, and reads one answer. A server that says nothing before
 /// it closes the connection is an error of the kind `UnexpectedEof`.
 pub(crate) fn exchange(address: SocketAddr, bytes: &[u8], is_head: bool) -> io::Result<Answer> {
-    let mut stream = connect(address);
+    let mut stream = try_connect(address)?;
     // A server may answer, and close, before it has read all of it.
     let _ = stream.write_all(bytes);
     let (mut answer, rest) = read_head(&mut stream)?;
@@ -268,11 +278,15 @@ pub(crate) fn exchange(address: SocketAddr, bytes: &[u8], is_head: bool) -> io::
 
 /// A connection with patience, but not without end.
 pub(crate) fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream
+    try_connect(address).unwrap()
+}
+
+fn try_connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// The next head, and what came with it of the body.

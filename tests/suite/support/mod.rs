@@ -5,3 +5,4 @@ pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod fake_upstream;
 pub(crate) mod pushing;
+pub(crate) mod small_disk;

@@ -1,0 +1,85 @@
+//! The clock: JWTs, expiries and freshness all hang on it.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::{Finding, Severity};
+use crate::cli::output::shown_time;
+use crate::error::Result;
+use crate::store::Store;
+use crate::time::Timestamp;
+
+/// Before this version was made: 2026-01-01.
+const EARLIEST: Timestamp = Timestamp(1_767_225_600);
+/// Clocks that are set right may jump back by so much.
+const TOLERANCE: Duration = Duration::from_secs(60);
+
+pub(super) fn find(store: &Store) -> Result<Vec<Finding>> {
+    let latest = store.latest_time()?;
+    let mut findings = Vec::from_iter(behind(Timestamp::now(), latest));
+    if is_synchronized() == Some(false) {
+        findings.push(Finding::new(
+            Severity::Warning,
+            "clock_not_synchronized",
+            "the system says that its clock is not synchronized",
+            "run a time service, such as systemd-timesyncd or chrony",
+        ));
+    }
+    Ok(findings)
+}
+
+/// Whether the clock is behind what is known to have been.
+fn behind(now: Timestamp, latest: Option<Timestamp>) -> Option<Finding> {
+    let latest = latest.filter(|latest| latest.since(now) > TOLERANCE);
+    let what = match latest {
+        Some(_) => format!(
+            "the clock says {}, but something was recorded here at {}",
+            shown_time(Some(now), ""),
+            shown_time(latest, "")
+        ),
+        None if now < EARLIEST => format!(
+            "the clock says {}, when this version did not exist",
+            shown_time(Some(now), "")
+        ),
+        None => return None,
+    };
+    let remedy = "set the clock; until then logins and expiries are judged wrongly";
+    Some(Finding::new(Severity::Error, "clock_behind", what, remedy))
+}
+
+/// What systemd says of it; `None` where nobody says anything.
+fn is_synchronized() -> Option<bool> {
+    let output = Command::new("timedatectl")
+        .args(["show", "--property=NTPSynchronized", "--value"])
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
+    match output.stdout.as_slice().trim_ascii() {
+        b"yes" => Some(true),
+        b"no" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_behind_what_was_recorded_or_cannot_be() {
+        let now = EARLIEST.plus(Duration::from_secs(1_000_000));
+        let later = |seconds| Some(now.plus(Duration::from_secs(seconds)));
+        for (now, latest, expected) in [
+            (now, None, false),
+            (now, Some(now), false),
+            (now, later(60), false),
+            (now, later(61), true),
+            (Timestamp(0), None, true),
+            (Timestamp(EARLIEST.0 - 1), None, true),
+            (EARLIEST, None, false),
+        ] {
+            let found = behind(now, latest);
+            assert_eq!(found.is_some(), expected, "{now:?} {latest:?}");
+        }
+    }
+}

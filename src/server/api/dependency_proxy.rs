@@ -1,0 +1,36 @@
+//! A group's dependency proxy: purging what it has pulled.
+
+use super::answer::{Answer, Failure, accepted};
+use super::ask::Ask;
+use super::table::{Endpoint, Role, Scope, Shape};
+use crate::store::Level;
+
+/// `/groups/:id/dependency_proxy/cache`.
+pub(super) const ENDPOINTS: &[Endpoint] = &[Endpoint {
+    method: "DELETE",
+    path: "/groups/:id/dependency_proxy/cache",
+    scope: Scope::Write,
+    role: Role::Group(Some(Level::Owner)),
+    parameters: &[],
+    gives: (202, Shape::One("Message")),
+    summary: "Remove the images that this group has pulled and no other has, but for those that rules protect",
+    handler: purge,
+}];
+
+fn purge(ask: &mut Ask<'_, '_>) -> Answer {
+    let group = ask.group()?;
+    let judged = ask.appliance.authorize_group(&ask.identity, &group.path)?;
+    // What is left to refuse here is a dependency proxy that is switched off.
+    let grant = judged.map_err(|_| Failure::not_found("Dependency Proxy"))?;
+    let rules = ask.appliance.authenticator.group_rules(group.id)?;
+    let report = ask.appliance.proxy.purge(&grant, &rules)?;
+    tracing::info!(
+        request_id = ask.call.id,
+        group = group.path,
+        manifests = report.manifests,
+        blobs = report.blobs,
+        protected = report.protected,
+        "purged what the group had pulled"
+    );
+    accepted()
+}

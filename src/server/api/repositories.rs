@@ -1,0 +1,245 @@
+//! Container repositories: what was pushed here, with tags. Who may see and delete is the policy of hosted
+//! repositories, protection rules included, as in the registry protocol.
+
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Failure, accepted, object, page};
+use super::ask::{Ask, Place};
+use super::parameters::{Parameter, Type, optional};
+use super::table::{Endpoint, Role, Scope, Shape};
+use crate::auth::policy::{RepositoryGrant, Wanted};
+use crate::error::Kind;
+use crate::oci::RepositoryName;
+use crate::store::{HostedRepository, HostedTag, ProjectId, RepositoryRow};
+
+/// More tags than any repository is shown with.
+const ALL_TAGS: u64 = 100_000;
+
+const WITH_TAGS: &[Parameter] = &[
+    optional("tags", Type::Boolean, "with all tags"),
+    optional("tags_count", Type::Boolean, "with their number"),
+];
+
+/// `/projects/:id/registry/repositories`, a group's, and one by its id alone.
+pub(super) const ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        method: "GET",
+        path: "/projects/:id/registry/repositories",
+        scope: Scope::ReadOrJob,
+        role: Role::Project(None),
+        parameters: WITH_TAGS,
+        gives: (200, Shape::Page("Repository")),
+        summary: "The repositories of a project that something was pushed to",
+        handler: list,
+    },
+    Endpoint {
+        method: "GET",
+        path: "/groups/:id/registry/repositories",
+        scope: Scope::Read,
+        role: Role::Group(None),
+        parameters: WITH_TAGS,
+        gives: (200, Shape::Page("Repository")),
+        summary: "The repositories of the projects in a group that the caller may see",
+        handler: list,
+    },
+    Endpoint {
+        method: "GET",
+        path: "/registry/repositories/:id",
+        scope: Scope::ReadOrJob,
+        role: Role::Anyone,
+        parameters: WITH_TAGS,
+        gives: (200, Shape::One("Repository")),
+        summary: "One repository",
+        handler: get,
+    },
+    Endpoint {
+        method: "DELETE",
+        path: "/projects/:id/registry/repositories/:repository_id",
+        scope: Scope::WriteOrJob,
+        role: Role::Project(None),
+        parameters: &[],
+        gives: (202, Shape::One("Message")),
+        summary: "Delete a repository with its tags",
+        handler: delete,
+    },
+    Endpoint {
+        method: "GET",
+        path: "/projects/:id/registry/repositories/:repository_id/tags",
+        scope: Scope::ReadOrJob,
+        role: Role::Project(None),
+        parameters: &[],
+        gives: (200, Shape::Page("RepositoryTag")),
+        summary: "A repository's tags",
+        handler: tags,
+    },
+    Endpoint {
+        method: "GET",
+        path: "/projects/:id/registry/repositories/:repository_id/tags/:tag_name",
+        scope: Scope::ReadOrJob,
+        role: Role::Project(None),
+        parameters: &[],
+        gives: (200, Shape::One("RepositoryTagDetails")),
+        summary: "One tag",
+        handler: tag,
+    },
+    Endpoint {
+        method: "DELETE",
+        path: "/projects/:id/registry/repositories/:repository_id/tags/:tag_name",
+        scope: Scope::WriteOrJob,
+        role: Role::Project(None),
+        parameters: &[],
+        gives: (200, Shape::One("Message")),
+        summary: "Delete one tag; what it points to stays until it is collected",
+        handler: delete_tag,
+    },
+];
+
+/// The address without the scheme, as docker writes it.
+fn location(ask: &Ask<'_, '_>, path: &str) -> String {
+    let url = ask.call.external_url(ask.appliance);
+    let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
+    format!("{host}/{path}")
+}
+
+fn shape(ask: &Ask<'_, '_>, row: &RepositoryRow) -> Result<Value, Failure> {
+    let project = ask.store().access.project(row.project)?;
+    let project = project.map(|project| project.path).unwrap_or_default();
+    let name = row.path.strip_prefix(&project).unwrap_or_default();
+    let mut shape = json!({
+        "id": row.id,
+        "name": name.trim_start_matches('/'),
+        "path": row.path,
+        "project_id": row.project,
+        "location": location(ask, &row.path),
+        "created_at": row.created_at.to_string(),
+    });
+    let wants = |field| ask.fields.boolean(field) == Some(true);
+    if wants("tags") || wants("tags_count") {
+        let tags = tags_of(ask, row)?;
+        shape["tags_count"] = json!(tags.len());
+        if wants("tags") {
+            let tags: Vec<_> = tags.iter().map(|tag| shape_of_tag(ask, row, tag)).collect();
+            shape["tags"] = json!(tags);
+        }
+    }
+    Ok(shape)
+}
+
+fn shape_of_tag(ask: &Ask<'_, '_>, row: &RepositoryRow, tag: &HostedTag) -> Value {
+    let path = format!("{}:{}", row.path, tag.name);
+    json!({ "name": tag.name.as_str(), "path": path, "location": location(ask, &path) })
+}
+
+fn tags_of(ask: &Ask<'_, '_>, row: &RepositoryRow) -> Result<Vec<HostedTag>, Failure> {
+    let registry = &ask.store().registry;
+    Ok(registry.tag_details(place_of(row), "", ALL_TAGS)?)
+}
+
+fn place_of(row: &RepositoryRow) -> HostedRepository<'_> {
+    HostedRepository {
+        project: row.project,
+        path: &row.path,
+    }
+}
+
+/// The grant for a repository, by the policy that the registry protocol has.
+fn grant(
+    ask: &Ask<'_, '_>,
+    row: &RepositoryRow,
+    wanted: Wanted,
+) -> Result<RepositoryGrant, Failure> {
+    let name = RepositoryName::parse(&row.path)?;
+    let judged = ask
+        .appliance
+        .authorize_repository(&ask.identity, &name, wanted)?;
+    judged.map_err(|refusal| match refusal.error(&row.path) {
+        error if error.kind() == Kind::NameUnknown => Failure::not_found("Repository"),
+        error => Failure::Of(error),
+    })
+}
+
+fn list(ask: &mut Ask<'_, '_>) -> Answer {
+    let projects: Vec<ProjectId> = match ask.place() {
+        Place::Project(placed) => vec![placed.project.id],
+        Place::Group(group) => {
+            let below = format!("{}/", group.path);
+            let projects = ask.store().access.projects()?.into_iter();
+            projects
+                .filter(|project| project.path.starts_with(&below))
+                .map(|project| project.id)
+                .collect()
+        }
+        Place::None => Vec::new(),
+    };
+    let mut seen = Vec::new();
+    for project in projects {
+        if ask.appliance.lists_project(&ask.identity, project)? {
+            seen.extend(ask.store().registry.rows_of(project)?);
+        }
+    }
+    page(ask, &seen, |row| shape(ask, row))
+}
+
+fn get(ask: &mut Ask<'_, '_>) -> Answer {
+    let row = ask.store().registry.row(ask.number("id")?)?;
+    let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
+    grant(ask, &row, Wanted::Pull)?;
+    object(200, &shape(ask, &row)?)
+}
+
+/// The repository of the path, which must be the project's.
+fn find(ask: &Ask<'_, '_>) -> Result<RepositoryRow, Failure> {
+    let project = ask.project()?.project.id;
+    let row = ask.store().registry.row(ask.number("repository_id")?)?;
+    row.filter(|row| row.project == project)
+        .ok_or_else(|| Failure::not_found("Repository"))
+}
+
+fn delete(ask: &mut Ask<'_, '_>) -> Answer {
+    let row = find(ask)?;
+    let grant = grant(ask, &row, Wanted::Delete)?;
+    for tag in tags_of(ask, &row)? {
+        let registry = &ask.appliance.registry;
+        let deleted = registry.delete_manifest(&grant, &tag.digest, ask.call.now);
+        match deleted {
+            // Several tags may have pointed to it.
+            Err(error) if error.kind() == Kind::ManifestUnknown => {}
+            other => other?,
+        }
+    }
+    accepted()
+}
+
+fn tags(ask: &mut Ask<'_, '_>) -> Answer {
+    let row = find(ask)?;
+    grant(ask, &row, Wanted::Pull)?;
+    let tags = tags_of(ask, &row)?;
+    page(ask, &tags, |tag| Ok(shape_of_tag(ask, &row, tag)))
+}
+
+/// The tag of the path.
+fn find_tag(ask: &Ask<'_, '_>, row: &RepositoryRow) -> Result<HostedTag, Failure> {
+    let name = ask.capture("tag_name");
+    let mut tags = tags_of(ask, row)?.into_iter();
+    tags.find(|tag| tag.name.as_str() == name)
+        .ok_or_else(|| Failure::not_found("Tag"))
+}
+
+fn tag(ask: &mut Ask<'_, '_>) -> Answer {
+    let row = find(ask)?;
+    grant(ask, &row, Wanted::Pull)?;
+    let tag = find_tag(ask, &row)?;
+    let mut shape = shape_of_tag(ask, &row, &tag);
+    shape["digest"] = json!(tag.digest.as_str());
+    shape["total_size"] = json!(tag.total_size);
+    shape["created_at"] = json!(tag.created_at.to_string());
+    object(200, &shape)
+}
+
+fn delete_tag(ask: &mut Ask<'_, '_>) -> Answer {
+    let row = find(ask)?;
+    let grant = grant(ask, &row, Wanted::Delete)?;
+    let tag = find_tag(ask, &row)?.name;
+    ask.appliance.registry.delete_tag(&grant, &tag)?;
+    object(200, &json!({ "message": "200 OK" }))
+}

@@ -10,9 +10,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use argon2::Argon2;
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::password_hash::PasswordHasher;
+use argon2::password_hash::phc::{Output, PasswordHash};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize;
 
@@ -79,15 +79,18 @@ impl Drop for Job {
 }
 
 impl Verifier {
-    /// A verifier with its decoy made and its thread started; that ends when this is dropped.
+    /// A verifier with its decoy drawn and its thread started; that ends when this is dropped.
     ///
     /// # Errors
     /// `Internal` when the system gives no randomness; `Io` when it gives no thread.
     pub fn new() -> Result<Self> {
-        Self::checking_by(matches)
+        let mut memory = Vec::new();
+        Self::checking_by(move |password, stored| matches(password, stored, &mut memory))
     }
 
-    fn checking_by(matches: impl Fn(&str, &str) -> Result<bool> + Send + 'static) -> Result<Self> {
+    fn checking_by(
+        matches: impl FnMut(&str, &str) -> Result<bool> + Send + 'static,
+    ) -> Result<Self> {
         let mut key = [0; 32];
         getrandom::fill(&mut key)
             .map_err(|error| Error::internal(format!("no randomness from the system: {error}")))?;
@@ -102,7 +105,7 @@ impl Verifier {
             jobs,
             recent: Mutex::default(),
             key,
-            decoy: hash("a decoy, not a password")?,
+            decoy: decoy()?,
         })
     }
 
@@ -177,7 +180,7 @@ fn too_many() -> Error {
 }
 
 /// What the thread does: one login after the other.
-fn check_all(waiting: &Receiver<Job>, matches: impl Fn(&str, &str) -> Result<bool>) {
+fn check_all(waiting: &Receiver<Job>, mut matches: impl FnMut(&str, &str) -> Result<bool>) {
     // Of this thread alone. Where it is forbidden, hashing goes on as it is.
     let _ = rustix::process::setpriority_process(None, NICE);
     while let Ok(job) = waiting.recv() {
@@ -193,12 +196,52 @@ fn check_all(waiting: &Receiver<Job>, matches: impl Fn(&str, &str) -> Result<boo
     }
 }
 
-fn matches(password: &str, stored: &str) -> Result<bool> {
-    let parsed = PasswordHash::new(stored)
-        .map_err(|error| Error::internal(format!("a stored password hash is damaged: {error}")))?;
-    Ok(Argon2::default()
-        .verify_password(password.as_bytes(), &parsed)
-        .is_ok())
+/// A hash of the form that [`hash`] gives, which no password is known to have. It is drawn and not computed: a start
+/// need not take 19 MiB for it.
+fn decoy() -> Result<String> {
+    use base64::Engine as _;
+    let mut drawn = [0; 16 + Params::DEFAULT_OUTPUT_LEN];
+    getrandom::fill(&mut drawn)
+        .map_err(|error| Error::internal(format!("no randomness from the system: {error}")))?;
+    let (salt, hash) = drawn.split_at(16);
+    let encode = |bytes| base64::engine::general_purpose::STANDARD_NO_PAD.encode(bytes);
+    Ok(format!(
+        "${}$v={}$m={},t={},p={}${}${}",
+        Algorithm::default().as_str(),
+        u32::from(Version::default()),
+        Params::DEFAULT_M_COST,
+        Params::DEFAULT_T_COST,
+        Params::DEFAULT_P_COST,
+        encode(salt),
+        encode(hash),
+    ))
+}
+
+/// Whether the password has this hash. The 19 MiB that it takes stay in `memory` for the next one: given back
+/// and asked for again, they would come from another place each time, and the process would grow.
+fn matches(password: &str, stored: &str, memory: &mut Vec<Block>) -> Result<bool> {
+    let damaged = |why: &str| Error::internal(format!("a stored password hash is damaged: {why}"));
+    let parsed = PasswordHash::new(stored).map_err(|error| damaged(&error.to_string()))?;
+    let (Some(salt), Some(expected)) = (&parsed.salt, &parsed.hash) else {
+        return Err(damaged("it has no salt or no hash"));
+    };
+    let algorithm = Algorithm::try_from(parsed.algorithm.as_str())
+        .map_err(|error| damaged(&error.to_string()))?;
+    let version = parsed.version.map_or(Ok(Version::default()), |number| {
+        Version::try_from(number).map_err(|error| damaged(&error.to_string()))
+    })?;
+    let params = Params::try_from(&parsed).map_err(|error| damaged(&error.to_string()))?;
+    if memory.len() < params.block_count() {
+        memory.resize(params.block_count(), Block::default());
+    }
+    let mut computed = vec![0; expected.len()];
+    let wanted = memory.get_mut(..params.block_count()).unwrap_or_default();
+    Argon2::new(algorithm, version, params)
+        .hash_password_into_with_memory(password.as_bytes(), salt.as_ref(), &mut computed, wanted)
+        .map_err(|error| damaged(&error.to_string()))?;
+    let computed = Output::new(&computed).map_err(|error| damaged(&error.to_string()))?;
+    // In constant time, by the type's own promise.
+    Ok(computed == *expected)
 }
 
 #[cfg(test)]

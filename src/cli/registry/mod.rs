@@ -31,7 +31,7 @@ enum Action {
     #[command(after_help = "\
 Examples:
   breakwater registry add store --issuer breakwater --audience registry.example
-  breakwater registry add old --issuer breakwater --audience 'Docker registry' --key-type rs256")]
+  breakwater registry add old --issuer breakwater --audience old.example --key-type rs256")]
     Add {
         /// What it is called here
         name: String,

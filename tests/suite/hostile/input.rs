@@ -277,7 +277,8 @@ fn bad_credentials_scopes_and_forms_are_refused() {
     }
     assert_alive(&mut appliance, &client, &image);
     // Passwords are hashed in 19 MiB each, a few at a time.
-    assert!(appliance.memory().peak < 2 * MEMORY);
+    let memory = appliance.memory();
+    assert!(memory.peak < 2 * MEMORY, "{memory:?}");
     assert_sound(&appliance);
 }
 

@@ -50,6 +50,8 @@ adverse_restart() {
     "adverse_$client" >"$WORK/adverse.log" 2>&1 &
     pull=$!
     adverse_await "$client"
+    # In flight begins with the question: by now each has an answer, and some of its bytes.
+    sleep 1
     hub_stop
     sleep 2
     hub_start

@@ -49,8 +49,9 @@ adverse_restart() {
     adverse_box 2000000 0
     "adverse_$client" >"$WORK/adverse.log" 2>&1 &
     pull=$!
-    # Each layer takes 2.5 s. skopeo and podman ask for all six at once and once only; the others for three.
-    wait_for box adverse_is_in_flight "$([[ $client == skopeo || $client == podman ]] && echo 6 || echo 3)"
+    adverse_await "$client"
+    # In flight begins with the question: by now each has an answer, and some of its bytes.
+    sleep 1
     hub_stop
     sleep 2
     hub_start
@@ -63,10 +64,17 @@ adverse_restart() {
     check_equal "$client: ... has the upstream's digest" "${HUB_DIGESTS[line]}" "$("adverse_${client}_digest")"
 }
 
-adverse_is_in_flight() {
-    local count
-    count=$(curl -fs "http://$BOX/metrics" | awk '$1 == "breakwater_fetches_in_flight" { print $2 }')
-    [[ ${count:-0} -ge $1 ]]
+# Until the client's layers are on their way, each of which takes 2.5 s: skopeo copies one after the other into a
+# directory, podman asks for all six at once, the others for three.
+adverse_await() {
+    local wanted=3 count attempt
+    case $1 in skopeo) wanted=1 ;; podman) wanted=6 ;; esac
+    for attempt in {1..60}; do
+        count=$(curl -fs "http://$BOX/metrics" | awk '$1 == "breakwater_fetches_in_flight" { print $2 }')
+        [[ ${count:-0} -lt $wanted ]] || return 0
+        sleep 0.05
+    done
+    echo "after $attempt looks only ${count:-0} layers of $wanted are on their way"
 }
 
 adverse_skopeo() {

@@ -10,6 +10,8 @@ source "$HERE/flow-podman.sh"
 source "$HERE/flow-containerd.sh"
 
 WIRE_PORT=5002
+# What is pulled: `line` is quick; of `six` a layer does not fit into the buffers between the registry and the box.
+IMAGE=line
 
 flow_adverse() {
     recipe_to docker-mirror /etc/docker/daemon.json
@@ -39,32 +41,34 @@ adverse_box() {
 adverse_pull() {
     local client=$1 what=$2
     adverse_box "$3" "$4"
-    check "$client: cold pull of line, where $what" "adverse_$client"
-    check_equal "$client: ... has the upstream's digest" "${HUB_DIGESTS[line]}" "$("adverse_${client}_digest")"
+    check "$client: cold pull of $IMAGE, where $what" "adverse_$client"
+    check_equal "$client: ... has the upstream's digest" "${HUB_DIGESTS[$IMAGE]}" "$("adverse_${client}_digest")"
 }
 
 # The registry goes away in the middle of a cold pull, and comes back two seconds later.
 adverse_restart() {
     local client=$1 pull
-    adverse_box 2000000 0
+    IMAGE=six
+    adverse_box 9000000 0
     "adverse_$client" >"$WORK/adverse.log" 2>&1 &
     pull=$!
     adverse_await "$client"
-    # In flight begins with the question: by now each has an answer, and some of its bytes.
-    sleep 1
+    # In flight begins with the question: by then each has an answer, and a third of its bytes.
+    sleep 0.7
     hub_stop
     sleep 2
     hub_start
     # Not by `check`: its subshell cannot wait for a process that is not its own.
     if wait "$pull"; then
-        pass "$client: cold pull of line while the upstream is restarted"
+        pass "$client: cold pull of $IMAGE while the upstream is restarted"
     else
-        fail "$client: cold pull of line while the upstream is restarted" "$(cat "$WORK/adverse.log" "$WORK/log/box.log")"
+        fail "$client: cold pull of $IMAGE while the upstream is restarted" "$(cat "$WORK/adverse.log" "$WORK/log/box.log")"
     fi
-    check_equal "$client: ... has the upstream's digest" "${HUB_DIGESTS[line]}" "$("adverse_${client}_digest")"
+    check_equal "$client: ... has the upstream's digest" "${HUB_DIGESTS[$IMAGE]}" "$("adverse_${client}_digest")"
+    IMAGE=line
 }
 
-# Until the client's layers are on their way, each of which takes 2.5 s: skopeo copies one after the other into a
+# Until the client's layers are on their way, each of which takes 2 s: skopeo copies one after the other into a
 # directory, podman asks for all six at once, the others for three.
 adverse_await() {
     local wanted=3 count attempt
@@ -79,7 +83,7 @@ adverse_await() {
 
 adverse_skopeo() {
     rm -rf "$HOME/adverse"
-    skopeo copy --quiet --preserve-digests --src-tls-verify=false "docker://$BOX/library/line:latest" "dir:$HOME/adverse"
+    skopeo copy --quiet --preserve-digests --src-tls-verify=false "docker://$BOX/library/$IMAGE:latest" "dir:$HOME/adverse"
 }
 adverse_skopeo_digest() {
     echo "sha256:$(sha256sum <"$HOME/adverse/manifest.json" | cut -d' ' -f1)"
@@ -87,24 +91,24 @@ adverse_skopeo_digest() {
 
 adverse_podman() {
     podman_empty
-    podman pull --quiet docker.io/library/line:latest
+    podman pull --quiet "docker.io/library/$IMAGE:latest"
 }
 adverse_podman_digest() {
-    podman image inspect --format '{{.Digest}}' docker.io/library/line:latest 2>&1
+    podman image inspect --format '{{.Digest}}' "docker.io/library/$IMAGE:latest" 2>&1
 }
 
 adverse_docker() {
-    docker image rm --force line >/dev/null 2>&1 || true
-    docker pull --quiet line
+    docker image rm --force "$IMAGE" >/dev/null 2>&1 || true
+    docker pull --quiet "$IMAGE"
 }
 adverse_docker_digest() {
-    docker image inspect --format '{{index .RepoDigests 0}}' line 2>&1 | cut -d@ -f2
+    docker image inspect --format '{{index .RepoDigests 0}}' "$IMAGE" 2>&1 | cut -d@ -f2
 }
 
 adverse_ctr() {
-    ctr images rm --sync docker.io/library/line:latest >/dev/null 2>&1 || true
-    ctr images pull --hosts-dir /etc/containerd/certs.d docker.io/library/line:latest
+    ctr images rm --sync "docker.io/library/$IMAGE:latest" >/dev/null 2>&1 || true
+    ctr images pull --hosts-dir /etc/containerd/certs.d "docker.io/library/$IMAGE:latest"
 }
 adverse_ctr_digest() {
-    ctr images ls "name==docker.io/library/line:latest" | awk 'NR == 2 {print $3}'
+    ctr images ls "name==docker.io/library/$IMAGE:latest" | awk 'NR == 2 {print $3}'
 }

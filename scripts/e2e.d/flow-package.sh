@@ -36,8 +36,8 @@ PROGRAM
 package_check_serves() {
     check "$1: the service runs" machine systemctl --quiet is-active breakwater
     check "... and serves an image" \
-        skopeo copy --quiet --src-tls-verify=false "docker://$BOX/library/small:latest" "dir:$WORK/pulled"
-    rm -rf "$WORK/pulled"
+        skopeo copy --quiet --src-tls-verify=false "docker://$BOX/library/small:latest" "dir:$WORK/served"
+    rm -rf "$WORK/served"
 }
 
 # package_use_hub: the configuration names the run's own Docker Hub, and is so changed by the

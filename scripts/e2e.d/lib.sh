@@ -131,6 +131,11 @@ stop() {
     fi
 }
 
+# forget_logins: what clients keep of them, where docker, skopeo, podman and buildah look.
+forget_logins() {
+    rm -rf "$HOME/.docker" "$HOME/.config/containers/auth.json" /run/containers/0/auth.json
+}
+
 stop_all() {
     local name
     for name in "${!PIDS[@]}"; do

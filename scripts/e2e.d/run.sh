@@ -32,6 +32,7 @@ hub_fill
 
 for flow in "${flows[@]}"; do
     step "$flow"
+    forget_logins
     # shellcheck source=/dev/null
     source "$HERE/flow-$flow.sh"
     "flow_$flow"

@@ -23,7 +23,10 @@ pub struct ClientAddress {
 pub struct Forwarding<'a> {
     /// All `X-Forwarded-For` values, joined by commas, in order.
     pub forwarded_for: Option<&'a str>,
-    /// Whether `X-Forwarded-For`, `Forwarded` or `Via` is there, in whatever form.
+    /// Whether a header that names hops (`X-Forwarded-For`, `Forwarded` or `Via`) is there, in whatever form.
+    pub names_hops: bool,
+    /// Whether any header is there that a proxy sets: those that name hops, or one of `X-Real-IP`,
+    /// `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Forwarded-Port`.
     pub present: bool,
 }
 
@@ -42,7 +45,7 @@ impl ClientAddress {
             // A proxy that does not say for whom it asks: its own address says nothing of the client.
             return Self {
                 ip: peer,
-                trustworthy: !forwarding.present,
+                trustworthy: !forwarding.names_hops,
             };
         };
         let mut client = peer;
@@ -73,7 +76,7 @@ mod tests {
     fn forwarded_addresses_count_only_from_trusted_proxies() {
         let proxies = ["10.0.0.0/8".parse().unwrap()];
         let table: &[(&str, Option<&str>, bool, &str, bool)] = &[
-            // peer, X-Forwarded-For, any forwarding header → client, trustworthy
+            // peer, X-Forwarded-For, any header that names hops → client, trustworthy
             ("127.0.0.1", None, false, "127.0.0.1", true),
             ("::ffff:127.0.0.1", None, false, "127.0.0.1", true),
             ("127.0.0.1", Some("192.0.2.1"), true, "127.0.0.1", false),
@@ -105,9 +108,18 @@ mod tests {
             ),
             ("10.0.0.1", Some(""), true, "10.0.0.1", false),
         ];
+        let of_proxies_only = Forwarding {
+            present: true,
+            ..Forwarding::default()
+        };
+        for (peer, trustworthy) in [("127.0.0.1", false), ("10.0.0.1", true)] {
+            let client = ClientAddress::of(peer.parse().unwrap(), of_proxies_only, &proxies);
+            assert_eq!(client.trustworthy, trustworthy, "{peer}");
+        }
         for (peer, forwarded_for, present, ip, trustworthy) in table {
             let forwarding = Forwarding {
                 forwarded_for: *forwarded_for,
+                names_hops: *present,
                 present: *present,
             };
             let client = ClientAddress::of(peer.parse().unwrap(), forwarding, &proxies);

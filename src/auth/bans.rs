@@ -1,6 +1,11 @@
 //! Bans after failed logins: by address, and by account where a password was tried. Pure but for its own
 //! memory; takes the time as a parameter.
 //!
+//! A login that succeeds forgets the failures of its account, and of nothing else: whoever has one valid
+//! credential could otherwise guess at every other account from the same address, with a login of his own
+//! now and then. An address's failures go by time alone. Since they count only within one window of the
+//! ban's length, people behind one address who mistype now and then are never banned, however long they go on.
+//!
 //! Only logins are counted: a JWT that is no longer valid is an everyday thing, and a trusted anonymous
 //! pull is no login.
 
@@ -23,9 +28,17 @@ enum Suspect {
     Account(String),
 }
 
+impl Suspect {
+    fn of_account(name: &str) -> Self {
+        Self::Account(name.chars().take(255).collect())
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Failures {
     count: u32,
+    /// The first that counts.
+    first: Timestamp,
     last: Timestamp,
 }
 
@@ -37,8 +50,7 @@ pub struct Bans {
 }
 
 impl Bans {
-    /// Bans for `duration` after that many failures without a longer pause than `duration` between them.
-    /// `after` 0 never bans.
+    /// Bans for `duration` after that many failures within `duration` of the first. `after` 0 never bans.
     pub fn new(after: u32, duration: Duration) -> Self {
         Self {
             after,
@@ -97,10 +109,18 @@ impl Bans {
             };
             let failures = self.failures.entry(suspect).or_insert(Failures {
                 count: 0,
+                first: now,
                 last: now,
             });
-            if now.since(failures.last) >= self.duration {
+            // A login that was under way when the ban began must not end it.
+            let begins_window = if self.after > 0 && failures.count >= self.after {
+                failures.last
+            } else {
+                failures.first
+            };
+            if now.since(begins_window) >= self.duration {
                 failures.count = 0;
+                failures.first = now;
             }
             failures.count = failures.count.saturating_add(1);
             failures.last = now;
@@ -111,11 +131,9 @@ impl Bans {
         begun
     }
 
-    /// Forgets the failures of an address and account that has now logged in.
-    pub fn succeeded(&mut self, address: IpAddr, account: Option<&str>) {
-        for suspect in suspects(address, account) {
-            self.failures.remove(&suspect);
-        }
+    /// Forgets the failures of an account whose password was now right; those of its address stay.
+    pub fn succeeded(&mut self, account: &str) {
+        self.failures.remove(&Suspect::of_account(account));
     }
 
     /// How many addresses and accounts are banned.
@@ -154,8 +172,7 @@ fn suspects(address: IpAddr, account: Option<&str>) -> impl Iterator<Item = Susp
             IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     };
-    let account = account.map(|account| Suspect::Account(account.chars().take(255).collect()));
-    std::iter::once(Suspect::Address(network)).chain(account)
+    std::iter::once(Suspect::Address(network)).chain(account.map(Suspect::of_account))
 }
 
 #[cfg(test)]
@@ -210,11 +227,43 @@ mod tests {
             bans.check(ip("192.0.2.9"), None, Timestamp(1)).is_ok(),
             "tokens are no passwords"
         );
-        bans.succeeded(ip("192.0.2.9"), Some("root"));
+        bans.succeeded("root");
         assert!(
             bans.check(ip("192.0.2.9"), Some("root"), Timestamp(1))
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn a_success_forgives_its_account_and_never_its_address() {
+        let mut bans = Bans::new(30, MINUTE);
+        let (address, at) = (ip("192.0.2.1"), Timestamp(0));
+        for n in 0..29 {
+            bans.failed(address, Some(&format!("user-{n}")), at);
+            bans.succeeded("mallory");
+        }
+        assert!(bans.check(address, None, at).is_ok());
+        assert_eq!(bans.failed(address, Some("user-29"), at), ["address"]);
+        bans.succeeded("mallory");
+        assert!(bans.check(address, None, at).is_err());
+    }
+
+    #[test]
+    fn failures_count_within_one_window_and_a_straggler_ends_no_ban() {
+        let address = ip("192.0.2.1");
+        // Two in a minute for an hour, where three are too many.
+        let mut bans = Bans::new(3, MINUTE);
+        for second in (0..3_600).step_by(30) {
+            assert!(bans.check(address, None, Timestamp(second)).is_ok());
+            assert!(bans.failed(address, None, Timestamp(second)).is_empty());
+        }
+        let mut bans = Bans::new(3, MINUTE);
+        for second in [0, 50, 55] {
+            bans.failed(address, None, Timestamp(second));
+        }
+        bans.failed(address, None, Timestamp(61));
+        assert!(bans.check(address, None, Timestamp(62)).is_err());
+        assert!(bans.check(address, None, Timestamp(121)).is_ok());
     }
 
     #[test]

@@ -120,7 +120,7 @@ pub const KEYS: &[Key] = &[
     key(
         "auth.ban_after",
         Integer(30),
-        "failed logins until a ban; 0: never",
+        "failed logins within `auth.ban_for` until a ban; 0: never",
     ),
     key("auth.ban_for", Text("10m"), "how long it lasts"),
     not_yet("cache.max_size", Text("0")),

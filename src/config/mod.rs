@@ -95,7 +95,7 @@ pub struct AuthConfig {
     pub token_ttl: Duration,
     /// The JWTs' `iss`.
     pub issuer: String,
-    /// Failed logins from one address before it is banned; 0: never.
+    /// Failed logins within `ban_for`, from one address or for one account, before it is banned; 0: never.
     pub ban_after: u32,
     /// How long it is banned.
     pub ban_for: Duration,

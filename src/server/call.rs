@@ -42,6 +42,17 @@ pub(super) struct Note {
     pub(super) upstream: Option<String>,
 }
 
+/// Headers that say through whom a request came.
+const NAMING_HOPS: [&str; 3] = ["X-Forwarded-For", "Forwarded", "Via"];
+
+/// Headers that say no hops in a form that is read here, but that no client sends of itself either.
+const OF_PROXIES_ONLY: [&str; 4] = [
+    "X-Real-IP",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Port",
+];
+
 /// What stands in `Authorization`.
 pub(super) enum Credentials {
     /// Nothing.
@@ -66,8 +77,10 @@ impl Call<'_> {
             forwarded_for: headers
                 .contains("X-Forwarded-For")
                 .then_some(forwarded_for.as_str()),
-            present: ["X-Forwarded-For", "Forwarded", "Via"]
+            names_hops: NAMING_HOPS.iter().any(|name| headers.contains(name)),
+            present: NAMING_HOPS
                 .iter()
+                .chain(&OF_PROXIES_ONLY)
                 .any(|name| headers.contains(name)),
         };
         let address = ClientAddress::of(request.peer.ip(), forwarding, &appliance.trusted_proxies);

@@ -214,6 +214,17 @@ fn the_same_rules_hold_as_for_hosted_repositories() {
     let catalog = root.get("/jwt/auth?service=registry.example&scope=registry:catalog:*");
     let access = json!([{ "type": "registry", "name": "catalog", "actions": ["*"] }]);
     assert_eq!(part(&jwt(&catalog), 1)["access"], access);
+    // An administrator's own token may tell of every repository; a job that they started may not.
+    let personal = appliance.token("root", both);
+    let create = "token create --name job --job acme/api --user root --ttl 1h";
+    let job = appliance.ok(&create.split(' ').collect::<Vec<_>>());
+    let scope = "registry:catalog:*";
+    assert_eq!(granted("root", &personal, scope), [json!("*")]);
+    assert!(granted("gitlab-ci-token", job.trim_end(), scope).is_empty());
+    assert_eq!(
+        granted("gitlab-ci-token", job.trim_end(), pull),
+        [json!("pull")]
+    );
 }
 
 #[test]

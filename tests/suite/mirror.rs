@@ -176,6 +176,10 @@ fn a_proxy_that_nobody_configured_turns_nobody_into_loopback() {
         ("x-forwarded-for", "unknown"),
         ("Forwarded", "for=127.0.0.1"),
         ("Via", "1.1 nginx"),
+        ("X-Real-IP", "127.0.0.1"),
+        ("X-Forwarded-Host", "box.example"),
+        ("x-forwarded-proto", "https"),
+        ("X-Forwarded-Port", ""),
     ] {
         let client = client.with(name, value);
         let with_token = client.bearer(&token);
@@ -217,6 +221,9 @@ fn a_configured_proxy_is_believed_from_the_right() {
         let answer = client.with("X-Forwarded-For", forwarded).get(PULL);
         assert_eq!(answer.status, status, "{forwarded}: {}", answer.text());
     }
+    // One that only says how it was reached asks for itself.
+    let for_itself = client.with("X-Forwarded-Proto", "https").get(PULL);
+    assert_eq!(for_itself.status, 200, "{}", for_itself.text());
     let realm = client
         .with("X-Forwarded-For", "203.0.113.9")
         .with("X-Forwarded-Proto", "https")

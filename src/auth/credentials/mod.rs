@@ -144,7 +144,9 @@ impl Authenticator {
         }
         match found? {
             Some(principal) if principal.is_valid(now) => {
-                self.bans().succeeded(address.ip, account);
+                if let Some(account) = account {
+                    self.bans().succeeded(account);
+                }
                 self.accepted.fetch_add(1, Ordering::Relaxed);
                 login.succeeded(&principal);
                 Ok(Identity {
@@ -247,7 +249,6 @@ impl Authenticator {
                 if let Some(token) = principal.token() {
                     self.store.cache.note_token_used(token.id, address.ip, now);
                 }
-                self.bans().succeeded(address.ip, None);
                 Ok(Ok(Identity {
                     principal,
                     address,

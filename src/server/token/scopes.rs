@@ -111,14 +111,14 @@ pub(super) fn judge(
 }
 
 /// Judges every requested scope for an external registry: it has what its paths name, and nothing is cached
-/// there. Its catalog tells of every repository, so it is for administrators.
+/// there. Its catalog tells of every repository, so it is for administrators, and not for their jobs.
 pub(super) fn judge_external(
     appliance: &Appliance,
     identity: &Identity,
     scopes: &[Scope],
 ) -> Result<Judged> {
     let mut judged = Judged::default();
-    let is_administrator = identity.principal.user().is_some_and(|user| user.admin);
+    let is_administrator = policy::administration::is_administrator(&identity.principal);
     for scope in scopes {
         match named(appliance, scope)? {
             Named::Hosted(repository) => {

@@ -56,6 +56,37 @@ fn an_account_is_banned_wherever_its_password_is_guessed_from() {
     }
 }
 
+/// Whoever has one token cannot buy guesses at others with it: by a login, nor by the REST API.
+#[test]
+fn a_valid_credential_clears_no_address() {
+    let appliance = Appliance::start();
+    let client = Client::of(&appliance);
+    let secret = appliance.token("mallory", &["read_registry", "read_api"]);
+    let guess = |number: usize| {
+        let user = format!("user-{number}");
+        let guessing = client.basic(&user, "wrong Passw0rd");
+        guessing.get(&token_path(&[])).status
+    };
+    let login = || {
+        client
+            .basic("mallory", &secret)
+            .get(&token_path(&[]))
+            .status
+    };
+    let rest = || {
+        client
+            .with("PRIVATE-TOKEN", &secret)
+            .get("/api/v4/user")
+            .status
+    };
+    for number in 1..=29 {
+        assert_eq!(guess(number), 401, "{number}");
+    }
+    assert_eq!((login(), rest()), (200, 200));
+    assert_eq!(guess(30), 401);
+    assert_eq!((guess(31), login(), rest()), (429, 429, 429));
+}
+
 #[test]
 fn jwts_and_anonymous_pulls_are_never_counted_as_guesses() {
     let fake = FakeUpstream::start();

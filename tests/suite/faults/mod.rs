@@ -9,6 +9,7 @@ mod lies;
 mod one_fetch;
 mod read_only;
 mod resume;
+mod slow_disk;
 mod table;
 
 use std::path::PathBuf;

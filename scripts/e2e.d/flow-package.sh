@@ -40,6 +40,26 @@ package_check_serves() {
     rm -rf "$WORK/served"
 }
 
+# package_load_begin: connection after connection, none of which may be refused, until package_load_end.
+package_load_begin() {
+    : >"$WORK/load"
+    # shellcheck disable=SC2016 # the other shell expands them
+    start load bash -c 'while [[ -e $1 ]]; do
+        curl --silent --show-error --fail --max-time 30 --output /dev/null "http://$2/-/liveness" &&
+            echo answered || echo failed
+    done' load "$WORK/load" "$BOX"
+    sleep 0.5
+}
+
+package_load_end() {
+    rm "$WORK/load"
+    wait "${PIDS[load]}" || true
+    unset "PIDS[load]"
+    echo "     $(grep -c answered "$WORK/log/load.log") connections were answered meanwhile"
+    check "... connections were answered before and after" grep -q answered "$WORK/log/load.log"
+    check_lacks "... and none was refused or failed" failed "$(cat "$WORK/log/load.log")"
+}
+
 # package_use_hub: the configuration names the run's own Docker Hub, and is so changed by the
 # administrator.
 package_use_hub() {
@@ -70,12 +90,18 @@ package_by_script() {
 
     check "a user is added" machine breakwater user add early --service
     process=$(machine systemctl show -P MainPID breakwater)
+    check "systemd holds the port" machine sh -c \
+        "systemctl stop breakwater && systemctl --quiet enable --now breakwater.socket && systemctl start breakwater"
+    package_load_begin
     check "scripts/install again" machine "$install" --binary "$THERE/breakwater"
+    package_load_end
     check_lacks "... restarts the service" "$process" "$(machine systemctl show -P MainPID breakwater)"
     package_check_serves "upgraded"
     set=$(package_sets)
     check_equal "... and has saved a set, which root alone can read" "700 600" \
         "$(machine stat -c %a "$set" "$set/access.sqlite" | xargs)"
+    check "the service holds the port again" machine sh -c \
+        "systemctl --quiet disable --now breakwater.socket; systemctl restart breakwater"
     check "... with program, unit and databases" machine ls "$set/files/usr/local/bin/breakwater" \
         "$set/files/usr/local/lib/systemd/system/breakwater.service" "$set/databases/access.sqlite" "$set/databases/cache.sqlite"
 

@@ -26,6 +26,27 @@ data_directory() {
     } | sed -n 1p
 }
 
+# While this file is there, the service does not start: see hold_service.
+HELD=/run/breakwater-upgrade
+
+# hold_service: stops the service, and lets its sockets go on listening. A connection that comes meanwhile
+# starts the service, which then waits before its first step until release_service: so no connection is
+# refused, and nobody writes to the databases.
+hold_service() {
+    mkdir -p /run/systemd/system/breakwater.service.d && : >"$HELD" || return 1
+    cat >/run/systemd/system/breakwater.service.d/upgrade.conf <<UNIT || return 1
+[Service]
+ExecStartPre=+/bin/sh -c 'while [ -e $HELD ]; do sleep 0.05; done'
+UNIT
+    systemctl daemon-reload && systemctl --quiet stop breakwater.service
+}
+
+# release_service: lets the service start, also one that waits already.
+release_service() {
+    rm -f "$HELD" /run/systemd/system/breakwater.service.d/upgrade.conf
+    rmdir /run/systemd/system/breakwater.service.d 2>/dev/null || true
+}
+
 # running_units DIRECTORY: those of our units there that run, sockets first: a connection must not wake
 # a service that is stopped.
 running_units() {

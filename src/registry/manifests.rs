@@ -151,10 +151,10 @@ impl Registry {
         }
     }
 
-    /// Deletes a manifest, and the tags that point to it.
+    /// Deletes a manifest, and the tags that point to it. An index that names it stays, as the specification allows.
     ///
     /// # Errors
-    /// `ManifestUnknown`; `Denied` where one of the tags may not go.
+    /// `ManifestUnknown`; `Denied` where one of the tags may not go, or that of an index which needs it.
     pub fn delete_manifest(
         &self,
         grant: &RepositoryGrant,
@@ -163,10 +163,9 @@ impl Registry {
     ) -> Result<()> {
         check(grant, Wanted::Delete)?;
         let place = repository(grant);
-        for tag in self.store.registry.tags_of(place, digest)? {
-            judge(grant, &tag, TagAction::Delete)?;
-        }
-        if !self.store.registry.delete_manifest(place, digest, now)? {
+        let may_go = |tag: &Tag| judge(grant, tag, TagAction::Delete).map(drop);
+        let registry = &self.store.registry;
+        if !registry.delete_manifest(place, digest, now, may_go)? {
             return Err(unknown(&Reference::Digest(digest.clone())));
         }
         self.release(digest);

@@ -5,7 +5,7 @@
 //! Which level which change takes stands in the routing table of `server::api`.
 
 use crate::auth::identity::Principal;
-use crate::store::{Group, GroupId, Level, Project, Visibility};
+use crate::store::{Group, GroupId, Level, Project};
 
 /// What a principal is on a group or project that it may know of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,12 +33,14 @@ pub fn is_administrator(principal: &Principal) -> bool {
 }
 
 /// What a principal is on a group; `None` where it may not know that the group exists. `lineage` is the group
-/// and its ancestors, `level` the highest level of the principal's user there.
+/// and its ancestors, `level` the highest level of the principal's user there, `is_public` whether all of the
+/// lineage is public: below a private group nothing is shown to strangers.
 pub fn on_group(
     principal: &Principal,
     group: &Group,
     lineage: &[GroupId],
     level: Option<Level>,
+    is_public: bool,
 ) -> Option<Standing> {
     let own = match principal {
         Principal::GroupToken(own, token) if lineage.contains(&own.id) => token.access_level,
@@ -46,15 +48,17 @@ pub fn on_group(
     };
     // A project's bot sees the groups that its project lies in, but is nobody there.
     let lies_in = matches!(principal, Principal::ProjectToken(placed, _) if placed.groups.contains(&group.id));
-    standing(principal, own, group.visibility, lies_in)
+    standing(principal, own, is_public, lies_in)
 }
 
-/// What a principal is on a project; as [`on_group`], with the lineage of the project's group.
+/// What a principal is on a project; as [`on_group`], with the lineage of the project's group. `is_public`
+/// is about the project and all of the lineage.
 pub fn on_project(
     principal: &Principal,
     project: &Project,
     lineage: &[GroupId],
     level: Option<Level>,
+    is_public: bool,
 ) -> Option<Standing> {
     let own = match principal {
         Principal::GroupToken(own, token) if lineage.contains(&own.id) => token.access_level,
@@ -70,7 +74,7 @@ pub fn on_project(
         }
         _ => user_level(principal, level),
     };
-    standing(principal, own, project.visibility, false)
+    standing(principal, own, is_public, false)
 }
 
 fn user_level(principal: &Principal, level: Option<Level>) -> Option<Level> {
@@ -83,18 +87,18 @@ fn user_level(principal: &Principal, level: Option<Level>) -> Option<Level> {
 fn standing(
     principal: &Principal,
     level: Option<Level>,
-    visibility: Visibility,
+    is_public: bool,
     lies_in: bool,
 ) -> Option<Standing> {
     let is_administrator = is_administrator(principal);
-    let is_public = visibility == Visibility::Public
+    let is_shown = is_public
         && !matches!(
             principal,
             Principal::Anonymous
                 | Principal::GroupDeployToken(..)
                 | Principal::ProjectDeployToken(..)
         );
-    (is_administrator || level.is_some() || is_public || lies_in).then_some(Standing {
+    (is_administrator || level.is_some() || is_shown || lies_in).then_some(Standing {
         is_administrator,
         level,
     })

@@ -15,7 +15,9 @@ use crate::auth::{Identity, PlacedProject, Principal};
 use crate::error::Result;
 use crate::server::Appliance;
 use crate::server::call::{Call, Credentials};
-use crate::store::{Actor, Group, GroupId, Level, ProjectId, Store, TokenId, User, UserId};
+use crate::store::{
+    Actor, Group, GroupId, Level, ProjectId, Store, TokenId, User, UserId, Visibility,
+};
 
 /// A request whose endpoint's needs are met.
 pub(super) struct Ask<'a, 'r> {
@@ -193,6 +195,7 @@ impl<'a, 'r> Ask<'a, 'r> {
             group,
             &lineage,
             level,
+            self.are_public(&lineage)?,
         ))
     }
 
@@ -210,7 +213,19 @@ impl<'a, 'r> Ask<'a, 'r> {
             &placed.project,
             &placed.groups,
             level,
+            placed.project.visibility == Visibility::Public && self.are_public(&placed.groups)?,
         ))
+    }
+
+    /// Whether all the groups are public. One that was removed just now is not.
+    fn are_public(&self, groups: &[GroupId]) -> Result<bool> {
+        for &id in groups {
+            let group = self.appliance.authenticator.group_by_id(id)?;
+            if group.is_none_or(|group| group.visibility != Visibility::Public) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The group of this id or path, if the caller may know of it.

@@ -34,7 +34,7 @@ macro_rules! endpoints {
             role: $seen,
             parameters: FILTERS,
             gives: (200, Shape::Page("Member")),
-            summary: "Its members, with those of the groups above it, each with the highest level",
+            summary: "Its members, with those of the groups above it that the caller may see, each with the highest level",
             handler: list_all,
         },
         Endpoint {
@@ -139,7 +139,8 @@ fn direct(ask: &Ask<'_, '_>) -> Result<Vec<Member>, Failure> {
     })
 }
 
-/// Its members and those of the groups above it, by name, each with the highest level.
+/// Its members and those of the groups above it that the caller may know of, by name, each with the highest
+/// level.
 fn inherited(ask: &Ask<'_, '_>) -> Result<Vec<Member>, Failure> {
     let access = &ask.store().access;
     let (own, lineage) = match ask.place() {
@@ -147,10 +148,17 @@ fn inherited(ask: &Ask<'_, '_>) -> Result<Vec<Member>, Failure> {
         Place::Project(placed) => (direct(ask)?, Arc::clone(&placed.groups)),
         Place::None => return Ok(Vec::new()),
     };
-    let above = lineage.iter().map(|&group| access.members(group));
-    let above = above.collect::<crate::error::Result<Vec<_>>>()?;
+    let mut above = Vec::new();
+    for &id in lineage.iter() {
+        let group = ask.appliance.authenticator.group_by_id(id)?;
+        if let Some(group) = group
+            && ask.on_group(&group)?.is_some()
+        {
+            above.extend(access.members(id)?);
+        }
+    }
     let mut highest: BTreeMap<String, Member> = BTreeMap::new();
-    for member in own.into_iter().chain(above.into_iter().flatten()) {
+    for member in own.into_iter().chain(above) {
         let known = highest
             .entry(member.user.clone())
             .or_insert_with(|| member.clone());

@@ -22,6 +22,12 @@ const NEW: &[Parameter] = &[
     ),
 ];
 
+const SELF_ROTATION: &[Parameter] = &[optional(
+    "expires_at",
+    Type::Text,
+    "as at creation, but no further off than the replaced token's own lifetime; a week from now unless given",
+)];
+
 const OF_GROUP: Role = Role::Group(Some(Level::Owner));
 const OF_PROJECT: Role = Role::Project(Some(Level::Maintainer));
 
@@ -54,7 +60,7 @@ macro_rules! endpoints {
                 path: concat!("/", $places, "/:id/access_tokens/self/rotate"),
                 scope: Scope::Write,
                 role: $seen,
-                parameters: ROTATION,
+                parameters: SELF_ROTATION,
                 gives: (200, Shape::One("NewPlaceAccessToken")),
                 summary: "Replace the access token that is used by another one",
                 handler: rotate_self,
@@ -192,6 +198,7 @@ fn rotate_self(ask: &mut Ask<'_, '_>) -> Answer {
     if !belongs(ask, &token) {
         return Err(Failure::message(405, "405 Method Not Allowed"));
     }
+    tokens::check_own_expiry(ask, &token)?;
     rotated(ask, token.id)
 }
 

@@ -7,7 +7,7 @@ use super::answer::{Answer, Failure, accepted, object, page};
 use super::ask::{Ask, Place};
 use super::parameters::{Parameter, Type, optional};
 use super::table::{Endpoint, Role, Scope, Shape};
-use crate::auth::policy::{RepositoryGrant, Wanted};
+use crate::auth::policy::{Refusal, RepositoryGrant, TagAction, Wanted};
 use crate::error::Kind;
 use crate::oci::RepositoryName;
 use crate::store::{HostedRepository, HostedTag, ProjectId, RepositoryRow};
@@ -16,8 +16,16 @@ use crate::store::{HostedRepository, HostedTag, ProjectId, RepositoryRow};
 const ALL_TAGS: u64 = 100_000;
 
 const WITH_TAGS: &[Parameter] = &[
-    optional("tags", Type::Boolean, "with all tags"),
-    optional("tags_count", Type::Boolean, "with their number"),
+    optional(
+        "tags",
+        Type::Boolean,
+        "with all tags, where the caller may pull",
+    ),
+    optional(
+        "tags_count",
+        Type::Boolean,
+        "with their number, where the caller may pull",
+    ),
 ];
 
 /// `/projects/:id/registry/repositories`, a group's, and one by its id alone.
@@ -114,7 +122,8 @@ fn shape(ask: &Ask<'_, '_>, row: &RepositoryRow) -> Result<Value, Failure> {
         "created_at": row.created_at.to_string(),
     });
     let wants = |field| ask.fields.boolean(field) == Some(true);
-    if wants("tags") || wants("tags_count") {
+    // Who may know of the repository may not always read from it.
+    if (wants("tags") || wants("tags_count")) && judge(ask, row, Wanted::Pull)?.is_ok() {
         let tags = tags_of(ask, row)?;
         shape["tags_count"] = json!(tags.len());
         if wants("tags") {
@@ -142,20 +151,40 @@ fn place_of(row: &RepositoryRow) -> HostedRepository<'_> {
     }
 }
 
-/// The grant for a repository, by the policy that the registry protocol has.
+/// Judges by the policy that the registry protocol has, which goes by the path. Where another project has the
+/// path by now, what the former one left behind is not there.
+fn judge(
+    ask: &Ask<'_, '_>,
+    row: &RepositoryRow,
+    wanted: Wanted,
+) -> Result<Result<RepositoryGrant, Refusal>, Failure> {
+    let name = RepositoryName::parse(&row.path)?;
+    let judged = ask
+        .appliance
+        .authorize_repository(&ask.identity, &name, wanted)?;
+    Ok(judged.and_then(|grant| {
+        if grant.project() == row.project {
+            Ok(grant)
+        } else {
+            Err(Refusal::Unknown)
+        }
+    }))
+}
+
+/// The grant for a repository.
 fn grant(
     ask: &Ask<'_, '_>,
     row: &RepositoryRow,
     wanted: Wanted,
 ) -> Result<RepositoryGrant, Failure> {
-    let name = RepositoryName::parse(&row.path)?;
-    let judged = ask
-        .appliance
-        .authorize_repository(&ask.identity, &name, wanted)?;
-    judged.map_err(|refusal| match refusal.error(&row.path) {
+    judge(ask, row, wanted)?.map_err(|refusal| failure(row, refusal))
+}
+
+fn failure(row: &RepositoryRow, refusal: Refusal) -> Failure {
+    match refusal.error(&row.path) {
         error if error.kind() == Kind::NameUnknown => Failure::not_found("Repository"),
         error => Failure::Of(error),
-    })
+    }
 }
 
 fn list(ask: &mut Ask<'_, '_>) -> Answer {
@@ -198,7 +227,13 @@ fn find(ask: &Ask<'_, '_>) -> Result<RepositoryRow, Failure> {
 fn delete(ask: &mut Ask<'_, '_>) -> Answer {
     let row = find(ask)?;
     let grant = grant(ask, &row, Wanted::Delete)?;
-    for tag in tags_of(ask, &row)? {
+    let tags = tags_of(ask, &row)?;
+    // All of them first: a refusal takes nothing away.
+    for tag in &tags {
+        let judged = grant.judge_tag(&tag.name, TagAction::Delete);
+        judged.map_err(|refusal| failure(&row, refusal))?;
+    }
+    for tag in tags {
         let registry = &ask.appliance.registry;
         let deleted = registry.delete_manifest(&grant, &tag.digest, ask.call.now);
         match deleted {

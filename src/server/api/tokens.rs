@@ -148,6 +148,33 @@ pub(super) fn rotate(ask: &Ask<'_, '_>, id: TokenId) -> Result<(Token, Secret), 
     rotated.ok_or_else(|| Failure::message(400, "400 Bad request - token already revoked"))
 }
 
+/// Checks the field `expires_at` where a bot replaces itself: a leaked token must not make itself live longer
+/// than its maker let it.
+///
+/// # Errors
+/// 400.
+pub(super) fn check_own_expiry(ask: &Ask<'_, '_>, old: &Token) -> Result<(), Failure> {
+    let Some(old_expiry) = old.expires_at else {
+        return Ok(());
+    };
+    let given = ask.fields.text("expires_at");
+    let Some(text) = given.filter(|text| !text.is_empty()) else {
+        return Ok(());
+    };
+    let now = ask.call.now;
+    let new = parse_expiry(text, now).map_err(Failure::refused("expires_at"))?;
+    let latest = Timestamp(now.0 + (old_expiry.0 - old.created_at.0));
+    if new.is_some_and(|new| new <= latest) {
+        return Ok(());
+    }
+    Err(Failure::message(
+        400,
+        format!(
+            "400 Bad request - expires_at can be {latest} at most: a token that rotates itself lives no longer than before"
+        ),
+    ))
+}
+
 /// The field `expires_at`, or the first moment of the day that is `lifetime` away.
 fn expires_at(ask: &Ask<'_, '_>, lifetime: Duration) -> Result<Option<Timestamp>, Failure> {
     let now = ask.call.now;

@@ -76,7 +76,8 @@ impl RegistryDb {
     /// Keeps a manifest whose file is in place, and points its tags to it: all of it or nothing. Idempotent.
     ///
     /// # Errors
-    /// `Denied` where it would be beyond one of `limits`, or a tag that may not move points elsewhere.
+    /// `Denied` where it would be beyond one of `limits`, or a tag that may not move points elsewhere;
+    /// `ManifestInvalid` where it is kept as another type.
     pub fn put_manifest(
         &self,
         repository: HostedRepository<'_>,
@@ -102,11 +103,18 @@ impl RegistryDb {
 
     /// Removes a manifest and the tags that point to it; says whether there was one. Its blobs stay linked, for
     /// a grace from `now`.
+    ///
+    /// `judge` is asked first about every tag whose image this would take away or break: those that point to the
+    /// manifest, and to an index above it. It is asked inside the transaction, so that no tag comes in between.
+    ///
+    /// # Errors
+    /// What `judge` says; then nothing was changed.
     pub fn delete_manifest(
         &self,
         repository: HostedRepository<'_>,
         digest: &Digest,
         now: Timestamp,
+        judge: impl Fn(&Tag) -> Result<()>,
     ) -> Result<bool> {
         self.database.write(|connection| {
             let found = find(
@@ -121,29 +129,14 @@ impl RegistryDb {
                 params![repository.project.0, repository.path, digest.as_str()],
                 |row| row.get::<_, i64>(0),
             )?;
-            match found {
-                Some(id) => remove(connection, id, now).map(|()| true),
-                None => Ok(false),
+            let Some(id) = found else {
+                return Ok(false);
+            };
+            for tag in tags_that_need(connection, id)? {
+                judge(&tag)?;
             }
-        })
-    }
-
-    /// The tags that point to a manifest.
-    pub fn tags_of(&self, repository: HostedRepository<'_>, digest: &Digest) -> Result<Vec<Tag>> {
-        self.database.read(|connection| {
-            list(
-                connection,
-                "list tags of a manifest",
-                "SELECT tags.name
-                 FROM repositories
-                 CROSS JOIN blobs ON blobs.digest = ?3
-                 CROSS JOIN manifests ON manifests.repository_id = repositories.id
-                     AND manifests.blob_id = blobs.id
-                 CROSS JOIN tags ON tags.manifest_id = manifests.id
-                 WHERE repositories.project_id = ?1 AND repositories.path = ?2 ORDER BY tags.name",
-                params![repository.project.0, repository.path, digest.as_str()],
-                |row| decoded(row, 0, Tag::parse),
-            )
+            remove(connection, id, now)?;
+            Ok(true)
         })
     }
 
@@ -160,6 +153,29 @@ impl RegistryDb {
             Ok(removed > 0)
         })
     }
+}
+
+/// The tags that point to a manifest, or to what refers to it in its repository, however far above.
+fn tags_that_need(connection: &Connection, manifest: i64) -> Result<Vec<Tag>> {
+    list(
+        connection,
+        "list tags that need a manifest",
+        "WITH RECURSIVE above (id) AS (
+             SELECT ?1
+             UNION
+             SELECT manifests.id
+             FROM above
+             CROSS JOIN manifests AS part ON part.id = above.id
+             CROSS JOIN blobs ON blobs.id = part.blob_id
+             CROSS JOIN manifest_references ON manifest_references.digest = blobs.digest
+             CROSS JOIN manifests ON manifests.id = manifest_references.manifest_id
+                 AND manifests.repository_id = part.repository_id
+         )
+         SELECT tags.name FROM above CROSS JOIN tags ON tags.manifest_id = above.id
+         ORDER BY tags.name",
+        [manifest],
+        |row| decoded(row, 0, Tag::parse),
+    )
 }
 
 fn missing(connection: &Connection, repository: i64, required: &[Digest]) -> Result<Vec<Digest>> {
@@ -182,22 +198,23 @@ fn missing(connection: &Connection, repository: i64, required: &[Digest]) -> Res
 }
 
 /// The row of a manifest, with what it refers to: found, or made.
+///
+/// One that is found keeps its type and who pushed it, because tags that the pusher may not touch can point to it;
+/// only its grace begins anew.
 fn keep(
     connection: &Connection,
     repository: i64,
     blob: i64,
     manifest: &NewHostedManifest,
 ) -> Result<i64> {
-    let row = get(
+    let (row, kept_type): (i64, String) = get(
         connection,
         "add hosted manifest",
         "INSERT INTO manifests
              (repository_id, blob_id, media_type, artifact_type, subject, annotations, pushed_at, pushed_by)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-         ON CONFLICT (repository_id, blob_id) DO UPDATE SET
-             media_type = excluded.media_type, pushed_at = excluded.pushed_at,
-             pushed_by = excluded.pushed_by
-         RETURNING id",
+         ON CONFLICT (repository_id, blob_id) DO UPDATE SET pushed_at = excluded.pushed_at
+         RETURNING id, media_type",
         params![
             repository,
             blob,
@@ -208,8 +225,17 @@ fn keep(
             manifest.now.0,
             manifest.pushed_by
         ],
-        |row| row.get(0),
+        |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
+    if kept_type != manifest.media_type.as_str() {
+        let what = format!(
+            "the manifest {} is kept as {kept_type} already, and cannot become {}",
+            manifest.digest,
+            manifest.media_type.as_str()
+        );
+        return Err(Error::new(Kind::ManifestInvalid, what)
+            .remedy("push it with the type that it has, or delete it first"));
+    }
     for (child, size) in &manifest.references {
         // A manifest may name the same layer twice, and may have been pushed before.
         run(

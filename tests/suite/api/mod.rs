@@ -1,6 +1,7 @@
 //! The REST API, as GitLab's clients meet it: the real server, and every answer held against the OpenAPI
 //! document that it serves.
 
+mod bounds;
 mod credentials;
 mod document;
 mod effects;

@@ -3,6 +3,7 @@
 
 mod pushes;
 mod rules;
+mod shared_parts;
 mod who;
 
 use base64::Engine as _;

@@ -14,8 +14,8 @@ use crate::upkeep::garbage::{self, Collection};
 
 /// Remove what pushed images do not need any more: blobs that no image refers to, uploads that expired
 ///
-/// The running server does the same every hour; blobs and images younger than an hour are left alone. This also
-/// removes what belonged to projects that were removed.
+/// The running server does the same every hour; blobs and images younger than an hour are left alone.
+/// Images of projects that are not there any more stay, unless you ask for them.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -28,6 +28,9 @@ pub(super) struct Gc {
     /// Also remove images without a tag that no index and no subject needs
     #[arg(long)]
     untagged: bool,
+    /// Also remove, at once, all images of projects that were removed; not after restoring a backup without them
+    #[arg(long)]
+    removed_projects: bool,
     /// How long what is not needed is left alone: 30m, 2h; with 0s a push that goes on now may have to begin again
     #[arg(long, value_name = "TIME", default_value = "1h")]
     grace: String,
@@ -45,6 +48,7 @@ impl Gc {
         let request = GarbageRequest {
             dry_run: self.dry_run,
             untagged: self.untagged,
+            removed_projects: self.removed_projects,
             grace,
         };
         let store = place.open_store()?;
@@ -69,7 +73,7 @@ pub(super) fn collect(store: &Store, request: GarbageRequest) -> Result<Value> {
     let collection = Collection {
         grace: request.grace,
         untagged: request.untagged,
-        removed_projects: true,
+        removed_projects: request.removed_projects,
         dry_run: request.dry_run,
         ..Collection::periodic(Timestamp::now())
     };
@@ -97,5 +101,17 @@ fn tell(collected: &Value) -> Result<()> {
         number("uploads"),
         number("files"),
         shown_size(number("bytes")),
-    ))
+    ))?;
+    match number("of_removed_projects") {
+        0 => {}
+        count => print(&format!(
+            "{count} images of removed projects stay; --removed-projects removes them"
+        ))?,
+    }
+    if collected["strays_left"].as_bool() == Some(true) {
+        print(
+            "files without a row stay until rows and files are compared, which `breakwater serve` does",
+        )?;
+    }
+    Ok(())
 }

@@ -13,7 +13,7 @@
 //! | `GET /upstreams` | array of [`crate::upstream::Status`] |
 //! | `GET /cache/stats` | [`crate::store::Totals`] |
 //! | `POST /offline/on`, `POST /offline/off` | [`Status`], changed |
-//! | `POST /cache/gc?dry_run=BOOL&untagged=BOOL&grace=SECONDS` | [`crate::upkeep::garbage::Collected`] |
+//! | `POST /cache/gc?dry_run=BOOL&untagged=BOOL&removed_projects=BOOL&grace=SECONDS` | [`crate::upkeep::garbage::Collected`] |
 //! | `POST /verify` | lines: any number of `{"progress":{"done","total"}}`, then `{"report":…}` or `{"error":"…"}` |
 //!
 //! Other answers than 200 are `{"error":"a sentence"}`.
@@ -43,6 +43,8 @@ pub struct GarbageRequest {
     pub dry_run: bool,
     /// Whether images without a tag go too.
     pub untagged: bool,
+    /// Whether what belonged to removed projects goes too.
+    pub removed_projects: bool,
     /// How long what is not needed is left alone.
     pub grace: Duration,
 }
@@ -52,10 +54,11 @@ impl GarbageRequest {
         let Self {
             dry_run,
             untagged,
+            removed_projects,
             grace,
         } = self;
         format!(
-            "/cache/gc?dry_run={dry_run}&untagged={untagged}&grace={}",
+            "/cache/gc?dry_run={dry_run}&untagged={untagged}&removed_projects={removed_projects}&grace={}",
             grace.as_secs()
         )
     }
@@ -64,10 +67,12 @@ impl GarbageRequest {
     fn from_path(path: &str) -> Option<Self> {
         let rest = path.strip_prefix("/cache/gc?dry_run=")?;
         let (dry_run, rest) = rest.split_once("&untagged=")?;
-        let (untagged, grace) = rest.split_once("&grace=")?;
+        let (untagged, rest) = rest.split_once("&removed_projects=")?;
+        let (removed_projects, grace) = rest.split_once("&grace=")?;
         Some(Self {
             dry_run: dry_run.parse().ok()?,
             untagged: untagged.parse().ok()?,
+            removed_projects: removed_projects.parse().ok()?,
             grace: Duration::from_secs(grace.parse().ok()?),
         })
     }

@@ -89,6 +89,14 @@ pub(super) fn check_data_directory(path: &Path) -> Result<()> {
     }
 }
 
+/// Whether there is no such file, or nothing in it.
+pub(super) fn is_missing(path: &Path) -> bool {
+    match fs::metadata(path) {
+        Ok(metadata) => metadata.is_file() && metadata.len() == 0,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
 /// Makes one directory with mode 0700; says whether it was missing.
 pub(super) fn make_directory(path: &Path) -> Result<bool> {
     let failed = |error| Error::io("cannot make the directory", path, error);

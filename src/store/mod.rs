@@ -51,9 +51,10 @@ pub(crate) use statement::take_ran;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::oci::Digest;
 use crate::time::Timestamp;
 
@@ -70,6 +71,10 @@ pub struct Store {
     /// The content-addressed directory.
     pub blobs: BlobDir,
     directory: PathBuf,
+    /// Whether this process knows that rows and files agree.
+    agreed: AtomicBool,
+    /// Whether the note of the last clean stop is still to be taken, which a full disk refused.
+    owes_note: AtomicBool,
     /// By the digest's last byte: held while a blob is kept, and while one is removed.
     settling: [Mutex<()>; SETTLING],
 }
@@ -89,7 +94,8 @@ impl Store {
     }
 
     /// Opens an existing one. Its databases are migrated; a missing `cache.sqlite`, which can be rebuilt, or
-    /// `audit.sqlite` is made.
+    /// `audit.sqlite` is made. So is a missing `registry.sqlite`, and then reconciliation is due, which takes up the
+    /// files that lost their rows, before anything takes them for garbage.
     ///
     /// # Errors
     /// `NotFound`, with the path that was not found; otherwise as [`Self::create`].
@@ -102,8 +108,18 @@ impl Store {
         let audit = Arc::new(AuditDb::open(&directory.join("audit.sqlite"))?);
         let access = AccessDb::open(&directory.join("access.sqlite"), Arc::clone(&audit))?;
         let cache = CacheDb::open(&directory.join("cache.sqlite"))?;
-        let registry = RegistryDb::open(&directory.join("registry.sqlite"))?;
         let (blobs, is_new) = BlobDir::open_directory(directory)?;
+        let registry = directory.join("registry.sqlite");
+        if !is_new && directory::is_missing(&registry) {
+            // Before it is made, so that a crash in between does not make it look as if it had always been there.
+            cache.note_missing_registry()?;
+        }
+        let registry = RegistryDb::open(&registry)?;
+        match cache.note_registry() {
+            // Said at every opening until there is room; until then a missing one counts as new.
+            Err(error) if error.kind() == Kind::Full => tracing::warn!("{error}"),
+            noted => noted?,
+        }
         if is_new {
             // No rows and no files: nothing to reconcile at the first start.
             cache.note_clean_stop()?;
@@ -115,6 +131,8 @@ impl Store {
             registry,
             blobs,
             directory: directory.to_owned(),
+            agreed: AtomicBool::new(false),
+            owes_note: AtomicBool::new(false),
             settling: [const { Mutex::new(()) }; SETTLING],
         })
     }
@@ -141,8 +159,61 @@ impl Store {
     pub fn start_up(&self) -> Result<bool> {
         self.blobs.sweep_staging()?;
         self.forget_half_uploads()?;
-        let was_clean = self.cache.take_clean_stop()?;
-        Ok(!was_clean)
+        let was_clean = match self.cache.take_clean_stop() {
+            Err(error) if error.kind() == Kind::Full => {
+                tracing::warn!(
+                    "the disk is full: starting as if the last stop had not been clean: {error}"
+                );
+                self.owes_note.store(true, Ordering::Release);
+                false
+            }
+            taken => taken?,
+        };
+        let missing = self.cache.missing_registry()?;
+        if let Some(had_one) = missing {
+            self.tell_missing_registry(had_one);
+        }
+        let agreed = was_clean && missing.is_none();
+        self.agreed.store(agreed, Ordering::Release);
+        Ok(!agreed)
+    }
+
+    /// Takes the note that a full disk kept [`Self::start_up`] from taking; otherwise, or once it is taken, does
+    /// nothing. To be tried often: a crash before would look like a clean stop.
+    ///
+    /// # Errors
+    /// `Full`, as long as it is.
+    pub fn take_owed_note(&self) -> Result<()> {
+        if self.owes_note.load(Ordering::Acquire) {
+            self.cache.take_clean_stop()?;
+            self.owes_note.store(false, Ordering::Release);
+            tracing::info!("there is room on the disk again: this run is noted");
+        }
+        Ok(())
+    }
+
+    fn tell_missing_registry(&self, had_one: bool) {
+        let path = self.directory.join("registry.sqlite");
+        if had_one {
+            tracing::error!(
+                "{} was missing, and is empty now: which images were pushed here is lost, their files are kept (stop the server and restore a backup with `breakwater restore`)",
+                path.display()
+            );
+        } else {
+            tracing::info!(
+                "{} was made for the first time: comparing rows with files",
+                path.display()
+            );
+        }
+    }
+
+    /// Whether a file without a row may be taken for garbage: rows and files were compared, or the last stop was
+    /// clean. Otherwise the rows may be lost rather than the file left over.
+    pub fn may_remove_strays(&self) -> Result<bool> {
+        if self.agreed.load(Ordering::Acquire) {
+            return Ok(true);
+        }
+        Ok(self.cache.missing_registry()?.is_none() && self.cache.has_clean_stop()?)
     }
 
     /// What a crash left of an upload: a file without its row, or a row without its file.
@@ -197,6 +268,7 @@ impl Store {
             self.remove_unneeded(digest)?
         };
         self.registry.settle(digest)?;
+        self.cache.settle(digest)?;
         Ok(went)
     }
 

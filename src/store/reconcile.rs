@@ -3,6 +3,7 @@
 //! Everything that looks wrong is looked at again inside the write transaction that mends it. No file is removed here.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 
@@ -27,7 +28,7 @@ impl Store {
     /// Compares rows and files directory by directory, after an unclean stop; safe beside traffic:
     /// adopts stray files as blobs that nothing links, drops rows whose file is gone.
     pub fn reconcile(&self) -> Result<Reconciled> {
-        BlobPrefix::all()
+        let done = BlobPrefix::all()
             .into_par_iter()
             .map(|prefix| self.reconcile_directory(prefix))
             .try_reduce(Reconciled::default, |a, b| {
@@ -35,7 +36,10 @@ impl Store {
                     adopted_files: a.adopted_files + b.adopted_files,
                     dropped_rows: a.dropped_rows + b.dropped_rows,
                 })
-            })
+            })?;
+        self.cache.forget_missing_registry()?;
+        self.agreed.store(true, Ordering::Release);
+        Ok(done)
     }
 
     fn reconcile_directory(&self, prefix: BlobPrefix) -> Result<Reconciled> {

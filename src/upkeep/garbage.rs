@@ -60,12 +60,23 @@ pub struct Collected {
     pub uploads: u64,
     /// Manifests without a tag, and those of removed projects, as `PATH@DIGEST`.
     pub manifests: Vec<String>,
+    /// Images of removed projects that stay, because nobody asked for them to go.
+    pub of_removed_projects: u64,
+    /// Whether files without a row were left alone, because rows and files were not compared yet.
+    pub strays_left: bool,
     /// Blobs that were taken out of repositories, once per repository.
     pub links: u64,
     /// Files that went.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
+}
+
+impl Collected {
+    /// Whether it came to nothing, and would not have either.
+    pub fn is_nothing(&self) -> bool {
+        self.uploads + self.links + self.files == 0 && self.manifests.is_empty()
+    }
 }
 
 /// Collects garbage.
@@ -181,13 +192,24 @@ fn sweep_manifests(
             store.registry.sweep_untagged(before, collection.now)?
         });
     }
-    if collection.removed_projects && !collection.dry_run {
-        for project in store.registry.projects()? {
-            if store.access.project(project)?.is_none() {
+    for project in store.registry.projects()? {
+        if store.access.project(project)?.is_some() {
+            continue;
+        }
+        match (collection.removed_projects, collection.dry_run) {
+            (true, false) => {
                 swept.extend(store.registry.forget_project(project, collection.now)?);
+            }
+            (true, true) => swept.extend(store.registry.manifests_of_project(project)?),
+            (false, _) => {
+                let stay = store.registry.manifests_of_project(project)?;
+                collected.of_removed_projects += stay.len() as u64;
             }
         }
     }
+    // Those without a tag may be found twice where nothing was removed.
+    let mut seen = HashSet::new();
+    swept.retain(|manifest| seen.insert(manifest.id));
     for manifest in swept {
         if !collection.dry_run {
             remove_file(store, &manifest.digest, collected)?;
@@ -224,13 +246,17 @@ fn sweep_links(store: &Store, collection: &Collection, collected: &mut Collected
     }
 }
 
-/// Files that a crash left without a row: those that a push or a deletion was about to settle, and those that no
-/// row names and that nobody has written to for the grace.
+/// Files that a crash left without a row: those that a push, a deletion or a purge was about to settle, and those that
+/// no row names and that nobody has written to for the grace; the latter only if the rows are known to be all there.
 fn sweep_strays(store: &Store, collection: &Collection, collected: &mut Collected) -> Result<()> {
-    for digest in store.registry.unsettled()? {
+    for digest in [store.registry.unsettled()?, store.cache.unsettled()?].concat() {
         if !collection.dry_run {
             remove_file(store, &digest, collected)?;
         }
+    }
+    if !store.may_remove_strays()? {
+        collected.strays_left = true;
+        return Ok(());
     }
     let before = collection.before(collection.grace);
     for prefix in BlobPrefix::all() {

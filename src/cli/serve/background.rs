@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Kind, Result};
 use crate::store::Store;
 use crate::time::Timestamp;
-use crate::upkeep::garbage::{self, Collected, Collection};
+use crate::upkeep::garbage::{self, Collection};
 
 /// How old a noted login or refusal may get before it is written.
 const AUDIT_EVERY: Duration = Duration::from_secs(1);
@@ -82,6 +82,9 @@ fn write_notes(store: &Store, stopped: &mpsc::Receiver<()>) {
     let (mut noted, mut swept) = (Instant::now(), Instant::now());
     let mut complained = None;
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(AUDIT_EVERY) {
+        if let Err(error) = store.take_owed_note() {
+            tracing::debug!(%error, "the start cannot be noted yet");
+        }
         if let Err(error) = store.audit.write_notes(Timestamp::now())
             // A full disk lasts, and shall not fill the log with one sentence.
             && complained.is_none_or(|at: Instant| at.elapsed() >= COMPLAIN_EVERY)
@@ -112,7 +115,7 @@ fn collect_garbage(store: &Store, stopped: &mpsc::Receiver<()>) {
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
         wait = COLLECT_EVERY;
         match garbage::collect(store, &Collection::periodic(Timestamp::now())) {
-            Ok(collected) if collected == Collected::default() => {}
+            Ok(collected) if collected.is_nothing() => {}
             Ok(collected) => tracing::info!(
                 uploads = collected.uploads,
                 links = collected.links,

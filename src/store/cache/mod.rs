@@ -12,6 +12,7 @@ mod origins;
 mod purge;
 mod report;
 mod schema;
+mod state;
 mod tags;
 
 pub use purge::{PulledRepository, Purged};
@@ -181,36 +182,6 @@ impl CacheDb {
 
     pub(super) fn database(&self) -> &Database {
         &self.database
-    }
-
-    /// Whether the last stop was clean; from now on, until [`Self::note_clean_stop`], it was not.
-    ///
-    /// On disk before it returns: were the note lost in a power cut together with later commits, the next
-    /// start would take the stop for a clean one.
-    pub(super) fn take_clean_stop(&self) -> Result<bool> {
-        self.database
-            .write_with(Synchronous::Full, Synchronous::Normal, |connection| {
-                let noted = run(
-                    connection,
-                    "take the note of a clean stop",
-                    "DELETE FROM state WHERE key = 'clean_stop'",
-                    [],
-                )?;
-                Ok(noted > 0)
-            })
-    }
-
-    /// Notes that everything is in order on disk.
-    pub(super) fn note_clean_stop(&self) -> Result<()> {
-        self.database.write(|connection| {
-            run(
-                connection,
-                "note a clean stop",
-                "INSERT OR REPLACE INTO state (key, value) VALUES ('clean_stop', 1)",
-                [],
-            )
-        })?;
-        Ok(())
     }
 }
 

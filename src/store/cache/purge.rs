@@ -90,6 +90,13 @@ impl CacheDb {
             }
             for digest in &loose {
                 unlink(connection, repository, digest)?;
+                // Whatever a crash makes of the files, garbage collection looks at them.
+                run(
+                    connection,
+                    "note a purged file",
+                    "INSERT INTO unsettled (digest) VALUES (?1) ON CONFLICT DO NOTHING",
+                    [digest.as_str()],
+                )?;
             }
             run(
                 connection,

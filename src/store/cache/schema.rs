@@ -105,4 +105,10 @@ pub(super) const MIGRATIONS: &[&str] = &[
         used_at INTEGER NOT NULL
     ) STRICT;
     ",
+    // 2: what a purge has taken the rows of, until the files are gone too.
+    "
+    CREATE TABLE unsettled (
+        digest TEXT PRIMARY KEY
+    ) STRICT, WITHOUT ROWID;
+    ",
 ];

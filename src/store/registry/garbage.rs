@@ -152,22 +152,18 @@ impl RegistryDb {
         now: Timestamp,
     ) -> Result<Vec<UntaggedManifest>> {
         self.database.write(|connection| {
-            let found = list(
-                connection,
-                "list manifests of a removed project",
-                "SELECT manifests.id, repositories.path, blobs.digest
-                 FROM repositories
-                 JOIN manifests ON manifests.repository_id = repositories.id
-                 JOIN blobs ON blobs.id = manifests.blob_id
-                 WHERE repositories.project_id = ?1",
-                [project.0],
-                manifest,
-            )?;
+            let found = of_project(connection, project)?;
             for manifest in &found {
                 remove(connection, manifest.id, now)?;
             }
             Ok(found)
         })
+    }
+
+    /// The manifests of a project.
+    pub fn manifests_of_project(&self, project: ProjectId) -> Result<Vec<UntaggedManifest>> {
+        self.database
+            .read(|connection| of_project(connection, project))
     }
 
     /// Removes repositories that hold nothing and are being pushed to by nobody.
@@ -185,6 +181,20 @@ impl RegistryDb {
             Ok(removed as u64)
         })
     }
+}
+
+fn of_project(connection: &Connection, project: ProjectId) -> Result<Vec<UntaggedManifest>> {
+    list(
+        connection,
+        "list manifests of a project",
+        "SELECT manifests.id, repositories.path, blobs.digest
+         FROM repositories
+         JOIN manifests ON manifests.repository_id = repositories.id
+         JOIN blobs ON blobs.id = manifests.blob_id
+         WHERE repositories.project_id = ?1",
+        [project.0],
+        manifest,
+    )
 }
 
 struct Link {

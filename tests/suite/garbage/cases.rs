@@ -198,7 +198,9 @@ fn what_belonged_to_a_removed_project_goes_by_command_only_and_to_nobody_else() 
         .create_project(&actor, "acme/api", old.visibility)
         .unwrap();
     workshop.now = workshop.now.plus(2 * HOUR);
-    assert!(workshop.collect(true).manifests.is_empty());
+    let unasked = workshop.collect(true);
+    assert!(unasked.manifests.is_empty());
+    assert_eq!(unasked.of_removed_projects, 1);
     // The new project of that path does not see it.
     let mut placed = (*workshop.project.placed).clone();
     placed.project = workshop.store.access.project(new).unwrap().unwrap();
@@ -212,8 +214,16 @@ fn what_belonged_to_a_removed_project_goes_by_command_only_and_to_nobody_else() 
         removed_projects: true,
         ..Collection::periodic(workshop.now)
     };
-    let collected = collect(&workshop.store, &by_command).unwrap();
-    assert_eq!(collected.manifests, [format!("{repository}@{manifest}")]);
+    let dry = Collection {
+        dry_run: true,
+        untagged: true,
+        ..by_command
+    };
+    for collection in [dry, by_command] {
+        let collected = collect(&workshop.store, &collection).unwrap();
+        assert_eq!(collected.manifests, [format!("{repository}@{manifest}")]);
+        assert_eq!(collected.of_removed_projects, 0);
+    }
     workshop.now = workshop.now.plus(2 * HOUR);
     workshop.collect(false);
     assert_eq!(workshop.files(), Vec::<String>::new());
@@ -230,7 +240,7 @@ fn the_command_works_beside_a_server_and_without_one() {
     let young = hosted.appliance.json(&["cache", "gc", "--json"]);
     assert_eq!(
         young,
-        json!({ "dry_run": false, "uploads": 0, "manifests": [], "links": 0, "files": 0, "bytes": 0 })
+        json!({ "dry_run": false, "uploads": 0, "manifests": [], "of_removed_projects": 0, "strays_left": false, "links": 0, "files": 0, "bytes": 0 })
     );
     // Of the same second nothing goes.
     std::thread::sleep(Duration::from_millis(1_100));

@@ -1,6 +1,7 @@
 //! Garbage collection of pushed content: by a model that random histories are compared with, and case by case.
 
 mod cases;
+mod lost;
 mod model;
 
 use std::sync::Arc;

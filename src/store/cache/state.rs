@@ -1,0 +1,145 @@
+//! What the cache database remembers about the whole data directory: whether the last stop was clean, whether there was
+//! a `registry.sqlite`, and which files a purge was about to remove.
+
+use super::CacheDb;
+use crate::error::Result;
+use crate::oci::Digest;
+use crate::store::database::Synchronous;
+use crate::store::statement::{digest, find, list, run};
+
+impl CacheDb {
+    /// Whether the last stop was clean; from now on, until [`Self::note_clean_stop`], it was not.
+    ///
+    /// On disk before it returns: were the note lost in a power cut together with later commits, the next
+    /// start would take the stop for a clean one.
+    pub(in crate::store) fn take_clean_stop(&self) -> Result<bool> {
+        self.database
+            .write_with(Synchronous::Full, Synchronous::Normal, |connection| {
+                let noted = run(
+                    connection,
+                    "take the note of a clean stop",
+                    "DELETE FROM state WHERE key = 'clean_stop'",
+                    [],
+                )?;
+                Ok(noted > 0)
+            })
+    }
+
+    /// Notes that everything is in order on disk.
+    pub(in crate::store) fn note_clean_stop(&self) -> Result<()> {
+        self.database.write(|connection| {
+            run(
+                connection,
+                "note a clean stop",
+                "INSERT OR REPLACE INTO state (key, value) VALUES ('clean_stop', 1)",
+                [],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Whether a clean stop is noted and not taken yet.
+    pub(in crate::store) fn has_clean_stop(&self) -> Result<bool> {
+        Ok(self.state("clean_stop")?.is_some())
+    }
+
+    /// Notes that there is a `registry.sqlite`.
+    pub(in crate::store) fn note_registry(&self) -> Result<()> {
+        match self.state("has_registry")? {
+            Some(_) => Ok(()),
+            None => self.set_state("has_registry", 1),
+        }
+    }
+
+    /// Notes that `registry.sqlite` is missing: until rows and files were compared, files without a row may be what
+    /// was pushed. A server that goes on beside this and stops later does not take the note back.
+    pub(in crate::store) fn note_missing_registry(&self) -> Result<()> {
+        let had_one = self.state("has_registry")?.is_some();
+        self.set_state("missing_registry", i64::from(had_one))
+    }
+
+    /// Whether `registry.sqlite` was missing and rows and files were not compared since; and then, whether there
+    /// had been one before.
+    pub(in crate::store) fn missing_registry(&self) -> Result<Option<bool>> {
+        Ok(self.state("missing_registry")?.map(|had_one| had_one != 0))
+    }
+
+    pub(in crate::store) fn forget_missing_registry(&self) -> Result<()> {
+        if self.missing_registry()?.is_none() {
+            return Ok(());
+        }
+        self.database.write(|connection| {
+            run(
+                connection,
+                "forget that a database was missing",
+                "DELETE FROM state WHERE key = 'missing_registry'",
+                [],
+            )
+            .map(drop)
+        })
+    }
+
+    /// The files that a purge was about to remove after their rows.
+    pub fn unsettled(&self) -> Result<Vec<Digest>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list purged files",
+                "SELECT digest FROM unsettled",
+                [],
+                |row| digest(row, 0),
+            )
+        })
+    }
+
+    /// Takes the note of a purged file back: it is gone, or needed.
+    pub(in crate::store) fn settle(&self, digest: &Digest) -> Result<()> {
+        let noted = self.database.read(|connection| {
+            find(
+                connection,
+                "find a purged file",
+                "SELECT 1 FROM unsettled WHERE digest = ?1",
+                [digest.as_str()],
+                |_| Ok(()),
+            )
+        })?;
+        if noted.is_none() {
+            return Ok(());
+        }
+        self.database.write(|connection| {
+            run(
+                connection,
+                "settle a purged file",
+                "DELETE FROM unsettled WHERE digest = ?1",
+                [digest.as_str()],
+            )
+            .map(drop)
+        })
+    }
+
+    fn state(&self, key: &str) -> Result<Option<i64>> {
+        self.database.read(|connection| {
+            find(
+                connection,
+                "read a note",
+                "SELECT value FROM state WHERE key = ?1",
+                [key],
+                |row| row.get(0),
+            )
+        })
+    }
+
+    fn set_state(&self, key: &str, value: i64) -> Result<()> {
+        // A power cut must not lose it and keep what came after.
+        self.database
+            .write_with(Synchronous::Full, Synchronous::Normal, |connection| {
+                run(
+                    connection,
+                    "write a note",
+                    "INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)",
+                    rusqlite::params![key, value],
+                )
+                .map(drop)
+            })
+    }
+}

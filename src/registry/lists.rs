@@ -69,30 +69,15 @@ impl Registry {
         count: u64,
     ) -> Result<ReferrersPage> {
         check(grant, Wanted::Pull)?;
-        let found = self.store.registry.referrers(
+        let (entries, more) = self.store.registry.referrers(
             repository(grant),
             subject,
             artifact_type,
             after,
-            count.saturating_add(1),
+            count,
+            REFERRERS_BYTES,
         )?;
-        let mut page = Page::first(found, count);
-        let mut bytes = 0;
-        let fits = page
-            .entries
-            .iter()
-            .take_while(|referrer| {
-                bytes += 512 + referrer.annotations.as_ref().map_or(0, String::len);
-                bytes <= REFERRERS_BYTES
-            })
-            .count()
-            // Even one that is too large by itself has to come some time.
-            .max(1);
-        if fits < page.entries.len() {
-            page.entries.truncate(fits);
-            page.more = true;
-        }
-        Ok(page)
+        Ok(Page { entries, more })
     }
 
     /// At most `count` repositories behind `after` that `is_visible`.

@@ -10,6 +10,7 @@ mod blobs;
 mod lists;
 mod manifests;
 mod mount;
+mod quota;
 mod receive;
 mod uploads;
 

@@ -3,6 +3,7 @@
 //! An upload is a row, which says whose it is, and a file in `staging/`, whose length says how far it is. Nothing
 //! of it can be read before it is whole and its digest is right.
 
+use super::quota::over_quota;
 use super::receive::{Hashed, receive};
 use super::{Piece, Registry, check, limits, repository};
 use crate::auth::policy::{RepositoryGrant, Wanted};
@@ -10,6 +11,9 @@ use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Digest};
 use crate::store::{HostedUpload, Staged};
 use crate::time::Timestamp;
+
+/// How many uploads may be open in a project at once.
+const OPEN_UPLOADS: u64 = 1_000;
 
 /// How far an upload is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +28,7 @@ impl Registry {
     /// Begins an upload whose bytes are hashed by `algorithm` while they arrive.
     ///
     /// # Errors
-    /// `Io`, `Full`, `Sql`.
+    /// `Denied` where the project has very many open already; `Io`, `Full`, `Sql`.
     pub fn start_upload(
         &self,
         grant: &RepositoryGrant,
@@ -38,9 +42,17 @@ impl Registry {
             started_at: now,
         };
         drop(self.store.blobs.stage_upload(&upload.id)?);
-        self.store
-            .registry
-            .start_upload(repository(grant), &upload)?;
+        let rows = &self.store.registry;
+        let begun = rows.start_upload(repository(grant), &upload, OPEN_UPLOADS);
+        if !matches!(begun, Ok(true)) {
+            self.remove_file(&upload.id);
+        }
+        if !begun? {
+            let what = format!("the project has {OPEN_UPLOADS} unfinished uploads already");
+            return Err(Error::new(Kind::Denied, what).remedy(
+                "finish some or give them up; those that nobody writes to expire after a day",
+            ));
+        }
         Ok(UploadStatus {
             id: upload.id,
             length: 0,
@@ -68,7 +80,8 @@ impl Registry {
     /// # Errors
     /// `RangeInvalid` for a piece that does not begin there, and `Conflict` while another request writes to the
     /// upload: both leave it as it was. `Denied` for a quota, `SizeInvalid` for a body that has not the length that
-    /// it should have. `BlobUploadInvalid` where the client went away: what has arrived stays.
+    /// it should have. `BlobUploadInvalid` where the client went away: what has arrived stays. `Full` for a disk
+    /// without room, which ends the upload, as a quota does that it runs into on the way.
     pub fn append_upload(
         &self,
         grant: &RepositoryGrant,
@@ -77,11 +90,11 @@ impl Registry {
     ) -> Result<UploadStatus> {
         check(grant, Wanted::Push)?;
         let upload = self.upload(grant, id)?;
-        let staged = self.stage(&upload)?;
-        let length = self.add(grant, &upload, &staged, piece)?.length();
+        let staged = self.stage(grant, &upload)?;
+        let (_staged, hashed) = self.add(grant, &upload, staged, piece)?;
         Ok(UploadStatus {
             id: upload.id,
-            length,
+            length: hashed.length(),
         })
     }
 
@@ -99,13 +112,13 @@ impl Registry {
     ) -> Result<()> {
         check(grant, Wanted::Push)?;
         let mut upload = self.upload(grant, id)?;
-        let staged = self.stage(&upload)?;
+        let staged = self.stage(grant, &upload)?;
         if staged.length()? == 0 {
             // Nothing is hashed yet, so that it is hashed by the right algorithm from the start.
             upload.algorithm = digest.algorithm();
             self.hashes.remove(&upload.id);
         }
-        let hashed = self.add(grant, &upload, &staged, piece)?;
+        let (staged, hashed) = self.add(grant, &upload, staged, piece)?;
         self.hashes.remove(&upload.id);
         let length = hashed.length();
         let hashed = if hashed.algorithm() == digest.algorithm() {
@@ -133,7 +146,7 @@ impl Registry {
         now: Timestamp,
     ) -> Result<()> {
         check(grant, Wanted::Push)?;
-        let most = self.most(grant, 0, &piece)?;
+        let most = self.most(grant, None, 0, &piece)?;
         let staged = self.store.blobs.stage()?;
         let mut hashed = Hashed::nothing(digest.algorithm());
         receive(piece.body, staged.file(), &mut hashed, most, || {
@@ -149,7 +162,7 @@ impl Registry {
     pub fn cancel_upload(&self, grant: &RepositoryGrant, id: &str) -> Result<()> {
         check(grant, Wanted::Push)?;
         let upload = self.upload(grant, id)?;
-        let staged = self.stage(&upload)?;
+        let staged = self.stage(grant, &upload)?;
         self.store.registry.end_upload(&upload.id)?;
         self.hashes.remove(&upload.id);
         staged.discard();
@@ -164,24 +177,34 @@ impl Registry {
     }
 
     /// The upload's file, for this request alone.
-    fn stage(&self, upload: &HostedUpload) -> Result<Staged> {
-        if self.store.blobs.upload(&upload.id)?.is_none() {
-            return Err(unknown());
-        }
-        self.store.blobs.stage_upload(&upload.id)?.ok_or_else(|| {
+    fn stage(&self, grant: &RepositoryGrant, upload: &HostedUpload) -> Result<Staged> {
+        let staged = match self.store.blobs.resume_upload(&upload.id) {
+            Err(error) if error.kind() == Kind::NotFound => Err(unknown()),
+            other => other,
+        }?
+        .ok_or_else(|| {
             Error::new(Kind::Conflict, "another request is writing to this upload")
                 .remedy("wait until it is done, and ask how far the upload is")
-        })
+        })?;
+        // Whoever had the file before may have ended the upload since the caller looked.
+        match self.upload(grant, &upload.id) {
+            Err(ended) if ended.kind() == Kind::BlobUploadUnknown => {
+                staged.discard();
+                Err(ended)
+            }
+            other => other.map(|_| staged),
+        }
     }
 
-    /// Adds a piece to the file, and keeps its hash for the next request.
+    /// Adds a piece to the file, and keeps its hash for the next request. A piece for which there is no room ends
+    /// the upload: what was staged of it would only take more.
     fn add(
         &self,
         grant: &RepositoryGrant,
         upload: &HostedUpload,
-        staged: &Staged,
+        staged: Staged,
         piece: Piece<'_>,
-    ) -> Result<Hashed> {
+    ) -> Result<(Staged, Hashed)> {
         let at = staged.length()?;
         if let Some((first, _)) = piece.range.filter(|(first, _)| *first != at) {
             let what = format!("the piece begins at byte {first}, but the upload goes on at {at}");
@@ -190,7 +213,14 @@ impl Registry {
             );
         }
         piece.check_length()?;
-        let most = self.most(grant, at, &piece)?;
+        let most = match self.most(grant, Some(&upload.id), at, &piece) {
+            Err(error) if error.kind() == Kind::Denied && at > 0 => {
+                staged.discard();
+                self.forget(&upload.id);
+                return Err(error);
+            }
+            other => other?,
+        };
         let kept = self
             .hashes
             .get(&upload.id)
@@ -213,8 +243,16 @@ impl Registry {
                 over_quota(grant)
             }
         });
+        if let Err(error) = received {
+            if matches!(error.kind(), Kind::Full | Kind::Denied) {
+                staged.discard();
+                self.forget(&upload.id);
+            } else {
+                self.hashes.insert(upload.id.clone(), hashed);
+            }
+            return Err(error);
+        }
         self.hashes.insert(upload.id.clone(), hashed.clone());
-        received?;
         if announced.is_some_and(|announced| hashed.length() < announced) {
             return Err(Error::new(
                 Kind::SizeInvalid,
@@ -222,18 +260,7 @@ impl Registry {
             )
             .remedy("ask the upload how far it is, and go on from there"));
         }
-        Ok(hashed)
-    }
-
-    /// Where a file that is `at` bytes long must end, if a quota says so; fails before anything is read where the
-    /// piece is known to be too long.
-    fn most(&self, grant: &RepositoryGrant, at: u64, piece: &Piece<'_>) -> Result<Option<u64>> {
-        let most = self.store.registry.room_left(&limits(grant))?;
-        let known = at.saturating_add(piece.announced().unwrap_or(0));
-        match most {
-            Some(most) if known > most => Err(over_quota(grant)),
-            most => Ok(most),
-        }
+        Ok((staged, hashed))
     }
 
     /// Puts a whole file in its place, and then its rows.
@@ -275,15 +302,19 @@ impl Registry {
         kept
     }
 
-    /// Ends an upload that failed. What cannot be removed now expires.
+    /// Ends an upload that failed: first its file, which makes the room that its row may need. What cannot be
+    /// removed now expires.
     fn forget(&self, id: &str) {
-        let ended = self
-            .store
-            .registry
-            .end_upload(id)
-            .and_then(|_| self.store.blobs.remove_upload(id));
-        if let Err(error) = ended {
+        self.hashes.remove(id);
+        self.remove_file(id);
+        if let Err(error) = self.store.registry.end_upload(id) {
             tracing::warn!(upload = id, "cannot end a failed upload: {error}");
+        }
+    }
+
+    fn remove_file(&self, id: &str) {
+        if let Err(error) = self.store.blobs.remove_upload(id) {
+            tracing::warn!(upload = id, "cannot remove a failed upload's file: {error}");
         }
     }
 }
@@ -294,20 +325,4 @@ fn unknown() -> Error {
         "there is no such upload here: it has ended, expired, or never begun",
     )
     .remedy("start it again")
-}
-
-fn over_quota(grant: &RepositoryGrant) -> Error {
-    let quotas: Vec<String> = grant
-        .quotas()
-        .iter()
-        .map(|quota| format!("{} ({} bytes)", quota.path, quota.max_bytes))
-        .collect();
-    Error::new(
-        Kind::Denied,
-        format!(
-            "this push does not fit into the storage quota of {}",
-            quotas.join(" and ")
-        ),
-    )
-    .remedy("delete images there, or have the quota raised")
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::oci::Digest;
-use crate::store::{BlobPrefix, Store, UntaggedManifest};
+use crate::store::{BlobPrefix, HostedUpload, Store, UntaggedManifest};
 use crate::time::Timestamp;
 
 /// What is collected, and as of when.
@@ -107,40 +107,73 @@ impl Collection {
     }
 }
 
-/// Uploads that nobody has written to for a day. One that somebody writes to at this moment is young.
+/// Uploads that nobody has written to for a day. One that somebody writes to at this moment is young. What cannot be
+/// removed is logged, keeps nothing else from going, and is found the next time.
 fn expire_uploads(store: &Store, collection: &Collection, collected: &mut Collected) -> Result<()> {
     let before = collection.before(collection.uploads_expire);
-    for upload in store.registry.uploads()? {
-        let file = store.blobs.upload(&upload.id)?;
-        let touched = file.as_ref().map_or(upload.started_at, |file| {
-            file.written_at.max(upload.started_at)
-        });
-        if touched >= before {
-            continue;
+    let uploads = store.registry.uploads()?;
+    for upload in &uploads {
+        match expire_upload(store, upload, before, collection.dry_run) {
+            Ok(went) => collected.uploads += u64::from(went),
+            Err(error) => {
+                tracing::warn!(upload = upload.id, "cannot expire an upload: {error}");
+            }
         }
-        if !collection.dry_run {
-            // Only what is not open: a request that holds it will find that it has ended.
-            let Some(staged) = store.blobs.stage_upload(&upload.id)? else {
-                continue;
-            };
-            store.registry.end_upload(&upload.id)?;
-            staged.discard();
-        }
-        collected.uploads += 1;
+    }
+    if collection.dry_run {
+        return Ok(());
     }
     // A file without a row: what a crash left between the two.
-    let known: Vec<String> = store
+    let files = store.blobs.uploads()?;
+    let known: HashSet<String> = store
         .registry
         .uploads()?
         .into_iter()
         .map(|upload| upload.id)
         .collect();
-    for file in store.blobs.uploads()? {
-        if file.written_at < before && !known.contains(&file.id) && !collection.dry_run {
-            store.blobs.remove_upload(&file.id)?;
+    for file in files {
+        if file.written_at < before
+            && !known.contains(&file.id)
+            && let Err(error) = store.blobs.remove_upload(&file.id)
+        {
+            tracing::warn!(upload = file.id, "cannot remove a leftover upload: {error}");
         }
     }
     Ok(())
+}
+
+/// Ends an upload that was last written to before `before`; says whether it was, and nobody had it open.
+fn expire_upload(
+    store: &Store,
+    upload: &HostedUpload,
+    before: Timestamp,
+    dry_run: bool,
+) -> Result<bool> {
+    let is_old = || -> Result<bool> {
+        let file = store.blobs.upload(&upload.id)?;
+        let touched = file.map_or(upload.started_at, |file| {
+            file.written_at.max(upload.started_at)
+        });
+        Ok(touched < before)
+    };
+    if !is_old()? {
+        return Ok(false);
+    }
+    if dry_run {
+        return Ok(true);
+    }
+    match store.blobs.resume_upload(&upload.id) {
+        // Only what is not open: a request that holds it is going on with it.
+        Ok(None) => return Ok(false),
+        // Whoever had it open until now has written to it.
+        Ok(Some(_)) if !is_old()? => return Ok(false),
+        // The file first: on a full disk it makes the room that the row's going takes.
+        Ok(Some(staged)) => staged.discard(),
+        Err(error) if error.kind() == Kind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    store.registry.end_upload(&upload.id)?;
+    Ok(true)
 }
 
 /// Manifests go first, so that the blobs that only they referred to are known to be unneeded: those have a grace

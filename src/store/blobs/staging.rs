@@ -46,6 +46,9 @@ pub struct Staged {
     place: Place,
 }
 
+/// A named file, or what stood against opening it.
+type Opened = std::result::Result<Staged, (PathBuf, io::Error)>;
+
 /// Where a staged file can be found, which decides what a drop does.
 enum Place {
     /// Under a random name: removed.
@@ -89,33 +92,55 @@ impl Staging {
 
     /// The file of this name, with what is in it, or new; `None` while another `Staged` has it open.
     pub(super) fn open_named(self: &Arc<Self>, name: &str) -> Result<Option<Staged>> {
+        let opened = self.hold(name, |path| match directory::new_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open_again(path),
+            other => other,
+        });
+        opened
+            .transpose()
+            .map_err(|(path, error)| Error::io("cannot open the staged file", &path, error))
+    }
+
+    /// As [`Self::open_named`], but never makes one.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none, `Io`.
+    pub(super) fn open_existing(self: &Arc<Self>, name: &str) -> Result<Option<Staged>> {
+        let opened = self.hold(name, open_again);
+        opened.transpose().map_err(|(path, error)| {
+            if error.kind() == io::ErrorKind::NotFound {
+                Error::new(Kind::NotFound, "the staged file has gone")
+            } else {
+                Error::io("cannot open the staged file", &path, error)
+            }
+        })
+    }
+
+    /// What `open` makes of this name's path, for one `Staged` at a time; `None` while another has it.
+    fn hold(
+        self: &Arc<Self>,
+        name: &str,
+        open: impl FnOnce(&Path) -> io::Result<File>,
+    ) -> Option<Opened> {
         let is_free = self
             .named
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name.to_owned());
         if !is_free {
-            return Ok(None);
+            return None;
         }
         let path = self.directory.join(name);
-        let opened = match directory::new_file(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => OpenOptions::new()
-                .read(true)
-                .write(true)
-                .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
-                .open(&path),
-            other => other,
-        };
-        match opened {
+        Some(match open(&path) {
             Ok(file) => {
                 let name = name.to_owned();
-                Ok(Some(self.staged(file, Place::Named { name, path })))
+                Ok(self.staged(file, Place::Named { name, path }))
             }
             Err(error) => {
                 self.release(name);
-                Err(Error::io("cannot open the staged file", &path, error))
+                Err((path, error))
             }
-        }
+        })
     }
 
     /// `staging/` itself.
@@ -379,6 +404,14 @@ impl Drop for Staged {
         let remove = matches!(self.place, Place::Random(_));
         self.settle(remove);
     }
+}
+
+fn open_again(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
 }
 
 /// Copies from the start, whatever the file's position is, and syncs.

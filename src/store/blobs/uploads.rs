@@ -36,6 +36,14 @@ impl BlobDir {
         Staging::open_named(&self.staging, &name(id)?)
     }
 
+    /// As [`Self::stage_upload`], for an upload that has begun: makes no file.
+    ///
+    /// # Errors
+    /// `NotFound` where there is none: the upload has ended. `Internal` for an id that is not one, `Io`.
+    pub fn resume_upload(&self, id: &str) -> Result<Option<Staged>> {
+        Staging::open_existing(&self.staging, &name(id)?)
+    }
+
     /// How much of an upload has arrived; `None` where there is no such file.
     ///
     /// # Errors

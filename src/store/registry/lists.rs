@@ -1,11 +1,11 @@
 //! What is in a repository, page by page: tags, and the referrers of a manifest.
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::{HostedRepository, RegistryDb};
 use crate::error::Result;
 use crate::oci::{Digest, Tag};
-use crate::store::statement::{decoded, digest, list, size};
+use crate::store::statement::{decoded, digest, find, list, size};
 use crate::time::Timestamp;
 
 /// A tag with the manifest that it points to.
@@ -106,7 +106,8 @@ impl RegistryDb {
     }
 
     /// Manifests of the repository whose subject is `subject`, of one artifact type or of all, by digest, behind
-    /// `after`, at most `count`. The subject itself need not be here.
+    /// `after`: at most `count`, and at most `bytes` of them, but always one if there is one; and whether there are
+    /// more. The subject itself need not be here.
     pub fn referrers(
         &self,
         repository: HostedRepository<'_>,
@@ -114,13 +115,14 @@ impl RegistryDb {
         artifact_type: Option<&str>,
         after: &str,
         count: u64,
-    ) -> Result<Vec<Referrer>> {
+        bytes: usize,
+    ) -> Result<(Vec<Referrer>, bool)> {
         self.database.read(|connection| {
-            list(
+            // Only ids are sorted: annotations are megabytes that whoever pushes chooses.
+            let ids: Vec<i64> = list(
                 connection,
                 "list hosted referrers",
-                "SELECT blobs.digest, manifests.media_type, blobs.size, manifests.artifact_type,
-                     manifests.annotations
+                "SELECT manifests.id
                  FROM repositories
                  CROSS JOIN manifests ON manifests.repository_id = repositories.id
                      AND manifests.subject = ?3
@@ -134,18 +136,54 @@ impl RegistryDb {
                     subject.as_str(),
                     artifact_type,
                     after,
-                    i64::try_from(count).unwrap_or(i64::MAX)
+                    i64::try_from(count.saturating_add(1)).unwrap_or(i64::MAX)
                 ],
-                |row| {
-                    Ok(Referrer {
-                        digest: digest(row, 0)?,
-                        media_type: row.get(1)?,
-                        size: size(row, 2)?,
-                        artifact_type: row.get(3)?,
-                        annotations: row.get(4)?,
-                    })
-                },
-            )
+                |row| row.get(0),
+            )?;
+            let mut referrers = Vec::new();
+            let mut taken = 0;
+            for id in ids {
+                // One that was deleted since is left out.
+                let Some(referrer) = referrer(connection, id)? else {
+                    continue;
+                };
+                taken += referrer.weight();
+                let is_full = referrers.len() as u64 >= count;
+                if is_full || (taken > bytes && !referrers.is_empty()) {
+                    return Ok((referrers, true));
+                }
+                referrers.push(referrer);
+            }
+            Ok((referrers, false))
         })
     }
+}
+
+impl Referrer {
+    /// About how many bytes it is in a list.
+    fn weight(&self) -> usize {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        512 + length(&self.artifact_type) + length(&self.annotations)
+    }
+}
+
+fn referrer(connection: &Connection, id: i64) -> Result<Option<Referrer>> {
+    find(
+        connection,
+        "find hosted referrer",
+        "SELECT blobs.digest, manifests.media_type, blobs.size, manifests.artifact_type,
+             manifests.annotations
+         FROM manifests JOIN blobs ON blobs.id = manifests.blob_id
+         WHERE manifests.id = ?1",
+        [id],
+        |row| {
+            Ok(Referrer {
+                digest: digest(row, 0)?,
+                media_type: row.get(1)?,
+                size: size(row, 2)?,
+                artifact_type: row.get(3)?,
+                annotations: row.get(4)?,
+            })
+        },
+    )
 }

@@ -36,24 +36,6 @@ impl RegistryDb {
         self.database.read(|connection| usage(connection, path))
     }
 
-    /// How many bytes may still be added under all of `limits`; `None` without any.
-    pub fn room_left(&self, limits: &[StorageLimit]) -> Result<Option<u64>> {
-        if limits.is_empty() {
-            return Ok(None);
-        }
-        self.database.read(|connection| {
-            let mut room = u64::MAX;
-            for limit in limits {
-                room = room.min(
-                    limit
-                        .max_bytes
-                        .saturating_sub(usage(connection, &limit.path)?),
-                );
-            }
-            Ok(Some(room))
-        })
-    }
-
     /// Whether the repository has a row: something was pushed to it.
     pub fn has_repository(&self, repository: HostedRepository<'_>) -> Result<bool> {
         self.database

@@ -6,7 +6,7 @@ use super::{HostedRepository, RegistryDb, repositories};
 use crate::error::{Error, Result};
 use crate::oci::Algorithm;
 use crate::store::database::Synchronous;
-use crate::store::statement::{find, list, run};
+use crate::store::statement::{find, get, list, run, size};
 use crate::time::Timestamp;
 
 /// An upload that has begun and has not ended.
@@ -21,15 +21,28 @@ pub struct HostedUpload {
 }
 
 impl RegistryDb {
-    /// Begins an upload. A power cut may undo it, which costs the client a new beginning and the box no wait for
-    /// the disk.
+    /// Begins an upload, if fewer than `most` are open in the project; says whether it did. A power cut may undo
+    /// it, which costs the client a new beginning and the box no wait for the disk.
     pub fn start_upload(
         &self,
         repository: HostedRepository<'_>,
         upload: &HostedUpload,
-    ) -> Result<()> {
+        most: u64,
+    ) -> Result<bool> {
         self.database
             .write_with(Synchronous::Normal, Synchronous::Full, |connection| {
+                let open = get(
+                    connection,
+                    "count uploads of a project",
+                    "SELECT count(*) FROM uploads
+                     JOIN repositories ON repositories.id = uploads.repository_id
+                     WHERE repositories.project_id = ?1",
+                    [repository.project.0],
+                    |row| size(row, 0),
+                )?;
+                if open >= most {
+                    return Ok(false);
+                }
                 let id = repositories::ensure(connection, repository, upload.started_at)?;
                 run(
                     connection,
@@ -41,9 +54,24 @@ impl RegistryDb {
                         upload.algorithm.as_str(),
                         upload.started_at.0
                     ],
-                )
+                )?;
+                Ok(true)
             })
-            .map(drop)
+    }
+
+    /// The ids of uploads to repositories at or below `path`. `0` follows `/`.
+    pub fn uploads_below(&self, path: &str) -> Result<Vec<String>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list uploads below a path",
+                "SELECT uploads.id FROM repositories
+                 JOIN uploads ON uploads.repository_id = repositories.id
+                 WHERE path = ?1 OR (path > ?1 || '/' AND path < ?1 || '0')",
+                [path],
+                |row| row.get(0),
+            )
+        })
     }
 
     /// The upload of this id in this repository.

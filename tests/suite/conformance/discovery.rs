@@ -171,6 +171,30 @@ fn large_lists_of_referrers_are_cut_into_answers_that_clients_take() {
     let (found, pages) = all_pages(&client, &path, "manifests");
     assert_eq!(found.len(), 5);
     assert!(pages > 1);
+    // One answer reads what is in it, not all that there is.
+    for number in 5..25 {
+        let manifest = image(
+            config,
+            &[b"layer"],
+            json!({ "subject": { "mediaType": OCI_MANIFEST, "digest": subject.as_str(), "size": 1 },
+                    "annotations": { "number": number.to_string(), "large": "x".repeat(3_500_000) } }),
+        );
+        let digest = Digest::of(&manifest).to_string();
+        let answer = put_manifest(&client, REPOSITORY, &digest, OCI_MANIFEST, &manifest);
+        assert_eq!(answer.status, 201);
+    }
+    client.get(&path);
+    hosted.appliance.reset_peak_memory();
+    let before = hosted.appliance.memory().resident;
+    assert_eq!(client.get(&path).status, 200);
+    let grown = hosted.appliance.memory().peak.saturating_sub(before);
+    assert!(grown < 40 << 20, "{grown} bytes for one answer");
+    let (found, _) = all_pages(&client, &path, "manifests");
+    assert_eq!(found.len(), 25);
+    for count in [1, 2, 24, 25] {
+        let (paged, _) = all_pages(&client, &format!("{path}?n={count}"), "manifests");
+        assert_eq!(paged, found, "{count}");
+    }
 }
 
 #[test]

@@ -203,12 +203,27 @@ fn a_quota_is_refused_before_the_bytes_and_at_the_moment_that_it_is_full() {
         exchange(appliance.address(), &message, false).unwrap()
     };
     denied(chunked(&location, &large), "chunked");
-    // Two that fit alone and not together.
+    // What had arrived of it takes no room any more.
+    assert_eq!(
+        client.get(&location).verdict(),
+        (404, "BLOB_UPLOAD_UNKNOWN".into())
+    );
+    // Two that fit alone and not together: what is staged counts, and is free again when it is given up.
     let halves = [bytes(3, 300_000), bytes(4, 300_000)];
+    let locations = [start(&client, MINE), start(&client, "acme/api/other")];
+    let patch = |n: usize| client.request("PATCH", &locations[n], &halves[n]);
+    assert_eq!(patch(0).status, 202);
+    denied(patch(1), "beside what is staged");
+    assert_eq!(client.request("DELETE", &locations[0], b"").status, 204);
+    assert_eq!(patch(1).status, 202);
+    assert_eq!(client.request("DELETE", &locations[1], b"").status, 204);
+    // Both staged under a larger quota, which holds at the moment that they are kept.
+    appliance.ok(&["project", "set", "acme/api", "quota=2MB"]);
     let locations = [start(&client, MINE), start(&client, MINE)];
     for (half, location) in halves.iter().zip(&locations) {
         assert_eq!(client.request("PATCH", location, half).status, 202);
     }
+    appliance.ok(&["project", "set", "acme/api", "quota=1MB"]);
     let close = |n: usize| {
         let path = format!("{}?digest={}", locations[n], Digest::of(&halves[n]));
         client.request("PUT", &path, b"")

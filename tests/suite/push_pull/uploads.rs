@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use breakwater::oci::{Algorithm, Digest};
 
+use crate::support::appliance::Appliance;
 use crate::support::client::{Client, connect, read_head};
-use crate::support::pushing::{Hosted, bytes, patch_range, start};
+use crate::support::pushing::{Hosted, bytes, must_push_blob, patch_range, start};
+use crate::support::small_disk::SmallDisk;
 
 const REPOSITORY: &str = "acme/api/web";
 
@@ -180,4 +182,102 @@ fn a_large_upload_costs_no_memory_in_its_size() {
     assert_eq!(closed.status, 201, "{closed:?}");
     let grown = hosted.appliance.memory().peak.saturating_sub(before);
     assert!(grown < 16 << 20, "{grown} bytes for an upload of {length}");
+}
+
+fn staged_uploads(hosted: &Hosted) -> usize {
+    std::fs::read_dir(hosted.appliance.data().join("staging"))
+        .unwrap()
+        .filter(|entry| {
+            let name = entry.as_ref().unwrap().file_name();
+            name.to_string_lossy().starts_with("upload-")
+        })
+        .count()
+}
+
+#[test]
+fn a_push_that_fills_the_disk_gives_its_room_back() {
+    let mut appliance = Appliance::builder().prepare();
+    let Some(disk) = SmallDisk::mount(appliance.data(), "32m") else {
+        return;
+    };
+    appliance.restart();
+    let hosted = Hosted::of(appliance);
+    let client = hosted.client(&[REPOSITORY]);
+    let large = bytes(16, 8 << 20);
+    let digest = Digest::of(&large);
+    must_push_blob(&client, REPOSITORY, b"warm");
+    disk.leave(4 << 20);
+    for method in ["PATCH", "PUT"] {
+        let location = start(&client, REPOSITORY);
+        let path = match method {
+            "PUT" => format!("{location}?digest={digest}"),
+            _ => location.clone(),
+        };
+        let full = client.request(method, &path, &large);
+        assert_eq!(full.status, 507, "{method}: {full:?}");
+        assert_eq!(staged_uploads(&hosted), 0, "{method}");
+        for again in ["GET", "PATCH"] {
+            assert_eq!(
+                client.request(again, &location, b"").verdict(),
+                (404, "BLOB_UPLOAD_UNKNOWN".into()),
+                "{method}, {again}"
+            );
+        }
+    }
+    must_push_blob(&client, REPOSITORY, &bytes(17, 1 << 20));
+}
+
+#[test]
+fn a_project_has_only_so_many_uploads_open() {
+    let hosted = Hosted::start();
+    hosted.appliance.ok(&["project", "add", "acme/other"]);
+    let client = hosted.client(&[REPOSITORY, "acme/api/two", "acme/other"]);
+    let first = start(&client, REPOSITORY);
+    for _ in 1..1_000 {
+        start(&client, REPOSITORY);
+    }
+    let path = "/v2/acme/api/two/blobs/uploads/";
+    let refused = client.request("POST", path, b"");
+    assert_eq!(refused.verdict(), (403, "DENIED".into()));
+    assert!(
+        refused.message().contains("1000 unfinished uploads"),
+        "{}",
+        refused.message()
+    );
+    assert_eq!(staged_uploads(&hosted), 1_000);
+    start(&client, "acme/other");
+    assert_eq!(client.request("DELETE", &first, b"").status, 204);
+    assert_eq!(client.request("POST", path, b"").status, 202);
+}
+
+#[test]
+fn whoever_loses_against_the_end_of_an_upload_makes_no_new_file() {
+    let hosted = Hosted::start();
+    let client = hosted.client(&[REPOSITORY]);
+    for round in 0..60 {
+        let content = bytes(200 + round, 1_000);
+        let location = start(&client, REPOSITORY);
+        assert_eq!(client.request("PATCH", &location, &content).status, 202);
+        let path = format!("{location}?digest={}", Digest::of(&content));
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let answer = client.request("PATCH", &location, b"");
+                    assert!(matches!(answer.status, 202 | 404 | 409), "{answer:?}");
+                });
+            }
+            let closed = client.request("PUT", &path, b"");
+            assert!(matches!(closed.status, 201 | 409), "{closed:?}");
+            if closed.status == 409 {
+                wait_for("it ends", || {
+                    client.request("PUT", &path, b"").status == 201
+                });
+            }
+        });
+        assert_eq!(staged_uploads(&hosted), 0, "round {round}");
+        assert_eq!(
+            client.request("PATCH", &location, b"late").verdict(),
+            (404, "BLOB_UPLOAD_UNKNOWN".into())
+        );
+    }
 }

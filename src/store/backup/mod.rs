@@ -205,7 +205,7 @@ fn copy(from: &Connection, to: &Path) -> Result<Connection> {
         Ok(StepResult::Done) => {}
         Ok(_) => {
             let what = format!("cannot back up to {}: the database is busy", to.display());
-            return Err(Error::new(Kind::Sql, what).remedy("try again"));
+            return Err(Error::new(Kind::Busy, what).remedy("try again"));
         }
         Err(error) => return Err(failed(error)),
     }

@@ -6,6 +6,7 @@
 //! keys: `secret.key` and `keys/` are not in a backup, and neither are the bytes of pushed blobs.
 
 mod attached;
+mod quarantine;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -21,6 +22,7 @@ use super::migrations::{migrate, refuse_newer};
 use super::statement::{list, run, sql};
 use super::{Actor, AuditDb, DataLock, Event, EventKind, Store, directory};
 use crate::error::{Error, Kind, Result};
+use crate::time::Timestamp;
 
 const DATABASE: &str = "access.sqlite";
 /// The two databases that are put back, by their own rules.
@@ -101,7 +103,8 @@ impl Store {
     /// lost, and brings it to this program's version. `from` itself is only read. Older backups hold no rows of what
     /// was pushed: then those in place stay.
     ///
-    /// No id that the replaced database has given out is given out again. `audit.sqlite` stays, and gets an event.
+    /// The files of pushes that the backup does not know are kept. No id that the replaced database has given out is
+    /// given out again. `audit.sqlite` stays, and gets an event.
     ///
     /// # Errors
     /// `Conflict` while a process serves the directory, or a command has the database open; `BadRequest`
@@ -120,6 +123,7 @@ impl Store {
             true => {
                 let mut database = connect(&pushed.path).map_err(not_ours)?;
                 prepare(&mut database, &pushed.path, REGISTRY)?;
+                quarantine::forget_old_notes(&database, Timestamp::now())?;
                 Some((pushed, database))
             }
             false => None,
@@ -129,8 +133,8 @@ impl Store {
             .map(|(staged, database)| Exchange::begin(data, REGISTRY, staged, database))
             .transpose()?;
         if let Some(pushed) = pushed {
+            quarantine::distrust_files(data)?;
             pushed.finish(data)?;
-            forget_clean_stop(data);
         }
         let replaced = access.finish(data)?;
         AuditDb::open(&data.join("audit.sqlite"))?
@@ -173,26 +177,6 @@ impl Exchange {
             Old::Readable { .. } => Replaced::Readable,
             Old::Unreadable => Replaced::Unreadable,
         })
-    }
-}
-
-/// Rows and files may differ now: the next start compares them, and takes up files that no row names.
-fn forget_clean_stop(data: &Path) {
-    let path = data.join("cache.sqlite");
-    if !path.exists() {
-        return;
-    }
-    let forgotten = connect(&path).and_then(|cache| {
-        run(
-            &cache,
-            "forget the clean stop",
-            "DELETE FROM state WHERE key = 'clean_stop'",
-            [],
-        )
-    });
-    if let Err(error) = forgotten {
-        // It can be rebuilt, and a start that finds it broken does so.
-        tracing::warn!("{error}");
     }
 }
 

@@ -6,6 +6,7 @@
 //! keys: `secret.key` and `keys/` are not in a backup, and neither are the bytes of pushed blobs.
 
 mod attached;
+mod quarantine;
 mod restore;
 mod sound;
 #[cfg(test)]

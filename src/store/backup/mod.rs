@@ -19,7 +19,7 @@ use super::access::MIGRATIONS;
 use super::database::connect;
 use super::migrations::{migrate, refuse_newer};
 use super::statement::{list, run, sql};
-use super::{Actor, AuditDb, DataLock, Event, EventKind, Store, directory};
+use super::{Actor, AuditDb, DataLock, Event, EventKind, Store, directory, failures};
 use crate::error::{Error, Kind, Result};
 
 const DATABASE: &str = "access.sqlite";
@@ -133,8 +133,13 @@ impl Store {
             forget_clean_stop(data);
         }
         let replaced = access.finish(data)?;
-        AuditDb::open(&data.join("audit.sqlite"))?
-            .record(actor, &Event::new(EventKind::DatabaseRestored));
+        match AuditDb::open(&data.join("audit.sqlite")) {
+            Ok(audit) => audit.record(actor, &Event::new(EventKind::DatabaseRestored)),
+            // It is done, and whoever did it has to know that.
+            Err(error) => {
+                tracing::error!(%error, "restored, but the audit cannot be opened to tell of it");
+            }
+        }
         Ok(replaced)
     }
 }
@@ -289,6 +294,10 @@ impl Old {
                 ids,
                 _closed_to_others: old,
             }),
+            // A full disk lets nothing be opened, and says nothing about the file.
+            Err(error) if failures::is_full(&error) => {
+                Err(sql("close the database that is to be replaced", error))
+            }
             Err(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Err(Error::new(
                     Kind::Conflict,
@@ -382,7 +391,11 @@ fn lines(connection: &Connection, statement: &'static str, text: &str) -> Result
     list(connection, statement, text, [], |row| row.get(0))
 }
 
+/// What is wrong with this box stays what it is; whatever else goes wrong is the file's fault.
 fn not_ours(error: Error) -> Error {
+    if matches!(error.kind(), Kind::Full | Kind::Busy | Kind::Io) {
+        return error;
+    }
     let what = "the file is not a backup of Breakwater";
     Error::new(Kind::BadRequest, what)
         .because(error)

@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::directory;
 use super::migrations::{migrate, refuse_newer};
@@ -16,6 +16,8 @@ use crate::error::{Error, Result};
 
 /// How long a statement waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two tries to switch a file to WAL that others switch as well.
+const SWITCH_AGAIN: Duration = Duration::from_millis(5);
 /// The most readers that are open at once; the next one waits until one is given back.
 const MAX_READERS: usize = 8;
 /// Enough for every statement of one database, so that each is parsed once per connection.
@@ -61,8 +63,7 @@ impl Database {
         directory::make_file(path)?;
         let mut writer = connect(path)?;
         refuse_newer(&writer, path, migrations.len())?;
-        writer
-            .pragma_update(None, "journal_mode", "WAL")
+        switch_to_wal(&writer)
             .and_then(|()| writer.pragma_update(None, "synchronous", synchronous.as_str()))
             .and_then(|()| writer.pragma_update(None, "journal_size_limit", 64 << 20))
             .map_err(|error| sql(&format!("open {}", path.display()), error))?;
@@ -200,6 +201,23 @@ impl Database {
                 .reader_returned
                 .wait(readers)
                 .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Where several connections switch a new file at once, each holds a shared lock that the others' exclusive ones
+/// wait for, so SQLite calls no busy handler and fails at once: the waiting is done here.
+fn switch_to_wal(writer: &Connection) -> rusqlite::Result<()> {
+    let deadline = Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match writer.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                    && Instant::now() < deadline =>
+            {
+                std::thread::sleep(SWITCH_AGAIN);
+            }
+            switched => return switched,
         }
     }
 }

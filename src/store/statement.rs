@@ -102,7 +102,7 @@ pub(super) fn sql(statement: &str, error: rusqlite::Error) -> Error {
                 .remedy("free space on the filesystem of the data directory")
         }
         (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _) => Error::new(
-            Kind::Sql,
+            Kind::Busy,
             format!("{what}: another process has kept the database locked for more than 5 seconds"),
         )
         .remedy("try again; if it lasts, look for a stuck process that has the file open"),

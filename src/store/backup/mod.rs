@@ -6,6 +6,7 @@
 //! keys: `secret.key` and `keys/` are not in a backup, and neither are the bytes of pushed blobs.
 
 mod attached;
+mod quarantine;
 mod restore;
 mod sound;
 #[cfg(test)]
@@ -98,7 +99,7 @@ fn copy(from: &Connection, to: &Path) -> Result<Connection> {
         Ok(StepResult::Done) => {}
         Ok(_) => {
             let what = format!("cannot back up to {}: the database is busy", to.display());
-            return Err(Error::new(Kind::Sql, what).remedy("try again"));
+            return Err(Error::new(Kind::Busy, what).remedy("try again"));
         }
         Err(error) => return Err(failed(error)),
     }

@@ -11,12 +11,14 @@ use rusqlite::{Connection, ErrorCode, params};
 
 use super::sound::{not_ours, prepare};
 use super::{
-    ACCESS, DATABASE, Kept, REGISTRY, Staged, attached, beside, remove, single_file, staging, sync,
+    ACCESS, DATABASE, Kept, REGISTRY, Staged, attached, beside, quarantine, remove, single_file,
+    staging, sync,
 };
 use crate::error::{Error, Kind, Result};
 use crate::store::database::connect;
 use crate::store::statement::{list, run, sql};
 use crate::store::{Actor, AuditDb, DataLock, Event, EventKind, Store, directory};
+use crate::time::Timestamp;
 
 /// How far ids jump where the replaced database cannot say which it has given out.
 const JUMP: i64 = 1_000_000;
@@ -37,7 +39,8 @@ impl Store {
     /// lost, and brings it to this program's version. `from` itself is only read. Older backups hold no rows of what
     /// was pushed: then those in place stay.
     ///
-    /// No id that the replaced database has given out is given out again. `audit.sqlite` stays, and gets an event.
+    /// The files of pushes that the backup does not know are kept. No id that the replaced database has given out is
+    /// given out again. `audit.sqlite` stays, and gets an event.
     ///
     /// # Errors
     /// `Conflict` while a process serves the directory, or a command has the database open; `BadRequest`
@@ -56,6 +59,7 @@ impl Store {
             true => {
                 let mut database = connect(&pushed.path).map_err(not_ours)?;
                 prepare(&mut database, &pushed.path, REGISTRY)?;
+                quarantine::forget_old_notes(&database, Timestamp::now())?;
                 Some((pushed, database))
             }
             false => None,
@@ -65,8 +69,8 @@ impl Store {
             .map(|(staged, database)| Exchange::begin(data, REGISTRY, staged, database))
             .transpose()?;
         if let Some(pushed) = pushed {
+            quarantine::distrust_files(data)?;
             pushed.finish(data)?;
-            forget_clean_stop(data);
         }
         let replaced = access.finish(data)?;
         AuditDb::open(&data.join("audit.sqlite"))?
@@ -109,26 +113,6 @@ impl Exchange {
             Old::Readable { .. } => Replaced::Readable,
             Old::Unreadable => Replaced::Unreadable,
         })
-    }
-}
-
-/// Rows and files may differ now: the next start compares them, and takes up files that no row names.
-fn forget_clean_stop(data: &Path) {
-    let path = data.join("cache.sqlite");
-    if !path.exists() {
-        return;
-    }
-    let forgotten = connect(&path).and_then(|cache| {
-        run(
-            &cache,
-            "forget the clean stop",
-            "DELETE FROM state WHERE key = 'clean_stop'",
-            [],
-        )
-    });
-    if let Err(error) = forgotten {
-        // It can be rebuilt, and a start that finds it broken does so.
-        tracing::warn!("{error}");
     }
 }
 

@@ -7,6 +7,7 @@ mod document;
 mod effects;
 mod hosted;
 mod pages;
+mod removals;
 mod roles;
 mod schema;
 mod walk;

@@ -78,6 +78,27 @@ pub(super) fn of_tag(rules: &[ProtectionRule], path: &str, tag: &str) -> Minimum
         })
 }
 
+/// Whether a rule keeps the repository at `path`, or one of its tags, from being deleted by everybody who may delete at
+/// all: for whoever is above the rules and wants to know what they would have said.
+pub fn keeps(
+    rules: &[ProtectionRule],
+    tag_rules: &TagRules,
+    path: &str,
+    tags: &[impl AsRef<str>],
+) -> bool {
+    of_path(rules, path).delete.is_some()
+        || tags.iter().any(|tag| {
+            let by_tag = tag_rules.of(tag.as_ref());
+            let of_repository = of_tag(rules, path, tag.as_ref());
+            by_tag.immutable
+                || by_tag
+                    .minimums
+                    .and(None, of_repository.delete)
+                    .delete
+                    .is_some()
+        })
+}
+
 /// A project's rules about tags, ready to be asked.
 #[derive(Debug, Default)]
 pub struct TagRules(Vec<CompiledTagRule>);

@@ -5,6 +5,8 @@ use std::net::{TcpListener, TcpStream};
 
 use base64::Engine as _;
 
+use std::path::Path;
+
 use super::*;
 use crate::config::Options;
 use crate::http::{Body, Headers, Method, RequestBody, Scheme};

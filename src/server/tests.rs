@@ -2,10 +2,9 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 
 use base64::Engine as _;
-
-use std::path::Path;
 
 use super::*;
 use crate::config::Options;

@@ -236,7 +236,7 @@ fn every_operation_succeeds_once_and_its_answer_has_its_shape() {
     let rotated = user.ok(
         "POST",
         "/personal_access_tokens/self/rotate",
-        json!({ "expires_at": "2099-02-01" }),
+        json!({ "expires_at": "2099-01-31" }),
         200,
     );
     let user = stage.caller(rotated["token"].as_str().unwrap());

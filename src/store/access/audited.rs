@@ -4,6 +4,7 @@
 //! not compile.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
 
@@ -15,11 +16,16 @@ use crate::store::database::Database;
 pub(in crate::store) struct AuditedDatabase {
     database: Database,
     audit: Arc<AuditDb>,
+    changes: AtomicU64,
 }
 
 impl AuditedDatabase {
     pub(super) fn new(database: Database, audit: Arc<AuditDb>) -> Self {
-        Self { database, audit }
+        Self {
+            database,
+            audit,
+            changes: AtomicU64::new(0),
+        }
     }
 
     /// Runs `work` on a reader: it sees what was committed before.
@@ -34,11 +40,19 @@ impl AuditedDatabase {
         actor: &Actor,
         work: impl FnOnce(&Connection) -> Result<(T, Option<Event>)>,
     ) -> Result<T> {
-        let (value, event) = self.database.write(work)?;
+        let changed = self.database.write(work);
+        // Also where it failed: a commit whose end is not known may have happened.
+        self.changes.fetch_add(1, Ordering::Release);
+        let (value, event) = changed?;
         if let Some(event) = event {
             self.audit.record(actor, &event);
         }
         Ok(value)
+    }
+
+    /// How often this process has changed something.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// As [`Database::probe`].

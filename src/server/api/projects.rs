@@ -170,9 +170,9 @@ fn page_of(ask: &Ask<'_, '_>, is_meant: impl Fn(&PlacedProject) -> bool) -> Answ
     for project in ask.store().access.projects()? {
         if let Some(placed) = ask.appliance.authenticator.project(project.id)?
             && matches(&placed)
-            && let Some(standing) = ask.on_project(&placed)?
-            && is_member(ask, standing)
-            && (!for_members || standing.level.is_some())
+            && let Some(authority) = ask.on_project(&placed)?
+            && is_member(ask, authority)
+            && (!for_members || authority.level.is_some())
         {
             seen.push(project);
         }
@@ -191,10 +191,10 @@ fn create(ask: &mut Ask<'_, '_>) -> Answer {
         Failure::parameters("name, path are missing, at least one parameter must be provided")
     })?;
     let namespace = fields.text("namespace_id").unwrap_or_default();
-    let (group, standing) = ask
+    let (group, authority) = ask
         .find_group(namespace)
         .map_err(|failure| failure.about("Namespace"))?;
-    if !standing.has(Level::Maintainer) {
+    if !authority.has(Level::Maintainer) {
         return Err(Failure::forbidden());
     }
     if part.contains('/') {

@@ -120,6 +120,7 @@ impl Appliance {
     /// # Errors
     /// `Sql`.
     pub fn upstreams(&self) -> Result<Vec<UpstreamState>> {
+        self.store.access.notice_changes();
         self.proxy.upstreams().states()
     }
 
@@ -244,6 +245,8 @@ impl Appliance {
 impl Handler for Appliance {
     fn handle(&self, request: &mut Request) -> Response {
         let started = Instant::now();
+        // What holds is what stood there when the request came; asked here, and by nobody behind it.
+        self.store.access.notice_changes();
         let id = self.request_id(request);
         let method_class = MethodClass::from(&request.method);
         let (method, path) = (request.method.as_str().to_owned(), request.path.clone());

@@ -131,11 +131,7 @@ pub(super) fn receive(
         }
         file.write_all_at(&buffer[..read], hashed.length)
             .map_err(|error| {
-                let kind = match error.kind() {
-                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Kind::Full,
-                    _ => Kind::Io,
-                };
-                Error::new(kind, "cannot write an upload").because(error)
+                Error::new(Kind::of_io(&error), "cannot write an upload").because(error)
             })?;
         hashed.add(&buffer[..read]);
     }

@@ -18,10 +18,11 @@ mod v2;
 #[cfg(test)]
 mod tests;
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
 use ipnet::IpNet;
@@ -60,6 +61,8 @@ pub struct Appliance {
     offline_by_configuration: bool,
     external_url: String,
     trusted_proxies: Vec<IpNet>,
+    /// When the log was last told of a proxy that does not name its clients, as Unix time.
+    told_of_unnamed_clients: AtomicI64,
     /// The mirror's group; `None` where the mirror is off.
     mirror_group: Option<String>,
     /// As it stands in the configuration, whether it is on or off.
@@ -99,6 +102,7 @@ impl Appliance {
             offline_by_configuration: config.offline,
             external_url: config.server.external_url.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
+            told_of_unnamed_clients: AtomicI64::new(0),
             mirror_group: config.mirror.enabled.then(|| config.mirror.group.clone()),
             mirror: config.mirror.clone(),
             configured_upstreams: config
@@ -158,6 +162,29 @@ impl Appliance {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Whether forwarding headers of this peer are believed.
+    fn is_trusted_proxy(&self, peer: IpAddr) -> bool {
+        let mut proxies = self.trusted_proxies.iter();
+        proxies.any(|network| network.contains(&peer))
+    }
+
+    /// Tells the log that a trusted proxy hides its clients, once an hour: whoever set it up wonders why no network
+    /// rule holds for them.
+    fn tell_of_unnamed_clients(&self, proxy: IpAddr) {
+        let now = Timestamp::now().0;
+        let last = self.told_of_unnamed_clients.load(Ordering::Relaxed);
+        let told = &self.told_of_unnamed_clients;
+        if now - last >= 3600
+            && told
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        {
+            tracing::warn!(
+                "the trusted proxy {proxy} does not say for whom it asks: its request has forwarding headers, but no X-Forwarded-For that can be read, so no network rule holds for its clients (set X-Forwarded-For there, as README's recipe for nginx does)"
+            );
+        }
     }
 
     /// What the mirror occupies.
@@ -284,7 +311,7 @@ pub fn offline_by_configuration() -> Error {
 /// What the log says of a request.
 struct AccessLine {
     id: String,
-    remote_ip: std::net::IpAddr,
+    remote_ip: IpAddr,
     note: Note,
     method: String,
     method_class: MethodClass,

@@ -72,10 +72,22 @@ pub enum Kind {
     Io,
     /// A disk, a quota of the filesystem or the database's own limit is full.
     Full,
+    /// Another process has kept a database locked for longer than anybody waits.
+    Busy,
     /// An SQL statement failed.
     Sql,
     /// A mistake of ours.
     Internal,
+}
+
+impl Kind {
+    /// `Full` for a disk or a quota that is, `Io` for whatever else a file operation says.
+    pub fn of_io(error: &std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::Io,
+        }
+    }
 }
 
 /// What happened, why, and what to do.
@@ -98,12 +110,23 @@ impl Error {
     }
 
     /// A failed file operation: `doing` is a verb phrase ("cannot open"), `path` what it was done to.
+    ///
+    /// `Full` where the disk or a quota is, `Io` otherwise; the remedy is that of the cause, if it tells one.
     pub fn io(doing: &str, path: &std::path::Path, source: std::io::Error) -> Self {
-        let kind = match source.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Kind::Full,
-            _ => Kind::Io,
+        let kind = Kind::of_io(&source);
+        let remedy = match source.kind() {
+            _ if kind == Kind::Full => Some("free space on its filesystem"),
+            std::io::ErrorKind::PermissionDenied => {
+                Some("give it, and the way to it, to the user who runs this")
+            }
+            std::io::ErrorKind::ReadOnlyFilesystem => Some("mount its filesystem for writing"),
+            _ => None,
         };
-        Self::new(kind, format!("{doing} {}", path.display())).because(source)
+        let error = Self::new(kind, format!("{doing} {}", path.display())).because(source);
+        match remedy {
+            Some(remedy) => error.remedy(remedy),
+            None => error,
+        }
     }
 
     /// A mistake of ours, for what cannot happen.
@@ -142,6 +165,14 @@ impl Error {
         &self.what
     }
 
+    /// What happened and why, for where the remedy has a place of its own: `what: why`.
+    pub fn what_and_why(&self) -> String {
+        match &self.source {
+            Some(source) => format!("{}: {source}", self.what),
+            None => self.what.clone(),
+        }
+    }
+
     /// What to do about it, if anything.
     pub fn remedy_text(&self) -> Option<&str> {
         self.remedy.as_deref()
@@ -151,10 +182,7 @@ impl Error {
 impl fmt::Display for Error {
     /// `what: why (remedy)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        if let Some(source) = &self.source {
-            write!(f, ": {source}")?;
-        }
+        f.write_str(&self.what_and_why())?;
         if let Some(remedy) = &self.remedy {
             write!(f, " ({remedy})")?;
         }

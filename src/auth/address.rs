@@ -1,9 +1,10 @@
 //! Where a request comes from, and whether that may be believed. Pure.
 //!
 //! The address is the peer's. `X-Forwarded-For` counts only from configured proxies, and is read from
-//! the right, past trusted ones. A request with forwarding headers from any other peer keeps the
-//! peer's address but gets no network grant: a proxy on the same box that nobody configured must not
-//! turn the world into loopback.
+//! the right, past trusted ones. A request with forwarding headers from any other peer, or from a configured
+//! proxy that does not say there for whom it asks, keeps the peer's address but gets no network grant: a
+//! proxy on the same box must not turn the world into loopback. A request from a proxy's address without any
+//! forwarding header is of that machine itself.
 
 use std::net::IpAddr;
 
@@ -23,10 +24,7 @@ pub struct ClientAddress {
 pub struct Forwarding<'a> {
     /// All `X-Forwarded-For` values, joined by commas, in order.
     pub forwarded_for: Option<&'a str>,
-    /// Whether a header that names hops (`X-Forwarded-For`, `Forwarded` or `Via`) is there, in whatever form.
-    pub names_hops: bool,
-    /// Whether any header is there that a proxy sets: those that name hops, or one of `X-Real-IP`,
-    /// `X-Forwarded-Host`, `X-Forwarded-Proto` and `X-Forwarded-Port`.
+    /// Whether any header is there that a proxy sets, in whatever form: see `server::call`.
     pub present: bool,
 }
 
@@ -35,17 +33,10 @@ impl ClientAddress {
     pub fn of(peer: IpAddr, forwarding: Forwarding<'_>, trusted_proxies: &[IpNet]) -> Self {
         let trusted = |ip: IpAddr| trusted_proxies.iter().any(|network| network.contains(&ip));
         let peer = peer.to_canonical();
-        if !trusted(peer) {
+        let Some(hops) = forwarding.forwarded_for.filter(|_| trusted(peer)) else {
             return Self {
                 ip: peer,
                 trustworthy: !forwarding.present,
-            };
-        }
-        let Some(hops) = forwarding.forwarded_for else {
-            // A proxy that does not say for whom it asks: its own address says nothing of the client.
-            return Self {
-                ip: peer,
-                trustworthy: !forwarding.names_hops,
             };
         };
         let mut client = peer;
@@ -76,7 +67,7 @@ mod tests {
     fn forwarded_addresses_count_only_from_trusted_proxies() {
         let proxies = ["10.0.0.0/8".parse().unwrap()];
         let table: &[(&str, Option<&str>, bool, &str, bool)] = &[
-            // peer, X-Forwarded-For, any header that names hops → client, trustworthy
+            // peer, X-Forwarded-For, any forwarding header → client, trustworthy
             ("127.0.0.1", None, false, "127.0.0.1", true),
             ("::ffff:127.0.0.1", None, false, "127.0.0.1", true),
             ("127.0.0.1", Some("192.0.2.1"), true, "127.0.0.1", false),
@@ -108,18 +99,9 @@ mod tests {
             ),
             ("10.0.0.1", Some(""), true, "10.0.0.1", false),
         ];
-        let of_proxies_only = Forwarding {
-            present: true,
-            ..Forwarding::default()
-        };
-        for (peer, trustworthy) in [("127.0.0.1", false), ("10.0.0.1", true)] {
-            let client = ClientAddress::of(peer.parse().unwrap(), of_proxies_only, &proxies);
-            assert_eq!(client.trustworthy, trustworthy, "{peer}");
-        }
         for (peer, forwarded_for, present, ip, trustworthy) in table {
             let forwarding = Forwarding {
                 forwarded_for: *forwarded_for,
-                names_hops: *present,
                 present: *present,
             };
             let client = ClientAddress::of(peer.parse().unwrap(), forwarding, &proxies);

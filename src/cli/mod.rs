@@ -24,6 +24,7 @@ mod output;
 mod privilege;
 mod project;
 mod registry;
+mod removal;
 mod rule;
 mod serve;
 mod tls;

@@ -42,11 +42,11 @@ pub(super) struct Note {
     pub(super) upstream: Option<String>,
 }
 
-/// Headers that say through whom a request came.
-const NAMING_HOPS: [&str; 3] = ["X-Forwarded-For", "Forwarded", "Via"];
-
-/// Headers that say no hops in a form that is read here, but that no client sends of itself either.
-const OF_PROXIES_ONLY: [&str; 4] = [
+/// Headers that proxies set, and no client of itself: with one of them the peer's address is not the client's.
+const FORWARDING: [&str; 7] = [
+    "X-Forwarded-For",
+    "Forwarded",
+    "Via",
     "X-Real-IP",
     "X-Forwarded-Host",
     "X-Forwarded-Proto",
@@ -77,13 +77,13 @@ impl Call<'_> {
             forwarded_for: headers
                 .contains("X-Forwarded-For")
                 .then_some(forwarded_for.as_str()),
-            names_hops: NAMING_HOPS.iter().any(|name| headers.contains(name)),
-            present: NAMING_HOPS
-                .iter()
-                .chain(&OF_PROXIES_ONLY)
-                .any(|name| headers.contains(name)),
+            present: FORWARDING.iter().any(|name| headers.contains(name)),
         };
-        let address = ClientAddress::of(request.peer.ip(), forwarding, &appliance.trusted_proxies);
+        let peer = request.peer.ip().to_canonical();
+        let address = ClientAddress::of(peer, forwarding, &appliance.trusted_proxies);
+        if !address.trustworthy && appliance.is_trusted_proxy(peer) {
+            appliance.tell_of_unnamed_clients(peer);
+        }
         Call {
             request,
             id,
@@ -177,10 +177,7 @@ impl Call<'_> {
         }
         let peer = self.request.peer.ip().to_canonical();
         let headers = &self.request.headers;
-        let by_proxy = appliance
-            .trusted_proxies
-            .iter()
-            .any(|network| network.contains(&peer));
+        let by_proxy = appliance.is_trusted_proxy(peer);
         let forwarded = |name| headers.get(name).filter(|_| by_proxy);
         let scheme = match (forwarded("X-Forwarded-Proto"), self.request.scheme) {
             (Some("https"), _) | (None, Scheme::Https) => "https",

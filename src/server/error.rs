@@ -33,6 +33,7 @@ pub fn status_and_code(kind: Kind) -> (u16, &'static str) {
         Kind::Conflict => (409, "CONFLICT"),
         Kind::TooManyRequests { .. } => (429, "TOOMANYREQUESTS"),
         Kind::Unavailable { .. } | Kind::UpstreamLied => (503, "UNAVAILABLE"),
+        Kind::Busy => (503, "UNAVAILABLE"),
         Kind::Full => (507, "UNAVAILABLE"),
         Kind::Usage | Kind::Config | Kind::Io | Kind::Sql | Kind::Internal => (500, "UNKNOWN"),
     }
@@ -53,17 +54,24 @@ pub(super) struct Told {
 /// What a client is told of `error`; the rest is logged.
 pub(super) fn told(error: &Error, request_id: &str) -> Told {
     let (status, code) = status_and_code(error.kind());
-    let message = if matches!(status, 500 | 507) {
-        tracing::error!(request_id, "request failed: {error}");
-        format!("something is wrong with this box; its log says more under request {request_id}")
-    } else {
-        error.to_string()
+    let of_the_box = match error.kind() {
+        Kind::Full => Some("the disk of this box is full: ask its administrator to free space"),
+        Kind::Busy => Some("a database of this box is in use by another process: try again"),
+        _ if status == 500 => Some("something is wrong with this box"),
+        _ => None,
+    };
+    let message = match of_the_box {
+        Some(what) => {
+            tracing::error!(request_id, "request failed: {error}");
+            format!("{what}; its log says more under request {request_id}")
+        }
+        None => error.to_string(),
     };
     let retry_after = match error.kind() {
         Kind::TooManyRequests { retry_after } | Kind::Unavailable { retry_after } => {
             Some(retry_after)
         }
-        Kind::UpstreamLied => Some(Duration::from_secs(5)),
+        Kind::UpstreamLied | Kind::Busy => Some(Duration::from_secs(5)),
         _ => None,
     };
     Told {

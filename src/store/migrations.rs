@@ -118,19 +118,24 @@ mod tests {
         assert_eq!(others.unwrap().len(), 0);
     }
 
+    /// The switch to WAL is a race that few runs lose, so it is run often.
     #[test]
     fn many_may_open_a_new_database_at_once() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("x.sqlite");
-        std::thread::scope(|scope| {
-            for number in 0..6 {
-                let path = &path;
-                scope.spawn(move || {
-                    let database = open(path, &[FIRST, SECOND]).unwrap();
-                    add(&database, &number.to_string()).unwrap();
-                });
-            }
-        });
-        assert_eq!(things(&open(&path, &[FIRST, SECOND]).unwrap()).len(), 6);
+        for _ in 0..60 {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("x.sqlite");
+            let start = std::sync::Barrier::new(8);
+            std::thread::scope(|scope| {
+                for number in 0..8 {
+                    let (path, start) = (&path, &start);
+                    scope.spawn(move || {
+                        start.wait();
+                        let database = open(path, &[FIRST, SECOND]).unwrap();
+                        add(&database, &number.to_string()).unwrap();
+                    });
+                }
+            });
+            assert_eq!(things(&open(&path, &[FIRST, SECOND]).unwrap()).len(), 8);
+        }
     }
 }

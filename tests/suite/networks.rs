@@ -169,3 +169,32 @@ fn a_proxy_of_either_family_is_believed_only_where_it_is_configured() {
         );
     }
 }
+
+#[test]
+fn a_trusted_proxy_that_does_not_name_its_client_lends_it_no_network() {
+    let (_fake, appliance, client) = behind_proxy("");
+    // The proxy's own machine is in a trusted network, as it is at first.
+    add(&appliance, "127.0.0.0/8", "fill", None);
+    let path = "/v2/library/alpine/manifests/latest";
+    assert_eq!(client.get(path).status, 200, "the machine itself");
+    for (name, value) in [
+        ("X-Real-IP", "203.0.113.5"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "box.example"),
+        ("X-Forwarded-Port", "443"),
+        ("Forwarded", "for=127.0.0.1"),
+        ("Via", "1.1 proxy"),
+        ("X-Forwarded-For", "unknown"),
+    ] {
+        let client = Client::of(&appliance).with(name, value);
+        assert_eq!(client.get(path).status, 401, "{name}");
+        // The same from a client that is named is judged by the client's network.
+        if name != "X-Forwarded-For" {
+            let named = client.with("X-Forwarded-For", "127.0.0.1");
+            assert_eq!(named.get(path).status, 200, "{name}");
+        }
+    }
+    appliance.wait_for_log("127.0.0.1 does not say for whom it asks");
+    let told = appliance.log().matches("for whom it asks").count();
+    assert_eq!(told, 1, "{}", appliance.log());
+}

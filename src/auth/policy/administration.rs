@@ -1,22 +1,23 @@
 //! Who may see and change users, groups and projects by the REST API: pure.
 //!
 //! Two questions, in this order: what is hidden looks like what does not exist ([`on_group`] and
-//! [`on_project`] give nothing); what is seen may be changed from a level on ([`Standing::has`]).
+//! [`on_project`] give nothing); what is seen may be changed from a level on ([`Authority::has`]).
 //! Which level which change takes stands in the routing table of `server::api`.
 
 use crate::auth::identity::Principal;
 use crate::store::{Group, GroupId, Level, Project};
 
-/// What a principal is on a group or project that it may know of.
+/// What a principal is on a group or project that it may know of, where the REST API changes them. Not its
+/// `Standing`, which protection rules judge: there deploy tokens count, and a job is its user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct Authority {
     /// An administrator of the box, who may everything everywhere.
     pub is_administrator: bool,
     /// A member's level, inherited ones included; a bot's own.
     pub level: Option<Level>,
 }
 
-impl Standing {
+impl Authority {
     /// Whether it may what takes `level`.
     pub fn has(self, level: Level) -> bool {
         self.is_administrator || self.level >= Some(level)
@@ -41,14 +42,14 @@ pub fn on_group(
     lineage: &[GroupId],
     level: Option<Level>,
     is_public: bool,
-) -> Option<Standing> {
+) -> Option<Authority> {
     let own = match principal {
         Principal::GroupToken(own, token) if lineage.contains(&own.id) => token.access_level,
         _ => user_level(principal, level),
     };
     // A project's bot sees the groups that its project lies in, but is nobody there.
     let lies_in = matches!(principal, Principal::ProjectToken(placed, _) if placed.groups.contains(&group.id));
-    standing(principal, own, is_public, lies_in)
+    authority(principal, own, is_public, lies_in)
 }
 
 /// What a principal is on a project; as [`on_group`], with the lineage of the project's group. `is_public`
@@ -59,7 +60,7 @@ pub fn on_project(
     lineage: &[GroupId],
     level: Option<Level>,
     is_public: bool,
-) -> Option<Standing> {
+) -> Option<Authority> {
     let own = match principal {
         Principal::GroupToken(own, token) if lineage.contains(&own.id) => token.access_level,
         Principal::ProjectToken(placed, token) if placed.project.id == project.id => {
@@ -67,14 +68,14 @@ pub fn on_project(
         }
         Principal::JobToken(user, placed, _) if placed.project.id == project.id => {
             let is_administrator = user.admin;
-            return (is_administrator || level.is_some()).then_some(Standing {
+            return (is_administrator || level.is_some()).then_some(Authority {
                 is_administrator,
                 level,
             });
         }
         _ => user_level(principal, level),
     };
-    standing(principal, own, is_public, false)
+    authority(principal, own, is_public, false)
 }
 
 fn user_level(principal: &Principal, level: Option<Level>) -> Option<Level> {
@@ -84,12 +85,12 @@ fn user_level(principal: &Principal, level: Option<Level>) -> Option<Level> {
     }
 }
 
-fn standing(
+fn authority(
     principal: &Principal,
     level: Option<Level>,
     is_public: bool,
     lies_in: bool,
-) -> Option<Standing> {
+) -> Option<Authority> {
     let is_administrator = is_administrator(principal);
     let is_shown = is_public
         && !matches!(
@@ -98,7 +99,7 @@ fn standing(
                 | Principal::GroupDeployToken(..)
                 | Principal::ProjectDeployToken(..)
         );
-    (is_administrator || level.is_some() || is_shown || lies_in).then_some(Standing {
+    (is_administrator || level.is_some() || is_shown || lies_in).then_some(Authority {
         is_administrator,
         level,
     })

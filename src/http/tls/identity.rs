@@ -13,6 +13,7 @@ use rustls::server::{ClientHello, ResolvesServerCert, ServerConfig};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{InconsistentKeys, ServerConnection};
+use zeroize::Zeroizing;
 
 use super::CertificateSummary;
 use crate::error::{Error, Kind, Result};
@@ -201,7 +202,7 @@ fn read_pair(
     provider: &CryptoProvider,
 ) -> Result<(Arc<CertifiedKey>, CertificateSummary)> {
     let chain = read_chain(certificate)?;
-    let bytes = read(key)?;
+    let bytes = Zeroizing::new(read(key)?);
     let private = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| {
         unusable(key, "private key", &error)
             .remedy("name a file with an unencrypted key in PEM as tls.key")

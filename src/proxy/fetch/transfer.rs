@@ -263,9 +263,7 @@ impl Fetch {
     }
 
     fn cannot_stage(&self, error: std::io::Error) -> Error {
-        let full = error.kind() == std::io::ErrorKind::StorageFull;
-        let kind = if full { Kind::Full } else { Kind::Io };
-        Error::new(kind, format!("cannot stage {}", self.digest)).because(error)
+        Error::new(Kind::of_io(&error), format!("cannot stage {}", self.digest)).because(error)
     }
 }
 

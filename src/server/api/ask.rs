@@ -9,7 +9,7 @@ use super::parameters::Fields;
 use super::table::{Captures, Endpoint, Role, Scope};
 use crate::auth::administration::tokens;
 use crate::auth::credentials::SecretRefusal;
-use crate::auth::policy::administration::{self, Standing};
+use crate::auth::policy::administration::{self, Authority};
 use crate::auth::scope::Ability;
 use crate::auth::{Identity, PlacedProject, Principal};
 use crate::error::Result;
@@ -31,7 +31,7 @@ pub(super) struct Ask<'a, 'r> {
     pub(super) fields: Fields,
     captures: Captures,
     place: Place,
-    standing: Standing,
+    authority: Authority,
 }
 
 /// What `:id` names where the endpoint's role is about a group or a project.
@@ -63,7 +63,7 @@ impl<'a, 'r> Ask<'a, 'r> {
             fields: Fields::default(),
             captures,
             place: Place::None,
-            standing: Standing {
+            authority: Authority {
                 is_administrator: administration::is_administrator(&identity.principal),
                 level: None,
             },
@@ -75,23 +75,23 @@ impl<'a, 'r> Ask<'a, 'r> {
     }
 
     fn check_role(&mut self, role: Role) -> Result<(), Failure> {
-        let (place, standing, level) = match role {
+        let (place, authority, level) = match role {
             Role::Anyone => return Ok(()),
-            Role::Administrator if self.standing.is_administrator => return Ok(()),
+            Role::Administrator if self.authority.is_administrator => return Ok(()),
             Role::Administrator => return Err(Failure::forbidden()),
             Role::Group(level) => {
-                let (group, standing) = self.find_group(self.capture("id"))?;
-                (Place::Group(group), standing, level)
+                let (group, authority) = self.find_group(self.capture("id"))?;
+                (Place::Group(group), authority, level)
             }
             Role::Project(level) => {
-                let (project, standing) = self.find_project(self.capture("id"))?;
-                (Place::Project(project), standing, level)
+                let (project, authority) = self.find_project(self.capture("id"))?;
+                (Place::Project(project), authority, level)
             }
         };
-        if level.is_some_and(|level| !standing.has(level)) {
+        if level.is_some_and(|level| !authority.has(level)) {
             return Err(Failure::forbidden());
         }
-        (self.place, self.standing) = (place, standing);
+        (self.place, self.authority) = (place, authority);
         Ok(())
     }
 
@@ -124,12 +124,12 @@ impl<'a, 'r> Ask<'a, 'r> {
 
     /// Whether an administrator of the box asks.
     pub(super) fn is_administrator(&self) -> bool {
-        self.standing.is_administrator
+        self.authority.is_administrator
     }
 
     /// What the caller is at the place that the path names.
-    pub(super) fn standing(&self) -> Standing {
-        self.standing
+    pub(super) fn authority(&self) -> Authority {
+        self.authority
     }
 
     /// Whether the caller may what takes `level` at the place that the path names.
@@ -137,7 +137,7 @@ impl<'a, 'r> Ask<'a, 'r> {
     /// # Errors
     /// 403.
     pub(super) fn needs(&self, level: Level) -> Result<(), Failure> {
-        if self.standing.has(level) {
+        if self.authority.has(level) {
             Ok(())
         } else {
             Err(Failure::forbidden())
@@ -183,7 +183,7 @@ impl<'a, 'r> Ask<'a, 'r> {
     }
 
     /// What the caller is on a group, or `None` where it may not know of it.
-    pub(super) fn on_group(&self, group: &Group) -> Result<Option<Standing>> {
+    pub(super) fn on_group(&self, group: &Group) -> Result<Option<Authority>> {
         let authenticator = &self.appliance.authenticator;
         let lineage = authenticator.lineage(group.id)?;
         let level = match self.identity.principal.user() {
@@ -200,7 +200,7 @@ impl<'a, 'r> Ask<'a, 'r> {
     }
 
     /// What the caller is on a project, or `None` where it may not know of it.
-    pub(super) fn on_project(&self, placed: &PlacedProject) -> Result<Option<Standing>> {
+    pub(super) fn on_project(&self, placed: &PlacedProject) -> Result<Option<Authority>> {
         let level = match self.identity.principal.user() {
             Some(user) => self
                 .appliance
@@ -232,18 +232,18 @@ impl<'a, 'r> Ask<'a, 'r> {
     ///
     /// # Errors
     /// 404, the same for a hidden one and one that does not exist.
-    pub(super) fn find_group(&self, named: &str) -> Result<(Arc<Group>, Standing), Failure> {
+    pub(super) fn find_group(&self, named: &str) -> Result<(Arc<Group>, Authority), Failure> {
         let authenticator = &self.appliance.authenticator;
         let group = match named.parse() {
             Ok(id) => authenticator.group_by_id(GroupId(id))?,
             Err(_) => authenticator.group(named)?,
         };
-        let standing = match &group {
+        let authority = match &group {
             Some(group) => self.on_group(group)?,
             None => None,
         };
         group
-            .zip(standing)
+            .zip(authority)
             .ok_or_else(|| Failure::not_found("Group"))
     }
 
@@ -254,7 +254,7 @@ impl<'a, 'r> Ask<'a, 'r> {
     pub(super) fn find_project(
         &self,
         named: &str,
-    ) -> Result<(Arc<PlacedProject>, Standing), Failure> {
+    ) -> Result<(Arc<PlacedProject>, Authority), Failure> {
         let id = match named.parse() {
             Ok(id) => Some(ProjectId(id)),
             Err(_) => self
@@ -267,12 +267,12 @@ impl<'a, 'r> Ask<'a, 'r> {
             Some(id) => self.appliance.authenticator.project(id)?,
             None => None,
         };
-        let standing = match &project {
+        let authority = match &project {
             Some(project) => self.on_project(project)?,
             None => None,
         };
         project
-            .zip(standing)
+            .zip(authority)
             .ok_or_else(|| Failure::not_found("Project"))
     }
 

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Failure, accepted, object, page};
 use super::ask::Ask;
 use super::parameters::{Parameter, Type, optional, required};
+use super::repositories::may_go;
 use super::table::{Endpoint, Role, Scope, Shape};
 use crate::auth::administration::{names, places};
-use crate::auth::policy::administration::Standing;
+use crate::auth::policy::administration::Authority;
 use crate::error::{Error, Kind};
 use crate::oci::RegistryHost;
 use crate::store::{Group, GroupChanges, GroupId, Level, OnReadOnlyMiss, Visibility};
@@ -138,7 +139,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         role: Role::Group(Some(Level::Owner)),
         parameters: &[],
         gives: (202, Shape::One("Message")),
-        summary: "Remove a group with everything below it",
+        summary: "Remove a group with everything below it, unless a rule keeps an image there from the caller",
         handler: remove,
     },
 ];
@@ -194,8 +195,8 @@ fn page_of(ask: &Ask<'_, '_>, is_meant: impl Fn(&Group) -> bool) -> Answer {
     let mut seen = Vec::new();
     for group in ask.store().access.groups()? {
         if matches(&group)
-            && let Some(standing) = ask.on_group(&group)?
-            && is_member(ask, standing)
+            && let Some(authority) = ask.on_group(&group)?
+            && is_member(ask, authority)
         {
             seen.push(group);
         }
@@ -204,11 +205,11 @@ fn page_of(ask: &Ask<'_, '_>, is_meant: impl Fn(&Group) -> bool) -> Answer {
 }
 
 /// Whether the caller is what `owned` and `min_access_level` ask for.
-pub(super) fn is_member(ask: &Ask<'_, '_>, standing: Standing) -> bool {
+pub(super) fn is_member(ask: &Ask<'_, '_>, authority: Authority) -> bool {
     let owned = ask.fields.boolean("owned") == Some(true);
     let least = ask.fields.level("min_access_level");
-    (!owned || standing.level == Some(Level::Owner))
-        && least.is_none_or(|least| standing.level >= Some(least))
+    (!owned || authority.level == Some(Level::Owner))
+        && least.is_none_or(|least| authority.level >= Some(least))
 }
 
 fn get(ask: &mut Ask<'_, '_>) -> Answer {
@@ -221,8 +222,8 @@ fn create(ask: &mut Ask<'_, '_>) -> Answer {
         None if !ask.is_administrator() => return Err(Failure::forbidden()),
         None => part.clone(),
         Some(id) => {
-            let (parent, standing) = ask.find_group(&id.to_string())?;
-            if !standing.has(Level::Owner) {
+            let (parent, authority) = ask.find_group(&id.to_string())?;
+            if !authority.has(Level::Owner) {
                 return Err(Failure::forbidden());
             }
             format!("{}/{part}", parent.path)
@@ -348,6 +349,12 @@ fn remove(ask: &mut Ask<'_, '_>) -> Answer {
     let group = ask.group()?;
     places::check_group_removal(ask.appliance.mirror(), &group.path)
         .map_err(|error| Failure::forbidden_because(error.what()))?;
+    let below = format!("{}/", group.path);
+    for project in ask.store().access.projects()? {
+        if project.path.starts_with(&below) {
+            may_go(ask, project.id)?;
+        }
+    }
     ask.store().access.remove_group(&ask.actor(), group.id)?;
     accepted()
 }

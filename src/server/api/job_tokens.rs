@@ -88,7 +88,7 @@ fn may_see(ask: &Ask<'_, '_>, token: &Token) -> Result<bool, Failure> {
         .is_some_and(|user| token.user_id == Some(user.id));
     Ok(token.kind == TokenKind::Job
         && token.project_id == Some(project)
-        && (is_own || ask.standing().has(Level::Maintainer)))
+        && (is_own || ask.authority().has(Level::Maintainer)))
 }
 
 fn list(ask: &mut Ask<'_, '_>) -> Answer {

@@ -6,6 +6,7 @@ use super::answer::{Answer, Failure, accepted, object, page};
 use super::ask::Ask;
 use super::groups::{QUOTA, conflict, is_member, quota, visibility};
 use super::parameters::{Parameter, Type, optional, required};
+use super::repositories::may_go;
 use super::table::{Endpoint, Role, Scope, Shape};
 use crate::auth::PlacedProject;
 use crate::auth::administration::names;
@@ -111,7 +112,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         role: Role::Project(Some(Level::Owner)),
         parameters: &[],
         gives: (202, Shape::One("Message")),
-        summary: "Remove a project with its tokens",
+        summary: "Remove a project with its tokens and images, unless a rule keeps one of these from the caller",
         handler: remove,
     },
 ];
@@ -169,9 +170,9 @@ fn page_of(ask: &Ask<'_, '_>, is_meant: impl Fn(&PlacedProject) -> bool) -> Answ
     for project in ask.store().access.projects()? {
         if let Some(placed) = ask.appliance.authenticator.project(project.id)?
             && matches(&placed)
-            && let Some(standing) = ask.on_project(&placed)?
-            && is_member(ask, standing)
-            && (!for_members || standing.level.is_some())
+            && let Some(authority) = ask.on_project(&placed)?
+            && is_member(ask, authority)
+            && (!for_members || authority.level.is_some())
         {
             seen.push(project);
         }
@@ -190,10 +191,10 @@ fn create(ask: &mut Ask<'_, '_>) -> Answer {
         Failure::parameters("name, path are missing, at least one parameter must be provided")
     })?;
     let namespace = fields.text("namespace_id").unwrap_or_default();
-    let (group, standing) = ask
+    let (group, authority) = ask
         .find_group(namespace)
         .map_err(|failure| failure.about("Namespace"))?;
-    if !standing.has(Level::Maintainer) {
+    if !authority.has(Level::Maintainer) {
         return Err(Failure::forbidden());
     }
     if part.contains('/') {
@@ -241,6 +242,7 @@ fn edit(ask: &mut Ask<'_, '_>) -> Answer {
 
 fn remove(ask: &mut Ask<'_, '_>) -> Answer {
     let project = ask.project()?.project.id;
+    may_go(ask, project)?;
     ask.store().access.remove_project(&ask.actor(), project)?;
     accepted()
 }

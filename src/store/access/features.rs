@@ -2,12 +2,24 @@
 //! decided above.
 
 use rusqlite::{Row, params};
+use serde::Serialize;
 
 use super::groups::group_path;
-use super::{AccessDb, Feature, GroupId};
+use super::{AccessDb, GroupId};
 use crate::error::Result;
 use crate::store::audit::{Actor, Event, EventKind};
 use crate::store::statement::{list, run};
+
+/// A feature flag's value, for the box or for a group and those below it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Feature {
+    /// The flag's name; the store does not know which there are.
+    pub flag: String,
+    /// `None`: the box's value.
+    pub group: Option<GroupId>,
+    /// On or off.
+    pub enabled: bool,
+}
 
 impl AccessDb {
     /// All values that were set, the box's first.

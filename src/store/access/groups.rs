@@ -1,20 +1,96 @@
-//! Groups, which nest by path, and their members, whose levels are inherited down the tree.
+//! Groups, which nest by path: rows of `groups`.
 
-use rusqlite::types::{Type, ValueRef};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
+use serde::{Deserialize, Serialize};
 
-use super::{
-    AccessDb, Group, GroupChanges, GroupId, Level, Member, OnReadOnlyMiss, UserId, Visibility,
-    no_such, shown, taken,
-};
+use super::{AccessDb, GroupId, no_such, shown, taken};
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
 use crate::store::audit::{Actor, Detail, Event, EventKind};
-use crate::store::statement::{decoded, find, get, list, run, size, stored_size, unknown_word};
+use crate::store::statement::{decoded, find, get, list, size, stored_size, unknown_word};
 use crate::time::Timestamp;
 
 const COLUMNS: &str = "id, path, parent_id, visibility, dependency_proxy_enabled,
     on_read_only_miss, default_upstream, created_at, quota";
+
+/// Who may know that a group exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    /// Its members.
+    Private,
+    /// Everybody who is logged in.
+    Public,
+}
+
+impl Visibility {
+    /// The word in commands, JSON and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Public => "public",
+        }
+    }
+}
+
+/// What somebody who may read but not fill gets of an image that is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnReadOnlyMiss {
+    /// The image, streamed from the upstream; nothing of it is kept.
+    PassThrough,
+    /// A 404 that says so.
+    Deny,
+}
+
+impl OnReadOnlyMiss {
+    /// The word in commands, JSON and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PassThrough => "pass_through",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// A group; groups nest by path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// The row.
+    pub id: GroupId,
+    /// `acme` or `acme/backend`.
+    pub path: String,
+    /// The group that it lies in.
+    pub parent: Option<GroupId>,
+    /// Who may know of it.
+    pub visibility: Visibility,
+    /// Off: its dependency proxy answers 404.
+    pub dependency_proxy_enabled: bool,
+    /// Its own: what holds for a group does not hold for those below it.
+    pub on_read_only_miss: OnReadOnlyMiss,
+    /// The upstream of paths that name none; `None`: as the nearest group above that has one, at last the box's.
+    pub default_upstream: Option<RegistryHost>,
+    /// The most bytes that may be pushed to the projects in it and below it; `None`: no limit of its own.
+    pub quota: Option<u64>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// What to change of a group; `None` leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupChanges {
+    /// As [`Group::visibility`].
+    pub visibility: Option<Visibility>,
+    /// As [`Group::dependency_proxy_enabled`].
+    pub dependency_proxy_enabled: Option<bool>,
+    /// As [`Group::on_read_only_miss`].
+    pub on_read_only_miss: Option<OnReadOnlyMiss>,
+    /// As [`Group::default_upstream`]; `Some(None)` takes it away.
+    pub default_upstream: Option<Option<RegistryHost>>,
+    /// As [`Group::quota`]; `Some(None)` takes it away.
+    pub quota: Option<Option<u64>>,
+}
 
 impl AccessDb {
     /// Makes a group below its parent path, which must exist (`NotFound`); `Conflict` if the path is taken,
@@ -125,8 +201,7 @@ impl AccessDb {
         })
     }
 
-    /// Removes the group, the groups below it, and their members, tokens, networks and
-    /// upstreams. `NotFound` if there
+    /// Removes the group, the groups below it, and their members, tokens, networks and upstreams. `NotFound` if there
     /// is no such group.
     pub fn remove_group(&self, actor: &Actor, id: GroupId) -> Result<()> {
         self.database.change(actor, |connection| {
@@ -139,84 +214,6 @@ impl AccessDb {
             )?;
             let path = path.ok_or_else(|| no_such("group", id.0))?;
             Ok(((), Some(about(EventKind::GroupRemoved, id, &path))))
-        })
-    }
-
-    /// Makes the user a direct member, or changes the level. `NotFound` if the group or user is gone.
-    pub fn set_member(
-        &self,
-        actor: &Actor,
-        group: GroupId,
-        user: UserId,
-        level: Level,
-    ) -> Result<()> {
-        self.database.change(actor, |connection| {
-            run(
-                connection,
-                "set member",
-                "INSERT INTO members (group_id, user_id, level) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (group_id, user_id) DO UPDATE SET level = excluded.level",
-                params![group.0, user.0, level.number()],
-            )?;
-            let path = group_path(connection, Some(group))?;
-            let event = membership(connection, EventKind::MemberSet, path.as_deref(), user)?
-                .detail("access_level", level.number());
-            Ok(((), Some(event)))
-        })
-    }
-
-    /// Whether the user was a direct member.
-    pub fn remove_member(&self, actor: &Actor, group: GroupId, user: UserId) -> Result<bool> {
-        self.database.change(actor, |connection| {
-            let removed = run(
-                connection,
-                "remove member",
-                "DELETE FROM members WHERE group_id = ?1 AND user_id = ?2",
-                [group.0, user.0],
-            )?;
-            if removed == 0 {
-                return Ok((false, None));
-            }
-            let path = group_path(connection, Some(group))?;
-            let event = membership(connection, EventKind::MemberRemoved, path.as_deref(), user)?;
-            Ok((true, Some(event)))
-        })
-    }
-
-    /// Direct members, by name.
-    pub fn members(&self, group: GroupId) -> Result<Vec<Member>> {
-        self.database.read(|connection| {
-            list(
-                connection,
-                "list members",
-                "SELECT users.name, users.id, members.level
-                 FROM members JOIN users ON users.id = members.user_id
-                 WHERE members.group_id = ?1 ORDER BY users.name",
-                [group.0],
-                member,
-            )
-        })
-    }
-
-    /// The highest level on the group or any ancestor.
-    pub fn level(&self, group: GroupId, user: UserId) -> Result<Option<Level>> {
-        self.database.read(|connection| {
-            // UNION, not UNION ALL: a cycle of parents, should there ever be one, ends the recursion.
-            find(
-                connection,
-                "find level",
-                "WITH RECURSIVE upward (id, parent_id) AS (
-                     SELECT id, parent_id FROM groups WHERE id = ?1
-                     UNION
-                     SELECT groups.id, groups.parent_id
-                     FROM upward JOIN groups ON groups.id = upward.parent_id
-                 )
-                 SELECT members.level
-                 FROM upward JOIN members ON members.group_id = upward.id
-                 WHERE members.user_id = ?2 ORDER BY members.level DESC LIMIT 1",
-                [group.0, user.0],
-                |row| level(row, 0),
-            )
         })
     }
 }
@@ -273,27 +270,6 @@ pub(super) fn quota_detail(quota: Option<u64>) -> Detail {
     )
 }
 
-/// What is said of a membership; `path` is that of the group or the project.
-pub(super) fn membership(
-    connection: &Connection,
-    kind: EventKind,
-    path: Option<&str>,
-    user: UserId,
-) -> Result<Event> {
-    let name: Option<String> = find(
-        connection,
-        "find a member's name",
-        "SELECT name FROM users WHERE id = ?1",
-        [user.0],
-        |row| row.get(0),
-    )?;
-    let name = name.unwrap_or_default();
-    Ok(Event::new(kind)
-        .subject("user", &name, Some(user.0))
-        .user(Some(&name))
-        .group(path))
-}
-
 fn group(row: &Row<'_>) -> rusqlite::Result<Group> {
     Ok(Group {
         id: GroupId(row.get(0)?),
@@ -315,15 +291,6 @@ fn group(row: &Row<'_>) -> rusqlite::Result<Group> {
     })
 }
 
-/// Reads a row of `users.name, users.id, level` as a member.
-pub(super) fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
-    Ok(Member {
-        user: row.get(0)?,
-        user_id: UserId(row.get(1)?),
-        level: level(row, 2)?,
-    })
-}
-
 /// Reads a column as a visibility.
 pub(super) fn visibility(row: &Row<'_>, column: usize) -> rusqlite::Result<Visibility> {
     decoded(row, column, |word| match word {
@@ -339,13 +306,4 @@ pub(super) fn quota(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64
         ValueRef::Null => Ok(None),
         _ => size(row, column).map(Some),
     }
-}
-
-/// Reads a column as a level.
-pub(super) fn level(row: &Row<'_>, column: usize) -> rusqlite::Result<Level> {
-    let number = row.get(column)?;
-    Level::from_number(number).ok_or_else(|| {
-        let error = unknown_word("an access level", &number.to_string());
-        rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(error))
-    })
 }

@@ -2,12 +2,44 @@
 
 use ipnet::IpNet;
 use rusqlite::params;
+use serde::{Deserialize, Serialize};
 
 use super::groups::group_path;
-use super::{Ability, AccessDb, GroupId, Network, taken};
+use super::{AccessDb, GroupId, taken};
 use crate::error::{Error, Kind, Result};
 use crate::store::audit::{Actor, Event, EventKind};
 use crate::store::statement::{decoded, list, run, unknown_word};
+
+/// What a network rule allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ability {
+    /// What is cached, and what passes through.
+    Read,
+    /// Reading, and writing into the cache what came from an upstream.
+    Fill,
+}
+
+impl Ability {
+    /// The word in commands, JSON and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Fill => "fill",
+        }
+    }
+}
+
+/// A network that is trusted without login. `group` None: the mirror's group alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Network {
+    /// The addresses; host bits are dropped when it is stored.
+    pub cidr: IpNet,
+    /// What they may.
+    pub ability: Ability,
+    /// Where they may it.
+    pub group: Option<GroupId>,
+}
 
 impl AccessDb {
     /// All networks, in the order in which they were added.

@@ -1,18 +1,42 @@
-//! Projects, which own hosted repositories, and their members, beside those of the groups above.
+//! Projects, which own hosted repositories: rows of `projects`.
 
 use rusqlite::{Connection, Row, params};
+use serde::Serialize;
 
-use super::groups::{level, member, membership, quota, quota_detail, visibility};
-use super::{
-    AccessDb, GroupId, Level, Member, Project, ProjectChanges, ProjectId, UserId, Visibility,
-    no_such, shown, taken,
-};
+use super::groups::{quota, quota_detail, visibility};
+use super::{AccessDb, GroupId, ProjectId, Visibility, no_such, shown, taken};
 use crate::error::{Error, Kind, Result};
 use crate::store::audit::{Actor, Event, EventKind};
-use crate::store::statement::{find, get, list, run, stored_size};
+use crate::store::statement::{find, get, list, stored_size};
 use crate::time::Timestamp;
 
 const COLUMNS: &str = "id, path, group_id, visibility, created_at, quota";
+
+/// A project: a path below a group, which owns hosted repositories.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Project {
+    /// The row.
+    pub id: ProjectId,
+    /// `acme/backend/api`.
+    pub path: String,
+    /// The group that it lies in: the path without its last part.
+    pub group: GroupId,
+    /// Who may know of it; public only where every group above it is public too.
+    pub visibility: Visibility,
+    /// The most bytes that may be pushed to it; `None`: no limit of its own.
+    pub quota: Option<u64>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// What to change of a project; `None` leaves it as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProjectChanges {
+    /// As [`Project::visibility`].
+    pub visibility: Option<Visibility>,
+    /// As [`Project::quota`]; `Some(None)` takes it away.
+    pub quota: Option<Option<u64>>,
+}
 
 impl AccessDb {
     /// Makes a project in the group that its path without the last part names. `NotFound` if there is no such
@@ -142,91 +166,6 @@ impl AccessDb {
                 .detail_if("visibility", changes.visibility.map(Visibility::as_str))
                 .detail_if("quota", changes.quota.map(quota_detail));
             Ok(((), Some(event)))
-        })
-    }
-
-    /// Makes the user a member of the project itself, or changes the level. `NotFound` if the project or user
-    /// is gone.
-    pub fn set_project_member(
-        &self,
-        actor: &Actor,
-        project: ProjectId,
-        user: UserId,
-        level: Level,
-    ) -> Result<()> {
-        self.database.change(actor, |connection| {
-            run(
-                connection,
-                "set project member",
-                "INSERT INTO project_members (project_id, user_id, level) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (project_id, user_id) DO UPDATE SET level = excluded.level",
-                params![project.0, user.0, level.number()],
-            )?;
-            let path = project_path(connection, project)?;
-            let event = membership(connection, EventKind::MemberSet, path.as_deref(), user)?
-                .detail("access_level", level.number());
-            Ok(((), Some(event)))
-        })
-    }
-
-    /// Whether the user was a member of the project itself.
-    pub fn remove_project_member(
-        &self,
-        actor: &Actor,
-        project: ProjectId,
-        user: UserId,
-    ) -> Result<bool> {
-        self.database.change(actor, |connection| {
-            let removed = run(
-                connection,
-                "remove project member",
-                "DELETE FROM project_members WHERE project_id = ?1 AND user_id = ?2",
-                [project.0, user.0],
-            )?;
-            if removed == 0 {
-                return Ok((false, None));
-            }
-            let path = project_path(connection, project)?;
-            let event = membership(connection, EventKind::MemberRemoved, path.as_deref(), user)?;
-            Ok((true, Some(event)))
-        })
-    }
-
-    /// Members of the project itself, by name; those of the groups above are members as well.
-    pub fn project_members(&self, project: ProjectId) -> Result<Vec<Member>> {
-        self.database.read(|connection| {
-            list(
-                connection,
-                "list project members",
-                "SELECT users.name, users.id, project_members.level
-                 FROM project_members JOIN users ON users.id = project_members.user_id
-                 WHERE project_members.project_id = ?1 ORDER BY users.name",
-                [project.0],
-                member,
-            )
-        })
-    }
-
-    /// The highest level on the project, its group, or any group above.
-    pub fn project_level(&self, project: ProjectId, user: UserId) -> Result<Option<Level>> {
-        self.database.read(|connection| {
-            find(
-                connection,
-                "find level on a project",
-                "WITH RECURSIVE upward (id) AS (
-                     SELECT group_id FROM projects WHERE id = ?1
-                     UNION
-                     SELECT groups.parent_id FROM upward JOIN groups ON groups.id = upward.id
-                 )
-                 SELECT level FROM (
-                     SELECT level FROM project_members WHERE project_id = ?1 AND user_id = ?2
-                     UNION ALL
-                     SELECT members.level FROM upward JOIN members ON members.group_id = upward.id
-                     WHERE members.user_id = ?2
-                 ) ORDER BY level DESC LIMIT 1",
-                [project.0, user.0],
-                |row| level(row, 0),
-            )
         })
     }
 

@@ -1,12 +1,10 @@
 //! Tokens: rows of `tokens`. A secret never comes here, only its SHA-256.
 
 use rusqlite::{Connection, Row, params};
+use serde::{Deserialize, Serialize};
 
-use super::groups::level;
-use super::{
-    AccessDb, GroupId, Level, NewToken, ProjectId, Token, TokenId, TokenKind, UserId, no_such,
-    taken,
-};
+use super::members::level;
+use super::{AccessDb, GroupId, Level, ProjectId, TokenId, UserId, no_such, taken};
 use crate::error::{Error, Result};
 use crate::store::audit::{Actor, Detail, Event, EventKind};
 use crate::store::statement::{decoded, find, get, list, run, size, unknown_word};
@@ -14,6 +12,106 @@ use crate::time::Timestamp;
 
 const COLUMNS: &str = "id, kind, name, scopes, user_id, group_id, username, access_level, revoked,
     created_at, expires_at, created_by, project_id, ifnull(family_id, id)";
+
+/// The kinds of tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenKind {
+    /// A user's own (`bwp_`).
+    Personal,
+    /// A group's (`bwg_`).
+    Group,
+    /// A project's (`bwr_`).
+    Project,
+    /// For deployments, with a username of its own (`bwd_`).
+    Deploy,
+    /// For one job of a pipeline (`bwj_`).
+    Job,
+}
+
+impl TokenKind {
+    const ALL: [Self; 5] = [
+        Self::Personal,
+        Self::Group,
+        Self::Project,
+        Self::Deploy,
+        Self::Job,
+    ];
+
+    /// The word in commands, JSON and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Personal => "personal",
+            Self::Group => "group",
+            Self::Project => "project",
+            Self::Deploy => "deploy",
+            Self::Job => "job",
+        }
+    }
+}
+
+/// A token's row: never its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Token {
+    /// The row.
+    pub id: TokenId,
+    /// What it belongs to.
+    pub kind: TokenKind,
+    /// What its maker calls it; not unique.
+    pub name: String,
+    /// Canonical scope words, sorted: the store does not know what they are worth.
+    pub scopes: Vec<String>,
+    /// The user whom it speaks for.
+    pub user_id: Option<UserId>,
+    /// The group that it belongs to.
+    pub group_id: Option<GroupId>,
+    /// The project that it belongs to; a job token's own project.
+    pub project_id: Option<ProjectId>,
+    /// The first token of the row of rotations that this one ends; itself where it was never rotated.
+    pub family: TokenId,
+    /// A deploy token's own username.
+    pub username: Option<String>,
+    /// The level of a group's or project's bot.
+    pub access_level: Option<Level>,
+    /// Revoked: let in nowhere, kept for lists and audit.
+    pub revoked: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// From when on it is refused; `None`: never.
+    pub expires_at: Option<Timestamp>,
+    /// Who made it: a user's name, or `box` for the command line.
+    pub created_by: String,
+    /// Always `None` from [`AccessDb`]: uses are written to `cache.sqlite`, so that they invalidate nothing
+    /// here. Whoever shows a token fills it from [`crate::store::CacheDb::token_last_used`].
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// A token to be made. `digest` is the SHA-256 of the secret.
+#[derive(Debug, Clone)]
+pub struct NewToken {
+    /// As [`Token::kind`].
+    pub kind: TokenKind,
+    /// As [`Token::name`].
+    pub name: String,
+    /// SHA-256 of the secret; the secret itself is never stored.
+    pub digest: [u8; 32],
+    /// Words without spaces; stored sorted and once each.
+    pub scopes: Vec<String>,
+    /// As [`Token::user_id`].
+    pub user_id: Option<UserId>,
+    /// As [`Token::group_id`].
+    pub group_id: Option<GroupId>,
+    /// As [`Token::project_id`].
+    pub project_id: Option<ProjectId>,
+    /// As [`Token::username`]; a deploy token without one gets `gitlab+deploy-token-ID`.
+    pub username: Option<String>,
+    /// As [`Token::access_level`].
+    pub access_level: Option<Level>,
+    /// As [`Token::expires_at`].
+    pub expires_at: Option<Timestamp>,
+    /// As [`Token::created_by`].
+    pub created_by: String,
+}
 
 impl AccessDb {
     /// `NotFound` if its user or group is gone; `Conflict` if there is a token with the same digest.

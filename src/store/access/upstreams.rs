@@ -4,12 +4,42 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Row, params};
 
 use super::groups::group_path;
-use super::{AccessDb, GroupId, NewUpstream, UpstreamId, UpstreamRow, taken};
+use super::{AccessDb, GroupId, UpstreamId, taken};
 use crate::error::Result;
 use crate::oci::RegistryHost;
 use crate::store::audit::{Actor, Detail, Event, EventKind};
 use crate::store::statement::{decoded, find, get, list};
 use crate::time::Timestamp;
+
+/// An upstream that was added by command.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UpstreamRow {
+    /// The row.
+    pub id: UpstreamId,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// How it is reached, and whose it is.
+    pub upstream: NewUpstream,
+}
+
+/// An upstream to be added. `Debug` is missing, as it holds what may be tried for a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewUpstream {
+    /// The word in paths and in `ns=`; unique in its group.
+    pub name: RegistryHost,
+    /// The group that brings it; `None`: the box's.
+    pub group: Option<GroupId>,
+    /// `https://HOST[:PORT]`
+    pub url: String,
+    /// The username and, sealed by `auth::seal`, the password; `None`: anonymous.
+    pub credentials: Option<(String, Vec<u8>)>,
+    /// A token realm (URL) on another host that may get the credentials.
+    pub auth_realm: Option<String>,
+    /// Further roots, as PEM.
+    pub ca: Option<String>,
+    /// Whether it may resolve to loopback, link-local or private addresses.
+    pub allow_private_addresses: bool,
+}
 
 impl AccessDb {
     /// `Conflict` if the group (or the box) has an upstream of that name; `NotFound` if the group is gone.

@@ -1,8 +1,9 @@
 //! Users: rows of `users`.
 
 use rusqlite::{Row, params};
+use serde::Serialize;
 
-use super::{AccessDb, User, UserId, no_such, shown, taken};
+use super::{AccessDb, UserId, no_such, shown, taken};
 use crate::error::{Error, Kind, Result};
 use crate::store::audit::{Actor, Event, EventKind};
 use crate::store::statement::{find, get, list};
@@ -10,6 +11,29 @@ use crate::time::Timestamp;
 
 const COLUMNS: &str =
     "id, name, admin, service, blocked, password_hash, password_version, created_at";
+
+/// A user, or a service account (a user without a password that can be set).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct User {
+    /// The row.
+    pub id: UserId,
+    /// The login name, unique.
+    pub name: String,
+    /// Administrators may everything.
+    pub admin: bool,
+    /// A service account: no password.
+    pub service: bool,
+    /// Kept, but let in nowhere.
+    pub blocked: bool,
+    /// argon2id in PHC form.
+    #[serde(skip)]
+    pub password_hash: Option<String>,
+    /// Counts up at each change of the password; a password's JWT names it.
+    #[serde(skip)]
+    pub password_version: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
 
 impl AccessDb {
     /// `Conflict` if the name is taken, `NameInvalid` if it is empty.

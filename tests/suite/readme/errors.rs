@@ -65,6 +65,10 @@ const ERRORS: &[(Kind, &str)] = &[
         Kind::Unavailable { retry_after: RETRY },
         "not kept, and the upstream does not give it now, or sent something else: the message says why",
     ),
+    (
+        Kind::Busy,
+        "another process keeps a database of the box locked: try again",
+    ),
     (Kind::Full, "the box's disk is full"),
 ];
 

@@ -1,0 +1,265 @@
+//! Members of groups and projects, and the levels that they inherit down the tree.
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, params};
+use serde::{Deserialize, Serialize};
+
+use super::groups::group_path;
+use super::projects::project_path;
+use super::{AccessDb, GroupId, ProjectId, UserId};
+use crate::error::Result;
+use crate::store::audit::{Actor, Event, EventKind};
+use crate::store::statement::{find, list, run, unknown_word};
+
+/// Access levels as in GitLab: 10, 20, 30, 40, 50.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// 10
+    Guest = 10,
+    /// 20
+    Reporter = 20,
+    /// 30
+    Developer = 30,
+    /// 40
+    Maintainer = 40,
+    /// 50
+    Owner = 50,
+}
+
+impl Level {
+    /// The level of GitLab's number; `None` for other numbers.
+    pub fn from_number(number: i64) -> Option<Self> {
+        [
+            Self::Guest,
+            Self::Reporter,
+            Self::Developer,
+            Self::Maintainer,
+            Self::Owner,
+        ]
+        .into_iter()
+        .find(|level| level.number() == number)
+    }
+
+    /// GitLab's number.
+    pub fn number(self) -> i64 {
+        self as i64
+    }
+}
+
+/// A direct member of a group or a project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// The user's name.
+    pub user: String,
+    /// The user's row.
+    pub user_id: UserId,
+    /// The level given here; a group above may give a higher one.
+    pub level: Level,
+}
+
+/// What somebody is a direct member of; its rows are alike in two tables.
+#[derive(Clone, Copy)]
+enum MemberOf {
+    Group(GroupId),
+    Project(ProjectId),
+}
+
+impl MemberOf {
+    /// The table, its column of what they are members of, and that one's row.
+    fn rows(self) -> (&'static str, &'static str, i64) {
+        match self {
+            Self::Group(group) => ("members", "group_id", group.0),
+            Self::Project(project) => ("project_members", "project_id", project.0),
+        }
+    }
+
+    fn path(self, connection: &Connection) -> Result<Option<String>> {
+        match self {
+            Self::Group(group) => group_path(connection, Some(group)),
+            Self::Project(project) => project_path(connection, project),
+        }
+    }
+}
+
+impl AccessDb {
+    /// Makes the user a direct member, or changes the level. `NotFound` if the group or user is gone.
+    pub fn set_member(
+        &self,
+        actor: &Actor,
+        group: GroupId,
+        user: UserId,
+        level: Level,
+    ) -> Result<()> {
+        self.set_member_of(actor, MemberOf::Group(group), user, level)
+    }
+
+    /// Makes the user a member of the project itself, or changes the level. `NotFound` if the project or user
+    /// is gone.
+    pub fn set_project_member(
+        &self,
+        actor: &Actor,
+        project: ProjectId,
+        user: UserId,
+        level: Level,
+    ) -> Result<()> {
+        self.set_member_of(actor, MemberOf::Project(project), user, level)
+    }
+
+    fn set_member_of(&self, actor: &Actor, of: MemberOf, user: UserId, level: Level) -> Result<()> {
+        let (table, column, id) = of.rows();
+        self.database.change(actor, |connection| {
+            run(
+                connection,
+                "set member",
+                &format!(
+                    "INSERT INTO {table} ({column}, user_id, level) VALUES (?1, ?2, ?3)
+                     ON CONFLICT ({column}, user_id) DO UPDATE SET level = excluded.level"
+                ),
+                params![id, user.0, level.number()],
+            )?;
+            let event = about(connection, EventKind::MemberSet, of, user)?
+                .detail("access_level", level.number());
+            Ok(((), Some(event)))
+        })
+    }
+
+    /// Whether the user was a direct member.
+    pub fn remove_member(&self, actor: &Actor, group: GroupId, user: UserId) -> Result<bool> {
+        self.remove_member_of(actor, MemberOf::Group(group), user)
+    }
+
+    /// Whether the user was a member of the project itself.
+    pub fn remove_project_member(
+        &self,
+        actor: &Actor,
+        project: ProjectId,
+        user: UserId,
+    ) -> Result<bool> {
+        self.remove_member_of(actor, MemberOf::Project(project), user)
+    }
+
+    fn remove_member_of(&self, actor: &Actor, of: MemberOf, user: UserId) -> Result<bool> {
+        let (table, column, id) = of.rows();
+        self.database.change(actor, |connection| {
+            let removed = run(
+                connection,
+                "remove member",
+                &format!("DELETE FROM {table} WHERE {column} = ?1 AND user_id = ?2"),
+                [id, user.0],
+            )?;
+            if removed == 0 {
+                return Ok((false, None));
+            }
+            let event = about(connection, EventKind::MemberRemoved, of, user)?;
+            Ok((true, Some(event)))
+        })
+    }
+
+    /// Direct members, by name.
+    pub fn members(&self, group: GroupId) -> Result<Vec<Member>> {
+        self.members_of(MemberOf::Group(group))
+    }
+
+    /// Members of the project itself, by name; those of the groups above are members as well.
+    pub fn project_members(&self, project: ProjectId) -> Result<Vec<Member>> {
+        self.members_of(MemberOf::Project(project))
+    }
+
+    fn members_of(&self, of: MemberOf) -> Result<Vec<Member>> {
+        let (table, column, id) = of.rows();
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list members",
+                &format!(
+                    "SELECT users.name, users.id, {table}.level
+                     FROM {table} JOIN users ON users.id = {table}.user_id
+                     WHERE {table}.{column} = ?1 ORDER BY users.name"
+                ),
+                [id],
+                member,
+            )
+        })
+    }
+
+    /// The highest level on the group or any ancestor.
+    pub fn level(&self, group: GroupId, user: UserId) -> Result<Option<Level>> {
+        self.database.read(|connection| {
+            // UNION, not UNION ALL: a cycle of parents, should there ever be one, ends the recursion.
+            find(
+                connection,
+                "find level",
+                "WITH RECURSIVE upward (id, parent_id) AS (
+                     SELECT id, parent_id FROM groups WHERE id = ?1
+                     UNION
+                     SELECT groups.id, groups.parent_id
+                     FROM upward JOIN groups ON groups.id = upward.parent_id
+                 )
+                 SELECT members.level
+                 FROM upward JOIN members ON members.group_id = upward.id
+                 WHERE members.user_id = ?2 ORDER BY members.level DESC LIMIT 1",
+                [group.0, user.0],
+                |row| level(row, 0),
+            )
+        })
+    }
+
+    /// The highest level on the project, its group, or any group above.
+    pub fn project_level(&self, project: ProjectId, user: UserId) -> Result<Option<Level>> {
+        self.database.read(|connection| {
+            find(
+                connection,
+                "find level on a project",
+                "WITH RECURSIVE upward (id) AS (
+                     SELECT group_id FROM projects WHERE id = ?1
+                     UNION
+                     SELECT groups.parent_id FROM upward JOIN groups ON groups.id = upward.id
+                 )
+                 SELECT level FROM (
+                     SELECT level FROM project_members WHERE project_id = ?1 AND user_id = ?2
+                     UNION ALL
+                     SELECT members.level FROM upward JOIN members ON members.group_id = upward.id
+                     WHERE members.user_id = ?2
+                 ) ORDER BY level DESC LIMIT 1",
+                [project.0, user.0],
+                |row| level(row, 0),
+            )
+        })
+    }
+}
+
+/// What is said of a membership.
+fn about(connection: &Connection, kind: EventKind, of: MemberOf, user: UserId) -> Result<Event> {
+    let path = of.path(connection)?;
+    let name: Option<String> = find(
+        connection,
+        "find a member's name",
+        "SELECT name FROM users WHERE id = ?1",
+        [user.0],
+        |row| row.get(0),
+    )?;
+    let name = name.unwrap_or_default();
+    Ok(Event::new(kind)
+        .subject("user", &name, Some(user.0))
+        .user(Some(&name))
+        .group(path.as_deref()))
+}
+
+/// Reads a row of `users.name, users.id, level` as a member.
+fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
+    Ok(Member {
+        user: row.get(0)?,
+        user_id: UserId(row.get(1)?),
+        level: level(row, 2)?,
+    })
+}
+
+/// Reads a column as a level.
+pub(super) fn level(row: &Row<'_>, column: usize) -> rusqlite::Result<Level> {
+    let number = row.get(column)?;
+    Level::from_number(number).ok_or_else(|| {
+        let error = unknown_word("an access level", &number.to_string());
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, Box::new(error))
+    })
+}

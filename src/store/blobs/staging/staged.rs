@@ -1,0 +1,204 @@
+//! One file on its way to become a blob, and the commit that makes it visible.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, CWD};
+
+use super::Staging;
+use crate::error::{Error, Kind, Result};
+use crate::oci::Digest;
+use crate::store::blobs::{blob_path, size_of};
+use crate::store::directory;
+
+/// A file on its way to become a blob. Written with `write_all_at` through `file()` by one writer and read by many
+/// meanwhile; the readers' `Arc<File>` stays good over `commit`.
+pub struct Staged {
+    pub(super) staging: Arc<Staging>,
+    pub(super) file: Arc<File>,
+    pub(super) place: Place,
+}
+
+/// Where a staged file can be found, which decides what a drop does.
+pub(super) enum Place {
+    /// Under a random name: removed.
+    Random(PathBuf),
+    /// Under the fill's name: kept.
+    Named { name: String, path: PathBuf },
+    /// Under no name: the kernel removes it.
+    Unlinked,
+    /// Committed or discarded: nothing is left to do.
+    Settled,
+}
+
+impl Staged {
+    /// The open file, for `read_at` and `write_all_at`.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// The file's length now: what an interrupted fill left, for `stage_named`.
+    pub fn length(&self) -> Result<u64> {
+        self.file
+            .metadata()
+            .map(|metadata| metadata.len())
+            .map_err(|error| Error::io("cannot read", self.shown_path(), error))
+    }
+
+    /// Writes what is in it to the disk, so that the commit need not wait for that any more.
+    pub fn sync(&self) -> Result<()> {
+        self.file
+            .sync_all()
+            .map_err(|error| Error::io("cannot sync", self.shown_path(), error))
+    }
+
+    /// Makes it visible under `digest`: fsync, rename (or linkat for an unlinked one), fsync of the directory. The caller has hashed
+    /// the bytes: `digest` is what came out of the `oci::Hasher`. If the blob exists already, the staged file is dropped;
+    /// one of another length is damaged, and replaced.
+    pub fn commit(mut self, digest: &Digest) -> Result<()> {
+        let to = blob_path(&self.staging.blobs, digest);
+        if size_of(&to)? == Some(self.length()?) {
+            self.settle(true);
+            // Whoever renamed it may not have synced the directory yet, and rows are about to be written.
+            return directory::sync_directory(to.parent().unwrap_or(&to));
+        }
+        self.replace(digest)
+    }
+
+    /// As [`Self::commit`], over whatever is in place: what was damaged there is mended by it.
+    pub fn replace(mut self, digest: &Digest) -> Result<()> {
+        self.file
+            .sync_all()
+            .map_err(|error| Error::io("cannot sync", self.shown_path(), error))?;
+        let staging = Arc::clone(&self.staging);
+        match &self.place {
+            Place::Random(path) | Place::Named { path, .. } => {
+                let result = staging.publish(path, digest);
+                // What a full disk refuses must not go on filling it.
+                let is_full = matches!(&result, Err(error) if error.kind() == Kind::Full);
+                if is_full || result.is_ok() {
+                    self.settle(is_full);
+                }
+                result
+            }
+            Place::Unlinked => {
+                let path = self.link()?;
+                let result = staging.publish(&path, digest);
+                if result.is_err() {
+                    // The error that counts is the first one.
+                    let _ = fs::remove_file(&path);
+                }
+                result
+            }
+            Place::Settled => Err(Error::internal("a staged file was committed twice")),
+        }
+    }
+
+    /// Throws it away.
+    pub fn discard(mut self) {
+        self.settle(true);
+    }
+
+    /// Gives an unlinked file a name in `staging/`; by a copy where the kernel does not.
+    fn link(&self) -> Result<PathBuf> {
+        let path = self.staging.random_path()?;
+        let descriptor = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        if rustix::fs::linkat(CWD, &descriptor, CWD, &path, AtFlags::SYMLINK_FOLLOW).is_ok() {
+            return Ok(path);
+        }
+        let failed = |error| Error::io("cannot copy the temporary file to", &path, error);
+        let result = directory::new_file(&path)
+            .and_then(|copy| copy_all(&self.file, &copy))
+            .map_err(failed);
+        if result.is_err() {
+            let _ = fs::remove_file(&path);
+        }
+        result.map(|()| path)
+    }
+
+    /// Ends the staged file's life, once.
+    fn settle(&mut self, remove: bool) {
+        match std::mem::replace(&mut self.place, Place::Settled) {
+            Place::Random(path) => {
+                if remove {
+                    // A leftover is cleared at the next start.
+                    let _ = fs::remove_file(path);
+                }
+            }
+            Place::Named { name, path } => {
+                if remove {
+                    let _ = fs::remove_file(path);
+                }
+                self.staging.release(&name);
+            }
+            Place::Unlinked | Place::Settled => {}
+        }
+    }
+
+    fn shown_path(&self) -> &Path {
+        match &self.place {
+            Place::Random(path) | Place::Named { path, .. } => path,
+            Place::Unlinked | Place::Settled => &self.staging.directory,
+        }
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        let remove = matches!(self.place, Place::Random(_));
+        self.settle(remove);
+    }
+}
+
+/// Copies from the start, whatever the file's position is, and syncs.
+fn copy_all(from: &File, to: &File) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        match from.read_at(&mut buffer, at) {
+            Ok(0) => return to.sync_all(),
+            Ok(read) => {
+                to.write_all_at(&buffer[..read], at)?;
+                at += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::BlobDir;
+
+    #[test]
+    fn an_unlinked_file_that_cannot_be_linked_is_copied() {
+        let directory = tempfile::tempdir().unwrap();
+        let (blobs, _) = BlobDir::open_directory(directory.path()).unwrap();
+        let staging = &blobs.staging;
+        // As on a filesystem without O_TMPFILE: made and removed, so that linkat finds no file.
+        let path = staging.random_path().unwrap();
+        let file = directory::new_file(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let bytes = vec![9; (2 << 20) + 5];
+        file.write_all_at(&bytes, 0).unwrap();
+        let digest = Digest::of(&bytes);
+        staging
+            .staged(file, Place::Unlinked)
+            .commit(&digest)
+            .unwrap();
+        let path = blob_path(&staging.blobs, &digest);
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!(
+            std::os::unix::fs::MetadataExt::mode(&metadata) & 0o7777,
+            0o600
+        );
+        assert_eq!(staging.count().unwrap(), 0);
+    }
+}

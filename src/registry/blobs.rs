@@ -20,7 +20,7 @@ pub struct HostedBlob {
 
 impl Registry {
     /// A blob that is linked to the repository. Whoever may push and finds it here will not push it again, so it
-    /// is left alone by garbage collection for a while; where that cannot be written, it is served all the same.
+    /// is left alone by garbage collection for a while.
     ///
     /// A file that is missing or has another length is answered as if the blob were not here: so a push sends it
     /// again, and mends it.
@@ -36,11 +36,7 @@ impl Registry {
         check(grant, Wanted::Pull)?;
         let (rows, place) = (&self.store.registry, repository(grant));
         let linked = if grant.may_push() {
-            // The mark is a write, which a full disk refuses; what is here can be read all the same.
-            rows.blob_for_push(place, digest, now).or_else(|error| {
-                tracing::debug!(blob = %digest, "cannot mark a blob as needed: {error}");
-                rows.blob(place, digest)
-            })?
+            rows.blob_for_push(place, digest, now)?
         } else {
             rows.blob(place, digest)?
         };

@@ -4,7 +4,7 @@
 //! must not be asked for again inside it: the pool is bounded, and nested readers could wait for each other.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
@@ -12,12 +12,17 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::directory;
 use super::migrations::{migrate, refuse_newer};
 use super::statement::sql;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// How long a statement waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two tries to switch a file to WAL that others switch as well.
-const SWITCH_AGAIN: Duration = Duration::from_millis(5);
+/// As long as that waits what an answer to a pull depends on, but can do without.
+const SOON: Duration = Duration::from_millis(500);
+/// What is left at least to one that has waited for others of this process: so that those who queue up behind a
+/// stuck process do not wait for it one after the other.
+const LEFT_AT_LEAST: Duration = Duration::from_millis(100);
+/// Between two looks whether a lock is free.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// The most readers that are open at once; the next one waits until one is given back.
 const MAX_READERS: usize = 8;
 /// Enough for every statement of one database, so that each is parsed once per connection.
@@ -102,7 +107,35 @@ impl Database {
     ///
     /// Everybody else's writes wait meanwhile: no network, no streaming of a body in here.
     pub(super) fn write<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        commit(&mut self.writer(), work)
+        let asked = Instant::now();
+        let mut writer = self.writer();
+        commit(
+            &mut writer,
+            BUSY_TIMEOUT.saturating_sub(asked.elapsed()),
+            work,
+        )
+    }
+
+    /// As [`Self::write`], for what nobody shall wait long for: gives up after half a second.
+    ///
+    /// # Errors
+    /// `Busy` also where others of this process are writing for longer.
+    pub(super) fn write_soon<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let asked = Instant::now();
+        let mut writer = loop {
+            match self.writer.try_lock() {
+                Ok(writer) => break writer,
+                Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) if asked.elapsed() < SOON => {
+                    std::thread::sleep(LOOK_AGAIN);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let what = "cannot begin writing: others are writing to the database";
+                    return Err(Error::new(Kind::Busy, what).remedy("try again"));
+                }
+            }
+        };
+        commit(&mut writer, SOON.saturating_sub(asked.elapsed()), work)
     }
 
     /// As [`Self::write`], reaching the disk as `synchronous` says instead of the database's `usual` way.
@@ -112,14 +145,16 @@ impl Database {
         usual: Synchronous,
         work: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
+        let asked = Instant::now();
         let mut writer = self.writer();
+        let left = BUSY_TIMEOUT.saturating_sub(asked.elapsed());
         let set = |writer: &Connection, synchronous: Synchronous| {
             writer
                 .pragma_update(None, "synchronous", synchronous.as_str())
                 .map_err(|error| sql("set synchronous", error))
         };
         set(&writer, synchronous)?;
-        let result = commit(&mut writer, work);
+        let result = commit(&mut writer, left, work);
         set(&writer, usual)?;
         result
     }
@@ -215,14 +250,22 @@ fn switch_to_wal(writer: &Connection) -> rusqlite::Result<()> {
                 if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
                     && Instant::now() < deadline =>
             {
-                std::thread::sleep(SWITCH_AGAIN);
+                std::thread::sleep(LOOK_AGAIN);
             }
             switched => return switched,
         }
     }
 }
 
-fn commit<T>(writer: &mut Connection, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+/// Runs `work` in a transaction that waits for another process's lock for as long as `patience`.
+fn commit<T>(
+    writer: &mut Connection,
+    patience: Duration,
+    work: impl FnOnce(&Connection) -> Result<T>,
+) -> Result<T> {
+    writer
+        .busy_timeout(patience.max(LEFT_AT_LEAST))
+        .map_err(|error| sql("set the busy timeout", error))?;
     let transaction = writer
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(|error| sql("begin writing", error))?;
@@ -289,7 +332,6 @@ pub(super) mod tests {
     use std::sync::Barrier;
 
     use super::*;
-    use crate::error::Kind;
     use crate::store::statement::{list, run};
 
     pub(in crate::store) const FIRST: &str =

@@ -80,14 +80,19 @@ pub(super) fn note(error: &rusqlite::Error) {
     }
 }
 
-fn reason(error: &rusqlite::Error) -> Option<FailureReason> {
+/// Whether the disk is full: that shows as an IO error where SQLite grows the shared-memory file.
+pub(super) fn is_full(error: &rusqlite::Error) -> bool {
     let extended = error.sqlite_error().map(|error| error.extended_code);
-    if extended == Some(ffi::SQLITE_IOERR_SHMSIZE) {
+    error.sqlite_error_code() == Some(ErrorCode::DiskFull)
+        || extended == Some(ffi::SQLITE_IOERR_SHMSIZE)
+}
+
+fn reason(error: &rusqlite::Error) -> Option<FailureReason> {
+    if is_full(error) {
         return Some(FailureReason::Full);
     }
     Some(match error.sqlite_error_code() {
         Some(ErrorCode::ConstraintViolation) => return None,
-        Some(ErrorCode::DiskFull) => FailureReason::Full,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => FailureReason::Busy,
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             FailureReason::ReadOnly

@@ -333,6 +333,7 @@ impl Store {
         let notes = self
             .cache
             .write_notes()
+            .and(self.registry.write_marks())
             .and(self.audit.write_notes(Timestamp::now()));
         self.cache.note_clean_stop()?;
         self.cache.database().checkpoint()?;

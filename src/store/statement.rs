@@ -96,14 +96,13 @@ pub(super) fn sql(statement: &str, error: rusqlite::Error) -> Error {
         .map_or(ffi::SQLITE_OK, |e| e.extended_code);
     let what = format!("cannot {statement}");
     match (error.sqlite_error_code(), extended) {
-        // A full disk shows as an IO error where SQLite grows the shared-memory file.
-        (Some(ErrorCode::DiskFull), _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => {
+        _ if failures::is_full(&error) => {
             Error::new(Kind::Full, format!("{what}: the disk is full"))
                 .remedy("free space on the filesystem of the data directory")
         }
         (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _) => Error::new(
             Kind::Busy,
-            format!("{what}: another process has kept the database locked for more than 5 seconds"),
+            format!("{what}: another process has kept the database locked for too long"),
         )
         .remedy("try again; if it lasts, look for a stuck process that has the file open"),
         (Some(ErrorCode::NotADatabase), _) => Error::new(

@@ -64,7 +64,7 @@ impl AuthLog {
         line.push('\n');
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = self.append(&mut current, line.as_bytes()) {
-            tracing::error!(%error, "an event of authentication was not logged");
+            tracing::error!(%error, event = line.trim_end(), "an event of authentication was not logged");
         }
     }
 
@@ -74,10 +74,11 @@ impl AuthLog {
             self.rotate()?;
             *current = append_to(&self.path)?;
         }
-        current
-            .file
-            .write_all(line)
-            .map_err(|error| Error::io("cannot write to", &self.path, error))?;
+        if let Err(error) = current.file.write_all(line) {
+            // Half a line, which a full disk takes, would spoil the next one.
+            let _ = current.file.set_len(current.length);
+            return Err(Error::io("cannot write to", &self.path, error));
+        }
         current.length += length;
         Ok(())
     }

@@ -78,25 +78,44 @@ pub(super) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<J
         })
 }
 
+/// A sentence that is said now and then: a full disk lasts, and shall not fill the log with it.
+struct Complaint {
+    sentence: &'static str,
+    said: Option<Instant>,
+}
+
+impl Complaint {
+    fn about(sentence: &'static str) -> Self {
+        Self {
+            sentence,
+            said: None,
+        }
+    }
+
+    fn of(&mut self, result: Result<()>) {
+        if let Err(error) = result
+            && self.said.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY)
+        {
+            self.said = Some(Instant::now());
+            tracing::warn!(%error, "{}", self.sentence);
+        }
+    }
+}
+
 fn write_notes(store: &Store, stopped: &mpsc::Receiver<()>) {
     let (mut noted, mut swept) = (Instant::now(), Instant::now());
-    let mut complained = None;
+    let mut audit = Complaint::about("logins and refusals could not be written to the audit");
+    let mut marks = Complaint::about("what pushes rely on could not be written");
+    let mut uses = Complaint::about("times of use could not be written");
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(AUDIT_EVERY) {
         if let Err(error) = store.take_owed_note() {
             tracing::debug!(%error, "the start cannot be noted yet");
         }
-        if let Err(error) = store.audit.write_notes(Timestamp::now())
-            // A full disk lasts, and shall not fill the log with one sentence.
-            && complained.is_none_or(|at: Instant| at.elapsed() >= COMPLAIN_EVERY)
-        {
-            complained = Some(Instant::now());
-            tracing::warn!(%error, "logins and refusals could not be written to the audit");
-        }
+        audit.of(store.audit.write_notes(Timestamp::now()));
+        marks.of(store.registry.write_marks());
         if noted.elapsed() >= NOTES_EVERY {
             noted = Instant::now();
-            if let Err(error) = store.cache.write_notes() {
-                tracing::warn!(%error, "times of use could not be written");
-            }
+            uses.of(store.cache.write_notes());
         }
         if swept.elapsed() >= SWEEP_EVERY {
             swept = Instant::now();

@@ -1,7 +1,8 @@
 //! `access.sqlite` as its files of nouns get it: to be read by all, and changed only by somebody who is named.
 //!
 //! The database itself is out of their reach, so a change without an actor, or one that nobody hears of, does
-//! not compile.
+//! not compile. Nor is one made whose event cannot be written: the disk is full, or somebody has the audit database
+//! locked.
 
 use std::sync::Arc;
 
@@ -27,18 +28,31 @@ impl AuditedDatabase {
         self.database.read(work)
     }
 
-    /// Runs `work` in one write transaction, commits it, and then records the event that it gave: `None`
-    /// where nothing was changed. An error rolls back, and nothing is recorded.
+    /// Runs `work` in one write transaction, records the event that it gave (`None` where nothing was changed), and
+    /// commits. An error rolls back, and what was recorded is taken back.
+    ///
+    /// The event comes first, because an event too many is less bad than one too few: that is what a crash between
+    /// the two commits leaves, or a disk on which the one fits and the other does not.
     pub(super) fn change<T>(
         &self,
         actor: &Actor,
         work: impl FnOnce(&Connection) -> Result<(T, Option<Event>)>,
     ) -> Result<T> {
-        let (value, event) = self.database.write(work)?;
-        if let Some(event) = event {
-            self.audit.record(actor, &event);
+        let mut recorded = None;
+        let changed = self.database.write(|connection| {
+            let (value, event) = work(connection)?;
+            if let Some(event) = event {
+                let written = self.audit.write(actor, &event).map_err(|error| {
+                    error.context("nothing was changed, because the audit cannot tell of it")
+                })?;
+                recorded = Some((written, event));
+            }
+            Ok(value)
+        });
+        if let (Err(_), Some((written, event))) = (&changed, recorded) {
+            self.audit.take_back(written, actor, &event);
         }
-        Ok(value)
+        changed
     }
 
     /// As [`Database::probe`].

@@ -64,7 +64,7 @@ ids!(
 );
 
 /// The access database: one writer, a pool of readers. Whatever changes it takes the [`super::Actor`] who does,
-/// and is recorded in `audit.sqlite` after the commit.
+/// and is recorded in `audit.sqlite`; what cannot be recorded is not changed.
 pub struct AccessDb {
     database: AuditedDatabase,
     epoch: Mutex<Epoch>,

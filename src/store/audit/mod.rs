@@ -21,7 +21,7 @@ use rusqlite::{Connection, params};
 
 use super::database::{Database, Synchronous};
 use super::statement::{get, run};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::time::Timestamp;
 use notes::Notes;
 
@@ -55,24 +55,36 @@ impl AuditDb {
         &self.database
     }
 
-    /// Writes what was changed, at once. The change is made already, and whoever made it has to know that:
-    /// where the event cannot be written, the log says what it was.
+    /// Writes what was done, at once, where it is done already and cannot be undone (a key's file was removed): where
+    /// the event cannot be written, the log says what it was.
     pub fn record(&self, actor: &Actor, event: &Event) {
+        if let Err(error) = self.write(actor, event) {
+            let sentence = "this was done, but could not be written to the audit database";
+            complain(&error, actor, event, sentence);
+        }
+    }
+
+    /// Writes what is about to be changed, at once; its row.
+    pub(super) fn write(&self, actor: &Actor, event: &Event) -> Result<i64> {
         let now = Timestamp::now();
-        let written = self.database.write(|connection| {
+        self.database.write(|connection| {
             let id = insert(connection, actor, event, now)?;
             if id % PRUNE_EVERY == 0 {
                 prune(connection, now, MAX_ROWS)?;
             }
-            Ok(())
+            Ok(id)
+        })
+    }
+
+    /// Removes the row of a change that came to nothing after all.
+    pub(super) fn take_back(&self, row: i64, actor: &Actor, event: &Event) {
+        let removed = self.database.write(|connection| {
+            let text = "DELETE FROM events WHERE id = ?1";
+            run(connection, "take back an audit event", text, [row])
         });
-        if let Err(error) = written {
-            tracing::error!(
-                %error,
-                kind = event.kind.as_str(),
-                actor = actor.name,
-                "a change was made, but could not be written to the audit database"
-            );
+        if let Err(error) = removed {
+            let sentence = "the audit tells of this, but it was not done";
+            complain(&error, actor, event, sentence);
         }
     }
 
@@ -84,6 +96,21 @@ impl AuditDb {
         {}
         Ok(())
     }
+}
+
+/// Says in the log what the audit does not say, or says wrongly.
+fn complain(error: &Error, actor: &Actor, event: &Event, sentence: &'static str) {
+    let subject = event.subject.as_ref();
+    tracing::error!(
+        %error,
+        kind = event.kind.as_str(),
+        actor = actor.name,
+        subject = subject.map(|subject| format!("{} {}", subject.noun, subject.name)),
+        user = event.user,
+        group = event.group,
+        details = event.details_json(),
+        "{sentence}"
+    );
 }
 
 fn insert(connection: &Connection, actor: &Actor, event: &Event, now: Timestamp) -> Result<i64> {

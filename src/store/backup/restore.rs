@@ -17,7 +17,7 @@ use super::{
 use crate::error::{Error, Kind, Result};
 use crate::store::database::connect;
 use crate::store::statement::{list, run, sql};
-use crate::store::{Actor, AuditDb, DataLock, Event, EventKind, Store, directory};
+use crate::store::{Actor, AuditDb, DataLock, Event, EventKind, Store, directory, failures};
 use crate::time::Timestamp;
 
 /// How far ids jump where the replaced database cannot say which it has given out.
@@ -73,8 +73,13 @@ impl Store {
             pushed.finish(data)?;
         }
         let replaced = access.finish(data)?;
-        AuditDb::open(&data.join("audit.sqlite"))?
-            .record(actor, &Event::new(EventKind::DatabaseRestored));
+        match AuditDb::open(&data.join("audit.sqlite")) {
+            Ok(audit) => audit.record(actor, &Event::new(EventKind::DatabaseRestored)),
+            // It is done, and whoever did it has to know that.
+            Err(error) => {
+                tracing::error!(%error, "restored, but the audit cannot be opened to tell of it");
+            }
+        }
         Ok(replaced)
     }
 }
@@ -149,6 +154,10 @@ impl Old {
                 ids,
                 _closed_to_others: old,
             }),
+            // A full disk lets nothing be opened, and says nothing about the file.
+            Err(error) if failures::is_full(&error) => {
+                Err(sql("close the database that is to be replaced", error))
+            }
             Err(error) => match error.sqlite_error_code() {
                 Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Err(Error::new(
                     Kind::Conflict,

@@ -71,7 +71,11 @@ fn lines(connection: &Connection, statement: &'static str, text: &str) -> Result
     list(connection, statement, text, [], |row| row.get(0))
 }
 
+/// What is wrong with this box stays what it is; whatever else goes wrong is the file's fault.
 pub(super) fn not_ours(error: Error) -> Error {
+    if matches!(error.kind(), Kind::Full | Kind::Busy | Kind::Io) {
+        return error;
+    }
     let what = "the file is not a backup of Breakwater";
     Error::new(Kind::BadRequest, what)
         .because(error)

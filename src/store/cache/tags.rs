@@ -48,7 +48,7 @@ impl CacheDb {
         }) {
             return Ok(());
         }
-        self.database.write(|connection| {
+        self.database.write_soon(|connection| {
             run(
                 connection,
                 "confirm tag",
@@ -70,7 +70,7 @@ impl CacheDb {
         {
             return Ok(());
         }
-        self.database.write(|connection| {
+        self.database.write_soon(|connection| {
             run(
                 connection,
                 "mark tag as gone",

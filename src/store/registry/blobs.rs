@@ -23,7 +23,7 @@ impl RegistryDb {
     }
 
     /// As [`Self::blob`], for somebody who is about to push a manifest: garbage collection leaves the blob alone
-    /// for a grace from now.
+    /// for a grace from now. Waits for no writer: the mark is noted, and written with the next batch.
     pub fn blob_for_push(
         &self,
         repository: HostedRepository<'_>,
@@ -31,25 +31,12 @@ impl RegistryDb {
         now: Timestamp,
     ) -> Result<Option<u64>> {
         match self.link(repository, digest)? {
-            Some(link) if now.since(link.needed_at) < MARKED_FOR => Ok(Some(link.size)),
-            Some(_) => self.database.write(|connection| {
-                find(
-                    connection,
-                    "mark a blob as needed",
-                    "UPDATE blob_links SET needed_at = ?4
-                     WHERE repository_id = (SELECT id FROM repositories WHERE project_id = ?1 AND path = ?2)
-                     AND blob_id = (SELECT id FROM blobs WHERE digest = ?3)
-                     RETURNING (SELECT size FROM blobs WHERE digest = ?3)",
-                    params![
-                        repository.project.0,
-                        repository.path,
-                        digest.as_str(),
-                        now.0
-                    ],
-                    |row| size(row, 0),
-                )
-            }),
-            None => Ok(None),
+            Some(link) if now.since(link.needed_at) >= MARKED_FOR => {
+                self.note_mark(repository, digest, now);
+                // Asked again: a sweep that did not see the mark may have removed the link.
+                self.blob(repository, digest)
+            }
+            linked => Ok(linked.map(|link| link.size)),
         }
     }
 

@@ -96,7 +96,7 @@ impl RegistryDb {
         {
             return Ok(Swept::default());
         }
-        self.database.write(|connection| {
+        self.write_marked(|connection| {
             let links = unneeded(connection, before, ROWS_AT_ONCE)?;
             for link in &links {
                 run(

@@ -9,6 +9,7 @@ mod blobs;
 mod garbage;
 mod lists;
 mod manifests;
+mod marks;
 mod repositories;
 mod rows;
 mod schema;
@@ -16,6 +17,7 @@ mod sound;
 mod uploads;
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use super::ProjectId;
 use super::database::{Database, Synchronous};
@@ -116,12 +118,14 @@ pub struct CatalogEntry {
 /// The database of hosted content.
 pub struct RegistryDb {
     database: Database,
+    marks: Mutex<marks::Marks>,
 }
 
 impl RegistryDb {
     pub(super) fn open(path: &Path) -> Result<Self> {
         Ok(Self {
             database: Database::open(path, Synchronous::Full, MIGRATIONS)?,
+            marks: Mutex::default(),
         })
     }
 

@@ -5,6 +5,7 @@ mod bounds;
 mod credentials;
 mod document;
 mod effects;
+mod full;
 mod hosted;
 mod pages;
 mod removals;
@@ -27,6 +28,8 @@ struct Stage {
     document: Value,
     /// The operations that have succeeded so far: `GET /user`.
     walked: RefCell<BTreeSet<String>>,
+    /// Where there is one, it is full whenever something is to be changed for the first time.
+    disk: Option<full::FullDisk>,
 }
 
 /// A caller with a token.
@@ -41,7 +44,10 @@ fn stage() -> Stage {
 }
 
 fn stage_with(builder: crate::support::appliance::Builder) -> Stage {
-    let appliance = builder.start();
+    stage_on(builder.start(), None)
+}
+
+fn stage_on(appliance: Appliance, disk: Option<full::FullDisk>) -> Stage {
     let client = Client::of(&appliance);
     let document = client.get("/api/v4/openapi.json").json();
     assert_eq!(document["openapi"], "3.0.3");
@@ -50,6 +56,7 @@ fn stage_with(builder: crate::support::appliance::Builder) -> Stage {
         client,
         document,
         walked: RefCell::default(),
+        disk,
     }
 }
 
@@ -97,6 +104,9 @@ impl Caller<'_> {
     /// What must succeed with `status`; its JSON.
     fn ok(&self, method: &str, path: &str, body: Value, status: u16) -> Value {
         let body = Some(body).filter(|body| !body.is_null());
+        if let (Some(disk), false) = (&self.stage.disk, method == "GET") {
+            disk.refuses(self, method, path, body.clone());
+        }
         let answer = self.call(method, path, body);
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
         answer.json()

@@ -3,13 +3,17 @@
 use serde_json::{Value, json};
 
 use super::document::operations;
-use super::{empty, keys, stage};
+use super::{Stage, empty, keys, stage};
 
 const NONE: Value = Value::Null;
 
 #[test]
 fn every_operation_succeeds_once_and_its_answer_has_its_shape() {
-    let stage = stage();
+    walk(&stage());
+}
+
+/// Each operation once, and what it says.
+pub(super) fn walk(stage: &Stage) {
     let root = stage.root();
 
     // The box.
@@ -381,7 +385,7 @@ fn every_operation_succeeds_once_and_its_answer_has_its_shape() {
         "{flags}"
     );
 
-    super::hosted::walk(&stage, &root, acme, api);
+    super::hosted::walk(stage, &root, acme, api);
 
     // Away with it all.
     assert_eq!(

@@ -4,6 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
+use breakwater::error::Kind;
 use breakwater::oci::{Digest, RegistryHost, RepositoryName, Tag};
 use breakwater::store::{GroupId, NewManifest, Pull, Store};
 
@@ -113,20 +114,19 @@ fn whoever_may_push_can_read_while_the_database_takes_no_write() {
     let stranger = rusqlite::Connection::open(path).unwrap();
     stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
     // The mark of the push is too old by now.
-    workshop.now = workshop.now.plus(HOUR);
+    workshop.now = workshop.now.plus(2 * HOUR);
     let grant = workshop.grant("acme/api");
     assert!(grant.may_push());
     let blob = workshop.registry.blob(&grant, &digest, workshop.now);
     assert_eq!(blob.map(|blob| blob.size).unwrap(), 4);
-    let place = breakwater::store::HostedRepository {
-        project: workshop.project.placed.project.id,
-        path: "acme/api",
-    };
-    let mark = workshop
-        .store
-        .registry
-        .blob_for_push(place, &digest, workshop.now);
-    assert!(mark.is_err(), "it is locked");
+    let error = workshop.store.registry.write_marks().unwrap_err();
+    assert_eq!(error.kind(), Kind::Busy, "{error}");
+    stranger.execute_batch("ROLLBACK").unwrap();
+    // The answer counts all the same: the sweep knows of it, and the next one finds it too old.
+    assert_eq!(workshop.collect(false).links, 0);
+    workshop.now = workshop.now.plus(2 * HOUR);
+    assert_eq!(workshop.collect(false).links, 1);
+    assert!(!workshop.file_exists(&digest));
 }
 
 #[test]

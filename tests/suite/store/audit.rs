@@ -289,3 +289,43 @@ fn events_are_found_by_time_user_and_group() {
     assert_eq!(names, [Some("acme/backend"), Some("acmeother")]);
     assert_eq!(newest[0].details, json!({"visibility": "private"}));
 }
+
+/// The audit database takes no event: on a full disk, or while another process has it locked.
+#[test]
+fn what_the_audit_cannot_tell_of_is_not_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::create(&directory.path().join("data")).unwrap();
+    let path = store.directory().join("audit.sqlite");
+    let stranger = rusqlite::Connection::open(path).unwrap();
+    stranger
+        .execute_batch("ALTER TABLE events RENAME TO gone")
+        .unwrap();
+    let add = || {
+        store
+            .access
+            .create_group(&alice(), "acme", Visibility::Private)
+    };
+    let error = add().unwrap_err().to_string();
+    assert!(error.contains("nothing was changed"), "{error}");
+    assert!(store.access.group_by_path("acme").unwrap().is_none());
+    stranger
+        .execute_batch("ALTER TABLE gone RENAME TO events")
+        .unwrap();
+    add().unwrap();
+    assert_eq!(events(&store).len(), 1);
+    // And the other way round: what could not be changed is taken back.
+    let access = rusqlite::Connection::open(store.directory().join("access.sqlite")).unwrap();
+    access
+        .execute_batch(
+            "CREATE TABLE never (id INTEGER PRIMARY KEY);
+             CREATE TABLE late (id INTEGER REFERENCES never (id) DEFERRABLE INITIALLY DEFERRED);
+             CREATE TRIGGER at_commit AFTER INSERT ON groups BEGIN INSERT INTO late VALUES (1); END",
+        )
+        .unwrap();
+    let failed = store
+        .access
+        .create_group(&alice(), "other", Visibility::Private);
+    assert!(failed.is_err());
+    assert!(store.access.group_by_path("other").unwrap().is_none());
+    assert_eq!(events(&store).len(), 1);
+}

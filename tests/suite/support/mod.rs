@@ -5,4 +5,5 @@ pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod fake_upstream;
 pub(crate) mod pushing;
+pub(crate) mod rows;
 pub(crate) mod small_disk;

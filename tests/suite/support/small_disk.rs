@@ -4,6 +4,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
+
+use super::rows::DATABASES;
 
 /// A tmpfs, unmounted when it is dropped.
 pub(crate) struct SmallDisk(PathBuf);
@@ -50,6 +53,21 @@ impl SmallDisk {
         while std::os::unix::fs::FileExt::write_at(&filler, &zeros, at).is_ok_and(|n| n > 0) {
             at += 4096;
         }
+    }
+
+    /// As [`Self::fill`], and leaves no room in the databases' write-ahead logs either: each write of a store that
+    /// lies here has to make one longer, and fails.
+    pub(crate) fn fill_for(&self, data: &Path) {
+        for name in DATABASES {
+            let connection = rusqlite::Connection::open(data.join(name)).unwrap();
+            connection.busy_timeout(Duration::from_secs(10)).unwrap();
+            let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
+            let is_busy: i64 = connection
+                .query_row(truncate, [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(is_busy, 0, "{name}");
+        }
+        self.fill();
     }
 
     /// Leaves so many bytes free, about.

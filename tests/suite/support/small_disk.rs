@@ -1,7 +1,5 @@
 //! A small filesystem of its own, for what happens when a disk is full or takes no writes.
 
-#![allow(dead_code, reason = "each suite uses its part of it")]
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;

@@ -2,8 +2,6 @@
 //! behave, badly for the most part.
 
 // A test that fails says so by panicking.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 mod answers;
 mod blobs;
 mod dance;

@@ -8,7 +8,7 @@ use rustix::fs::{Access, StatVfsMountFlags};
 use super::Store;
 use super::database::Database;
 use super::statement::get;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::time::Timestamp;
 
 /// How the filesystem of the blobs is.
@@ -65,6 +65,25 @@ impl Store {
         let tokens = self.access.tokens(None)?;
         let tokens = tokens.iter().map(|token| token.created_at).max();
         Ok([events, manifests, tokens].into_iter().flatten().max())
+    }
+
+    /// The databases that somebody keeps locked for longer than anybody waits, with what SQLite says. Changes nothing.
+    pub fn locked(&self) -> Vec<(&'static str, Error)> {
+        let databases = [
+            ("access.sqlite", self.access.database().lock_for_a_moment()),
+            ("cache.sqlite", self.cache.database().lock_for_a_moment()),
+            (
+                "registry.sqlite",
+                self.registry.database().lock_for_a_moment(),
+            ),
+            ("audit.sqlite", self.audit.database().lock_for_a_moment()),
+        ];
+        let failed = databases
+            .into_iter()
+            .filter_map(|(name, locked)| Some((name, locked.err()?)));
+        failed
+            .filter(|(_, error)| error.kind() == Kind::Busy)
+            .collect()
     }
 
     /// Looks at all parts.

@@ -1,6 +1,7 @@
 //! Every kind of write that the program makes, on a disk without room or with a database that somebody else holds.
 
 mod commands;
+mod locked;
 mod served;
 mod starts;
 

@@ -165,6 +165,14 @@ impl Error {
         &self.what
     }
 
+    /// What happened and why, for where the remedy has a place of its own: `what: why`.
+    pub fn what_and_why(&self) -> String {
+        match &self.source {
+            Some(source) => format!("{}: {source}", self.what),
+            None => self.what.clone(),
+        }
+    }
+
     /// What to do about it, if anything.
     pub fn remedy_text(&self) -> Option<&str> {
         self.remedy.as_deref()
@@ -174,10 +182,7 @@ impl Error {
 impl fmt::Display for Error {
     /// `what: why (remedy)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        if let Some(source) = &self.source {
-            write!(f, ": {source}")?;
-        }
+        f.write_str(&self.what_and_why())?;
         if let Some(remedy) = &self.remedy {
             write!(f, " ({remedy})")?;
         }

@@ -31,6 +31,9 @@ pub(super) struct Gc {
     /// Also remove, at once, all images of projects that were removed; not after restoring a backup without them
     #[arg(long)]
     removed_projects: bool,
+    /// Also remove files that no image refers to: kept when a database was lost, or an older backup restored
+    #[arg(long)]
+    unreferenced: bool,
     /// How long what is not needed is left alone: 30m, 2h; with 0s a push that goes on now may have to begin again
     #[arg(long, value_name = "TIME", default_value = "1h")]
     grace: String,
@@ -49,6 +52,7 @@ impl Gc {
             dry_run: self.dry_run,
             untagged: self.untagged,
             removed_projects: self.removed_projects,
+            unreferenced: self.unreferenced,
             grace,
         };
         let store = place.open_store()?;
@@ -74,6 +78,7 @@ pub(super) fn collect(store: &Store, request: GarbageRequest) -> Result<Value> {
         grace: request.grace,
         untagged: request.untagged,
         removed_projects: request.removed_projects,
+        unreferenced: request.unreferenced,
         dry_run: request.dry_run,
         ..Collection::periodic(Timestamp::now())
     };
@@ -84,11 +89,10 @@ pub(super) fn collect(store: &Store, request: GarbageRequest) -> Result<Value> {
 
 fn tell(collected: &Value) -> Result<()> {
     let number = |name: &str| collected[name].as_u64().unwrap_or_default();
-    let manifests = collected["manifests"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice);
-    for manifest in manifests {
-        print(manifest.as_str().unwrap_or("?"))?;
+    let named = |name: &str| collected[name].as_array().map_or(&[][..], Vec::as_slice);
+    let manifests = named("manifests");
+    for name in manifests.iter().chain(named("unreferenced")) {
+        print(name.as_str().unwrap_or("?"))?;
     }
     let verb = match collected["dry_run"].as_bool() {
         Some(true) => "would remove",

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::output::{Table, print, print_json, yes};
+use super::removal::tell_images;
 use super::words::{QUOTA_VALUES, Visibility, nearest, parse_quota, visibility_word};
 use super::workplace::{Workplace, find_group};
 use super::{Outcome, unavailable};
@@ -75,10 +76,16 @@ Examples:
         settings: Vec<String>,
     },
     /// Remove a group with everything below it
-    #[command(after_help = "Example:\n  breakwater group remove acme/backend")]
+    #[command(after_help = "\
+Examples:
+  breakwater group remove acme/backend --dry-run
+  breakwater group remove acme/backend")]
     Remove {
         /// The group
         path: String,
+        /// Remove nothing, only show what would go
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -107,12 +114,21 @@ impl Group {
                 store.access.set_group(&place.actor, group.id, &changes)?;
                 print(&format!("changed group {path}"))?;
             }
-            Action::Remove { path } => {
+            Action::Remove { path, dry_run } => {
                 places::check_group_removal(mirror, &path)?;
                 let store = place.open_store()?;
-                store
-                    .access
-                    .remove_group(&place.actor, find_group(&store, &path)?.id)?;
+                let group = find_group(&store, &path)?;
+                let mut projects = store.access.projects()?;
+                projects.retain(|project| {
+                    let below = project.path.strip_prefix(&path);
+                    below.is_some_and(|rest| rest.starts_with('/'))
+                });
+                tell_images(&store, &projects)?;
+                if dry_run {
+                    print(&format!("would remove group {path}, with what is below it"))?;
+                    return Ok(Outcome::Done);
+                }
+                store.access.remove_group(&place.actor, group.id)?;
                 print(&format!("removed group {path}, with what was below it"))?;
             }
         }

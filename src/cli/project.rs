@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use super::output::{Table, print, print_json};
+use super::removal::tell_images;
 use super::words::{QUOTA_VALUES, Visibility, nearest, parse_quota, visibility_word};
 use super::workplace::{Workplace, find_project};
 use crate::auth::administration::names;
@@ -58,11 +59,17 @@ enum Action {
         #[arg(required = true, value_name = "KEY=VALUE")]
         settings: Vec<String>,
     },
-    /// Remove a project with its tokens
-    #[command(after_help = "Example:\n  breakwater project remove acme/api")]
+    /// Remove a project with its tokens and rules; nobody can reach its images any more, protected ones included
+    #[command(after_help = "\
+Examples:
+  breakwater project remove acme/api --dry-run
+  breakwater project remove acme/api")]
     Remove {
         /// The project
         path: String,
+        /// Remove nothing, only show what would go
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -92,11 +99,15 @@ impl Project {
                     .set_project(&place.actor, project.id, &changes)?;
                 print(&format!("changed project {path}"))?;
             }
-            Action::Remove { path } => {
+            Action::Remove { path, dry_run } => {
                 let store = place.open_store()?;
-                store
-                    .access
-                    .remove_project(&place.actor, find_project(&store, &path)?.id)?;
+                let project = find_project(&store, &path)?;
+                tell_images(&store, std::slice::from_ref(&project))?;
+                if dry_run {
+                    print(&format!("would remove project {path}, with its tokens"))?;
+                    return Ok(Outcome::Done);
+                }
+                store.access.remove_project(&place.actor, project.id)?;
                 print(&format!("removed project {path}, with its tokens"))?;
             }
         }

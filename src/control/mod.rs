@@ -13,7 +13,7 @@
 //! | `GET /upstreams` | array of [`crate::upstream::Status`] |
 //! | `GET /cache/stats` | [`crate::store::Totals`] |
 //! | `POST /offline/on`, `POST /offline/off` | [`Status`], changed |
-//! | `POST /cache/gc?dry_run=BOOL&untagged=BOOL&removed_projects=BOOL&grace=SECONDS` | [`crate::upkeep::garbage::Collected`] |
+//! | `POST /cache/gc?dry_run=BOOL&untagged=BOOL&removed_projects=BOOL&unreferenced=BOOL&grace=SECONDS` | [`crate::upkeep::garbage::Collected`] |
 //! | `POST /verify` | lines: any number of `{"progress":{"done","total"}}`, then `{"report":…}` or `{"error":"…"}` |
 //!
 //! Other answers than 200 are `{"error":"a sentence"}`.
@@ -45,6 +45,8 @@ pub struct GarbageRequest {
     pub untagged: bool,
     /// Whether what belonged to removed projects goes too.
     pub removed_projects: bool,
+    /// Whether files that were taken up without anybody needing them go too.
+    pub unreferenced: bool,
     /// How long what is not needed is left alone.
     pub grace: Duration,
 }
@@ -55,10 +57,11 @@ impl GarbageRequest {
             dry_run,
             untagged,
             removed_projects,
+            unreferenced,
             grace,
         } = self;
         format!(
-            "/cache/gc?dry_run={dry_run}&untagged={untagged}&removed_projects={removed_projects}&grace={}",
+            "/cache/gc?dry_run={dry_run}&untagged={untagged}&removed_projects={removed_projects}&unreferenced={unreferenced}&grace={}",
             grace.as_secs()
         )
     }
@@ -68,11 +71,13 @@ impl GarbageRequest {
         let rest = path.strip_prefix("/cache/gc?dry_run=")?;
         let (dry_run, rest) = rest.split_once("&untagged=")?;
         let (untagged, rest) = rest.split_once("&removed_projects=")?;
-        let (removed_projects, grace) = rest.split_once("&grace=")?;
+        let (removed_projects, rest) = rest.split_once("&unreferenced=")?;
+        let (unreferenced, grace) = rest.split_once("&grace=")?;
         Some(Self {
             dry_run: dry_run.parse().ok()?,
             untagged: untagged.parse().ok()?,
             removed_projects: removed_projects.parse().ok()?,
+            unreferenced: unreferenced.parse().ok()?,
             grace: Duration::from_secs(grace.parse().ok()?),
         })
     }

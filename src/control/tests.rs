@@ -40,6 +40,7 @@ impl Controlled for Played {
             request.dry_run,
             request.untagged,
             request.removed_projects,
+            request.unreferenced,
             request.grace.as_secs()
         ]))
     }
@@ -88,15 +89,16 @@ fn questions_are_answered_and_errors_come_through() {
         dry_run: true,
         untagged: false,
         removed_projects: true,
+        unreferenced: false,
         grace: Duration::from_secs(90),
     };
     assert_eq!(
         client.collect_garbage(request).unwrap(),
-        json!([true, false, true, 90])
+        json!([true, false, true, false, 90])
     );
     assert!(
         client
-            .post("/cache/gc?dry_run=maybe&untagged=false&removed_projects=false&grace=1")
+            .post("/cache/gc?dry_run=maybe&untagged=false&removed_projects=false&unreferenced=false&grace=1")
             .is_err()
     );
     let error = client.get("/cache/stats").unwrap_err().to_string();

@@ -64,6 +64,7 @@ mod admission;
 mod authority;
 mod chunked;
 mod connection;
+mod date;
 mod exchange;
 mod gauge;
 mod head;

@@ -8,7 +8,8 @@ use std::io::{self, ErrorKind, IoSlice, Read};
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::response_head::{DateCache, Framed, Terms, write_head};
+use super::date::DateCache;
+use super::response_head::{Framed, Terms, write_head};
 use super::transport::Transport;
 use super::{Body, Delivery, Response};
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{Registry, check, limits, repository};
-use crate::auth::policy::{RepositoryGrant, TagAction, TagMutability, Wanted};
+use crate::auth::policy::{self, Refusal, RepositoryGrant, TagAction, TagMutability, Wanted};
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Descriptor, Digest, Manifest, MediaType, Reference, Tag};
 use crate::store::{HostedManifest, NewHostedManifest, NewTag, PutManifest, read_manifest};
@@ -154,7 +154,9 @@ impl Registry {
     /// Deletes a manifest, and the tags that point to it. An index that names it stays, as the specification allows.
     ///
     /// # Errors
-    /// `ManifestUnknown`; `Denied` where one of the tags may not go, or that of an index which needs it.
+    /// `ManifestUnknown`; `Denied` where one of the tags may not go, or that of an index which needs it; of what has a
+    /// subject also where the subject's tag is protected. An immutable tag alone keeps no signature, because it stays
+    /// what it is without it.
     pub fn delete_manifest(
         &self,
         grant: &RepositoryGrant,
@@ -163,13 +165,32 @@ impl Registry {
     ) -> Result<()> {
         check(grant, Wanted::Delete)?;
         let place = repository(grant);
-        let may_go = |tag: &Tag| judge(grant, tag, TagAction::Delete).map(drop);
+        let may_go = |tag: &Tag, is_attached: bool| match grant.judge_tag(tag, TagAction::Delete) {
+            Err(Refusal::TagImmutable) if is_attached => Ok(()),
+            judged => judged
+                .map(drop)
+                .map_err(|refusal| refusal.error(place.path)),
+        };
         let registry = &self.store.registry;
         if !registry.delete_manifest(place, digest, now, may_go)? {
             return Err(unknown(&Reference::Digest(digest.clone())));
         }
         self.release(digest);
         Ok(())
+    }
+
+    /// Deletes all images of the repository, tagged or not, or none of them. Their files go with the garbage.
+    ///
+    /// # Errors
+    /// `NameUnknown` where there is nothing; `Denied` where one of the tags may not go.
+    pub fn delete_repository(&self, grant: &RepositoryGrant, now: Timestamp) -> Result<()> {
+        check(grant, Wanted::Delete)?;
+        let may_go = |tag: &Tag| judge(grant, tag, TagAction::Delete).map(drop);
+        let registry = &self.store.registry;
+        match registry.delete_repository(repository(grant), now, may_go)? {
+            true => Ok(()),
+            false => Err(policy::unknown(grant.repository().as_str())),
+        }
     }
 
     /// Deletes a tag; what it points to stays.

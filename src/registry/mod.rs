@@ -28,6 +28,7 @@ use crate::auth::policy::{RepositoryGrant, Wanted};
 use crate::error::{Error, Result};
 use crate::oci::Digest;
 use crate::store::{HostedRepository, StorageLimit, Store};
+use quota::Reservations;
 use receive::Hashed;
 
 /// How many uploads' hashes are kept between two requests; those beyond are hashed again from their files.
@@ -38,6 +39,8 @@ pub struct Registry {
     store: Arc<Store>,
     /// How far each upload is hashed.
     hashes: Cache<String, Hashed>,
+    /// The room under quotas that requests have taken.
+    reservations: Reservations,
 }
 
 impl Registry {
@@ -46,6 +49,7 @@ impl Registry {
         Self {
             store,
             hashes: Cache::new(HASHES_KEPT),
+            reservations: Reservations::default(),
         }
     }
 

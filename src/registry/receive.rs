@@ -104,14 +104,12 @@ impl Hashed {
 /// Writes a body behind what is hashed, and hashes it. What has arrived when the client goes away stays, so that
 /// it can go on from there.
 ///
-/// `most` is where the file must end at the latest (`None`: wherever); a body that goes on beyond it is broken
-/// off with `beyond`'s error.
+/// `let_in` is asked before the file grows to that many bytes; its error breaks the body off.
 pub(super) fn receive(
     body: &mut dyn Read,
     file: &File,
     hashed: &mut Hashed,
-    most: Option<u64>,
-    beyond: impl FnOnce() -> Error,
+    mut let_in: impl FnMut(u64) -> Result<()>,
 ) -> Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -126,9 +124,7 @@ pub(super) fn receive(
                     .remedy("ask the upload how far it is, and go on from there"));
             }
         };
-        if most.is_some_and(|most| hashed.length.saturating_add(read as u64) > most) {
-            return Err(beyond());
-        }
+        let_in(hashed.length.saturating_add(read as u64))?;
         file.write_all_at(&buffer[..read], hashed.length)
             .map_err(|error| {
                 Error::new(Kind::of_io(&error), "cannot write an upload").because(error)
@@ -151,9 +147,11 @@ mod tests {
             let file = tempfile::tempfile().unwrap();
             let bytes: Vec<u8> = (0..700_000_u32).map(|n| (n % 251) as u8).collect();
             let mut hashed = Hashed::nothing(algorithm);
-            let result = receive(&mut bytes.as_slice(), &file, &mut hashed, most, || {
-                Error::new(Kind::Denied, "enough")
-            });
+            let let_in = |to| match most {
+                Some(most) if to > most => Err(Error::new(Kind::Denied, "enough")),
+                _ => Ok(()),
+            };
+            let result = receive(&mut bytes.as_slice(), &file, &mut hashed, let_in);
             let written = file.metadata().unwrap().len();
             assert_eq!(hashed.length(), written);
             assert_eq!(result.is_ok(), most != Some(699_999));

@@ -4,13 +4,13 @@ use super::Appliance;
 use super::router::Place;
 use crate::auth::features::Flags;
 use crate::auth::policy::{
-    self, GroupFacts, HostedProject, Refusal, RepositoryFacts, RepositoryGrant, Wanted,
+    self, GroupFacts, HostedProject, Refusal, RepositoryFacts, RepositoryGrant, TagAction, Wanted,
 };
 use crate::auth::{Grant, Identity};
 use crate::error::Result;
-use crate::oci::RepositoryName;
+use crate::oci::{RepositoryName, Tag};
 use crate::proxy::Target;
-use crate::store::{Level, ProjectId};
+use crate::store::{HostedRepository, Level, ProjectId};
 
 /// A grant, or why there is none; the outer error is ours.
 pub(super) type Verdict = Result<std::result::Result<Grant, Refusal>>;
@@ -31,7 +31,7 @@ impl Appliance {
             group: &group,
             lineage: &lineage,
             level,
-            is_mirror: self.mirror_group.as_deref() == Some(path),
+            is_mirror: self.mirror_group() == Some(path),
             networks: &authenticator.networks()?,
             flags: Flags::of(&authenticator.features()?, &lineage),
         };
@@ -47,7 +47,7 @@ impl Appliance {
 
     /// Judges an identity by the policy of the mirror's group.
     pub(super) fn authorize_mirror(&self, identity: &Identity) -> Verdict {
-        match &self.mirror_group {
+        match self.mirror_group() {
             Some(group) => self.authorize_group(identity, group),
             None => Ok(policy::dependency_proxy(identity, None)),
         }
@@ -87,6 +87,42 @@ impl Appliance {
             level: self.level_on(identity, &project)?,
         };
         Ok(policy::repository(identity, Some(facts), wanted))
+    }
+
+    /// Whether an identity may take away all that a project holds, with the project: otherwise the repository that a
+    /// rule keeps from it, and why.
+    pub(super) fn judge_removal(
+        &self,
+        identity: &Identity,
+        project: ProjectId,
+    ) -> Result<std::result::Result<(), (String, Refusal)>> {
+        let Some(hosted) = self.authenticator.hosted_project(project)? else {
+            return Ok(Ok(()));
+        };
+        let level = self.level_on(identity, &hosted)?;
+        let registry = &self.store.registry;
+        for row in registry.rows_of(project)? {
+            let repository = RepositoryName::parse(&row.path)?;
+            let facts = RepositoryFacts {
+                project: &hosted,
+                repository: &repository,
+                level,
+            };
+            let place = HostedRepository {
+                project,
+                path: &row.path,
+            };
+            let tags = registry.tags(place, "", u64::MAX)?;
+            let judged = policy::repository(identity, Some(facts), Wanted::Delete);
+            let judged = judged.and_then(|grant| {
+                let mut tags = tags.iter().filter_map(|tag| Tag::parse(tag).ok());
+                tags.try_for_each(|tag| grant.judge_tag(&tag, TagAction::Delete).map(drop))
+            });
+            if let Err(refusal) = judged {
+                return Ok(Err((row.path, refusal)));
+            }
+        }
+        Ok(Ok(()))
     }
 
     /// Whether a list of repositories shows those of a project.

@@ -28,6 +28,9 @@ pub struct Collection {
     pub untagged: bool,
     /// Whether what belonged to projects that were removed goes too.
     pub removed_projects: bool,
+    /// Whether files go too that were taken up and that nothing refers to: they may have belonged to rows that were
+    /// lost with their database, or are younger than a restored one.
+    pub unreferenced: bool,
     /// Whether to look only.
     pub dry_run: bool,
 }
@@ -41,6 +44,7 @@ impl Collection {
             uploads_expire: UPLOADS_EXPIRE,
             untagged: false,
             removed_projects: false,
+            unreferenced: false,
             dry_run: false,
         }
     }
@@ -62,6 +66,8 @@ pub struct Collected {
     pub manifests: Vec<String>,
     /// Images of removed projects that stay, because nobody asked for them to go.
     pub of_removed_projects: u64,
+    /// Files that were taken up, and that nothing referred to: their digests.
+    pub unreferenced: Vec<String>,
     /// Whether files without a row were left alone, because rows and files were not compared yet.
     pub strays_left: bool,
     /// Blobs that were taken out of repositories, once per repository.
@@ -92,6 +98,9 @@ pub fn collect(store: &Store, collection: &Collection) -> Result<Collected> {
     sweep_manifests(store, collection, &mut collected)?;
     sweep_links(store, collection, &mut collected)?;
     sweep_strays(store, collection, &mut collected)?;
+    if collection.unreferenced {
+        sweep_unreferenced(store, collection, &mut collected)?;
+    }
     if !collection.dry_run {
         store
             .registry
@@ -284,6 +293,31 @@ fn sweep_strays(store: &Store, collection: &Collection, collected: &mut Collecte
                 collected.files += 1;
                 collected.bytes += size;
             }
+        }
+    }
+    Ok(())
+}
+
+/// Files that the comparison of rows and files took up. A push or a fill that comes to need one in between wins.
+fn sweep_unreferenced(
+    store: &Store,
+    collection: &Collection,
+    collected: &mut Collected,
+) -> Result<()> {
+    let before = collection.before(collection.grace);
+    for digest in store.cache.unreferenced(before)? {
+        if store.registry.needs(&digest)?.is_some() {
+            continue;
+        }
+        let files = collected.files;
+        if collection.dry_run {
+            collected.files += 1;
+            collected.bytes += store.blobs.size_of(&digest)?.unwrap_or(0);
+        } else {
+            remove_file(store, &digest, collected)?;
+        }
+        if collected.files > files {
+            collected.unreferenced.push(digest.to_string());
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Failure, accepted, object, page};
 use super::ask::Ask;
 use super::parameters::{Parameter, Type, optional, required};
+use super::repositories::may_go;
 use super::table::{Endpoint, Role, Scope, Shape};
 use crate::auth::administration::{names, places};
 use crate::auth::policy::administration::Authority;
@@ -138,7 +139,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         role: Role::Group(Some(Level::Owner)),
         parameters: &[],
         gives: (202, Shape::One("Message")),
-        summary: "Remove a group with everything below it",
+        summary: "Remove a group with everything below it, unless a rule keeps an image there from the caller",
         handler: remove,
     },
 ];
@@ -348,6 +349,12 @@ fn remove(ask: &mut Ask<'_, '_>) -> Answer {
     let group = ask.group()?;
     places::check_group_removal(ask.appliance.mirror(), &group.path)
         .map_err(|error| Failure::forbidden_because(error.what()))?;
+    let below = format!("{}/", group.path);
+    for project in ask.store().access.projects()? {
+        if project.path.starts_with(&below) {
+            may_go(ask, project.id)?;
+        }
+    }
     ask.store().access.remove_group(&ask.actor(), group.id)?;
     accepted()
 }

@@ -6,6 +6,7 @@ use super::answer::{Answer, Failure, accepted, object, page};
 use super::ask::Ask;
 use super::groups::{QUOTA, conflict, is_member, quota, visibility};
 use super::parameters::{Parameter, Type, optional, required};
+use super::repositories::may_go;
 use super::table::{Endpoint, Role, Scope, Shape};
 use crate::auth::PlacedProject;
 use crate::auth::administration::names;
@@ -111,7 +112,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         role: Role::Project(Some(Level::Owner)),
         parameters: &[],
         gives: (202, Shape::One("Message")),
-        summary: "Remove a project with its tokens",
+        summary: "Remove a project with its tokens and images, unless a rule keeps one of these from the caller",
         handler: remove,
     },
 ];
@@ -241,6 +242,7 @@ fn edit(ask: &mut Ask<'_, '_>) -> Answer {
 
 fn remove(ask: &mut Ask<'_, '_>) -> Answer {
     let project = ask.project()?.project.id;
+    may_go(ask, project)?;
     ask.store().access.remove_project(&ask.actor(), project)?;
     accepted()
 }

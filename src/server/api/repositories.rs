@@ -7,7 +7,7 @@ use super::answer::{Answer, Failure, accepted, object, page};
 use super::ask::{Ask, Place};
 use super::parameters::{Parameter, Type, optional};
 use super::table::{Endpoint, Role, Scope, Shape};
-use crate::auth::policy::{Refusal, RepositoryGrant, TagAction, Wanted};
+use crate::auth::policy::{Refusal, RepositoryGrant, Wanted};
 use crate::error::Kind;
 use crate::oci::RepositoryName;
 use crate::store::{HostedRepository, HostedTag, ProjectId, RepositoryRow};
@@ -67,7 +67,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         role: Role::Project(None),
         parameters: &[],
         gives: (202, Shape::One("Message")),
-        summary: "Delete a repository with its tags",
+        summary: "Delete a repository: all of its images, or none where one is protected",
         handler: delete,
     },
     Endpoint {
@@ -227,22 +227,15 @@ fn find(ask: &Ask<'_, '_>) -> Result<RepositoryRow, Failure> {
 fn delete(ask: &mut Ask<'_, '_>) -> Answer {
     let row = find(ask)?;
     let grant = grant(ask, &row, Wanted::Delete)?;
-    let tags = tags_of(ask, &row)?;
-    // All of them first: a refusal takes nothing away.
-    for tag in &tags {
-        let judged = grant.judge_tag(&tag.name, TagAction::Delete);
-        judged.map_err(|refusal| failure(&row, refusal))?;
-    }
-    for tag in tags {
-        let registry = &ask.appliance.registry;
-        let deleted = registry.delete_manifest(&grant, &tag.digest, ask.call.now);
-        match deleted {
-            // Several tags may have pointed to it.
-            Err(error) if error.kind() == Kind::ManifestUnknown => {}
-            other => other?,
+    let registry = &ask.appliance.registry;
+    match registry.delete_repository(&grant, ask.call.now) {
+        // Somebody else was first.
+        Err(error) if error.kind() == Kind::NameUnknown => Err(Failure::not_found("Repository")),
+        deleted => {
+            deleted?;
+            accepted()
         }
     }
-    accepted()
 }
 
 fn tags(ask: &mut Ask<'_, '_>) -> Answer {
@@ -277,4 +270,18 @@ fn delete_tag(ask: &mut Ask<'_, '_>) -> Answer {
     let tag = find_tag(ask, &row)?.name;
     ask.appliance.registry.delete_tag(&grant, &tag)?;
     object(200, &json!({ "message": "200 OK" }))
+}
+
+/// Whether the caller may take away what the project holds: who may not delete a repository or a tag does not get rid
+/// of it by removing what it lies in.
+///
+/// # Errors
+/// 403 with the rule's message and the repository.
+pub(super) fn may_go(ask: &Ask<'_, '_>, project: ProjectId) -> Result<(), Failure> {
+    match ask.appliance.judge_removal(&ask.identity, project)? {
+        Ok(()) => Ok(()),
+        Err((path, refusal)) => Err(Failure::Of(
+            refusal.error(&path).remedy(format!("it is about {path}")),
+        )),
+    }
 }

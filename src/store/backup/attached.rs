@@ -52,7 +52,7 @@ pub(super) fn attach(target: &mut Connection, name: &str, from: &Path) -> Result
 /// Takes what is attached under `name` out of the backup `from` and into the file `to`; says whether there was
 /// something. Afterwards the backup has no such table any more.
 pub(super) fn detach(from: &mut Connection, name: &str, to: &Path) -> Result<bool> {
-    let not_ours = super::not_ours;
+    let not_ours = super::sound::not_ours;
     let has_table = find(
         from,
         "look for attached databases",

@@ -118,6 +118,24 @@ impl CacheDb {
         Ok(())
     }
 
+    /// Blobs that were taken up before `before`, and that neither a link nor a manifest refers to.
+    pub fn unreferenced(&self, before: Timestamp) -> Result<Vec<Digest>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list unreferenced blobs",
+                "SELECT digest FROM blobs WHERE added_at < ?1
+                 AND NOT EXISTS (SELECT 1 FROM blob_links WHERE blob_id = blobs.id)
+                 AND NOT EXISTS (SELECT 1 FROM manifests WHERE blob_id = blobs.id)
+                 AND NOT EXISTS (SELECT 1 FROM manifest_children
+                                 WHERE manifest_children.digest = blobs.digest)
+                 ORDER BY digest",
+                [before.0],
+                |row| digest(row, 0),
+            )
+        })
+    }
+
     /// Whether no row says that the file is there, asked while nobody can add one: `work` runs in the
     /// writer's place.
     pub(in crate::store) fn unless_kept<T>(

@@ -105,7 +105,8 @@ impl RegistryDb {
     /// a grace from `now`.
     ///
     /// `judge` is asked first about every tag whose image this would take away or break: those that point to the
-    /// manifest, and to an index above it. It is asked inside the transaction, so that no tag comes in between.
+    /// manifest, and to an index above it; and about those that it is only attached to (`true`), because they point to
+    /// its subject, or to what is above that. It is asked inside the transaction, so that no tag comes in between.
     ///
     /// # Errors
     /// What `judge` says; then nothing was changed.
@@ -114,7 +115,7 @@ impl RegistryDb {
         repository: HostedRepository<'_>,
         digest: &Digest,
         now: Timestamp,
-        judge: impl Fn(&Tag) -> Result<()>,
+        judge: impl Fn(&Tag, bool) -> Result<()>,
     ) -> Result<bool> {
         self.database.write(|connection| {
             let found = find(
@@ -132,11 +133,49 @@ impl RegistryDb {
             let Some(id) = found else {
                 return Ok(false);
             };
-            for tag in tags_that_need(connection, id)? {
-                judge(&tag)?;
+            for (tag, is_attached) in tags_that_need(connection, id)? {
+                judge(&tag, is_attached)?;
             }
             remove(connection, id, now)?;
             Ok(true)
+        })
+    }
+
+    /// Removes all manifests of a repository with their tags, or nothing; says whether there were any. Their blobs stay
+    /// linked, for a grace from `now`; files go with the garbage. `judge` is asked first about every tag, inside the
+    /// transaction.
+    ///
+    /// # Errors
+    /// What `judge` says; then nothing was changed.
+    pub fn delete_repository(
+        &self,
+        repository: HostedRepository<'_>,
+        now: Timestamp,
+        judge: impl Fn(&Tag) -> Result<()>,
+    ) -> Result<bool> {
+        self.database.write(|connection| {
+            let Some(id) = repositories::id(connection, repository)? else {
+                return Ok(false);
+            };
+            let tags: Vec<Tag> = list(
+                connection,
+                "list tags to delete",
+                "SELECT name FROM tags WHERE repository_id = ?1 ORDER BY name",
+                [id],
+                |row| decoded(row, 0, Tag::parse),
+            )?;
+            tags.iter().try_for_each(judge)?;
+            let manifests: Vec<i64> = list(
+                connection,
+                "list manifests to delete",
+                "SELECT id FROM manifests WHERE repository_id = ?1",
+                [id],
+                |row| row.get(0),
+            )?;
+            for &manifest in &manifests {
+                remove(connection, manifest, now)?;
+            }
+            Ok(!manifests.is_empty())
         })
     }
 
@@ -155,26 +194,35 @@ impl RegistryDb {
     }
 }
 
-/// The tags that point to a manifest, or to what refers to it in its repository, however far above.
-fn tags_that_need(connection: &Connection, manifest: i64) -> Result<Vec<Tag>> {
+/// The tags that point to a manifest, or to what refers to it in its repository, however far above; and (`true`)
+/// those of its subject in the same way.
+fn tags_that_need(connection: &Connection, manifest: i64) -> Result<Vec<(Tag, bool)>> {
     list(
         connection,
         "list tags that need a manifest",
-        "WITH RECURSIVE above (id) AS (
-             SELECT ?1
+        "WITH RECURSIVE above (id, is_attached) AS (
+             SELECT ?1, FALSE
              UNION
-             SELECT manifests.id
+             SELECT manifests.id, above.is_attached
              FROM above
              CROSS JOIN manifests AS part ON part.id = above.id
              CROSS JOIN blobs ON blobs.id = part.blob_id
              CROSS JOIN manifest_references ON manifest_references.digest = blobs.digest
              CROSS JOIN manifests ON manifests.id = manifest_references.manifest_id
                  AND manifests.repository_id = part.repository_id
+             UNION
+             SELECT manifests.id, TRUE
+             FROM above
+             CROSS JOIN manifests AS part ON part.id = above.id
+             CROSS JOIN blobs ON blobs.digest = part.subject
+             CROSS JOIN manifests ON manifests.blob_id = blobs.id
+                 AND manifests.repository_id = part.repository_id
          )
-         SELECT tags.name FROM above CROSS JOIN tags ON tags.manifest_id = above.id
-         ORDER BY tags.name",
+         SELECT tags.name, min(above.is_attached)
+         FROM above CROSS JOIN tags ON tags.manifest_id = above.id
+         GROUP BY tags.name ORDER BY tags.name",
         [manifest],
-        |row| decoded(row, 0, Tag::parse),
+        |row| Ok((decoded(row, 0, Tag::parse)?, row.get(1)?)),
     )
 }
 

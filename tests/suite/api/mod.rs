@@ -8,6 +8,7 @@ mod effects;
 mod full;
 mod hosted;
 mod pages;
+mod removals;
 mod roles;
 mod schema;
 mod walk;

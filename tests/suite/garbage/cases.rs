@@ -240,7 +240,7 @@ fn the_command_works_beside_a_server_and_without_one() {
     let young = hosted.appliance.json(&["cache", "gc", "--json"]);
     assert_eq!(
         young,
-        json!({ "dry_run": false, "uploads": 0, "manifests": [], "of_removed_projects": 0, "strays_left": false, "links": 0, "files": 0, "bytes": 0 })
+        json!({ "dry_run": false, "uploads": 0, "manifests": [], "of_removed_projects": 0, "unreferenced": [], "strays_left": false, "links": 0, "files": 0, "bytes": 0 })
     );
     // Of the same second nothing goes.
     std::thread::sleep(Duration::from_millis(1_100));

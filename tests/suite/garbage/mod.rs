@@ -3,6 +3,7 @@
 mod cases;
 mod lost;
 mod model;
+mod restored;
 
 use std::sync::Arc;
 

@@ -7,22 +7,24 @@
 //!
 //! Reads rows and makes clients; asks no upstream.
 
+mod states;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use states::{UpstreamClient, UpstreamState};
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
-use super::UpstreamFigures;
 use crate::auth::seal::{Owner, SealingKeys};
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
-use crate::store::{Group, GroupId, NewUpstream, Store, UpstreamRow};
-use crate::upstream::{Ca, Counts, Credentials, Patience, Settings, Status, Upstream};
-
-/// When an upstream that could not be used is tried again: its key may be back.
-const RETRY: Duration = Duration::from_secs(5);
+use crate::store::{GroupId, NewUpstream, Store, UpstreamRow};
+use crate::upstream::{Ca, Counts, Credentials, Patience, Settings, Upstream};
+use table::{Client, Place, Table, places};
 
 /// The upstreams of a running box.
 pub struct Upstreams {
@@ -35,28 +37,6 @@ pub struct Upstreams {
     counts: Mutex<HashMap<Option<RegistryHost>, Arc<Counts>>>,
     table: RwLock<Arc<Table>>,
     building: Mutex<()>,
-}
-
-/// How one upstream is, for `upstream list` and `upstream status`.
-#[derive(Debug, Clone, Serialize)]
-pub struct UpstreamState {
-    /// The path of the group that brings it; `None`: the box's.
-    pub group: Option<String>,
-    /// Whether it was added by command; otherwise it stands in the configuration file.
-    pub by_command: bool,
-    /// What is known of it. Its breaker is `unusable` where it cannot be used as it was added.
-    #[serde(flatten)]
-    pub status: Status,
-}
-
-/// The client of one upstream.
-pub struct UpstreamClient {
-    /// The path of the group that brings it; `None`: the box's.
-    pub group: Option<String>,
-    /// The word in paths.
-    pub name: String,
-    /// It, or why it cannot be used.
-    pub upstream: std::result::Result<Arc<Upstream>, String>,
 }
 
 /// How an upstream of a row is reached; `password` is the opened one.
@@ -87,71 +67,6 @@ pub fn keyed(store: &Store, upstream: Upstream) -> Result<Upstream> {
         return Ok(upstream);
     }
     Ok(upstream.keyed(&store.origin_key()?))
-}
-
-/// What was read from `access.sqlite`, and the clients that it makes.
-struct Table {
-    /// When the rows were last compared with the database's.
-    epoch: AtomicU64,
-    built: Instant,
-    rows: Vec<UpstreamRow>,
-    groups: HashMap<GroupId, Place>,
-    /// One for each row, in the same order.
-    clients: Vec<Client>,
-    /// Positions in `clients`.
-    by_name: HashMap<(Option<GroupId>, RegistryHost), usize>,
-}
-
-/// What matters of a group here.
-#[derive(PartialEq, Eq)]
-struct Place {
-    path: String,
-    parent: Option<GroupId>,
-    default_upstream: Option<RegistryHost>,
-}
-
-#[derive(Clone)]
-enum Client {
-    Ready(Arc<Upstream>),
-    /// Why it cannot be used.
-    Unusable(String),
-}
-
-impl Table {
-    fn empty() -> Self {
-        Self {
-            epoch: AtomicU64::new(u64::MAX),
-            built: Instant::now(),
-            rows: Vec::new(),
-            groups: HashMap::new(),
-            clients: Vec::new(),
-            by_name: HashMap::new(),
-        }
-    }
-
-    fn is_of(&self, epoch: u64) -> bool {
-        self.epoch.load(Ordering::Acquire) == epoch && !self.is_retry_due()
-    }
-
-    fn is_retry_due(&self) -> bool {
-        self.built.elapsed() >= RETRY
-            && self
-                .clients
-                .iter()
-                .any(|client| matches!(client, Client::Unusable(_)))
-    }
-
-    /// The group and those above it, nearest first.
-    fn upward(&self, group: GroupId) -> impl Iterator<Item = (GroupId, &Place)> {
-        let place = |id: GroupId| Some((id, self.groups.get(&id)?));
-        // Bounded: a cycle of parents, should there ever be one, ends too.
-        std::iter::successors(place(group), move |(_, at)| place(at.parent?))
-            .take(self.groups.len())
-    }
-
-    fn path(&self, group: Option<GroupId>) -> Option<String> {
-        Some(self.groups.get(&group?)?.path.clone())
-    }
 }
 
 impl Upstreams {
@@ -218,125 +133,10 @@ impl Upstreams {
         .remedy("ask its administrator to configure it"))
     }
 
-    /// How they all are: the box's first, then by group.
-    ///
-    /// # Errors
-    /// `Sql`.
-    pub fn states(&self) -> Result<Vec<UpstreamState>> {
-        let table = self.table()?;
-        let of_file = self.of_file.iter().map(|upstream| UpstreamState {
-            group: None,
-            by_command: false,
-            status: upstream.status(),
-        });
-        let rows = table.rows.iter().zip(&table.clients);
-        let of_rows = rows.map(|(row, client)| UpstreamState {
-            group: table.path(row.upstream.group),
-            by_command: true,
-            status: match client {
-                Client::Ready(upstream) => upstream.status(),
-                Client::Unusable(why) => Status {
-                    name: row.upstream.name.to_string(),
-                    url: row.upstream.url.clone(),
-                    breaker: "unusable",
-                    failures_in_a_row: 0,
-                    last_failure: Some(why.clone()),
-                    last_failure_at: None,
-                    last_success_at: None,
-                    rate_limit: None,
-                    lies: 0,
-                },
-            },
-        });
-        let mut states: Vec<_> = of_file.chain(of_rows).collect();
-        states.sort_by(|a, b| (&a.group, &a.status.name).cmp(&(&b.group, &b.status.name)));
-        Ok(states)
-    }
-
-    /// The clients themselves, for whoever asks each of them something.
-    ///
-    /// # Errors
-    /// `Sql`.
-    pub fn clients(&self) -> Result<Vec<UpstreamClient>> {
-        let table = self.table()?;
-        let of_file = self.of_file.iter().map(|upstream| UpstreamClient {
-            group: None,
-            name: upstream.name().to_string(),
-            upstream: Ok(Arc::clone(upstream)),
-        });
-        let of_rows = table.rows.iter().zip(&table.clients);
-        let of_rows = of_rows.map(|(row, client)| UpstreamClient {
-            group: table.path(row.upstream.group),
-            name: row.upstream.name.to_string(),
-            upstream: match client {
-                Client::Ready(upstream) => Ok(Arc::clone(upstream)),
-                Client::Unusable(why) => Err(why.clone()),
-            },
-        });
-        Ok(of_file.chain(of_rows).collect())
-    }
-
-    /// The same without a name of any group: the box's own by name, and last those of groups together.
-    ///
-    /// # Errors
-    /// `Sql`.
-    pub(super) fn figures(&self) -> Result<Vec<UpstreamFigures>> {
-        let table = self.table()?;
-        let of_box = |name: &RegistryHost, client: &Client, counts: Arc<Counts>| {
-            let status = match client {
-                Client::Ready(upstream) => Some(upstream.status()),
-                Client::Unusable(_) => None,
-            };
-            let state = status.as_ref().map_or("unusable", |status| status.breaker);
-            UpstreamFigures {
-                name: Some(name.to_string()),
-                counts,
-                states: vec![(state, 1)],
-                last_success_at: status.as_ref().and_then(|status| status.last_success_at),
-                rate_limit: status.and_then(|status| status.rate_limit),
-            }
-        };
-        let of_file = self.of_file.iter().map(|upstream| {
-            let client = Client::Ready(Arc::clone(upstream));
-            of_box(upstream.name(), &client, Arc::clone(upstream.counts()))
-        });
-        let mut figures: Vec<_> = of_file.collect();
-        let mut states: Vec<(&'static str, usize)> = Vec::new();
-        for (row, client) in table.rows.iter().zip(&table.clients) {
-            let name = &row.upstream.name;
-            if row.upstream.group.is_none() {
-                if !self.is_hidden(row) {
-                    figures.push(of_box(name, client, self.counts_of(Some(name.clone()))));
-                }
-                continue;
-            }
-            let state = match client {
-                Client::Ready(upstream) => upstream.status().breaker,
-                Client::Unusable(_) => "unusable",
-            };
-            match states.iter_mut().find(|(known, _)| *known == state) {
-                Some((_, count)) => *count += 1,
-                None => states.push((state, 1)),
-            }
-        }
-        let has_groups = !states.is_empty();
-        let counts = self.counts_of(None);
-        if has_groups || counts.tries().any(|(_, count)| count > 0) {
-            figures.push(UpstreamFigures {
-                name: None,
-                counts,
-                states,
-                last_success_at: None,
-                rate_limit: None,
-            });
-        }
-        Ok(figures)
-    }
-
     /// The table as the database has it now. Where nothing changed, that costs no query.
     fn table(&self) -> Result<Arc<Table>> {
         // Before the rows are read: a change in between makes the table too old, never too new.
-        let epoch = self.store.access.epoch()?;
+        let epoch = self.store.access.known_epoch();
         let kept = || Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner));
         let table = kept();
         if table.is_of(epoch) {
@@ -445,18 +245,6 @@ impl Upstreams {
     }
 }
 
-fn places(groups: Vec<Group>) -> HashMap<GroupId, Place> {
-    let places = groups.into_iter().map(|group| {
-        let place = Place {
-            path: group.path,
-            parent: group.parent,
-            default_upstream: group.default_upstream,
-        };
-        (group.id, place)
-    });
-    places.collect()
-}
-
 /// What clients are told; why stands in the log, as it may name files of this box.
 fn unusable(host: &RegistryHost, group: Option<String>) -> Error {
     let whose = group.map_or_else(|| "this box".to_owned(), |path| format!("group {path}"));
@@ -467,6 +255,3 @@ fn unusable(host: &RegistryHost, group: Option<String>) -> Error {
     )
     .remedy("the box's log says why; ask its administrator")
 }
-
-#[cfg(test)]
-mod tests;

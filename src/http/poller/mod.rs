@@ -1,50 +1,37 @@
-//! The one thread that waits for everybody: accepts, collects heads, watches idle connections and those
-//! that linger, and keeps their deadlines. It never blocks on a client, and runs no request.
+//! The one thread that waits for everybody: accepts (see `accept`), collects heads, watches idle connections and
+//! those that linger, and keeps their deadlines. It never blocks on a client, and runs no request.
 //!
 //! It uses epoll through rustix: the interface of the `polling` crate asks for `unsafe` at each
 //! registration. Connections are armed for one event at a time (`EPOLLONESHOT`), so that one with a worker
 //! stays in the set, silent, and comes back with a single call.
 
-use std::collections::{BTreeSet, HashMap};
-use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+mod accept;
+mod parked;
+
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 
 use super::Refused;
-use super::admission::Full;
 use super::connection::{Connection, Stage};
 use super::listener::Listener;
-use super::respond::send_now;
 use super::service::{Phase, Service};
-use super::tls::TlsIdentity;
-use super::transport::Transport;
-use super::wire::Wire;
+use accept::ACCEPT_PAUSE;
+use parked::Parked;
 
 /// Events taken in one go.
 const EVENTS: usize = 256;
-/// Connections accepted in one go, before others get their turn.
-const ACCEPTS: usize = 64;
 /// Bytes received in one go.
 const SCRATCH: usize = 16 * 1024;
-/// Accepting pauses so long when it fails, for example because descriptors are used up.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// A failure to accept is logged so often at most.
-const WARNING_PAUSE: Duration = Duration::from_secs(10);
 /// All unfinished heads together may take so much memory before the long ones among them are refused.
 const HEADS_LIMIT: usize = 32 * 1024 * 1024;
 /// A head up to this length is never refused for the others' sake.
 const SMALL_HEAD: usize = 4 * 1024;
-/// A connection that sent nothing for so long makes place for a new one when there are too many.
-const EVICTABLE: Duration = Duration::from_secs(1);
 /// When the server is to end, a client that has just come gets so long to say what it wants.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// So many connections a second are turned away with words; a flood gets none.
-const TURNED_AWAY_POLITELY: u32 = 50;
-
 const WAKER: u64 = u64::MAX;
 /// The token of the first listener; the others follow.
 const LISTENERS: u64 = 1 << 63;
@@ -59,19 +46,9 @@ pub(super) struct Poller {
     /// Until when those that have just come are waited for, once the server is draining.
     drained_at: Option<Instant>,
     warned_at: Option<Instant>,
-    parked: HashMap<u64, Parked>,
-    deadlines: BTreeSet<(Instant, u64)>,
-    /// The silent ones, the longest waiting first.
-    waiting: BTreeSet<(Instant, u64)>,
-    /// Bytes in the buffers of all parked connections.
-    buffered: usize,
+    parked: Parked,
     scratch: Vec<u8>,
     turned_away: (Instant, u32),
-}
-
-struct Parked {
-    connection: Box<Connection>,
-    deadline: Instant,
 }
 
 impl Poller {
@@ -90,10 +67,7 @@ impl Poller {
             resume_at: None,
             drained_at: None,
             warned_at: None,
-            parked: HashMap::new(),
-            deadlines: BTreeSet::new(),
-            waiting: BTreeSet::new(),
-            buffered: 0,
+            parked: Parked::default(),
             scratch: vec![0; SCRATCH],
             turned_away: (Instant::now(), 0),
         };
@@ -135,7 +109,7 @@ impl Poller {
             // A little more, so that a clock that is rounded down cannot make the loop spin.
             instant.saturating_duration_since(now) + Duration::from_millis(1)
         };
-        let deadline = self.deadlines.first().map(|(deadline, _)| until(*deadline));
+        let deadline = self.parked.first_deadline().map(until);
         let resume = self.resume_at.map(until);
         let relief = self.service.pool.relief_due();
         [deadline, resume, relief].into_iter().flatten().min()
@@ -155,7 +129,7 @@ impl Poller {
     /// Something came on a connection, or it ended.
     fn ready(&mut self, id: u64) {
         // It may have expired a moment ago.
-        let Some(mut connection) = self.unpark(id) else {
+        let Some(mut connection) = self.parked.take(id) else {
             return;
         };
         let alive = match connection.stage {
@@ -180,7 +154,7 @@ impl Poller {
             return connection.farewell();
         }
         let length = connection.wire.unread().len();
-        if length > SMALL_HEAD && self.buffered + length > HEADS_LIMIT {
+        if length > SMALL_HEAD && self.parked.buffered() + length > HEADS_LIMIT {
             match connection.stage {
                 Stage::Partial => {
                     connection.stage = Stage::Refused(Refused {
@@ -222,40 +196,14 @@ impl Poller {
         if let Some(drained_at) = self.drained_at.filter(|_| connection.is_fresh()) {
             deadline = deadline.min(drained_at);
         }
-        self.deadlines.insert((deadline, id));
-        if connection.is_silent() {
-            self.waiting.insert((connection.since(), id));
-        }
-        self.buffered += connection.wire.unread().len();
-        let parked = Parked {
-            connection,
-            deadline,
-        };
-        self.parked.insert(id, parked);
+        self.parked.insert(connection, deadline);
         Ok(())
-    }
-
-    fn unpark(&mut self, id: u64) -> Option<Box<Connection>> {
-        let Parked {
-            connection,
-            deadline,
-        } = self.parked.remove(&id)?;
-        self.deadlines.remove(&(deadline, id));
-        self.waiting.remove(&(connection.since(), id));
-        self.buffered -= connection.wire.unread().len();
-        Some(connection)
     }
 
     /// Ends what has lasted too long.
     fn expire(&mut self) {
         let now = Instant::now();
-        while let Some(&(deadline, id)) = self.deadlines.first()
-            && deadline <= now
-        {
-            let Some(mut connection) = self.unpark(id) else {
-                self.deadlines.remove(&(deadline, id));
-                continue;
-            };
+        while let Some(mut connection) = self.parked.take_expired(now) {
             // Who sent nothing expects no answer either; a client could take it for that of its next
             // request.
             connection.farewell();
@@ -269,140 +217,6 @@ impl Poller {
         }
     }
 
-    fn accept(&mut self, index: usize) {
-        for _ in 0..ACCEPTS {
-            let Some(listener) = self.listeners.get(index) else {
-                return;
-            };
-            match listener.socket.accept() {
-                Ok((socket, peer)) => {
-                    let identity = listener.identity.clone();
-                    self.welcome(socket, peer, identity);
-                }
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => return,
-                    ErrorKind::Interrupted | ErrorKind::ConnectionAborted => {}
-                    _ => return self.pause(&error),
-                },
-            }
-        }
-    }
-
-    fn welcome(&mut self, socket: TcpStream, peer: SocketAddr, identity: Option<Arc<TlsIdentity>>) {
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let socket = Arc::new(socket);
-        let stall_timeout = self.service.limits.stall_timeout;
-        let is_probe = self.service.is_probe(peer);
-        let transport = match identity.filter(|_| !is_probe) {
-            Some(identity) => Transport::tls(socket.clone(), identity, stall_timeout),
-            None => Transport::plain(socket.clone(), stall_timeout),
-        };
-        let Ok(mut transport) = transport else {
-            return;
-        };
-        let admission = self.service.admission.clone();
-        let mut admitted = match is_probe {
-            true => Ok(admission.admit_always(&socket, peer.ip())),
-            false => admission.admit(&socket, peer.ip()),
-        };
-        if matches!(admitted, Err(Full::Server)) && self.evict() {
-            admitted = admission.admit(&socket, peer.ip());
-        }
-        let permit = match admitted {
-            Ok(permit) => permit,
-            Err(full) => return self.turn_away(&mut transport, peer, full),
-        };
-        let wire = Wire::new(transport, stall_timeout);
-        let mut connection = Box::new(Connection::new(permit, peer, wire));
-        // The request is often there already, and then the set need not know of the connection.
-        if connection.collect(&mut self.scratch).is_ok() {
-            self.place(connection);
-        }
-    }
-
-    /// Closes the connection that has waited longest with nothing to say.
-    fn evict(&mut self) -> bool {
-        match self.waiting.first() {
-            Some(&(since, id)) if since.elapsed() >= EVICTABLE => {
-                let evicted = self.unpark(id);
-                evicted
-                    .map(|mut connection| connection.farewell())
-                    .is_some()
-            }
-            _ => false,
-        }
-    }
-
-    fn turn_away(&mut self, transport: &mut Transport, peer: SocketAddr, full: Full) {
-        self.service.admission.note_refused(full);
-        let (second, count) = &mut self.turned_away;
-        if second.elapsed() >= Duration::from_secs(1) {
-            (*second, *count) = (Instant::now(), 0);
-        }
-        *count += 1;
-        if *count > TURNED_AWAY_POLITELY {
-            return;
-        }
-        let message = match full {
-            Full::Server => "there are too many connections",
-            Full::Origin => "there are too many connections from this address",
-        };
-        let refused = Refused {
-            status: 503,
-            message,
-        };
-        // What is left unread would make a reset of the end, which can overtake the answer.
-        let _ = transport.receive_now(&mut self.scratch);
-        send_now(transport, self.service.refusal(refused, peer));
-        transport.finish();
-    }
-
-    /// Stops accepting for a moment. The clients meanwhile wait in the kernel's queue.
-    fn pause(&mut self, error: &io::Error) {
-        if self
-            .warned_at
-            .is_none_or(|at| at.elapsed() >= WARNING_PAUSE)
-        {
-            tracing::warn!(%error, "cannot accept connections: trying again and again");
-            self.warned_at = Some(Instant::now());
-        }
-        // It is mostly descriptors that are missing, and this gives one back.
-        self.evict();
-        self.unwatch_listeners();
-        self.resume_at = Some(Instant::now() + ACCEPT_PAUSE);
-    }
-
-    fn resume(&mut self) {
-        if self.resume_at.is_some_and(|at| at <= Instant::now()) {
-            self.resume_at = None;
-            if self.watch_listeners().is_err() {
-                self.unwatch_listeners();
-                self.resume_at = Some(Instant::now() + ACCEPT_PAUSE);
-            }
-        }
-    }
-
-    fn watch_listeners(&mut self) -> io::Result<()> {
-        for (token, listener) in (LISTENERS..).zip(&self.listeners) {
-            epoll::add(
-                &self.epoll,
-                &listener.socket,
-                EventData::new_u64(token),
-                EventFlags::IN,
-            )?;
-        }
-        Ok(())
-    }
-
-    /// By hand and not by closing: another process may hold the same listener.
-    fn unwatch_listeners(&mut self) {
-        let epoll: BorrowedFd<'_> = self.epoll.as_fd();
-        for listener in &self.listeners {
-            // It is not in the set while accepting pauses.
-            let _ = epoll::delete(epoll, &listener.socket);
-        }
-    }
-
     /// Closes the listeners and all connections that are owed nothing. Those that have just come are owed
     /// an answer: where another process goes on with the same listeners, no client shall notice.
     fn drain(&mut self) {
@@ -411,9 +225,8 @@ impl Poller {
         self.listeners.clear();
         self.service.note_closed();
         self.resume_at = None;
-        let ids: Vec<u64> = self.parked.keys().copied().collect();
-        for id in ids {
-            if let Some(connection) = self.unpark(id) {
+        for id in self.parked.ids() {
+            if let Some(connection) = self.parked.take(id) {
                 self.place(connection);
             }
         }

@@ -3,6 +3,12 @@
 //!
 //! Sends nothing itself: whoever asks brings the way to fetch. Tokens live in memory only.
 
+mod issued;
+#[cfg(test)]
+mod tests;
+
+pub(super) use issued::Issued;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,10 +18,6 @@ use super::transport::Deadline;
 
 /// The most tokens kept; one is about 3 KiB. Beyond it the ones that expire first go.
 const MOST_TOKENS: usize = 1024;
-/// The shortest life that a token is believed to have; less, or nothing, counts as this.
-const SHORTEST_LIFE: u64 = 60;
-/// The longest.
-const LONGEST_LIFE: u64 = 24 * 60 * 60;
 
 /// What a token is good for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,49 +27,6 @@ pub(super) struct TokenKey {
     pub(super) service: Option<String>,
     /// `repository:NAME:pull`
     pub(super) scope: String,
-}
-
-/// A token as it was issued.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Issued {
-    pub(super) token: Box<str>,
-    pub(super) life: Duration,
-}
-
-#[derive(serde::Deserialize)]
-struct Answer {
-    token: Option<String>,
-    access_token: Option<String>,
-    expires_in: Option<serde_json::Value>,
-}
-
-impl Issued {
-    /// Reads a realm's answer. The error is a phrase that never holds the answer itself: it may be a
-    /// token all the same.
-    pub(super) fn parse(body: &[u8]) -> Result<Self, &'static str> {
-        let answer: Answer =
-            serde_json::from_slice(body).map_err(|_| "issues tokens that are not JSON")?;
-        let token = [answer.token, answer.access_token]
-            .into_iter()
-            .flatten()
-            .find(|token| !token.is_empty())
-            .ok_or("issues no token in its answer")?;
-        if token.len() > 32 * 1024 || !token.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err("issues a token that does not fit into a header");
-        }
-        let seconds = match answer.expires_in {
-            Some(serde_json::Value::Number(number)) => number
-                .as_u64()
-                .or_else(|| number.as_f64().map(|seconds| seconds as u64)),
-            Some(serde_json::Value::String(text)) => text.parse().ok(),
-            _ => None,
-        };
-        let seconds = seconds.unwrap_or(0).clamp(SHORTEST_LIFE, LONGEST_LIFE);
-        Ok(Self {
-            token: token.into(),
-            life: Duration::from_secs(seconds),
-        })
-    }
 }
 
 /// The tokens of one upstream.
@@ -271,168 +230,5 @@ impl Drop for Landing<'_> {
             .unwrap_or_else(PoisonError::into_inner);
         *outcome = Some(told);
         self.flight.landed.notify_all();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Barrier;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    fn key(scope: &str) -> TokenKey {
-        TokenKey {
-            realm: "https://r/t".to_owned(),
-            service: None,
-            scope: scope.to_owned(),
-        }
-    }
-
-    fn issued(token: &str) -> Result<Issued, Fault> {
-        Ok(Issued {
-            token: token.into(),
-            life: Duration::from_secs(300),
-        })
-    }
-
-    #[test]
-    fn realms_answers_are_read() {
-        let cases: &[(&str, Result<(&str, u64), ()>)] = &[
-            (r#"{"token":"a"}"#, Ok(("a", 60))),
-            (r#"{"access_token":"b","expires_in":300}"#, Ok(("b", 300))),
-            (
-                r#"{"token":"a","access_token":"b","expires_in":10}"#,
-                Ok(("a", 60)),
-            ),
-            (
-                r#"{"token":"","access_token":"b","expires_in":"90"}"#,
-                Ok(("b", 90)),
-            ),
-            (r#"{"token":"a","expires_in":-5}"#, Ok(("a", 60))),
-            (r#"{"token":"a","expires_in":100.7}"#, Ok(("a", 100))),
-            (r#"{"token":"a","expires_in":1e30}"#, Ok(("a", 86_400))),
-            (
-                r#"{"token":"a","expires_in":null,"issued_at":1}"#,
-                Ok(("a", 60)),
-            ),
-            ("{}", Err(())),
-            ("[]", Err(())),
-            ("<html>", Err(())),
-            ("", Err(())),
-            (r#"{"token":"a b"}"#, Err(())),
-            (r#"{"token":"a\r\nX: y"}"#, Err(())),
-            (r#"{"token":"é"}"#, Err(())),
-            (r#"{"token":5}"#, Err(())),
-        ];
-        for (body, expected) in cases {
-            let read = Issued::parse(body.as_bytes()).map_err(|_| ());
-            let read = read.as_ref().map(|i| (&*i.token, i.life.as_secs()));
-            assert_eq!(read, expected.as_ref().copied(), "{body}");
-        }
-    }
-
-    #[test]
-    fn concurrent_requests_share_one_fetch() {
-        let (cache, fetches, barrier) = (
-            TokenCache::new("registry.example".to_owned()),
-            AtomicUsize::new(0),
-            Barrier::new(8),
-        );
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    barrier.wait();
-                    let token = cache.get(&key("a"), None, None, || {
-                        fetches.fetch_add(1, Ordering::SeqCst);
-                        std::thread::sleep(Duration::from_millis(100));
-                        issued("t")
-                    });
-                    assert_eq!(&*token.unwrap(), "t");
-                });
-            }
-        });
-        assert_eq!(fetches.load(Ordering::SeqCst), 1);
-        assert_eq!(cache.cached("a", Instant::now()).as_deref(), Some("t"));
-        assert_eq!(cache.cached("b", Instant::now()), None);
-        let later = Instant::now() + Duration::from_secs(271);
-        assert_eq!(
-            cache.cached("a", later),
-            None,
-            "half a minute before it expires"
-        );
-    }
-
-    #[test]
-    fn a_rejected_token_is_fetched_again_once() {
-        let cache = TokenCache::new("registry.example".to_owned());
-        cache.get(&key("a"), None, None, || issued("old")).unwrap();
-        let new = cache.get(&key("a"), Some("old"), None, || issued("new"));
-        assert_eq!(&*new.unwrap(), "new");
-        // Another thread that was refused with the old one finds the new one.
-        let found = cache.get(&key("a"), Some("old"), None, || issued("never"));
-        assert_eq!(&*found.unwrap(), "new");
-        cache.forget("new");
-        assert_eq!(cache.cached("a", Instant::now()), None);
-    }
-
-    #[test]
-    fn a_failed_or_panicking_fetch_leaves_nobody_waiting() {
-        let cache = Arc::new(TokenCache::new("registry.example".to_owned()));
-        let fault = || Err(Fault::new(FaultKind::Denied, "no"));
-        let failed = cache.get(&key("a"), None, None, fault).unwrap_err();
-        assert_eq!(failed.kind, FaultKind::Denied);
-        let dead = std::thread::spawn({
-            let cache = Arc::clone(&cache);
-            move || {
-                cache
-                    .get(&key("a"), None, None, || panic!("dies"))
-                    .map(|_| ())
-            }
-        });
-        assert!(dead.join().is_err());
-        assert_eq!(
-            &*cache.get(&key("a"), None, None, || issued("t")).unwrap(),
-            "t"
-        );
-    }
-
-    #[test]
-    fn who_waits_keeps_its_deadline() {
-        let cache = Arc::new(TokenCache::new("registry.example".to_owned()));
-        let (started, release) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
-        let slow = std::thread::spawn({
-            let (cache, started, release) = (
-                Arc::clone(&cache),
-                Arc::clone(&started),
-                Arc::clone(&release),
-            );
-            move || {
-                cache.get(&key("a"), None, None, || {
-                    started.wait();
-                    release.wait();
-                    issued("t")
-                })
-            }
-        });
-        started.wait();
-        let soon = Some(Deadline::after(Duration::from_millis(50)));
-        let waited = cache.get(&key("a"), None, soon, || issued("never"));
-        assert_eq!(waited.unwrap_err().kind, FaultKind::TimedOut);
-        release.wait();
-        assert!(slow.join().unwrap().is_ok());
-    }
-
-    #[test]
-    fn tokens_are_bounded_in_number() {
-        let cache = TokenCache::new("registry.example".to_owned());
-        for n in 0..MOST_TOKENS + 50 {
-            cache
-                .get(&key(&n.to_string()), None, None, || issued("t"))
-                .unwrap();
-        }
-        assert!(cache.slots().tokens.len() <= MOST_TOKENS);
-        let last = (MOST_TOKENS + 49).to_string();
-        assert!(cache.cached(&last, Instant::now()).is_some());
     }
 }

@@ -1,0 +1,153 @@
+//! Protection rules: which of them are about a path or a tag, and what they ask for together. Where several
+//! match, the strictest holds. Pure; who meets what is `standing`'s.
+
+mod pattern;
+#[cfg(test)]
+mod tests;
+
+pub use pattern::{check_pattern, check_tag_expression, check_tag_pattern};
+
+use regex::Regex;
+
+use crate::oci::{RegistryHost, RepositoryName};
+use crate::store::{MinimumLevel, ProtectionRule, TagRule};
+use pattern::{matches, tag_expression};
+
+/// What rules ask of who pushes and who deletes; `None`: nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Minimums {
+    /// For pushing: of a tag, a manifest, a blob; of a cached image, for filling.
+    pub push: Option<MinimumLevel>,
+    /// For deleting; of a cached image, for purging.
+    pub delete: Option<MinimumLevel>,
+}
+
+impl Minimums {
+    /// The stricter of both, each.
+    #[must_use]
+    pub fn and(self, push: Option<MinimumLevel>, delete: Option<MinimumLevel>) -> Self {
+        Self {
+            push: self.push.max(push),
+            delete: self.delete.max(delete),
+        }
+    }
+}
+
+/// What the rules that are about every tag of the repository at `path` ask for.
+pub(super) fn of_path(rules: &[ProtectionRule], path: &str) -> Minimums {
+    rules
+        .iter()
+        .filter(|rule| rule.tag_pattern.is_none() && matches(&rule.pattern, path))
+        .fold(Minimums::default(), |minimums, rule| {
+            minimums.and(rule.min_push, rule.min_delete)
+        })
+}
+
+/// What the rules of groups ask for, for a cached image: they may name it as `HOST/REPOSITORY`, and one of Docker
+/// Hub also without the host, and without `library/`, as people do.
+pub(super) fn of_cached(
+    rules: &[ProtectionRule],
+    host: &RegistryHost,
+    repository: &RepositoryName,
+) -> Minimums {
+    let mut names = vec![format!("{host}/{repository}")];
+    if host.as_str() == "docker.io" {
+        let short = repository.as_str().strip_prefix("library/");
+        names.extend(short.map(str::to_owned));
+        names.push(repository.as_str().to_owned());
+    }
+    names
+        .iter()
+        .map(|name| of_path(rules, name))
+        .fold(Minimums::default(), |minimums, more| {
+            minimums.and(more.push, more.delete)
+        })
+}
+
+/// What the rules that name tags ask for, for this one.
+pub(super) fn of_tag(rules: &[ProtectionRule], path: &str, tag: &str) -> Minimums {
+    let about = |rule: &&ProtectionRule| {
+        let tags = rule.tag_pattern.as_deref();
+        tags.is_some_and(|tags| matches(tags, tag)) && matches(&rule.pattern, path)
+    };
+    rules
+        .iter()
+        .filter(about)
+        .fold(Minimums::default(), |minimums, rule| {
+            minimums.and(rule.min_push, rule.min_delete)
+        })
+}
+
+/// Whether a rule keeps the repository at `path`, or one of its tags, from being deleted by everybody who may delete at
+/// all: for whoever is above the rules and wants to know what they would have said.
+pub fn keeps(
+    rules: &[ProtectionRule],
+    tag_rules: &TagRules,
+    path: &str,
+    tags: &[impl AsRef<str>],
+) -> bool {
+    of_path(rules, path).delete.is_some()
+        || tags.iter().any(|tag| {
+            let by_tag = tag_rules.of(tag.as_ref());
+            let of_repository = of_tag(rules, path, tag.as_ref());
+            by_tag.immutable
+                || by_tag
+                    .minimums
+                    .and(None, of_repository.delete)
+                    .delete
+                    .is_some()
+        })
+}
+
+/// A project's rules about tags, ready to be asked.
+#[derive(Debug, Default)]
+pub struct TagRules(Vec<CompiledTagRule>);
+
+#[derive(Debug)]
+struct CompiledTagRule {
+    /// `None` for an expression that cannot be read: then the rule is about every tag.
+    pattern: Option<Regex>,
+    minimums: Minimums,
+    immutable: bool,
+}
+
+/// What the rules about tags say of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct TagVerdict {
+    pub(super) minimums: Minimums,
+    pub(super) immutable: bool,
+}
+
+impl TagRules {
+    /// From stored rows. A row whose expression cannot be read, which `rule tag` refuses to store, protects
+    /// every tag: a rule that somebody wrote must not end silently.
+    pub fn new(rows: &[TagRule]) -> Self {
+        let compiled = |row: &TagRule| CompiledTagRule {
+            pattern: tag_expression(&row.pattern).ok(),
+            minimums: Minimums {
+                push: row.min_push,
+                delete: row.min_delete,
+            },
+            immutable: row.immutable,
+        };
+        Self(rows.iter().map(compiled).collect())
+    }
+
+    /// What they say of `tag`.
+    pub(super) fn of(&self, tag: &str) -> TagVerdict {
+        let about = |rule: &&CompiledTagRule| {
+            rule.pattern
+                .as_ref()
+                .is_none_or(|pattern| pattern.is_match(tag))
+        };
+        self.0
+            .iter()
+            .filter(about)
+            .fold(TagVerdict::default(), |verdict, rule| TagVerdict {
+                minimums: verdict
+                    .minimums
+                    .and(rule.minimums.push, rule.minimums.delete),
+                immutable: verdict.immutable || rule.immutable,
+            })
+    }
+}

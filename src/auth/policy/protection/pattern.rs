@@ -1,0 +1,215 @@
+//! The patterns of rules: what they match, and which a new rule may have. Pure.
+
+use regex::Regex;
+
+use crate::error::{Error, Kind};
+
+/// The longest pattern or regular expression of a rule, in bytes.
+const MAX_PATTERN: usize = 255;
+
+/// Whether `pattern` matches the whole of `text`; `*` matches any run of characters, slashes too, and an
+/// empty one.
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut at, mut here) = (0, 0);
+    // Behind the last star that was seen, and where in the text its run may next end.
+    let mut retry: Option<(usize, usize)> = None;
+    while here < text.len() {
+        if pattern.get(at) == Some(&b'*') {
+            retry = Some((at + 1, here));
+            at += 1;
+        } else if pattern.get(at) == Some(&text[here]) {
+            at += 1;
+            here += 1;
+        } else if let Some((behind, end)) = retry {
+            retry = Some((behind, end + 1));
+            (at, here) = (behind, end + 1);
+        } else {
+            return false;
+        }
+    }
+    pattern[at..].iter().all(|&byte| byte == b'*')
+}
+
+/// Checks the pattern of a new rule, of `project` or (`None`) of a group. A rule that can match nothing protects
+/// nothing, and whoever wrote it believes that it does.
+///
+/// # Errors
+/// `BadRequest` for what is no pattern of repositories, or of none of the project's.
+pub fn check_pattern(pattern: &str, project: Option<&str>) -> Result<(), Error> {
+    let of_names = |b: u8| {
+        b.is_ascii_lowercase()
+            || b.is_ascii_digit()
+            || matches!(b, b'.' | b'_' | b'-' | b'/' | b'*')
+    };
+    // Only a cached image's name has a host, and so perhaps a port.
+    let fits = |b: u8| of_names(b) || b == b':' && project.is_none();
+    if pattern.is_empty() || pattern.len() > MAX_PATTERN || !pattern.bytes().all(fits) {
+        return Err(wrong(pattern, "a pattern of repositories").remedy(
+            "write a path of at most 255 lower-case letters, digits, . _ - and /, with * for any run of characters",
+        ));
+    }
+    match project {
+        Some(project) if !can_match_in(pattern, project) => Err(Error::new(
+            Kind::BadRequest,
+            format!("`{pattern}` matches no repository of the project {project}"),
+        )
+        .remedy(format!("write the whole path, such as {project}*"))),
+        _ => Ok(()),
+    }
+}
+
+/// Checks the pattern of tags that narrows a rule.
+///
+/// # Errors
+/// `BadRequest` for what no tag can match.
+pub fn check_tag_pattern(pattern: &str) -> Result<(), Error> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'*');
+    if pattern.is_empty() || pattern.len() > MAX_PATTERN || !pattern.bytes().all(fits) {
+        return Err(wrong(pattern, "a pattern of tags")
+            .remedy("write letters, digits, . _ and -, with * for any run of characters"));
+    }
+    Ok(())
+}
+
+/// Checks the regular expression of a rule about tags.
+///
+/// # Errors
+/// `BadRequest` with what is wrong with it.
+pub fn check_tag_expression(pattern: &str) -> Result<(), Error> {
+    let why = match tag_expression(pattern) {
+        _ if pattern.is_empty() || pattern.len() > MAX_PATTERN => {
+            "it is empty, or longer than 255 bytes".to_owned()
+        }
+        Ok(_) => return Ok(()),
+        // The last line says what, those before it show where.
+        Err(error) => error
+            .to_string()
+            .lines()
+            .last()
+            .map(str::to_owned)
+            .unwrap_or_default(),
+    };
+    let error = wrong(pattern, "a regular expression for tags");
+    Err(Error::new(error.kind(), format!("{}: {why}", error.what()))
+        .remedy("write one such as ^v[0-9]+ or ^release-"))
+}
+
+fn wrong(pattern: &str, what: &str) -> Error {
+    let shown: String = pattern
+        .chars()
+        .take(80)
+        .flat_map(char::escape_debug)
+        .collect();
+    Error::new(Kind::BadRequest, format!("`{shown}` is not {what}"))
+}
+
+/// Whether `pattern` can match the path of a repository of `project`: its own path, or one below it.
+fn can_match_in(pattern: &str, project: &str) -> bool {
+    let (literal, star) = pattern
+        .split_once('*')
+        .map_or((pattern, false), |(before, _)| (before, true));
+    let is_below = literal
+        .strip_prefix(project)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    is_below || star && project.starts_with(literal)
+}
+
+/// A regular expression of a rule about tags, ready to be asked.
+pub(super) fn tag_expression(pattern: &str) -> Result<Regex, regex::Error> {
+    // A megabyte is more than any tag rule needs, and bounds what a counted repetition can cost.
+    regex::RegexBuilder::new(pattern)
+        .size_limit(1 << 20)
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_is_any_run_of_characters_and_all_else_is_itself() {
+        let table: &[(&str, &str, bool)] = &[
+            ("acme/api", "acme/api", true),
+            ("acme/api", "acme/api/x", false),
+            ("acme/api", "acme/ap", false),
+            ("acme/api*", "acme/api", true),
+            ("acme/api*", "acme/api/x/y", true),
+            ("acme/api/*", "acme/api", false),
+            ("acme/api/*", "acme/api/x/y", true),
+            ("acme/*/prod", "acme/api/x/prod", true),
+            ("acme/*/prod", "acme/api/x/prod/y", false),
+            ("*", "anything/at/all", true),
+            ("*prod*", "acme/api/prod-eu", true),
+            ("a*a*b", "aaab", true),
+            ("a*a*b", "aac", false),
+            ("**", "", true),
+            ("", "", true),
+            ("", "a", false),
+            ("acme/a.i", "acme/api", false),
+            ("acme/ap?", "acme/api", false),
+            ("v1.*", "v1.2", true),
+            ("v1.*", "v12", false),
+        ];
+        for (pattern, text, expected) in table {
+            assert_eq!(matches(pattern, text), *expected, "{pattern} on {text}");
+        }
+        // Many stars against a long text end in time.
+        assert!(!matches(&"*a".repeat(100), &"b".repeat(255)));
+    }
+
+    #[test]
+    fn a_pattern_that_protects_nothing_of_the_project_is_found() {
+        let table: &[(&str, bool)] = &[
+            ("acme/api", true),
+            ("acme/api*", true),
+            ("acme/api/*", true),
+            ("acme/api/prod", true),
+            ("acme/*", true),
+            ("*", true),
+            ("*/prod", true),
+            ("acme/a*", true),
+            ("acme/apis/*", false),
+            ("acme/apis*", false),
+            ("acme", false),
+            ("prod*", false),
+            ("other/api", false),
+            ("acme/api-v2", false),
+        ];
+        for (pattern, expected) in table {
+            let checked = check_pattern(pattern, Some("acme/api"));
+            assert_eq!(checked.is_ok(), *expected, "{pattern}");
+        }
+        for pattern in ["", "acme/API", "acme/api?", "acme/a b", "acme/api:v1"] {
+            assert!(
+                check_pattern(pattern, Some("acme/api")).is_err(),
+                "{pattern}"
+            );
+        }
+        assert!(check_pattern("registry:5000/*", None).is_ok());
+        assert!(check_pattern("library/Alpine", None).is_err());
+        for (pattern, expected) in [
+            ("v*", true),
+            ("V1.0-rc_1", true),
+            ("", false),
+            ("v/1", false),
+        ] {
+            assert_eq!(check_tag_pattern(pattern).is_ok(), expected, "{pattern}");
+        }
+        for (pattern, said) in [
+            ("^v[0-9]+$", None),
+            ("(", Some("unclosed group")),
+            ("", Some("empty")),
+            ("(a{1000}){1000}", Some("size")),
+        ] {
+            let error = check_tag_expression(pattern)
+                .err()
+                .map(|error| error.to_string());
+            match (&error, said) {
+                (None, None) => {}
+                (Some(error), Some(said)) => assert!(error.contains(said), "{error}"),
+                _ => panic!("{pattern}: {error:?}"),
+            }
+        }
+    }
+}

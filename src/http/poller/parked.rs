@@ -1,0 +1,64 @@
+//! The connections that wait in the poller's set: by id, by deadline, and by how long they have been silent.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Instant;
+
+use crate::http::connection::Connection;
+
+/// The connections that wait; none of them changes meanwhile.
+#[derive(Default)]
+pub(super) struct Parked {
+    /// Each with its deadline.
+    connections: HashMap<u64, (Box<Connection>, Instant)>,
+    deadlines: BTreeSet<(Instant, u64)>,
+    /// The silent ones, the longest waiting first.
+    silent: BTreeSet<(Instant, u64)>,
+    buffered: usize,
+}
+
+impl Parked {
+    pub(super) fn insert(&mut self, connection: Box<Connection>, deadline: Instant) {
+        let id = connection.permit.id();
+        self.deadlines.insert((deadline, id));
+        if connection.is_silent() {
+            self.silent.insert((connection.since(), id));
+        }
+        self.buffered += connection.wire.unread().len();
+        self.connections.insert(id, (connection, deadline));
+    }
+
+    pub(super) fn take(&mut self, id: u64) -> Option<Box<Connection>> {
+        let (connection, deadline) = self.connections.remove(&id)?;
+        self.deadlines.remove(&(deadline, id));
+        self.silent.remove(&(connection.since(), id));
+        self.buffered -= connection.wire.unread().len();
+        Some(connection)
+    }
+
+    /// One whose deadline has come.
+    pub(super) fn take_expired(&mut self, now: Instant) -> Option<Box<Connection>> {
+        let &(_, id) = self
+            .deadlines
+            .first()
+            .filter(|(deadline, _)| *deadline <= now)?;
+        self.take(id)
+    }
+
+    pub(super) fn first_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// The one that has been silent longest, and since when.
+    pub(super) fn longest_silent(&self) -> Option<(Instant, u64)> {
+        self.silent.first().copied()
+    }
+
+    pub(super) fn ids(&self) -> Vec<u64> {
+        self.connections.keys().copied().collect()
+    }
+
+    /// Bytes in the buffers of all of them.
+    pub(super) fn buffered(&self) -> usize {
+        self.buffered
+    }
+}

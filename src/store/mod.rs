@@ -170,7 +170,10 @@ impl Store {
                 self.owes_note.store(true, Ordering::Release);
                 false
             }
-            taken => taken?,
+            taken => {
+                let path = self.directory.join("cache.sqlite");
+                taken.map_err(|error| error.context(path.display()))?
+            }
         };
         let missing = self.cache.missing_registry()?;
         if let Some(had_one) = missing {

@@ -114,18 +114,15 @@ impl Error {
     /// `Full` where the disk or a quota is, `Io` otherwise; the remedy is that of the cause, if it tells one.
     pub fn io(doing: &str, path: &std::path::Path, source: std::io::Error) -> Self {
         let kind = Kind::of_io(&source);
-        let at = path.display();
         let remedy = match source.kind() {
-            _ if kind == Kind::Full => Some(format!("free space on the filesystem of {at}")),
-            std::io::ErrorKind::PermissionDenied => Some(format!(
-                "give {at} and what is above and below it to the user who runs this"
-            )),
-            std::io::ErrorKind::ReadOnlyFilesystem => {
-                Some(format!("mount the filesystem of {at} for writing"))
+            _ if kind == Kind::Full => Some("free space on its filesystem"),
+            std::io::ErrorKind::PermissionDenied => {
+                Some("give it, and the way to it, to the user who runs this")
             }
+            std::io::ErrorKind::ReadOnlyFilesystem => Some("mount its filesystem for writing"),
             _ => None,
         };
-        let error = Self::new(kind, format!("{doing} {at}")).because(source);
+        let error = Self::new(kind, format!("{doing} {}", path.display())).because(source);
         match remedy {
             Some(remedy) => error.remedy(remedy),
             None => error,
@@ -168,6 +165,14 @@ impl Error {
         &self.what
     }
 
+    /// What happened and why, for where the remedy has a place of its own: `what: why`.
+    pub fn what_and_why(&self) -> String {
+        match &self.source {
+            Some(source) => format!("{}: {source}", self.what),
+            None => self.what.clone(),
+        }
+    }
+
     /// What to do about it, if anything.
     pub fn remedy_text(&self) -> Option<&str> {
         self.remedy.as_deref()
@@ -177,10 +182,7 @@ impl Error {
 impl fmt::Display for Error {
     /// `what: why (remedy)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)?;
-        if let Some(source) = &self.source {
-            write!(f, ": {source}")?;
-        }
+        f.write_str(&self.what_and_why())?;
         if let Some(remedy) = &self.remedy {
             write!(f, " ({remedy})")?;
         }

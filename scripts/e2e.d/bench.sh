@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# The part of scripts/bench that runs inside the namespaces: bench.sh BINARY SECONDS ROUNDS
+# The part of scripts/bench that runs inside the namespaces: bench.sh BINARY SECONDS ROUNDS all|tls
 set -euo pipefail
 
 BINARY=$1
 SECONDS_EACH=$2
 ROUNDS=$3
+PART=$4
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(cd "$HERE/../.." && pwd)
-readonly BINARY SECONDS_EACH ROUNDS HERE ROOT
+readonly BINARY SECONDS_EACH ROUNDS PART HERE ROOT
 
 # shellcheck source=scripts/e2e.d/namespace.sh
 source "$HERE/namespace.sh"
@@ -15,6 +16,8 @@ source "$HERE/namespace.sh"
 source "$HERE/lib.sh"
 # shellcheck source=scripts/e2e.d/hub.sh
 source "$HERE/hub.sh"
+# shellcheck source=scripts/e2e.d/bench-tls.sh
+source "$HERE/bench-tls.sh"
 
 CONNECTIONS=32
 HERD=32
@@ -54,6 +57,8 @@ CONFIG
 start box breakwater serve --config "$WORK/breakwater.toml"
 wait_for box curl -fs "http://${ADDRESS[box]}/-/readiness"
 
+export BREAKWATER_DATA=$WORK/box
+
 MANIFEST_TYPE="application/vnd.oci.image.manifest.v1+json"
 SMALL_BLOB=$(hub_manifest small | jq -r '.layers[0].digest')
 BIG_BLOB=$(hub_manifest big | jq -r '.layers[0].digest')
@@ -74,12 +79,12 @@ median() {
     sort -g | awk '{value[NR] = $1} END {print value[int((NR + 1) / 2)]}'
 }
 
-# load ADDRESS PATH: prints answers a second, and the 99th percentile in milliseconds.
+# load ADDRESS PATH [SCHEME]: prints answers a second, and the 99th percentile in milliseconds.
 load() {
     local output
-    output=$(wrk --latency --timeout 20s -t 2 -c "$CONNECTIONS" -d "${SECONDS_EACH}s" -H "Accept: $MANIFEST_TYPE" "http://$1/v2/library/$2")
+    output=$(wrk --latency --timeout 20s -t 2 -c "$CONNECTIONS" -d "${SECONDS_EACH}s" -H "Accept: $MANIFEST_TYPE" "${3:-http}://$1/v2/library/$2")
     if grep -E 'Non-2xx|Socket errors' <<<"$output" >&2; then
-        echo "scripts/bench: http://$1/v2/library/$2 is not answered as it should be" >&2
+        echo "scripts/bench: ${3:-http}://$1/v2/library/$2 is not answered as it should be" >&2
         return 1
     fi
     awk '
@@ -94,6 +99,40 @@ download() {
     curl -fsS -o /dev/null -w '%{speed_download}\n' "http://$1/v2/library/$2" | awk '{printf "%.0f\n", $1 / 1e6}'
 }
 
+declare -A PATHS=(
+    ["manifest by tag"]=small/manifests/latest
+    ["manifest by digest"]=small/manifests/${HUB_DIGESTS[small]}
+    ["small blob"]=small/blobs/$SMALL_BLOB
+    ["200 MB blob"]=big/blobs/$BIG_BLOB
+)
+
+cat >"$WORK/percentile.lua" <<'LUA'
+function done(summary, latency)
+    io.write(string.format("p95 %.3f\n", latency:percentile(95.0) / 1000))
+end
+LUA
+
+# row KEY TEXT UNIT BETTER: BETTER is more or less.
+row() {
+    local registry=${RESULT[$1,registry]} box=${RESULT[$1,box]} ratio
+    ratio=$(awk -v a="$registry" -v b="$box" -v better="$4" 'BEGIN {
+        if (better == "less") { swap = a; a = b; b = swap }
+        if (a > 0) printf "%.1f", b / a; else printf "-"
+    }')
+    printf '| %-34s | %15s | %15s | %6s |\n' "$2" "$registry $3" "$box $3" "$ratio"
+}
+
+table_head() {
+    echo "$(docker-registry --version), $(breakwater --version), $(nproc) cores, $CONNECTIONS connections, all on one machine"
+    printf '| %-34s | %15s | %15s | %6s |\n' "" docker-registry breakwater ratio
+    printf '|%s|%s:|%s:|%s:|\n' "$(printf -- '-%.0s' {1..36})" "$(printf -- '-%.0s' {1..16})" "$(printf -- '-%.0s' {1..16})" -------
+}
+
+if [[ $PART == tls ]]; then
+    tls_bench
+    exit
+fi
+
 # Where images are pushed to: docker-registry's cache takes no pushes, so another one does.
 declare -A PUSH_ADDRESS=([registry]=127.0.0.1:5003 [box]=${ADDRESS[box]})
 cat >"$WORK/pushed.yml" <<CONFIG
@@ -104,7 +143,6 @@ http: {addr: "${PUSH_ADDRESS[registry]}", net: tcp}
 CONFIG
 start pushed docker-registry serve "$WORK/pushed.yml"
 wait_for pushed curl -fs "http://${PUSH_ADDRESS[registry]}/v2/"
-export BREAKWATER_DATA=$WORK/box
 breakwater group add bench >/dev/null
 breakwater project add bench/push >/dev/null
 breakwater user add pusher --service >/dev/null
@@ -140,12 +178,6 @@ for server in "${SERVERS[@]}"; do
 done
 
 step "warming"
-declare -A PATHS=(
-    ["manifest by tag"]=small/manifests/latest
-    ["manifest by digest"]=small/manifests/${HUB_DIGESTS[small]}
-    ["small blob"]=small/blobs/$SMALL_BLOB
-    ["200 MB blob"]=big/blobs/$BIG_BLOB
-)
 for server in "${SERVERS[@]}"; do
     fetch "${ADDRESS[$server]}" big/manifests/latest
     for path in "${PATHS[@]}"; do
@@ -197,11 +229,6 @@ for server in "${SERVERS[@]}"; do
 done
 
 # The 95th percentile of warm pulls, calm and during a flood of wrong passwords, turn by turn.
-cat >"$WORK/percentile.lua" <<'LUA'
-function done(summary, latency)
-    io.write(string.format("p95 %.3f\n", latency:percentile(95.0) / 1000))
-end
-LUA
 cat >"$WORK/flood.lua" <<'LUA'
 local number = 0
 function delay()
@@ -238,20 +265,8 @@ for round in $(seq "$ROUNDS"); do
     echo "$ratio" >>"$WORK/flood ratio"
 done
 
-# row KEY TEXT UNIT BETTER: BETTER is more or less.
-row() {
-    local registry=${RESULT[$1,registry]} box=${RESULT[$1,box]} ratio
-    ratio=$(awk -v a="$registry" -v b="$box" -v better="$4" 'BEGIN {
-        if (better == "less") { swap = a; a = b; b = swap }
-        if (a > 0) printf "%.1f", b / a; else printf "-"
-    }')
-    printf '| %-34s | %15s | %15s | %6s |\n' "$2" "$registry $3" "$box $3" "$ratio"
-}
-
 step "results (a ratio above 1: Breakwater is better)"
-echo "$(docker-registry --version), $(breakwater --version), $(nproc) cores, $CONNECTIONS connections, all on one machine"
-printf '| %-34s | %15s | %15s | %6s |\n' "" docker-registry breakwater ratio
-printf '|%s|%s:|%s:|%s:|\n' "$(printf -- '-%.0s' {1..36})" "$(printf -- '-%.0s' {1..16})" "$(printf -- '-%.0s' {1..16})" -------
+table_head
 row "manifest by tag" "manifest by tag" "/s" more
 row "manifest by tag p99" "... 99th percentile" "ms" less
 row "manifest by digest" "manifest by digest" "/s" more
@@ -269,3 +284,5 @@ printf '\nA flood of logins: the 95th percentile of warm pulls is %s ms calm, %s
     "$(median <"$WORK/calm")" "$(median <"$WORK/flooded")" "$(median <"$WORK/flood ratio")"
 awk -v ratio="$(median <"$WORK/flood ratio")" 'BEGIN {exit !(ratio <= 2)}' ||
     { echo "scripts/bench: a flood of logins holds up pulls" >&2; exit 1; }
+
+tls_bench

@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A running server, by its socket.
 pub struct Client {
     data: PathBuf,
+    patience: Duration,
 }
 
 impl Client {
@@ -27,6 +28,7 @@ impl Client {
     pub fn find(data: &Path) -> Result<Option<Self>> {
         let client = Self {
             data: data.to_owned(),
+            patience: PATIENCE,
         };
         match client.connect() {
             Ok(_) => Ok(Some(client)),
@@ -39,6 +41,11 @@ impl Client {
                 ),
             },
         }
+    }
+
+    /// For plain answers it is waited so long, and no longer.
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// What it says about itself.
@@ -75,7 +82,7 @@ impl Client {
     }
 
     fn plain(&self, method: &str, path: &str) -> Result<Value> {
-        self.plain_within(method, path, Some(PATIENCE))
+        self.plain_within(method, path, Some(self.patience))
     }
 
     fn plain_within(&self, method: &str, path: &str, patience: Option<Duration>) -> Result<Value> {

@@ -3,13 +3,21 @@
 
 use std::path::Path;
 
+use rusqlite::Connection;
 use rustix::fs::{Access, StatVfsMountFlags};
 
 use super::Store;
-use super::database::Database;
 use super::statement::get;
 use crate::error::{Error, Result};
 use crate::time::Timestamp;
+
+/// An event stands for all of its kind within a minute: of those that began last one was also last.
+const NEWEST_EVENTS: &str = "SELECT max(last_time) FROM
+    (SELECT last_time FROM events ORDER BY time DESC LIMIT 1000)";
+const NEWEST_MANIFESTS: &str = "SELECT max(fetched_at) FROM
+    (SELECT fetched_at FROM manifests ORDER BY id DESC LIMIT 1000)";
+const NEWEST_TOKENS: &str = "SELECT max(created_at) FROM
+    (SELECT created_at FROM tokens ORDER BY id DESC LIMIT 1000)";
 
 /// How the filesystem of the blobs is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,27 +52,24 @@ pub struct Condition {
 }
 
 impl Store {
-    /// The latest time at which something was recorded here: an event, a token, a manifest.
+    /// The latest time at which something was recorded here: an event, a token, a manifest. Of each kind it
+    /// looks at the newest few, however many there are.
     ///
     /// # Errors
     /// `Sql`.
     pub fn latest_time(&self) -> Result<Option<Timestamp>> {
-        let of = |database: &Database, text: &str| {
-            database.read(|connection| {
+        let of = |text: &'static str| {
+            move |connection: &Connection| {
                 let latest = get(connection, "find the latest time", text, [], |row| {
                     row.get::<_, Option<i64>>(0)
                 })?;
                 Ok(latest.map(Timestamp))
-            })
+            }
         };
-        let events = of(self.audit.database(), "SELECT max(last_time) FROM events")?;
-        let manifests = of(
-            self.cache.database(),
-            "SELECT max(fetched_at) FROM manifests",
-        )?;
-        let tokens = self.access.tokens(None)?;
-        let tokens = tokens.iter().map(|token| token.created_at).max();
-        Ok([events, manifests, tokens].into_iter().flatten().max())
+        let events = self.audit.database().read(of(NEWEST_EVENTS))?;
+        let manifests = self.cache.database().read(of(NEWEST_MANIFESTS))?;
+        let tokens = self.access.database().read(of(NEWEST_TOKENS))?;
+        Ok(events.max(manifests).max(tokens))
     }
 
     /// Looks at all parts.
@@ -106,5 +111,46 @@ impl Space {
             free_inodes: (of.f_files > 0).then_some(of.f_favail),
             is_read_only: of.f_flag.contains(StatVfsMountFlags::RDONLY),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::statement::list;
+
+    #[test]
+    fn the_latest_time_is_found_without_reading_whole_tables() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::create(&directory.path().join("data")).unwrap();
+        assert_eq!(store.latest_time().unwrap(), None);
+        let plan = |text: &str| {
+            let text = format!("EXPLAIN QUERY PLAN {text}");
+            move |connection: &Connection| {
+                let steps = list(connection, "explain", &text, [], |row| {
+                    row.get::<_, String>(3)
+                });
+                Ok(steps?.join("; "))
+            }
+        };
+        for (plan, order) in [
+            (
+                store.audit.database().read(plan(NEWEST_EVENTS)),
+                "USING INDEX events_time",
+            ),
+            // By the primary key, which is the table itself.
+            (
+                store.cache.database().read(plan(NEWEST_MANIFESTS)),
+                "SCAN manifests",
+            ),
+            (
+                store.access.database().read(plan(NEWEST_TOKENS)),
+                "SCAN tokens",
+            ),
+        ] {
+            let plan = plan.unwrap();
+            assert!(plan.contains(order), "{plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "it sorts: {plan}");
+        }
     }
 }

@@ -18,7 +18,10 @@ pub(super) fn find(tls: &TlsConfig, now: Timestamp) -> Option<Finding> {
     let summary = match CertificateSummary::from_files(certificate, key) {
         Ok(summary) => summary,
         Err(error) => {
-            let what = format!("the certificate cannot be used: {error}");
+            let error = error.what_and_why();
+            let what = format!(
+                "the certificate cannot be used: {error}; a running server goes on with the one from before, and would not start again"
+            );
             return finding(Severity::Error, "tls_certificate", what);
         }
     };

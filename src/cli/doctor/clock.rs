@@ -1,7 +1,8 @@
 //! The clock: JWTs, expiries and freshness all hang on it.
 
+use std::io::Read;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Finding, Severity};
 use crate::cli::output::shown_time;
@@ -13,6 +14,8 @@ use crate::time::Timestamp;
 const EARLIEST: Timestamp = Timestamp(1_767_225_600);
 /// Clocks that are set right may jump back by so much.
 const TOLERANCE: Duration = Duration::from_secs(60);
+/// systemd answers within milliseconds, or hangs.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) fn find(store: &Store) -> Result<Vec<Finding>> {
     let latest = store.latest_time()?;
@@ -47,14 +50,27 @@ fn behind(now: Timestamp, latest: Option<Timestamp>) -> Option<Finding> {
     Some(Finding::new(Severity::Error, "clock_behind", what, remedy))
 }
 
-/// What systemd says of it; `None` where nobody says anything.
+/// What systemd says of it; `None` where nobody says anything in time.
 fn is_synchronized() -> Option<bool> {
-    let output = Command::new("timedatectl")
+    let mut child = Command::new("timedatectl")
         .args(["show", "--property=NTPSynchronized", "--value"])
         .stdin(Stdio::null())
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
         .ok()?;
-    match output.stdout.as_slice().trim_ascii() {
+    let begun = Instant::now();
+    while let Ok(None) = child.try_wait() {
+        if begun.elapsed() > PATIENCE {
+            // If it cannot be ended, it outlives the doctor.
+            let _ = child.kill().and_then(|()| child.wait());
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let mut said = [0; 64];
+    let count = child.stdout?.read(&mut said).ok()?;
+    match said[..count].trim_ascii() {
         b"yes" => Some(true),
         b"no" => Some(false),
         _ => None,

@@ -24,7 +24,7 @@ pub(super) fn find(place: &Workplace, store: &Store) -> Result<Vec<Finding>> {
         Err(error) => findings.push(Finding::new(
             Severity::Error,
             "disk_unknown",
-            error.to_string(),
+            error.what_and_why(),
             "look at the filesystem of the data directory",
         )),
     }
@@ -35,7 +35,7 @@ pub(super) fn find(place: &Workplace, store: &Store) -> Result<Vec<Finding>> {
         findings.push(Finding::new(
             Severity::Error,
             "disk_not_writable",
-            format!("nothing can be kept: {}", error.what()),
+            format!("nothing can be kept: {}", error.what_and_why()),
             format!(
                 "give the data directory and all below it to the user of the service: chown -R USER: {}",
                 data.display()
@@ -44,7 +44,6 @@ pub(super) fn find(place: &Workplace, store: &Store) -> Result<Vec<Finding>> {
     }
     findings.extend(wide(store)?);
     findings.extend(foreign(data));
-    findings.extend(password_files(place));
     Ok(findings)
 }
 
@@ -152,30 +151,6 @@ fn foreign(data: &Path) -> Option<Finding> {
             format!("chown -R --reference={0} {0}", data.display()),
         )
     })
-}
-
-/// Passwords of upstreams in files that everybody may read.
-fn password_files(place: &Workplace) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for upstream in &place.config.upstreams {
-        let Some(path) = &upstream.password_file else {
-            continue;
-        };
-        let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.mode() & 0o777);
-        if mode & 0o007 != 0 {
-            findings.push(Finding::new(
-                Severity::Error,
-                "password_file_wide",
-                format!(
-                    "every user of this machine may read {}, the password of the upstream {} (mode {mode:04o})",
-                    path.display(),
-                    upstream.name
-                ),
-                format!("chmod o= {}", path.display()),
-            ));
-        }
-    }
-    findings
 }
 
 /// The first few, and how many more there are; `None` where there is none.

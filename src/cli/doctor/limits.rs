@@ -3,21 +3,22 @@
 
 use std::path::{Path, PathBuf};
 
+use super::server::RunningServer;
 use super::{Finding, Severity};
 use crate::cli::output::shown_size;
 use crate::cli::serve::FURTHER_DESCRIPTORS;
 use crate::cli::workplace::Workplace;
-use crate::error::Result;
 
 /// Memory of an idle server, and of each connection that a worker serves: buffers and the touched part of its
 /// stack.
 const IDLE: u64 = 64 << 20;
 const EACH: u64 = 64 << 10;
+/// Where control groups are: one tree, or in the older version one for each controller.
+const TREES: &str = "/sys/fs/cgroup";
 
-pub(super) fn find(place: &Workplace) -> Result<Vec<Finding>> {
-    let server = place.running_server()?;
-    let process = match server.map(|server| server.status()).transpose()? {
-        Some(status) => format!("/proc/{}", status.pid),
+pub(super) fn find(place: &Workplace, server: Option<&RunningServer>) -> Vec<Finding> {
+    let process = match server {
+        Some(server) => format!("/proc/{}", server.status.pid),
         None => "/proc/self".to_owned(),
     };
     let connections = place.config.server.max_connections as u64;
@@ -36,10 +37,9 @@ pub(super) fn find(place: &Workplace) -> Result<Vec<Finding>> {
             "raise LimitNOFILE in the unit (or ulimit -Hn), or lower server.max_connections",
         ));
     }
-    let group = control_group(&process);
-    if let Some(tasks) = group.as_deref().and_then(|group| least(group, "pids.max"))
-        && tasks < connections
-    {
+    let groups = std::fs::read_to_string(process.join("cgroup")).unwrap_or_default();
+    let wanted = connections;
+    if let Some(tasks) = least(&groups, &TASKS).filter(|tasks| *tasks < wanted) {
         findings.push(Finding::new(
             Severity::Warning,
             "limit_tasks",
@@ -50,11 +50,7 @@ pub(super) fn find(place: &Workplace) -> Result<Vec<Finding>> {
         ));
     }
     let wanted = IDLE + EACH * connections;
-    if let Some(memory) = group
-        .as_deref()
-        .and_then(|group| least(group, "memory.max"))
-        && memory < wanted
-    {
+    if let Some(memory) = least(&groups, &MEMORY).filter(|memory| *memory < wanted) {
         findings.push(Finding::new(
             Severity::Warning,
             "limit_memory",
@@ -66,7 +62,7 @@ pub(super) fn find(place: &Workplace) -> Result<Vec<Finding>> {
             "raise MemoryMax in the unit, or lower server.max_connections",
         ));
     }
-    Ok(findings)
+    findings
 }
 
 /// The hard limit in `/proc/PID/limits`; `None` for none.
@@ -77,16 +73,48 @@ fn open_files(limits: &str) -> Option<u64> {
     line.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// The directory of the process's control group (cgroup v2).
-fn control_group(process: &Path) -> Option<PathBuf> {
-    let text = std::fs::read_to_string(process.join("cgroup")).ok()?;
-    let group = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    Some(Path::new("/sys/fs/cgroup").join(group))
+/// A limit of control groups: its file, and the controller that has it.
+struct Limit {
+    controller: &'static str,
+    file: &'static str,
+    /// Its name in the older version, where each controller has a tree of its own.
+    file_of_v1: &'static str,
 }
 
-/// The smallest number that stands in `file` of a control group and those above it; `max` is none.
-fn least(group: &Path, file: &str) -> Option<u64> {
-    let numbers = group.ancestors().filter_map(|group| {
+const TASKS: Limit = Limit {
+    controller: "pids",
+    file: "pids.max",
+    file_of_v1: "pids.max",
+};
+const MEMORY: Limit = Limit {
+    controller: "memory",
+    file: "memory.max",
+    file_of_v1: "memory.limit_in_bytes",
+};
+
+/// The smallest number of a limit in the groups that `/proc/PID/cgroup` tells of, and those above them.
+fn least(groups: &str, limit: &Limit) -> Option<u64> {
+    let of_group = |line: &str| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        let path = path.trim_start_matches('/');
+        let tree = Path::new(TREES);
+        if controllers.is_empty() {
+            return least_above(tree, path, limit.file);
+        }
+        let has_limit = controllers.split(',').any(|word| word == limit.controller);
+        has_limit.then(|| least_above(&tree.join(controllers), path, limit.file_of_v1))?
+    };
+    groups.lines().filter_map(of_group).min()
+}
+
+/// The smallest number that stands in `file` of a control group and those above it in its tree; `max` is none.
+fn least_above(tree: &Path, group: &str, file: &str) -> Option<u64> {
+    let group = tree.join(group);
+    let above = group
+        .ancestors()
+        .take_while(|group| group.starts_with(tree));
+    let numbers = above.filter_map(|group| {
         let text = std::fs::read_to_string(group.join(file)).ok()?;
         text.trim().parse().ok()
     });
@@ -112,15 +140,20 @@ mod tests {
 
     #[test]
     fn the_nearest_and_the_farthest_control_group_count() {
-        let directory = tempfile::tempdir().unwrap();
-        let group = directory.path().join("system.slice/breakwater.service");
+        let tree = tempfile::tempdir().unwrap();
+        let tree = tree.path().join("tree");
+        let path = "system.slice/breakwater.service";
+        let group = tree.join(path);
         std::fs::create_dir_all(&group).unwrap();
-        assert_eq!(least(&group, "memory.max"), None);
+        // Beside the tree, and none of it.
+        std::fs::write(tree.join("../memory.max"), "4096\n").unwrap();
+        let least = || least_above(&tree, path, "memory.max");
+        assert_eq!(least(), None);
         std::fs::write(group.join("memory.max"), "max\n").unwrap();
-        assert_eq!(least(&group, "memory.max"), None);
+        assert_eq!(least(), None);
         std::fs::write(group.join("../memory.max"), "1073741824\n").unwrap();
-        assert_eq!(least(&group, "memory.max"), Some(1 << 30));
+        assert_eq!(least(), Some(1 << 30));
         std::fs::write(group.join("memory.max"), "268435456\n").unwrap();
-        assert_eq!(least(&group, "memory.max"), Some(256 << 20));
+        assert_eq!(least(), Some(256 << 20));
     }
 }

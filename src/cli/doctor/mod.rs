@@ -7,11 +7,14 @@ mod certificate;
 mod clock;
 mod disk;
 mod docker;
+mod dockerd;
 mod expiry;
 mod limits;
 mod probe;
+mod server;
 mod surroundings;
 mod tokens;
+mod upstreams;
 
 use std::sync::Arc;
 
@@ -28,10 +31,10 @@ use crate::time::Timestamp;
 
 /// Say what is wrong or risky here, and what to do about it; exit status 1 if there is an error
 ///
-/// Looks at the clock, the disk and its permissions, limits of the process, docker on this machine, tokens that a
-/// setting of the flags would refuse or that expire, groups that nobody can fill, networks that are everybody's,
-/// the first password while it lies there, a certificate that has ended or soon will, and, where a server runs,
-/// upstreams that fail or run out of pulls.
+/// Looks at the clock, the disk and its permissions, limits of the service, docker on this machine, tokens that a
+/// setting of the flags would refuse, or lets in all the same, or that expire, groups that nobody can fill, networks
+/// that are everybody's, secrets that no key opens, the first password while it lies there, a certificate that has
+/// ended or soon will, and, where a server runs, upstreams that fail or run out of pulls.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -90,24 +93,43 @@ impl Finding {
 }
 
 impl Doctor {
-    fn examine(&self, place: &Workplace, store: &Arc<Store>) -> Result<Vec<Finding>> {
-        let mut findings = surroundings::find(place, store)?;
-        findings.extend(clock::find(store)?);
-        findings.extend(disk::find(place, store)?);
-        findings.extend(limits::find(place)?);
-        findings.extend(docker::find(place));
-        findings.extend(expiry::find(store)?);
-        findings.extend(tokens::find(place, store)?);
-        findings.extend(certificate::find(&place.config.tls, Timestamp::now()));
+    fn examine(&self, place: &Workplace, store: &Arc<Store>) -> Vec<Finding> {
+        let (server, mut findings) = match server::ask(place) {
+            Ok(server) => (Some(server), Vec::new()),
+            Err(finding) => (None, vec![finding]),
+        };
+        let server = server.as_ref();
+        let now = Timestamp::now();
+        // What keeps one thing from being looked at is a finding too, and not the end of the others.
+        let mut look_at = |what: &str, found: Result<Vec<Finding>>| match found {
+            Ok(found) => findings.extend(found),
+            Err(error) => findings.push(Finding::new(
+                Severity::Error,
+                "check_failed",
+                format!("{what} could not be looked at: {}", error.what_and_why()),
+                error
+                    .remedy_text()
+                    .unwrap_or("see what is wrong with the disk"),
+            )),
+        };
+        look_at("networks and secrets", surroundings::find(place, store));
+        look_at("the clock", clock::find(store));
+        look_at("the disk", disk::find(place, store));
+        look_at("tokens' ends", expiry::find(store));
+        look_at("tokens and groups", tokens::find(place, store));
         if self.probe {
-            findings.extend(probe::find(place, store)?);
+            look_at("upstreams", probe::find(place, store));
         }
-        Ok(findings)
+        findings.extend(server.into_iter().flat_map(upstreams::find));
+        findings.extend(limits::find(place, server));
+        findings.extend(docker::find(place, server));
+        findings.extend(certificate::find(&place.config.tls, now));
+        findings
     }
 
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         let mut findings = match place.open_store() {
-            Ok(store) => self.examine(place, &Arc::new(store))?,
+            Ok(store) => self.examine(place, &Arc::new(store)),
             Err(error) if !place.config.data.exists() => return Err(error),
             Err(error) => store_unusable(place, &error),
         };
@@ -136,10 +158,10 @@ impl Doctor {
 
 /// Why the store cannot be opened, and what of the disk explains it.
 fn store_unusable(place: &Workplace, error: &Error) -> Vec<Finding> {
-    let remedy = error
-        .remedy_text()
-        .unwrap_or("see what is wrong with the disk");
-    let what = format!("the store cannot be opened: {}", error.what());
+    let remedy = error.remedy_text().unwrap_or(
+        "run this as the data directory's owner or as root, and see what is wrong with the disk",
+    );
+    let what = format!("the store cannot be opened: {}", error.what_and_why());
     let mut findings = vec![Finding::new(
         Severity::Error,
         "store_unusable",
@@ -147,7 +169,7 @@ fn store_unusable(place: &Workplace, error: &Error) -> Vec<Finding> {
         remedy,
     )];
     findings.extend(disk::without_store(place));
-    findings.extend(docker::find(place));
+    findings.extend(docker::find(place, None));
     findings
 }
 

@@ -1,8 +1,9 @@
-//! What lies around the tokens: networks, the first password, upstreams and their passwords.
+//! What lies around the tokens: networks, the first password, passwords of upstreams and keys of registries.
 
-use serde_json::Value;
+use std::os::unix::fs::MetadataExt;
 
 use super::{Finding, Severity};
+use crate::auth::external::Signing;
 use crate::auth::seal::{Owner, SealingKeys};
 use crate::cli::words::ability_word;
 use crate::cli::workplace::Workplace;
@@ -13,8 +14,8 @@ use crate::store::{Ability, Store};
 pub(super) fn find(place: &Workplace, store: &Store) -> Result<Vec<Finding>> {
     let mut findings = networks(place, store)?;
     findings.extend(first_password(store));
-    findings.extend(sealed_passwords(store)?);
-    findings.extend(upstreams(place)?);
+    findings.extend(sealed(store)?);
+    findings.extend(password_files(place));
     Ok(findings)
 }
 
@@ -64,8 +65,8 @@ fn first_password(store: &Store) -> Option<Finding> {
     })
 }
 
-/// Passwords of upstreams that no key at hand opens.
-fn sealed_passwords(store: &Store) -> Result<Vec<Finding>> {
+/// Passwords of upstreams and keys of external registries that no key at hand opens.
+fn sealed(store: &Store) -> Result<Vec<Finding>> {
     let rows = store.access.upstreams()?;
     let keys = SealingKeys::find(store.directory())?;
     let mut findings = Vec::new();
@@ -82,137 +83,57 @@ fn sealed_passwords(store: &Store) -> Result<Vec<Finding>> {
                 format!(
                     "the password of the upstream {} cannot be read: {}",
                     upstream.name,
-                    error.what()
+                    error.what_and_why()
                 ),
                 "put back the secret.key that it was stored with, or remove the upstream and add it again",
+            ));
+        }
+    }
+    let registries = store.access.external_registries()?;
+    for signing in Signing::of(registries, || Ok(keys))?.iter() {
+        if let Err(why) = &signing.signer {
+            findings.push(Finding::new(
+                Severity::Error,
+                "registry_key",
+                format!("no token can be signed for {}: {why}", signing.audience),
+                "put back the secret.key that its key was stored with, or remove the registry, add it again, and give it the new certificate",
             ));
         }
     }
     Ok(findings)
 }
 
-/// What the running server knows of its upstreams.
-fn upstreams(place: &Workplace) -> Result<Vec<Finding>> {
-    let Some(server) = place.running_server()? else {
-        return Ok(vec![Finding::new(
-            Severity::Note,
-            "no_server",
-            "no server runs: whether upstreams answer is not known",
-            "start it with `breakwater serve`",
-        )]);
-    };
-    let answer = server.get("/upstreams")?;
-    let upstreams = answer.as_array().map_or(&[][..], Vec::as_slice);
-    Ok(upstreams.iter().flat_map(of_upstream).collect())
-}
-
-fn of_upstream(upstream: &Value) -> Vec<Finding> {
-    let text = |name: &str| upstream[name].as_str().unwrap_or_default();
-    let number = |name: &str| upstream[name].as_u64().unwrap_or_default();
-    let name = match upstream["group"].as_str() {
-        Some(group) => format!("{} of {group}", text("name")),
-        None => text("name").to_owned(),
-    };
-    let see = "see `breakwater upstream status`; what is kept is served meanwhile";
+/// Passwords of configured upstreams: files that cannot be read, and files that everybody can.
+fn password_files(place: &Workplace) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let failures = number("failures_in_a_row");
-    let last = match text("last_failure") {
-        "" => "it did not say why",
-        last => last,
-    };
-    if matches!(text("breaker"), "open" | "half-open") {
-        let what = format!("the upstream {name} is failing: {last}");
-        findings.push(Finding::new(Severity::Error, "upstream_fails", what, see));
-    } else if failures > 0 {
-        let what = format!("the upstream {name} failed when it was last asked: {last}");
-        findings.push(Finding::new(Severity::Warning, "upstream_fails", what, see));
-    }
-    let rate = &upstream["rate_limit"];
-    if let (Some(limit), Some(remaining)) = (rate["limit"].as_u64(), rate["remaining"].as_u64())
-        && remaining.saturating_mul(10) <= limit
-    {
-        let what = format!(
-            "the upstream {name} had {remaining} of {limit} pulls left when it last said so"
-        );
-        findings.push(Finding::new(
-            Severity::Warning,
-            "rate_limit",
-            what,
-            "give it a username and password, which have a limit of their own; what is kept is served all the same",
-        ));
-    }
-    if number("lies") > 0 {
-        let what = format!(
-            "the upstream {name} has sent something else than it was asked for, {} times since the start",
-            number("lies")
-        );
-        let remedy = "look for what changes answers on the way, such as a proxy";
-        findings.push(Finding::new(
-            Severity::Warning,
-            "upstream_lies",
-            what,
-            remedy,
-        ));
-    }
-    findings
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn an_upstream_is_judged_by_what_the_server_says() {
-        for (upstream, expected) in [
-            (
-                json!({"name": "docker.io", "breaker": "closed", "failures_in_a_row": 0, "lies": 0}),
-                vec![],
-            ),
-            (
-                json!({"name": "docker.io", "breaker": "open", "failures_in_a_row": 3,
-                    "last_failure": "connection refused"}),
-                vec![(
+    for upstream in &place.config.upstreams {
+        let Some(path) = &upstream.password_file else {
+            continue;
+        };
+        let (name, at) = (&upstream.name, path.display());
+        // With the rights of the service, which opens it when it starts.
+        let mode = match std::fs::File::open(path).and_then(|file| file.metadata()) {
+            Ok(metadata) => metadata.mode() & 0o777,
+            Err(error) => {
+                findings.push(Finding::new(
                     Severity::Error,
-                    "the upstream docker.io is failing: connection refused",
-                )],
-            ),
-            (
-                json!({"name": "quay.io", "group": "acme", "breaker": "closed",
-                    "failures_in_a_row": 1, "last_failure": "timeout", "lies": 2}),
-                vec![
-                    (
-                        Severity::Warning,
-                        "the upstream quay.io of acme failed when it was last asked: timeout",
-                    ),
-                    (
-                        Severity::Warning,
-                        "the upstream quay.io of acme has sent something else than it was asked for, 2 times since the start",
-                    ),
-                ],
-            ),
-            (json!({"name": "docker.io", "breaker": "offline"}), vec![]),
-            (
-                json!({"name": "docker.io", "breaker": "closed",
-                    "rate_limit": {"limit": 100, "remaining": 11}}),
-                vec![],
-            ),
-            (
-                json!({"name": "docker.io", "breaker": "closed",
-                    "rate_limit": {"limit": 100, "remaining": 10}}),
-                vec![(
-                    Severity::Warning,
-                    "the upstream docker.io had 10 of 100 pulls left when it last said so",
-                )],
-            ),
-        ] {
-            let found: Vec<_> = of_upstream(&upstream)
-                .into_iter()
-                .map(|finding| (finding.severity, finding.what))
-                .collect();
-            let found: Vec<_> = found.iter().map(|(s, what)| (*s, what.as_str())).collect();
-            assert_eq!(found, expected, "{upstream}");
+                    "password_file_unreadable",
+                    format!("the password of the upstream {name} cannot be read from {at}: {error}; the server does not start so"),
+                    "put the password there, and give the file to the user of the service",
+                ));
+                continue;
+            }
+        };
+        if mode & 0o007 != 0 {
+            findings.push(Finding::new(
+                Severity::Error,
+                "password_file_wide",
+                format!(
+                    "every user of this machine may read {at}, the password of the upstream {name} (mode {mode:04o})"
+                ),
+                format!("chmod o= {at}"),
+            ));
         }
     }
+    findings
 }

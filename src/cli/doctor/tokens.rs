@@ -1,4 +1,4 @@
-//! Tokens that the flags refuse or would refuse, and groups that nobody can fill.
+//! Tokens that the flags refuse, would refuse, or let in all the same; and groups that nobody can fill.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,8 +14,8 @@ use crate::cli::words::kind_word;
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
 use crate::store::{
-    Ability, Feature, Group, GroupId, Level, Network, Project, Store, Token, TokenKind, User,
-    UserId, Visibility,
+    Ability, Feature, Group, GroupId, Level, Network, Project, Store, Token, TokenId, TokenKind,
+    User, UserId, Visibility,
 };
 use crate::time::Timestamp;
 
@@ -134,6 +134,10 @@ fn refused(known: &Known, owners: &Owners) -> Vec<Finding> {
             note(flags, format!("for {}", group.path));
         }
     }
+    let lenient = in_force.iter().filter(|(flags, _)| !flags.enforce);
+    let lenient: Vec<_> = lenient
+        .map(|(flags, places)| only_reported(known, owners, *flags, places))
+        .collect();
     let strict = [true, false].map(|split| Flags {
         enforce: true,
         split,
@@ -143,28 +147,58 @@ fn refused(known: &Known, owners: &Owners) -> Vec<Finding> {
         .filter(|flags| in_force.iter().all(|(known, _)| known != flags));
     let imagined: Vec<_> = imagined.map(|flags| (flags, Vec::new())).collect();
     let all = in_force.into_iter().chain(imagined);
-    all.filter_map(|(flags, places)| of_setting(known, owners, flags, &places))
-        .collect()
+    let refused = all.filter_map(|(flags, places)| of_setting(known, owners, flags, &places));
+    refused.chain(lenient).collect()
 }
 
-fn of_setting(known: &Known, owners: &Owners, flags: Flags, places: &[String]) -> Option<Finding> {
+/// What is hidden where abilities are only reported: who is let in for that alone.
+fn only_reported(known: &Known, owners: &Owners, flags: Flags, places: &[String]) -> Finding {
+    let enforced = Flags {
+        enforce: true,
+        ..flags
+    };
+    // Some are refused all the same.
+    let refused = refused_by(known, owners, flags);
+    let mut hidden = refused_by(known, owners, enforced);
+    hidden.retain(|one| !refused.contains(one));
+    let (names, ids): (Vec<_>, _) = hidden.into_iter().unzip();
+    let flag = Flag::EnforceAbilitiesCheck.as_str();
+    let hidden = match names.as_slice() {
+        [] => "no token needs that any more".to_owned(),
+        names => format!("it lets in {}", names.join(", ")),
+    };
+    let mut finding = Finding::new(
+        Severity::Warning,
+        "enforcement_off",
+        format!("{flag} is off {}: {hidden}", places.join(" and ")),
+        format!(
+            "replace such tokens, see who else is reported in log/auth_json.log, then `breakwater feature enable {flag}`, with --group where it is a group's"
+        ),
+    );
+    finding.tokens = ids;
+    finding
+}
+
+/// The tokens that a setting of the flags refuses: their descriptions and ids.
+fn refused_by(known: &Known, owners: &Owners, flags: Flags) -> Vec<(String, TokenId)> {
     let refused = known.tokens.iter().filter_map(|principal| {
         let missing = policy::worth(principal, flags).err()?;
-        Some((principal.token()?, missing))
-    });
-    let mut names = Vec::new();
-    let mut ids = Vec::new();
-    for (token, missing) in refused {
-        names.push(format!(
+        let token = principal.token()?;
+        let name = format!(
             "token {} `{}` ({}, {}; lacks {})",
             token.id.0,
             token.name,
             kind_word(token.kind),
             owners.of(token),
             missing.as_str()
-        ));
-        ids.push(token.id);
-    }
+        );
+        Some((name, token.id))
+    });
+    refused.collect()
+}
+
+fn of_setting(known: &Known, owners: &Owners, flags: Flags, places: &[String]) -> Option<Finding> {
+    let (names, ids): (Vec<_>, _) = refused_by(known, owners, flags).into_iter().unzip();
     if names.is_empty() {
         return None;
     }

@@ -30,7 +30,10 @@ impl AuditedDatabase {
     }
 
     /// Runs `work` on a reader: it sees what was committed before.
-    pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    pub(in crate::store) fn read<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
         self.database.read(work)
     }
 

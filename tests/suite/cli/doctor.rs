@@ -124,6 +124,7 @@ fn tokens_are_named_that_a_setting_of_the_flags_refuses() {
         tokens(&report, "tokens_would_be_refused"),
         [serde_json::json!([reads, nothing, half, deploy])]
     );
+    assert_eq!(of_check(&report, "enforcement_off"), []);
     let refused = &of_check(&report, "tokens_refused")[0];
     assert!(
         refused.0 == "warning"
@@ -152,6 +153,19 @@ fn tokens_are_named_that_a_setting_of_the_flags_refuses() {
         [serde_json::json!([deploy])]
     );
     assert!(refused[0].1.contains("for acme"), "{refused:?}");
+    // What the box and acme let in for that alone; a deploy token is judged all the same.
+    let lenient = of_check(&report, "enforcement_off");
+    assert_eq!(
+        tokens(&report, "enforcement_off"),
+        [
+            serde_json::json!([nothing]),
+            serde_json::json!([reads, nothing, half])
+        ],
+        "{lenient:?}"
+    );
+    for ((severity, what, _), place) in lenient.iter().zip(["for the box:", "for acme:"]) {
+        assert!(severity == "warning" && what.contains(place), "{what}");
+    }
     assert_eq!(
         tokens(&report, "tokens_would_be_refused"),
         [
@@ -247,8 +261,18 @@ fn an_upstream_that_fails_and_a_password_that_nothing_opens_are_told() {
         ],
         "hunter2\n",
     );
+    appliance.ok(&[
+        "registry",
+        "add",
+        "store",
+        "--issuer",
+        "breakwater",
+        "--audience",
+        "registry.example",
+    ]);
     let (_, report) = examine(&appliance);
     assert_eq!(of_check(&report, "upstream_password").len(), 0, "{report}");
+    assert_eq!(of_check(&report, "registry_key").len(), 0, "{report}");
     std::fs::remove_file(appliance.data().join("secret.key")).unwrap();
     let (status, report) = examine(&appliance);
     let found = of_check(&report, "upstream_password");
@@ -257,5 +281,19 @@ fn an_upstream_that_fails_and_a_password_that_nothing_opens_are_told() {
         found[0].0 == "error" && found[0].1.contains("quay.io"),
         "{report}"
     );
+    let found = of_check(&report, "registry_key");
+    assert!(
+        found[0].0 == "error" && found[0].1.contains("registry.example"),
+        "{report}"
+    );
+    // Another key in its place opens nothing either.
+    let other = "0".repeat(64);
+    std::fs::write(appliance.data().join("secret.key"), other).unwrap();
+    let (status, report) = examine(&appliance);
+    assert_eq!(status, 1, "{report}");
+    for check in ["upstream_password", "registry_key"] {
+        let found = of_check(&report, check);
+        assert!(found[0].1.contains("another key"), "{check}: {report}");
+    }
     assert!(!report.to_string().contains("hunter2"));
 }

@@ -14,7 +14,7 @@ use crate::support::fake_upstream::{FakeUpstream, Image};
 use crate::support::small_disk::SmallDisk;
 
 /// What the doctor says of a check: severities and sentences; every finding has a remedy.
-fn found(command: &mut Command, check: &str) -> Vec<(String, String)> {
+pub(super) fn found(command: &mut Command, check: &str) -> Vec<(String, String)> {
     let output = command.output().unwrap();
     let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
     let errors = report["errors"].as_u64().unwrap();
@@ -34,12 +34,12 @@ fn found(command: &mut Command, check: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-fn doctor(appliance: &Appliance) -> Command {
+pub(super) fn doctor(appliance: &Appliance) -> Command {
     appliance.command(&["doctor", "--json"])
 }
 
 #[track_caller]
-fn assert_found(command: &mut Command, check: &str, severity: &str, part: &str) {
+pub(super) fn assert_found(command: &mut Command, check: &str, severity: &str, part: &str) {
     let found = found(command, check);
     assert!(
         matches!(&found[..], [(s, what)] if s == severity && what.contains(part)),
@@ -47,7 +47,7 @@ fn assert_found(command: &mut Command, check: &str, severity: &str, part: &str) 
     );
 }
 
-fn set_mode(path: &Path, mode: u32) {
+pub(super) fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
@@ -168,6 +168,13 @@ fn paths_that_others_may_read_or_that_are_others() {
         "password_file_wide",
         "error",
         "hub.password",
+    );
+    std::fs::remove_file(&password).unwrap();
+    assert_found(
+        &mut with_password(),
+        "password_file_unreadable",
+        "error",
+        "No such file",
     );
 
     if !rustix::process::geteuid().is_root() {

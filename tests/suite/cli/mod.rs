@@ -3,6 +3,8 @@
 mod audit;
 mod backup;
 mod doctor;
+mod doctor_callers;
+mod doctor_machine;
 mod doctor_surroundings;
 mod identity;
 mod manual;

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Digest, Hasher};
@@ -105,12 +106,13 @@ impl Hashed {
 /// it can go on from there.
 ///
 /// `most` is where the file must end at the latest (`None`: wherever); a body that goes on beyond it is broken
-/// off with `beyond`'s error.
+/// off with `beyond`'s error. `counter` hears of what is written.
 pub(super) fn receive(
     body: &mut dyn Read,
     file: &File,
     hashed: &mut Hashed,
     most: Option<u64>,
+    counter: &AtomicU64,
     beyond: impl FnOnce() -> Error,
 ) -> Result<()> {
     let mut buffer = vec![0; BUFFER];
@@ -134,6 +136,7 @@ pub(super) fn receive(
                 Error::new(Kind::of_io(&error), "cannot write an upload").because(error)
             })?;
         hashed.add(&buffer[..read]);
+        counter.fetch_add(read as u64, Ordering::Relaxed);
     }
 }
 
@@ -151,10 +154,13 @@ mod tests {
             let file = tempfile::tempfile().unwrap();
             let bytes: Vec<u8> = (0..700_000_u32).map(|n| (n % 251) as u8).collect();
             let mut hashed = Hashed::nothing(algorithm);
-            let result = receive(&mut bytes.as_slice(), &file, &mut hashed, most, || {
+            let counter = AtomicU64::new(0);
+            let mut body = bytes.as_slice();
+            let result = receive(&mut body, &file, &mut hashed, most, &counter, || {
                 Error::new(Kind::Denied, "enough")
             });
             let written = file.metadata().unwrap().len();
+            assert_eq!(counter.into_inner(), written);
             assert_eq!(hashed.length(), written);
             assert_eq!(result.is_ok(), most != Some(699_999));
             assert!(most.is_none_or(|most| written <= most));

@@ -149,7 +149,8 @@ impl Registry {
         let most = self.most(grant, None, 0, &piece)?;
         let staged = self.store.blobs.stage()?;
         let mut hashed = Hashed::nothing(digest.algorithm());
-        receive(piece.body, staged.file(), &mut hashed, most, || {
+        let (file, pushed) = (staged.file(), &self.pushed);
+        receive(piece.body, file, &mut hashed, most, pushed, || {
             over_quota(grant)
         })?;
         self.keep(grant, staged, hashed, digest, None, now)
@@ -233,7 +234,8 @@ impl Registry {
             .range
             .map(|_| at.saturating_add(piece.announced().unwrap_or(0)));
         let end = [most, announced].into_iter().flatten().min();
-        let received = receive(piece.body, staged.file(), &mut hashed, end, || {
+        let (file, pushed) = (staged.file(), &self.pushed);
+        let received = receive(piece.body, file, &mut hashed, end, pushed, || {
             if announced.is_some() && announced == end {
                 Error::new(
                     Kind::SizeInvalid,

@@ -114,18 +114,15 @@ impl Error {
     /// `Full` where the disk or a quota is, `Io` otherwise; the remedy is that of the cause, if it tells one.
     pub fn io(doing: &str, path: &std::path::Path, source: std::io::Error) -> Self {
         let kind = Kind::of_io(&source);
-        let at = path.display();
         let remedy = match source.kind() {
-            _ if kind == Kind::Full => Some(format!("free space on the filesystem of {at}")),
-            std::io::ErrorKind::PermissionDenied => Some(format!(
-                "give {at} and what is above and below it to the user who runs this"
-            )),
-            std::io::ErrorKind::ReadOnlyFilesystem => {
-                Some(format!("mount the filesystem of {at} for writing"))
+            _ if kind == Kind::Full => Some("free space on its filesystem"),
+            std::io::ErrorKind::PermissionDenied => {
+                Some("give it, and the way to it, to the user who runs this")
             }
+            std::io::ErrorKind::ReadOnlyFilesystem => Some("mount its filesystem for writing"),
             _ => None,
         };
-        let error = Self::new(kind, format!("{doing} {at}")).because(source);
+        let error = Self::new(kind, format!("{doing} {}", path.display())).because(source);
         match remedy {
             Some(remedy) => error.remedy(remedy),
             None => error,

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# The part of flow-systemd.sh that runs under a systemd of its own. Prints a line a check:
-# PASS or FAIL, the text, and what was found, with tabs between them.
+# The part of flow-systemd.sh that runs on its machine: systemd-inside.sh SOURCE EXCHANGE. Prints a line a
+# check: PASS or FAIL, the text, and what was found, with tabs between them.
 set -uo pipefail
 
+SOURCE=$1
+EXCHANGE=$2
 PORT=127.0.0.1:5000
 TLS_PORT=localhost:5443
 CA=/var/lib/breakwater/tls/ca.crt
@@ -87,7 +89,7 @@ is_another() {
     ((pid != 0 && pid != $1)) && [[ $(property ActiveState) == active ]]
 }
 
-check "scripts/install starts the service" /run/source/scripts/install --binary /run/breakwater
+check "scripts/install starts the service" "$SOURCE/scripts/install" --binary "$EXCHANGE/breakwater"
 export PATH=/usr/local/bin:$PATH
 check "it is ready when systemctl says so" answers
 check "systemd-analyze security: 2.0 or better" systemd-analyze security --no-pager --threshold=20 breakwater.service
@@ -97,7 +99,7 @@ systemctl restart breakwater
 echo "from stop to ready: $((($(date +%s%N) - began) / 1000000)) ms; idle: $(grep VmRSS "/proc/$(property MainPID)/status" | tr -s ' \t' ' ')"
 
 check "a certificate for [tls]" tls_lines
-check "the README's commands for ports that systemd holds" bash -euo pipefail /run/shared/sockets
+check "the README's commands for ports that systemd holds" bash -euo pipefail "$EXCHANGE/sockets"
 check "... and answered" answers
 check "... by TLS too" answers_by_tls
 

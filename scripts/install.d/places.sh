@@ -36,6 +36,14 @@ installed_files() {
     compgen -G "$destination$1/share/fish/vendor_completions.d/breakwater.fish" || true
 }
 
+# What the user is called who is made here, beside the name.
+USER_COMMENT=Breakwater
+
+# user_is_ours: whether the user breakwater was made by scripts/install or the package, and is nobody else.
+user_is_ours() {
+    [[ $(getent passwd breakwater) == *:$USER_COMMENT:/var/lib/breakwater:* ]]
+}
+
 # package_is_installed: whether what is below /usr belongs to dpkg.
 package_is_installed() {
     [[ $(dpkg-query --show --showformat '${db:Status-Status}' breakwater 2>/dev/null) == installed ]]

@@ -12,52 +12,6 @@ SETS=/var/backups/breakwater
 SETS_KEPT=3
 SET=
 
-# data_directory: that of the service, else of the configuration, as far as their lines tell.
-data_directory() {
-    {
-        if [ -d /run/systemd/system ]; then
-            systemctl show --property=Environment --value breakwater.service 2>/dev/null |
-                tr ' ' '\n' | sed -n 's/^BREAKWATER_DATA=//p'
-        fi
-        sed -n -e '/^[[:space:]]*\[/q' \
-            -e "s/^[[:space:]]*data[[:space:]]*=[[:space:]]*[\"']\([^\"']*\)[\"'].*/\1/p" \
-            /etc/breakwater/breakwater.toml 2>/dev/null || true
-        echo /var/lib/breakwater
-    } | sed -n 1p
-}
-
-# While this file is there, the service does not start: see hold_service.
-HELD=/run/breakwater-upgrade
-
-# hold_service: stops the service, and lets its sockets go on listening. A connection that comes meanwhile
-# starts the service, which then waits before its first step until release_service: so no connection is
-# refused, and nobody writes to the databases.
-hold_service() {
-    mkdir -p /run/systemd/system/breakwater.service.d && : >"$HELD" || return 1
-    cat >/run/systemd/system/breakwater.service.d/upgrade.conf <<UNIT || return 1
-[Service]
-ExecStartPre=+/bin/sh -c 'while [ -e $HELD ]; do sleep 0.05; done'
-UNIT
-    systemctl daemon-reload && systemctl --quiet stop breakwater.service
-}
-
-# release_service: lets the service start, also one that waits already.
-release_service() {
-    rm -f "$HELD" /run/systemd/system/breakwater.service.d/upgrade.conf
-    rmdir /run/systemd/system/breakwater.service.d 2>/dev/null || true
-}
-
-# running_units DIRECTORY: those of our units there that run, sockets first: a connection must not wake
-# a service that is stopped.
-running_units() {
-    for unit in "$1"/breakwater*.socket "$1"/breakwater*.timer "$1"/breakwater*.service; do
-        [ -e "$unit" ] || continue
-        case $(systemctl is-active "${unit##*/}") in
-        active | activating | reloading) echo "${unit##*/}" ;;
-        esac
-    done
-}
-
 # begin_set PROGRAM: makes $SET, with the files whose names stand on standard input.
 begin_set() {
     set_version=$("$1" --version) && mkdir -p "${SETS%/*}" || return 1
@@ -72,13 +26,21 @@ back_up_to_set() {
     "$1" backup --data "$2" "$SET/access.sqlite" >/dev/null
 }
 
-# complete_set DATA: the databases. Fails where a server still runs that is not the service.
+# complete_set DATA: the databases. Nobody may use them meanwhile, and none starts who takes the lock. Fails
+# where a server still runs that is not the service.
 complete_set() {
-    if [ -e "$1/lock" ] && ! flock --nonblock "$1/lock" true; then
-        say_error "a server still runs on $1, and is not the service: stop it first"
+    if ! under_lock "$1" find "$1/" -maxdepth 1 -type f -name '*.sqlite*' -exec cp -p --reflink=auto -t "$SET/databases" -- {} +; then
+        under_lock "$1" true || say_error "a server still runs on $1, and is not the service: stop it first"
         return 1
     fi
-    find "$1" -maxdepth 1 -type f -name '*.sqlite*' -exec cp -p --reflink=auto -t "$SET/databases" -- {} +
+    [ -e "$SET/databases/access.sqlite" ]
+}
+
+# under_lock DATA COMMAND...: with the lock that a server holds; only a server makes the file.
+under_lock() {
+    set_lock=$1/lock
+    shift
+    if [ -e "$set_lock" ]; then flock --nonblock "$set_lock" "$@"; else "$@"; fi
 }
 
 # abandon_set: half a set is none.
@@ -95,9 +57,15 @@ prune_sets() {
         done
 }
 
-# restore_databases DATA: those of $SET in the place of the present ones; no server may run.
+# restore_databases DATA: those of $SET in the place of the present ones, which stay where there is no room for
+# both; no server may run.
 restore_databases() {
-    [ -e "$SET/databases/access.sqlite" ] &&
-        find "$1" -maxdepth 1 -type f -name '*.sqlite*' -delete &&
-        find "$SET/databases" -type f -exec cp -p -t "$1" -- {} +
+    set_copies=$1/restored
+    [ -e "$SET/databases/access.sqlite" ] && rm -rf -- "$set_copies" && mkdir -m 0700 "$set_copies" || return 1
+    if ! find "$SET/databases" -type f -exec cp -p --reflink=auto -t "$set_copies" -- {} +; then
+        rm -rf -- "$set_copies"
+        return 1
+    fi
+    find "$1/" -maxdepth 1 -type f -name '*.sqlite*' -delete &&
+        find "$set_copies" -type f -exec mv -f -t "$1" -- {} + && rmdir "$set_copies"
 }

@@ -9,6 +9,7 @@ mod audit;
 mod backup;
 mod cache;
 mod completions;
+mod data_directory;
 mod doctor;
 mod feature;
 mod garbage;
@@ -111,6 +112,8 @@ enum Command {
     Restore(backup::Restore),
     Doctor(doctor::Doctor),
     Tls(tls::Tls),
+    #[command(hide = true)]
+    DataDirectory(data_directory::DataDirectory),
 }
 
 /// What a command that did not fail has found.
@@ -170,6 +173,9 @@ impl Command {
         if !matches!(self, Command::Serve(_)) {
             telemetry::start_quiet()?;
         }
+        if let Command::DataDirectory(directory) = &self {
+            return directory.run(&config);
+        }
         // With the caller's rights: afterwards this process may be the data directory's owner, and no more.
         let outside = match &self {
             Command::Backup(backup) => backup.make_file(&config)?,
@@ -203,6 +209,7 @@ impl Command {
             Command::Restore(restore) => restore.run(&place, outside),
             Command::Doctor(doctor) => doctor.run(&place),
             Command::Tls(tls) => tls.run(&place),
+            Command::DataDirectory(directory) => directory.run(&place.config),
         }
     }
 }

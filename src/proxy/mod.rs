@@ -7,7 +7,7 @@
 //! - `pass_through`: a blob that the disk has no room for.
 //! - `listings`: tags and referrers.
 //! - `figures`: what is counted, for whoever watches.
-//! - `upstreams`: which upstream a path means.
+//! - `upstreams`: which upstream a path means; `target`: that, and a repository there.
 //! - `shared_call`: one call to an upstream for all who wait for its answer.
 //!
 //! Every public method takes a [`Grant`]: who may not fill leaves nothing behind. Whether anything that is
@@ -26,6 +26,7 @@ mod purge;
 mod read_only;
 mod shared_call;
 mod tags;
+mod target;
 mod upstreams;
 
 use std::sync::Arc;
@@ -40,24 +41,25 @@ pub use listings::{ListPage, ListingAnswer};
 pub use manifests::ManifestAnswer;
 pub use purge::PurgeReport;
 pub use tags::ManifestSummary;
+pub use target::Target;
 pub use upstreams::{UpstreamClient, UpstreamState, Upstreams, keyed, settings};
 
 use crate::auth::Grant;
 use crate::error::Result;
-use crate::oci::{Digest, MediaType, Reference, RegistryHost, RepositoryName};
+use crate::oci::{Digest, Reference, RegistryHost, RepositoryName};
 use crate::store::{RepositoryId, Store};
-use crate::upstream::{Fault, FaultKind, ManifestHead, Upstream};
+use crate::upstream::{Fault, FaultKind, ManifestHead};
 use failed::upstream_error;
 use figures::Counters;
 use flight::Flights;
 use manifests::ManifestCall;
 use shared_call::SharedCalls;
+use target::{OriginKey, TargetKey};
 
 /// Manifests are kept in memory up to this many bytes.
 const MANIFEST_MEMORY: u64 = 8 * 1024 * 1024;
 /// How many "not found" answers are remembered.
 const NEGATIVE_ENTRIES: usize = 10_000;
-
 /// How many blobs are remembered that the disk had no room for.
 const NO_ROOM_ENTRIES: usize = 1_000;
 
@@ -109,50 +111,8 @@ impl CacheWord {
     }
 }
 
-/// A repository of an upstream.
-#[derive(Clone)]
-pub struct Target {
-    /// The upstream.
-    pub upstream: Arc<Upstream>,
-    /// The repository's name there, `library/` included.
-    pub repository: RepositoryName,
-    origin: OriginKey,
-}
-
-impl Target {
-    /// What fetches and calls in progress are told apart by: upstream, credentials, repository.
-    fn key(&self) -> TargetKey {
-        (self.origin.clone(), self.repository.clone())
-    }
-
-    /// `HOST/NAME`, for people.
-    fn shown(&self) -> String {
-        format!("{}/{}", self.upstream.name(), self.repository)
-    }
-}
-
-/// An upstream with its credentials, by name and fingerprint. A key and no row: a row is made only on the way
-/// to keep something.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct OriginKey(Arc<(RegistryHost, String)>);
-
-impl OriginKey {
-    fn of(upstream: &Upstream) -> Self {
-        let fingerprint = upstream.fingerprint().to_owned();
-        Self(Arc::new((upstream.name().clone(), fingerprint)))
-    }
-
-    fn upstream(&self) -> &RegistryHost {
-        &self.0.0
-    }
-
-    fn fingerprint(&self) -> &str {
-        &self.0.1
-    }
-}
-
-type TargetKey = (OriginKey, RepositoryName);
 type HeadCalls = SharedCalls<ReferenceKey, Result<ManifestHead, Fault>>;
+/// What manifests are asked for by.
 type ReferenceKey = (OriginKey, RepositoryName, Reference);
 
 /// The dependency proxy.
@@ -278,63 +238,6 @@ impl Proxy {
     fn note_absence(&self, key: ReferenceKey, fault: &Fault) {
         if matches!(fault.kind, FaultKind::NotFound | FaultKind::Denied) {
             self.not_found.insert(key, (Instant::now(), fault.clone()));
-        }
-    }
-}
-
-/// A media type as a client's `Accept` has it.
-///
-/// An absent `Accept` takes anything (RFC 9110, 12.5.1).
-pub fn accepts(accept: &[&str], media_type: MediaType) -> bool {
-    let mut ranges = accept
-        .iter()
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .filter(|range| !range.is_empty());
-    let mut none = true;
-    let accepted = ranges.any(|range| {
-        none = false;
-        let mut parts = range.split(';').map(str::trim);
-        let name = parts.next().unwrap_or_default();
-        let refused = parts.any(|part| {
-            part.strip_prefix("q=")
-                .is_some_and(|q| q.parse::<f32>().is_ok_and(|q| q == 0.0))
-        });
-        let matches = matches!(name, "*/*" | "application/*")
-            || name.eq_ignore_ascii_case(media_type.as_str());
-        matches && !refused
-    });
-    accepted || none
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn accept_is_read_as_http_has_it() {
-        let (manifest, index) = (
-            MediaType::OciManifest.as_str(),
-            MediaType::OciIndex.as_str(),
-        );
-        let both = format!("{manifest}, {index}");
-        let table: &[(&[&str], bool)] = &[
-            (&[], true),
-            (&[""], true),
-            (&["*/*"], true),
-            (&["application/*;q=0.5"], true),
-            (&[manifest], false),
-            (&[&both], true),
-            (&[manifest, index], true),
-            (&[&format!("{index};q=0")], false),
-            (&["text/html"], false),
-        ];
-        for (accept, expected) in table {
-            assert_eq!(
-                accepts(accept, MediaType::OciIndex),
-                *expected,
-                "{accept:?}"
-            );
         }
     }
 }

@@ -29,6 +29,7 @@ use crate::auth::policy::{RepositoryGrant, Wanted};
 use crate::error::{Error, Result};
 use crate::oci::Digest;
 use crate::store::{HostedRepository, StorageLimit, Store};
+use quota::Reservations;
 use receive::Hashed;
 
 /// How many uploads' hashes are kept between two requests; those beyond are hashed again from their files.
@@ -39,6 +40,8 @@ pub struct Registry {
     store: Arc<Store>,
     /// How far each upload is hashed.
     hashes: Cache<String, Hashed>,
+    /// The room under quotas that requests have taken.
+    reservations: Reservations,
     /// Bytes that pushes brought since the start.
     pushed: AtomicU64,
 }
@@ -49,6 +52,7 @@ impl Registry {
         Self {
             store,
             hashes: Cache::new(HASHES_KEPT),
+            reservations: Reservations::default(),
             pushed: AtomicU64::new(0),
         }
     }

@@ -105,15 +105,14 @@ impl Hashed {
 /// Writes a body behind what is hashed, and hashes it. What has arrived when the client goes away stays, so that
 /// it can go on from there.
 ///
-/// `most` is where the file must end at the latest (`None`: wherever); a body that goes on beyond it is broken
-/// off with `beyond`'s error. `counter` hears of what is written.
+/// `let_in` is asked before the file grows to that many bytes; its error breaks the body off.
+/// `counter` hears of what is written.
 pub(super) fn receive(
     body: &mut dyn Read,
     file: &File,
     hashed: &mut Hashed,
-    most: Option<u64>,
     counter: &AtomicU64,
-    beyond: impl FnOnce() -> Error,
+    mut let_in: impl FnMut(u64) -> Result<()>,
 ) -> Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -128,9 +127,7 @@ pub(super) fn receive(
                     .remedy("ask the upload how far it is, and go on from there"));
             }
         };
-        if most.is_some_and(|most| hashed.length.saturating_add(read as u64) > most) {
-            return Err(beyond());
-        }
+        let_in(hashed.length.saturating_add(read as u64))?;
         file.write_all_at(&buffer[..read], hashed.length)
             .map_err(|error| {
                 Error::new(Kind::of_io(&error), "cannot write an upload").because(error)
@@ -156,9 +153,11 @@ mod tests {
             let mut hashed = Hashed::nothing(algorithm);
             let counter = AtomicU64::new(0);
             let mut body = bytes.as_slice();
-            let result = receive(&mut body, &file, &mut hashed, most, &counter, || {
-                Error::new(Kind::Denied, "enough")
-            });
+            let let_in = |to| match most {
+                Some(most) if to > most => Err(Error::new(Kind::Denied, "enough")),
+                _ => Ok(()),
+            };
+            let result = receive(&mut body, &file, &mut hashed, &counter, let_in);
             let written = file.metadata().unwrap().len();
             assert_eq!(counter.into_inner(), written);
             assert_eq!(hashed.length(), written);

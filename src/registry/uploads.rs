@@ -3,7 +3,6 @@
 //! An upload is a row, which says whose it is, and a file in `staging/`, whose length says how far it is. Nothing
 //! of it can be read before it is whole and its digest is right.
 
-use super::quota::over_quota;
 use super::receive::{Hashed, receive};
 use super::{Piece, Registry, check, limits, repository};
 use crate::auth::policy::{RepositoryGrant, Wanted};
@@ -146,13 +145,15 @@ impl Registry {
         now: Timestamp,
     ) -> Result<()> {
         check(grant, Wanted::Push)?;
-        let most = self.most(grant, None, 0, &piece)?;
+        let mut room = self.room(grant, None, 0, &piece)?;
         let staged = self.store.blobs.stage()?;
         let mut hashed = Hashed::nothing(digest.algorithm());
-        let (file, pushed) = (staged.file(), &self.pushed);
-        receive(piece.body, file, &mut hashed, most, pushed, || {
-            over_quota(grant)
+        receive(piece.body, staged.file(), &mut hashed, &self.pushed, |to| {
+            room.let_in(to)
         })?;
+        // The wait for the disk is over before its bytes count as kept, and not any more as staged.
+        staged.sync()?;
+        drop(room);
         self.keep(grant, staged, hashed, digest, None, now)
     }
 
@@ -214,7 +215,7 @@ impl Registry {
             );
         }
         piece.check_length()?;
-        let most = match self.most(grant, Some(&upload.id), at, &piece) {
+        let mut room = match self.room(grant, Some(&upload.id), at, &piece) {
             Err(error) if error.kind() == Kind::Denied && at > 0 => {
                 staged.discard();
                 self.forget(&upload.id);
@@ -233,18 +234,14 @@ impl Registry {
         let announced = piece
             .range
             .map(|_| at.saturating_add(piece.announced().unwrap_or(0)));
-        let end = [most, announced].into_iter().flatten().min();
-        let (file, pushed) = (staged.file(), &self.pushed);
-        let received = receive(piece.body, file, &mut hashed, end, pushed, || {
-            if announced.is_some() && announced == end {
-                Error::new(
-                    Kind::SizeInvalid,
-                    "the body is longer than its Content-Range says",
-                )
-            } else {
-                over_quota(grant)
-            }
-        });
+        let let_in = |to| match announced {
+            Some(announced) if to > announced => Err(Error::new(
+                Kind::SizeInvalid,
+                "the body is longer than its Content-Range says",
+            )),
+            _ => room.let_in(to),
+        };
+        let received = receive(piece.body, staged.file(), &mut hashed, &self.pushed, let_in);
         if let Err(error) = received {
             if matches!(error.kind(), Kind::Full | Kind::Denied) {
                 staged.discard();

@@ -31,7 +31,7 @@ impl Appliance {
             group: &group,
             lineage: &lineage,
             level,
-            is_mirror: self.mirror_group.as_deref() == Some(path),
+            is_mirror: self.mirror_group() == Some(path),
             networks: &authenticator.networks()?,
             flags: Flags::of(&authenticator.features()?, &lineage),
         };
@@ -47,7 +47,7 @@ impl Appliance {
 
     /// Judges an identity by the policy of the mirror's group.
     pub(super) fn authorize_mirror(&self, identity: &Identity) -> Verdict {
-        match &self.mirror_group {
+        match self.mirror_group() {
             Some(group) => self.authorize_group(identity, group),
             None => Ok(policy::dependency_proxy(identity, None)),
         }

@@ -4,9 +4,11 @@
 //! `X-Request-Id`; a panic on the way is a 500, and the server lives. Handlers parse, authorize, call
 //! a room below, and answer.
 
+mod access_line;
 mod api;
 mod authorize;
 mod call;
+mod configured;
 mod error;
 mod first_start;
 mod observe;
@@ -20,13 +22,13 @@ mod tests;
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
 use ipnet::IpNet;
 
+pub use configured::upstreams;
 pub use error::status_and_code;
 pub use first_start::{INITIAL_ROOT_PASSWORD, ROOT, first_start, forget_initial_password};
 
@@ -35,18 +37,18 @@ use crate::auth::administration::places::Mirror;
 use crate::auth::bans::Bans;
 use crate::auth::jwt::{Jwts, lifetime};
 use crate::auth::keys::Keys;
-use crate::config::{Config, MirrorConfig, UpstreamConfig};
+use crate::config::{Config, MirrorConfig};
 use crate::error::{Error, Kind, Result};
-use crate::http::{Delivery, Gauge, Handler, Refusal as HttpRefusal, Request, Response};
+use crate::http::{Gauge, Handler, Refusal as HttpRefusal, Request, Response};
 use crate::oci::RegistryHost;
-use crate::proxy::{CacheWord, Freshness, Proxy, UpstreamState, Upstreams};
+use crate::proxy::{Freshness, Proxy, UpstreamState};
 use crate::registry::Registry;
 use crate::store::{Actor, Event, EventKind, Store};
-use crate::telemetry::{AuthLog, RequestRecord};
+use crate::telemetry::AuthLog;
 use crate::time::Timestamp;
-use crate::upstream::{Ca, Credentials, Patience, Settings, Upstream};
-use call::{Call, Note};
-use observe::{Answered, MethodClass, Observed, RouteClass};
+use access_line::AccessLine;
+use call::Call;
+use observe::{MethodClass, Observed, RouteClass};
 use router::Route;
 
 /// Everything that answers requests.
@@ -63,8 +65,6 @@ pub struct Appliance {
     trusted_proxies: Vec<IpNet>,
     /// When the log was last told of a proxy that does not name its clients, as Unix time.
     told_of_unnamed_clients: AtomicI64,
-    /// The mirror's group; `None` where the mirror is off.
-    mirror_group: Option<String>,
     /// As it stands in the configuration, whether it is on or off.
     mirror: MirrorConfig,
     /// The names of the upstreams that stand in the configuration.
@@ -103,7 +103,6 @@ impl Appliance {
             external_url: config.server.external_url.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             told_of_unnamed_clients: AtomicI64::new(0),
-            mirror_group: config.mirror.enabled.then(|| config.mirror.group.clone()),
             mirror: config.mirror.clone(),
             configured_upstreams: config
                 .upstreams
@@ -121,6 +120,7 @@ impl Appliance {
     /// # Errors
     /// `Sql`.
     pub fn upstreams(&self) -> Result<Vec<UpstreamState>> {
+        self.store.access.notice_changes();
         self.proxy.upstreams().states()
     }
 
@@ -187,6 +187,11 @@ impl Appliance {
         }
     }
 
+    /// The mirror's group; `None` where the mirror is off.
+    fn mirror_group(&self) -> Option<&str> {
+        self.mirror.enabled.then_some(self.mirror.group.as_str())
+    }
+
     /// What the mirror occupies.
     fn mirror(&self) -> Mirror<'_> {
         Mirror {
@@ -227,18 +232,21 @@ impl Appliance {
         };
         match request.headers.get("X-Request-Id").filter(harmless) {
             Some(id) => id.to_owned(),
-            None => format!(
-                "{}-{:x}",
-                self.boot,
-                self.requests.fetch_add(1, Ordering::Relaxed)
-            ),
+            None => self.new_request_id(),
         }
+    }
+
+    fn new_request_id(&self) -> String {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{number:x}", self.boot)
     }
 }
 
 impl Handler for Appliance {
     fn handle(&self, request: &mut Request) -> Response {
         let started = Instant::now();
+        // What holds is what stood there when the request came; asked here, and by nobody behind it.
+        self.store.access.notice_changes();
         let id = self.request_id(request);
         let method_class = MethodClass::from(&request.method);
         let (method, path) = (request.method.as_str().to_owned(), request.path.clone());
@@ -281,11 +289,7 @@ impl Handler for Appliance {
 
     fn refuse(&self, refusal: &HttpRefusal) -> Response {
         self.observed.traffic.note_refused(refusal.status);
-        let id = format!(
-            "{}-{:x}",
-            self.boot,
-            self.requests.fetch_add(1, Ordering::Relaxed)
-        );
+        let id = self.new_request_id();
         tracing::info!(request_id = id, remote_ip = %refusal.peer.ip(), status = refusal.status, "refused: {}", refusal.message);
         error::body(refusal.status, "UNSUPPORTED", refusal.message).header("X-Request-Id", id)
     }
@@ -306,97 +310,4 @@ fn open_keys(store: &Store, config: &Config) -> Result<Keys> {
 pub fn offline_by_configuration() -> Error {
     Error::new(Kind::Conflict, "the configuration says `offline = true`")
         .remedy("set it to false there, and restart the server")
-}
-
-/// What the log says of a request.
-struct AccessLine {
-    id: String,
-    remote_ip: IpAddr,
-    note: Note,
-    method: String,
-    method_class: MethodClass,
-    path: String,
-    started: Instant,
-    observed: Arc<Observed>,
-}
-
-impl AccessLine {
-    fn write(self, status: u16, delivery: Delivery) {
-        let note = &self.note;
-        let duration = self.started.elapsed();
-        self.observed.traffic.note(&Answered {
-            route: note.route,
-            method: self.method_class,
-            status,
-            cache: note.cache,
-            bytes: delivery.bytes,
-            duration,
-        });
-        RequestRecord {
-            request_id: &self.id,
-            remote_ip: self.remote_ip,
-            principal: note.principal.as_deref(),
-            method: &self.method,
-            path: &self.path,
-            status,
-            bytes: delivery.bytes,
-            seconds: duration.as_secs_f64(),
-            cache: note.cache.map(CacheWord::as_str),
-            upstream: note.upstream.as_deref(),
-        }
-        .log();
-    }
-}
-
-/// The upstreams of the configuration and of the store. `offline` tells their clients that no connection may
-/// leave the box.
-///
-/// # Errors
-/// `Config` for an upstream of the configuration that cannot be used, `Io` for its password file.
-pub fn upstreams(
-    config: &Config,
-    store: &Arc<Store>,
-    offline: &Arc<AtomicBool>,
-) -> Result<Upstreams> {
-    let configured = config.upstreams.iter();
-    let configured = configured
-        .map(|upstream| upstream_client(store, upstream, offline))
-        .collect::<Result<Vec<_>>>()?;
-    let default = config.mirror.default.clone();
-    let (store, offline) = (Arc::clone(store), Arc::clone(offline));
-    Ok(Upstreams::new(store, configured, default, offline))
-}
-
-/// The client of a configured upstream, with its password read from its file.
-fn upstream_client(
-    store: &Store,
-    config: &UpstreamConfig,
-    offline: &Arc<AtomicBool>,
-) -> Result<Upstream> {
-    let password = match &config.password_file {
-        Some(path) => read_password(path)?,
-        None => String::new(),
-    };
-    let credentials = (!config.username.is_empty()).then(|| Credentials {
-        username: config.username.clone(),
-        password,
-    });
-    let settings = Settings {
-        name: config.name.clone(),
-        url: config.url.clone(),
-        credentials,
-        auth_realm: config.auth_realm.clone(),
-        ca: config.ca.clone().map(Ca::File),
-        allow_private_addresses: true,
-        patience: Patience::default(),
-    };
-    crate::proxy::keyed(store, Upstream::new(settings, Arc::clone(offline))?)
-}
-
-fn read_password(path: &Path) -> Result<String> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Error::io("cannot read the upstream's password file", path, error)
-            .remedy("check `password_file` and its owner")
-    })?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -1,7 +1,8 @@
 //! What is stored about users, groups and projects, as decisions need it.
 //!
 //! It is kept in memory until `access.sqlite` changes, by this process or another: then the very next request
-//! reads it again. A request that finds nothing changed makes no query.
+//! reads it again, because each asks once, at its start, whether something changed. One that finds nothing changed
+//! makes no query.
 
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -229,7 +230,7 @@ impl Authenticator {
         key: K,
         read: impl FnOnce(&AccessDb) -> Result<V>,
     ) -> Result<V> {
-        let epoch = self.store.access.epoch()?;
+        let epoch = self.store.access.known_epoch();
         if let Some(value) = map(&mut self.memo(epoch)).get(&key) {
             return Ok(value.clone());
         }

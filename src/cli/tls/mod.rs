@@ -262,8 +262,16 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
         fs::rename(&staged, path)
     };
     write().map_err(|error| {
-        Error::io("cannot write", path, error)
-            .remedy("name a directory with --out that the owner of the data directory may write to")
+        // The error that matters is the one that is returned.
+        let _ = fs::remove_file(&staged);
+        let is_denied = error.kind() == std::io::ErrorKind::PermissionDenied;
+        let error = Error::io("cannot write", path, error);
+        match is_denied {
+            true => error.remedy(
+                "name a directory with --out that the owner of the data directory may write to",
+            ),
+            false => error,
+        }
     })
 }
 

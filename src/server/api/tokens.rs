@@ -28,7 +28,7 @@ pub(super) const CREATION: &[Parameter] = &[
 pub(super) const ROTATION: &[Parameter] = &[optional(
     "expires_at",
     Type::Text,
-    "as at creation; a week from now unless given",
+    "as at creation, but at most a year away or as before; a week from now unless given, or as long as before",
 )];
 
 /// What lists of tokens can be asked for.
@@ -139,52 +139,66 @@ pub(super) fn create(ask: &Ask<'_, '_>, new: NewAccessToken) -> Result<(Token, S
 
 /// Replaces a token by one with another secret.
 pub(super) fn rotate(ask: &Ask<'_, '_>, id: TokenId) -> Result<(Token, Secret), Failure> {
-    let expires_at = expires_at(ask, ROTATED_LIFETIME)?;
     let old = ask.store().access.token(id)?;
-    if old.is_some_and(|old| !old.revoked && is_expired(&old, ask.call.now)) {
+    let old = old.ok_or_else(|| Failure::not_found("Access Token"))?;
+    if !old.revoked && is_expired(&old, ask.call.now) {
         return Err(Failure::message(400, "400 Bad request - token is expired"));
     }
+    let expires_at = rotated_expiry(ask, &old)?;
     let rotated = tokens::rotate_token(ask.store(), &ask.actor(), id, expires_at)?;
     rotated.ok_or_else(|| Failure::message(400, "400 Bad request - token already revoked"))
 }
 
-/// Checks the field `expires_at` where a bot replaces itself: a leaked token must not make itself live longer
-/// than its maker let it.
+/// When the successor of `old` ends. A token that replaces itself, by whatever path, gets no longer life than it
+/// had: a leaked one must not make itself live longer than its maker let it. Somebody else may give it a year, as in
+/// GitLab, and administrators whatever they want; but nobody lengthens it by saying nothing.
 ///
 /// # Errors
-/// 400.
-pub(super) fn check_own_expiry(ask: &Ask<'_, '_>, old: &Token) -> Result<(), Failure> {
-    let Some(old_expiry) = old.expires_at else {
-        return Ok(());
-    };
-    let given = ask.fields.text("expires_at");
-    let Some(text) = given.filter(|text| !text.is_empty()) else {
-        return Ok(());
-    };
+/// 400 for an `expires_at` that is too late.
+fn rotated_expiry(ask: &Ask<'_, '_>, old: &Token) -> Result<Option<Timestamp>, Failure> {
     let now = ask.call.now;
-    let new = parse_expiry(text, now).map_err(Failure::refused("expires_at"))?;
-    let latest = Timestamp(now.0 + (old_expiry.0 - old.created_at.0));
-    if new.is_some_and(|new| new <= latest) {
-        return Ok(());
+    let asked = expires_at(ask, ROTATED_LIFETIME)?;
+    let Some(old_expiry) = old.expires_at else {
+        return Ok(asked);
+    };
+    let same_life = Timestamp(now.0.saturating_add(old_expiry.0 - old.created_at.0));
+    if !is_given(ask) {
+        return Ok(asked.map(|asked| asked.min(same_life)));
+    }
+    let own = ask.identity.principal.token();
+    let (latest, why) = if own.is_some_and(|own| own.id == old.id) {
+        let why = "a token that rotates itself lives no longer than before";
+        (same_life, why)
+    } else if ask.is_administrator() {
+        return Ok(asked);
+    } else {
+        let why = "a rotated token lives for a year at most, or as long as before";
+        (same_life.max(now.plus(LIFETIME)), why)
+    };
+    if asked.is_some_and(|asked| asked <= latest) {
+        return Ok(asked);
     }
     Err(Failure::message(
         400,
-        format!(
-            "400 Bad request - expires_at can be {latest} at most: a token that rotates itself lives no longer than before"
-        ),
+        format!("400 Bad request - expires_at can be {latest} at most: {why}"),
     ))
+}
+
+/// Whether the field `expires_at` says something.
+fn is_given(ask: &Ask<'_, '_>) -> bool {
+    ask.fields
+        .text("expires_at")
+        .is_some_and(|text| !text.is_empty())
 }
 
 /// The field `expires_at`, or the first moment of the day that is `lifetime` away.
 fn expires_at(ask: &Ask<'_, '_>, lifetime: Duration) -> Result<Option<Timestamp>, Failure> {
     let now = ask.call.now;
-    match ask
-        .fields
-        .text("expires_at")
-        .filter(|text| !text.is_empty())
-    {
-        Some(text) => parse_expiry(text, now).map_err(Failure::refused("expires_at")),
-        None => {
+    match ask.fields.text("expires_at") {
+        Some(text) if !text.is_empty() => {
+            parse_expiry(text, now).map_err(Failure::refused("expires_at"))
+        }
+        _ => {
             let at = now.plus(lifetime);
             Ok(Some(Timestamp(at.0 - at.0.rem_euclid(86_400))))
         }

@@ -117,7 +117,7 @@ fn observer(
         }
     };
     call.note_principal(&identity.principal);
-    let mirror = match &appliance.mirror_group {
+    let mirror = match appliance.mirror_group() {
         Some(path) => authenticator.group(path)?.map(|group| group.id),
         None => None,
     };

@@ -101,7 +101,7 @@ pub(super) fn judge(
                 cached(appliance, identity, scope, Some(&group), &mut judged)?;
             }
             Named::Mirror => {
-                let group = appliance.mirror_group.as_deref();
+                let group = appliance.mirror_group();
                 cached(appliance, identity, scope, group, &mut judged)?;
             }
             Named::Nothing => cached(appliance, identity, scope, None, &mut judged)?,

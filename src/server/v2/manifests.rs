@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::super::Appliance;
 use super::super::call::Call;
+use super::accept::accepts;
 use super::content::Content;
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Response};
 use crate::oci::{MediaType, Reference};
-use crate::proxy::{Target, accepts};
+use crate::proxy::Target;
 
 pub(super) fn manifest(
     appliance: &Appliance,

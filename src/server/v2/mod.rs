@@ -1,5 +1,6 @@
 //! The registry protocol (distribution-spec 1.1): `/v2/` and what is in repositories.
 
+mod accept;
 mod blobs;
 mod content;
 mod hosted;

@@ -5,6 +5,7 @@
 //! locked.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::Connection;
 
@@ -16,11 +17,16 @@ use crate::store::database::Database;
 pub(in crate::store) struct AuditedDatabase {
     database: Database,
     audit: Arc<AuditDb>,
+    changes: AtomicU64,
 }
 
 impl AuditedDatabase {
     pub(super) fn new(database: Database, audit: Arc<AuditDb>) -> Self {
-        Self { database, audit }
+        Self {
+            database,
+            audit,
+            changes: AtomicU64::new(0),
+        }
     }
 
     /// Runs `work` on a reader: it sees what was committed before.
@@ -52,10 +58,17 @@ impl AuditedDatabase {
             }
             Ok(value)
         });
+        // Also where it failed: a commit whose end is not known may have happened.
+        self.changes.fetch_add(1, Ordering::Release);
         if let (Err(_), Some((written, event))) = (&changed, recorded) {
             self.audit.take_back(written, actor, &event);
         }
         changed
+    }
+
+    /// How often this process has changed something.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     /// As [`Database::probe`].

@@ -29,6 +29,7 @@ pub use upstreams::{NewUpstream, UpstreamRow};
 pub use users::User;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
@@ -67,14 +68,15 @@ ids!(
 /// and is recorded in `audit.sqlite`; what cannot be recorded is not changed.
 pub struct AccessDb {
     database: AuditedDatabase,
-    epoch: Mutex<Epoch>,
+    watch: Mutex<Watch>,
+    /// How often a commit of whomsoever was noticed.
+    noticed: AtomicU64,
 }
 
 /// Watches the database from a connection that never writes, so that every commit is somebody else's.
-struct Epoch {
+struct Watch {
     watcher: Connection,
     data_version: i64,
-    count: u64,
 }
 
 impl AccessDb {
@@ -84,11 +86,11 @@ impl AccessDb {
         let data_version = data_version(&watcher)?;
         Ok(Self {
             database: AuditedDatabase::new(database, audit),
-            epoch: Mutex::new(Epoch {
+            watch: Mutex::new(Watch {
                 watcher,
                 data_version,
-                count: 0,
             }),
+            noticed: AtomicU64::new(0),
         })
     }
 
@@ -96,19 +98,34 @@ impl AccessDb {
         &self.database
     }
 
-    /// Changes whenever anything in the database changed, by this process or another, and cheap enough for
-    /// every request: a few microseconds for one `PRAGMA data_version`.
+    /// Changes whenever anything in the database changed, by this process or another: a few microseconds for one
+    /// `PRAGMA data_version`.
     ///
     /// Whoever keeps something in memory reads the epoch *before* the rows: then a change in between makes
     /// the kept thing too old, never too new. Numbers of two processes, or of two runs, are not comparable.
     pub fn epoch(&self) -> Result<u64> {
-        let mut epoch = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
-        let data_version = data_version(&epoch.watcher)?;
-        if data_version != epoch.data_version {
-            epoch.data_version = data_version;
-            epoch.count += 1;
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let data_version = data_version(&watch.watcher)?;
+        if data_version != watch.data_version {
+            watch.data_version = data_version;
+            self.noticed.fetch_add(1, Ordering::Release);
         }
-        Ok(epoch.count)
+        Ok(self.known_epoch())
+    }
+
+    /// The epoch without asking: what this process changed is in it at once, what others did as soon as somebody
+    /// asks. A server asks once at the start of each request, with [`Self::notice_changes`].
+    pub fn known_epoch(&self) -> u64 {
+        let noticed = self.noticed.load(Ordering::Acquire);
+        noticed.wrapping_add(self.database.changes())
+    }
+
+    /// Asks whether another process has changed something. Where that cannot be known it counts as changed, so that
+    /// nothing kept is believed.
+    pub fn notice_changes(&self) {
+        if self.epoch().is_err() {
+            self.noticed.fetch_add(1, Ordering::Release);
+        }
     }
 }
 

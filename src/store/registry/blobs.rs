@@ -12,13 +12,6 @@ use crate::store::database::Synchronous;
 use crate::store::statement::{find, get, list, run, size, stored_size};
 use crate::time::Timestamp;
 
-pub(super) const FIND_BLOB: &str = "
-    SELECT blobs.size, blob_links.needed_at
-    FROM repositories
-    CROSS JOIN blobs ON blobs.digest = ?3
-    CROSS JOIN blob_links ON blob_links.repository_id = repositories.id AND blob_links.blob_id = blobs.id
-    WHERE repositories.project_id = ?1 AND repositories.path = ?2";
-
 /// A link that a push relied on within this time need not be marked again: so that a push that asks for many
 /// layers costs few writes.
 const MARKED_FOR: Duration = Duration::from_secs(10 * 60);
@@ -26,7 +19,7 @@ const MARKED_FOR: Duration = Duration::from_secs(10 * 60);
 impl RegistryDb {
     /// The size of a blob that is linked to this repository.
     pub fn blob(&self, repository: HostedRepository<'_>, digest: &Digest) -> Result<Option<u64>> {
-        Ok(self.link(repository, digest)?.map(|(size, _)| size))
+        Ok(self.link(repository, digest)?.map(|link| link.size))
     }
 
     /// As [`Self::blob`], for somebody who is about to push a manifest: garbage collection leaves the blob alone
@@ -38,12 +31,12 @@ impl RegistryDb {
         now: Timestamp,
     ) -> Result<Option<u64>> {
         match self.link(repository, digest)? {
-            Some((_, needed_at)) if now.since(needed_at) >= MARKED_FOR => {
+            Some(link) if now.since(link.needed_at) >= MARKED_FOR => {
                 self.note_mark(repository, digest, now);
                 // Asked again: a sweep that did not see the mark may have removed the link.
                 self.blob(repository, digest)
             }
-            linked => Ok(linked.map(|(size, _)| size)),
+            linked => Ok(linked.map(|link| link.size)),
         }
     }
 
@@ -91,24 +84,12 @@ impl RegistryDb {
         now: Timestamp,
     ) -> Result<bool> {
         self.database.write(|connection| {
-            let source = find(
-                connection,
-                "find blob to mount",
-                "SELECT blobs.id, blobs.size
-                 FROM repositories
-                 CROSS JOIN blobs ON blobs.digest = ?3
-                 CROSS JOIN blob_links ON blob_links.repository_id = repositories.id
-                     AND blob_links.blob_id = blobs.id
-                 WHERE repositories.project_id = ?1 AND repositories.path = ?2",
-                params![from.project.0, from.path, digest.as_str()],
-                |row| Ok((row.get::<_, i64>(0)?, size(row, 1)?)),
-            )?;
-            let Some((blob, bytes)) = source else {
+            let Some(source) = find_link(connection, from, digest)? else {
                 return Ok(false);
             };
-            repositories::keep_within(connection, limits, digest, bytes)?;
+            repositories::keep_within(connection, limits, digest, source.size)?;
             let id = repositories::ensure(connection, to, now)?;
-            link(connection, id, blob, now)?;
+            link(connection, id, source.blob, now)?;
             Ok(true)
         })
     }
@@ -141,19 +122,7 @@ impl RegistryDb {
         digest: &Digest,
     ) -> Result<UnlinkBlob> {
         self.database.write(|connection| {
-            let linked = find(
-                connection,
-                "find blob to delete",
-                "SELECT blob_links.repository_id, blobs.id
-                 FROM repositories
-                 CROSS JOIN blobs ON blobs.digest = ?3
-                 CROSS JOIN blob_links ON blob_links.repository_id = repositories.id
-                     AND blob_links.blob_id = blobs.id
-                 WHERE repositories.project_id = ?1 AND repositories.path = ?2",
-                params![repository.project.0, repository.path, digest.as_str()],
-                |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
-            )?;
-            let Some((id, blob)) = linked else {
+            let Some(link) = find_link(connection, repository, digest)? else {
                 return Ok(UnlinkBlob::Unknown);
             };
             let needed_by = find(
@@ -163,7 +132,7 @@ impl RegistryDb {
                  JOIN manifests ON manifests.id = manifest_references.manifest_id
                  JOIN blobs ON blobs.id = manifests.blob_id
                  WHERE manifest_references.digest = ?2 AND manifests.repository_id = ?1 LIMIT 1",
-                params![id, digest.as_str()],
+                params![link.repository, digest.as_str()],
                 |row| crate::store::statement::digest(row, 0),
             )?;
             if let Some(manifest) = needed_by {
@@ -173,9 +142,9 @@ impl RegistryDb {
                 connection,
                 "unlink blob",
                 "DELETE FROM blob_links WHERE repository_id = ?1 AND blob_id = ?2",
-                [id, blob],
+                [link.repository, link.blob],
             )?;
-            drop_unneeded(connection, blob)?;
+            drop_unneeded(connection, link.blob)?;
             Ok(UnlinkBlob::Unlinked)
         })
     }
@@ -223,21 +192,44 @@ impl RegistryDb {
         })
     }
 
-    fn link(
-        &self,
-        repository: HostedRepository<'_>,
-        digest: &Digest,
-    ) -> Result<Option<(u64, Timestamp)>> {
-        self.database.read(|connection| {
-            find(
-                connection,
-                "find blob of hosted repository",
-                FIND_BLOB,
-                params![repository.project.0, repository.path, digest.as_str()],
-                |row| Ok((size(row, 0)?, Timestamp(row.get(1)?))),
-            )
-        })
+    fn link(&self, repository: HostedRepository<'_>, digest: &Digest) -> Result<Option<Link>> {
+        self.database
+            .read(|connection| find_link(connection, repository, digest))
     }
+}
+
+/// That a blob is linked to a repository.
+struct Link {
+    repository: i64,
+    blob: i64,
+    size: u64,
+    needed_at: Timestamp,
+}
+
+fn find_link(
+    connection: &Connection,
+    repository: HostedRepository<'_>,
+    digest: &Digest,
+) -> Result<Option<Link>> {
+    find(
+        connection,
+        "find blob of hosted repository",
+        "SELECT repositories.id, blobs.id, blobs.size, blob_links.needed_at
+         FROM repositories
+         CROSS JOIN blobs ON blobs.digest = ?3
+         CROSS JOIN blob_links ON blob_links.repository_id = repositories.id
+             AND blob_links.blob_id = blobs.id
+         WHERE repositories.project_id = ?1 AND repositories.path = ?2",
+        params![repository.project.0, repository.path, digest.as_str()],
+        |row| {
+            Ok(Link {
+                repository: row.get(0)?,
+                blob: row.get(1)?,
+                size: size(row, 2)?,
+                needed_at: Timestamp(row.get(3)?),
+            })
+        },
+    )
 }
 
 /// What became of a blob that was to be deleted.

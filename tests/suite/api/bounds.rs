@@ -1,6 +1,9 @@
 //! What a caller learns or gets no more of by REST than elsewhere: below private groups, of tags, of what a former
 //! project left, by a delete that is refused, and by a bot's own rotation.
 
+use std::time::Duration;
+
+use breakwater::time::{Timestamp, parse_moment};
 use serde_json::{Value, json};
 
 use super::{Caller, Stage, empty, keys, stage};
@@ -245,5 +248,78 @@ fn a_bot_that_rotates_itself_lives_no_longer_than_before() {
         let bot = stage.caller(unlimited["token"].as_str().unwrap());
         let next = bot.ok("POST", &own, expiry("never"), 200);
         assert_eq!(next["expires_at"], NONE);
+    }
+}
+
+#[test]
+fn a_rotation_never_lengthens_a_life_by_itself() {
+    let stage = stage();
+    let root = stage.root();
+    root.made("/groups", json!({ "path": "acme" }));
+    let (owner, _) = stage.user("owner");
+    let member = ["member", "add", "acme", "owner", "--level", "owner"];
+    stage.appliance.ok(&member);
+    let in_seconds = |seconds: u64| {
+        let at = Timestamp::now().plus(Duration::from_secs(seconds));
+        json!({ "name": "short", "scopes": ["api"], "expires_at": at.to_string() })
+    };
+    let stored_end = |id: &Value| {
+        let tokens = stage.appliance.json(&["token", "list", "--json"]);
+        let mut tokens = tokens.as_array().unwrap().iter();
+        let token = tokens.find(|token| token["id"] == *id).unwrap();
+        parse_moment(token["expires_at"].as_str().unwrap()).unwrap()
+    };
+    let places = [
+        ("/user/personal_access_tokens", "/personal_access_tokens"),
+        ("/groups/acme/access_tokens", "/groups/acme/access_tokens"),
+    ];
+    for (make, tokens) in places {
+        // Who says nothing gets no week for an hour.
+        let short = owner.ok("POST", make, in_seconds(3600), 201);
+        let by_itself = stage.caller(short["token"].as_str().unwrap());
+        let next = by_itself.ok("POST", &format!("{tokens}/self/rotate"), empty(), 200);
+        let hour = Timestamp::now().plus(Duration::from_secs(3601));
+        assert!(stored_end(&next["id"]) <= hour, "{make}: {next}");
+        let by_id = format!("{tokens}/{}/rotate", next["id"]);
+        let next = owner.ok("POST", &by_id, empty(), 200);
+        let hour = Timestamp::now().plus(Duration::from_secs(3601));
+        assert!(stored_end(&next["id"]) <= hour, "{make}: {next}");
+        // Who manages it may give it a year, an administrator more.
+        let by_id = format!("{tokens}/{}/rotate", next["id"]);
+        for late in ["2090-01-01", "never"] {
+            let refused = owner.post(&by_id, json!({ "expires_at": late }));
+            assert_eq!(refused.status, 400, "{make} {late}: {}", refused.text());
+            assert!(
+                refused.text().contains("a year at most"),
+                "{}",
+                refused.text()
+            );
+        }
+        let month = Timestamp::now().plus(Duration::from_secs(30 * 86_400));
+        let month = json!({ "expires_at": month.to_string() });
+        let next = owner.ok("POST", &by_id, month, 200);
+        let by_id = format!("{tokens}/{}/rotate", next["id"]);
+        let next = root.ok("POST", &by_id, json!({ "expires_at": "2090-01-01" }), 200);
+        assert_eq!(next["expires_at"], "2090-01-01");
+    }
+    // A personal token that rotates itself, by whichever path, gets no longer life than it had.
+    for path in ["self", "ID"] {
+        let short = owner.ok("POST", places[0].0, in_seconds(3600), 201);
+        let path = path.replace("ID", &short["id"].to_string());
+        let path = format!("/personal_access_tokens/{path}/rotate");
+        let by_itself = stage.caller(short["token"].as_str().unwrap());
+        let tomorrow = Timestamp::now().plus(Duration::from_secs(86_400));
+        for late in [&tomorrow.to_string(), "never"] {
+            let refused = by_itself.post(&path, json!({ "expires_at": late }));
+            assert_eq!(refused.status, 400, "{path} {late}: {}", refused.text());
+            assert!(
+                refused.text().contains("lives no longer than before"),
+                "{}",
+                refused.text()
+            );
+        }
+        let soon = Timestamp::now().plus(Duration::from_secs(1800));
+        let soon = json!({ "expires_at": soon.to_string() });
+        by_itself.ok("POST", &path, soon, 200);
     }
 }

@@ -240,7 +240,7 @@ pub(super) fn walk(stage: &Stage) {
     let rotated = user.ok(
         "POST",
         "/personal_access_tokens/self/rotate",
-        json!({ "expires_at": "2099-02-01" }),
+        json!({ "expires_at": "2099-01-31" }),
         200,
     );
     let user = stage.caller(rotated["token"].as_str().unwrap());

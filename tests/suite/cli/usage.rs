@@ -297,23 +297,33 @@ fn the_store_is_found_by_option_then_environment_then_file_then_here() {
         (false, false, true, path("file")),
         (false, false, false, "./breakwater-data".into()),
     ] {
-        let mut command = breakwater();
-        command.args(["user", "list"]).current_dir(directory.path());
-        if option {
-            command.arg("--data").arg(path("option"));
-        }
-        if variable {
-            command.env("BREAKWATER_DATA", path("environment"));
-        }
-        if with_file {
-            command.env("BREAKWATER_CONFIG", &file);
-        }
-        let error = stderr(&run_with_input(&mut command, ""));
+        let ask = |words: &[&str]| {
+            let mut command = breakwater();
+            command.args(words).current_dir(directory.path());
+            if option {
+                command.arg("--data").arg(path("option"));
+            }
+            if variable {
+                command.env("BREAKWATER_DATA", path("environment"));
+            }
+            if with_file {
+                command.env("BREAKWATER_CONFIG", &file);
+            }
+            run_with_input(&mut command, "")
+        };
+        let error = stderr(&ask(&["user", "list"]));
         let found = format!("there is no store at {} (", expected.display());
         let system = Path::new("/etc/breakwater/breakwater.toml").exists();
         assert!(
             error.contains(&found) || (system && expected.is_relative()),
             "{error}"
+        );
+        // What scripts/install asks.
+        let told = stdout(&ask(&["data-directory"]));
+        let absolute = directory.path().join(expected.file_name().unwrap());
+        assert!(
+            told == format!("{}\n", absolute.display()) || (system && expected.is_relative()),
+            "{told}"
         );
     }
 }

@@ -4,7 +4,7 @@
 use std::process::Output;
 use std::time::Duration;
 
-use super::{REPOSITORY, assert_clean, blob, manifest};
+use super::{REPOSITORY, assert_clean, blob, manifest, metric};
 use crate::support::appliance::Appliance;
 use crate::support::client::Client;
 use crate::support::fake_upstream::{FakeUpstream, Image};
@@ -13,15 +13,6 @@ use crate::support::small_disk::SmallDisk;
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// The sum of a metric's samples whose series begins so.
-fn metric(client: &Client, series: &str) -> f64 {
-    let text = client.get("/metrics").text();
-    let samples = text.lines().filter(|line| line.starts_with(series));
-    samples
-        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
-        .sum()
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod read_only;
 mod resume;
 mod slow_disk;
 mod table;
+mod writes;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use breakwater::oci::Digest;
 
 use crate::support::appliance::Appliance;
+use crate::support::client::Client;
 use crate::support::fake_upstream::FakeUpstream;
 
 /// The repository at the upstream that most of these tests pull from.
@@ -87,6 +89,15 @@ pub(crate) fn staged(appliance: &Appliance) -> Vec<u64> {
 pub(crate) fn assert_clean(appliance: &Appliance) {
     let report = appliance.json(&["verify", "--json"]);
     assert_eq!(report["damage"], serde_json::json!([]), "{report:#}");
+}
+
+/// The sum of a metric's samples whose series begins so.
+fn metric(client: &Client, series: &str) -> f64 {
+    let text = client.get("/metrics").text();
+    let samples = text.lines().filter(|line| line.starts_with(series));
+    samples
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+        .sum()
 }
 
 /// How often `docker.io` lied, by the box's own account.

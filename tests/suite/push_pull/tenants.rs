@@ -1,11 +1,14 @@
 //! Tenants beside each other: a digest is worth nothing where it was not pushed, quotas hold, cached paths take no
 //! push, and what one may not see looks like what does not exist.
 
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
 use breakwater::oci::Digest;
 use serde_json::json;
 
 use crate::support::appliance::Appliance;
-use crate::support::client::{Client, exchange};
+use crate::support::client::{Client, connect, exchange};
 use crate::support::fake_upstream::{FakeUpstream, Image};
 use crate::support::pushing::{
     BlobWay, Hosted, OCI_MANIFEST, bytes, image, must_push_blob, push_blob, push_image,
@@ -275,6 +278,91 @@ fn a_quota_is_refused_before_the_bytes_and_at_the_moment_that_it_is_full() {
         answer.message()
     );
     assert_eq!(appliance.json(&["verify", "--json"])["clean"], true);
+}
+
+#[test]
+fn uploads_side_by_side_stage_no_more_than_the_quota_together() {
+    let hosted = Hosted::start();
+    let appliance = &hosted.appliance;
+    let client = hosted.client(&[MINE, "acme/api/other"]);
+    let kept = bytes(1, 200_000);
+    must_push_blob(&client, MINE, &kept);
+    let quota: u64 = 2_000_000;
+    appliance.ok(&["project", "set", "acme/api", "quota=2MB"]);
+    let part = bytes(2, 600_000);
+    for announced in [false, true] {
+        // All of them have begun before any has sent much, and none ends before what is staged was looked at.
+        let mut streams: Vec<_> = (0..8)
+            .map(|n| {
+                let repository = [MINE, "acme/api/other"][n % 2];
+                let location = start(&client, repository);
+                let mut head = client.head_of("PATCH", &location);
+                head.push_str(&match announced {
+                    true => format!("Content-Length: {}\r\n\r\n", part.len() + 1),
+                    false => "Transfer-Encoding: chunked\r\n\r\n".to_owned(),
+                });
+                let mut stream = connect(appliance.address());
+                stream.write_all(head.as_bytes()).unwrap();
+                stream
+            })
+            .collect();
+        for piece in part.chunks(20_000) {
+            for stream in &mut streams {
+                // Whom the box has refused does not take it any more.
+                let _ = match announced {
+                    true => stream.write_all(piece),
+                    false => stream.write_all(
+                        &[format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat(),
+                    ),
+                };
+            }
+            let staged = staged(appliance) + kept.len() as u64;
+            assert!(staged <= quota, "{announced}: {staged} bytes");
+        }
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // One of them fits in any case.
+        while staged(appliance) < part.len() as u64 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let staged_at_last = staged(appliance);
+        assert!(
+            staged_at_last >= part.len() as u64,
+            "{announced}: {staged_at_last}"
+        );
+        assert!(staged_at_last + kept.len() as u64 <= quota);
+        drop(streams);
+        // What was taken for them is free again.
+        let rows = rusqlite::Connection::open(appliance.data().join("registry.sqlite")).unwrap();
+        let uploads: Vec<(String, String)> = rows
+            .prepare("SELECT uploads.id, path FROM uploads JOIN repositories ON repositories.id = repository_id")
+            .unwrap()
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        for (id, path) in uploads {
+            let location = format!("/v2/{path}/blobs/uploads/{id}");
+            let mut answer = client.request("DELETE", &location, b"");
+            while answer.status == 409 && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(20));
+                answer = client.request("DELETE", &location, b"");
+            }
+            // One that was refused may just be ending by itself.
+            assert!(matches!(answer.status, 204 | 404), "{answer:?}");
+        }
+        let fits = bytes(3, 1_790_000);
+        let location = start(&client, MINE);
+        assert_eq!(client.request("PATCH", &location, &fits).status, 202);
+        assert_eq!(client.request("DELETE", &location, b"").status, 204);
+    }
+    assert_eq!(appliance.json(&["verify", "--json"])["clean"], true);
+}
+
+/// Bytes that lie in the files of uploads.
+fn staged(appliance: &Appliance) -> u64 {
+    let files = std::fs::read_dir(appliance.data().join("staging")).unwrap();
+    let files = files.filter_map(|file| file.unwrap().metadata().ok());
+    files.map(|metadata| metadata.len()).sum()
 }
 
 #[test]

@@ -156,7 +156,10 @@ fn flows() -> Vec<String> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
-        let is_flow = |name: &str| name.starts_with("flow-") || name == "box.sh";
+        // Flows, and what they source.
+        let is_flow = |name: &str| {
+            name.starts_with("flow-") || name.starts_with("package-") || name == "box.sh"
+        };
         if path
             .file_name()
             .and_then(|name| name.to_str())

@@ -2,8 +2,8 @@
 
 use breakwater::error::Kind;
 use breakwater::store::{
-    Actor, EventFilter, Level, MinimumLevel, ProtectionRule, RuleId, RuleOwner, TagRule, UserId,
-    Visibility,
+    AccessDb, Actor, EventFilter, GroupId, Level, MinimumLevel, ProjectId, ProtectionRule, RuleId,
+    RuleOwner, TagRule, UserId, Visibility,
 };
 
 use super::{at, fresh};
@@ -20,16 +20,34 @@ fn rule(owner: RuleOwner, pattern: &str, push: Option<MinimumLevel>) -> Protecti
     }
 }
 
+fn immutable(project: ProjectId, pattern: &str) -> TagRule {
+    TagRule {
+        id: RuleId(0),
+        project,
+        pattern: pattern.into(),
+        min_push: None,
+        min_delete: None,
+        immutable: true,
+        created_at: at(0),
+    }
+}
+
+/// The group `acme` and its project `acme/api`, both private.
+fn group_and_project(access: &AccessDb, by: &Actor) -> (GroupId, ProjectId) {
+    let group = access
+        .create_group(by, "acme", Visibility::Private)
+        .unwrap();
+    let project = access
+        .create_project(by, "acme/api", Visibility::Private)
+        .unwrap();
+    (group, project)
+}
+
 #[test]
 fn rules_are_kept_changed_and_go_with_their_owner() {
     let (_directory, store) = fresh();
     let (access, by) = (&store.access, Actor::on_the_box(None));
-    let group = access
-        .create_group(&by, "acme", Visibility::Private)
-        .unwrap();
-    let project = access
-        .create_project(&by, "acme/api", Visibility::Private)
-        .unwrap();
+    let (group, project) = group_and_project(access, &by);
     let (of_project, of_group) = (RuleOwner::Project(project), RuleOwner::Group(group));
     let maintainer = Some(MinimumLevel::Maintainer);
     let first = rule(of_project, "acme/api*", maintainer);
@@ -97,25 +115,12 @@ fn rules_are_kept_changed_and_go_with_their_owner() {
 fn rules_about_tags_share_their_ids_with_the_others() {
     let (_directory, store) = fresh();
     let (access, by) = (&store.access, Actor::on_the_box(None));
-    access
-        .create_group(&by, "acme", Visibility::Private)
-        .unwrap();
-    let project = access
-        .create_project(&by, "acme/api", Visibility::Private)
-        .unwrap();
+    let (_, project) = group_and_project(access, &by);
     let owner = RuleOwner::Project(project);
     let about_paths = access
         .add_rule(&by, &rule(owner, "acme/api", Some(MinimumLevel::Admin)))
         .unwrap();
-    let mut about_tags = TagRule {
-        id: RuleId(0),
-        project,
-        pattern: "^v".into(),
-        min_push: None,
-        min_delete: None,
-        immutable: true,
-        created_at: at(0),
-    };
+    let mut about_tags = immutable(project, "^v");
     about_tags.id = access.add_tag_rule(&by, &about_tags).unwrap();
     assert_ne!(about_tags.id, about_paths);
     assert_eq!(
@@ -209,12 +214,7 @@ fn members_of_a_project_are_counted_with_those_of_the_groups_above() {
 fn each_change_of_a_rule_or_a_membership_is_an_event() {
     let (_directory, store) = fresh();
     let (access, by) = (&store.access, Actor::new("alice").user("alice"));
-    access
-        .create_group(&by, "acme", Visibility::Private)
-        .unwrap();
-    let project = access
-        .create_project(&by, "acme/api", Visibility::Private)
-        .unwrap();
+    let (_, project) = group_and_project(access, &by);
     let bob = access.create_user(&by, "bob", false, false, None).unwrap();
     access
         .set_project_member(&by, project, bob, Level::Guest)
@@ -226,15 +226,7 @@ fn each_change_of_a_rule_or_a_membership_is_an_event() {
     first.min_push = Some(MinimumLevel::NoAccess);
     access.set_rule(&by, &first).unwrap();
     access.remove_rule(&by, first.id).unwrap();
-    let about_tags = TagRule {
-        id: RuleId(0),
-        project,
-        pattern: "^v".into(),
-        min_push: None,
-        min_delete: None,
-        immutable: true,
-        created_at: at(0),
-    };
+    let about_tags = immutable(project, "^v");
     access.add_tag_rule(&by, &about_tags).unwrap();
     let events = store.audit.events(&EventFilter::default()).unwrap();
     let lines: Vec<_> = events[3..]

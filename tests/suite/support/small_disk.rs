@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each suite uses its part of it")]
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -47,7 +49,9 @@ impl SmallDisk {
 
     /// Takes all the room there is, by a file beside what is there; [`Self::empty`] gives it back.
     pub(crate) fn fill(&self) {
-        let filler = std::fs::File::create(self.0.join("filler")).unwrap();
+        let path = self.0.join("filler");
+        let filler = std::fs::File::create(&path).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
         let zeros = [0; 4096];
         let mut at = 0;
         while std::os::unix::fs::FileExt::write_at(&filler, &zeros, at).is_ok_and(|n| n > 0) {

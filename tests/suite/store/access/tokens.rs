@@ -6,12 +6,7 @@ use super::*;
 fn tokens_are_found_by_digest_and_stay_listed_when_revoked() {
     let (_directory, store) = fresh();
     let access = &store.access;
-    let user = access
-        .create_user(&by_box(), "a", false, false, None)
-        .unwrap();
-    let group = access
-        .create_group(&by_box(), "g", Visibility::Private)
-        .unwrap();
+    let (user, group) = user_and_group(access);
     let personal = access
         .create_token(&by_box(), &new_token(1, Some(user), None))
         .unwrap();

@@ -1,6 +1,4 @@
 //! The store and the scrub, on real files: every test has a data directory of its own.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod access;
 mod audit;

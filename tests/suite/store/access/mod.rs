@@ -6,8 +6,8 @@ mod tokens;
 use breakwater::error::Kind;
 use breakwater::oci::RegistryHost;
 use breakwater::store::{
-    Ability, GroupChanges, GroupId, Level, Network, NewToken, NewUpstream, OnReadOnlyMiss,
-    ProjectChanges, Store, TokenId, TokenKind, UserId, Visibility,
+    Ability, AccessDb, GroupChanges, GroupId, Level, Network, NewToken, NewUpstream,
+    OnReadOnlyMiss, ProjectChanges, Store, TokenId, TokenKind, UserId, Visibility,
 };
 use breakwater::time::Timestamp;
 
@@ -27,6 +27,17 @@ fn new_token(digest: u8, user: Option<UserId>, group: Option<GroupId>) -> NewTok
         expires_at: Some(at(2_000_000_000)),
         created_by: "box".into(),
     }
+}
+
+/// The user `a` and the private group `g`.
+fn user_and_group(access: &AccessDb) -> (UserId, GroupId) {
+    let user = access
+        .create_user(&by_box(), "a", false, false, None)
+        .unwrap();
+    let group = access
+        .create_group(&by_box(), "g", Visibility::Private)
+        .unwrap();
+    (user, group)
 }
 
 #[test]
@@ -97,23 +108,13 @@ fn what_is_wrong_with_a_user_is_said() {
 fn ids_are_never_used_again() {
     let (_directory, store) = fresh();
     let access = &store.access;
-    let user = access
-        .create_user(&by_box(), "a", false, false, None)
-        .unwrap();
-    let group = access
-        .create_group(&by_box(), "g", Visibility::Private)
-        .unwrap();
+    let (user, group) = user_and_group(access);
     let token = access
         .create_token(&by_box(), &new_token(1, Some(user), None))
         .unwrap();
     access.remove_user(&by_box(), user).unwrap();
     access.remove_group(&by_box(), group).unwrap();
-    let user_again = access
-        .create_user(&by_box(), "a", false, false, None)
-        .unwrap();
-    let group_again = access
-        .create_group(&by_box(), "g", Visibility::Private)
-        .unwrap();
+    let (user_again, group_again) = user_and_group(access);
     let token_again = access
         .create_token(&by_box(), &new_token(1, Some(user_again), None))
         .unwrap();

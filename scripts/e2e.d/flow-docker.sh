@@ -14,6 +14,7 @@ flow_docker() {
     docker_hub_credentials
     docker_wrong_password
     docker_scopes
+    docker_doctor
 }
 
 # docker_empty: a daemon without images, and a command line without logins.
@@ -64,6 +65,32 @@ docker_not_cached() {
     else
         check_contains "$phase: ... that names the image" absent "$OUTPUT"
     fi
+}
+
+# docker_doctor: what `breakwater doctor` says of the daemon that runs here.
+docker_doctor() {
+    docker_empty
+    check_lacks "the doctor is content with a daemon that pulls through the box" docker_ "$(docker_findings)"
+    cp /etc/docker/daemon.json "$WORK/daemon.json"
+    echo '{"registry-mirrors": ["https://mirror.example"]}' >/etc/docker/daemon.json
+    check_contains "... names another mirror, and the file" \
+        "warning docker_elsewhere docker on this machine pulls through https://mirror.example, which is not this box; so it says in /etc/docker/daemon.json" \
+        "$(docker_findings)"
+    echo '{}' >/etc/docker/daemon.json
+    stop dockerd
+    start dockerd dockerd --data-root "$WORK/docker/data" --storage-driver=vfs \
+        --iptables=false --ip6tables=false --bridge=none --registry-mirror https://flag.example
+    wait_for dockerd docker info
+    check_contains "... and the command line of a daemon that runs" \
+        "https://flag.example, which is not this box; so it says in the command line of process ${PIDS[dockerd]}" \
+        "$(docker_findings)"
+    mv "$WORK/daemon.json" /etc/docker/daemon.json
+    stop dockerd
+}
+
+# docker_findings: one a line: severity, check, sentence.
+docker_findings() {
+    breakwater doctor --json | jq -r '.findings[] | "\(.severity) \(.check) \(.what)"' | grep docker_
 }
 
 docker_wrong_password() {

@@ -30,6 +30,8 @@ pub struct Load {
     pub queued: usize,
     /// When the first of the certificates in use ends; `None` without TLS.
     pub certificate_ends: Option<Timestamp>,
+    /// Whether files of a certificate have changed into what is of no use, and an older one is in use.
+    pub certificate_is_outdated: bool,
     /// Whether no new connections are let in because the server is being stopped.
     pub is_stopping: bool,
 }
@@ -54,6 +56,7 @@ impl Gauge {
             busy,
             queued,
             certificate_ends: service.certificate_ends(),
+            certificate_is_outdated: service.certificate_is_outdated(),
             is_stopping: service.is_draining(),
         })
     }

@@ -74,6 +74,12 @@ impl Service {
         ends.map(|identity| identity.summary().not_after).min()
     }
 
+    /// Whether newer files of a certificate are of no use.
+    pub(super) fn certificate_is_outdated(&self) -> bool {
+        let mut identities = self.identities.iter();
+        identities.any(|identity| identity.is_outdated())
+    }
+
     /// Whether it is ourselves who ask from there.
     pub(super) fn is_probe(&self, peer: SocketAddr) -> bool {
         *self.probe.lock().unwrap_or_else(PoisonError::into_inner) == Some(peer)

@@ -2,6 +2,7 @@
 //! Manifests"): kept byte for byte, checked before they are, and served as they were pushed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{Registry, check, limits, repository};
 use crate::auth::policy::{self, Refusal, RepositoryGrant, TagAction, TagMutability, Wanted};
@@ -139,7 +140,11 @@ impl Registry {
                 .put_manifest(place, &new, &limits(grant))
         });
         match put {
-            Ok(PutManifest::Kept) => Ok(ManifestContent::Kept { digest, subject }),
+            Ok(PutManifest::Kept) => {
+                let bytes = pushed.bytes.len() as u64;
+                self.pushed.fetch_add(bytes, Ordering::Relaxed);
+                Ok(ManifestContent::Kept { digest, subject })
+            }
             Ok(PutManifest::Missing(missing)) => {
                 self.release(&digest);
                 Ok(ManifestContent::Missing(missing))

@@ -15,6 +15,7 @@ mod receive;
 mod uploads;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::sync::Cache;
 
@@ -41,6 +42,8 @@ pub struct Registry {
     hashes: Cache<String, Hashed>,
     /// The room under quotas that requests have taken.
     reservations: Reservations,
+    /// Bytes that pushes brought since the start.
+    pushed: AtomicU64,
 }
 
 impl Registry {
@@ -50,7 +53,13 @@ impl Registry {
             store,
             hashes: Cache::new(HASHES_KEPT),
             reservations: Reservations::default(),
+            pushed: AtomicU64::new(0),
         }
+    }
+
+    /// Bytes that pushes brought since the start: of blobs as they arrived, of manifests when they were kept.
+    pub fn pushed_bytes(&self) -> u64 {
+        self.pushed.load(Ordering::Relaxed)
     }
 
     /// Removes the file of a blob or manifest whose row has just gone, unless something else needs it. Where

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Digest, Hasher};
@@ -105,10 +106,12 @@ impl Hashed {
 /// it can go on from there.
 ///
 /// `let_in` is asked before the file grows to that many bytes; its error breaks the body off.
+/// `counter` hears of what is written.
 pub(super) fn receive(
     body: &mut dyn Read,
     file: &File,
     hashed: &mut Hashed,
+    counter: &AtomicU64,
     mut let_in: impl FnMut(u64) -> Result<()>,
 ) -> Result<()> {
     let mut buffer = vec![0; BUFFER];
@@ -130,6 +133,7 @@ pub(super) fn receive(
                 Error::new(Kind::of_io(&error), "cannot write an upload").because(error)
             })?;
         hashed.add(&buffer[..read]);
+        counter.fetch_add(read as u64, Ordering::Relaxed);
     }
 }
 
@@ -147,12 +151,15 @@ mod tests {
             let file = tempfile::tempfile().unwrap();
             let bytes: Vec<u8> = (0..700_000_u32).map(|n| (n % 251) as u8).collect();
             let mut hashed = Hashed::nothing(algorithm);
+            let counter = AtomicU64::new(0);
+            let mut body = bytes.as_slice();
             let let_in = |to| match most {
                 Some(most) if to > most => Err(Error::new(Kind::Denied, "enough")),
                 _ => Ok(()),
             };
-            let result = receive(&mut bytes.as_slice(), &file, &mut hashed, let_in);
+            let result = receive(&mut body, &file, &mut hashed, &counter, let_in);
             let written = file.metadata().unwrap().len();
+            assert_eq!(counter.into_inner(), written);
             assert_eq!(hashed.length(), written);
             assert_eq!(result.is_ok(), most != Some(699_999));
             assert!(most.is_none_or(|most| written <= most));

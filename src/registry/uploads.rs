@@ -148,7 +148,9 @@ impl Registry {
         let mut room = self.room(grant, None, 0, &piece)?;
         let staged = self.store.blobs.stage()?;
         let mut hashed = Hashed::nothing(digest.algorithm());
-        receive(piece.body, staged.file(), &mut hashed, |to| room.let_in(to))?;
+        receive(piece.body, staged.file(), &mut hashed, &self.pushed, |to| {
+            room.let_in(to)
+        })?;
         // The wait for the disk is over before its bytes count as kept, and not any more as staged.
         staged.sync()?;
         drop(room);
@@ -239,7 +241,7 @@ impl Registry {
             )),
             _ => room.let_in(to),
         };
-        let received = receive(piece.body, staged.file(), &mut hashed, let_in);
+        let received = receive(piece.body, staged.file(), &mut hashed, &self.pushed, let_in);
         if let Err(error) = received {
             if matches!(error.kind(), Kind::Full | Kind::Denied) {
                 staged.discard();

@@ -21,6 +21,7 @@ mod hostile;
 mod http;
 mod layering;
 mod login;
+mod metrics;
 mod mirror;
 mod networks;
 mod observe;

@@ -80,6 +80,13 @@ impl TlsIdentity {
         self.current.read().1.clone()
     }
 
+    /// Whether the files have changed into what is of no use, so that an older pair is in use.
+    pub fn is_outdated(&self) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // The first time it may be that only one of the two was there yet.
+        matches!(seen.refused, Some((_, true)))
+    }
+
     /// Looks at the files, and loads them if they have changed. Two files cannot change in one moment: what
     /// is of no use is complained about only when it is found unchanged at the next call.
     pub fn refresh(&self) -> Refresh {

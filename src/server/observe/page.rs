@@ -43,6 +43,8 @@ fn front_door(appliance: &Appliance, page: &mut Page) {
     page.single(&name::QUEUED, load.queued);
     if let Some(end) = load.certificate_ends {
         page.single(&name::CERTIFICATE_ENDS, end.0);
+        let outdated = u8::from(load.certificate_is_outdated);
+        page.single(&name::CERTIFICATE_OUTDATED, outdated);
     }
 }
 
@@ -124,6 +126,7 @@ fn fetches(appliance: &Appliance, page: &mut Page) {
     family.sample(&["break"], figures.resumed_after_break);
     family.sample(&["restart"], figures.resumed_after_restart);
     page.single(&name::NO_ROOM, figures.without_room);
+    page.single(&name::PUSHED_BYTES, appliance.registry.pushed_bytes());
 }
 
 fn disk(appliance: &Appliance, page: &mut Page) {

@@ -74,6 +74,7 @@ catalog! {
     WORKERS_BUSY Gauge "breakwater_http_workers_busy" [] "Those of them that are answering one.";
     QUEUED Gauge "breakwater_http_requests_queued" [] "Requests that wait for a worker.";
     CERTIFICATE_ENDS Gauge "breakwater_tls_certificate_expiry_timestamp_seconds" [] "When the certificate in use ends, as Unix time; absent without TLS.";
+    CERTIFICATE_OUTDATED Gauge "breakwater_tls_certificate_reload_failed" [] "Whether the certificate's files have changed into what is of no use, so that the one from before is in use (1); absent without TLS.";
 
     UPSTREAM_REQUESTS Counter "breakwater_upstream_requests_total" ["upstream", "result"] "Tries at an upstream by how they ended. The label upstream is a name of the box's own, or (groups) for those of all groups together.";
     UPSTREAM_BYTES Counter "breakwater_upstream_received_bytes_total" ["upstream"] "Bytes of manifests, blobs and lists that came from an upstream.";
@@ -93,6 +94,7 @@ catalog! {
     JOINS Counter "breakwater_fetch_joins_total" [] "Requests that joined a fetch which somebody else had begun.";
     RESUMES Counter "breakwater_fetch_resumes_total" ["after"] "Fetches that went on where they had stopped, after the upstream broke off (break) or an earlier run did (restart).";
     NO_ROOM Counter "breakwater_fetches_without_room_total" [] "Blobs that the disk had no room for.";
+    PUSHED_BYTES Counter "breakwater_pushed_bytes_total" [] "Bytes that pushes brought: of blobs as they arrive, of manifests when they are kept.";
 
     DISK_FREE Gauge "breakwater_disk_free_bytes" [] "Free space on the filesystem of the blobs.";
     DISK_SIZE Gauge "breakwater_disk_size_bytes" [] "The size of that filesystem.";

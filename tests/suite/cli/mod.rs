@@ -14,6 +14,7 @@ mod serve;
 mod store;
 mod systemd;
 mod tls;
+mod tls_reload;
 mod usage;
 
 use std::os::unix::fs::PermissionsExt;

@@ -40,7 +40,7 @@ fn configure(appliance: &Appliance, made: &Value) {
 }
 
 /// Where the running server speaks TLS.
-fn tls_address(appliance: &Appliance) -> SocketAddr {
+pub(super) fn tls_address(appliance: &Appliance) -> SocketAddr {
     let log = appliance.log();
     let (_, rest) = log.rsplit_once("listening on https://").expect(&log);
     rest.split('"').next().unwrap().parse().unwrap()
@@ -52,7 +52,11 @@ fn trusting(made: &Value) -> Arc<ClientConfig> {
 }
 
 /// The answer to one GET.
-fn get(address: SocketAddr, config: &Arc<ClientConfig>, path: &str) -> std::io::Result<String> {
+pub(super) fn get(
+    address: SocketAddr,
+    config: &Arc<ClientConfig>,
+    path: &str,
+) -> std::io::Result<String> {
     let mut connection = tls_connect(address, config)?;
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: localhost:1234\r\nConnection: close\r\n\r\n");

@@ -226,11 +226,19 @@ fn a_new_certificate_fails_no_request() {
 #[test]
 fn a_pair_that_is_of_no_use_leaves_the_old_one() {
     let tls = serve_tls(limits(), echo);
-    let before = tls.identity.summary();
     let directory = tls.directory.path();
     let (certificate, key) = (directory.join("server.crt"), directory.join("server.key"));
     let good = tls.authority.issue(2 * DAY);
     let other = tls.authority.issue(3 * DAY);
+    // One file after the other: what is looked at in between is no reason to complain.
+    std::fs::write(&certificate, &good.certificate).unwrap();
+    assert!(matches!(tls.identity.refresh(), Refresh::Unchanged));
+    assert!(!tls.identity.is_outdated());
+    assert_eq!(tls.connect().get("/").status, 200);
+    std::fs::write(&key, &good.key).unwrap();
+    assert!(matches!(tls.identity.refresh(), Refresh::Loaded(_)));
+    let before = tls.identity.summary();
+    let good = tls.authority.issue(4 * DAY);
     let cases: [(&str, &str, &str); 5] = [
         ("", &good.key, "holds no certificate"),
         (
@@ -263,6 +271,7 @@ fn a_pair_that_is_of_no_use_leaves_the_old_one() {
             "{expected}"
         );
         assert!(tls.identity.reload().is_err(), "{expected}");
+        assert!(tls.identity.is_outdated(), "{expected}");
         assert_eq!(tls.identity.summary(), before);
         assert_eq!(tls.connect().get("/").status, 200);
     }
@@ -276,6 +285,7 @@ fn a_pair_that_is_of_no_use_leaves_the_old_one() {
     );
     good.write(directory);
     assert!(matches!(tls.identity.refresh(), Refresh::Loaded(_)));
+    assert!(!tls.identity.is_outdated());
     assert_ne!(tls.identity.summary(), before);
 }
 

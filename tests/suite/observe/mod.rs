@@ -14,13 +14,13 @@ use crate::support::appliance::Appliance;
 use crate::support::client::Client;
 
 /// A page as a scraper reads it: every sample by its name and labels.
-struct Scrape {
-    samples: BTreeMap<String, f64>,
-    text: String,
+pub(crate) struct Scrape {
+    pub(crate) samples: BTreeMap<String, f64>,
+    pub(crate) text: String,
 }
 
 impl Scrape {
-    fn of(appliance: &Appliance) -> Self {
+    pub(crate) fn of(appliance: &Appliance) -> Self {
         let answer = Client::of(appliance).get("/metrics");
         assert_eq!(answer.status, 200, "{}", answer.text());
         assert_eq!(
@@ -83,13 +83,13 @@ impl Scrape {
         }
     }
 
-    fn get(&self, series: &str) -> f64 {
+    pub(crate) fn get(&self, series: &str) -> f64 {
         let value = self.samples.get(series);
         *value.unwrap_or_else(|| panic!("no {series} in\n{}", self.text))
     }
 
     /// The sum over all series of a metric.
-    fn sum(&self, name: &str) -> f64 {
+    pub(crate) fn sum(&self, name: &str) -> f64 {
         let of_name = |series: &&String| series.split('{').next() == Some(name);
         let samples = self.samples.keys().filter(of_name);
         samples.map(|series| self.samples[series]).sum()
@@ -97,7 +97,11 @@ impl Scrape {
 }
 
 /// The access log's line, and with it the count, comes after the answer.
-fn eventually(appliance: &Appliance, what: &str, holds: impl Fn(&Scrape) -> bool) -> Scrape {
+pub(crate) fn eventually(
+    appliance: &Appliance,
+    what: &str,
+    holds: impl Fn(&Scrape) -> bool,
+) -> Scrape {
     let begun = Instant::now();
     loop {
         let scrape = Scrape::of(appliance);
@@ -113,7 +117,7 @@ fn eventually(appliance: &Appliance, what: &str, holds: impl Fn(&Scrape) -> bool
     }
 }
 
-fn requests(route: &str, method: &str, status: &str, cache: &str) -> String {
+pub(crate) fn requests(route: &str, method: &str, status: &str, cache: &str) -> String {
     format!(
         "breakwater_http_requests_total{{route=\"{route}\",method=\"{method}\",status=\"{status}\",cache=\"{cache}\"}}"
     )

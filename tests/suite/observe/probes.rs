@@ -1,8 +1,11 @@
 //! The probes, and what makes a box not ready or soon not well.
 
+use std::io::Write;
+
 use super::*;
 use crate::support::certificates::Authority;
-use crate::support::fake_upstream::FakeUpstream;
+use crate::support::client::{connect, read_head};
+use crate::support::fake_upstream::{Answer, FakeUpstream, Gate, Image};
 
 #[test]
 fn probes_answer_anybody_by_get_and_head() {
@@ -74,6 +77,68 @@ fn readiness_fails_with_the_store() {
     assert_eq!(client.get("/-/liveness").status, 200);
     std::fs::rename(&aside, &blobs).unwrap();
     assert_eq!(client.get("/-/readiness").status, 200);
+}
+
+/// A database that is no database any more, found without a pull.
+#[test]
+fn readiness_fails_with_a_database() {
+    for (name, part) in [
+        ("access.sqlite", "access_database"),
+        ("cache.sqlite", "cache_database"),
+        ("registry.sqlite", "registry_database"),
+    ] {
+        let appliance = Appliance::start();
+        let client = Client::of(&appliance);
+        assert_eq!(client.get("/-/readiness").status, 200);
+        // Everything lies in the file, and nothing in the log beside it.
+        let database = rusqlite::Connection::open(appliance.data().join(name)).unwrap();
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        database.query_row(checkpoint, [], |_| Ok(())).unwrap();
+        drop(database);
+        std::fs::write(appliance.data().join(name), [0xa5; 65_536]).unwrap();
+        let answer = client.get("/-/readiness");
+        assert_eq!(answer.status, 503, "{name}: {}", answer.text());
+        assert!(
+            answer.text().starts_with("not ready: the database of"),
+            "{name}"
+        );
+        let health: serde_json::Value = client.get("/-/health").json();
+        assert_eq!(health["checks"][part]["status"], "failed", "{health}");
+        assert_eq!(client.get("/-/liveness").status, 200);
+    }
+}
+
+/// Who has just connected when the stop begins is told to go elsewhere.
+#[test]
+fn readiness_fails_while_the_server_stops() {
+    let fake = FakeUpstream::start();
+    let image = Image::oci(1, &[400_000]);
+    fake.put_image("library/alpine", "1", &image);
+    let gate = Gate::new();
+    fake.on("GET", "/blobs/")
+        .always(Answer::good().wait_at(200_000, &gate));
+    let mut appliance = Appliance::with_upstream(fake.url());
+    let client = Client::of(&appliance);
+    // An answer in flight, which the stop waits for.
+    let path = format!("/v2/library/alpine/blobs/{}", image.layer_digest(0));
+    let mut pull = client.open(&path);
+    pull.read_up_to(1);
+    let mut probe = connect(appliance.address());
+    // Accepted, not only queued by the kernel.
+    eventually(&appliance, "three connections", |scrape| {
+        scrape.get("breakwater_http_connections") >= 3.0
+    });
+    appliance.signal(rustix::process::Signal::TERM);
+    appliance.wait_for_log("stopping on SIGTERM");
+    probe
+        .write_all(b"GET /-/readiness HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    let (answer, _) = read_head(&mut probe).unwrap();
+    assert_eq!(answer.status, 503, "{}", answer.head);
+    drop(probe);
+    gate.open();
+    assert!(pull.finish().complete);
+    assert!(appliance.wait().success());
 }
 
 #[test]

@@ -26,6 +26,6 @@ fn audit_kinds(appliance: &Appliance, kind: &str) -> i64 {
 /// The log of logins, each line of which is an object.
 fn log_lines(data: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(data.join("log/auth_json.log")).unwrap();
-    let lines = text.lines().map(|line| serde_json::from_str(line));
+    let lines = text.lines().map(serde_json::from_str);
     lines.map(|line| line.expect("a whole line")).collect()
 }

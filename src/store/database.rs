@@ -249,6 +249,18 @@ impl Database {
     }
 }
 
+/// SQLite's own move of the log into the file at the last close is off, because it removes the log's files as well.
+impl Drop for Database {
+    fn drop(&mut self) {
+        let writer = self.writer.get_mut();
+        let writer = writer.unwrap_or_else(PoisonError::into_inner);
+        // Whoever uses it now, or finds no room for it, leaves it to the next one: nothing is lost in the log.
+        let _ = writer
+            .busy_timeout(Duration::ZERO)
+            .and_then(|()| writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+    }
+}
+
 /// Where several connections switch a new file at once, each holds a shared lock that the others' exclusive ones
 /// wait for, so SQLite calls no busy handler and fails at once: the waiting is done here.
 fn switch_to_wal(writer: &Connection) -> rusqlite::Result<()> {

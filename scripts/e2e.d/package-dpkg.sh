@@ -142,6 +142,8 @@ package_failing_upgrades() {
     check_fails "apt install of a version whose postinst fails" machine apt-get --quiet --yes install "$THERE/$package"
     load_end
     package_check_serves "... whose service runs all the same"
+    check_fails "... and which scripts/install leaves alone" machine "$ROOT/scripts/install" --binary "$THERE/breakwater"
+    check_contains "... for that reason" "Debian's package breakwater is installed" "$OUTPUT"
     check "... dpkg -i of one that does not" machine dpkg -i "$THERE/$second"
     package_check_no_gate
     package_check_version "... makes all well" "$second"

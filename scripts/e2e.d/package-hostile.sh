@@ -5,9 +5,11 @@ package_hostile() {
     local install=$ROOT/scripts/install uninstall=$ROOT/scripts/uninstall
     hostile_rights
     hostile_port
+    hostile_end
     hostile_data_elsewhere
     hostile_link
     hostile_without_backup
+    hostile_by_hand
     check "scripts/uninstall --purge" machine "$uninstall" --purge
     hostile_user
 }
@@ -23,7 +25,10 @@ hostile_rights() {
     check_fails "scripts/install while another one runs" \
         machine flock /run/breakwater-install.lock "$install" --binary "$THERE/breakwater"
     check_contains "... says so" "it runs already" "$OUTPUT"
-    check_fails "... and has installed nothing" machine test -e /usr/local/bin/breakwater
+    check_fails "scripts/install where systemd does not look for units" \
+        machine "$install" --binary "$THERE/breakwater" --prefix /opt/breakwater
+    check_contains "... says so" "systemd does not look for units in /opt/breakwater/lib/systemd/system" "$OUTPUT"
+    check_fails "... and has installed nothing" machine sh -c "ls /usr/local/bin/breakwater || ls /opt/breakwater"
 }
 
 # Somebody else has the port.
@@ -117,11 +122,44 @@ hostile_link() {
 hostile_move() {
     machine rm "$DATA"
     machine ln -s /srv/real /srv/breakwater
-    machine sed -i '1i data = "/srv/breakwater"' /etc/breakwater/breakwater.toml
+    machine sed -i -e 's|/var/lib/breakwater|/srv/breakwater|' -e '1i data = "/srv/breakwater"' /etc/breakwater/breakwater.toml
     machine mkdir -p /etc/systemd/system/breakwater.service.d
     recipe data-elsewhere >"$WORK/exchange/elsewhere.conf"
     machine cp "$THERE/elsewhere.conf" /etc/systemd/system/breakwater.service.d/
     machine sh -c 'systemctl daemon-reload; systemctl restart breakwater'
+}
+
+# Killed while the service is held, and stopped there.
+hostile_end() {
+    local signal
+    package_hold_ports
+    for signal in KILL TERM; do
+        load_begin
+        # shellcheck disable=SC2016 # expanded there
+        check_fails "scripts/install, ended by SIG$signal while the service is held" package_exit_status machine bash -c '
+            "$1" --binary "$2" & while [[ ! -e /run/breakwater-upgrade/gate ]]; do sleep 0.01; done
+            kill "-$3" $! && wait $!' bash "$install" "$THERE/breakwater" "$signal"
+        load_end
+        package_check_serves "ended by SIG$signal"
+        check "... and the program is whole" machine cmp "$THERE/breakwater" /usr/local/bin/breakwater
+    done
+    check "scripts/install after it" machine "$install" --binary "$THERE/breakwater"
+    package_check_no_gate
+    package_free_ports
+}
+
+# A server that somebody has started by hand, where there is a service.
+hostile_by_hand() {
+    machine systemctl stop breakwater.socket breakwater-tls.socket breakwater
+    start by-hand machine breakwater serve --data /srv/breakwater
+    wait_for by-hand curl -fs "http://$BOX/-/readiness"
+    check_fails "scripts/install under a server that is not the service" machine "$install" --binary "$THERE/breakwater"
+    check_contains "... says so" "a server still runs on /srv/real, and is not the service" "$OUTPUT"
+    check_fails "scripts/uninstall --purge under it" machine "$uninstall" --purge
+    check_contains "... says so, too" "a server still runs on /srv/real, and is not the service" "$OUTPUT"
+    check "... and the server goes on" curl -fs "http://$BOX/-/readiness"
+    machine pkill -TERM -x breakwater
+    stop by-hand
 }
 
 hostile_without_backup() {

@@ -44,12 +44,19 @@ user_is_ours() {
     [[ $(getent passwd breakwater) == *:$USER_COMMENT:/var/lib/breakwater:* ]]
 }
 
-# package_is_installed: whether what is below /usr belongs to dpkg.
+# package_is_installed: whether what is below /usr belongs to dpkg, though it may have come halfway only.
 package_is_installed() {
-    [[ $(dpkg-query --show --showformat '${db:Status-Status}' breakwater 2>/dev/null) == installed ]]
+    case $(dpkg-query --show --showformat '${db:Status-Status}' breakwater 2>/dev/null) in
+    '' | not-installed | config-files) return 1 ;;
+    esac
 }
 
 # systemd_runs: whether there is a service to touch.
 systemd_runs() {
     [[ -d /run/systemd/system ]]
+}
+
+# systemd_reads DIRECTORY: whether it looks for units there.
+systemd_reads() {
+    systemctl show --property=UnitPath --value | tr ' ' '\n' | grep -qxF -- "$1"
 }

@@ -10,7 +10,7 @@ use crate::auth::{Grant, Identity};
 use crate::error::Result;
 use crate::oci::{RepositoryName, Tag};
 use crate::proxy::Target;
-use crate::store::{HostedRepository, Level, ProjectId};
+use crate::store::{GroupId, HostedRepository, Level, ProjectId, Visibility};
 
 /// A grant, or why there is none; the outer error is ours.
 pub(super) type Verdict = Result<std::result::Result<Grant, Refusal>>;
@@ -31,11 +31,23 @@ impl Appliance {
             group: &group,
             lineage: &lineage,
             level,
+            is_public: self.are_public(&lineage)?,
             is_mirror: self.mirror_group() == Some(path),
             networks: &authenticator.networks()?,
             flags: Flags::of(&authenticator.features()?, &lineage),
         };
         Ok(policy::dependency_proxy(identity, Some(facts)))
+    }
+
+    /// Whether all the groups are public. One that was removed just now is not.
+    pub(super) fn are_public(&self, groups: &[GroupId]) -> Result<bool> {
+        for &id in groups {
+            let group = self.authenticator.group_by_id(id)?;
+            if group.is_none_or(|group| group.visibility != Visibility::Public) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The grant for one image: it only reads what a rule of the group, or of one above it, protects against

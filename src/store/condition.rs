@@ -8,7 +8,7 @@ use rustix::fs::{Access, StatVfsMountFlags};
 
 use super::Store;
 use super::statement::get;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::time::Timestamp;
 
 /// An event stands for all of its kind within a minute: of those that began last one was also last.
@@ -70,6 +70,25 @@ impl Store {
         let manifests = self.cache.database().read(of(NEWEST_MANIFESTS))?;
         let tokens = self.access.database().read(of(NEWEST_TOKENS))?;
         Ok(events.max(manifests).max(tokens))
+    }
+
+    /// The databases that somebody keeps locked for longer than anybody waits, with what SQLite says. Changes nothing.
+    pub fn locked(&self) -> Vec<(&'static str, Error)> {
+        let databases = [
+            ("access.sqlite", self.access.database().lock_for_a_moment()),
+            ("cache.sqlite", self.cache.database().lock_for_a_moment()),
+            (
+                "registry.sqlite",
+                self.registry.database().lock_for_a_moment(),
+            ),
+            ("audit.sqlite", self.audit.database().lock_for_a_moment()),
+        ];
+        let failed = databases
+            .into_iter()
+            .filter_map(|(name, locked)| Some((name, locked.err()?)));
+        failed
+            .filter(|(_, error)| error.kind() == Kind::Busy)
+            .collect()
     }
 
     /// Looks at all parts.

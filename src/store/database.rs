@@ -181,6 +181,14 @@ impl Database {
         })
     }
 
+    /// Takes the lock of writers, and gives it back.
+    ///
+    /// # Errors
+    /// `Busy` where another process keeps it.
+    pub(super) fn lock_for_a_moment(&self) -> Result<()> {
+        self.write(|_| Ok(()))
+    }
+
     /// What SQLite itself finds wrong with the file: `PRAGMA integrity_check`, at most 100 lines.
     pub(super) fn integrity_faults(&self) -> Result<Vec<String>> {
         self.read(|connection| {

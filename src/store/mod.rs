@@ -54,7 +54,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::oci::Digest;
 use crate::time::Timestamp;
 
@@ -73,10 +73,15 @@ pub struct Store {
     directory: PathBuf,
     /// Whether this process knows that rows and files agree.
     agreed: AtomicBool,
-    /// Whether the note of the last clean stop is still to be taken, which a full disk refused.
+    /// Whether the note of the last clean stop is still to be taken, which a full disk or another process refused.
     owes_note: AtomicBool,
     /// By the digest's last byte: held while a blob is kept, and while one is removed.
     settling: [Mutex<()>; SETTLING],
+}
+
+/// Whether it is the disk or another process that is in the way now: what is kept can be served meanwhile.
+fn is_passing(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Full | Kind::Busy)
 }
 
 /// Enough that fills of different blobs seldom wait for each other.
@@ -116,8 +121,8 @@ impl Store {
         }
         let registry = RegistryDb::open(&registry)?;
         match cache.note_registry() {
-            // Said at every opening until there is room; until then a missing one counts as new.
-            Err(error) if error.kind() == Kind::Full => tracing::warn!("{error}"),
+            // Said at every opening until it can be noted; until then a missing one counts as new.
+            Err(error) if is_passing(&error) => tracing::warn!("{error}"),
             noted => noted?,
         }
         if is_new {
@@ -160,14 +165,15 @@ impl Store {
         self.blobs.sweep_staging()?;
         self.forget_half_uploads()?;
         let was_clean = match self.cache.take_clean_stop() {
-            Err(error) if error.kind() == Kind::Full => {
-                tracing::warn!(
-                    "the disk is full: starting as if the last stop had not been clean: {error}"
-                );
+            Err(error) if is_passing(&error) => {
+                tracing::warn!("starting as if the last stop had not been clean: {error}");
                 self.owes_note.store(true, Ordering::Release);
                 false
             }
-            taken => taken?,
+            taken => {
+                let path = self.directory.join("cache.sqlite");
+                taken.map_err(|error| error.context(path.display()))?
+            }
         };
         let missing = self.cache.missing_registry()?;
         if let Some(had_one) = missing {
@@ -178,16 +184,16 @@ impl Store {
         Ok(!agreed)
     }
 
-    /// Takes the note that a full disk kept [`Self::start_up`] from taking; otherwise, or once it is taken, does
-    /// nothing. To be tried often: a crash before would look like a clean stop.
+    /// Takes the note that a full disk, or a lock of another process, kept [`Self::start_up`] from taking;
+    /// otherwise, or once it is taken, does nothing. To be tried often: a crash before would look like a clean stop.
     ///
     /// # Errors
-    /// `Full`, as long as it is.
+    /// `Full` or `Busy`, as long as it is.
     pub fn take_owed_note(&self) -> Result<()> {
         if self.owes_note.load(Ordering::Acquire) {
             self.cache.take_clean_stop()?;
             self.owes_note.store(false, Ordering::Release);
-            tracing::info!("there is room on the disk again: this run is noted");
+            tracing::info!("the database can be written again: this run is noted");
         }
         Ok(())
     }

@@ -40,9 +40,7 @@ pub use hosted::{
 };
 pub use observation::observation;
 
-use crate::store::{
-    self, Group, GroupId, Level, Network, OnReadOnlyMiss, ProtectionRule, Visibility,
-};
+use crate::store::{self, Group, GroupId, Level, Network, OnReadOnlyMiss, ProtectionRule};
 
 /// Proof that a request was authorized. Only this module can make one.
 #[derive(Debug, Clone)]
@@ -210,6 +208,8 @@ pub struct GroupFacts<'a> {
     pub lineage: &'a [GroupId],
     /// The highest level of the identity's user on it or an ancestor.
     pub level: Option<Level>,
+    /// Whether it and every group above it are public: below a private group nothing is shown to strangers.
+    pub is_public: bool,
     /// Whether it is the mirror's group, to which network rules without a group apply.
     pub is_mirror: bool,
     /// All network rules.
@@ -254,7 +254,7 @@ fn sees(principal: &Principal, facts: GroupFacts<'_>) -> bool {
     match principal {
         Principal::Anonymous | Principal::ProjectDeployToken(..) => false,
         Principal::Password(user) | Principal::PersonalToken(user, _) => {
-            user.admin || is_guest || facts.group.visibility == Visibility::Public
+            user.admin || is_guest || facts.is_public
         }
         Principal::JobToken(user, ..) => user.admin || is_guest,
         Principal::GroupToken(group, _) | Principal::GroupDeployToken(group, _) => {

@@ -198,6 +198,7 @@ mod tests {
                 group: &group,
                 lineage: &LINEAGE,
                 level: *level,
+                is_public: false,
                 is_mirror: false,
                 networks: &[],
                 flags: ON,

@@ -42,6 +42,7 @@ pub(super) fn find(place: &Workplace, store: &Store) -> Result<Vec<Finding>> {
             ),
         ));
     }
+    findings.extend(locked(store));
     findings.extend(wide(store)?);
     findings.extend(foreign(data));
     Ok(findings)
@@ -102,6 +103,21 @@ fn of_space(data: &Path, space: Space, min_free: Size) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// Databases that a process has locked and does not let go.
+fn locked(store: &Store) -> Option<Finding> {
+    let locked = store.locked();
+    let paths = locked
+        .iter()
+        .map(|(name, _)| store.directory().join(name).display().to_string());
+    let named = listed(paths.collect())?;
+    Some(Finding::new(
+        Severity::Error,
+        "database_locked",
+        format!("a process keeps these locked, and nothing can be written to them: {named}"),
+        format!("find it with `fuser -v {named}`, and end it if it is stuck"),
+    ))
 }
 
 /// Paths that other users may enter or read.

@@ -15,7 +15,7 @@ use crate::cli::workplace::Workplace;
 use crate::error::Result;
 use crate::store::{
     Ability, Feature, Group, GroupId, Level, Network, Project, Store, Token, TokenId, TokenKind,
-    User, UserId,
+    User, UserId, Visibility,
 };
 use crate::time::Timestamp;
 
@@ -305,6 +305,11 @@ fn fills(
         group,
         lineage,
         level,
+        is_public: known
+            .groups
+            .iter()
+            .filter(|group| lineage.contains(&group.id))
+            .all(|group| group.visibility == Visibility::Public),
         is_mirror,
         networks: &[],
         flags: Flags::of(&known.features, lineage),

@@ -195,7 +195,7 @@ impl<'a, 'r> Ask<'a, 'r> {
             group,
             &lineage,
             level,
-            self.are_public(&lineage)?,
+            self.appliance.are_public(&lineage)?,
         ))
     }
 
@@ -213,19 +213,9 @@ impl<'a, 'r> Ask<'a, 'r> {
             &placed.project,
             &placed.groups,
             level,
-            placed.project.visibility == Visibility::Public && self.are_public(&placed.groups)?,
+            placed.project.visibility == Visibility::Public
+                && self.appliance.are_public(&placed.groups)?,
         ))
-    }
-
-    /// Whether all the groups are public. One that was removed just now is not.
-    fn are_public(&self, groups: &[GroupId]) -> Result<bool> {
-        for &id in groups {
-            let group = self.appliance.authenticator.group_by_id(id)?;
-            if group.is_none_or(|group| group.visibility != Visibility::Public) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// The group of this id or path, if the caller may know of it.

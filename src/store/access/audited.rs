@@ -76,6 +76,11 @@ impl AuditedDatabase {
         self.database.probe()
     }
 
+    /// As [`Database::lock_for_a_moment`].
+    pub(in crate::store) fn lock_for_a_moment(&self) -> Result<()> {
+        self.database.lock_for_a_moment()
+    }
+
     /// As [`Database::dedicated_reader`].
     pub(in crate::store) fn dedicated_reader(&self) -> Result<Connection> {
         self.database.dedicated_reader()

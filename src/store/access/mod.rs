@@ -1,4 +1,5 @@
-//! `access.sqlite`: users, groups, memberships, tokens, networks, upstreams. Precious, so `synchronous=FULL`.
+//! `access.sqlite`: users, groups, projects and their members, tokens, protection rules, flags, networks, upstreams,
+//! external registries. Precious, so `synchronous=FULL`.
 //!
 //! Owns the rows and their relations: uniqueness, cascades, inheritance of levels. Judges nothing: what a
 //! scope or a level is worth, and which names are allowed, is decided above. A file per noun.

@@ -11,6 +11,7 @@ use super::{initialised, stdout};
 use crate::support::appliance::Appliance;
 use crate::support::client::Client;
 use crate::support::fake_upstream::{FakeUpstream, Image};
+use crate::support::rows::DATABASES;
 use crate::support::small_disk::SmallDisk;
 
 /// What the doctor says of a check: severities and sentences; every finding has a remedy.
@@ -108,7 +109,22 @@ fn a_disk_that_is_full_almost_full_or_read_only() {
     disk.leave(1 << 20);
     assert_found(&mut keep("5%"), "disk_full", "error", "full");
     disk.empty();
-    // A database in WAL mode cannot be opened there; why is said all the same.
+    // The files of the databases' logs are kept, so that they can be read there; without them they cannot be opened,
+    // and why is said all the same.
+    disk.set_read_only(true);
+    assert_found(
+        &mut doctor(&appliance),
+        "disk_read_only",
+        "error",
+        "read-only",
+    );
+    assert_eq!(found(&mut doctor(&appliance), "store_unusable"), []);
+    disk.set_read_only(false);
+    for database in DATABASES {
+        for end in ["-wal", "-shm"] {
+            std::fs::remove_file(disk.path().join(format!("{database}{end}"))).unwrap();
+        }
+    }
     disk.set_read_only(true);
     assert_found(
         &mut doctor(&appliance),

@@ -7,6 +7,7 @@ mod freshness;
 mod full_disk;
 mod lies;
 mod one_fetch;
+mod permissions;
 mod read_only;
 mod resume;
 mod slow_disk;

@@ -3,6 +3,7 @@
 mod cases;
 mod lost;
 mod model;
+mod races;
 mod restored;
 
 use std::sync::Arc;

@@ -150,3 +150,29 @@ fn a_group_that_one_may_not_see_is_answered_as_one_that_does_not_exist() {
         "nobody asks an upstream for them"
     );
 }
+
+#[test]
+fn a_public_group_below_a_private_one_is_as_hidden_as_that() {
+    let stage = stage();
+    for command in [
+        &["group", "add", "acme/below", "--visibility", "public"][..],
+        &["user", "add", "mallory", "--service"],
+    ] {
+        stage.appliance.ok(command);
+    }
+    let secret = stage.appliance.token("mallory", BOTH);
+    let status = |group: &str| {
+        let name = IMAGE.replace("acme", group);
+        let basic = stage.client.basic("mallory", &secret);
+        let jwt = basic.token(&[&format!("repository:{name}:pull")]);
+        let path = format!("/v2/{name}/manifests/latest");
+        trace(&stage.client.bearer(&jwt).get(&path), group)
+    };
+    assert_eq!(status("acme/below"), status("acme/never"));
+    assert_eq!(status("acme/below").0, 404);
+    // With what is above it it is public.
+    stage
+        .appliance
+        .ok(&["group", "set", "acme", "visibility=public"]);
+    assert_eq!(status("acme/below").0, 200);
+}

@@ -13,8 +13,6 @@
 //! Everything lives in one temporary directory, which goes with the [`Appliance`]; dropping it kills
 //! the process. When a test fails, the log of its appliances is printed with it.
 
-#![allow(dead_code, reason = "each suite uses its part of it")]
-
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::Write;

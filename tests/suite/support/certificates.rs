@@ -1,7 +1,5 @@
 //! Certificates for tests: an authority, what it issues, and clients that trust it and nobody else.
 
-#![allow(dead_code, reason = "each suite uses its part of it")]
-
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};

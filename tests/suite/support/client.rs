@@ -1,8 +1,6 @@
 //! A registry client over raw sockets that reads answers strictly, and can also send what no client
 //! should: one connection a request, so that no test depends on another's framing.
 
-#![allow(dead_code, reason = "each suite uses its part of it")]
-
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;

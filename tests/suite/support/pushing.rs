@@ -1,8 +1,6 @@
 //! Pushing to the box as a client does: a project with its tenants, blobs by every way that the protocol has, and
 //! small images made of bytes.
 
-#![allow(dead_code, reason = "each suite uses its part of it")]
-
 use breakwater::oci::{Algorithm, Digest};
 use serde_json::{Value, json};
 

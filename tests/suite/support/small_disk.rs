@@ -1,7 +1,5 @@
 //! A small filesystem of its own, for what happens when a disk is full or takes no writes.
 
-#![allow(dead_code, reason = "each suite uses its part of it")]
-
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,6 @@
 //! `upstream/` against the fake upstream, over real sockets: a test for each way in which a registry can
 //! behave, badly for the most part.
 
-// A test that fails says so by panicking.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 mod answers;
 mod blobs;
 mod dance;

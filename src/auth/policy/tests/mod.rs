@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::*;
 use crate::auth::address::ClientAddress;
 use crate::auth::identity::PlacedProject;
-use crate::store::{Project, ProjectId, Token, TokenId, TokenKind, User, UserId};
+use crate::store::{Project, ProjectId, Token, TokenId, TokenKind, User, UserId, Visibility};
 use crate::time::Timestamp;
 
 pub(super) const ON: Flags = Flags {
@@ -131,6 +131,7 @@ fn facts(group: &Group) -> GroupFacts<'_> {
         group,
         lineage: &LINEAGE,
         level: None,
+        is_public: group.visibility == Visibility::Public,
         is_mirror: false,
         networks: &[],
         flags: ON,

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::NOT_OURS;
 use crate::faults::assert_clean;
 use crate::support::appliance::{Appliance, run_with_input};
-use crate::support::pushing::Hosted;
+use crate::support::pushing::{Hosted, must_push_blob, start};
 use crate::support::rows::contents;
 use crate::support::small_disk::SmallDisk;
 
@@ -66,6 +66,8 @@ const CHANGES: &[(&str, &str)] = &[
         "secret\n",
     ),
     ("upstream remove quay.io", ""),
+    // A blob that no image needs, and an upload that nobody goes on with.
+    ("cache gc --grace 0s", ""),
     ("key rotate", ""),
     ("key rotate --at-once", ""),
     ("project remove far/away", ""),
@@ -121,7 +123,10 @@ fn unchanged<T>(disk: &SmallDisk, what: &str, act: impl FnOnce() -> T) -> T {
     let before = contents(disk.path(), &NOT_OURS);
     let done = act();
     let after = contents(disk.path(), &NOT_OURS);
-    let changed: Vec<_> = before.symmetric_difference(&after).collect();
+    // What an upload that has expired has staged goes first: it makes the room that its row may need.
+    let expired = |line: &&String| what.starts_with("cache gc") && line.contains("upload-");
+    let differences = before.symmetric_difference(&after);
+    let changed: Vec<_> = differences.filter(|line| !expired(line)).collect();
     assert!(changed.is_empty(), "{what}: {changed:#?}");
     done
 }
@@ -136,6 +141,17 @@ fn a_command_changes_nothing_on_a_full_disk_and_says_why_and_works_once_there_is
     let hosted = Hosted::of(appliance);
     let appliance = &hosted.appliance;
     appliance.token("dev", &["read_api"]);
+    let pusher = hosted.client(&["acme/api"]);
+    must_push_blob(&pusher, "acme/api", b"loose");
+    start(&pusher, "acme/api");
+    let rows = rusqlite::Connection::open(disk.path().join("registry.sqlite")).unwrap();
+    rows.execute("UPDATE uploads SET started_at = 0", [])
+        .unwrap();
+    let staged = std::fs::read_dir(disk.path().join("staging"))
+        .unwrap()
+        .next();
+    let staged = std::fs::File::open(staged.unwrap().unwrap().path()).unwrap();
+    staged.set_modified(std::time::UNIX_EPOCH).unwrap();
     for (line, input) in CHANGES {
         disk.fill_for(disk.path());
         let refused = match line.starts_with("tls") {
@@ -165,6 +181,7 @@ fn a_command_changes_nothing_on_a_full_disk_and_says_why_and_works_once_there_is
         assert_eq!(status, Some(0), "{line}: {said}");
     }
     disk.empty();
+    assert_eq!(crate::faults::staged(appliance), Vec::<u64>::new());
     assert_eq!(appliance.ok(&["feature", "list"]).matches(SPLIT).count(), 1);
     assert_clean(appliance);
 }

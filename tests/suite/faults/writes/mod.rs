@@ -1,6 +1,35 @@
 //! Every kind of write that the program makes, on a disk without room or with a database that somebody else holds.
+//!
+//! A database's file is never written but through its log (`-wal`), so a test makes the logs empty before it fills
+//! the disk: then each write has to make one longer. "Whole" means that rows and files are compared before and after.
+//!
+//! | what is written | where | on a full disk | shown by |
+//! |---|---|---|---|
+//! | a fill: staged file, rename, rows of blob, origin and repository | `staging/`, `blobs/`, `cache.sqlite` | the blob is passed through (`bypass`), nothing is staged | `full_disk`, `served::pulls_and_logins…` |
+//! | a manifest from upstream, a tag, a list of tags | `blobs/`, `cache.sqlite` | served, not kept, said in the log | `served::pulls_and_logins…` |
+//! | that a tag was confirmed, or is gone upstream | `cache.sqlite`, given up after half a second | served as it is | `served::pulls_and_logins…`, `locked` |
+//! | pulls, last uses of tokens | memory, then `cache.sqlite` | wait in memory | `served::pulls_and_logins…` |
+//! | a blob for a reader, passed through | a socket; nothing on the disk | as ever | `read_only` |
+//! | pushes: begin, piece, end, whole, mount, manifest by tag and digest | `staging/`, `blobs/`, `registry.sqlite` | 507, whole; a piece that does not fit ends its upload | `served::a_push…`, `served::an_upload…`, `push_pull::uploads` |
+//! | deletions of tags, manifests, blobs, uploads | `registry.sqlite`, then files | 507, whole | `served::a_push…` |
+//! | that a push relies on a blob | memory, then `registry.sqlite` | the read does not wait; the mark waits in memory | `locked::whoever_may_push…`, `garbage::lost` |
+//! | expiry of uploads, garbage collection | files of uploads, `registry.sqlite`, then files | status 1, and found the next time | `commands` |
+//! | each change of the REST API: users, tokens of all kinds, groups, projects, members, rules, flags, networks, upstreams, purges | `access.sqlite` with `audit.sqlite`, or `cache.sqlite` | 507, whole | `api::full` |
+//! | each change by command | the same, `secret.key`, `keys/`, `tls/` | status 1, whole | `commands` |
+//! | the event of such a change | `audit.sqlite`, before the change is committed | the change is not made | `api::full`, `commands`, `store::audit` |
+//! | logins, refusals, bans as events | memory, then `audit.sqlite` | wait in memory, within bounds | `served::pulls_and_logins…` |
+//! | a login: by password, by token; the JWT | nothing on its way | as ever | `served::pulls_and_logins…` |
+//! | `log/auth_json.log` | the file | the event goes to the ordinary log, no half line stays | `served::pulls_and_logins…` |
+//! | the switch `offline` | a file without bytes | done; that the audit lacks it is said | `commands` |
+//! | `backup`, `restore` | `staging/`, the file outside; the databases | status 1, what was there stays | `commands` |
+//! | a new box: databases, directories, keys, the first password | the data directory | status 1; made once there is room | `starts` |
+//! | a start: `-wal` and `-shm`, `lock`, `control.sock`, the note that it runs | the data directory | it serves: the files of the logs are kept over a stop, the note is taken later | `starts`, `garbage::lost` |
+//! | a stop: what was noted, the note of a clean stop | all databases | status 1 with the reason; the next start compares rows with files | `starts` |
+//! | migrations | any database | status 1, nothing changed | `starts`, `store::migrations` |
+//! | `doctor`, `verify`, lists | nothing | as ever; `doctor` names the disk | `commands`, `served`, `starts` |
 
 mod commands;
+mod locked;
 mod served;
 mod starts;
 

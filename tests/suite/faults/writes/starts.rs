@@ -54,7 +54,7 @@ fn a_new_box_on_a_full_disk_says_so_and_is_made_once_there_is_room() {
     }
 }
 
-/// After a stop, and after a crash: with no room at all, and with little.
+/// After a stop, a stop on the full disk, and a crash: with no room at all, and with little.
 #[test]
 fn a_box_that_is_there_starts_on_a_full_disk_and_serves_what_it_has() {
     let fake = FakeUpstream::start();
@@ -72,24 +72,32 @@ fn a_box_that_is_there_starts_on_a_full_disk_and_serves_what_it_has() {
         client.get(&kept).cache().to_owned()
     };
     assert_eq!(pulled(&appliance), "miss");
-    for (crashed, left) in [(false, 0), (true, 0), (false, 64 << 10), (true, 64 << 10)] {
-        match crashed {
-            true => appliance.kill(),
-            false => drop(appliance.stop()),
+    let ends = ["stop", "kill", "stop without room"];
+    for (end, left) in ends.iter().flat_map(|end| [(end, 0), (end, 64 << 10)]) {
+        match *end {
+            "stop" => assert!(appliance.stop().success()),
+            "kill" => appliance.kill(),
+            _ => {
+                disk.fill_for(disk.path());
+                let status = appliance.stop();
+                let log = appliance.log();
+                let last = log.lines().last().unwrap_or_default();
+                assert_eq!(status.code(), Some(1), "{log}");
+                assert!(
+                    last.starts_with("breakwater: ") && last.contains("full"),
+                    "{last}"
+                );
+                disk.empty();
+            }
         }
         disk.leave(left);
         appliance.restart();
-        assert_eq!(pulled(&appliance), "hit", "{crashed} {left}");
+        assert_eq!(pulled(&appliance), "hit", "{end} {left}");
         let doctor = appliance.run_cli(&["doctor"]);
         let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
         assert!(told.contains("is full"), "{told}");
         disk.empty();
-        assert!(
-            appliance
-                .run_cli(&["group", "add", &format!("g-{crashed}-{left}")])
-                .status
-                .success()
-        );
+        appliance.ok(&["group", "add", &format!("{}-{left}", end.replace(' ', "-"))]);
         assert_clean(&appliance);
     }
 }

@@ -18,9 +18,6 @@
 //! else well. Authorization is judged before that, except at `/token`, so that scripted answers are spent
 //! only by requests that were let in. One thread a connection; `Drop` ends everything and frees the port.
 
-// A test that fails says so by panicking.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
 mod answer;
 mod image;
 mod serve;

@@ -61,6 +61,7 @@ tls_downloads() {
 # tls_work NAME ADDRESS PATH: prints the milliseconds of CPU time that the process NAME needs for 200 MB; the
 # clients, and whatever else runs on the machine, have no part in it.
 tls_work() {
+    # shellcheck disable=SC2153 # of lib.sh
     local stat=/proc/${PIDS[$1]}/stat before
     before=$(awk '{print $14 + $15}' "$stat")
     tls_download "$2" "$3" "$AES128" >/dev/null
@@ -117,6 +118,7 @@ tls_rounds() {
     done
     for server in "${SERVERS[@]}"; do
         for what in manifest "manifest p99" blob "blob aes256" blobs work handshakes resumed; do
+            # shellcheck disable=SC2034,SC2154 # a key with a blank, read by bench.sh
             RESULT[tls $what,$server]=$(median <"$WORK/tls $what,$server")
         done
     done

@@ -5,7 +5,7 @@
 //! up to date: `BREAKWATER_UPDATE_README=1 cargo nextest run readme`. A further table is one more line
 //! in [`TABLES`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use breakwater::config::{KEYS, Key, KeyDefault, UPSTREAM_KEYS};
@@ -239,4 +239,35 @@ fn word(arg: &Arg) -> String {
         word.push('…');
     }
     word
+}
+
+/// The words of `doctor --json`, which scripts look for, are all in README, and README has no other.
+#[test]
+fn every_check_of_the_doctor_is_in_the_readme() {
+    let readme = readme();
+    let table = readme.split("| it looks at | and tells | `check` |").nth(1);
+    let table = table.and_then(|rest| rest.split("\n\n").next());
+    let told: BTreeSet<&str> = table
+        .expect("the table of the doctor")
+        .lines()
+        .filter_map(|row| row.trim_end_matches([' ', '|']).rsplit('|').next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    let mut found = BTreeSet::new();
+    for file in std::fs::read_dir(in_repository("src/cli/doctor")).unwrap() {
+        let source = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+        for call in ["Finding::new(", "finding("] {
+            for arguments in code.split(call).skip(1) {
+                // What is checked is the first text of a finding; a sentence comes where a word was passed on.
+                let word = arguments.split('"').nth(1).unwrap_or_default();
+                if word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
+                    found.insert(word.to_owned());
+                }
+            }
+        }
+    }
+    found.remove("");
+    let found: BTreeSet<&str> = found.iter().map(String::as_str).collect();
+    assert_eq!(found, told);
 }

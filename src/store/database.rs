@@ -110,11 +110,7 @@ impl Database {
     pub(super) fn write<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let asked = Instant::now();
         let mut writer = self.writer();
-        commit(
-            &mut writer,
-            BUSY_TIMEOUT.saturating_sub(asked.elapsed()),
-            work,
-        )
+        commit(&mut writer, left_of_busy_timeout(asked), work)
     }
 
     /// As [`Self::write`], for what nobody shall wait long for: gives up after half a second.
@@ -122,12 +118,28 @@ impl Database {
     /// # Errors
     /// `Busy` also where others of this process are writing for longer.
     pub(super) fn write_soon<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        self.write_within(SOON, work)
+    }
+
+    /// As [`Self::write_soon`], without waiting for anybody.
+    pub(super) fn write_unless_busy<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
+        self.write_within(Duration::ZERO, work)
+    }
+
+    fn write_within<T>(
+        &self,
+        patience: Duration,
+        work: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
         let asked = Instant::now();
         let mut writer = loop {
             match self.writer.try_lock() {
                 Ok(writer) => break writer,
                 Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) if asked.elapsed() < SOON => {
+                Err(TryLockError::WouldBlock) if asked.elapsed() < patience => {
                     std::thread::sleep(LOOK_AGAIN);
                 }
                 Err(TryLockError::WouldBlock) => {
@@ -136,7 +148,7 @@ impl Database {
                 }
             }
         };
-        commit(&mut writer, SOON.saturating_sub(asked.elapsed()), work)
+        commit(&mut writer, patience.saturating_sub(asked.elapsed()), work)
     }
 
     /// As [`Self::write`], reaching the disk as `synchronous` says instead of the database's `usual` way.
@@ -148,14 +160,13 @@ impl Database {
     ) -> Result<T> {
         let asked = Instant::now();
         let mut writer = self.writer();
-        let left = BUSY_TIMEOUT.saturating_sub(asked.elapsed());
         let set = |writer: &Connection, synchronous: Synchronous| {
             writer
                 .pragma_update(None, "synchronous", synchronous.as_str())
                 .map_err(|error| sql("set synchronous", error))
         };
         set(&writer, synchronous)?;
-        let result = commit(&mut writer, left, work);
+        let result = commit(&mut writer, left_of_busy_timeout(asked), work);
         set(&writer, usual)?;
         result
     }
@@ -278,6 +289,13 @@ fn switch_to_wal(writer: &Connection) -> rusqlite::Result<()> {
     }
 }
 
+/// How long one may still wait for another process who asked at `asked`, and waited for its own since.
+fn left_of_busy_timeout(asked: Instant) -> Duration {
+    BUSY_TIMEOUT
+        .saturating_sub(asked.elapsed())
+        .max(LEFT_AT_LEAST)
+}
+
 /// Runs `work` in a transaction that waits for another process's lock for as long as `patience`.
 fn commit<T>(
     writer: &mut Connection,
@@ -285,7 +303,7 @@ fn commit<T>(
     work: impl FnOnce(&Connection) -> Result<T>,
 ) -> Result<T> {
     writer
-        .busy_timeout(patience.max(LEFT_AT_LEAST))
+        .busy_timeout(patience)
         .map_err(|error| sql("set the busy timeout", error))?;
     let transaction = writer
         .transaction_with_behavior(TransactionBehavior::Immediate)

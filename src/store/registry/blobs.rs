@@ -23,7 +23,7 @@ impl RegistryDb {
     }
 
     /// As [`Self::blob`], for somebody who is about to push a manifest: garbage collection leaves the blob alone
-    /// for a grace from now. Waits for no writer: the mark is noted, and written with the next batch.
+    /// for a grace from now. Waits for no writer: where somebody is writing, the mark is noted, for the next batch.
     pub fn blob_for_push(
         &self,
         repository: HostedRepository<'_>,
@@ -32,7 +32,7 @@ impl RegistryDb {
     ) -> Result<Option<u64>> {
         match self.link(repository, digest)? {
             Some(link) if now.since(link.needed_at) >= MARKED_FOR => {
-                self.note_mark(repository, digest, now);
+                self.mark(repository, digest, now);
                 // Asked again: a sweep that did not see the mark may have removed the link.
                 self.blob(repository, digest)
             }

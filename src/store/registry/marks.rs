@@ -1,7 +1,8 @@
-//! Which blobs somebody who may push was told of lately: noted in memory, so that a question waits for no writer, and
-//! written in batches, and in any case before links are swept.
+//! Which blobs somebody who may push was told of lately. A question waits for no writer: where one is at work, or
+//! nothing can be written, the mark is noted in memory and written in a batch, in any case before links are swept.
 //!
-//! What is lost in a crash is a second of them: the push that relied on one is told that the blob is missing.
+//! What is lost in a crash is a second of what was only noted: the push that relied on it is told that the blob is
+//! missing.
 
 use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
@@ -22,18 +23,21 @@ const MAX_MARKS: usize = 10_000;
 pub(super) type Marks = HashMap<(ProjectId, String, Digest), Timestamp>;
 
 impl RegistryDb {
-    pub(super) fn note_mark(
-        &self,
-        repository: HostedRepository<'_>,
-        digest: &Digest,
-        now: Timestamp,
-    ) {
-        let mut marks = self.marks();
+    pub(super) fn mark(&self, repository: HostedRepository<'_>, digest: &Digest, now: Timestamp) {
         let key = (
             repository.project,
             repository.path.to_owned(),
             digest.clone(),
         );
+        let mark = Marks::from([(key.clone(), now)]);
+        let written = self
+            .database
+            .write_unless_busy(|connection| write(connection, &mark));
+        if written.is_ok() {
+            return;
+        }
+        // Whatever is in the way is told by the batch, if it is still there.
+        let mut marks = self.marks();
         if marks.len() < MAX_MARKS || marks.contains_key(&key) {
             marks.insert(key, now);
         }

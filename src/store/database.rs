@@ -108,7 +108,15 @@ impl Database {
     ///
     /// Everybody else's writes wait meanwhile: no network, no streaming of a body in here.
     pub(super) fn write<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        let asked = Instant::now();
+        self.write_since(Instant::now(), work)
+    }
+
+    /// As [`Self::write`], for one that has waited since `asked` already, for this database or for another.
+    pub(super) fn write_since<T>(
+        &self,
+        asked: Instant,
+        work: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
         let mut writer = self.writer();
         commit(&mut writer, left_of_busy_timeout(asked), work)
     }

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use rusqlite::Connection;
 
@@ -47,11 +48,13 @@ impl AuditedDatabase {
         actor: &Actor,
         work: impl FnOnce(&Connection) -> Result<(T, Option<Event>)>,
     ) -> Result<T> {
+        // Those who queue up here while the audit is held wait for it together, not one after the other.
+        let asked = Instant::now();
         let mut recorded = None;
-        let changed = self.database.write(|connection| {
+        let changed = self.database.write_since(asked, |connection| {
             let (value, event) = work(connection)?;
             if let Some(event) = event {
-                let written = self.audit.write(actor, &event).map_err(|error| {
+                let written = self.audit.write(actor, &event, asked).map_err(|error| {
                     error.context("nothing was changed, because the audit cannot tell of it")
                 })?;
                 recorded = Some((written, event));
@@ -99,5 +102,39 @@ impl AuditedDatabase {
     /// As [`Database::foreign_key_faults`].
     pub(in crate::store) fn foreign_key_faults(&self) -> Result<Vec<(String, String, u64)>> {
         self.database.foreign_key_faults()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rusqlite::Connection;
+
+    use crate::error::Kind;
+    use crate::store::{Actor, Store, Visibility};
+
+    #[test]
+    fn changes_wait_for_a_held_audit_together() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::create(&directory.path().join("data")).unwrap();
+        let held = Connection::open(store.directory().join("audit.sqlite")).unwrap();
+        held.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let begun = std::time::Instant::now();
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let access = &store.access;
+                scope.spawn(move || {
+                    let (actor, path) = (Actor::on_the_box(None), format!("g{number}"));
+                    let refused = access.create_group(&actor, &path, Visibility::Private);
+                    assert_eq!(refused.unwrap_err().kind(), Kind::Busy);
+                });
+            }
+        });
+        // One after the other they would need 40 seconds, together little more than five.
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(20), "{took:?}");
+        drop(held);
+        assert_eq!(store.access.groups().unwrap(), []);
     }
 }

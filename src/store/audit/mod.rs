@@ -16,6 +16,7 @@ pub use list::{EventFilter, RecordedEvent};
 
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Instant;
 
 use rusqlite::{Connection, params};
 
@@ -58,16 +59,16 @@ impl AuditDb {
     /// Writes what was done, at once, where it is done already and cannot be undone (a key's file was removed): where
     /// the event cannot be written, the log says what it was.
     pub fn record(&self, actor: &Actor, event: &Event) {
-        if let Err(error) = self.write(actor, event) {
+        if let Err(error) = self.write(actor, event, Instant::now()) {
             let sentence = "this was done, but could not be written to the audit database";
             complain(&error, actor, event, sentence);
         }
     }
 
-    /// Writes what is about to be changed, at once; its row.
-    pub(super) fn write(&self, actor: &Actor, event: &Event) -> Result<i64> {
+    /// Writes what is about to be changed, at once; its row. Whoever asked for it has waited since `asked`.
+    pub(super) fn write(&self, actor: &Actor, event: &Event, asked: Instant) -> Result<i64> {
         let now = Timestamp::now();
-        self.database.write(|connection| {
+        self.database.write_since(asked, |connection| {
             let id = insert(connection, actor, event, now)?;
             if id % PRUNE_EVERY == 0 {
                 prune(connection, now, MAX_ROWS)?;

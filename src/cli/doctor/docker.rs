@@ -1,6 +1,10 @@
 //! The docker daemons on this machine: whether they pull through the box that runs beside them.
 
+use std::fs::OpenOptions;
+use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -10,13 +14,16 @@ use super::{Finding, Severity};
 use crate::cli::workplace::Workplace;
 use crate::http::CertificateSummary;
 
+/// More is no file of settings.
+const LONGEST: u64 = 1 << 20;
+
 pub(super) fn find(place: &Workplace, server: Option<&RunningServer>) -> Vec<Finding> {
     if !place.config.mirror.enabled {
         return Vec::new();
     }
     let own = Own::of(place, server);
     let of_daemon = |daemon: Daemon| {
-        let settings = std::fs::read_to_string(&daemon.settings);
+        let settings = read_settings(&daemon.settings);
         // Neither told anything nor at home here.
         if daemon.told_by.is_empty() && settings.is_err() {
             return None;
@@ -25,6 +32,21 @@ pub(super) fn find(place: &Workplace, server: Option<&RunningServer>) -> Vec<Fin
         of_daemon(&daemon, &settings, &own)
     };
     daemons().into_iter().filter_map(of_daemon).collect()
+}
+
+/// Reads a plain file of settings. Whoever may run a process can call it dockerd and name any file on its command
+/// line: neither a pipe nor a device without an end may hold up the doctor, who may be root.
+fn read_settings(path: &Path) -> io::Result<String> {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(nonblocking).open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > LONGEST {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut text = String::new();
+    file.take(LONGEST).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// What a mirror's URL must lead to.
@@ -228,6 +250,22 @@ mod tests {
         ] {
             let own = own(listening, external_url);
             assert_eq!(own.is_at(mirror), expected, "{mirror} {listening}");
+        }
+    }
+
+    #[test]
+    fn only_plain_files_are_read_as_settings() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        std::fs::write(at("plain"), "{}").unwrap();
+        let long = std::fs::File::create(at("long")).unwrap();
+        long.set_len(LONGEST + 1).unwrap();
+        mknodat(CWD, at("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert_eq!(read_settings(&at("plain")).unwrap(), "{}");
+        for name in ["long", "pipe", "/dev/zero", "."] {
+            assert!(read_settings(&at(name)).is_err(), "{name}");
         }
     }
 

@@ -12,7 +12,8 @@ use crate::auth::policy::RepositoryGrant;
 use crate::error::{Error, Kind, Result};
 use crate::store::StorageLimit;
 
-/// The room that a body of unknown length takes at once, at most: less where little is left.
+/// The room that a body takes at once, at most: less where little is left. More is not kept from others for what
+/// somebody has only announced.
 const STEP: u64 = 8 * 1024 * 1024;
 /// And at least.
 const SMALLEST_STEP: u64 = 256 * 1024;
@@ -51,12 +52,15 @@ pub(super) struct Room<'a> {
     limits: Vec<StorageLimit>,
     /// `None` where no quota says anything.
     number: Option<u64>,
+    /// As far as room is taken.
     end: u64,
+    /// Where the file will end, as far as that is known.
+    announced: u64,
 }
 
 impl Registry {
-    /// Takes the room that a piece will need, as far as its head tells, for a file that is `at` bytes long; fails
-    /// before anything is read where there is not as much. `upload` is the one that it belongs to.
+    /// Takes the first of the room that a piece will need, for a file that is `at` bytes long; fails before anything
+    /// is read where there is not as much as its head tells. `upload` is the one that it belongs to.
     pub(super) fn room<'a>(
         &'a self,
         grant: &'a RepositoryGrant,
@@ -71,7 +75,8 @@ impl Registry {
             grant,
             limits,
             number: None,
-            end: at.saturating_add(announced.unwrap_or(0)),
+            end: at.saturating_add(announced.unwrap_or(0).min(STEP)),
+            announced: at.saturating_add(announced.unwrap_or(0)),
         };
         if room.limits.is_empty() {
             return Ok(room);
@@ -89,7 +94,7 @@ impl Registry {
         // Who adds nothing more was let in before, and others who are on their way do not stand against it.
         let most = room.most(&taken, announced != Some(0));
         drop(taken);
-        if room.end > most? {
+        if room.announced > most? {
             return Err(over_quota(grant));
         }
         Ok(room)
@@ -135,7 +140,11 @@ impl Room<'_> {
         let most = self.most(&taken, true)?;
         let left = most.checked_sub(to).ok_or_else(|| over_quota(self.grant))?;
         let step = (left / 16).clamp(SMALLEST_STEP, STEP).min(left);
-        self.end = to.saturating_add(step);
+        let end = to.saturating_add(step);
+        self.end = match self.announced {
+            announced if announced >= to => end.min(announced),
+            _ => end,
+        };
         if let Some(reserved) = taken.by_number.get_mut(&number) {
             reserved.end = self.end;
         }

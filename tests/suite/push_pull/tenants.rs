@@ -1,7 +1,7 @@
 //! Tenants beside each other: a digest is worth nothing where it was not pushed, quotas hold, cached paths take no
 //! push, and what one may not see looks like what does not exist.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use breakwater::oci::Digest;
@@ -356,6 +356,33 @@ fn uploads_side_by_side_stage_no_more_than_the_quota_together() {
         assert_eq!(client.request("DELETE", &location, b"").status, 204);
     }
     assert_eq!(appliance.json(&["verify", "--json"])["clean"], true);
+}
+
+/// Whoever says that much will come, and sends nothing, keeps no room from his neighbours.
+#[test]
+fn what_is_only_announced_starves_no_neighbour() {
+    let hosted = Hosted::start();
+    let client = hosted.client(&[MINE, "acme/api/other"]);
+    hosted
+        .appliance
+        .ok(&["project", "set", "acme/api", "quota=2GB"]);
+    let location = start(&client, MINE);
+    let mut head = client.head_of("PATCH", &location);
+    head.push_str("Content-Length: 1999500000\r\nExpect: 100-continue\r\n\r\n");
+    let mut silent = connect(hosted.appliance.address());
+    silent.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    silent.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100");
+    must_push_blob(&client, "acme/api/other", &bytes(4, 1_000_000));
+    // Now it does not fit any more, which is said before anything of it is read.
+    let location = start(&client, MINE);
+    let mut head = client.head_of("PATCH", &location);
+    head.push_str("Content-Length: 1999500000\r\nExpect: 100-continue\r\n\r\n");
+    let mut late = connect(hosted.appliance.address());
+    late.write_all(head.as_bytes()).unwrap();
+    late.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 403");
 }
 
 /// Bytes that lie in the files of uploads.

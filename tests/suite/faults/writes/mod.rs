@@ -1,7 +1,8 @@
 //! Every kind of write that the program makes, on a disk without room or with a database that somebody else holds.
 //!
-//! A database's file is never written but through its log (`-wal`), so a test makes the logs empty before it fills
-//! the disk, which takes the room away that is held for them: then each write has to make one longer. "Whole" means that rows and files are compared before and after.
+//! A database's file is never written but through its log (`-wal`), for which room is held. So a test makes the logs
+//! empty before it fills the disk, which takes that room too: then each write has to make one longer. "Whole" means that
+//! rows and files are compared before and after.
 //!
 //! | what is written | where | on a full disk | shown by |
 //! |---|---|---|---|

@@ -8,11 +8,12 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::directory;
 use super::migrations::{migrate, refuse_newer};
 use super::statement::sql;
+use super::write_ahead_log;
 use crate::error::{Error, Kind, Result};
 
 /// How long a statement waits for another process's lock.
@@ -69,11 +70,12 @@ impl Database {
         directory::make_file(path)?;
         let mut writer = connect(path)?;
         refuse_newer(&writer, path, migrations.len())?;
-        switch_to_wal(&writer)
+        write_ahead_log::begin(&writer, BUSY_TIMEOUT)
             .and_then(|()| writer.pragma_update(None, "synchronous", synchronous.as_str()))
             .and_then(|()| writer.pragma_update(None, "journal_size_limit", 64 << 20))
             .map_err(|error| sql(&format!("open {}", path.display()), error))?;
         migrate(&mut writer, path, migrations)?;
+        write_ahead_log::reserve(path);
         Ok(Self {
             path: path.to_owned(),
             writer: Mutex::new(writer),
@@ -179,11 +181,9 @@ impl Database {
         result
     }
 
-    /// Moves the write-ahead log into the main file, as far as readers allow.
+    /// Moves the write-ahead log into the main file, as far as readers allow. Its room stays.
     pub(super) fn checkpoint(&self) -> Result<()> {
-        let writer = self.writer();
-        writer
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        write_ahead_log::empty(&self.writer(), &self.path)
             .map_err(|error| sql("move the write-ahead log into the database", error))
     }
 
@@ -276,24 +276,7 @@ impl Drop for Database {
         // Whoever uses it now, or finds no room for it, leaves it to the next one: nothing is lost in the log.
         let _ = writer
             .busy_timeout(Duration::ZERO)
-            .and_then(|()| writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
-    }
-}
-
-/// Where several connections switch a new file at once, each holds a shared lock that the others' exclusive ones
-/// wait for, so SQLite calls no busy handler and fails at once: the waiting is done here.
-fn switch_to_wal(writer: &Connection) -> rusqlite::Result<()> {
-    let deadline = Instant::now() + BUSY_TIMEOUT;
-    loop {
-        match writer.pragma_update(None, "journal_mode", "WAL") {
-            Err(error)
-                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-                    && Instant::now() < deadline =>
-            {
-                std::thread::sleep(LOOK_AGAIN);
-            }
-            switched => return switched,
-        }
+            .and_then(|()| write_ahead_log::empty(writer, &self.path));
     }
 }
 

@@ -21,6 +21,7 @@ mod origin_key;
 mod reconcile;
 mod registry;
 mod statement;
+mod write_ahead_log;
 
 pub use access::{
     Ability, AccessDb, ExternalRegistry, ExternalRegistryId, Feature, Group, GroupChanges, GroupId,

@@ -83,7 +83,8 @@ fn on_a_full_disk_every_kind_of_write_fails_with_the_reason_and_reading_goes_on(
     assert_eq!(client.get("/-/readiness").status, 200, "{health}");
     assert_eq!(health["status"], "degraded", "{health}");
     assert_eq!(health["checks"]["disk"]["status"], "degraded", "{health}");
-    assert_eq!(metric(&client, "breakwater_disk_free_bytes"), 0.0);
+    // A command that ends empties the database's log, which gives some of it back.
+    assert!(metric(&client, "breakwater_disk_free_bytes") < f64::from(1 << 20));
     let doctor = hosted.appliance.run_cli(&["doctor", "--json"]);
     assert_eq!(doctor.status.code(), Some(1));
     let report = String::from_utf8_lossy(&doctor.stdout).into_owned();

@@ -189,7 +189,7 @@ fn a_start_on_a_full_disk_takes_its_note_later() {
     store.shut_down().unwrap();
     drop(store);
     let store = Store::open(&data).unwrap();
-    disk.fill();
+    disk.fill_for(&data);
     assert!(store.start_up().unwrap(), "as after an unclean stop");
     assert!(store.take_owed_note().is_err(), "it is still full");
     disk.empty();

@@ -1,7 +1,8 @@
 //! Every kind of write that the program makes, on a disk without room or with a database that somebody else holds.
 //!
-//! A database's file is never written but through its log (`-wal`), so a test makes the logs empty before it fills
-//! the disk: then each write has to make one longer. "Whole" means that rows and files are compared before and after.
+//! A database's file is never written but through its log (`-wal`), for which room is held. So a test makes the logs
+//! empty before it fills the disk, which takes that room too: then each write has to make one longer. "Whole" means that
+//! rows and files are compared before and after.
 //!
 //! | what is written | where | on a full disk | shown by |
 //! |---|---|---|---|
@@ -12,6 +13,7 @@
 //! | a blob for a reader, passed through | a socket; nothing on the disk | as ever | `read_only` |
 //! | pushes: begin, piece, end, whole, mount, manifest by tag and digest | `staging/`, `blobs/`, `registry.sqlite` | 507, whole; a piece that does not fit ends its upload | `served::a_push…`, `served::an_upload…`, `push_pull::uploads` |
 //! | deletions of tags, manifests, blobs, uploads | `registry.sqlite`, then files | 507, whole | `served::a_push…` |
+//! | the same, with the room that the logs hold | | done, and the room of what went is free again | `room` |
 //! | that a push relies on a blob | memory, then `registry.sqlite` | the read does not wait; the mark waits in memory | `locked::whoever_may_push…`, `garbage::lost` |
 //! | expiry of uploads, garbage collection | files of uploads, `registry.sqlite`, then files | status 1, and found the next time | `commands` |
 //! | each change of the REST API: users, tokens of all kinds, groups, projects, members, rules, flags, networks, upstreams, purges | `access.sqlite` with `audit.sqlite`, or `cache.sqlite` | 507, whole | `api::full` |
@@ -30,6 +32,7 @@
 
 mod commands;
 mod locked;
+mod room;
 mod served;
 mod starts;
 

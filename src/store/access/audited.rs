@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::store::audit::{Actor, AuditDb, Event};
 use crate::store::database::Database;
 
@@ -63,7 +63,9 @@ impl AuditedDatabase {
         });
         // Also where it failed: a commit whose end is not known may have happened.
         self.changes.fetch_add(1, Ordering::Release);
-        if let (Err(_), Some((written, event))) = (&changed, recorded) {
+        if let (Err(error), Some((written, event))) = (&changed, recorded)
+            && is_undone(error)
+        {
             self.audit.take_back(written, actor, &event);
         }
         changed
@@ -103,6 +105,12 @@ impl AuditedDatabase {
     pub(in crate::store) fn foreign_key_faults(&self) -> Result<Vec<(String, String, u64)>> {
         self.database.foreign_key_faults()
     }
+}
+
+/// Whether a commit that ended so came to nothing for certain. After one whose bytes may have reached the disk, such as
+/// a failed fsync, the change may come back with the next start, and then its event has to be there.
+fn is_undone(error: &Error) -> bool {
+    !matches!(error.kind(), Kind::Sql | Kind::Io)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Who may call the doctor, and when: as root, as the owner, as a stranger, with a server and without, with what
 //! hangs. It always ends, with the exit status that was promised.
 
-use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use serde_json::Value;
 use super::doctor_machine::{inside, is_root, wait_for, write};
 use super::doctor_surroundings::{assert_found, doctor, found, set_mode};
 use super::{initialised, stderr, stdout};
-use crate::support::appliance::{Appliance, breakwater};
+use crate::support::appliance::{Appliance, as_user, breakwater};
 use crate::support::fake_upstream::{Answer, FakeUpstream};
 
 /// More than all patience of one run together, on a busy machine.
@@ -42,13 +41,12 @@ fn the_owner_and_root_see_the_same_and_a_stranger_why_not() {
     appliance.ok(&["init"]);
     let report = |output: &Output| -> Value { serde_json::from_str(&stdout(output)).unwrap() };
     let as_root = ends(&mut doctor(&appliance));
-    let as_owner = ends(doctor(&appliance).uid(owner).gid(owner));
+    let as_owner = ends(&mut as_user(&doctor(&appliance), owner));
     assert_eq!(report(&as_root), report(&as_owner));
     assert_eq!(as_root.status.code(), Some(0), "{}", stdout(&as_root));
     assert_eq!(as_owner.status.code(), Some(0));
     assert_eq!(stderr(&as_root), stderr(&as_owner));
-    let mut as_stranger = doctor(&appliance);
-    as_stranger.uid(NOBODY).gid(NOBODY);
+    let mut as_stranger = as_user(&doctor(&appliance), NOBODY);
     assert_found(
         &mut as_stranger,
         "store_unusable",

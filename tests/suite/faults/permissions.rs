@@ -3,13 +3,12 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, chown};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::{REPOSITORY, assert_clean, blob, manifest};
-use crate::support::appliance::{Appliance, run_with_input};
+use crate::support::appliance::{Appliance, as_user, run_with_input};
 use crate::support::client::Client;
 use crate::support::fake_upstream::{FakeUpstream, Image};
 
@@ -230,8 +229,7 @@ fn a_data_directory_of_somebody_else_is_refused() {
     let data = appliance.data();
     let refused = |what: &str| {
         for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["init"]] {
-            let mut command = appliance.command(arguments);
-            command.uid(USER).gid(USER);
+            let mut command = as_user(&appliance.command(arguments), USER);
             let output = run_with_input(&mut command, "");
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert_eq!(output.status.code(), Some(1), "{what}: {said}");

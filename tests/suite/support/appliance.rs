@@ -17,6 +17,8 @@ use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::IntoRawFd as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -65,6 +67,21 @@ pub(crate) fn breakwater() -> Command {
         }
     }
     command
+}
+
+/// The same command, for another user, who need have no way to the directory that the program lies in. Root's only.
+pub(crate) fn as_user(command: &Command, user: u32) -> Command {
+    // Open until this process ends: it is closed in the command's own process when the program begins.
+    let program = File::open(command.get_program()).unwrap().into_raw_fd();
+    let mut other = Command::new(format!("/proc/self/fd/{program}"));
+    other.args(command.get_args()).uid(user).gid(user);
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => other.env(name, value),
+            None => other.env_remove(name),
+        };
+    }
+    other
 }
 
 /// Runs a command to its end with `input` on its standard input.

@@ -25,8 +25,8 @@ Examples:
   breakwater verify
   breakwater verify --json")]
 pub(super) struct Verify {
-    /// Mend what can be mended (not available in this version)
-    #[arg(long)]
+    /// Mend what can be mended: refused by this version, so help does not offer it
+    #[arg(long, hide = true)]
     repair: bool,
     /// Print the report as JSON
     #[arg(long)]

@@ -139,6 +139,27 @@ mod tests {
     }
 
     #[test]
+    fn the_unit_allows_as_much_as_the_configuration_that_comes_with_it() {
+        let unit = include_str!("../../../systemd/breakwater.service");
+        let limit = |key: &str| -> u64 {
+            let prefix = format!("{key}=");
+            let mut lines = unit.lines().filter_map(|line| line.strip_prefix(&prefix));
+            let text = lines.next().unwrap_or_else(|| panic!("no {key}"));
+            let (number, unit) = match text.strip_suffix('G') {
+                Some(number) => (number, 1 << 30),
+                None => (text, 1),
+            };
+            number.parse::<u64>().unwrap() * unit
+        };
+        let connections = crate::config::Config::default().server.max_connections as u64;
+        // Each may hold itself, a blob's file and a connection to an upstream.
+        assert!(limit("LimitNOFILE") >= 3 * connections + FURTHER_DESCRIPTORS);
+        // The threads of connections, and those beside them.
+        assert!(limit("TasksMax") >= connections + 1024);
+        assert!(limit("MemoryMax") >= IDLE + EACH * connections);
+    }
+
+    #[test]
     fn the_nearest_and_the_farthest_control_group_count() {
         let tree = tempfile::tempdir().unwrap();
         let tree = tree.path().join("tree");

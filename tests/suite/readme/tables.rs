@@ -200,7 +200,8 @@ fn synopsis(command: &Command) -> String {
     }
     let (positional, options): (Vec<_>, Vec<_>) = command
         .get_arguments()
-        .filter(|arg| !arg.is_global_set() && !grouped.contains(&arg.get_id()))
+        .filter(|arg| !arg.is_global_set() && !arg.is_hide_set())
+        .filter(|arg| !grouped.contains(&arg.get_id()))
         .partition(|arg| arg.is_positional());
     let mut arguments = String::new();
     for arg in positional {

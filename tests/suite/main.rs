@@ -23,6 +23,7 @@ mod layering;
 mod login;
 mod metrics;
 mod mirror;
+mod neighbours;
 mod networks;
 mod observe;
 mod offline;

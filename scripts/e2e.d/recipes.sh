@@ -1,10 +1,11 @@
 # shellcheck shell=bash
-# The recipes of the README, taken out of it word for word, so that what it tells people
-# to do is what runs here. Sourced.
+# The recipes of README.md and of the manual in src/help, taken out of them word for word, so that what
+# they tell people to do is what runs here. Sourced.
 #
-# A recipe is a fenced block that follows a line `<!-- e2e: NAME -->`.
+# A recipe is a fenced block that follows a line `<!-- e2e: NAME -->`. Of one that is in several documents
+# the first is taken; tests/suite/readme holds them equal.
 
-README=$ROOT/README.md
+DOCUMENTS=("$ROOT/README.md" "$ROOT"/src/help/*.md)
 : >"$WORK/recipes-used"
 
 # recipe NAME: prints the block.
@@ -15,16 +16,16 @@ recipe() {
         armed && /^```/ { if (inside) exit; inside = 1; next }
         inside { print }
         armed && !inside && NF { exit }
-    ' "$README")
+    ' "${DOCUMENTS[@]}")
     if [[ -z $text ]]; then
-        echo "${README##*/} has no recipe named $1" >&2
+        echo "neither README.md nor src/help has a recipe named $1" >&2
         return 1
     fi
     echo "$1" >>"$WORK/recipes-used"
     printf '%s\n' "$text"
 }
 
-# recipe_to NAME FILE: writes the block to the file that the README names for it.
+# recipe_to NAME FILE: writes the block to the file that the text names for it.
 recipe_to() {
     mkdir -p "$(dirname "$2")"
     recipe "$1" >"$2"
@@ -37,11 +38,11 @@ recipe_run() {
     (cd "$HOME" && bash -euo pipefail -c "$script")
 }
 
-# recipes_all_used: every recipe of the README was run or written somewhere.
+# recipes_all_used: every recipe was run or written somewhere.
 recipes_all_used() {
     local unused
     unused=$(comm -23 \
-        <(sed -n 's/^<!-- e2e: \(.*\) -->$/\1/p' "$README" | sort -u) \
+        <(sed -n 's/^<!-- e2e: \(.*\) -->$/\1/p' "${DOCUMENTS[@]}" | sort -u) \
         <(sort -u "$WORK/recipes-used"))
-    check_equal "every recipe of ${README##*/} was used" "" "$unused"
+    check_equal "every recipe of README and manual was used" "" "$unused"
 }

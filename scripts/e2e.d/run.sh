@@ -40,9 +40,9 @@ for flow in "${flows[@]}"; do
     hub_start
 done
 
-# Of all flows together nothing that the README tells people to do may be left out.
+# Of all flows together nothing that README and manual tell people to do may be left out.
 if [[ $(printf '%s\n' "${flows[@]}" | sort -u) == "$(cd "$HERE" && printf '%s\n' flow-*.sh | sed 's/^flow-//; s/\.sh$//' | sort -u)" ]]; then
-    step "README"
+    step "README and manual"
     recipes_all_used
 fi
 

@@ -1,6 +1,6 @@
 //! Every key of the configuration, with its default and what it is for: the one list of them.
 //!
-//! The defaults that hold, the suggestions in errors and the README's table are read from it. What
+//! The defaults that hold, the suggestions in errors and the manual's table are read from it. What
 //! a value may be is checked where it is used, in `config` and `settings`.
 
 use std::fmt;
@@ -14,7 +14,7 @@ pub struct Key {
     pub name: &'static str,
     /// What holds where nothing sets it.
     pub default: KeyDefault,
-    /// What it is for, for the README. Empty: this version reads it and refuses any other value.
+    /// What it is for, for the manual. Empty: this version reads it and refuses any other value.
     pub about: &'static str,
 }
 

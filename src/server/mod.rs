@@ -182,7 +182,7 @@ impl Appliance {
                 .is_ok()
         {
             tracing::warn!(
-                "the trusted proxy {proxy} does not say for whom it asks: its request has forwarding headers, but no X-Forwarded-For that can be read, so no network rule holds for its clients (set X-Forwarded-For there, as README's recipe for nginx does)"
+                "the trusted proxy {proxy} does not say for whom it asks: its request has forwarding headers, but no X-Forwarded-For that can be read, so no network rule holds for its clients (set X-Forwarded-For there, as `breakwater help proxies` shows for nginx)"
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Every metric: name, kind, labels, meaning. README's table is this list.
+//! Every metric: name, kind, labels, meaning. The manual's table is this list.
 //!
 //! Names and labels are a contract: dashboards and alerts are written against them. No label's value may be
 //! the name of a group, a project, a user or an image.

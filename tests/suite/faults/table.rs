@@ -1,7 +1,7 @@
 //! The table: what clients get, for each way in which an upstream misbehaves, whether the image is kept or
 //! not, by tag or by digest, and whether the caller may fill or only read.
 //!
-//! It is printed as Markdown, and README.md has a copy of it, which must be the same:
+//! It is printed as Markdown, and src/help/faults.md has a copy of it, which must be the same:
 //! `cargo test --test suite faults::table -- --nocapture`.
 
 use super::client::{self, Reply};
@@ -184,7 +184,7 @@ fn cells(rows: usize) -> Vec<Cell> {
 }
 
 #[test]
-fn what_clients_get_is_what_the_readme_says() {
+fn what_clients_get_is_what_the_manual_says() {
     let cases = cases();
     let cells = cells(cases.len());
     let fakes: Vec<_> = cases.iter().map(|_| FakeUpstream::start()).collect();
@@ -221,14 +221,17 @@ fn what_clients_get_is_what_the_readme_says() {
     assert_eq!(hanging.count("GET", ""), 6, "{:?}", hanging.requests());
     assert_clean(&appliance);
     println!("{table}");
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let copy = readme
+    let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/src/help/faults.md");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    let copy = manual
         .split_once("<!-- table: faults -->\n")
         .and_then(|(_, rest)| rest.split_once("<!-- end -->"))
         .map(|(copy, _)| copy)
-        .expect("README.md has the table between its markers");
-    assert_eq!(copy, table, "README.md's copy is not what happens");
+        .expect("src/help/faults.md has the table between its markers");
+    assert_eq!(
+        copy, table,
+        "the copy in src/help/faults.md is not what happens"
+    );
 }
 
 /// Compares every cell with what it should be; the table.

@@ -1,4 +1,4 @@
-//! The README's table of what clients are told when something fails. Statuses and codes come from the
+//! The manual's table of what clients are told when something fails. Statuses and codes come from the
 //! program; what a person can make of them stands here.
 
 use std::fmt::Write;

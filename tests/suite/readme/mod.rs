@@ -1,5 +1,5 @@
-//! README.md against the program: what it says in tables is rendered from the code, and what it tells
-//! people to type is run.
+//! README.md and the manual in src/help against the program: what they say in tables is rendered from the
+//! code, and what they tell people to type is run.
 //!
 //! The line before a fenced block says who runs it, word for word:
 //!
@@ -19,14 +19,44 @@ fn in_repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn readme() -> String {
-    std::fs::read_to_string(in_repository("README.md")).unwrap()
+/// README.md, or a topic of the manual.
+struct Document {
+    /// From the repository's root.
+    path: String,
+    text: String,
+}
+
+fn read(path: &str) -> Document {
+    let text = std::fs::read_to_string(in_repository(path)).unwrap();
+    Document {
+        path: path.to_owned(),
+        text,
+    }
+}
+
+/// The manual, in the order of its topics' names.
+fn topics() -> Vec<Document> {
+    let files = std::fs::read_dir(in_repository("src/help")).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
+        .iter()
+        .map(|name| read(&format!("src/help/{name}")))
+        .collect()
+}
+
+/// README.md, then the manual.
+fn documents() -> Vec<Document> {
+    let mut documents = vec![read("README.md")];
+    documents.extend(topics());
+    documents
 }
 
 /// A fenced block.
 struct Block {
-    /// The line of its fence, from 1.
-    line: usize,
+    /// The document that has it, and the line of its fence.
+    place: String,
     /// The line before the fence.
     marker: String,
     /// Its own lines.
@@ -34,23 +64,31 @@ struct Block {
 }
 
 fn blocks() -> Vec<Block> {
-    let mut blocks: Vec<Block> = Vec::new();
-    let mut before = String::new();
-    let mut inside = false;
-    for (line, text) in (1..).zip(readme().lines()) {
-        if text.starts_with("```") {
-            inside = !inside;
-            if inside {
-                let marker = before.clone();
-                let text = String::new();
-                blocks.push(Block { line, marker, text });
+    documents().iter().flat_map(Document::blocks).collect()
+}
+
+impl Document {
+    fn blocks(&self) -> Vec<Block> {
+        let mut blocks: Vec<Block> = Vec::new();
+        let mut before = "";
+        let mut inside = false;
+        for (line, text) in (1..).zip(self.text.lines()) {
+            if text.starts_with("```") {
+                inside = !inside;
+                if inside {
+                    blocks.push(Block {
+                        place: format!("{}:{line}", self.path),
+                        marker: before.to_owned(),
+                        text: String::new(),
+                    });
+                }
+            } else if inside {
+                let block = blocks.last_mut().expect("a fence opened it");
+                block.text.push_str(text);
+                block.text.push('\n');
             }
-        } else if inside {
-            let block = blocks.last_mut().expect("a fence opened it");
-            block.text.push_str(text);
-            block.text.push('\n');
+            before = text;
         }
-        text.clone_into(&mut before);
+        blocks
     }
-    blocks
 }

@@ -1,7 +1,8 @@
-//! The README's blocks, run word for word on a box that serves; and no block that nothing runs.
+//! The blocks of README and manual, run word for word on a box that serves; and no block that nothing runs.
 //!
 //! What needs a docker, a podman or a systemd is run by scripts/e2e instead.
 
+use std::collections::HashMap;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Output};
 
@@ -20,7 +21,7 @@ struct Recipe {
     then: &'static [(&'static str, &'static [&'static str])],
 }
 
-/// What the README's text makes before most of these blocks.
+/// What the text makes before most of these blocks.
 const ACME: &str = "\
 breakwater group add acme
 breakwater user add ci --service
@@ -104,12 +105,12 @@ const RECIPES: &[Recipe] = &[
 ];
 
 #[test]
-fn the_readmes_recipes_do_what_it_says() {
+fn the_recipes_do_what_the_text_says() {
     let blocks = blocks();
     for recipe in RECIPES {
         let marker = format!("<!-- test: {} -->", recipe.name);
         let block = blocks.iter().find(|block| block.marker == marker);
-        let block = block.unwrap_or_else(|| panic!("README.md has no {marker}"));
+        let block = block.unwrap_or_else(|| panic!("neither README nor manual has {marker}"));
         let appliance = Appliance::start();
         let shell = Shell::new(&appliance);
         shell.run("before", &format!("{ACME}{}", recipe.before));
@@ -123,7 +124,7 @@ fn the_readmes_recipes_do_what_it_says() {
 }
 
 #[test]
-fn every_block_of_the_readme_is_run_by_something() {
+fn every_block_of_readme_and_manual_is_run_by_something() {
     let flows = flows();
     let ci = std::fs::read_to_string(in_repository(".ci/run")).unwrap();
     let is_run = |block: &Block| {
@@ -139,18 +140,30 @@ fn every_block_of_the_readme_is_run_by_something() {
     let unrun: Vec<_> = blocks()
         .into_iter()
         .filter(|block| !is_run(block))
-        .map(|block| format!("line {}: {}", block.line, block.text))
+        .map(|block| format!("{}: {}", block.place, block.text))
         .collect();
     assert!(
         unrun.is_empty(),
-        "README.md has blocks that nothing runs (write `<!-- test: NAME -->` before one, and an entry in \
+        "there are blocks that nothing runs (write `<!-- test: NAME -->` before one, and an entry in \
          RECIPES of tests/suite/readme/recipes.rs; or `<!-- e2e: NAME -->`, and `recipe_run NAME` in a flow \
          of scripts/e2e.d):\n{}",
         unrun.join("\n")
     );
 }
 
-/// The names of the recipes that the flows of scripts/e2e run, or write where the README says.
+#[test]
+fn blocks_of_one_name_are_the_same_in_readme_and_manual() {
+    let mut known: HashMap<String, Block> = HashMap::new();
+    for block in blocks() {
+        if let Some(other) = known.get(&block.marker) {
+            let (here, there) = (&block.place, &other.place);
+            assert_eq!(block.text, other.text, "{here} is not what {there} is");
+        }
+        known.insert(block.marker.clone(), block);
+    }
+}
+
+/// The names of the recipes that the flows of scripts/e2e run, or write where the text says.
 fn flows() -> Vec<String> {
     let directory = in_repository("scripts/e2e.d");
     let mut names = Vec::new();

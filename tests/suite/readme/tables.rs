@@ -1,7 +1,8 @@
-//! README.md against the code: its contents and its tables of configuration keys and of commands are
-//! rendered and compared, and the configuration files that are handed out hold every key with its default.
+//! README.md and the manual against the code: the list of topics and the tables of configuration keys, of
+//! commands and so on are rendered and compared, and the configuration files that are handed out hold every
+//! key with its default.
 //!
-//! A rendered table stands between `<!-- generated: NAME -->` and `<!-- end -->`. To bring the README
+//! A rendered table stands between `<!-- generated: NAME -->` and `<!-- end -->`. To bring the documents
 //! up to date: `BREAKWATER_UPDATE_README=1 cargo nextest run readme`. A further table is one more line
 //! in [`TABLES`].
 
@@ -13,40 +14,41 @@ use breakwater::telemetry::metrics::CATALOG;
 use clap::{Arg, ArgAction, Command};
 
 use super::errors::errors;
-use super::{in_repository, readme};
+use super::{in_repository, read, topics};
 
-/// The name in the marker, and what renders what follows it.
-const TABLES: &[(&str, fn() -> String)] = &[
-    ("contents", contents),
-    ("configuration", configuration),
-    ("commands", commands),
-    ("errors", errors),
-    ("metrics", metrics),
+/// The name in the marker, the document that has it, and what renders what follows it.
+const TABLES: &[(&str, &str, fn() -> String)] = &[
+    ("topics", "README.md", list_of_topics),
+    ("configuration", "src/help/configuration.md", configuration),
+    ("commands", "src/help/commands.md", commands),
+    ("errors", "src/help/protocol.md", errors),
+    ("metrics", "src/help/metrics.md", metrics),
 ];
 
 #[test]
-fn the_tables_of_the_readme_are_those_of_the_code() {
-    let before = readme();
-    let mut after = before.clone();
-    for (name, render) in TABLES {
+fn the_tables_of_readme_and_manual_are_those_of_the_code() {
+    let update = std::env::var_os("BREAKWATER_UPDATE_README").is_some_and(|value| value == "1");
+    for (name, path, render) in TABLES {
+        let before = read(path).text;
+        let mut after = before.clone();
         let marker = format!("<!-- generated: {name} -->\n");
         let start = after.find(&marker).unwrap_or_else(|| panic!("{marker}"));
         let start = start + marker.len();
         let length = after[start..].find("<!-- end -->").expect("<!-- end -->");
         after.replace_range(start..start + length, &render());
-    }
-    if std::env::var_os("BREAKWATER_UPDATE_README").is_some_and(|value| value == "1") {
-        std::fs::write(in_repository("README.md"), after).unwrap();
-    } else if before != after {
-        let changed: Vec<_> = after
-            .lines()
-            .filter(|line| !before.lines().any(|known| known == *line))
-            .collect();
-        panic!(
-            "README.md is not what the code says (BREAKWATER_UPDATE_README=1 cargo nextest run readme \
-             mends it); it lacks, or has in another order:\n{}",
-            changed.join("\n")
-        );
+        if update {
+            std::fs::write(in_repository(path), after).unwrap();
+        } else if before != after {
+            let changed: Vec<_> = after
+                .lines()
+                .filter(|line| !before.lines().any(|known| known == *line))
+                .collect();
+            panic!(
+                "{path} is not what the code says (BREAKWATER_UPDATE_README=1 cargo nextest run readme \
+                 mends it); it lacks, or has in another order:\n{}",
+                changed.join("\n")
+            );
+        }
     }
 }
 
@@ -98,35 +100,16 @@ fn flatten(prefix: &str, table: toml::Table, found: &mut BTreeMap<String, toml::
     }
 }
 
-/// A line for each section, with the sections in it.
-fn contents() -> String {
-    let mut contents = String::new();
-    let mut in_block = false;
-    for line in readme().lines() {
-        in_block ^= line.starts_with("```");
-        let Some((level, title)) = line.split_once(' ').filter(|_| !in_block) else {
-            continue;
-        };
-        let link = format!("[{title}](#{})", anchor(title));
-        match level {
-            "##" => writeln!(contents, "- {link}").unwrap(),
-            "###" => writeln!(contents, "  - {link}").unwrap(),
-            _ => {}
-        }
+/// A row for each topic, with its first sentence.
+fn list_of_topics() -> String {
+    let mut table = "| `breakwater help …` | |\n|---|---|\n".to_owned();
+    for topic in topics() {
+        let name = topic.path.trim_start_matches("src/help/");
+        let name = name.trim_end_matches(".md");
+        let summary = topic.text.lines().nth(2).unwrap();
+        writeln!(table, "| [{name}]({}) | {summary} |", topic.path).unwrap();
     }
-    contents
-}
-
-/// The anchor that GitHub and GitLab give a heading.
-fn anchor(title: &str) -> String {
-    title
-        .chars()
-        .filter_map(|c| match c {
-            ' ' => Some('-'),
-            c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c.to_ascii_lowercase()),
-            _ => None,
-        })
-        .collect()
+    table
 }
 
 fn metrics() -> String {
@@ -242,11 +225,11 @@ fn word(arg: &Arg) -> String {
     word
 }
 
-/// The words of `doctor --json`, which scripts look for, are all in README, and README has no other.
+/// The words of `doctor --json`, which scripts look for, are all in the manual, which has no other.
 #[test]
-fn every_check_of_the_doctor_is_in_the_readme() {
-    let readme = readme();
-    let table = readme.split("| it looks at | and tells | `check` |").nth(1);
+fn every_check_of_the_doctor_is_in_the_manual() {
+    let text = read("src/help/diagnosis.md").text;
+    let table = text.split("| it looks at | and tells | `check` |").nth(1);
     let table = table.and_then(|rest| rest.split("\n\n").next());
     let told: BTreeSet<&str> = table
         .expect("the table of the doctor")

@@ -3,11 +3,11 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::Outcome;
 use super::output::{Table, print, print_json, yes};
 use super::removal::tell_images;
 use super::words::{QUOTA_VALUES, Visibility, nearest, parse_quota, visibility_word};
 use super::workplace::{Workplace, find_group};
-use super::{Outcome, unavailable};
 use crate::auth::administration::{names, places};
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
@@ -21,8 +21,6 @@ const KEYS: [&str; 5] = [
     "default_upstream",
     "quota",
 ];
-/// What it will be able to set.
-const LATER_KEYS: [&str; 3] = ["max_size", "allow", "deny"];
 
 /// Make, list, change and remove groups
 #[derive(Debug, Args)]
@@ -222,10 +220,6 @@ fn parse_changes(settings: &[String]) -> Result<GroupChanges> {
             "quota" => {
                 changes.quota = Some(parse_quota(value).ok_or_else(|| bad_value(QUOTA_VALUES))?);
             }
-            later if LATER_KEYS.contains(&later) => {
-                return Err(unavailable(&format!("the setting `{later}`"))
-                    .remedy(format!("there are {}", KEYS.join(", "))));
-            }
             unknown => {
                 let nearest = nearest(unknown, KEYS);
                 let what = format!("a group has no setting `{unknown}`");
@@ -279,7 +273,6 @@ mod tests {
             ("default_upstream=quay", "the name of an upstream"),
             ("quota=5%", "a size such as 50GiB"),
             ("quota=0", "a size such as 50GiB"),
-            ("max_size=1GiB", "not available in this version"),
         ] {
             let error = parse(&[setting]).unwrap_err();
             assert_eq!(error.kind(), Kind::Usage);

@@ -7,7 +7,7 @@
 
 use std::ffi::OsString;
 
-use super::keys::{KEYS, UPSTREAM_KEYS};
+use super::sections::{UpstreamConfig, dotted_names};
 use super::settings::{Origin, Raw, Settings, nearest};
 use super::value::shown;
 use crate::error::{Error, Kind, Result};
@@ -53,16 +53,14 @@ pub(super) fn apply(variables: Vec<(String, String)>, settings: &mut Settings) -
     for (variable, value) in variables {
         let origin = Origin::Environment(variable.clone());
         let word = variable.strip_prefix(PREFIX).unwrap_or(&variable);
-        if let Some(key) = KEYS.iter().find(|key| in_environment(key.name) == word) {
-            settings.set(key.name, Raw::Variable(value), origin);
+        if let Some(key) = dotted_names().find(|key| in_environment(key) == word) {
+            settings.set(&key, Raw::Variable(value), origin);
         } else if let Some(word) = word.strip_prefix("UPSTREAMS_") {
             let (upstream, key) = split_upstream(word, settings, &origin)?;
             settings.add_upstream(&upstream, &origin)?;
             settings.set_upstream(&upstream, key, Raw::Variable(value), origin)?;
         } else {
-            let known = KEYS
-                .iter()
-                .map(|key| format!("{PREFIX}{}", in_environment(key.name)));
+            let known = dotted_names().map(|key| format!("{PREFIX}{}", in_environment(&key)));
             let known = known.chain([format!("{PREFIX}CONFIG")]);
             return Err(
                 unknown(&variable).remedy(format!("did you mean {}?", nearest(&variable, known)))
@@ -79,14 +77,14 @@ fn split_upstream(
     origin: &Origin,
 ) -> Result<(String, &'static str)> {
     // `AUTH_REALM` and `PASSWORD_FILE` hold an underscore themselves, so keys are tried, not split off.
-    let split = UPSTREAM_KEYS.iter().find_map(|key| {
+    let split = UpstreamConfig::KEYS.iter().find_map(|key| {
         let name = word
             .strip_suffix(&in_environment(key.name))?
             .strip_suffix('_')?;
         (!name.is_empty()).then_some((name, key.name))
     });
     let Some((name, key)) = split else {
-        let known: Vec<_> = UPSTREAM_KEYS
+        let known: Vec<_> = UpstreamConfig::KEYS
             .iter()
             .map(|key| in_environment(key.name))
             .collect();

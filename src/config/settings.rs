@@ -2,17 +2,18 @@
 //!
 //! A key that nothing set has its default of the list of keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::keys::{KEYS, KeyDefault, UPSTREAM_KEYS, key_named};
+use super::keys::KeyDefault;
+use super::sections::{UpstreamConfig, dotted, dotted_names};
 use super::value::{self, Size, Wrong, shown};
-use super::{RegistryHost, UpstreamConfig};
 use crate::error::{Error, Kind, Result};
+use crate::oci::RegistryHost;
 
 /// The upstream that is there without being configured.
 const DOCKER_IO: &str = "docker.io";
@@ -59,18 +60,18 @@ impl fmt::Display for Origin {
     }
 }
 
-/// All values that were set.
+/// All values that were set, by dotted key, and the upstreams that there are.
 #[derive(Debug)]
 pub(super) struct Settings {
     values: BTreeMap<String, (Raw, Origin)>,
-    upstreams: BTreeMap<String, BTreeMap<&'static str, (Raw, Origin)>>,
+    upstreams: BTreeSet<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             values: BTreeMap::new(),
-            upstreams: BTreeMap::from([(DOCKER_IO.to_owned(), BTreeMap::new())]),
+            upstreams: BTreeSet::from([DOCKER_IO.to_owned()]),
         }
     }
 }
@@ -78,15 +79,15 @@ impl Default for Settings {
 /// Refuses a dotted key that does not exist, naming the nearest one that does.
 pub(super) fn check_key(key: &str, origin: &Origin) -> Result<()> {
     let section = |known: &str| known.starts_with(key) && key.ends_with('.');
-    let mut known = KEYS.iter().map(|key| key.name);
-    if known.clone().any(|known| known == key || section(known)) {
+    let mut known = dotted_names();
+    if known.clone().any(|known| known == key || section(&known)) {
         return Ok(());
     }
     Err(unknown_key(key.trim_end_matches('.'), origin, &mut known))
 }
 
-fn unknown_key(key: &str, origin: &Origin, known: &mut dyn Iterator<Item = &str>) -> Error {
-    let nearest = nearest(key, known.map(str::to_owned));
+fn unknown_key(key: &str, origin: &Origin, known: &mut dyn Iterator<Item = String>) -> Error {
+    let nearest = nearest(key, known);
     Error::new(
         Kind::Config,
         format!("{origin}: there is no key `{}`", shown(key)),
@@ -119,7 +120,7 @@ impl Settings {
             Error::new(Kind::Config, format!("{origin}: {}", error.what()))
                 .remedy("name it as it stands in images, for example [upstreams.\"quay.io\"]")
         })?;
-        self.upstreams.entry(name.to_owned()).or_default();
+        self.upstreams.insert(name.to_owned());
         Ok(())
     }
 
@@ -131,17 +132,16 @@ impl Settings {
         raw: Raw,
         origin: Origin,
     ) -> Result<()> {
-        let mut known = UPSTREAM_KEYS.iter().map(|key| key.name);
-        let Some(key) = known.clone().find(|known| *known == key) else {
+        let mut known = UpstreamConfig::KEYS.iter().map(|key| key.name.to_owned());
+        if !known.clone().any(|known| known == key) {
             return Err(unknown_key(key, &origin, &mut known));
-        };
-        let upstream = self.upstreams.entry(name.to_owned()).or_default();
-        upstream.insert(key, (raw, origin));
+        }
+        self.set(&dotted(&upstream_table(name), key), raw, origin);
         Ok(())
     }
 
     pub(super) fn upstream_names(&self) -> impl Iterator<Item = &str> {
-        self.upstreams.keys().map(String::as_str)
+        self.upstreams.iter().map(String::as_str)
     }
 
     /// The error for a value of `key` that parsed but cannot be meant.
@@ -160,117 +160,12 @@ impl Settings {
         self.values.contains_key(key)
     }
 
-    fn get<T>(&self, key: &str, read: impl FnOnce(&Raw) -> Result<T, Wrong>) -> Result<T> {
-        let default;
-        let raw = match (self.values.get(key), key_named(key)) {
-            (Some((raw, _)), _) => raw,
-            (None, Some(key)) => {
-                default = Raw::from(key.default);
-                &default
-            }
-            (None, None) => {
-                let what = format!("the key {key} is missing in the list of keys");
-                return Err(Error::new(Kind::Internal, what));
-            }
-        };
-        read(raw).map_err(|why| self.wrong(key, why))
-    }
-
-    pub(super) fn boolean(&self, key: &str) -> Result<bool> {
-        let read = |raw: &Raw| match raw {
-            Raw::Boolean(boolean) => Ok(*boolean),
-            Raw::Variable(text) if text == "true" || text == "1" => Ok(true),
-            Raw::Variable(text) if text == "false" || text == "0" => Ok(false),
-            _ => Err("it is neither true nor false".to_owned()),
-        };
-        self.get(key, read)
-    }
-
-    /// A whole number within `range`.
-    pub(super) fn number<T>(&self, key: &str, range: RangeInclusive<T>) -> Result<T>
-    where
-        T: TryFrom<i64> + FromStr + PartialOrd + fmt::Display,
-    {
-        let read = |raw: &Raw| {
-            let number = match raw {
-                Raw::Integer(integer) => T::try_from(*integer).ok(),
-                Raw::Variable(text) => text.trim().parse().ok(),
-                _ => None,
-            };
-            number
-                .filter(|number| range.contains(number))
-                .ok_or_else(|| {
-                    format!(
-                        "it is no whole number from {} to {}",
-                        range.start(),
-                        range.end()
-                    )
-                })
-        };
-        self.get(key, read)
-    }
-
-    pub(super) fn text(
-        &self,
-        key: &str,
-        read: impl FnOnce(&str) -> Result<String, Wrong>,
-    ) -> Result<String> {
-        self.get(key, |raw| read(text(raw)?))
-    }
-
-    pub(super) fn nonempty(&self, key: &str) -> Result<String> {
-        self.text(key, |text| match text {
-            "" => Err("it is empty".to_owned()),
-            text => Ok(text.to_owned()),
-        })
-    }
-
-    /// A path; an empty one counts as not set.
-    pub(super) fn path(&self, key: &str) -> Result<Option<PathBuf>> {
-        self.get(key, |raw| match text(raw)? {
-            "" => Ok(None),
-            text => Ok(Some(PathBuf::from(text))),
-        })
-    }
-
-    pub(super) fn duration(&self, key: &str, least: Duration) -> Result<Duration> {
-        let read = |raw: &Raw| {
-            let duration = value::duration(text(raw)?)?;
-            if duration < least {
-                return Err(format!(
-                    "it is shorter than {}",
-                    humantime::format_duration(least)
-                ));
-            }
-            // Deadlines are sums of times; an absurd one would overflow them.
-            if duration > Duration::from_secs(100 * 365 * 86_400) {
-                return Err("it is longer than a century".to_owned());
-            }
-            Ok(duration)
-        };
-        self.get(key, read)
-    }
-
-    pub(super) fn size(&self, key: &str) -> Result<Size> {
-        let read = |raw: &Raw| match raw {
-            Raw::Integer(0) => Ok(Size::Bytes(0)),
-            raw => value::size(text(raw)?),
-        };
-        self.get(key, read)
-    }
-
-    /// A list; in the environment its items are separated by commas.
-    pub(super) fn list<T>(
-        &self,
-        key: &str,
-        item: impl Fn(&str) -> Result<T, Wrong>,
-    ) -> Result<Vec<T>> {
-        self.get(key, |raw| match raw {
-            Raw::List(items) => items.iter().map(|text| item(text)).collect(),
-            Raw::Variable(text) if text.trim().is_empty() => Ok(Vec::new()),
-            Raw::Variable(text) => text.split(',').map(&item).collect(),
-            _ => Err("it is no list such as [\"…\"]".to_owned()),
-        })
+    /// The table of that name; empty for the keys outside of all tables.
+    pub(super) fn table<'a>(&'a self, name: &'a str) -> Table<'a> {
+        Table {
+            settings: self,
+            name,
+        }
     }
 
     /// The upstreams, `docker.io` first.
@@ -278,54 +173,157 @@ impl Settings {
         let mut upstreams = self
             .upstreams
             .iter()
-            .map(|(name, values)| upstream(name, values))
+            .map(|name| self.upstream(name))
             .collect::<Result<Vec<_>>>()?;
         upstreams.sort_by_key(|upstream| upstream.name.as_str() != DOCKER_IO);
         Ok(upstreams)
     }
+
+    fn upstream(&self, name: &str) -> Result<UpstreamConfig> {
+        let table = upstream_table(name);
+        let mut upstream = UpstreamConfig::read(self, &table, RegistryHost::parse(name)?)?;
+        if upstream.username.is_empty() != upstream.password_file.is_none() {
+            let what = format!("upstream {name} has only one of `username` and `password_file`");
+            let remedy = "set both, or neither for anonymous access";
+            return Err(Error::new(Kind::Config, what).remedy(remedy));
+        }
+        if name != DOCKER_IO && !self.is_set(&dotted(&table, "url")) {
+            upstream.url = format!("https://{name}");
+        }
+        Ok(upstream)
+    }
 }
 
-fn text(raw: &Raw) -> Result<&str, Wrong> {
+fn upstream_table(name: &str) -> String {
+    format!("upstreams.\"{name}\"")
+}
+
+/// A table of the file, from which keys are read.
+pub(super) struct Table<'a> {
+    settings: &'a Settings,
+    name: &'a str,
+}
+
+impl Table<'_> {
+    pub(super) fn get<T>(
+        &self,
+        key: &str,
+        default: KeyDefault,
+        read: impl FnOnce(&Raw) -> Result<T, Wrong>,
+    ) -> Result<T> {
+        let key = dotted(self.name, key);
+        let read = match self.settings.values.get(&key) {
+            Some((raw, _)) => read(raw),
+            None => read(&default.into()),
+        };
+        read.map_err(|why| self.settings.wrong(&key, why))
+    }
+}
+
+pub(super) fn boolean(raw: &Raw) -> Result<bool, Wrong> {
+    match raw {
+        Raw::Boolean(boolean) => Ok(*boolean),
+        Raw::Variable(text) if text == "true" || text == "1" => Ok(true),
+        Raw::Variable(text) if text == "false" || text == "0" => Ok(false),
+        _ => Err("it is neither true nor false".to_owned()),
+    }
+}
+
+/// A whole number within `range`.
+pub(super) fn number<T>(range: RangeInclusive<T>) -> impl Fn(&Raw) -> Result<T, Wrong>
+where
+    T: TryFrom<i64> + FromStr + PartialOrd + fmt::Display,
+{
+    move |raw| {
+        let number = match raw {
+            Raw::Integer(integer) => T::try_from(*integer).ok(),
+            Raw::Variable(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        number
+            .filter(|number| range.contains(number))
+            .ok_or_else(|| {
+                format!(
+                    "it is no whole number from {} to {}",
+                    range.start(),
+                    range.end()
+                )
+            })
+    }
+}
+
+pub(super) fn text(
+    read: impl Fn(&str) -> Result<String, Wrong>,
+) -> impl Fn(&Raw) -> Result<String, Wrong> {
+    move |raw| read(as_text(raw)?)
+}
+
+/// Empty text is nothing.
+pub(super) fn optional<T>(
+    read: impl Fn(&str) -> Result<T, Wrong>,
+) -> impl Fn(&Raw) -> Result<Option<T>, Wrong> {
+    move |raw| match as_text(raw)? {
+        "" => Ok(None),
+        text => read(text).map(Some),
+    }
+}
+
+pub(super) fn nonempty(raw: &Raw) -> Result<String, Wrong> {
+    match as_text(raw)? {
+        "" => Err("it is empty".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
+
+pub(super) fn path(raw: &Raw) -> Result<Option<PathBuf>, Wrong> {
+    optional(|text| Ok(PathBuf::from(text)))(raw)
+}
+
+pub(super) fn host(raw: &Raw) -> Result<RegistryHost, Wrong> {
+    RegistryHost::parse(&nonempty(raw)?).map_err(|error| error.what().to_owned())
+}
+
+pub(super) fn duration(least: Duration) -> impl Fn(&Raw) -> Result<Duration, Wrong> {
+    move |raw| {
+        let duration = value::duration(as_text(raw)?)?;
+        if duration < least {
+            return Err(format!(
+                "it is shorter than {}",
+                humantime::format_duration(least)
+            ));
+        }
+        // Deadlines are sums of times; an absurd one would overflow them.
+        if duration > Duration::from_secs(100 * 365 * 86_400) {
+            return Err("it is longer than a century".to_owned());
+        }
+        Ok(duration)
+    }
+}
+
+pub(super) fn size(raw: &Raw) -> Result<Size, Wrong> {
+    match raw {
+        Raw::Integer(0) => Ok(Size::Bytes(0)),
+        raw => value::size(as_text(raw)?),
+    }
+}
+
+/// A list; in the environment its items are separated by commas.
+pub(super) fn list<T>(
+    item: impl Fn(&str) -> Result<T, Wrong>,
+) -> impl Fn(&Raw) -> Result<Vec<T>, Wrong> {
+    move |raw| match raw {
+        Raw::List(items) => items.iter().map(|text| item(text)).collect(),
+        Raw::Variable(text) if text.trim().is_empty() => Ok(Vec::new()),
+        Raw::Variable(text) => text.split(',').map(&item).collect(),
+        _ => Err("it is no list such as [\"…\"]".to_owned()),
+    }
+}
+
+fn as_text(raw: &Raw) -> Result<&str, Wrong> {
     match raw {
         Raw::Text(text) | Raw::Variable(text) => Ok(text),
         Raw::Integer(_) | Raw::Boolean(_) | Raw::List(_) => {
             Err("it is no text in quotes".to_owned())
         }
     }
-}
-
-fn upstream(name: &str, values: &BTreeMap<&'static str, (Raw, Origin)>) -> Result<UpstreamConfig> {
-    let key = |key: &str| format!("upstreams.\"{name}\".{key}");
-    let get = |wanted: &str, read: &dyn Fn(&str) -> Result<String, Wrong>| match values.get(wanted)
-    {
-        None => Ok(None),
-        Some((raw, origin)) => match text(raw) {
-            Ok("") => Ok(None),
-            other => other.and_then(read).map(Some).map_err(|why| {
-                let what = format!("{origin}: `{}` cannot be used: {why}", key(wanted));
-                Error::new(Kind::Config, what)
-            }),
-        },
-    };
-    let whole = |text: &str| Ok(text.to_owned());
-    let default_url = match &UPSTREAM_KEYS[0].default {
-        KeyDefault::Text(url) if name == DOCKER_IO => (*url).to_owned(),
-        _ => format!("https://{name}"),
-    };
-    let username = get("username", &whole)?.unwrap_or_default();
-    let password_file = get("password_file", &whole)?.map(PathBuf::from);
-    if username.is_empty() != password_file.is_none() {
-        let what = format!("upstream {name} has only one of `username` and `password_file`");
-        return Err(
-            Error::new(Kind::Config, what).remedy("set both, or neither for anonymous access")
-        );
-    }
-    Ok(UpstreamConfig {
-        name: RegistryHost::parse(name)?,
-        url: get("url", &value::url)?.unwrap_or(default_url),
-        username,
-        password_file,
-        auth_realm: get("auth_realm", &value::url)?,
-        ca: get("ca", &whole)?.map(PathBuf::from),
-    })
 }

@@ -97,6 +97,11 @@ pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
         .map_err(|_| format!("`{}` is no network such as 10.0.0.0/8", shown(text)))
 }
 
+/// Whatever is written.
+pub(super) fn any(text: &str) -> Result<String, Wrong> {
+    Ok(text.to_owned())
+}
+
 /// A URL of http or https with a host, perhaps a port and a path; given back without a slash at its
 /// end. User information is refused because it would stand in logs, query and fragment because
 /// paths are appended.

@@ -54,7 +54,6 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         let config = &place.config;
-        config.refuse_unavailable()?;
         telemetry::start(&config.log)?;
         raise_descriptor_limit(config);
         let mut stop = StopSignals::listen()?;

@@ -5,6 +5,9 @@ mod sources;
 
 use std::path::Path;
 
+use std::time::Duration;
+
+use super::value::Size;
 use super::*;
 
 const NO_FILE: &str = "/nonexistent/breakwater.toml";
@@ -44,12 +47,21 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(config.mirror.default.as_str(), "docker.io");
     assert_eq!(config.upstreams.len(), 1);
     assert_eq!(config.upstreams[0].url, "https://registry-1.docker.io");
-    config.refuse_unavailable().unwrap();
+}
+
+/// With every default that is commented out: `#key = value`, while `# words` is a comment.
+fn uncommented(text: &str) -> String {
+    let is_key = |line: &&str| line.starts_with(|first: char| first.is_ascii_lowercase());
+    let lines = text
+        .lines()
+        .map(|line| line.strip_prefix('#').filter(is_key).unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
 fn the_file_of_the_documentation_is_the_default() {
-    let config = load(include_str!("../example.toml"), &[]).unwrap();
+    let installed = include_str!("../../../scripts/breakwater.toml");
+    let config = load(&uncommented(installed), &[]).unwrap();
     let expected = Config {
         data: "/var/lib/breakwater".into(),
         file: config.file.clone(),

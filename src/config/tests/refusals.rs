@@ -145,25 +145,6 @@ fn values_that_cannot_be_meant_are_refused_with_their_place() {
 }
 
 #[test]
-fn what_is_not_there_yet_is_refused_and_not_ignored() {
-    for (text, key) in [
-        ("[cache]\nmax_size = '1GiB'", "cache.max_size"),
-        ("[cache]\nmin_free = '0'", "cache.min_free"),
-        ("[cache]\nunused_days = 3", "cache.unused_days"),
-    ] {
-        let error = load(text, &[])
-            .unwrap()
-            .refuse_unavailable()
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains(key) && error.contains("not available in this version"),
-            "{error}"
-        );
-    }
-}
-
-#[test]
 fn tls_is_whole_or_not_there() {
     for (text, expected) in [
         ("[tls]\ncertificate = '/c.pem'", "no tls.key"),

@@ -141,13 +141,13 @@ fn variables_are_read_by_what_their_key_wants() {
         ("BREAKWATER_OFFLINE", "true"),
         ("BREAKWATER_SERVER_WORKERS", "7"),
         ("BREAKWATER_SERVER_TRUSTED_PROXIES", "10.0.0.1, fd00::/8"),
-        ("BREAKWATER_CACHE_MAX_SIZE", "10GiB"),
+        ("BREAKWATER_CACHE_MIN_FREE", "10GiB"),
         ("BREAKWATER_TLS_LISTEN", ""),
     ];
     let config = load("", &environment).unwrap();
     assert!(config.offline);
     assert_eq!(config.server.workers, 7);
     assert_eq!(config.server.trusted_proxies.len(), 2);
-    assert_eq!(config.cache.max_size, Size::Bytes(10 << 30));
+    assert_eq!(config.cache.min_free, Size::Bytes(10 << 30));
     assert!(config.tls.listen.is_empty());
 }

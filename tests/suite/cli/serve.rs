@@ -251,15 +251,15 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
-fn serve_refuses_what_is_not_there_yet() {
+fn serve_refuses_a_key_that_does_not_exist_before_it_makes_anything() {
     let appliance = Appliance::builder()
-        .toml("[cache]\nmax_size = '1GiB'")
+        .toml("[cache]\nmin_fre = '1GiB'")
         .prepare();
     let output = appliance.run_cli(&["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        stderr(&output).contains("`cache.max_size`")
-            && stderr(&output).contains("not available in this version"),
+        stderr(&output).contains("there is no key `cache.min_fre`")
+            && stderr(&output).contains("did you mean `cache.min_free`?"),
         "{}",
         stderr(&output)
     );

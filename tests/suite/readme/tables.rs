@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use breakwater::config::{KEYS, Key, KeyDefault, UPSTREAM_KEYS};
+use breakwater::config::{KeyDefault, SECTIONS};
 use breakwater::telemetry::metrics::CATALOG;
 use clap::{Arg, ArgAction, Command};
 
@@ -53,30 +53,22 @@ fn the_tables_of_readme_and_manual_are_those_of_the_code() {
 }
 
 #[test]
-fn the_configuration_files_hold_every_key_with_its_default() {
-    let keys = |wanted: &dyn Fn(&&Key) -> bool| -> BTreeMap<String, toml::Value> {
-        let upstream = UPSTREAM_KEYS
-            .iter()
-            .map(|key| (format!("upstreams.docker.io.{}", key.name), key));
-        let all = KEYS.iter().map(|key| (key.name.to_owned(), key));
-        all.chain(upstream)
-            .filter(|(_, key)| wanted(key))
-            .map(|(name, key)| (name, value(&key.default.to_string())))
-            .collect()
-    };
-    // The file that is installed leaves out what cannot be set yet.
-    let installed = keys(&|key| !key.about.is_empty());
-    for (file, expected) in [
-        ("src/config/example.toml", keys(&|_| true)),
-        ("scripts/breakwater.toml", installed),
-    ] {
-        let text = std::fs::read_to_string(in_repository(file)).unwrap();
-        let uncommented: Vec<_> = text.lines().map(uncomment).collect();
-        let table: toml::Table = uncommented.join("\n").parse().unwrap();
-        let mut found = BTreeMap::new();
-        flatten("", table, &mut found);
-        assert_eq!(found, expected, "{file}");
+fn the_installed_configuration_holds_every_key_with_its_default() {
+    let mut expected = BTreeMap::new();
+    for section in SECTIONS {
+        let table = section.name.replace("\"HOST\"", "docker.io");
+        let prefix = if table.is_empty() { table } else { table + "." };
+        for key in section.keys {
+            let name = format!("{prefix}{}", key.name);
+            expected.insert(name, value(&key.default.to_string()));
+        }
     }
+    let text = std::fs::read_to_string(in_repository("scripts/breakwater.toml")).unwrap();
+    let uncommented: Vec<_> = text.lines().map(uncomment).collect();
+    let table: toml::Table = uncommented.join("\n").parse().unwrap();
+    let mut found = BTreeMap::new();
+    flatten("", table, &mut found);
+    assert_eq!(found, expected);
 }
 
 /// `#key = value` is a default that is commented out; `# words` is a comment.
@@ -126,24 +118,20 @@ fn metrics() -> String {
 
 fn configuration() -> String {
     let mut table = "| key | default | |\n|---|---|---|\n".to_owned();
-    let mut row = |name: &str, key: &Key| {
-        let default = match key.default {
-            KeyDefault::Text("") => "empty".to_owned(),
-            KeyDefault::Text(text) => format!("`{text}`"),
-            other => format!("`{other}`"),
+    for section in SECTIONS {
+        let prefix = match section.name {
+            "" => String::new(),
+            name => format!("{name}."),
         };
-        // What has no sentence cannot be set to anything else yet.
-        if !key.about.is_empty() {
-            writeln!(table, "| `{name}` | {default} | {} |", key.about).unwrap();
+        for key in section.keys {
+            let default = match key.default {
+                KeyDefault::Text("") => "empty".to_owned(),
+                KeyDefault::Text(text) => format!("`{text}`"),
+                other => format!("`{other}`"),
+            };
+            let (name, about) = (key.name, key.about());
+            writeln!(table, "| `{prefix}{name}` | {default} | {about} |").unwrap();
         }
-    };
-    for key in KEYS {
-        if key.name == "mirror.enabled" {
-            for key in UPSTREAM_KEYS {
-                row(&format!("upstreams.\"HOST\".{}", key.name), key);
-            }
-        }
-        row(key.name, key);
     }
     table
 }

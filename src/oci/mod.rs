@@ -9,6 +9,8 @@ mod reference;
 mod scope;
 
 pub use digest::{Algorithm, Digest, Hasher};
-pub use manifest::{Descriptor, MAX_MANIFEST_SIZE, Manifest, MediaType};
+pub use manifest::{
+    Descriptor, MAX_ARTIFACT_TYPE, MAX_CONTENT_SIZE, MAX_MANIFEST_SIZE, Manifest, MediaType,
+};
 pub use reference::{ImageName, Reference, RegistryHost, RepositoryName, Tag};
 pub use scope::{AccessEntry, Scope};

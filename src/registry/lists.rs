@@ -112,7 +112,7 @@ impl Registry {
 /// A referrer as an entry of an index (image-spec image-index.md).
 impl serde::Serialize for Referrer {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::{Error as _, SerializeMap as _};
+        use serde::ser::SerializeMap as _;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("mediaType", &self.media_type)?;
         map.serialize_entry("digest", self.digest.as_str())?;
@@ -120,9 +120,10 @@ impl serde::Serialize for Referrer {
         if let Some(artifact_type) = &self.artifact_type {
             map.serialize_entry("artifactType", artifact_type)?;
         }
-        if let Some(annotations) = &self.annotations {
-            let raw: &RawValue = serde_json::from_str(annotations).map_err(S::Error::custom)?;
-            map.serialize_entry("annotations", raw)?;
+        // Those of a damaged row are left out: they must not take the list of the others with them.
+        let annotations = self.annotations.as_deref().map(serde_json::from_str);
+        if let Some(Ok(raw)) = annotations {
+            map.serialize_entry::<_, &RawValue>("annotations", &raw)?;
         }
         map.end()
     }

@@ -99,7 +99,7 @@ impl Registry {
         pushed: PushedManifest<'_>,
     ) -> Result<ManifestContent> {
         check(grant, Wanted::Push)?;
-        let manifest = Manifest::parse(pushed.bytes, pushed.announced)?;
+        let manifest = Manifest::parse_pushed(pushed.bytes, pushed.announced)?;
         let digest = digest_of(pushed.reference, pushed.bytes)?;
         let tags = self.judge_tags(grant, pushed.reference, pushed.tags)?;
         let required = required_of(&manifest);

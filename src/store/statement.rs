@@ -1,6 +1,9 @@
 //! Running one statement: prepared once per connection, named in its error, decoded into our types.
 //!
 //! Owns the translation of SQLite's failures into [`Error`]s. Holds no statement itself and no connection.
+//!
+//! Statements add sizes up with `CAST(total(size) AS INTEGER)`: that ends at the greatest integer, where `sum()` is an
+//! error.
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi};

@@ -6,13 +6,11 @@ use super::super::router::RepositoryRoute;
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Response};
-use crate::oci::Digest;
+use crate::oci::{Digest, MAX_ARTIFACT_TYPE};
 use crate::proxy::{ListPage, ListingAnswer, Target};
 
 /// The longest query that goes on to an upstream, and into the key under which its answer is kept.
 const MAX_QUERY: usize = 4096;
-/// The longest `artifactType`, in bytes: media types have at most 127 on each side of the slash (RFC 6838, 4.2).
-const MAX_ARTIFACT_TYPE: usize = 255;
 
 pub(super) fn tags(
     appliance: &Appliance,

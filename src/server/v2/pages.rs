@@ -10,6 +10,7 @@ use crate::auth::Principal;
 use crate::error::{Error, Kind, Result};
 use crate::http::Response;
 use crate::oci::{Digest, MediaType};
+use crate::store::Referrer;
 
 /// Entries in a page unless the client says otherwise.
 const PAGE: u64 = 100;
@@ -37,6 +38,16 @@ pub(super) fn tags(hosted: &Hosted<'_>, call: &Call<'_>) -> Result<Response> {
         response,
         &json!({ "name": name.as_str(), "tags": page.entries }),
     ))
+}
+
+/// An index of referrers. Not made by `json!`, which panics where a value is no JSON: annotations are written as they
+/// were stored.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReferrersIndex<'a> {
+    schema_version: u8,
+    media_type: &'static str,
+    manifests: &'a [Referrer],
 }
 
 pub(super) fn referrers(
@@ -71,15 +82,15 @@ pub(super) fn referrers(
     if artifact_type.is_some() {
         response = response.header("OCI-Filters-Applied", "artifactType");
     }
-    let index = MediaType::OciIndex.as_str();
-    let body = serde_json::to_vec(&json!({
-        "schemaVersion": 2,
-        "mediaType": index,
-        "manifests": page.entries,
-    }))
-    .map_err(|error| Error::internal("a list of referrers is no JSON").because(error))?;
+    let index = ReferrersIndex {
+        schema_version: 2,
+        media_type: MediaType::OciIndex.as_str(),
+        manifests: &page.entries,
+    };
+    let body = serde_json::to_vec(&index)
+        .map_err(|error| Error::internal("a list of referrers is no JSON").because(error))?;
     Ok(response
-        .header("Content-Type", index)
+        .header("Content-Type", index.media_type)
         .body(crate::http::Body::Bytes(body.into())))
 }
 

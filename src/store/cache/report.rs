@@ -52,7 +52,7 @@ const IMAGE_SIZE: &str = "
         JOIN manifest_children ON manifest_children.manifest_id = manifests.id
         JOIN blobs ON blobs.digest = manifest_children.digest
     )
-    SELECT ifnull(sum(blobs.size), 0) FROM content JOIN blobs ON blobs.id = content.blob_id";
+    SELECT CAST(total(blobs.size) AS INTEGER) FROM content JOIN blobs ON blobs.id = content.blob_id";
 
 impl CacheDb {
     /// Images whose `HOST/NAME[:TAG]` (`HOST/NAME@DIGEST` without a tag) holds `pattern` (`*` matches any
@@ -96,7 +96,7 @@ impl CacheDb {
                 "count what is cached",
                 "SELECT (SELECT count(*) FROM blobs), (SELECT count(*) FROM manifests),
                      (SELECT count(*) FROM tags), (SELECT count(*) FROM repositories),
-                     (SELECT ifnull(sum(size), 0) FROM blobs)",
+                     (SELECT CAST(total(size) AS INTEGER) FROM blobs)",
                 [],
                 |row| {
                     Ok(Totals {

@@ -77,8 +77,8 @@ impl RegistryDb {
                 connection,
                 "list hosted tags in detail",
                 "SELECT tags.name, blobs.digest,
-                     blobs.size + (SELECT ifnull(sum(size), 0) FROM manifest_references
-                                   WHERE manifest_id = manifests.id),
+                     CAST(blobs.size + (SELECT total(size) FROM manifest_references
+                                        WHERE manifest_id = manifests.id) AS INTEGER),
                      tags.created_at, tags.updated_at
                  FROM repositories
                  CROSS JOIN tags ON tags.repository_id = repositories.id AND tags.name > ?3

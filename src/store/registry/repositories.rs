@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 
 /// Bytes of blobs and manifests at or below a path, each file once. `0` follows `/`.
 const USAGE: &str = "
-    SELECT ifnull(sum(size), 0) FROM blobs WHERE id IN (
+    SELECT CAST(total(size) AS INTEGER) FROM blobs WHERE id IN (
         SELECT blob_id FROM blob_links
         JOIN repositories ON repositories.id = blob_links.repository_id
         WHERE path = ?1 OR (path > ?1 || '/' AND path < ?1 || '0')

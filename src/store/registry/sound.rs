@@ -43,7 +43,7 @@ impl RegistryDb {
             get(
                 connection,
                 "sum up hosted blobs",
-                "SELECT ifnull(sum(size), 0) FROM blobs",
+                "SELECT CAST(total(size) AS INTEGER) FROM blobs",
                 [],
                 |row| size(row, 0),
             )

@@ -1,6 +1,12 @@
 //! Manifests and indexes: what they refer to (image-spec manifest.md, image-index.md; Docker's image
 //! manifest v2, schema 2). Only read here: the bytes are kept as they came and never written again.
 
+mod pushed;
+#[cfg(test)]
+mod tests;
+
+pub use pushed::{MAX_ARTIFACT_TYPE, MAX_CONTENT_SIZE};
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -131,170 +137,115 @@ impl RawDescriptor {
 }
 
 impl Manifest {
-    /// Parses `bytes` as a manifest of the type that `announced` says (a `Content-Type`; `None` where
-    /// the sender gave none that is known: then the body's own `mediaType`, or its shape, decides).
+    /// Parses what an upstream sent as a manifest of the type that `announced` says (a `Content-Type`; `None` where it
+    /// gave none that is known: then the body's own `mediaType`, or its shape, decides).
+    ///
+    /// What it says beside its references is not looked at: nothing is made of it here, and the clients get the bytes as
+    /// they came.
     ///
     /// # Errors
-    /// `ManifestInvalid` when it is not JSON, too large, of schema 1, or of another type than announced.
+    /// `ManifestInvalid` when it is not JSON, too large, of schema 1, of another type than announced, or an image and an
+    /// index at once.
     pub fn parse(bytes: &[u8], announced: Option<MediaType>) -> Result<Self> {
-        let invalid =
-            |why: &str| Error::new(Kind::ManifestInvalid, format!("not a manifest: {why}"));
         if bytes.len() as u64 > MAX_MANIFEST_SIZE {
             return Err(invalid("it is larger than 4 MiB"));
         }
         let raw: Raw = serde_json::from_slice(bytes)
-            .map_err(|error| invalid("its JSON is wrong").because(error))?;
+            .map_err(|error| invalid(&format!("its JSON is wrong: {}", excerpt(&error))))?;
         if raw.schema_version != 2 {
             return Err(invalid("its schemaVersion is not 2"));
         }
-        let own = match &raw.media_type {
+        let media_type = raw.type_of(announced)?;
+        // Whoever goes by the type and whoever goes by the shape would read different images (CVE-2021-41190).
+        let has_parts = raw.config.is_some() || raw.layers.is_some();
+        if has_parts && raw.manifests.is_some() {
+            return Err(invalid(
+                "it has manifests beside config or layers, so that it is an image for some clients and an index for others",
+            ));
+        }
+        raw.manifest(media_type)
+            .map_err(|error| match error.kind() {
+                Kind::ManifestInvalid => error,
+                _ => invalid("a descriptor in it is wrong").because(error),
+            })
+    }
+
+    /// Parses what somebody pushes: as [`Self::parse`], and nothing in it may be read in two ways, be beyond what JSON
+    /// readers take, or have another type than the specification gives it.
+    ///
+    /// # Errors
+    /// `ManifestInvalid`, with what is wrong with it.
+    pub fn parse_pushed(bytes: &[u8], announced: Option<MediaType>) -> Result<Self> {
+        let manifest = Self::parse(bytes, announced)?;
+        pushed::check(bytes).map_err(|why| invalid(&why))?;
+        Ok(manifest)
+    }
+}
+
+impl Raw {
+    fn type_of(&self, announced: Option<MediaType>) -> Result<MediaType> {
+        let own = match &self.media_type {
             Some(text) => {
                 Some(MediaType::parse(text).ok_or_else(|| invalid("its mediaType is not known"))?)
             }
             None => None,
         };
-        let by_shape = || {
-            if raw.manifests.is_some() {
-                MediaType::OciIndex
-            } else {
-                MediaType::OciManifest
-            }
-        };
-        let media_type = match (announced, own) {
-            (Some(announced), Some(own)) if announced != own => {
-                return Err(invalid(
-                    "it was announced as another type than it says itself",
-                ));
-            }
-            (Some(media_type), _) | (None, Some(media_type)) => media_type,
-            (None, None) => by_shape(),
-        };
+        match (announced, own) {
+            (Some(announced), Some(own)) if announced != own => Err(invalid(
+                "it was announced as another type than it says itself",
+            )),
+            (Some(media_type), _) | (None, Some(media_type)) => Ok(media_type),
+            (None, None) if self.manifests.is_some() => Ok(MediaType::OciIndex),
+            (None, None) => Ok(MediaType::OciManifest),
+        }
+    }
+
+    fn manifest(self, media_type: MediaType) -> Result<Manifest> {
         let all = |list: Option<Vec<RawDescriptor>>| -> Result<Vec<Descriptor>> {
-            list.unwrap_or_default()
-                .into_iter()
-                .map(RawDescriptor::descriptor)
-                .collect()
+            let list = list.unwrap_or_default();
+            list.into_iter().map(RawDescriptor::descriptor).collect()
         };
-        let wrap = |error: Error| invalid("a descriptor in it is wrong").because(error);
-        let subject = raw
-            .subject
-            .map(RawDescriptor::descriptor)
-            .transpose()
-            .map_err(wrap)?;
         // An empty one says nothing.
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let artifact_type = given(raw.artifact_type);
-        let annotations = raw
-            .annotations
-            .filter(|annotations| annotations.get().starts_with('{'));
-        if media_type.is_index() {
-            if raw.manifests.is_none() {
-                return Err(invalid("an index without manifests"));
-            }
-            let manifests = all(raw.manifests).map_err(wrap)?;
-            return Ok(Self {
-                media_type,
-                manifests,
-                blobs: Vec::new(),
-                subject,
-                artifact_type,
-                annotations,
-            });
-        }
-        let Some(config) = raw.config else {
-            return Err(invalid("an image manifest without config"));
-        };
-        let config = config.descriptor().map_err(wrap)?;
-        let artifact_type = artifact_type.or_else(|| given(Some(config.media_type.clone())));
-        let mut blobs = vec![config];
-        blobs.extend(all(raw.layers).map_err(wrap)?);
-        Ok(Self {
+        let mut manifest = Manifest {
             media_type,
             manifests: Vec::new(),
-            blobs,
-            subject,
-            artifact_type,
-            annotations,
-        })
+            blobs: Vec::new(),
+            subject: self.subject.map(RawDescriptor::descriptor).transpose()?,
+            artifact_type: given(self.artifact_type),
+            annotations: self
+                .annotations
+                .filter(|annotations| annotations.get().starts_with('{')),
+        };
+        if media_type.is_index() {
+            if self.manifests.is_none() {
+                return Err(invalid("an index without manifests"));
+            }
+            manifest.manifests = all(self.manifests)?;
+            return Ok(manifest);
+        }
+        let Some(config) = self.config else {
+            return Err(invalid("an image manifest without config"));
+        };
+        let config = config.descriptor()?;
+        if manifest.artifact_type.is_none() {
+            manifest.artifact_type = given(Some(config.media_type.clone()));
+        }
+        manifest.blobs.push(config);
+        manifest.blobs.extend(all(self.layers)?);
+        Ok(manifest)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn invalid(why: &str) -> Error {
+    Error::new(Kind::ManifestInvalid, format!("not a manifest: {why}"))
+}
 
-    fn descriptor(content: &[u8]) -> String {
-        format!(
-            r#"{{"mediaType":"x/y","digest":"{}","size":{}}}"#,
-            Digest::of(content),
-            content.len()
-        )
-    }
-
-    #[test]
-    fn every_media_type_is_read_back() {
-        for media_type in MediaType::ALL {
-            let with_parameter = format!("{}; charset=utf-8", media_type.as_str());
-            assert_eq!(MediaType::parse(&with_parameter), Some(media_type));
-        }
-        assert_eq!(
-            MediaType::parse("application/vnd.docker.distribution.manifest.v1+prettyjws"),
-            None
-        );
-    }
-
-    #[test]
-    fn an_image_refers_to_config_and_layers_and_an_index_to_manifests() {
-        let (config, layer) = (descriptor(b"c"), descriptor(b"l"));
-        let image = format!(
-            r#"{{"schemaVersion":2,"config":{config},"layers":[{layer}],"subject":{layer}}}"#
-        );
-        let image = Manifest::parse(image.as_bytes(), None).unwrap();
-        assert_eq!(image.media_type, MediaType::OciManifest);
-        assert_eq!(image.blobs.len(), 2);
-        assert_eq!(image.subject.unwrap().digest, Digest::of(b"l"));
-
-        let index = format!(r#"{{"schemaVersion":2,"manifests":[{layer}]}}"#);
-        let index = Manifest::parse(index.as_bytes(), Some(MediaType::DockerList)).unwrap();
-        assert_eq!(index.media_type, MediaType::DockerList);
-        assert_eq!(index.manifests[0].size, 1);
-    }
-
-    #[test]
-    fn what_is_not_what_it_says_is_refused() {
-        let config = descriptor(b"c");
-        let oci = MediaType::OciManifest.as_str();
-        for (body, announced) in [
-            ("".to_owned(), None),
-            ("<html>".to_owned(), None),
-            ("[]".to_owned(), None),
-            (r#"{"schemaVersion":1}"#.to_owned(), None),
-            (r#"{"schemaVersion":2}"#.to_owned(), None),
-            (
-                r#"{"schemaVersion":2,"config":{"digest":"sha256:0","size":1}}"#.to_owned(),
-                None,
-            ),
-            (
-                r#"{"schemaVersion":2,"config":{"digest":5,"size":-1}}"#.to_owned(),
-                None,
-            ),
-            (
-                format!(r#"{{"schemaVersion":2,"mediaType":"text/html","config":{config}}}"#),
-                None,
-            ),
-            (
-                format!(r#"{{"schemaVersion":2,"mediaType":"{oci}","config":{config}}}"#),
-                Some(MediaType::DockerManifest),
-            ),
-            (
-                format!(r#"{{"schemaVersion":2,"config":{config}}}"#),
-                Some(MediaType::OciIndex),
-            ),
-        ] {
-            assert!(
-                Manifest::parse(body.as_bytes(), announced).is_err(),
-                "{body}"
-            );
-        }
-    }
+/// What the parser says: its words may hold whatever was sent, at any length.
+fn excerpt(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    said.chars()
+        .take(200)
+        .flat_map(char::escape_debug)
+        .collect()
 }

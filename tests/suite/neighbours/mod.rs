@@ -13,6 +13,8 @@
 //! machine, so what is faster than [`floor`] passes. Figures are printed: `scripts/bench --neighbours` shows them for
 //! a release build, with a floor of a millisecond.
 
+mod manifests;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 

@@ -90,6 +90,14 @@ impl Kind {
     }
 }
 
+/// Text from outside as it may stand in a sentence: at most 200 characters, control characters escaped.
+pub fn excerpt(text: &str) -> String {
+    text.chars()
+        .take(200)
+        .flat_map(char::escape_debug)
+        .collect()
+}
+
 /// What happened, why, and what to do.
 pub struct Error {
     kind: Kind,

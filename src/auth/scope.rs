@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, excerpt};
 
 /// One thing that a credential can be worth. The names are those of GitLab's authentication
 /// abilities; they stand in the log where one is missing.
@@ -152,10 +152,12 @@ impl TokenScope {
             .into_iter()
             .find(|scope| scope.as_str() == word)
             .ok_or_else(|| {
-                let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
                 let known = Self::ALL.map(Self::as_str).join(", ");
-                Error::new(Kind::BadRequest, format!("`{shown}` is not a scope"))
-                    .remedy(format!("use one of {known}"))
+                Error::new(
+                    Kind::BadRequest,
+                    format!("`{}` is not a scope", excerpt(text)),
+                )
+                .remedy(format!("use one of {known}"))
             })
     }
 

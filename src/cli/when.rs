@@ -1,6 +1,6 @@
 //! Points in time in the past, as people write them. Pure.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, excerpt};
 use crate::time::{Timestamp, parse_moment};
 
 /// A moment, or how long before `now`: `24h`, `30d`.
@@ -12,14 +12,9 @@ pub(super) fn parse_past(text: &str, now: Timestamp) -> Result<Timestamp> {
             .map(Timestamp)
     };
     parse_moment(text).or_else(ago).ok_or_else(|| {
-        let what = format!("`{}` is no time", shown(text));
+        let what = format!("`{}` is no time", excerpt(text));
         Error::new(Kind::Usage, what).remedy("write 24h, 30d, 2027-01-31 or 2027-01-31T12:00:00Z")
     })
-}
-
-/// What somebody wrote, as it may stand in an error.
-fn shown(text: &str) -> String {
-    text.chars().take(80).flat_map(char::escape_debug).collect()
 }
 
 #[cfg(test)]

@@ -9,8 +9,7 @@ use std::ffi::OsString;
 
 use super::sections::{UpstreamConfig, dotted_names};
 use super::settings::{Origin, Raw, Settings, nearest};
-use super::value::shown;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, excerpt};
 
 const PREFIX: &str = "BREAKWATER_";
 
@@ -121,7 +120,7 @@ fn split_upstream(
 fn unknown(variable: &str) -> Error {
     let what = format!(
         "there is no setting for the environment variable {}",
-        shown(variable)
+        excerpt(variable)
     );
     Error::new(Kind::Config, what)
 }

@@ -6,8 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::settings::{Origin, Raw, Settings, check_key};
-use super::value::shown;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, excerpt};
 
 /// Larger files are not configuration.
 const MAX_LENGTH: u64 = 1 << 20;
@@ -113,7 +112,7 @@ impl Reader<'_> {
         for (name, value) in upstreams {
             let (upstream, at) = (name.get_ref(), name.span().start);
             let DeValue::Table(table) = value.get_ref() else {
-                let what = format!("`upstreams.{}` is no table", shown(upstream));
+                let what = format!("`upstreams.{}` is no table", excerpt(upstream));
                 return Err(self.wrong(at, what).remedy(remedy));
             };
             settings.add_upstream(upstream, &self.origin(at))?;
@@ -130,7 +129,7 @@ impl Reader<'_> {
         let unusable = || {
             let what = format!(
                 "`{}` is neither text, number, true, false nor a list",
-                shown(key)
+                excerpt(key)
             );
             self.wrong(at, what)
         };
@@ -139,12 +138,12 @@ impl Reader<'_> {
             DeValue::Boolean(boolean) => Ok(Raw::Boolean(*boolean)),
             DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
                 .map(Raw::Integer)
-                .map_err(|_| self.wrong(at, format!("`{}` is too large", shown(key)))),
+                .map_err(|_| self.wrong(at, format!("`{}` is too large", excerpt(key)))),
             DeValue::Array(array) => array
                 .iter()
                 .map(|item| match item.get_ref() {
                     DeValue::String(text) => Ok(text.to_string()),
-                    _ => Err(self.wrong(at, format!("`{}` holds what is no text", shown(key)))),
+                    _ => Err(self.wrong(at, format!("`{}` holds what is no text", excerpt(key)))),
                 })
                 .collect::<Result<_>>()
                 .map(Raw::List),

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::keys::KeyDefault;
 use super::sections::{UpstreamConfig, dotted, dotted_names};
-use super::value::{self, Size, Wrong, shown};
-use crate::error::{Error, Kind, Result};
+use super::value::{self, Size, Wrong};
+use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::RegistryHost;
 
 /// The upstream that is there without being configured.
@@ -90,7 +90,7 @@ fn unknown_key(key: &str, origin: &Origin, known: &mut dyn Iterator<Item = Strin
     let nearest = nearest(key, known);
     Error::new(
         Kind::Config,
-        format!("{origin}: there is no key `{}`", shown(key)),
+        format!("{origin}: there is no key `{}`", excerpt(key)),
     )
     .remedy(format!("did you mean `{nearest}`?"))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::error::excerpt;
 use crate::oci::RepositoryName;
 
 /// An amount of disk: bytes, or a share of the filesystem.
@@ -83,7 +84,7 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, Wrong> {
     text.trim().parse().map_err(|_| {
         format!(
             "`{}` is no IP address with a port, such as 127.0.0.1:5000 or [::]:5000",
-            shown(text)
+            excerpt(text)
         )
     })
 }
@@ -94,7 +95,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
     text.parse::<IpNet>()
         .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
         .map(|network| network.trunc())
-        .map_err(|_| format!("`{}` is no network such as 10.0.0.0/8", shown(text)))
+        .map_err(|_| format!("`{}` is no network such as 10.0.0.0/8", excerpt(text)))
 }
 
 /// Whatever is written.
@@ -201,11 +202,6 @@ pub(super) fn log_level(text: &str) -> Result<String, Wrong> {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err(wrong()),
     }
-}
-
-/// What may be shown of a bad value: short, control characters escaped.
-pub(super) fn shown(text: &str) -> String {
-    text.chars().take(80).flat_map(char::escape_debug).collect()
 }
 
 #[cfg(test)]

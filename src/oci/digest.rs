@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::Digest as _;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, excerpt};
 
 /// A hash algorithm that image-spec registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,9 +57,11 @@ impl Digest {
     /// `DigestInvalid` for another algorithm, a wrong length, or digits other than `[0-9a-f]`.
     pub fn parse(text: &str) -> Result<Self> {
         let invalid = || {
-            let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
-            Error::new(Kind::DigestInvalid, format!("`{shown}` is not a digest"))
-                .remedy("write sha256: and 64 lower-case hex digits, or sha512: and 128")
+            Error::new(
+                Kind::DigestInvalid,
+                format!("`{}` is not a digest", excerpt(text)),
+            )
+            .remedy("write sha256: and 64 lower-case hex digits, or sha512: and 128")
         };
         let (algorithm, hex) = text.split_once(':').ok_or_else(invalid)?;
         let algorithm = Algorithm::parse(algorithm).ok_or_else(invalid)?;

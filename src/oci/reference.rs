@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::Digest;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, excerpt};
 
 /// distribution-spec leaves the length open; 255 is what registries and clients agree on.
 const MAX_NAME_LENGTH: usize = 255;
@@ -25,7 +25,7 @@ impl RepositoryName {
         }
         Err(Error::new(
             Kind::NameInvalid,
-            format!("`{}` is not a repository name", shown(text)),
+            format!("`{}` is not a repository name", excerpt(text)),
         )
         .remedy(
             "use lower-case letters, digits, and single . _ - between them, parts separated by /",
@@ -83,10 +83,11 @@ impl Tag {
         if valid {
             return Ok(Self(text.into()));
         }
-        Err(
-            Error::new(Kind::TagInvalid, format!("`{}` is not a tag", shown(text)))
-                .remedy("use at most 128 letters, digits, _ . and -, the first one no . or -"),
+        Err(Error::new(
+            Kind::TagInvalid,
+            format!("`{}` is not a tag", excerpt(text)),
         )
+        .remedy("use at most 128 letters, digits, _ . and -, the first one no . or -"))
     }
 
     /// The tag.
@@ -158,7 +159,7 @@ impl RegistryHost {
         }
         Err(Error::new(
             Kind::NameInvalid,
-            format!("`{}` is not a registry's host name", shown(text)),
+            format!("`{}` is not a registry's host name", excerpt(text)),
         )
         .remedy("write it in lower case, with a dot or a port, for example quay.io"))
     }
@@ -210,11 +211,6 @@ impl ImageName {
             reference,
         })
     }
-}
-
-/// What may be shown of a bad name: short, control characters escaped.
-fn shown(text: &str) -> String {
-    text.chars().take(80).flat_map(char::escape_debug).collect()
 }
 
 macro_rules! text_type {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, excerpt};
 
 /// One requested scope. The name is not yet a `RepositoryName`: an external registry's may differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +23,11 @@ impl Scope {
     /// `BadRequest` when it has no two colons, or is longer than 1,024 bytes.
     pub fn parse(text: &str) -> Result<Self> {
         let invalid = || {
-            let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
-            Error::new(Kind::BadRequest, format!("`{shown}` is not a scope"))
-                .remedy("write repository:NAME:pull")
+            Error::new(
+                Kind::BadRequest,
+                format!("`{}` is not a scope", excerpt(text)),
+            )
+            .remedy("write repository:NAME:pull")
         };
         if text.len() > 1024 {
             return Err(invalid());

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 
 use super::{CacheWord, Proxy, Target, upstream_error};
 use crate::auth::Grant;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::{Digest, MediaType, Reference, Tag};
 use crate::store::{KeptListing, ListingKind};
 use crate::time::Timestamp;
@@ -294,14 +294,7 @@ fn check_shape(kind: ListingKind, body: &[u8]) -> Result<(), String> {
         ListingKind::Referrers => serde_json::from_str::<Index>(text).map(|_| ()),
     };
     // The parser's own words may hold what the upstream sent.
-    parsed.map_err(|error| {
-        error
-            .to_string()
-            .chars()
-            .take(200)
-            .flat_map(char::escape_debug)
-            .collect()
-    })
+    parsed.map_err(|error| excerpt(&error.to_string()))
 }
 
 /// The tag that stands for the referrers of a digest: `sha256-HEX`.

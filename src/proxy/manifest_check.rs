@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Target;
 use super::failed::Failed;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::{Algorithm, Digest, Manifest, MediaType, Reference};
 use crate::upstream::{Fault, FaultKind, FetchedManifest};
 
@@ -87,14 +87,9 @@ fn check(fetched: &FetchedManifest, reference: &Reference) -> Result<Checked> {
     }
     let announced = MediaType::parse(&fetched.content_type);
     if announced.is_none() && !is_vague(&fetched.content_type) {
-        let shown: String = fetched
-            .content_type
-            .chars()
-            .take(80)
-            .flat_map(char::escape_debug)
-            .collect();
         return Err(lied(&format!(
-            "its type is `{shown}`, which no client takes as a manifest"
+            "its type is `{}`, which no client takes as a manifest",
+            excerpt(&fetched.content_type)
         )));
     }
     let manifest = Manifest::parse(&fetched.bytes, announced)

@@ -8,7 +8,7 @@
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::Digest;
 use crate::store::failures;
 
@@ -158,9 +158,8 @@ pub(super) fn stored_size(bytes: u64) -> i64 {
 
 /// An error for a word in a row that this version does not know.
 pub(super) fn unknown_word(column: &str, word: &str) -> Error {
-    let shown: String = word.chars().take(40).flat_map(char::escape_debug).collect();
     Error::new(
         Kind::Sql,
-        format!("the database holds `{shown}` as {column}"),
+        format!("the database holds `{}` as {column}", excerpt(word)),
     )
 }

@@ -11,12 +11,13 @@ use base64::Engine as _;
 
 use super::challenge::{self, Challenge};
 use super::destination::{self, Realm};
-use super::fault::{Fault, FaultKind, REFUSES_CREDENTIALS, shown};
+use super::fault::{Fault, FaultKind, REFUSES_CREDENTIALS};
 use super::rate_limit;
 use super::token::{Issued, TokenKey};
 use super::transport::{Deadline, Method, Reply};
 use super::url::Url;
 use super::{Credentials, Upstream};
+use crate::error::excerpt;
 use crate::oci::RepositoryName;
 use crate::time::Timestamp;
 
@@ -263,7 +264,7 @@ impl Upstream {
             Some(coding) if coding.eq_ignore_ascii_case("identity") => Ok(()),
             Some(coding) => Err(Fault::protocol(
                 self.transport.subject(&reply.url),
-                format!("sent its answer with the encoding `{}`", shown(coding)),
+                format!("sent its answer with the encoding `{}`", excerpt(coding)),
             )),
         }
     }

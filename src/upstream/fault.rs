@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, excerpt};
 
 /// When to ask again after a failure that may be over soon.
 const SOON: Duration = Duration::from_secs(5);
@@ -147,16 +147,8 @@ pub(super) fn reason(error: &io::Error) -> String {
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
             "there is no route to it".to_owned()
         }
-        _ => shown(&error.to_string()),
+        _ => excerpt(&error.to_string()),
     }
-}
-
-/// What may be shown of a text from outside: short, control characters escaped.
-pub(super) fn shown(text: &str) -> String {
-    text.chars()
-        .take(200)
-        .flat_map(char::escape_debug)
-        .collect()
 }
 
 /// A duration as it stands in sentences: `2 s`, `250 ms`.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::fault::shown;
+use crate::error::excerpt;
 use crate::time::Timestamp;
 
 /// Docker Hub's `ratelimit-*` headers.
@@ -34,7 +34,7 @@ impl RateLimit {
             limit,
             remaining,
             window_seconds: window.or(other_window).unwrap_or(0),
-            source: header("docker-ratelimit-source").map(|source| shown(source.trim())),
+            source: header("docker-ratelimit-source").map(|source| excerpt(source.trim())),
             read_at: now,
         })
     }

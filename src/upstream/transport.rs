@@ -16,7 +16,7 @@ use super::destination::{self, ForbiddenAddress};
 use super::fault::{self, Fault, FaultKind};
 use super::proxy::Proxies;
 use super::url::Url;
-use crate::error::Result;
+use crate::error::{Result, excerpt};
 
 /// When a request, or a chain of them, has to be over.
 #[derive(Debug, Clone, Copy)]
@@ -276,7 +276,7 @@ impl Transport {
             ureq::Error::Rustls(error) => unreachable(&format!("TLS failed: {error}")),
             ureq::Error::Tls(why) => unreachable(&format!("TLS failed: {why}")),
             ureq::Error::ConnectProxyFailed(why) => {
-                unreachable(&format!("the proxy refused: {}", fault::shown(&why)))
+                unreachable(&format!("the proxy refused: {}", excerpt(&why)))
             }
             ureq::Error::ConnectionFailed => unreachable("the connection failed"),
             ureq::Error::Other(other) => match other.downcast::<ForbiddenAddress>() {
@@ -289,10 +289,7 @@ impl Transport {
             // Its own text may show bytes of the answer, so it is escaped.
             ureq::Error::Protocol(error) => Fault::protocol(
                 subject,
-                format!(
-                    "sent what is not HTTP: {}",
-                    fault::shown(&error.to_string())
-                ),
+                format!("sent what is not HTTP: {}", excerpt(&error.to_string())),
             ),
             ureq::Error::Http(_) => Fault::protocol(subject, "sent what is not HTTP"),
             // Nothing else comes from the calls made here; a text could show a URL's query.

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::shown;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, excerpt};
 use crate::time::{Timestamp, parse_moment};
 
 /// The furthest that a time from now may lie away: a hundred years.
@@ -25,8 +24,8 @@ pub fn parse_expiry(text: &str, now: Timestamp) -> Result<Option<Timestamp>> {
             .map(|duration| now.plus(duration))
     });
     match at {
-        None => wrong(format!("`{}` is no time to expire at", shown(text))),
-        Some(at) if at <= now => wrong(format!("`{}` is not in the future", shown(text))),
+        None => wrong(format!("`{}` is no time to expire at", excerpt(text))),
+        Some(at) if at <= now => wrong(format!("`{}` is not in the future", excerpt(text))),
         at => Ok(at),
     }
 }
@@ -36,7 +35,7 @@ pub fn parse_ttl(text: &str) -> Result<Duration> {
     let ttl = humantime::parse_duration(text).ok();
     ttl.filter(|ttl| (Duration::from_secs(1)..=LONGEST_JOB).contains(ttl))
         .ok_or_else(|| {
-            let what = format!("`{}` is no time that a job token can live", shown(text));
+            let what = format!("`{}` is no time that a job token can live", excerpt(text));
             Error::new(Kind::Usage, what).remedy("write 1s to 30d, such as 1h")
         })
 }

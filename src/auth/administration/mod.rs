@@ -10,8 +10,3 @@ pub mod names;
 pub mod networks;
 pub mod places;
 pub mod tokens;
-
-/// What somebody wrote, as it may stand in an error.
-fn shown(text: &str) -> String {
-    text.chars().take(80).flat_map(char::escape_debug).collect()
-}

@@ -1,7 +1,6 @@
 //! What users, groups and tokens may be called. Pure.
 
-use super::shown;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::RepositoryName;
 
 const MAX_LENGTH: usize = 255;
@@ -29,7 +28,7 @@ pub fn check_user_name(name: &str) -> Result<()> {
 pub fn check_deploy_username(name: &str) -> Result<()> {
     // Those are given by the box, each with its own token's id.
     if name.starts_with("gitlab+deploy-token-") {
-        let what = format!("the name `{}` is reserved", shown(name));
+        let what = format!("the name `{}` is reserved", excerpt(name));
         return Err(
             Error::new(Kind::Usage, what).remedy("choose another one, or leave out --username")
         );
@@ -49,7 +48,7 @@ pub fn check_group_path(path: &str, mirror: &str) -> Result<()> {
     if let Some(why) = reserved(first, mirror) {
         let what = format!(
             "a top-level group cannot be called `{}`: {why}",
-            shown(first)
+            excerpt(first)
         );
         return Err(Error::new(Kind::Usage, what).remedy("choose another name"));
     }
@@ -65,7 +64,7 @@ pub fn check_project_path<'a>(path: &'a str, mirror: &str) -> Result<&'a str> {
     };
     let first = first_part(path);
     if let Some(why) = reserved(first, mirror) {
-        let what = format!("no project can lie in `{}`: {why}", shown(first));
+        let what = format!("no project can lie in `{}`: {why}", excerpt(first));
         return Err(Error::new(Kind::Usage, what).remedy("choose another group"));
     }
     check_parts(path, "project")?;
@@ -114,7 +113,7 @@ pub fn check_token_name(name: &str) -> Result<()> {
 }
 
 fn wrong(name: &str, what: &str) -> Error {
-    Error::new(Kind::Usage, format!("`{}` is not {what}", shown(name)))
+    Error::new(Kind::Usage, format!("`{}` is not {what}", excerpt(name)))
 }
 
 #[cfg(test)]

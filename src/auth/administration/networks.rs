@@ -2,8 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::shown;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, excerpt};
 
 /// A network by its first address and its prefix. Host bits are refused: whoever writes
 /// 10.1.2.3/8 may have meant one machine, and would trust sixteen million.
@@ -16,7 +15,7 @@ pub fn parse_cidr(text: &str) -> Result<IpNet> {
         .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
     let Ok(network) = parsed else {
         return Err(
-            Error::new(Kind::Usage, format!("`{}` is no network", shown(text)))
+            Error::new(Kind::Usage, format!("`{}` is no network", excerpt(text)))
                 .remedy("write it as 10.1.0.0/16 or fd00::/8"),
         );
     };

@@ -10,7 +10,7 @@ use super::output::{Table, hint, print, print_json, print_text};
 use super::workplace::{Workplace, sealing_keys};
 use crate::auth::jwt::AUDIENCES;
 use crate::auth::seal::Owner;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, excerpt};
 use crate::store::{ExternalRegistry, ExternalRegistryId, SigningAlgorithm, Store};
 use crate::time::Timestamp;
 
@@ -189,11 +189,11 @@ fn check_name(name: &str) -> Result<()> {
     if (1..=255).contains(&name.len()) && name.bytes().all(fits) && !name.starts_with('-') {
         return Ok(());
     }
-    let shown: String = name.chars().take(80).flat_map(char::escape_debug).collect();
-    Err(
-        Error::new(Kind::Usage, format!("`{shown}` is not a registry's name"))
-            .remedy("use up to 255 letters, digits, . _ - and :, no - first"),
+    Err(Error::new(
+        Kind::Usage,
+        format!("`{}` is not a registry's name", excerpt(name)),
     )
+    .remedy("use up to 255 letters, digits, . _ - and :, no - first"))
 }
 
 /// Both stand in headers and URLs of the registry, between quotation marks.
@@ -202,9 +202,8 @@ fn check_text(what: &str, text: &str) -> Result<()> {
     if (1..=255).contains(&text.len()) && text.bytes().all(fits) {
         return Ok(());
     }
-    let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
     Err(
-        Error::new(Kind::Usage, format!("`{shown}` is not an {what}"))
+        Error::new(Kind::Usage, format!("`{}` is not an {what}", excerpt(text)))
             .remedy("use up to 255 printable characters, no quotation marks and no backslashes"),
     )
 }

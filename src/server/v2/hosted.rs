@@ -9,7 +9,7 @@ use super::content::Content;
 use super::{manifests, uploads};
 use crate::auth::Identity;
 use crate::auth::policy::{RepositoryGrant, Wanted};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, excerpt};
 use crate::http::{Body, Method, Response};
 use crate::oci::{Digest, MAX_MANIFEST_SIZE, MediaType, Reference, RepositoryName, Tag};
 use crate::registry::{ManifestContent, PushedManifest};
@@ -175,10 +175,12 @@ fn announced_type(call: &Call<'_>) -> Result<Option<MediaType>> {
         return Ok(None);
     };
     MediaType::parse(text).map(Some).ok_or_else(|| {
-        let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
         Error::new(
             Kind::ManifestInvalid,
-            format!("`{shown}` is no type of manifests that this registry keeps"),
+            format!(
+                "`{}` is no type of manifests that this registry keeps",
+                excerpt(text)
+            ),
         )
         .remedy("push an OCI image or index, or Docker's schema 2")
     })

@@ -2,8 +2,8 @@
 
 use rusqlite::{Row, params};
 
-use super::{AccessDb, ExternalRegistryId, shown, taken};
-use crate::error::Result;
+use super::{AccessDb, ExternalRegistryId, taken};
+use crate::error::{Result, excerpt};
 use crate::store::audit::{Actor, Detail, Event, EventKind};
 use crate::store::statement::{decoded, find, get, list, unknown_word};
 use crate::time::Timestamp;
@@ -88,8 +88,8 @@ impl AccessDb {
                 taken(error, || {
                     format!(
                         "there is a registry `{}` already, or one for the audience `{}`",
-                        shown(&registry.name),
-                        shown(&registry.audience)
+                        excerpt(&registry.name),
+                        excerpt(&registry.audience)
                     )
                 })
             })

@@ -4,8 +4,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::{AccessDb, GroupId, no_such, shown, taken};
-use crate::error::{Error, Kind, Result};
+use super::{AccessDb, GroupId, no_such, taken};
+use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::RegistryHost;
 use crate::store::audit::{Actor, Detail, Event, EventKind};
 use crate::store::statement::{decoded, find, get, list, size, stored_size, unknown_word};
@@ -104,7 +104,7 @@ impl AccessDb {
         if path.split('/').any(str::is_empty) {
             return Err(Error::new(
                 Kind::NameInvalid,
-                format!("the group's path `{}` has an empty part", shown(path)),
+                format!("the group's path `{}` has an empty part", excerpt(path)),
             ));
         }
         self.database
@@ -122,7 +122,7 @@ impl AccessDb {
                         Some(id.ok_or_else(|| {
                             Error::new(
                                 Kind::NotFound,
-                                format!("there is no group `{}`", shown(parent)),
+                                format!("there is no group `{}`", excerpt(parent)),
                             )
                             .remedy("make the parent group first")
                         })?)
@@ -142,7 +142,7 @@ impl AccessDb {
             })
             .map_err(|error| {
                 taken(error, || {
-                    format!("there is a group `{}` already", shown(path))
+                    format!("there is a group `{}` already", excerpt(path))
                 })
             })
     }

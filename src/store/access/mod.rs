@@ -148,14 +148,6 @@ fn no_such(noun: &str, id: i64) -> Error {
     )
 }
 
-/// A name as it may be shown in an error: short, control characters escaped.
-fn shown(name: &str) -> String {
-    name.chars()
-        .take(120)
-        .flat_map(char::escape_debug)
-        .collect()
-}
-
 /// Replaces a broken uniqueness by a sentence that names the thing.
 fn taken(error: Error, sentence: impl FnOnce() -> String) -> Error {
     if error.kind() == Kind::Conflict {

@@ -4,8 +4,8 @@ use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
 use super::groups::{quota, quota_detail, visibility};
-use super::{AccessDb, GroupId, ProjectId, Visibility, no_such, shown, taken};
-use crate::error::{Error, Kind, Result};
+use super::{AccessDb, GroupId, ProjectId, Visibility, no_such, taken};
+use crate::error::{Error, Kind, Result, excerpt};
 use crate::store::audit::{Actor, Event, EventKind};
 use crate::store::statement::{find, get, list, stored_size};
 use crate::time::Timestamp;
@@ -50,11 +50,11 @@ impl AccessDb {
         let no_group = |group: &str| {
             Error::new(
                 Kind::NotFound,
-                format!("there is no group `{}`", shown(group)),
+                format!("there is no group `{}`", excerpt(group)),
             )
             .remedy("a project lies in a group: make that first")
         };
-        let occupied = || format!("there is a project or group `{}` already", shown(path));
+        let occupied = || format!("there is a project or group `{}` already", excerpt(path));
         let (parent, _) = path.rsplit_once('/').ok_or_else(|| no_group(""))?;
         self.database
             .change(actor, |connection| {
@@ -206,8 +206,8 @@ fn refuse_below_private(connection: &Connection, path: &str, group: i64) -> Resu
             Kind::Conflict,
             format!(
                 "the project `{}` cannot be public: the group `{}` above it is private",
-                shown(path),
-                shown(&group)
+                excerpt(path),
+                excerpt(&group)
             ),
         )
         .remedy("make the group public first, or leave the project private")),

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::groups::group_path;
 use super::projects::project_path;
-use super::{AccessDb, GroupId, ProjectId, RuleId, no_such, shown, taken};
-use crate::error::{Error, Kind, Result};
+use super::{AccessDb, GroupId, ProjectId, RuleId, no_such, taken};
+use crate::error::{Error, Kind, Result, excerpt};
 use crate::store::audit::{Actor, Detail, Event, EventKind};
 use crate::store::statement::{decoded, find, get, list, run, unknown_word};
 use crate::time::Timestamp;
@@ -336,7 +336,7 @@ fn protects_something(
 }
 
 fn already(pattern: &str) -> String {
-    format!("there is a rule for `{}` already", shown(pattern))
+    format!("there is a rule for `{}` already", excerpt(pattern))
 }
 
 fn found(rows: usize, id: RuleId) -> Result<()> {

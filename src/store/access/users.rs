@@ -3,8 +3,8 @@
 use rusqlite::{Row, params};
 use serde::Serialize;
 
-use super::{AccessDb, UserId, no_such, shown, taken};
-use crate::error::{Error, Kind, Result};
+use super::{AccessDb, UserId, no_such, taken};
+use crate::error::{Error, Kind, Result, excerpt};
 use crate::store::audit::{Actor, Event, EventKind};
 use crate::store::statement::{find, get, list};
 use crate::time::Timestamp;
@@ -65,7 +65,7 @@ impl AccessDb {
             })
             .map_err(|error| {
                 taken(error, || {
-                    format!("there is a user `{}` already", shown(name))
+                    format!("there is a user `{}` already", excerpt(name))
                 })
             })
     }

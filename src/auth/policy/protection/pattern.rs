@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, excerpt};
 
 /// The longest pattern or regular expression of a rule, in bytes.
 const MAX_PATTERN: usize = 255;
@@ -96,12 +96,10 @@ pub fn check_tag_expression(pattern: &str) -> Result<(), Error> {
 }
 
 fn wrong(pattern: &str, what: &str) -> Error {
-    let shown: String = pattern
-        .chars()
-        .take(80)
-        .flat_map(char::escape_debug)
-        .collect();
-    Error::new(Kind::BadRequest, format!("`{shown}` is not {what}"))
+    Error::new(
+        Kind::BadRequest,
+        format!("`{}` is not {what}", excerpt(pattern)),
+    )
 }
 
 /// Whether `pattern` can match the path of a repository of `project`: its own path, or one below it.

@@ -55,7 +55,7 @@ const FORWARDING: [&str; 7] = [
 
 /// What stands in `Authorization`.
 pub(super) enum Credentials {
-    /// Nothing.
+    /// Nothing, or an empty user name with an empty password, as clients send that have a login of nobody.
     None,
     /// A user name and a password or token.
     Basic(String, String),
@@ -130,12 +130,17 @@ impl Call<'_> {
         };
         let (scheme, rest) = value.split_once(' ').unwrap_or((value, ""));
         if scheme.eq_ignore_ascii_case("Bearer") {
-            return Credentials::Bearer(rest.trim().to_owned());
+            return match rest.trim() {
+                "" => Credentials::Unknown,
+                token => Credentials::Bearer(token.to_owned()),
+            };
         }
         let decoded = base64::engine::general_purpose::STANDARD.decode(rest.trim());
         let text = decoded.ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let is_basic = scheme.eq_ignore_ascii_case("Basic");
         match text.as_deref().and_then(|text| text.split_once(':')) {
-            Some((user, password)) if scheme.eq_ignore_ascii_case("Basic") => {
+            Some(("", "")) if is_basic => Credentials::None,
+            Some((user, password)) if is_basic => {
                 Credentials::Basic(user.to_owned(), password.to_owned())
             }
             _ => Credentials::Unknown,

@@ -284,14 +284,15 @@ fn identify(
     endpoint: &Endpoint,
 ) -> Result<Identity, Failure> {
     let takes_jobs = matches!(endpoint.scope, Scope::ReadOrJob | Scope::WriteOrJob);
-    let headers = &call.request.headers;
-    let job = headers.get("JOB-TOKEN").filter(|_| takes_jobs);
-    let secret = match (headers.get("PRIVATE-TOKEN"), job, call.credentials()) {
+    // An empty field is no failed login: scripts send one where their variable is not set.
+    let field = |name| call.request.headers.get(name).filter(|it| !it.is_empty());
+    let job = field("JOB-TOKEN").filter(|_| takes_jobs);
+    let secret = match (field("PRIVATE-TOKEN"), job, call.credentials()) {
         (Some(secret), ..) | (None, Some(secret), _) => secret.to_owned(),
         (None, None, Credentials::Bearer(secret)) => secret,
         _ => return Err(Failure::unauthorized()),
     };
-    let is_by_job = job.is_some() && headers.get("PRIVATE-TOKEN").is_none();
+    let is_by_job = job.is_some() && field("PRIVATE-TOKEN").is_none();
     let authenticator = &appliance.authenticator;
     let identity = match authenticator.by_secret(&secret, call.address, &call.id, call.now)? {
         Ok(identity) => identity,

@@ -45,9 +45,6 @@ pub(super) fn token(appliance: &Appliance, call: &mut Call<'_>) -> Result<Respon
     let identity = identify(appliance, call, &request)?;
     call.note_principal(&identity.principal);
     let judged = judge(appliance, &identity, &request.scopes)?;
-    if let Some(refusal) = judged.protected {
-        return Ok(forbidden(&refusal.error("").to_string()));
-    }
     if let Some(missing) = judged.missing.filter(|_| judged.access.is_empty()) {
         return Ok(forbidden(&Refusal::Denied(missing).error("").to_string()));
     }

@@ -12,7 +12,7 @@ const MAX_FORM: u64 = 64 * 1024;
 
 /// What a token request says, however it came.
 pub(super) struct TokenRequest {
-    /// User name and password, or token.
+    /// User name and password, or token; `None` for nobody.
     pub(super) credentials: Option<(String, String)>,
     /// The audience.
     pub(super) service: Option<String>,
@@ -75,6 +75,9 @@ pub(super) fn from_form(call: &mut Call<'_>) -> Result<TokenRequest> {
         return Err(Error::new(Kind::BadRequest, "the form holds no credentials")
             .remedy("send grant_type=password with username and password, or grant_type=refresh_token with a token"));
     }
+    // As with Basic, an empty user name with an empty password is nobody.
+    let credentials =
+        credentials.filter(|(user, password)| !user.is_empty() || !password.is_empty());
     Ok(TokenRequest {
         credentials,
         service: first("service"),

@@ -3,8 +3,10 @@
 //! A scope about a cached repository is judged by the flags of its group; a login, which names none, by the
 //! box's. A scope about a hosted repository is judged by that repository's policy alone: each action that the
 //! caller may do is granted, each other is left out, and what is hidden is left out like what does not exist.
-//! The one exception is a push to a protected path, which is refused: with an external registry this is the
-//! only place where a client can be told.
+//!
+//! A push to a protected path is left out as well: the write itself is then refused with the reason, which every
+//! client prints, whereas skopeo and podman print only the status of a refused token request. An external registry
+//! cannot give the reason, so for its tokens the push is noted in [`Judged::protected`].
 
 use super::super::Appliance;
 use super::super::router::{self, Place};
@@ -21,7 +23,7 @@ pub(super) struct Judged {
     pub(super) access: Vec<AccessEntry>,
     /// An ability that the credential lacks; refuses the request where nothing is granted.
     pub(super) missing: Option<Ability>,
-    /// A push to what is protected; refuses the request.
+    /// A push to what is protected, asked for by that name; refuses a request for an external registry.
     pub(super) protected: Option<Refusal>,
     /// Whether the credential is let in only because enforcement is off.
     pub(super) is_tolerated: bool,

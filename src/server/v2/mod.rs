@@ -128,18 +128,7 @@ pub(super) fn challenge(appliance: &Appliance, call: &Call<'_>, response: Respon
         call.external_url(appliance)
     );
     let scope = match super::router::route(&call.request.path, call.query("ns").as_deref()) {
-        Ok(Route::Repository(route)) => {
-            let actions = actions(&call.request.method, &route.part);
-            // Without the host the scope would name a hosted repository.
-            let first = route.name.split('/').next().unwrap_or_default();
-            let collides = appliance
-                .authenticator
-                .group(first)
-                .is_ok_and(|group| group.is_some());
-            let with_host = route.name_with_host().filter(|_| collides);
-            let name = with_host.unwrap_or(route.name);
-            Some(format!("repository:{name}:{actions}"))
-        }
+        Ok(Route::Repository(route)) => Some(scope(appliance, call, &route)),
         Ok(Route::Catalog) => Some("registry:catalog:*".to_owned()),
         _ => None,
     };
@@ -150,6 +139,37 @@ pub(super) fn challenge(appliance: &Appliance, call: &Call<'_>, response: Respon
         }
     }
     with_version(response).header("WWW-Authenticate", value)
+}
+
+/// The scope of a request about a repository. A mount also needs to pull from the repository that it names as its
+/// source: without it in the token the mount would be answered as if the blob were not there, and the client would
+/// upload it. The source is named whether it exists or not.
+fn scope(appliance: &Appliance, call: &Call<'_>, route: &RepositoryRoute) -> String {
+    let actions = actions(&call.request.method, &route.part);
+    // Without the host the scope would name a hosted repository.
+    let first = route.name.split('/').next().unwrap_or_default();
+    let collides = appliance
+        .authenticator
+        .group(first)
+        .is_ok_and(|group| group.is_some());
+    let with_host = route.name_with_host().filter(|_| collides);
+    let name = with_host.as_deref().unwrap_or(&route.name);
+    let scope = format!("repository:{name}:{actions}");
+    match mount_source(call, route) {
+        Some(source) if source.as_str() != name => {
+            format!("{scope} repository:{source}:pull")
+        }
+        _ => scope,
+    }
+}
+
+/// The repository that a mount takes its blob from, if the request is a mount that names one.
+fn mount_source(call: &Call<'_>, route: &RepositoryRoute) -> Option<RepositoryName> {
+    let is_mount = call.request.method == Method::Post
+        && route.part == Part::Uploads
+        && call.query("mount").is_some();
+    let source = call.query("from").filter(|_| is_mount)?;
+    RepositoryName::parse(&source).ok()
 }
 
 /// What a token must be for, so that the request can be made with it: whoever pushes looks first.

@@ -289,3 +289,60 @@ fn a_mount_asks_for_two_repositories_and_the_catalog_for_none() {
         "nothing"
     );
 }
+
+/// Clients send the mount, are challenged, and get a token for what the challenge names.
+#[test]
+fn the_challenge_to_a_mount_names_its_source_too_so_that_it_works_at_the_first_try() {
+    let stage = stage();
+    stage.appliance.ok(&["project", "add", "acme/web"]);
+    stage.appliance.ok(&["group", "add", "secret"]);
+    stage.appliance.ok(&["project", "add", "secret/tools"]);
+    let developer = stage.api("developer");
+    let challenge = |query: &str| {
+        let path = format!("/v2/acme/web/blobs/uploads/{query}");
+        let answer = stage.client.request("POST", &path, b"");
+        assert_eq!(answer.status, 401, "{}", answer.text());
+        let challenge = answer.field("WWW-Authenticate").unwrap().to_owned();
+        let (_, scope) = challenge.split_once("scope=\"").unwrap();
+        scope.trim_end_matches('"').to_owned()
+    };
+    let blob = breakwater::oci::Digest::of(b"{}");
+    let own = "repository:acme/web:pull,push";
+    for (from, source) in [
+        ("acme/api/app", Some("acme/api/app")),
+        // Hidden, and not there at all: named alike.
+        ("secret/tools", Some("secret/tools")),
+        ("secret/nothing", Some("secret/nothing")),
+        ("nowhere/at/all", Some("nowhere/at/all")),
+        ("acme%2Fapi", Some("acme/api")),
+        // Named already, or no name.
+        ("acme/web", None),
+        ("", None),
+        ("Acme/Api", None),
+        ("acme/api%22,error=%22x", None),
+        ("acme/api:push%20repository:acme/other", None),
+        ("..%2F..%2Facme", None),
+    ] {
+        let expected = match source {
+            Some(source) => format!("{own} repository:{source}:pull"),
+            None => own.to_owned(),
+        };
+        let scope = challenge(&format!("?mount={blob}&from={from}"));
+        assert_eq!(scope, expected, "from={from}");
+    }
+    assert_eq!(challenge(&format!("?mount={blob}")), own);
+    assert_eq!(challenge("?from=acme/api/app"), own, "this is no mount");
+
+    let app = stage.client.basic("developer", &developer);
+    let app = app.token(&["repository:acme/api/app:pull,push"]);
+    let path = format!("/v2/acme/api/app/blobs/uploads/?digest={blob}");
+    let pushed = stage.client.bearer(&app).request("POST", &path, b"{}");
+    assert_eq!(pushed.status, 201, "{}", pushed.text());
+    let mount = format!("?mount={blob}&from=acme/api/app");
+    let scope = challenge(&mount);
+    let scopes: Vec<&str> = scope.split(' ').collect();
+    let jwt = stage.client.basic("developer", &developer).token(&scopes);
+    let path = format!("/v2/acme/web/blobs/uploads/{mount}");
+    let mounted = stage.client.bearer(&jwt).request("POST", &path, b"");
+    assert_eq!(mounted.status, 201, "{}", mounted.text());
+}

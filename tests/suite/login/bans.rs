@@ -118,6 +118,66 @@ fn jwts_and_anonymous_pulls_are_never_counted_as_guesses() {
     );
 }
 
+/// Clients send an empty user name with an empty password where their configuration has a login of nobody, and scripts
+/// an empty field where their variable is not set: neither is a guess.
+#[test]
+fn empty_credentials_are_nobody_and_no_failed_login() {
+    let fake = FakeUpstream::start();
+    let image = Image::oci(1, &[100]);
+    fake.put_image("library/alpine", "latest", &image);
+    let toml = "[auth]\nban_after = 3";
+    let appliance = Appliance::builder().upstream(fake.url()).toml(toml).start();
+    let client = Client::of(&appliance);
+    let secret = appliance.token("alice", BOTH);
+    let mirror = token_path(&["repository:library/alpine:pull"]);
+    let empty = client.with("Authorization", "Basic Og==");
+    for _ in 0..10 {
+        let pulled = empty.get("/v2/library/alpine/manifests/latest");
+        assert_eq!(pulled.body, image.manifest, "{}", pulled.text());
+        assert_eq!(empty.get(&mirror).status, 200);
+        let form = client.post_form(
+            "/jwt/auth",
+            &[
+                ("grant_type", "password"),
+                ("username", ""),
+                ("password", ""),
+                ("scope", "repository:library/alpine:pull"),
+            ],
+        );
+        assert_eq!(form.status, 200, "{}", form.text());
+        assert_eq!(empty.get("/metrics").status, 200);
+        // It opens nothing either.
+        assert_eq!(empty.get("/v2/").status, 401);
+        assert_eq!(empty.get(&token_path(&[SCOPE])).status, 401);
+        let api = |name: &str, value: &str| client.with(name, value).get("/api/v4/groups").status;
+        assert_eq!(api("PRIVATE-TOKEN", ""), 401);
+        assert_eq!(api("JOB-TOKEN", ""), 401);
+        assert_eq!(api("Authorization", "Bearer "), 401);
+        assert_eq!(api("Authorization", "Basic Og=="), 401);
+    }
+    assert_eq!(
+        client.basic("alice", &secret).get(&token_path(&[])).status,
+        200
+    );
+    // Half a credential is one, and a wrong one.
+    assert_eq!(client.basic("alice", "").get(&mirror).status, 401);
+    let is_told = |event: &serde_json::Value| {
+        let kind = event["event"].as_str().unwrap_or_default();
+        kind.starts_with("login.failed") || kind.starts_with("login.banned")
+    };
+    let begun = std::time::Instant::now();
+    let told = loop {
+        let events = appliance.json(&["audit", "--json"]);
+        let events = events.as_array().unwrap().iter();
+        let told: Vec<_> = events.filter(|event| is_told(event)).cloned().collect();
+        if !told.is_empty() || begun.elapsed().as_secs() > 30 {
+            break told;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    };
+    assert_eq!(told.len(), 1, "{told:#?}");
+}
+
 /// 48 guess at once and without a pause, each from another address for another name, so that no ban stops
 /// them: three times as many as may wait for a hash, and twelve times as many as there are workers.
 #[test]

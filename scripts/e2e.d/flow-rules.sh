@@ -39,9 +39,12 @@ flow_rules() {
     check_contains "... and docker says why" "$PROTECTED" "$OUTPUT"
 
     breakwater rule set "$rule" --push-protected-up-to no_access
-    for who in maintainer boss; do
-        check_fails "under no_access the $who does not push" people_push "$who" "$BOX" acme/api/prod
-        check_contains "... and docker says why" "$PROTECTED" "$OUTPUT"
+    check_fails "under no_access a maintainer does not push" people_push maintainer "$BOX" acme/api/prod
+    check_contains "... and docker says why" "$PROTECTED" "$OUTPUT"
+    # Every blob is there already, so the manifest is what is refused.
+    for who in docker skopeo podman buildah; do
+        rules_denied "under no_access an administrator does not push with $who" "$PROTECTED" \
+            "rules_push_by_$who" boss acme/api/prod
     done
     breakwater rule set "$rule" --push-protected-up-to developer
     check "the same push works after the rule changed, without a new login" docker push "$BOX/acme/api/prod:1"

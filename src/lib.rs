@@ -18,6 +18,7 @@
 //! | room | what it owns |
 //! |---|---|
 //! | `cli` | one file a command family; `serve` puts everything together |
+//! | `admin` | what can be administered: one file a resource, with its requests, their effect, and its view |
 //! | `control` | `DATA/control.sock`, between the command line and the running server: the only place that knows tiny_http |
 //! | `server` | what is served: router, token endpoint, registry protocol, REST API, the mapping of errors; knows no socket |
 //! | `proxy` | the dependency proxy: which upstream, freshness, single flight, fill, serve-stale |
@@ -61,6 +62,7 @@
     )
 )]
 
+pub mod admin;
 pub mod auth;
 pub mod cli;
 pub mod config;

@@ -62,30 +62,6 @@ pub(super) fn visibility_word(visibility: store::Visibility) -> &'static str {
     }
 }
 
-/// `--ability`
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum Ability {
-    Read,
-    Fill,
-}
-
-impl From<Ability> for store::Ability {
-    fn from(ability: Ability) -> Self {
-        match ability {
-            Ability::Read => Self::Read,
-            Ability::Fill => Self::Fill,
-        }
-    }
-}
-
-/// An ability's word.
-pub(super) fn ability_word(ability: store::Ability) -> &'static str {
-    match ability {
-        store::Ability::Read => "read",
-        store::Ability::Fill => "fill",
-    }
-}
-
 /// A token kind's word.
 pub(super) fn kind_word(kind: store::TokenKind) -> &'static str {
     match kind {

@@ -1,13 +1,21 @@
 //! What a command works on: the configuration, the store that it names, the server that may run.
 
+use std::time::{Duration, Instant};
+
 use super::account;
 use super::privilege::{close_to_others, drop_to_owner};
+use crate::admin::{Admin, Operation};
 use crate::auth::administration::places::Mirror;
 use crate::auth::seal::SealingKeys;
 use crate::config::Config;
-use crate::control::Client;
+use crate::control::{Asked, Client};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Actor, Group, Project, Store, UpstreamRow, User};
+use crate::store::{Actor, DataLock, Group, Project, Store, UpstreamRow, User};
+
+/// How long a command waits for one that has the store, or for a server that is starting.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two looks whether it is there.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The configuration of this run, with the rights that the data directory asks for.
 pub(super) struct Workplace {
@@ -15,20 +23,70 @@ pub(super) struct Workplace {
     pub(super) config: Config,
     /// Who runs the command.
     pub(super) actor: Actor,
+    /// What the system calls the account that runs it.
+    account: Option<String>,
 }
 
 impl Workplace {
     /// Takes the identity of the data directory's owner, and lets nobody else read what is written
     /// from here on.
     pub(super) fn new(config: Config) -> Result<Self> {
-        let actor = Actor::on_the_box(account::caller().as_deref());
+        let account = account::caller();
+        let actor = Actor::on_the_box(account.as_deref());
         drop_to_owner(&config.data)?;
         close_to_others()?;
-        Ok(Self { config, actor })
+        Ok(Self {
+            config,
+            actor,
+            account,
+        })
+    }
+
+    /// Lets the running server perform the operation, or performs it here where none runs. A server that is starting,
+    /// or another command, is waited for a moment.
+    ///
+    /// # Errors
+    /// `Conflict` where another process holds the data directory and does not answer; those of the operation.
+    pub(super) fn perform<O: Operation>(&self, operation: O) -> Result<O::View> {
+        let data = &self.config.data;
+        let begun = Instant::now();
+        loop {
+            if let Some(server) = self.running_server()? {
+                return self.ask(&server, &operation);
+            }
+            self.check_data()?;
+            match DataLock::take(data) {
+                Ok(_lock) => {
+                    let admin = Admin {
+                        store: &Store::open(data)?,
+                        actor: self.actor.clone(),
+                    };
+                    return operation.perform(&admin);
+                }
+                Err(error) if error.kind() != Kind::Conflict || begun.elapsed() > PATIENCE => {
+                    return Err(error);
+                }
+                Err(_) => std::thread::sleep(LOOK_AGAIN),
+            }
+        }
+    }
+
+    fn ask<O: Operation>(&self, server: &Client, operation: &O) -> Result<O::View> {
+        let json = |error| Error::internal("an operation is no JSON").because(error);
+        let asked = Asked {
+            account: self.account.clone(),
+            request: serde_json::to_value(operation).map_err(json)?,
+        };
+        serde_json::from_value(server.perform(O::NAME, &asked)?).map_err(json)
     }
 
     /// The existing store; the error names the path that was not found.
     pub(super) fn open_store(&self) -> Result<Store> {
+        self.check_data()?;
+        Store::open(&self.config.data)
+    }
+
+    fn check_data(&self) -> Result<()> {
         let data = &self.config.data;
         let missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
         if std::fs::metadata(data).is_err_and(|error| missing(&error)) {
@@ -36,7 +94,7 @@ impl Workplace {
             return Err(Error::new(Kind::NotFound, what)
                 .remedy("name its directory with --data, or make one with `breakwater init`"));
         }
-        Store::open(data)
+        Ok(())
     }
 
     /// What the mirror occupies.

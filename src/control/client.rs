@@ -6,9 +6,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::Value;
 
-use super::{GarbageRequest, Progress, SOCKET, Status, reachable};
+use super::{Asked, GarbageRequest, OPERATIONS, Progress, Refused, SOCKET, Status, reachable};
 use crate::error::{Error, Kind, Result};
 
 /// How long a server that is alive may take for a plain answer.
@@ -78,15 +79,36 @@ impl Client {
     /// As [`Client::get`].
     pub fn collect_garbage(&self, request: GarbageRequest) -> Result<Value> {
         // Many files take long to look through, so silence says nothing here.
-        self.plain_within("POST", &request.path(), None)
+        let body = to_json(&request)?;
+        self.exchange("POST", "/cache/gc", &body, None)
+    }
+
+    /// Performs the operation of that name; what it gives.
+    ///
+    /// # Errors
+    /// What the operation says, and as [`Client::get`].
+    pub fn perform(&self, name: &str, asked: &Asked) -> Result<Value> {
+        let body = to_json(asked)?;
+        self.exchange(
+            "POST",
+            &format!("{OPERATIONS}{name}"),
+            &body,
+            Some(self.patience),
+        )
     }
 
     fn plain(&self, method: &str, path: &str) -> Result<Value> {
-        self.plain_within(method, path, Some(self.patience))
+        self.exchange(method, path, b"", Some(self.patience))
     }
 
-    fn plain_within(&self, method: &str, path: &str, patience: Option<Duration>) -> Result<Value> {
-        let mut answer = self.ask(method, path, patience)?;
+    fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        patience: Option<Duration>,
+    ) -> Result<Value> {
+        let mut answer = self.ask(method, path, body, patience)?;
         let mut body = String::new();
         answer
             .read_to_string(&mut body)
@@ -100,7 +122,7 @@ impl Client {
     /// As [`Client::get`].
     pub fn verify(&self, progress: Progress<'_>) -> Result<Value> {
         // One large file can take minutes, so silence says nothing here.
-        let answer = self.ask("POST", "/verify", None)?;
+        let answer = self.ask("POST", "/verify", b"", None)?;
         for line in answer.lines() {
             let line = line.map_err(|error| self.gone(&error))?;
             let mut event: Value =
@@ -108,8 +130,8 @@ impl Client {
             if let Some(report) = event.get_mut("report") {
                 return Ok(report.take());
             }
-            if let Some(sentence) = event["error"].as_str() {
-                return Err(Error::new(Kind::Io, sentence));
+            if let Some(refused) = event.get_mut("error") {
+                return Err(self.refused(refused.take()));
             }
             let number = |name: &str| event["progress"][name].as_u64();
             if let (Some(done), Some(total)) = (number("done"), number("total")) {
@@ -133,6 +155,7 @@ impl Client {
         &self,
         method: &str,
         path: &str,
+        body: &[u8],
         patience: Option<Duration>,
     ) -> Result<impl BufRead + use<>> {
         let exchange = || {
@@ -140,8 +163,10 @@ impl Client {
             stream.set_read_timeout(patience)?;
             write!(
                 stream,
-                "{method} {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"
+                "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n",
+                body.len()
             )?;
+            stream.write_all(body)?;
             let mut answer = BufReader::new(stream);
             let mut head = Vec::new();
             // Bounded, although it is our own server that speaks.
@@ -162,16 +187,16 @@ impl Client {
         answer
             .read_to_string(&mut body)
             .map_err(|error| self.gone(&error))?;
-        let kind = match status {
-            "404" => Kind::NotFound,
-            "409" => Kind::Conflict,
-            _ => Kind::Io,
-        };
-        match serde_json::from_str::<Value>(&body) {
-            Ok(body) if body["error"].is_string() => {
-                Err(Error::new(kind, body["error"].as_str().unwrap_or_default()))
-            }
-            _ => Err(self.odd(&format!("status {status}"))),
+        match serde_json::from_str(&body) {
+            Ok(refused) => Err(self.refused(refused)),
+            Err(_) => Err(self.odd(&format!("status {status}"))),
+        }
+    }
+
+    fn refused(&self, refused: Value) -> Error {
+        match serde_json::from_value::<Refused>(refused) {
+            Ok(refused) => refused.into(),
+            Err(error) => self.odd(&error.to_string()),
         }
     }
 
@@ -193,4 +218,9 @@ impl Client {
         Error::new(Kind::Io, what)
             .remedy("restart it, so that it has the version of the command line")
     }
+}
+
+fn to_json(request: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(request)
+        .map_err(|error| Error::internal("a request is no JSON").because(error))
 }

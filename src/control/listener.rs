@@ -1,7 +1,7 @@
 //! The server's end of the socket.
 
 use std::fs::{File, Permissions};
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -10,12 +10,15 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tiny_http::{Header, Method, Request, Response, Server};
 
-use super::{Controlled, GarbageRequest, SOCKET, reachable};
+use super::{Controlled, OPERATIONS, Refused, SOCKET, reachable};
 use crate::error::{Error, Kind, Result};
 
+/// The largest request that is read: a certificate authority's file is the longest that one holds.
+const MAX_BODY: u64 = 4 << 20;
 /// Between two lines of progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
@@ -96,8 +99,12 @@ impl Drop for Running<'_> {
     }
 }
 
-fn answer(request: Request, controlled: &dyn Controlled, verifying: &AtomicBool) {
+fn answer(mut request: Request, controlled: &dyn Controlled, verifying: &AtomicBool) {
     let path = request.url().to_owned();
+    if let (Method::Post, Some(name)) = (request.method(), path.strip_prefix(OPERATIONS)) {
+        let result = body(&mut request).and_then(|asked| controlled.perform(name, asked));
+        return respond(request, result);
+    }
     let result = match (request.method(), path.as_str()) {
         (Method::Get, "/status") => status_of(controlled),
         (Method::Post, "/offline/on") => controlled
@@ -118,18 +125,38 @@ fn answer(request: Request, controlled: &dyn Controlled, verifying: &AtomicBool)
                 return verify(request, controlled, Running(verifying));
             }
         }
-        (method, path) => match (method, GarbageRequest::from_path(path)) {
-            (Method::Post, Some(asked)) => controlled.collect_garbage(asked),
-            _ => Err(Error::new(
-                Kind::NotFound,
-                "the running server does not know this command".to_owned(),
-            )
-            .remedy("restart it, so that it has the version of the command line")),
-        },
+        (Method::Post, "/cache/gc") => {
+            body(&mut request).and_then(|asked| controlled.collect_garbage(asked))
+        }
+        _ => Err(Error::new(
+            Kind::NotFound,
+            "the running server does not know this command",
+        )
+        .remedy("restart it, so that it has the version of the command line")),
     };
+    respond(request, result);
+}
+
+fn body<T: DeserializeOwned>(request: &mut Request) -> Result<T> {
+    let mut body = Vec::new();
+    let read = request.as_reader().take(MAX_BODY).read_to_end(&mut body);
+    read.map_err(|error| {
+        Error::new(Kind::BadRequest, "the request did not arrive").because(error)
+    })?;
+    serde_json::from_slice(&body).map_err(|error| {
+        Error::new(
+            Kind::BadRequest,
+            "the request is not of the form that it has here",
+        )
+        .because(error)
+        .remedy("restart the server, so that it has the version of the command line")
+    })
+}
+
+fn respond(request: Request, result: Result<Value>) {
     let (status, body) = match result {
         Ok(body) => (200, body),
-        Err(error) => (status(error.kind()), json!({ "error": error.to_string() })),
+        Err(error) => (500, json!(Refused::from(&error))),
     };
     let mut response = Response::from_string(body.to_string()).with_status_code(status);
     if let Ok(header) = Header::from_bytes("Content-Type", "application/json") {
@@ -142,14 +169,6 @@ fn answer(request: Request, controlled: &dyn Controlled, verifying: &AtomicBool)
 fn status_of(controlled: &dyn Controlled) -> Result<Value> {
     serde_json::to_value(controlled.status())
         .map_err(|error| Error::internal("the status is no JSON").because(error))
-}
-
-fn status(kind: Kind) -> u16 {
-    match kind {
-        Kind::NotFound => 404,
-        Kind::Conflict => 409,
-        _ => 500,
-    }
 }
 
 /// Streams progress while the files are read. tiny_http would collect a body of unknown length for
@@ -178,7 +197,7 @@ fn verify(request: Request, controlled: &dyn Controlled, running: Running<'_>) {
     };
     let end = match controlled.verify(&progress) {
         Ok(report) => json!({ "report": report }),
-        Err(error) => json!({ "error": error.to_string() }),
+        Err(error) => json!({ "error": Refused::from(&error) }),
     };
     // Before the last line: whoever has read it may start the next one.
     drop(running);

@@ -13,10 +13,11 @@
 //! | `GET /upstreams` | array of [`crate::upstream::Status`] |
 //! | `GET /cache/stats` | [`crate::store::Totals`] |
 //! | `POST /offline/on`, `POST /offline/off` | [`Status`], changed |
-//! | `POST /cache/gc?dry_run=BOOL&untagged=BOOL&removed_projects=BOOL&unreferenced=BOOL&grace=SECONDS` | [`crate::upkeep::garbage::Collected`] |
+//! | `POST /cache/gc`, the body [`GarbageRequest`] | [`crate::upkeep::garbage::Collected`] |
+//! | `POST /operations/NAME`, the body [`Asked`] | what the operation gives |
 //! | `POST /verify` | lines: any number of `{"progress":{"done","total"}}`, then `{"report":…}` or `{"error":"…"}` |
 //!
-//! Other answers than 200 are `{"error":"a sentence"}`.
+//! Other answers than 200 are [`Refused`].
 
 mod client;
 mod listener;
@@ -27,7 +28,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::time::Timestamp;
 
 pub use client::Client;
@@ -36,8 +37,11 @@ pub use listener::ControlListener;
 /// The socket's name in the data directory.
 pub const SOCKET: &str = "control.sock";
 
+/// Where operations are asked for: their name follows.
+const OPERATIONS: &str = "/operations/";
+
 /// What is to be collected: what `breakwater cache gc` was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GarbageRequest {
     /// Whether to look only.
     pub dry_run: bool,
@@ -49,38 +53,6 @@ pub struct GarbageRequest {
     pub unreferenced: bool,
     /// How long what is not needed is left alone.
     pub grace: Duration,
-}
-
-impl GarbageRequest {
-    fn path(self) -> String {
-        let Self {
-            dry_run,
-            untagged,
-            removed_projects,
-            unreferenced,
-            grace,
-        } = self;
-        format!(
-            "/cache/gc?dry_run={dry_run}&untagged={untagged}&removed_projects={removed_projects}&unreferenced={unreferenced}&grace={}",
-            grace.as_secs()
-        )
-    }
-
-    /// Reads what [`Self::path`] wrote; `None` for another path.
-    fn from_path(path: &str) -> Option<Self> {
-        let rest = path.strip_prefix("/cache/gc?dry_run=")?;
-        let (dry_run, rest) = rest.split_once("&untagged=")?;
-        let (untagged, rest) = rest.split_once("&removed_projects=")?;
-        let (removed_projects, rest) = rest.split_once("&unreferenced=")?;
-        let (unreferenced, grace) = rest.split_once("&grace=")?;
-        Some(Self {
-            dry_run: dry_run.parse().ok()?,
-            untagged: untagged.parse().ok()?,
-            removed_projects: removed_projects.parse().ok()?,
-            unreferenced: unreferenced.parse().ok()?,
-            grace: Duration::from_secs(grace.parse().ok()?),
-        })
-    }
 }
 
 /// What the running server says about itself.
@@ -100,11 +72,57 @@ pub struct Status {
     pub offline: bool,
 }
 
+/// An operation to be performed.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Asked {
+    /// What the system calls the account that runs the command, for the audit. It is believed: who can open the socket
+    /// can write the audit's file as well.
+    pub account: Option<String>,
+    /// The request, as the operation has it.
+    pub request: Value,
+}
+
+/// An error as it goes over the socket, so that it is told like one of the command itself.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Refused {
+    /// Whose fault it is.
+    pub kind: Kind,
+    /// What happened and why.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+impl From<&Error> for Refused {
+    fn from(error: &Error) -> Self {
+        Self {
+            kind: error.kind(),
+            what: error.what_and_why(),
+            remedy: error.remedy_text().map(str::to_owned),
+        }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        let error = Self::new(refused.kind, refused.what);
+        match refused.remedy {
+            Some(remedy) => error.remedy(remedy),
+            None => error,
+        }
+    }
+}
+
 /// How far a long task has come: `done` of `total` bytes; `total` may grow.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// What the running server lets the command line do.
 pub trait Controlled: Send + Sync + 'static {
+    /// `POST /operations/NAME`
+    ///
+    /// # Errors
+    /// Those of the operation; `NotFound` for one that this version does not have.
+    fn perform(&self, name: &str, asked: Asked) -> Result<Value>;
     /// `GET /status`
     fn status(&self) -> Status;
     /// `GET /upstreams`

@@ -29,6 +29,12 @@ impl Controlled for Played {
             offline: false,
         }
     }
+    fn perform(&self, name: &str, asked: Asked) -> Result<Value> {
+        match name {
+            "echo" => Ok(json!([asked.account, asked.request])),
+            _ => Err(Error::new(Kind::Usage, "there is no such thing").remedy("say echo")),
+        }
+    }
     fn upstreams(&self) -> Result<Value> {
         Ok(json!([{ "name": "docker.io" }]))
     }
@@ -97,13 +103,32 @@ fn questions_are_answered_and_errors_come_through() {
         json!([true, false, true, false, 90])
     );
     assert!(
-        client
-            .post("/cache/gc?dry_run=maybe&untagged=false&removed_projects=false&unreferenced=false&grace=1")
-            .is_err()
+        client.post("/cache/gc").is_err(),
+        "a request without its body"
     );
-    let error = client.get("/cache/stats").unwrap_err().to_string();
-    assert_eq!(error, "the database is on fire (extinguish it)");
+    let error = client.get("/cache/stats").unwrap_err();
+    assert_eq!(error.to_string(), "the database is on fire (extinguish it)");
+    assert_eq!(error.kind(), Kind::Sql);
+    assert_eq!(error.remedy_text(), Some("extinguish it"));
     assert_eq!(client.get("/nothing").unwrap_err().kind(), Kind::NotFound);
+}
+
+#[test]
+fn an_operation_goes_to_the_server_with_its_request_and_who_asks() {
+    let data = tempfile::tempdir().unwrap();
+    let _listener = ControlListener::start(data.path(), Arc::new(Played::default())).unwrap();
+    let client = Client::find(data.path()).unwrap().unwrap();
+    let asked = Asked {
+        account: Some("alice".to_owned()),
+        request: json!({ "text": "x".repeat(100_000) }),
+    };
+    assert_eq!(
+        client.perform("echo", &asked).unwrap(),
+        json!(["alice", asked.request])
+    );
+    let error = client.perform("shout", &asked).unwrap_err();
+    assert_eq!(error.kind(), Kind::Usage);
+    assert_eq!(error.to_string(), "there is no such thing (say echo)");
 }
 
 #[test]

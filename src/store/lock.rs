@@ -16,7 +16,10 @@ pub struct DataLock {
 
 impl DataLock {
     /// Takes the lock without waiting. The file holds the owner's process id, for the other's error alone.
-    pub(super) fn take(data: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// `Conflict` if another process has it.
+    pub fn take(data: &Path) -> Result<Self> {
         let path = data.join("lock");
         let failed = |error| Error::io("cannot lock", &path, error);
         directory::make_file(&path)?;

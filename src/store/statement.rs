@@ -145,6 +145,31 @@ pub(super) fn decoded<T>(
     })
 }
 
+/// Keeps an enum in the database as the word that `strum` gives it, and reads it back.
+macro_rules! words_in_sql {
+    ($($words:ty),+ $(,)?) => {$(
+        impl rusqlite::types::ToSql for $words {
+            fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+                Ok(<&'static str>::from(self).into())
+            }
+        }
+
+        impl rusqlite::types::FromSql for $words {
+            fn column_result(
+                value: rusqlite::types::ValueRef<'_>,
+            ) -> rusqlite::types::FromSqlResult<Self> {
+                let word = value.as_str()?;
+                word.parse().map_err(|_| {
+                    let unknown = $crate::store::statement::unknown_word(stringify!($words), word);
+                    rusqlite::types::FromSqlError::Other(Box::new(unknown))
+                })
+            }
+        }
+    )+};
+}
+
+pub(super) use words_in_sql;
+
 /// Reads a column of bytes: SQLite's integers are signed, ours are not.
 pub(super) fn size(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let bytes: i64 = row.get(column)?;

@@ -7,6 +7,5 @@
 
 pub mod expiry;
 pub mod names;
-pub mod networks;
 pub mod places;
 pub mod tokens;

@@ -5,7 +5,6 @@ use std::os::unix::fs::MetadataExt;
 use super::{Finding, Severity};
 use crate::auth::external::Signing;
 use crate::auth::seal::{Owner, SealingKeys};
-use crate::cli::words::ability_word;
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
 use crate::server::{INITIAL_ROOT_PASSWORD, ROOT};
@@ -41,7 +40,7 @@ fn networks(place: &Workplace, store: &Store) -> Result<Vec<Finding>> {
             format!(
                 "every address of {} may {} {} without a login",
                 network.cidr,
-                ability_word(network.ability),
+                <&str>::from(network.ability),
                 group.unwrap_or_default(),
             ),
             format!(

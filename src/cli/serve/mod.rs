@@ -21,8 +21,11 @@ use signal_hook::iterator::Signals;
 use super::privilege::is_root;
 use super::workplace::Workplace;
 use super::{Outcome, garbage, verify};
+use crate::admin::{self, Admin};
 use crate::config::Config;
-use crate::control::{Client, ControlListener, Controlled, GarbageRequest, Progress, Status};
+use crate::control::{
+    Asked, Client, ControlListener, Controlled, GarbageRequest, Progress, Status,
+};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Limits, Scheme, Server};
 use crate::server::{self, Appliance};
@@ -146,6 +149,14 @@ struct Running {
 }
 
 impl Controlled for Running {
+    fn perform(&self, name: &str, asked: Asked) -> Result<Value> {
+        let admin = Admin {
+            store: &self.store,
+            actor: Actor::on_the_box(asked.account.as_deref()),
+        };
+        admin::perform_named(&admin, name, asked.request)
+    }
+
     fn status(&self) -> Status {
         Status {
             offline: self.appliance.is_offline(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::answer::Failure;
 use super::parameters::Fields;
 use super::table::{Captures, Endpoint, Role, Scope};
+use crate::admin::{Admin, Operation};
 use crate::auth::administration::tokens;
 use crate::auth::credentials::SecretRefusal;
 use crate::auth::policy::administration::{self, Authority};
@@ -103,6 +104,17 @@ impl<'a, 'r> Ask<'a, 'r> {
     /// Who makes the change, for the audit log.
     pub(super) fn actor(&self) -> Actor {
         self.identity.actor(&self.call.id)
+    }
+
+    /// Performs an operation for the caller, whose right to it the endpoint has checked.
+    ///
+    /// # Errors
+    /// Those of the operation.
+    pub(super) fn perform<O: Operation>(&self, operation: O) -> Result<O::View> {
+        operation.perform(&Admin {
+            store: self.store(),
+            actor: self.actor(),
+        })
     }
 
     /// A captured segment.

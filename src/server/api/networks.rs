@@ -1,13 +1,14 @@
 //! Networks that are trusted without a login, beyond GitLab.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::answer::{Answer, Failure, nothing, object, page};
 use super::ask::Ask;
 use super::parameters::{Type, optional, required};
 use super::table::{Endpoint, Role, Scope, Shape};
-use crate::auth::administration::networks::parse_cidr;
-use crate::store::{Ability, GroupId, Network};
+use crate::admin::{AddNetwork, ListNetworks, RemoveNetwork};
+use crate::error::Kind;
+use crate::store::Ability;
 
 /// `/networks`.
 pub(super) const ENDPOINTS: &[Endpoint] = &[
@@ -59,51 +60,37 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     },
 ];
 
-fn shape(ask: &Ask<'_, '_>, network: &Network) -> Result<Value, Failure> {
-    let group = match network.group {
-        Some(id) => ask.appliance.authenticator.group_by_id(id)?,
-        None => None,
-    };
-    Ok(json!({
-        "cidr": network.cidr,
-        "ability": network.ability.as_str(),
-        "group_id": network.group,
-        "group_path": group.map(|group| group.path.clone()),
-    }))
-}
-
 fn list(ask: &mut Ask<'_, '_>) -> Answer {
-    let networks = ask.store().access.networks()?;
-    page(ask, &networks, |network| shape(ask, network))
+    let networks = ask.perform(ListNetworks {})?;
+    page(ask, &networks, |network| Ok(json!(network)))
 }
 
-/// The group of the field; `None`: the mirror.
-fn group(ask: &Ask<'_, '_>) -> Result<Option<GroupId>, Failure> {
-    let path = ask.fields.text("group").filter(|path| !path.is_empty());
-    path.map(|path| Ok(ask.find_group(path)?.0.id)).transpose()
+fn group(ask: &Ask<'_, '_>) -> Option<String> {
+    ask.fields.text("group").map(str::to_owned)
 }
 
 fn add(ask: &mut Ask<'_, '_>) -> Answer {
-    let cidr = ask.fields.text("cidr").unwrap_or_default();
-    let network = Network {
-        cidr: parse_cidr(cidr).map_err(Failure::refused("cidr"))?,
+    let request = AddNetwork {
+        cidr: ask.fields.text("cidr").unwrap_or_default().to_owned(),
         ability: match ask.fields.text("ability") {
             Some("fill") => Ability::Fill,
             _ => Ability::Read,
         },
-        group: group(ask)?,
+        group: group(ask),
     };
-    let added = ask.store().access.add_network(&ask.actor(), &network);
-    added.map_err(Failure::refused("cidr"))?;
-    object(201, &shape(ask, &network)?)
+    let added = ask.perform(request).map_err(Failure::refused("cidr"))?;
+    object(201, &json!(added))
 }
 
 fn remove(ask: &mut Ask<'_, '_>) -> Answer {
-    let cidr = parse_cidr(ask.capture("cidr")).map_err(Failure::refused("cidr"))?;
-    let access = &ask.store().access;
-    if access.remove_network(&ask.actor(), cidr, group(ask)?)? {
-        nothing()
-    } else {
-        Err(Failure::not_found("Network"))
-    }
+    let request = RemoveNetwork {
+        cidr: ask.capture("cidr").to_owned(),
+        group: group(ask),
+        mirror_only: true,
+    };
+    ask.perform(request).map_err(|error| match error.kind() {
+        Kind::NotFound => Failure::not_found("Network"),
+        _ => Failure::refused("cidr")(error),
+    })?;
+    nothing()
 }

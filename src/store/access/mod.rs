@@ -34,6 +34,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
+use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use serde::{Deserialize, Serialize};
 
 use super::audit::AuditDb;
@@ -44,9 +45,23 @@ use audited::AuditedDatabase;
 
 macro_rules! ids { ($($(#[$doc:meta])* $id:ident),*) => {$(
     $(#[$doc])*
-    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+    #[derive(
+        Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+    )]
     #[serde(transparent)]
     pub struct $id(pub i64);
+
+    impl ToSql for $id {
+        fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+            self.0.to_sql()
+        }
+    }
+
+    impl FromSql for $id {
+        fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+            i64::column_result(value).map(Self)
+        }
+    }
 )*}; }
 ids!(
     /// A user's row; never reused.

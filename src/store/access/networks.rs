@@ -3,16 +3,32 @@
 use ipnet::IpNet;
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::groups::group_path;
 use super::{AccessDb, GroupId, taken};
 use crate::error::{Error, Kind, Result};
 use crate::store::audit::{Actor, Event, EventKind};
-use crate::store::statement::{decoded, list, run, unknown_word};
+use crate::store::statement::{decoded, list, run, words_in_sql};
 
 /// What a network rule allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Ability {
     /// What is cached, and what passes through.
     Read,
@@ -20,15 +36,7 @@ pub enum Ability {
     Fill,
 }
 
-impl Ability {
-    /// The word in commands, JSON and the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Fill => "fill",
-        }
-    }
-}
+words_in_sql!(Ability);
 
 /// A network that is trusted without login. `group` None: the mirror's group alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,7 +56,7 @@ impl AccessDb {
             list(
                 connection,
                 "list networks",
-                "SELECT cidr, ability, group_id FROM networks ORDER BY rowid",
+                "SELECT cidr, ability, group_id FROM networks ORDER BY id",
                 [],
                 |row| {
                     Ok(Network {
@@ -57,12 +65,8 @@ impl AccessDb {
                                 Error::new(Kind::Sql, "a network's address is wrong").because(error)
                             })
                         })?,
-                        ability: decoded(row, 1, |word| match word {
-                            "read" => Ok(Ability::Read),
-                            "fill" => Ok(Ability::Fill),
-                            _ => Err(unknown_word("a network's ability", word)),
-                        })?,
-                        group: row.get::<_, Option<i64>>(2)?.map(GroupId),
+                        ability: row.get(1)?,
+                        group: row.get(2)?,
                     })
                 },
             )
@@ -78,16 +82,12 @@ impl AccessDb {
                     connection,
                     "add network",
                     "INSERT INTO networks (cidr, group_id, ability) VALUES (?1, ?2, ?3)",
-                    params![
-                        cidr.to_string(),
-                        network.group.map(|group| group.0),
-                        network.ability.as_str()
-                    ],
+                    params![cidr.to_string(), network.group, network.ability,],
                 )?;
                 let event = Event::new(EventKind::NetworkAdded)
                     .subject("network", &cidr.to_string(), None)
                     .group(group_path(connection, network.group)?.as_deref())
-                    .detail("ability", network.ability.as_str());
+                    .detail("ability", <&str>::from(network.ability));
                 Ok(((), Some(event)))
             })
             .map_err(|error| {
@@ -109,8 +109,8 @@ impl AccessDb {
             let removed = run(
                 connection,
                 "remove network",
-                "DELETE FROM networks WHERE cidr = ?1 AND ifnull(group_id, 0) = ?2",
-                params![cidr, group.map_or(0, |group| group.0)],
+                "DELETE FROM networks WHERE cidr = ?1 AND group_id IS ?2",
+                params![cidr, group],
             )?;
             if removed == 0 {
                 return Ok((false, None));

@@ -57,6 +57,7 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     CREATE INDEX tokens_group ON tokens (group_id);
 
     CREATE TABLE networks (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         cidr TEXT NOT NULL,
         -- NULL: the mirror's group, whatever it is called.
         group_id INTEGER REFERENCES groups (id) ON DELETE CASCADE,
@@ -108,6 +109,7 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     CREATE INDEX tokens_family ON tokens (family_id);
 
     CREATE TABLE features (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         flag TEXT NOT NULL,
         -- NULL: the box's value, which groups may override.
         group_id INTEGER REFERENCES groups (id) ON DELETE CASCADE,

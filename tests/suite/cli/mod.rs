@@ -8,6 +8,7 @@ mod doctor_machine;
 mod doctor_surroundings;
 mod identity;
 mod manual;
+mod one_writer;
 mod privilege;
 mod rules;
 mod serve;

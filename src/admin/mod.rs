@@ -1,0 +1,116 @@
+//! What can be administered, one file a resource. A resource owns its requests, their validation, their effect with
+//! the audit event, and the one view of it that answers show.
+//!
+//! REST, the command line and what comes later are adapters: they turn what they are given into an [`Operation`], ask
+//! for it to be performed, and show its view. An adapter that lets anybody else in than the box's own command line
+//! judges before: the routing table of `/api/v4` says by which right.
+
+mod networks;
+
+use std::str::FromStr;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use strum::VariantNames;
+
+use crate::error::{Error, Kind, Result};
+use crate::store::{Actor, Group, Store};
+
+pub use networks::{AddNetwork, ListNetworks, NetworkView, RemoveNetwork};
+
+/// What operations work on, and for whom.
+pub struct Admin<'a> {
+    /// The store, of which this process is the only writer.
+    pub store: &'a Store,
+    /// Who asks, for the audit.
+    pub actor: Actor,
+}
+
+/// One thing that can be asked for. The request is the type itself; as JSON it goes over the control socket.
+pub trait Operation: Serialize + DeserializeOwned {
+    /// Its name on the control socket, such as `networks.add`.
+    const NAME: &'static str;
+    /// What is answered, by REST and by `--json`.
+    type View: Serialize + DeserializeOwned;
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// `Usage` for a request that cannot be meant, `NotFound`, `Conflict`, and those of the store.
+    fn perform(self, admin: &Admin<'_>) -> Result<Self::View>;
+}
+
+/// Makes [`perform_named`] from the list of all operations.
+macro_rules! operations {
+    ($($operation:ty),+ $(,)?) => {
+        /// Performs the operation of that name on a request as JSON; its view as JSON.
+        ///
+        /// # Errors
+        /// `NotFound` for a name that this version does not have, `Internal` for JSON that is no request of that name,
+        /// and those of the operation.
+        pub fn perform_named(admin: &Admin<'_>, name: &str, request: Value) -> Result<Value> {
+            $(if name == <$operation>::NAME {
+                return perform_json::<$operation>(admin, request);
+            })+
+            Err(unknown(name))
+        }
+
+        #[cfg(test)]
+        const NAMES: &[&str] = &[$(<$operation>::NAME),+];
+    };
+}
+
+operations!(AddNetwork, ListNetworks, RemoveNetwork);
+
+fn perform_json<O: Operation>(admin: &Admin<'_>, request: Value) -> Result<Value> {
+    let odd = |error| {
+        let what = format!(
+            "the request `{}` is not of the form that it has here",
+            O::NAME
+        );
+        Error::internal(what).because(error).remedy(OTHER_VERSION)
+    };
+    let operation: O = serde_json::from_value(request).map_err(odd)?;
+    serde_json::to_value(operation.perform(admin)?).map_err(odd)
+}
+
+const OTHER_VERSION: &str = "restart the server, so that it has the version of the command line";
+
+fn unknown(name: &str) -> Error {
+    let what = format!("the running server does not know the operation `{name}`");
+    Error::new(Kind::NotFound, what).remedy(OTHER_VERSION)
+}
+
+/// Reads an option that takes one of the words of an enum; help and completions name them.
+fn one_of<T>() -> impl clap::builder::TypedValueParser<Value = T>
+where
+    T: FromStr + VariantNames + Clone + Send + Sync + 'static,
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+    PossibleValuesParser::new(T::VARIANTS).try_map(|word| word.parse::<T>())
+}
+
+impl Admin<'_> {
+    /// The group of that path.
+    fn group(&self, path: &str) -> Result<Group> {
+        self.store.access.group_by_path(path)?.ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("there is no group `{path}`"))
+                .remedy("see `breakwater group list`")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_operations_have_one_name() {
+        let mut names = NAMES.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), NAMES.len());
+    }
+}

@@ -1,0 +1,173 @@
+//! Networks that are trusted without a login.
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::{Admin, Operation, one_of};
+use crate::error::{Error, Kind, Result, excerpt};
+use crate::store::{Ability, GroupId, Network};
+
+/// Trust a network; without --group for the mirror alone
+#[derive(Debug, Serialize, Deserialize, clap::Args)]
+#[command(after_help = "\
+Examples:
+  breakwater network add 10.1.0.0/16 --ability fill
+  breakwater network add 10.2.0.0/16 --ability read --group acme")]
+pub struct AddNetwork {
+    /// Such as 10.1.0.0/16, fd00::/8, or one address
+    pub cidr: String,
+    /// To pull what is cached, or also to fill the cache
+    #[arg(long, value_parser = one_of::<Ability>())]
+    pub ability: Ability,
+    /// For a group's dependency proxy instead of the mirror, by path
+    #[arg(long, value_name = "PATH")]
+    pub group: Option<String>,
+}
+
+/// Stop trusting a network; without --group everywhere
+#[derive(Debug, Serialize, Deserialize, clap::Args)]
+#[command(after_help = "Example:\n  breakwater network remove 127.0.0.0/8")]
+pub struct RemoveNetwork {
+    /// As it was added
+    pub cidr: String,
+    /// For one group alone, by path
+    #[arg(long, value_name = "PATH")]
+    pub group: Option<String>,
+    /// For the mirror alone, where no group is named
+    #[arg(skip)]
+    #[serde(default)]
+    pub mirror_only: bool,
+}
+
+/// List all trusted networks
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListNetworks {}
+
+/// A network as it is shown.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkView {
+    pub cidr: IpNet,
+    pub ability: Ability,
+    /// Null for the mirror
+    pub group_id: Option<GroupId>,
+    pub group_path: Option<String>,
+}
+
+impl Operation for AddNetwork {
+    const NAME: &'static str = "networks.add";
+    type View = NetworkView;
+
+    fn perform(self, admin: &Admin<'_>) -> Result<NetworkView> {
+        let group = self.group.as_deref().filter(|path| !path.is_empty());
+        let group = group.map(|path| admin.group(path)).transpose()?;
+        let network = Network {
+            cidr: parse_cidr(&self.cidr)?,
+            ability: self.ability,
+            group: group.as_ref().map(|group| group.id),
+        };
+        admin.store.access.add_network(&admin.actor, &network)?;
+        Ok(NetworkView {
+            cidr: network.cidr,
+            ability: network.ability,
+            group_id: network.group,
+            group_path: group.map(|group| group.path),
+        })
+    }
+}
+
+impl Operation for ListNetworks {
+    const NAME: &'static str = "networks.list";
+    type View = Vec<NetworkView>;
+
+    fn perform(self, admin: &Admin<'_>) -> Result<Vec<NetworkView>> {
+        let access = &admin.store.access;
+        let networks = access.networks()?.into_iter().map(|network| {
+            let group = network.group.map(|id| access.group(id)).transpose()?;
+            Ok(NetworkView {
+                cidr: network.cidr,
+                ability: network.ability,
+                group_id: network.group,
+                group_path: group.flatten().map(|group| group.path),
+            })
+        });
+        networks.collect()
+    }
+}
+
+impl Operation for RemoveNetwork {
+    const NAME: &'static str = "networks.remove";
+    type View = ();
+
+    fn perform(self, admin: &Admin<'_>) -> Result<()> {
+        let cidr = parse_cidr(&self.cidr)?;
+        let group = self.group.as_deref().filter(|path| !path.is_empty());
+        let group = group.map(|path| admin.group(path)).transpose()?;
+        let group = group.map(|group| group.id);
+        let is_everywhere = group.is_none() && !self.mirror_only;
+        let access = &admin.store.access;
+        let mut removed = false;
+        for network in access.networks()? {
+            if network.cidr == cidr && (is_everywhere || network.group == group) {
+                removed |= access.remove_network(&admin.actor, cidr, network.group)?;
+            }
+        }
+        if removed {
+            return Ok(());
+        }
+        let what = format!("{cidr} is not trusted there anyway");
+        Err(Error::new(Kind::NotFound, what).remedy("see `breakwater network list`"))
+    }
+}
+
+/// A network by its first address and its prefix. Host bits are refused: whoever writes
+/// 10.1.2.3/8 may have meant one machine, and would trust sixteen million.
+fn parse_cidr(text: &str) -> Result<IpNet> {
+    let parsed = text
+        .parse::<IpNet>()
+        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+    let Ok(network) = parsed else {
+        let what = format!("`{}` is no network", excerpt(text));
+        return Err(Error::new(Kind::Usage, what).remedy("write it as 10.1.0.0/16 or fd00::/8"));
+    };
+    if network.trunc() == network {
+        return Ok(network);
+    }
+    let what = format!("{network} is an address inside of a network, not a network");
+    Err(Error::new(Kind::Usage, what).remedy(format!(
+        "write {} for the whole network, or {} for one machine",
+        network.trunc(),
+        network.addr()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_cidr;
+
+    #[test]
+    fn networks_have_no_host_bits() {
+        for (text, expected) in [
+            ("10.0.0.0/8", Some("10.0.0.0/8")),
+            ("10.1.2.3", Some("10.1.2.3/32")),
+            ("fd00::/8", Some("fd00::/8")),
+            ("::1", Some("::1/128")),
+            ("10.1.2.3/8", None),
+            ("fd00::1/8", None),
+            ("10.0.0.0/33", None),
+            ("localhost", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                parse_cidr(text).ok().map(|n| n.to_string()).as_deref(),
+                expected,
+                "{text:?}"
+            );
+        }
+        let error = parse_cidr("10.1.2.3/8").unwrap_err().to_string();
+        assert!(
+            error.contains("10.0.0.0/8") && error.contains("or 10.1.2.3 "),
+            "{error}"
+        );
+    }
+}

@@ -1,10 +1,15 @@
-//! Where a request comes from, and whether that may be believed. Pure.
+//! Where a request comes from, and whether network rules hold for it. Pure.
 //!
 //! The address is the peer's. `X-Forwarded-For` counts only from configured proxies, and is read from
-//! the right, past trusted ones. A request with forwarding headers from any other peer, or from a configured
-//! proxy that does not say there for whom it asks, keeps the peer's address but gets no network grant: a
-//! proxy on the same box must not turn the world into loopback. A request from a proxy's address without any
-//! forwarding header is of that machine itself.
+//! the right, past trusted ones.
+//!
+//! Network rules are for clients, which need no login where they are trusted. A proxy or a browser sends requests from
+//! a trusted address too, on behalf of anybody, and so they get nothing by their network: neither what bears the marks
+//! of a proxy that is not configured, or of one that does not say for whom it asks, nor what a browser sends for a page
+//! of another site. A proxy on the same machine must not turn the world into loopback. Whoever wants to get past this
+//! can still leave the marks out: it prevents accidents, and attacks by proxies and browsers that add them by themselves.
+//!
+//! A request from a proxy's address without any of the marks is of that machine itself.
 
 use std::net::IpAddr;
 
@@ -15,28 +20,50 @@ use ipnet::IpNet;
 pub struct ClientAddress {
     /// The address; IPv4-mapped IPv6 addresses are given as IPv4.
     pub ip: IpAddr,
-    /// Whether network rules apply to it.
-    pub trustworthy: bool,
+    /// Why no network rule holds for it, if that is so.
+    pub doubt: Option<Doubt>,
 }
 
-/// What a request says of the way it took.
+/// Why no network rule holds for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// A configured proxy forwarded it, and does not say for whom.
+    UnnamedClient,
+    /// It has this header field, which proxies set, and its peer is no configured proxy.
+    Forwarded(&'static str),
+    /// It is HTTP/1.0, which no registry client speaks, and which proxies do unless they are told otherwise.
+    OldProtocol,
+    /// A browser sent it on behalf of a page of another site.
+    OtherSite,
+    /// It comes from loopback and asks for a host that is not this machine: a proxy passed it on, or a browser was led
+    /// here by DNS rebinding.
+    OtherHost,
+}
+
+/// What a request says of the way that it took.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Forwarding<'a> {
+pub struct Provenance<'a> {
     /// All `X-Forwarded-For` values, joined by commas, in order.
     pub forwarded_for: Option<&'a str>,
-    /// Whether any header is there that a proxy sets, in whatever form: see `server::call`.
-    pub present: bool,
+    /// A header field that proxies set, `X-Forwarded-For` included.
+    pub forwarding_field: Option<&'static str>,
+    /// Whether it is HTTP/1.0.
+    pub is_http_1_0: bool,
+    /// Whether a browser says that it is on behalf of a page of another site.
+    pub is_for_other_site: bool,
+    /// Whether it comes from loopback and asks for a host that is not this machine.
+    pub is_for_other_host: bool,
 }
 
 impl ClientAddress {
     /// The client behind `peer`.
-    pub fn of(peer: IpAddr, forwarding: Forwarding<'_>, trusted_proxies: &[IpNet]) -> Self {
+    pub fn of(peer: IpAddr, provenance: Provenance<'_>, trusted_proxies: &[IpNet]) -> Self {
         let trusted = |ip: IpAddr| trusted_proxies.iter().any(|network| network.contains(&ip));
         let peer = peer.to_canonical();
-        let Some(hops) = forwarding.forwarded_for.filter(|_| trusted(peer)) else {
+        let Some(hops) = provenance.forwarded_for.filter(|_| trusted(peer)) else {
             return Self {
                 ip: peer,
-                trustworthy: !forwarding.present,
+                doubt: provenance.doubt(trusted(peer)),
             };
         };
         let mut client = peer;
@@ -44,7 +71,7 @@ impl ClientAddress {
             let Ok(ip) = hop.trim().parse::<IpAddr>() else {
                 return Self {
                     ip: client,
-                    trustworthy: false,
+                    doubt: Some(Doubt::UnnamedClient),
                 };
             };
             client = ip.to_canonical();
@@ -52,9 +79,34 @@ impl ClientAddress {
                 break;
             }
         }
+        // How a configured proxy speaks, and which host it asks for, says nothing of its client; the client's
+        // browser still does.
         Self {
             ip: client,
-            trustworthy: true,
+            doubt: provenance.is_for_other_site.then_some(Doubt::OtherSite),
+        }
+    }
+
+    /// The same address as if nothing spoke against network rules.
+    #[must_use]
+    pub fn without_doubt(self) -> Self {
+        Self {
+            doubt: None,
+            ..self
+        }
+    }
+}
+
+impl Provenance<'_> {
+    /// What speaks against the peer being the client.
+    fn doubt(&self, is_trusted_proxy: bool) -> Option<Doubt> {
+        match self.forwarding_field {
+            Some(_) if is_trusted_proxy => Some(Doubt::UnnamedClient),
+            Some(field) => Some(Doubt::Forwarded(field)),
+            None if self.is_http_1_0 => Some(Doubt::OldProtocol),
+            None if self.is_for_other_site => Some(Doubt::OtherSite),
+            None if self.is_for_other_host => Some(Doubt::OtherHost),
+            None => None,
         }
     }
 }
@@ -63,52 +115,102 @@ impl ClientAddress {
 mod tests {
     use super::*;
 
+    struct Case {
+        peer: &'static str,
+        provenance: Provenance<'static>,
+        ip: &'static str,
+        doubt: Option<Doubt>,
+    }
+
+    /// From this peer, without any mark.
+    fn from(peer: &'static str) -> Case {
+        Case {
+            peer,
+            provenance: Provenance::default(),
+            ip: peer,
+            doubt: None,
+        }
+    }
+
+    impl Case {
+        fn with(self, change: impl FnOnce(&mut Provenance<'static>)) -> Self {
+            let mut case = self;
+            change(&mut case.provenance);
+            case
+        }
+
+        fn forwarded_for(self, hops: &'static str) -> Self {
+            self.with(|it| {
+                it.forwarded_for = Some(hops);
+                it.forwarding_field = Some("X-Forwarded-For");
+            })
+        }
+
+        fn is(self, ip: &'static str) -> Self {
+            Self { ip, ..self }
+        }
+
+        fn doubted(self, doubt: Doubt) -> Self {
+            Self {
+                doubt: Some(doubt),
+                ..self
+            }
+        }
+    }
+
     #[test]
     fn forwarded_addresses_count_only_from_trusted_proxies() {
+        use Doubt::{Forwarded, OldProtocol, OtherHost, OtherSite, UnnamedClient};
+        const FOR: Doubt = Forwarded("X-Forwarded-For");
         let proxies = ["10.0.0.0/8".parse().unwrap()];
-        let table: &[(&str, Option<&str>, bool, &str, bool)] = &[
-            // peer, X-Forwarded-For, any forwarding header → client, trustworthy
-            ("127.0.0.1", None, false, "127.0.0.1", true),
-            ("::ffff:127.0.0.1", None, false, "127.0.0.1", true),
-            ("127.0.0.1", Some("192.0.2.1"), true, "127.0.0.1", false),
-            ("127.0.0.1", None, true, "127.0.0.1", false),
-            ("10.0.0.1", None, false, "10.0.0.1", true),
-            ("10.0.0.1", None, true, "10.0.0.1", false),
-            ("10.0.0.1", Some("192.0.2.1"), true, "192.0.2.1", true),
-            (
-                "10.0.0.1",
-                Some("127.0.0.1, 192.0.2.1"),
-                true,
-                "192.0.2.1",
-                true,
-            ),
-            (
-                "10.0.0.1",
-                Some("192.0.2.1, 10.0.0.2"),
-                true,
-                "192.0.2.1",
-                true,
-            ),
-            ("10.0.0.1", Some("nonsense"), true, "10.0.0.1", false),
-            (
-                "10.0.0.1",
-                Some("127.0.0.1, nonsense"),
-                true,
-                "10.0.0.1",
-                false,
-            ),
-            ("10.0.0.1", Some(""), true, "10.0.0.1", false),
-        ];
-        for (peer, forwarded_for, present, ip, trustworthy) in table {
-            let forwarding = Forwarding {
-                forwarded_for: *forwarded_for,
-                present: *present,
-            };
-            let client = ClientAddress::of(peer.parse().unwrap(), forwarding, &proxies);
+        let via = |it: &mut Provenance<'_>| it.forwarding_field = Some("Via");
+        let old = |it: &mut Provenance<'_>| it.is_http_1_0 = true;
+        let browser = |it: &mut Provenance<'_>| it.is_for_other_site = true;
+        let host = |it: &mut Provenance<'_>| it.is_for_other_host = true;
+        for case in [
+            from("127.0.0.1"),
+            from("::ffff:127.0.0.1").is("127.0.0.1"),
+            from("127.0.0.1").forwarded_for("192.0.2.1").doubted(FOR),
+            from("127.0.0.1").with(via).doubted(Forwarded("Via")),
+            from("127.0.0.1").with(old).doubted(OldProtocol),
+            from("127.0.0.1").with(browser).doubted(OtherSite),
+            from("127.0.0.1").with(host).doubted(OtherHost),
+            from("10.0.0.1"),
+            from("10.0.0.1").with(via).doubted(UnnamedClient),
+            from("10.0.0.1").with(old).doubted(OldProtocol),
+            from("10.0.0.1").forwarded_for("192.0.2.1").is("192.0.2.1"),
+            // How a trusted proxy asks is its own matter.
+            from("10.0.0.1")
+                .forwarded_for("192.0.2.1")
+                .with(old)
+                .with(host)
+                .is("192.0.2.1"),
+            from("10.0.0.1")
+                .forwarded_for("192.0.2.1")
+                .with(browser)
+                .is("192.0.2.1")
+                .doubted(OtherSite),
+            from("10.0.0.1")
+                .forwarded_for("127.0.0.1, 192.0.2.1")
+                .is("192.0.2.1"),
+            from("10.0.0.1")
+                .forwarded_for("192.0.2.1, 10.0.0.2")
+                .is("192.0.2.1"),
+            from("10.0.0.1")
+                .forwarded_for("nonsense")
+                .doubted(UnnamedClient),
+            from("10.0.0.1")
+                .forwarded_for("127.0.0.1, nonsense")
+                .doubted(UnnamedClient),
+            from("10.0.0.1").forwarded_for("").doubted(UnnamedClient),
+        ] {
+            let client = ClientAddress::of(case.peer.parse().unwrap(), case.provenance, &proxies);
             assert_eq!(
-                (client.ip.to_string().as_str(), client.trustworthy),
-                (*ip, *trustworthy),
-                "{peer} {forwarded_for:?}"
+                (client.ip.to_string().as_str(), client.doubt),
+                (case.ip, case.doubt),
+                "{} {:?}",
+                case.peer,
+                case.provenance
             );
         }
     }

@@ -3,9 +3,9 @@
 //! Stricter than the grammar of URIs where nobody needs the freedom, because the host becomes part of URLs
 //! that are sent back, and the path decides what may be seen.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use super::Refused;
+use super::{Refused, Scheme};
 
 /// A request target, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +83,42 @@ pub(super) fn parse_authority(authority: &[u8]) -> Result<String, Refused> {
         .ok_or(Refused::bad(
             "the host that the request names is no host[:port]",
         ))
+}
+
+/// The host and the port that an authority names, to be compared with those of another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authority {
+    /// The host.
+    pub host: Host,
+    /// The port that it names, or else the scheme's.
+    pub port: u16,
+}
+
+/// What a host is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// By its address; IPv4-mapped IPv6 addresses are IPv4 here.
+    Address(IpAddr),
+    /// By a name, in lower case and without the dot that a complete one may end in.
+    Name(String),
+}
+
+impl Authority {
+    /// Reads `host[:port]`, as in a URL of this scheme; `None` where it is none.
+    pub fn parse(authority: &str, scheme: Scheme) -> Option<Self> {
+        let authority = checked(authority)?;
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
+            _ => (authority.as_str(), scheme.default_port()),
+        };
+        let name = host.strip_suffix('.').unwrap_or(host);
+        let address = name.trim_start_matches('[').trim_end_matches(']').parse();
+        let host = match address {
+            Ok(address) => Host::Address(IpAddr::to_canonical(&address)),
+            Err(_) => Host::Name(name.to_owned()),
+        };
+        Some(Self { host, port })
+    }
 }
 
 fn checked(authority: &str) -> Option<String> {
@@ -165,6 +201,36 @@ mod tests {
         }
         assert!(parse_authority(&[b'a'; 256]).is_err());
         assert!(parse_authority(b"a\xff").is_err());
+    }
+
+    #[test]
+    fn authorities_are_compared_by_host_and_port() {
+        use Scheme::{Http, Https};
+        let read = |text: &str, scheme| {
+            let authority = Authority::parse(text, scheme)?;
+            Some(match authority.host {
+                Host::Address(address) => format!("address {address} {}", authority.port),
+                Host::Name(name) => format!("name {name} {}", authority.port),
+            })
+        };
+        let cases: &[(&str, Scheme, Option<&str>)] = &[
+            ("Box.Example", Http, Some("name box.example 80")),
+            ("box.example.", Https, Some("name box.example 443")),
+            ("box.example.:5000", Https, Some("name box.example 5000")),
+            ("box.example:", Http, Some("name box.example 80")),
+            ("127.0.0.1:5000", Http, Some("address 127.0.0.1 5000")),
+            ("127.0.0.1.", Http, Some("address 127.0.0.1 80")),
+            ("[::1]", Https, Some("address ::1 443")),
+            ("[0:0::1]:5000", Http, Some("address ::1 5000")),
+            ("[::ffff:10.0.0.1]:5", Http, Some("address 10.0.0.1 5")),
+            ("127.1", Http, Some("name 127.1 80")),
+            ("", Http, None),
+            ("a/b", Http, None),
+            ("u@a", Http, None),
+        ];
+        for (text, scheme, expected) in cases {
+            assert_eq!(read(text, *scheme).as_deref(), *expected, "{text}");
+        }
     }
 
     #[test]

@@ -129,6 +129,7 @@ fn request(connection: &mut Connection, head: Head) -> Request {
         host: head.host,
         peer: connection.peer,
         scheme: wire.transport.scheme(),
+        is_http_1_0: !head.modern,
         body: RequestBody::incoming(wire, head.framing, head.expects_continue),
     }
 }

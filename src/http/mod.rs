@@ -18,6 +18,7 @@
 //!   ├ response_head, respond         framing of the response; sendfile, streams
 //!   └ wire, transport, tls, pace     what came too early; the socket; TLS over it; how slow a client may be
 //! request, response, range           what a handler gets, gives, and may ask for help with
+//! interfaces                         the addresses of this machine
 //! ```
 //! A connection belongs to the poller until its head is whole, costs a small buffer until then and no
 //! thread, and is then handed to a worker, which does blocking IO with a stall timeout. The worker waits a
@@ -69,6 +70,7 @@ mod exchange;
 mod gauge;
 mod head;
 mod head_scan;
+mod interfaces;
 mod listener;
 mod pace;
 mod poller;
@@ -85,7 +87,9 @@ mod transport;
 mod wire;
 mod workers;
 
+pub use authority::{Authority, Host};
 pub use gauge::{Gauge, Load};
+pub use interfaces::interface_addresses;
 use listener::Refused;
 pub use listener::{Handler, Limits, Listener, Refusal, Server};
 pub use probe::Probe;

@@ -57,6 +57,16 @@ pub enum Scheme {
     Https,
 }
 
+impl Scheme {
+    /// The port where a URL names none.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+}
+
 /// Header fields in the order in which they came; names compare without case. Values are bytes that
 /// were checked to hold no control characters but tab; `get` gives only those that are UTF-8.
 #[derive(Debug, Clone, Default)]
@@ -118,6 +128,8 @@ pub struct Request {
     pub peer: SocketAddr,
     /// Whether the connection is TLS.
     pub scheme: Scheme,
+    /// Whether it is HTTP/1.0, and not 1.1.
+    pub is_http_1_0: bool,
     /// The body. It must stay in its request: the connection goes with it.
     pub body: RequestBody,
 }

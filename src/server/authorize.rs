@@ -36,7 +36,32 @@ impl Appliance {
             networks: &authenticator.networks()?,
             flags: Flags::of(&authenticator.features()?, &lineage),
         };
-        Ok(policy::dependency_proxy(identity, Some(facts)))
+        let verdict = policy::dependency_proxy(identity, Some(facts));
+        if verdict.is_err() {
+            self.tell_of_doubt(identity, |trusted| {
+                policy::dependency_proxy(trusted, Some(facts)).is_ok()
+            });
+        }
+        Ok(verdict)
+    }
+
+    /// Tells the log what spoke against trusting the address of `identity`, which was refused, if `would_be_allowed`
+    /// says that it was for this reason alone.
+    pub(super) fn tell_of_doubt(
+        &self,
+        identity: &Identity,
+        would_be_allowed: impl FnOnce(&Identity) -> bool,
+    ) {
+        let Some(doubt) = identity.address.doubt else {
+            return;
+        };
+        let trusted = Identity {
+            address: identity.address.without_doubt(),
+            ..identity.clone()
+        };
+        if would_be_allowed(&trusted) {
+            self.addresses.tell(identity.address.ip, doubt);
+        }
     }
 
     /// Whether all the groups are public. One that was removed just now is not.

@@ -1,6 +1,6 @@
 //! One request on its way through the server: who asks, from where, and what the log will say of it.
 
-use crate::auth::address::{ClientAddress, Forwarding};
+use crate::auth::address::ClientAddress;
 use crate::auth::{Identity, Principal};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Method, Request, Scheme};
@@ -42,17 +42,6 @@ pub(super) struct Note {
     pub(super) upstream: Option<String>,
 }
 
-/// Headers that proxies set, and no client of itself: with one of them the peer's address is not the client's.
-const FORWARDING: [&str; 7] = [
-    "X-Forwarded-For",
-    "Forwarded",
-    "Via",
-    "X-Real-IP",
-    "X-Forwarded-Host",
-    "X-Forwarded-Proto",
-    "X-Forwarded-Port",
-];
-
 /// What stands in `Authorization`.
 pub(super) enum Credentials {
     /// Nothing, or an empty user name with an empty password, as clients send that have a login of nobody.
@@ -68,26 +57,10 @@ pub(super) enum Credentials {
 impl Call<'_> {
     /// Reads the address, believing forwarding headers only of configured proxies.
     pub(super) fn new<'a>(appliance: &Appliance, request: &'a mut Request, id: String) -> Call<'a> {
-        let headers = &request.headers;
-        let forwarded_for = headers
-            .get_all("X-Forwarded-For")
-            .collect::<Vec<_>>()
-            .join(",");
-        let forwarding = Forwarding {
-            forwarded_for: headers
-                .contains("X-Forwarded-For")
-                .then_some(forwarded_for.as_str()),
-            present: FORWARDING.iter().any(|name| headers.contains(name)),
-        };
-        let peer = request.peer.ip().to_canonical();
-        let address = ClientAddress::of(peer, forwarding, &appliance.trusted_proxies);
-        if !address.trustworthy && appliance.is_trusted_proxy(peer) {
-            appliance.tell_of_unnamed_clients(peer);
-        }
         Call {
+            address: appliance.addresses.client(request),
             request,
             id,
-            address,
             now: Timestamp::now(),
             note: Note::default(),
         }
@@ -182,7 +155,7 @@ impl Call<'_> {
         }
         let peer = self.request.peer.ip().to_canonical();
         let headers = &self.request.headers;
-        let by_proxy = appliance.is_trusted_proxy(peer);
+        let by_proxy = appliance.addresses.is_trusted_proxy(peer);
         let forwarded = |name| headers.get(name).filter(|_| by_proxy);
         let scheme = match (forwarded("X-Forwarded-Proto"), self.request.scheme) {
             (Some("https"), _) | (None, Scheme::Https) => "https",

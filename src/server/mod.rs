@@ -5,6 +5,7 @@
 //! a room below, and answer.
 
 mod access_line;
+mod addresses;
 mod api;
 mod authorize;
 mod call;
@@ -20,13 +21,10 @@ mod v2;
 #[cfg(test)]
 mod tests;
 
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
-
-use ipnet::IpNet;
 
 pub use configured::upstreams;
 pub use error::status_and_code;
@@ -47,6 +45,7 @@ use crate::store::{Actor, Event, EventKind, Store};
 use crate::telemetry::AuthLog;
 use crate::time::Timestamp;
 use access_line::AccessLine;
+use addresses::Addresses;
 use call::Call;
 use observe::{MethodClass, Observed, RouteClass};
 use router::Route;
@@ -62,9 +61,7 @@ pub struct Appliance {
     offline: Arc<AtomicBool>,
     offline_by_configuration: bool,
     external_url: String,
-    trusted_proxies: Vec<IpNet>,
-    /// When the log was last told of a proxy that does not name its clients, as Unix time.
-    told_of_unnamed_clients: AtomicI64,
+    addresses: Addresses,
     /// As it stands in the configuration, whether it is on or off.
     mirror: MirrorConfig,
     /// The names of the upstreams that stand in the configuration.
@@ -101,8 +98,7 @@ impl Appliance {
             offline,
             offline_by_configuration: config.offline,
             external_url: config.server.external_url.clone(),
-            trusted_proxies: config.server.trusted_proxies.clone(),
-            told_of_unnamed_clients: AtomicI64::new(0),
+            addresses: Addresses::new(&config.server),
             mirror: config.mirror.clone(),
             configured_upstreams: config
                 .upstreams
@@ -162,29 +158,6 @@ impl Appliance {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
-    }
-
-    /// Whether forwarding headers of this peer are believed.
-    fn is_trusted_proxy(&self, peer: IpAddr) -> bool {
-        let mut proxies = self.trusted_proxies.iter();
-        proxies.any(|network| network.contains(&peer))
-    }
-
-    /// Tells the log that a trusted proxy hides its clients, once an hour: whoever set it up wonders why no network
-    /// rule holds for them.
-    fn tell_of_unnamed_clients(&self, proxy: IpAddr) {
-        let now = Timestamp::now().0;
-        let last = self.told_of_unnamed_clients.load(Ordering::Relaxed);
-        let told = &self.told_of_unnamed_clients;
-        if now - last >= 3600
-            && told
-                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-        {
-            tracing::warn!(
-                "the trusted proxy {proxy} does not say for whom it asks: its request has forwarding headers, but no X-Forwarded-For that can be read, so no network rule holds for its clients (set X-Forwarded-For there, as `breakwater help proxies` shows for nginx)"
-            );
-        }
     }
 
     /// The mirror's group; `None` where the mirror is off.

@@ -69,6 +69,7 @@ fn request(path: &str, query: Option<&str>, authorization: &str) -> Request {
         host: "box".to_owned(),
         peer: "192.0.2.1:1".parse().unwrap(),
         scheme: Scheme::Http,
+        is_http_1_0: false,
         body: RequestBody::from(Vec::new()),
     }
 }

@@ -138,6 +138,7 @@ fn each_dependency_has_one_home() {
         ("ureq::", "upstream"),
         ("tiny_http::", "control"),
         ("httparse::", "http"),
+        ("if_addrs::", "http"),
         ("jsonwebtoken::", "auth"),
         ("argon2::", "auth"),
         ("listenfd::", "cli"),

@@ -249,7 +249,7 @@ fn trust_never_turns_a_wrong_password_into_a_login() {
     for (user, password) in [
         ("root", "wrong"),
         ("nobody", "wrong"),
-        ("", ""),
+        ("", "wrong"),
         ("root", ""),
         ("x", "bwp_00000000000000000000000000000000"),
     ] {
@@ -285,6 +285,11 @@ fn trust_never_turns_a_wrong_password_into_a_login() {
     }
     let account = format!("{scope}&account=root");
     assert_eq!(client.basic("x", "wrong").get(&account).status, 401);
+    // Neither a name nor a password is no wrong one: it is nobody, who gets what the network gives.
+    for path in [login, &scope, "/v2/"] {
+        let (empty, nobody) = (client.basic("", "").get(path), client.get(path));
+        assert_eq!(empty.verdict(), nobody.verdict(), "{path}");
+    }
 }
 
 #[test]

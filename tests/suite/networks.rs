@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::support::appliance::Appliance;
-use crate::support::client::{Client, assert_sound, token_path};
+use crate::support::client::{Client, assert_sound, exchange, token_path};
 use crate::support::fake_upstream::{FakeUpstream, Image};
 
 /// A box behind a proxy at 127.0.0.1, so that a test can come from any address; no rule but its own.
@@ -182,6 +182,11 @@ fn a_trusted_proxy_that_does_not_name_its_client_lends_it_no_network() {
         ("X-Forwarded-Proto", "https"),
         ("X-Forwarded-Host", "box.example"),
         ("X-Forwarded-Port", "443"),
+        ("X-Forwarded-Server", "proxy"),
+        ("X-Original-Forwarded-For", "203.0.113.5"),
+        ("X-Client-IP", "203.0.113.5"),
+        ("CF-Connecting-IP", "203.0.113.5"),
+        ("True-Client-IP", "203.0.113.5"),
         ("Forwarded", "for=127.0.0.1"),
         ("Via", "1.1 proxy"),
         ("X-Forwarded-For", "unknown"),
@@ -197,4 +202,175 @@ fn a_trusted_proxy_that_does_not_name_its_client_lends_it_no_network() {
     appliance.wait_for_log("127.0.0.1 does not say for whom it asks");
     let told = appliance.log().matches("for whom it asks").count();
     assert_eq!(told, 1, "{}", appliance.log());
+}
+
+const PULL: &str = "/v2/library/alpine/manifests/latest";
+
+/// A box with the networks that it has at first, and the image `alpine` at its upstream.
+fn at_first(toml: &str) -> (FakeUpstream, Appliance) {
+    let fake = FakeUpstream::start();
+    fake.put_image("library/alpine", "latest", &Image::oci(1, &[1_000]));
+    let appliance = Appliance::builder().upstream(fake.url()).toml(toml).start();
+    (fake, appliance)
+}
+
+/// The status of a GET, as the bytes are written here.
+fn status(appliance: &Appliance, path: &str, version: &str, fields: &[(&str, &str)]) -> u16 {
+    let mut request = format!("GET {path} HTTP/{version}\r\nConnection: close\r\n");
+    for (name, value) in fields {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let answer = exchange(
+        appliance.address(),
+        format!("{request}\r\n").as_bytes(),
+        false,
+    );
+    answer.unwrap().status
+}
+
+/// What comes from loopback and bears the mark of a proxy or of another site's page: on every path where a network
+/// rule could let it in, it does not, nothing is fetched for it, and the log says why.
+#[test]
+fn what_a_proxy_or_a_browser_passes_on_is_not_loopback() {
+    let (fake, appliance) = at_first("");
+    let host = appliance.address().to_string();
+    let host = ("Host", host.as_str());
+    let scope = token_path(&["repository:library/alpine:pull"]);
+    struct Case<'a> {
+        version: &'a str,
+        fields: &'a [(&'a str, &'a str)],
+        why: &'a str,
+    }
+    let case = |version, fields, why| Case {
+        version,
+        fields,
+        why,
+    };
+    for Case {
+        version,
+        fields,
+        why,
+    } in [
+        // nginx with nothing but proxy_pass.
+        case("1.0", &[host][..], "is HTTP/1.0"),
+        case("1.0", &[], "is HTTP/1.0"),
+        case(
+            "1.1",
+            &[host, ("CF-Connecting-IP", "203.0.113.5")],
+            "CF-Connecting-IP",
+        ),
+        case("1.1", &[host, ("True-Client-IP", "203.0.113.5")], ""),
+        case("1.1", &[host, ("x-client-ip", "203.0.113.5")], ""),
+        case(
+            "1.1",
+            &[host, ("X-Original-Forwarded-For", "127.0.0.1")],
+            "",
+        ),
+        case("1.1", &[host, ("X-Forwarded-Server", "")], ""),
+        case("1.1", &[host, ("Via", "1.1 proxy")], ""),
+        case(
+            "1.1",
+            &[host, ("Sec-Fetch-Site", "cross-site")],
+            "a browser at 127.0.0.1",
+        ),
+        case("1.1", &[host, ("Sec-Fetch-Site", "same-site")], ""),
+        case("1.1", &[host, ("Origin", "http://evil.example")], ""),
+        // A proxy that passes the host on, and DNS rebinding.
+        case(
+            "1.1",
+            &[("Host", "evil.example:5000")],
+            "asks for a host that is neither",
+        ),
+        case(
+            "1.1",
+            &[("Host", "evil.example"), ("Sec-Fetch-Site", "same-origin")],
+            "",
+        ),
+        case("1.1", &[("Host", "198.51.100.7")], ""),
+        case("1.1", &[("Host", "[2001:db8::7]:5000")], ""),
+    ] {
+        for path in [PULL, &scope, "/metrics"] {
+            assert_eq!(
+                status(&appliance, path, version, fields),
+                401,
+                "{path} {fields:?}"
+            );
+        }
+        appliance.wait_for_log(why);
+    }
+    assert_eq!(fake.requests().len(), 0, "{:?}", fake.requests());
+    let told = appliance.log().matches("no network rule holds").count();
+    assert_eq!(told, 4, "once for each kind: {}", appliance.log());
+    // No mark costs a login anything.
+    let secret = appliance.token("alice", &["read_registry", "write_registry"]);
+    appliance.ok(&["member", "add", "mirror", "alice", "--level", "guest"]);
+    let jwt = Client::of(&appliance)
+        .basic("alice", &secret)
+        .token(&["repository:library/alpine:pull"]);
+    let bearer = format!("Bearer {jwt}");
+    let login = ("Authorization", bearer.as_str());
+    for (version, fields) in [
+        ("1.0", &[login][..]),
+        (
+            "1.1",
+            &[login, ("Host", "box.example"), ("Via", "1.1 proxy")],
+        ),
+    ] {
+        assert_eq!(status(&appliance, PULL, version, fields), 200, "{fields:?}");
+    }
+}
+
+#[test]
+fn the_machine_itself_is_trusted_by_every_name_that_it_has() {
+    let (_fake, appliance) = at_first("[server]\nexternal_url = \"http://box.example:5000\"");
+    let own: Vec<String> = if_addrs::get_if_addrs()
+        .unwrap()
+        .iter()
+        .map(|interface| match interface.ip() {
+            std::net::IpAddr::V4(address) => address.to_string(),
+            std::net::IpAddr::V6(address) => format!("[{address}]:5000"),
+        })
+        .collect();
+    let names = [
+        "localhost",
+        "localhost.:5000",
+        "LocalHost:8080",
+        "127.0.0.1",
+        "[::1]:5000",
+        "box.example:5000",
+        "Box.Example.:5000",
+    ];
+    for host in names.into_iter().chain(own.iter().map(String::as_str)) {
+        for browser in ["none", "same-origin"] {
+            let fields = [("Host", host), ("Sec-Fetch-Site", browser)];
+            assert_eq!(status(&appliance, PULL, "1.1", &fields), 200, "{host}");
+        }
+    }
+    let other_port = [("Host", "box.example")];
+    assert_eq!(status(&appliance, PULL, "1.1", &other_port), 401);
+}
+
+/// nginx with its default protocol and its own idea of the host, but in `trusted_proxies` and naming the client.
+#[test]
+fn a_trusted_proxy_may_speak_as_it_likes() {
+    let (_fake, appliance) = at_first("[server]\ntrusted_proxies = [\"127.0.0.1\"]");
+    let ask = |client: &str, more: &[(&str, &str)]| {
+        let fields = [&[("Host", "upstream"), ("X-Forwarded-For", client)], more].concat();
+        status(&appliance, PULL, "1.0", &fields)
+    };
+    assert_eq!(ask("127.0.0.1", &[]), 200);
+    assert_eq!(
+        ask("127.0.0.1", &[("CF-Connecting-IP", "203.0.113.5")]),
+        200
+    );
+    assert_eq!(ask("203.0.113.5", &[]), 401);
+    let browser = [("Sec-Fetch-Site", "cross-site")];
+    assert_eq!(
+        ask("127.0.0.1", &browser),
+        401,
+        "the client's browser says so"
+    );
+    // Where it names nobody, it is judged like everybody.
+    let bare = [("Host", "127.0.0.1:5000")];
+    assert_eq!(status(&appliance, PULL, "1.0", &bare), 401);
 }

@@ -266,7 +266,7 @@ fn sees(principal: &Principal, facts: GroupFacts<'_>) -> bool {
 
 /// The most that a network rule gives the identity's address on the group.
 fn network_ability(identity: &Identity, facts: GroupFacts<'_>) -> Option<store::Ability> {
-    if !identity.address.trustworthy {
+    if identity.address.doubt.is_some() {
         return None;
     }
     let applies = |network: &&Network| match network.group {

@@ -23,7 +23,7 @@ pub fn observation(
         network.group.is_none() || network.group.is_some_and(|group| Some(group) == mirror)
     };
     let mut networks = networks.iter();
-    let is_trusted = address.trustworthy
+    let is_trusted = address.doubt.is_none()
         && networks.any(|network| is_of_mirror(network) && network.cidr.contains(&address.ip));
     if is_trusted {
         return Ok(());
@@ -42,7 +42,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::auth::address::ClientAddress;
+    use crate::auth::address::{ClientAddress, Doubt};
     use crate::store::{self, Token, TokenId, TokenKind, User, UserId};
     use crate::time::Timestamp;
 
@@ -115,7 +115,7 @@ mod tests {
         for (ip, trustworthy, principal, expected) in table {
             let address = ClientAddress {
                 ip: ip.parse().unwrap(),
-                trustworthy,
+                doubt: (!trustworthy).then_some(Doubt::OldProtocol),
             };
             let shown = format!("{ip} {trustworthy} {principal:?}");
             let identity = Identity {

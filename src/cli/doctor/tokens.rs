@@ -316,7 +316,7 @@ fn fills(
     };
     let nowhere = ClientAddress {
         ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        trustworthy: false,
+        doubt: None,
     };
     let identity = Identity {
         principal: principal.clone(),

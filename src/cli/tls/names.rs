@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::error::{Error, Kind, Result};
-use crate::http::CertificateSummary;
+use crate::http::{CertificateSummary, interface_addresses};
 
 /// As many addresses as a machine may have before they are no use in a certificate.
 const MOST_ADDRESSES: usize = 64;
@@ -48,11 +48,9 @@ impl Names {
                 here.add_name(name);
             }
         }
-        let interfaces = if_addrs::get_if_addrs().map_err(|error| {
+        let mut addresses = interface_addresses().map_err(|error| {
             Error::new(Kind::Io, "cannot list the addresses of this machine").because(error)
         })?;
-        let mut addresses: Vec<IpAddr> =
-            interfaces.iter().map(|interface| interface.ip()).collect();
         addresses.retain(|address| !address.is_unspecified() && !is_link_local(address));
         addresses.sort_unstable();
         // Where an interface is down, its address is still what clients on this machine use.

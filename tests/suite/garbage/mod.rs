@@ -58,7 +58,7 @@ impl Workshop {
                 principal: Principal::Password(Arc::new(user)),
                 address: ClientAddress {
                     ip: "127.0.0.1".parse().unwrap(),
-                    trustworthy: true,
+                    doubt: None,
                 },
                 bound: None,
             },

@@ -8,7 +8,7 @@ mod scopes;
 use std::sync::Arc;
 
 use super::*;
-use crate::auth::address::ClientAddress;
+use crate::auth::address::{ClientAddress, Doubt};
 use crate::auth::identity::PlacedProject;
 use crate::store::{Project, ProjectId, Token, TokenId, TokenKind, User, UserId, Visibility};
 use crate::time::Timestamp;
@@ -97,7 +97,7 @@ pub(super) fn project(groups: &[i64]) -> Arc<PlacedProject> {
 pub(super) fn identity(principal: Principal, ip: &str, trustworthy: bool) -> Identity {
     let address = ClientAddress {
         ip: ip.parse().unwrap(),
-        trustworthy,
+        doubt: (!trustworthy).then_some(Doubt::OldProtocol),
     };
     Identity {
         principal,

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The box behind nginx, which ends TLS: logins, pulls and pushes by its name, and addresses that it vouches for.
-# Sourced.
+# The box behind nginx, which ends TLS: logins, pulls and pushes by its name, and addresses that it vouches for; and behind
+# one that nobody has told the box of. Sourced.
 
 # Of the docker flow: a daemon without images.
 # shellcheck source=scripts/e2e.d/flow-docker.sh
@@ -23,6 +23,7 @@ flow_nginx() {
     nginx_addresses
     nginx_untrusted
     stop nginx QUIT
+    nginx_bare
     ip address del "$STRANGER/32" dev lo
     unset CURL_CA_BUNDLE
 }
@@ -113,4 +114,41 @@ nginx_untrusted() {
     box_start
     check_equal "where nginx is not in trusted_proxies, nobody behind it is trusted" "401 401" \
         "$(nginx_status) $(nginx_status --interface "$STRANGER")"
+}
+
+# nginx as people set it up without the manual: the world must not become loopback, and the doctor finds it.
+nginx_bare() {
+    local status=(curl -sS -o /dev/null -w '%{http_code}' --interface "$STRANGER")
+    local image="http://$FRONT/v2/library/line/manifests/latest" kept
+    rm /etc/nginx/conf.d/breakwater.conf
+    kept=$(breakwater cache list --json | jq length)
+    nginx_bare_with "proxy_pass http://$BOX;"
+    check_equal "behind nginx with nothing but proxy_pass nobody is loopback" "401 401" \
+        "$("${status[@]}" "$image") $(curl -sS -o /dev/null -w '%{http_code}' "$image")"
+    check_contains "... and the log says why" "is HTTP/1.0, which no registry client speaks" "$(cat "$WORK/log/box.log")"
+    nginx_doctor "... and doctor finds it" proxy_untrusted
+    nginx_bare_with "proxy_pass http://$BOX; proxy_http_version 1.1; proxy_set_header Host \$host;"
+    check_equal "... nor where it speaks HTTP/1.1 and passes the host on" 401 "$("${status[@]}" "$image")"
+    check_contains "... and the log says why" "asks for a host that is neither" "$(cat "$WORK/log/box.log")"
+    check_equal "nothing of it was kept" "$kept" "$(breakwater cache list --json | jq length)"
+    # The manual says so: nothing tells such a request from one of this machine.
+    nginx_bare_with "proxy_pass http://$BOX; proxy_http_version 1.1;"
+    nginx_doctor "doctor finds the one that leaves no mark" proxy_untrusted
+    nginx_trusted
+    nginx_doctor "... and, where it is trusted, that it names nobody" proxy_unnamed_clients
+    stop nginx QUIT
+}
+
+# nginx_bare_with DIRECTIVES: nginx with a server of these.
+nginx_bare_with() {
+    stop nginx QUIT
+    echo "server { listen 80; server_name $FRONT; location / { $1 } }" >/etc/nginx/conf.d/bare.conf
+    start nginx nginx -g 'daemon off;'
+    wait_for nginx curl -fs "http://$FRONT/-/readiness"
+}
+
+# nginx_doctor TEXT CHECK
+nginx_doctor() {
+    check_contains "$1" "/etc/nginx/conf.d/bare.conf names $BOX" \
+        "$(breakwater doctor --json | jq -r --arg check "$2" '.findings[] | select(.check == $check) | .what')"
 }

@@ -160,7 +160,7 @@ impl CommandLine {
 }
 
 impl Command {
-    fn run(self, place: Place) -> Result<Outcome> {
+    fn run(mut self, place: Place) -> Result<Outcome> {
         let options = Options {
             file: place.config,
             data: place.data,
@@ -177,7 +177,11 @@ impl Command {
             return directory.run(&config);
         }
         // With the caller's rights: afterwards this process may be the data directory's owner, and no more.
-        let outside = match &self {
+        let outside = match &mut self {
+            Command::Doctor(doctor) => {
+                doctor.look_around();
+                None
+            }
             Command::Backup(backup) => backup.make_file(&config)?,
             Command::Restore(restore) => Some(restore.open_file()?),
             Command::Tls(tls) => {

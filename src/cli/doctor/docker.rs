@@ -1,21 +1,15 @@
 //! The docker daemons on this machine: whether they pull through the box that runs beside them.
 
-use std::fs::OpenOptions;
-use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 
 use serde_json::Value;
 
 use super::dockerd::{Daemon, daemons};
+use super::machine::{listening, read_plain_file};
 use super::server::RunningServer;
 use super::{Finding, Severity};
 use crate::cli::workplace::Workplace;
 use crate::http::CertificateSummary;
-
-/// More is no file of settings.
-const LONGEST: u64 = 1 << 20;
 
 pub(super) fn find(place: &Workplace, server: Option<&RunningServer>) -> Vec<Finding> {
     if !place.config.mirror.enabled {
@@ -23,7 +17,7 @@ pub(super) fn find(place: &Workplace, server: Option<&RunningServer>) -> Vec<Fin
     }
     let own = Own::of(place, server);
     let of_daemon = |daemon: Daemon| {
-        let settings = read_settings(&daemon.settings);
+        let settings = read_plain_file(&daemon.settings);
         // Neither told anything nor at home here.
         if daemon.told_by.is_empty() && settings.is_err() {
             return None;
@@ -32,21 +26,6 @@ pub(super) fn find(place: &Workplace, server: Option<&RunningServer>) -> Vec<Fin
         of_daemon(&daemon, &settings, &own)
     };
     daemons().into_iter().filter_map(of_daemon).collect()
-}
-
-/// Reads a plain file of settings. Whoever may run a process can call it dockerd and name any file on its command
-/// line: neither a pipe nor a device without an end may hold up the doctor, who may be root.
-fn read_settings(path: &Path) -> io::Result<String> {
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let mut options = OpenOptions::new();
-    let file = options.read(true).custom_flags(nonblocking).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.len() > LONGEST {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let mut text = String::new();
-    file.take(LONGEST).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// What a mirror's URL must lead to.
@@ -61,18 +40,6 @@ struct Own {
 impl Own {
     fn of(place: &Workplace, server: Option<&RunningServer>) -> Self {
         let config = &place.config;
-        let listening = match server {
-            // systemd may have given it other addresses than the configuration.
-            Some(server) => server.status.listening.clone(),
-            None => {
-                let plain = config.server.listen.iter();
-                let plain = plain.map(|address| format!("http://{address}"));
-                let tls = config.tls.listen.iter();
-                plain
-                    .chain(tls.map(|address| format!("https://{address}")))
-                    .collect()
-            }
-        };
         let machine = rustix::system::uname();
         let mut names = vec![machine.nodename().to_string_lossy().into_owned()];
         if let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key)
@@ -82,7 +49,7 @@ impl Own {
         }
         Self {
             external_url: config.server.external_url.clone(),
-            listening: listening.iter().filter_map(|url| listener(url)).collect(),
+            listening: listening(place, server),
             names,
         }
     }
@@ -126,14 +93,6 @@ impl Own {
             own_scheme == scheme && port == Some(address.port()) && is_host
         })
     }
-}
-
-fn listener(url: &str) -> Option<(String, SocketAddr)> {
-    let (scheme, address) = url.split_once("://")?;
-    Some((
-        scheme.to_owned(),
-        address.trim_end_matches('/').parse().ok()?,
-    ))
 }
 
 /// `settings` is the text of the daemon's file; empty where there is none.
@@ -211,6 +170,7 @@ fn of_daemon(daemon: &Daemon, settings: &str, own: &Own) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::machine::listener;
     use super::*;
 
     fn own(listening: &str, external_url: &str) -> Own {
@@ -250,22 +210,6 @@ mod tests {
         ] {
             let own = own(listening, external_url);
             assert_eq!(own.is_at(mirror), expected, "{mirror} {listening}");
-        }
-    }
-
-    #[test]
-    fn only_plain_files_are_read_as_settings() {
-        use rustix::fs::{CWD, FileType, Mode, mknodat};
-
-        let directory = tempfile::tempdir().unwrap();
-        let at = |name: &str| directory.path().join(name);
-        std::fs::write(at("plain"), "{}").unwrap();
-        let long = std::fs::File::create(at("long")).unwrap();
-        long.set_len(LONGEST + 1).unwrap();
-        mknodat(CWD, at("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
-        assert_eq!(read_settings(&at("plain")).unwrap(), "{}");
-        for name in ["long", "pipe", "/dev/zero", "."] {
-            assert!(read_settings(&at(name)).is_err(), "{name}");
         }
     }
 

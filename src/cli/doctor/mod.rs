@@ -3,6 +3,7 @@
 //! Looks and changes nothing, and connects to nobody unless `--probe` says so. What a token is worth and who
 //! may fill is asked of `auth::policy`, so that the doctor cannot say anything else than the server does.
 
+mod callers;
 mod certificate;
 mod clock;
 mod disk;
@@ -10,7 +11,9 @@ mod docker;
 mod dockerd;
 mod expiry;
 mod limits;
+mod machine;
 mod probe;
+mod proxies;
 mod server;
 mod surroundings;
 mod tokens;
@@ -28,10 +31,12 @@ use super::workplace::Workplace;
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::time::Timestamp;
+use callers::Callers;
+use machine::Listeners;
 
 /// Say what is wrong or risky here, and what to do about it; exit status 1 if there is an error
 ///
-/// Looks at the clock, the disk and its permissions, limits of the service, docker on this machine, tokens that a
+/// Looks at the clock, the disk and its permissions, limits of the service, docker and proxies on this machine, tokens that a
 /// setting of the flags would refuse, or lets in all the same, or that expire, groups that nobody can fill, networks
 /// that are everybody's, secrets that no key opens, the first password while it lies there, a certificate that has
 /// ended or soon will, and, where a server runs, upstreams that fail or run out of pulls.
@@ -48,6 +53,8 @@ pub(super) struct Doctor {
     /// Ask each upstream a question that costs no pull, for 5 seconds at most
     #[arg(long)]
     probe: bool,
+    #[arg(skip)]
+    callers: Callers,
 }
 
 /// How bad a finding is.
@@ -93,6 +100,11 @@ impl Finding {
 }
 
 impl Doctor {
+    /// Looks at what only root may see: called before this process becomes the data directory's owner.
+    pub(super) fn look_around(&mut self) {
+        self.callers = Callers::see();
+    }
+
     fn examine(&self, place: &Workplace, store: &Arc<Store>) -> Vec<Finding> {
         let (server, mut findings) = match server::ask(place) {
             Ok(server) => (Some(server), Vec::new()),
@@ -123,6 +135,9 @@ impl Doctor {
         findings.extend(server.into_iter().flat_map(upstreams::find));
         findings.extend(limits::find(place, server));
         findings.extend(docker::find(place, server));
+        let listeners = Listeners::of(place, server);
+        findings.extend(proxies::find(place, &listeners));
+        findings.extend(self.callers.find(place, &listeners));
         findings.extend(certificate::find(&place.config.tls, now));
         findings
     }

@@ -5,6 +5,7 @@ mod backup;
 mod doctor;
 mod doctor_callers;
 mod doctor_machine;
+mod doctor_proxies;
 mod doctor_surroundings;
 mod identity;
 mod manual;

@@ -1,0 +1,272 @@
+//! Reverse proxies on this machine that pass requests on to the box: read from their configuration, line by line,
+//! without understanding more of it than where it names the box. Judges what the box thinks of them.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use super::machine::{Listeners, read_plain_file};
+use super::{Finding, Severity};
+use crate::cli::workplace::Workplace;
+
+/// More directories below one another have no configuration.
+const DEEPEST: usize = 4;
+/// More files of one proxy are not read.
+const MOST_FILES: usize = 500;
+
+/// A program that passes requests on, and how it is configured.
+struct Program {
+    name: &'static str,
+    /// Where its configuration lies.
+    directories: &'static [&'static str],
+    naming: Naming,
+}
+
+/// Whether a program says for whom it asks.
+enum Naming {
+    /// By itself.
+    Always,
+    /// Where its configuration holds one of these words, in lower case.
+    If(&'static [&'static str]),
+    /// It cannot: it knows no HTTP.
+    Never,
+}
+
+const PROGRAMS: [Program; 7] = [
+    Program {
+        name: "nginx",
+        directories: &["/etc/nginx", "/usr/local/nginx/conf", "/etc/angie"],
+        naming: Naming::If(&["x-forwarded-for"]),
+    },
+    Program {
+        name: "haproxy",
+        directories: &["/etc/haproxy"],
+        naming: Naming::If(&["forwardfor", "x-forwarded-for"]),
+    },
+    Program {
+        name: "caddy",
+        directories: &["/etc/caddy"],
+        naming: Naming::Always,
+    },
+    Program {
+        name: "traefik",
+        directories: &["/etc/traefik"],
+        naming: Naming::Always,
+    },
+    Program {
+        name: "apache",
+        directories: &["/etc/apache2", "/etc/httpd"],
+        naming: Naming::Always,
+    },
+    Program {
+        name: "envoy",
+        directories: &["/etc/envoy"],
+        naming: Naming::Always,
+    },
+    Program {
+        name: "stunnel",
+        directories: &["/etc/stunnel"],
+        naming: Naming::Never,
+    },
+];
+
+impl Program {
+    /// Whether it says for whom it asks where `file` passes a request on: by that file itself, by one that it includes,
+    /// or by the program's main one. Distributions install files with the word in them that nobody includes.
+    fn names_clients(&self, file: &Path, texts: &[(PathBuf, String)]) -> bool {
+        let words = match self.naming {
+            Naming::Always => return true,
+            Naming::If(words) => words,
+            Naming::Never => &[],
+        };
+        let own = texts.iter().find(|(path, _)| path == file);
+        let own = own.map_or("", |(_, text)| text);
+        let holds_there = |path: &Path| {
+            let is_main = path.file_stem().is_some_and(|stem| stem == self.name);
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            path == file || is_main || includes(own, &name)
+        };
+        let mut texts = texts.iter().filter(|(path, _)| holds_there(path));
+        texts.any(|(_, text)| {
+            let text = lines(text).collect::<Vec<_>>().join("\n");
+            let text = text.to_ascii_lowercase();
+            words.iter().any(|word| text.contains(word))
+        })
+    }
+}
+
+/// Whether a file includes one of this name.
+fn includes(text: &str, name: &str) -> bool {
+    lines(text).any(|line| {
+        let mut words = line.split(|c: char| c.is_ascii_whitespace() || ";{}/\"'".contains(c));
+        let is_include = |word: &str| word.eq_ignore_ascii_case("include");
+        words.any(is_include) && words.any(|word| word == name)
+    })
+}
+
+/// Where a configuration names the box.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Mention {
+    file: PathBuf,
+    /// Where it connects to. Its connections come from there too, for they do not leave the machine.
+    address: SocketAddr,
+}
+
+pub(super) fn find(place: &Workplace, listeners: &Listeners) -> Vec<Finding> {
+    let is_box = |address: SocketAddr| listeners.are_at(address);
+    let is_trusted = |address: IpAddr| {
+        let mut proxies = place.config.server.trusted_proxies.iter();
+        proxies.any(|network| network.contains(&address))
+    };
+    let of_program = |program: &Program| {
+        let texts = configuration(program.directories.iter().map(Path::new));
+        judge(program, &texts, is_box, is_trusted)
+    };
+    PROGRAMS.iter().flat_map(of_program).collect()
+}
+
+/// What is wrong with how the box and a program go together, by the texts of its files.
+fn judge(
+    program: &Program,
+    texts: &[(PathBuf, String)],
+    is_box: impl Fn(SocketAddr) -> bool,
+    is_trusted: impl Fn(IpAddr) -> bool,
+) -> Vec<Finding> {
+    let mentions = texts
+        .iter()
+        .flat_map(|(file, text)| mentions(file, text, &is_box));
+    let mentions: BTreeSet<Mention> = mentions.collect();
+    let mentions = mentions.iter();
+    let found = mentions.filter_map(|mention| match is_trusted(mention.address.ip()) {
+        false => Some(untrusted(program.name, mention)),
+        true if program.names_clients(&mention.file, texts) => None,
+        true => Some(unnamed(program.name, mention)),
+    });
+    found.collect()
+}
+
+fn untrusted(name: &str, mention: &Mention) -> Finding {
+    let address = mention.address.ip();
+    let what = format!(
+        "{}, and {address} is not in server.trusted_proxies: everybody who comes through it has that address, and may do what networks allow to it where no mark of a proxy is found",
+        mention.tell(name)
+    );
+    let remedy = format!(
+        "put \"{address}\" into server.trusted_proxies, and let {name} set X-Forwarded-For: see `breakwater help proxies`"
+    );
+    Finding::new(Severity::Warning, "proxy_untrusted", what, remedy)
+}
+
+fn unnamed(name: &str, mention: &Mention) -> Finding {
+    let what = format!(
+        "{}, and does not set X-Forwarded-For: everybody who comes through it is taken for {}",
+        mention.tell(name),
+        mention.address.ip()
+    );
+    let remedy = format!("let {name} set X-Forwarded-For: see `breakwater help proxies`");
+    Finding::new(Severity::Warning, "proxy_unnamed_clients", what, remedy)
+}
+
+impl Mention {
+    fn tell(&self, name: &str) -> String {
+        format!(
+            "{name} on this machine passes requests on to this box ({} names {})",
+            self.file.display(),
+            self.address
+        )
+    }
+}
+
+/// The places of a file that name the box, and not as what the program itself listens on.
+fn mentions(file: &Path, text: &str, is_box: impl Fn(SocketAddr) -> bool) -> Vec<Mention> {
+    let is_passed_on = |line: &&str| {
+        let word = line.split_ascii_whitespace().next().unwrap_or_default();
+        !["listen", "bind", "<virtualhost", "accept"].contains(&word.to_ascii_lowercase().as_str())
+    };
+    let named = lines(text).filter(is_passed_on).flat_map(endpoints);
+    named
+        .filter(|address| is_box(*address))
+        .map(|address| Mention {
+            file: file.to_owned(),
+            address,
+        })
+        .collect()
+}
+
+/// Lines without comments.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .map(|line| line.split('#').next().unwrap_or_default())
+}
+
+/// Every `ADDRESS:PORT` in a line; without an address, and for `localhost`, both of loopback.
+fn endpoints(line: &str) -> Vec<SocketAddr> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "._-:[]".contains(c);
+    let words = line.split(|c| !is_part(c));
+    let of_word = |word: &str| {
+        let (host, port) = word.rsplit_once(':')?;
+        let port = port.parse().ok()?;
+        let addresses = match host.trim_start_matches('[').trim_end_matches(']') {
+            "" | "localhost" => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+            host => vec![IpAddr::to_canonical(&host.parse().ok()?)],
+        };
+        Some(
+            addresses
+                .into_iter()
+                .map(move |address| SocketAddr::new(address, port)),
+        )
+    };
+    words.filter_map(of_word).flatten().collect()
+}
+
+/// The texts of all files below the directories, but for what distributions keep there without using it.
+fn configuration<'a>(directories: impl Iterator<Item = &'a Path>) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    for directory in directories {
+        collect(directory, DEEPEST, &mut files);
+    }
+    let read = |file: PathBuf| Some((file.clone(), read_plain_file(&file).ok()?));
+    files.into_iter().filter_map(read).collect()
+}
+
+fn collect(directory: &Path, deeper: usize, files: &mut Vec<PathBuf>) {
+    let entries = std::fs::read_dir(directory).into_iter().flatten();
+    let mut paths: Vec<PathBuf> = entries
+        .flatten()
+        .take(MOST_FILES)
+        .map(|entry| entry.path())
+        .filter(|path| !is_unused(path))
+        .collect();
+    paths.sort();
+    for path in paths {
+        if files.len() >= MOST_FILES {
+            return;
+        }
+        if path.is_dir() {
+            if deeper > 0 {
+                collect(&path, deeper - 1, files);
+            }
+        } else {
+            files.push(path);
+        }
+    }
+}
+
+/// What is installed and not switched on, and what editors and packages leave behind.
+fn is_unused(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let endings = [
+        "-available",
+        "~",
+        ".bak",
+        ".old",
+        ".orig",
+        ".disabled",
+        ".swp",
+        ".save",
+    ];
+    name.contains(".dpkg-") || endings.iter().any(|ending| name.ends_with(ending))
+}
+
+#[cfg(test)]
+mod tests;

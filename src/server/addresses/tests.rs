@@ -1,5 +1,8 @@
 //! Which requests bear a mark of a proxy or of another site's browser.
 
+use std::io;
+use std::sync::atomic::AtomicUsize;
+
 use super::*;
 use crate::http::{Method, RequestBody};
 
@@ -109,6 +112,31 @@ fn an_address_of_this_machine_is_a_host_of_it() {
         let client = addresses("").client(&request(host, Scheme::Http, &[]));
         assert_eq!(client.doubt, None, "{host}");
     }
+}
+
+static READ: AtomicUsize = AtomicUsize::new(0);
+
+fn counted() -> io::Result<Vec<IpAddr>> {
+    READ.fetch_add(1, Ordering::SeqCst);
+    Ok(vec![[192, 0, 2, 1].into()])
+}
+
+#[test]
+fn the_machines_addresses_are_never_read_on_the_way_of_a_pull_with_a_token() {
+    let mut addresses = addresses("");
+    addresses.own = OwnAddresses::read_by(counted);
+    let doubt = |host: &str, fields: &[(&str, &str)]| {
+        addresses.client(&request(host, Scheme::Http, fields)).doubt
+    };
+    let token = [("Authorization", "Bearer x.y.z")];
+    assert_eq!(doubt("192.0.2.1", &token), Some(Doubt::OtherHost));
+    assert_eq!(doubt("localhost", &[]), None);
+    assert_eq!(doubt("127.0.0.1", &[]), None);
+    assert_eq!(READ.load(Ordering::SeqCst), 0);
+    // The challenge, or the request for the token, comes first, and without credentials.
+    assert_eq!(doubt("192.0.2.1", &[]), None);
+    assert_eq!(doubt("192.0.2.1", &token), None);
+    assert_eq!(READ.load(Ordering::SeqCst), 1);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod callers;
 mod certificate;
 mod clock;
+mod configurations;
 mod disk;
 mod docker;
 mod dockerd;

@@ -5,14 +5,10 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::machine::{Listeners, read_plain_file};
+use super::configurations::configuration;
+use super::machine::Listeners;
 use super::{Finding, Severity};
 use crate::cli::workplace::Workplace;
-
-/// More directories below one another have no configuration.
-const DEEPEST: usize = 4;
-/// More files of one proxy are not read.
-const MOST_FILES: usize = 500;
 
 /// A program that passes requests on, and how it is configured.
 struct Program {
@@ -219,54 +215,134 @@ fn endpoints(line: &str) -> Vec<SocketAddr> {
     words.filter_map(of_word).flatten().collect()
 }
 
-/// The texts of all files below the directories, but for what distributions keep there without using it.
-fn configuration<'a>(directories: impl Iterator<Item = &'a Path>) -> Vec<(PathBuf, String)> {
-    let mut files = Vec::new();
-    for directory in directories {
-        collect(directory, DEEPEST, &mut files);
-    }
-    let read = |file: PathBuf| Some((file.clone(), read_plain_file(&file).ok()?));
-    files.into_iter().filter_map(read).collect()
-}
-
-fn collect(directory: &Path, deeper: usize, files: &mut Vec<PathBuf>) {
-    let entries = std::fs::read_dir(directory).into_iter().flatten();
-    let mut paths: Vec<PathBuf> = entries
-        .flatten()
-        .take(MOST_FILES)
-        .map(|entry| entry.path())
-        .filter(|path| !is_unused(path))
-        .collect();
-    paths.sort();
-    for path in paths {
-        if files.len() >= MOST_FILES {
-            return;
-        }
-        if path.is_dir() {
-            if deeper > 0 {
-                collect(&path, deeper - 1, files);
-            }
-        } else {
-            files.push(path);
-        }
-    }
-}
-
-/// What is installed and not switched on, and what editors and packages leave behind.
-fn is_unused(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let endings = [
-        "-available",
-        "~",
-        ".bak",
-        ".old",
-        ".orig",
-        ".disabled",
-        ".swp",
-        ".save",
-    ];
-    name.contains(".dpkg-") || endings.iter().any(|ending| name.ends_with(ending))
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn program(name: &str) -> &'static Program {
+        PROGRAMS
+            .iter()
+            .find(|program| program.name == name)
+            .unwrap()
+    }
+
+    /// The box listens at 127.0.0.1:5000; which checks have findings.
+    fn checks(name: &str, text: &str, trusted: bool) -> Vec<&'static str> {
+        let texts = [(PathBuf::from("/etc/x"), text.to_owned())];
+        let is_box = |address: SocketAddr| address == (Ipv4Addr::LOCALHOST, 5000).into();
+        let found = judge(program(name), &texts, is_box, |_| trusted);
+        found.iter().map(|finding| finding.check).collect()
+    }
+
+    #[test]
+    fn configurations_of_proxies_name_the_box() {
+        struct Case {
+            program: &'static str,
+            text: &'static str,
+            names_box: bool,
+        }
+        let names = |program, text| Case {
+            program,
+            text,
+            names_box: true,
+        };
+        let not = |program, text| Case {
+            program,
+            text,
+            names_box: false,
+        };
+        for case in [
+            names("nginx", "location / { proxy_pass http://127.0.0.1:5000; }"),
+            names(
+                "nginx",
+                "upstream box {\n  server 127.0.0.1:5000 max_fails=3;\n}",
+            ),
+            names("nginx", "proxy_pass http://localhost:5000/;"),
+            names("nginx", "set $box \"127.0.0.1:5000\";"),
+            names("haproxy", "backend b\n  server box 127.0.0.1:5000 check"),
+            names("caddy", "box.example {\n\treverse_proxy :5000\n}"),
+            names("caddy", "reverse_proxy localhost:5000"),
+            names("traefik", "servers:\n  - url: \"http://127.0.0.1:5000\""),
+            names(
+                "traefik",
+                "[[http.services.b.loadBalancer.servers]]\nurl='http://[::ffff:127.0.0.1]:5000/'",
+            ),
+            names("apache", "ProxyPass / http://127.0.0.1:5000/ nocanon"),
+            names("stunnel", "[box]\naccept = 443\nconnect = 127.0.0.1:5000"),
+            not("nginx", "# proxy_pass http://127.0.0.1:5000;"),
+            not(
+                "nginx",
+                "proxy_pass http://127.0.0.1:5001; # was 127.0.0.1:5000",
+            ),
+            not("nginx", "proxy_pass http://127.0.0.1:50000;"),
+            not("nginx", "proxy_pass http://10.127.0.0.1:5000;"),
+            not("nginx", "proxy_pass http://127.0.0.1;"),
+            not("nginx", "listen 127.0.0.1:5000;"),
+            not("haproxy", "frontend f\n  bind :5000"),
+            not("nginx", ""),
+        ] {
+            let found = !checks(case.program, case.text, false).is_empty();
+            assert_eq!(found, case.names_box, "{}: {}", case.program, case.text);
+        }
+    }
+
+    #[test]
+    fn a_trusted_proxy_has_to_name_its_clients() {
+        let bare = "proxy_pass http://127.0.0.1:5000;\n# proxy_set_header X-Forwarded-For";
+        let named =
+            "proxy_pass http://127.0.0.1:5000;\nproxy_set_header X-Forwarded-For $remote_addr;";
+        let haproxy = "option forwardfor\nserver box 127.0.0.1:5000";
+        for (name, text, trusted, expected) in [
+            ("nginx", bare, false, &["proxy_untrusted"][..]),
+            ("nginx", named, false, &["proxy_untrusted"]),
+            ("nginx", bare, true, &["proxy_unnamed_clients"]),
+            ("nginx", named, true, &[]),
+            ("haproxy", haproxy, true, &[]),
+            (
+                "haproxy",
+                "server box 127.0.0.1:5000",
+                true,
+                &["proxy_unnamed_clients"],
+            ),
+            ("caddy", "reverse_proxy 127.0.0.1:5000", true, &[]),
+            (
+                "stunnel",
+                "connect = 127.0.0.1:5000",
+                true,
+                &["proxy_unnamed_clients"],
+            ),
+        ] {
+            assert_eq!(
+                checks(name, text, trusted),
+                expected,
+                "{name} {text} {trusted}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_names_the_clients_must_hold_where_the_box_is_named() {
+        let site = |text: &str| {
+            let site = format!("{text}\nproxy_pass http://127.0.0.1:5000;");
+            [
+                (PathBuf::from("/etc/nginx/sites-enabled/box"), site),
+                (
+                    PathBuf::from("/etc/nginx/proxy_params"),
+                    "proxy_set_header X-Forwarded-For $remote_addr;".to_owned(),
+                ),
+            ]
+        };
+        let names =
+            |texts: &[(PathBuf, String)]| program("nginx").names_clients(&texts[0].0, texts);
+        // Debian's file is there, and nobody includes it.
+        assert!(!names(&site("")));
+        assert!(!names(&site("# include proxy_params;")));
+        assert!(!names(&site("include my_proxy_params;")));
+        assert!(names(&site("location / { include proxy_params; }")));
+        assert!(names(&site("include /etc/nginx/proxy_params;")));
+        // What stands in the main file holds for all.
+        let mut main = site("");
+        main[1].0 = "/etc/nginx/nginx.conf".into();
+        assert!(names(&main));
+    }
+}

@@ -4,6 +4,9 @@ use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::RepositoryName;
 
 const MAX_LENGTH: usize = 255;
+/// How deep groups nest, as in GitLab: whoever asks for something in one is judged by the rules, members, quotas and
+/// flags of all that are above it.
+const MAX_DEPTH: usize = 20;
 
 /// A user's name: letters, digits, `_`, `.`, `-`; not a `-` first, not a `.` last.
 pub fn check_user_name(name: &str) -> Result<()> {
@@ -52,7 +55,15 @@ pub fn check_group_path(path: &str, mirror: &str) -> Result<()> {
         );
         return Err(Error::new(Kind::Usage, what).remedy("choose another name"));
     }
-    check_parts(path, "group")
+    check_parts(path, "group")?;
+    if path.split('/').count() > MAX_DEPTH {
+        let what = format!(
+            "`{}` is too deep: groups nest in at most {MAX_DEPTH} levels",
+            shown(path)
+        );
+        return Err(Error::new(Kind::Usage, what).remedy("make it in a group further up"));
+    }
+    Ok(())
 }
 
 /// A new project's path: a group's and one part more. Gives the group's.
@@ -146,8 +157,11 @@ mod tests {
 
     #[test]
     fn groups_are_called_by_repository_names() {
+        let (deepest, deeper) = (["a"; 20].join("/"), ["a"; 21].join("/"));
         // The path, and what a refusal must say.
         let cases: &[(&str, Option<&str>)] = &[
+            (&deepest, None),
+            (&deeper, Some("20 levels")),
             ("acme", None),
             ("acme/backend", None),
             ("acme/a.b", None),

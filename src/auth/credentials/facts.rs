@@ -10,7 +10,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use super::Authenticator;
 use crate::auth::external::Signing;
 use crate::auth::identity::PlacedProject;
-use crate::auth::policy::protection::TagRules;
+use crate::auth::policy::protection::{Expressions, TagRules};
 use crate::auth::policy::{HostedProject, Quota};
 use crate::auth::seal::SealingKeys;
 use crate::error::Result;
@@ -115,7 +115,7 @@ impl Authenticator {
         self.remember(
             |memo| &mut memo.hosted,
             id,
-            |access| hosted_project(access, id),
+            |access| hosted_project(access, id, &self.expressions),
         )
     }
 
@@ -273,7 +273,11 @@ fn lineage(access: &AccessDb, group: GroupId) -> Result<Arc<[GroupId]>> {
 }
 
 /// A project, whether the public may see it, and what holds for it: none of it depends on who asks.
-fn hosted_project(access: &AccessDb, id: ProjectId) -> Result<Option<Arc<HostedProject>>> {
+fn hosted_project(
+    access: &AccessDb,
+    id: ProjectId,
+    expressions: &Arc<Expressions>,
+) -> Result<Option<Arc<HostedProject>>> {
     let Some(project) = access.project(id)? else {
         return Ok(None);
     };
@@ -299,7 +303,7 @@ fn hosted_project(access: &AccessDb, id: ProjectId) -> Result<Option<Arc<HostedP
         is_public,
         quotas: quotas.into(),
         rules: access.rules(RuleOwner::Project(id))?.into(),
-        tag_rules: Arc::new(TagRules::new(&access.tag_rules(id)?)),
+        tag_rules: Arc::new(TagRules::new(&access.tag_rules(id)?, expressions)),
         placed: Arc::new(PlacedProject { project, groups }),
     })))
 }

@@ -16,6 +16,7 @@ use super::identity::{Identity, JOB_USERNAME, Principal};
 use super::jwt::{Bearer, Jwts};
 use super::login_events::LoginEvents;
 use super::password::Verifier;
+use super::policy::protection::Expressions;
 use super::secret::{self, Shape};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Store, Token, TokenId, TokenKind};
@@ -31,6 +32,8 @@ pub struct Authenticator {
     failed: AtomicU64,
     banned: AtomicU64,
     memo: Mutex<Memo>,
+    /// Those of rules about tags; they outlive the memo.
+    expressions: Arc<Expressions>,
 }
 
 /// Why a token's secret lets nobody in. Only who holds the secret learns more than that it does not.
@@ -83,6 +86,7 @@ impl Authenticator {
             failed: AtomicU64::new(0),
             banned: AtomicU64::new(0),
             memo: Mutex::default(),
+            expressions: Arc::default(),
         })
     }
 

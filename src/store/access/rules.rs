@@ -1,68 +1,15 @@
 //! Protection rules: rows of `protection_rules`, of both kinds. What they mean for whom is decided above.
 
 use rusqlite::{Connection, Row, params};
-use serde::Serialize;
 
 use super::groups::group_path;
+use super::minimum_level::MinimumLevel;
 use super::projects::project_path;
 use super::{AccessDb, GroupId, ProjectId, RuleId, no_such, taken};
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::store::audit::{Actor, Detail, Event, EventKind};
-use crate::store::statement::{decoded, find, get, list, run, unknown_word};
+use crate::store::statement::{decoded, find, get, list, run, size, unknown_word};
 use crate::time::Timestamp;
-
-/// The least that somebody must be to do what a rule is about. Ordered: the greatest is the strictest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MinimumLevel {
-    /// Maintainers, owners, administrators.
-    Maintainer,
-    /// Owners and administrators.
-    Owner,
-    /// Administrators of the box.
-    Admin,
-    /// Nobody, administrators included, until the rule changes.
-    NoAccess,
-}
-
-impl MinimumLevel {
-    /// All, from the mildest to the strictest.
-    pub const ALL: [Self; 4] = [Self::Maintainer, Self::Owner, Self::Admin, Self::NoAccess];
-
-    /// The word in commands, JSON and the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Maintainer => "maintainer",
-            Self::Owner => "owner",
-            Self::Admin => "admin",
-            Self::NoAccess => "no_access",
-        }
-    }
-
-    /// The minimum of this word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|minimum| minimum.as_str() == word)
-    }
-
-    /// The older way to say it: the level up to and including which everybody is kept out.
-    pub fn protected_up_to(self) -> &'static str {
-        match self {
-            Self::Maintainer => "developer",
-            Self::Owner => "maintainer",
-            Self::Admin => "owner",
-            Self::NoAccess => "no_access",
-        }
-    }
-
-    /// The minimum that the older word means.
-    pub fn parse_protected_up_to(word: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|minimum| minimum.protected_up_to() == word)
-    }
-}
 
 /// Whose repositories a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,17 +58,22 @@ pub struct TagRule {
     pub created_at: Timestamp,
 }
 
+/// The most rules of one kind that a project or a group may have: each of them is looked at for every push, and those of
+/// groups for every pull.
+pub const MAX_RULES: u64 = 100;
+
 const REPOSITORY: &str = "repository";
 const TAG: &str = "tag";
 
 impl AccessDb {
     /// Adds a rule; its `id` and `created_at` are given here. `Conflict` if there is one of the same patterns;
-    /// `NotFound` if its owner is gone; `BadRequest` if it protects nothing.
+    /// `NotFound` if its owner is gone; `BadRequest` if it protects nothing, or there are [`MAX_RULES`] already.
     pub fn add_rule(&self, actor: &Actor, rule: &ProtectionRule) -> Result<RuleId> {
         protects_something(rule.min_push, rule.min_delete, false)?;
         let (project, group) = owner_columns(rule.owner);
         self.database
             .change(actor, |connection| {
+                one_more_fits(connection, REPOSITORY, rule.owner)?;
                 let id = get(
                     connection,
                     "add protection rule",
@@ -151,6 +103,7 @@ impl AccessDb {
         protects_something(rule.min_push, rule.min_delete, rule.immutable)?;
         self.database
             .change(actor, |connection| {
+                one_more_fits(connection, TAG, RuleOwner::Project(rule.project))?;
                 let id = get(
                     connection,
                     "add tag rule",
@@ -333,6 +286,31 @@ fn protects_something(
         Kind::BadRequest,
         "a rule must say who may push, or who may delete",
     ))
+}
+
+fn one_more_fits(connection: &Connection, kind: &str, owner: RuleOwner) -> Result<()> {
+    let (project, group) = owner_columns(owner);
+    let count = get(
+        connection,
+        "count protection rules",
+        "SELECT count(*) FROM protection_rules
+         WHERE kind = ?1 AND project_id IS ?2 AND group_id IS ?3",
+        params![kind, project, group],
+        |row| size(row, 0),
+    )?;
+    if count < MAX_RULES {
+        return Ok(());
+    }
+    let (whose, what) = match owner {
+        RuleOwner::Project(_) => (
+            "a project",
+            if kind == TAG { "tags" } else { "repositories" },
+        ),
+        RuleOwner::Group(_) => ("a group", "what it has in the cache"),
+    };
+    let what =
+        format!("{whose} has at most {MAX_RULES} rules about {what}, and all of them are there");
+    Err(Error::new(Kind::BadRequest, what).remedy("remove one, or write one pattern for several"))
 }
 
 fn already(pattern: &str) -> String {

@@ -70,7 +70,7 @@ impl Workshop {
                 is_public: false,
                 quotas: [].into(),
                 rules: [].into(),
-                tag_rules: Arc::new(TagRules::new(&[])),
+                tag_rules: Arc::new(TagRules::new(&[], &Arc::default())),
             },
             // Of the system's clock, because files have its times.
             now: Timestamp::now(),

@@ -49,15 +49,18 @@ impl Workshop {
 #[test]
 fn a_pushed_protected_tag_is_not_taken_away_by_a_delete_that_came_at_the_same_time() {
     let mut workshop = Workshop::new();
-    workshop.project.tag_rules = Arc::new(TagRules::new(&[TagRule {
-        id: RuleId(1),
-        project: workshop.project.placed.project.id,
-        pattern: "^release-".into(),
-        min_push: None,
-        min_delete: Some(MinimumLevel::NoAccess),
-        immutable: true,
-        created_at: Timestamp(0),
-    }]));
+    workshop.project.tag_rules = Arc::new(TagRules::new(
+        &[TagRule {
+            id: RuleId(1),
+            project: workshop.project.placed.project.id,
+            pattern: "^release-".into(),
+            min_push: None,
+            min_delete: Some(MinimumLevel::NoAccess),
+            immutable: true,
+            created_at: Timestamp(0),
+        }],
+        &Arc::default(),
+    ));
     workshop.push_blob("acme/api", b"layer");
     for round in 0..ROUNDS {
         let subject = Digest::of(format!("{round}").as_bytes());
@@ -93,15 +96,18 @@ fn a_pushed_protected_tag_is_not_taken_away_by_a_delete_that_came_at_the_same_ti
 fn a_repository_that_is_deleted_while_a_protected_tag_comes_keeps_all_or_loses_what_was_there_before()
  {
     let mut workshop = Workshop::new();
-    workshop.project.tag_rules = Arc::new(TagRules::new(&[TagRule {
-        id: RuleId(1),
-        project: workshop.project.placed.project.id,
-        pattern: "^release$".into(),
-        min_push: None,
-        min_delete: Some(MinimumLevel::NoAccess),
-        immutable: false,
-        created_at: Timestamp(0),
-    }]));
+    workshop.project.tag_rules = Arc::new(TagRules::new(
+        &[TagRule {
+            id: RuleId(1),
+            project: workshop.project.placed.project.id,
+            pattern: "^release$".into(),
+            min_push: None,
+            min_delete: Some(MinimumLevel::NoAccess),
+            immutable: false,
+            created_at: Timestamp(0),
+        }],
+        &Arc::default(),
+    ));
     for round in 0..ROUNDS {
         let repository = format!("acme/api/r{round}");
         workshop.push_blob(&repository, b"layer");

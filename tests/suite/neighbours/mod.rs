@@ -14,6 +14,7 @@
 //! a release build, with a floor of a millisecond.
 
 mod manifests;
+mod rules;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -2,8 +2,8 @@
 
 use breakwater::error::Kind;
 use breakwater::store::{
-    AccessDb, Actor, EventFilter, GroupId, Level, MinimumLevel, ProjectId, ProtectionRule, RuleId,
-    RuleOwner, TagRule, UserId, Visibility,
+    AccessDb, Actor, EventFilter, GroupId, Level, MAX_RULES, MinimumLevel, ProjectId,
+    ProtectionRule, RuleId, RuleOwner, TagRule, UserId, Visibility,
 };
 
 use super::{at, fresh};
@@ -254,4 +254,45 @@ fn each_change_of_a_rule_or_a_membership_is_an_event() {
             r#"rule.added ^v by alice in acme/api {"immutable":true}"#,
         ]
     );
+}
+
+#[test]
+fn a_project_and_a_group_have_a_hundred_rules_of_each_kind_at_most() {
+    let (_directory, store) = fresh();
+    let (access, by) = (&store.access, Actor::on_the_box(None));
+    let (group, project) = group_and_project(access, &by);
+    let maintainer = Some(MinimumLevel::Maintainer);
+    let of_project = |n| {
+        rule(
+            RuleOwner::Project(project),
+            &format!("acme/api/{n}"),
+            maintainer,
+        )
+    };
+    let of_group = |n| rule(RuleOwner::Group(group), &format!("x{n}"), maintainer);
+    let mut last = RuleId(0);
+    for n in 0..MAX_RULES {
+        access.add_rule(&by, &of_project(n)).unwrap();
+        access.add_rule(&by, &of_group(n)).unwrap();
+        last = access
+            .add_tag_rule(&by, &immutable(project, &format!("^v{n}")))
+            .unwrap();
+    }
+    for refused in [
+        access.add_rule(&by, &of_project(MAX_RULES)),
+        access.add_rule(&by, &of_group(MAX_RULES)),
+        access.add_tag_rule(&by, &immutable(project, "^w")),
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), Kind::BadRequest, "{error}");
+        assert!(error.remedy_text().is_some(), "{error}");
+    }
+    // One that is there may change, and one that goes makes room.
+    let changed = TagRule {
+        id: last,
+        ..immutable(project, "^w")
+    };
+    access.set_tag_rule(&by, &changed).unwrap();
+    access.remove_rule(&by, last).unwrap();
+    access.add_tag_rule(&by, &immutable(project, "^w")).unwrap();
 }

@@ -1,17 +1,19 @@
 //! Protection rules: which of them are about a path or a tag, and what they ask for together. Where several
 //! match, the strictest holds. Pure; who meets what is `standing`'s.
 
+mod expression;
 mod pattern;
 #[cfg(test)]
 mod tests;
 
+pub use expression::Expressions;
 pub use pattern::{check_pattern, check_tag_expression, check_tag_pattern};
 
-use regex::Regex;
+use std::sync::Arc;
 
 use crate::oci::{RegistryHost, RepositoryName};
 use crate::store::{MinimumLevel, ProtectionRule, TagRule};
-use pattern::{matches, tag_expression};
+use pattern::matches;
 
 /// What rules ask of who pushes and who deletes; `None`: nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -99,14 +101,17 @@ pub fn keeps(
         })
 }
 
-/// A project's rules about tags, ready to be asked.
+/// A project's rules about tags, ready to be asked. Nothing is done for that before the first tag is judged: a pull
+/// costs no more where a project has many.
 #[derive(Debug, Default)]
-pub struct TagRules(Vec<CompiledTagRule>);
+pub struct TagRules {
+    rules: Vec<OneTagRule>,
+    expressions: Arc<Expressions>,
+}
 
 #[derive(Debug)]
-struct CompiledTagRule {
-    /// `None` for an expression that cannot be read: then the rule is about every tag.
-    pattern: Option<Regex>,
+struct OneTagRule {
+    pattern: String,
     minimums: Minimums,
     immutable: bool,
 }
@@ -119,28 +124,30 @@ pub(super) struct TagVerdict {
 }
 
 impl TagRules {
-    /// From stored rows. A row whose expression cannot be read, which `rule tag` refuses to store, protects
-    /// every tag: a rule that somebody wrote must not end silently.
-    pub fn new(rows: &[TagRule]) -> Self {
-        let compiled = |row: &TagRule| CompiledTagRule {
-            pattern: tag_expression(&row.pattern).ok(),
+    /// From stored rows, with the expressions that are ready already.
+    pub fn new(rows: &[TagRule], expressions: &Arc<Expressions>) -> Self {
+        let rule = |row: &TagRule| OneTagRule {
+            pattern: row.pattern.clone(),
             minimums: Minimums {
                 push: row.min_push,
                 delete: row.min_delete,
             },
             immutable: row.immutable,
         };
-        Self(rows.iter().map(compiled).collect())
+        Self {
+            rules: rows.iter().map(rule).collect(),
+            expressions: Arc::clone(expressions),
+        }
     }
 
-    /// What they say of `tag`.
+    /// What they say of `tag`. A row whose expression cannot be used, which `rule tag` refuses to store, protects
+    /// every tag: a rule that somebody wrote must not end silently.
     pub(super) fn of(&self, tag: &str) -> TagVerdict {
-        let about = |rule: &&CompiledTagRule| {
-            rule.pattern
-                .as_ref()
-                .is_none_or(|pattern| pattern.is_match(tag))
+        let about = |rule: &&OneTagRule| {
+            let expression = self.expressions.get(&rule.pattern);
+            expression.is_none_or(|expression| expression.is_match(tag))
         };
-        self.0
+        self.rules
             .iter()
             .filter(about)
             .fold(TagVerdict::default(), |verdict, rule| TagVerdict {

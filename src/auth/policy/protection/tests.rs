@@ -84,15 +84,17 @@ fn rules_about_tags_add_up_and_an_unreadable_one_is_about_every_tag() {
         immutable,
         created_at: Timestamp(0),
     };
-    let rules = TagRules::new(&[
+    let expressions = Arc::default();
+    let rows = [
         row("^v[0-9]", Some(MinimumLevel::Maintainer), true),
         row("rc", Some(MinimumLevel::Owner), false),
-    ]);
+    ];
+    let rules = TagRules::new(&rows, &expressions);
     let verdict = |tag: &str| (rules.of(tag).minimums.push, rules.of(tag).immutable);
     assert_eq!(verdict("v1"), (Some(MinimumLevel::Maintainer), true));
     assert_eq!(verdict("v1-rc1"), (Some(MinimumLevel::Owner), true));
     assert_eq!(verdict("dev-v1"), (None, false));
-    let unreadable = TagRules::new(&[row("(", Some(MinimumLevel::Admin), false)]);
+    let unreadable = TagRules::new(&[row("(", Some(MinimumLevel::Admin), false)], &expressions);
     assert_eq!(
         unreadable.of("latest").minimums.push,
         Some(MinimumLevel::Admin)

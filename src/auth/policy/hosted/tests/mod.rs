@@ -23,7 +23,7 @@ fn hosted(is_public: bool, rules: Vec<ProtectionRule>, tag_rules: &[TagRule]) ->
         is_public,
         quotas: Arc::from([]),
         rules: rules.into(),
-        tag_rules: Arc::new(TagRules::new(tag_rules)),
+        tag_rules: Arc::new(TagRules::new(tag_rules, &Arc::default())),
     }
 }
 

@@ -29,7 +29,7 @@
 //! | `store` | four databases (access, cache, registry, audit) and the blob directory: the only place that knows rusqlite |
 //! | `http` | the public port's HTTP/1.1 and TLS; knows no route and no store |
 //! | `oci` | digest, reference, manifest, scope: pure |
-//! | `config` `telemetry` `error` `time` | what every room may use; `telemetry`: logs, and the metrics' names and text |
+//! | `config` `telemetry` `network` `error` `time` | what every room may use; `telemetry`: logs, and the metrics' names and text; `network`: whose address counts as whose |
 //!
 //! # Invariants
 //!
@@ -69,6 +69,7 @@ pub mod config;
 pub mod control;
 pub mod error;
 pub mod http;
+pub mod network;
 pub mod oci;
 pub mod proxy;
 pub mod registry;

@@ -10,20 +10,23 @@
 //! pull is no login.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::error::{Error, Kind};
+use crate::network;
 use crate::time::Timestamp;
 
-/// Addresses and accounts remembered; beyond that the oldest are forgotten.
+/// Addresses and accounts remembered; beyond that those with the fewest failures are forgotten, the oldest first.
 const MAX_ENTRIES: usize = 10_000;
 
 /// What failed: one is counted for each.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Suspect {
     /// An IPv4 address, or an IPv6 /64.
-    Address(IpAddr),
+    Address(IpNet),
     /// A user name that a password was tried for, whether it exists or not.
     Account(String),
 }
@@ -146,33 +149,26 @@ impl Bans {
         self.failures.values().filter(is_banned).count()
     }
 
-    /// Drops what no longer counts, and if that is not enough, the older half.
+    /// Drops what no longer counts, and if that is not enough, the half that failed least. Who tries one wrong token
+    /// from each of ten thousand addresses must not end the ban of an account that is being guessed at.
     fn forget_old(&mut self, now: Timestamp) {
         let duration = self.duration;
         self.failures
             .retain(|_, failures| now.since(failures.last) < duration);
         if self.failures.len() >= MAX_ENTRIES {
-            let mut times: Vec<_> = self
-                .failures
-                .values()
-                .map(|failures| failures.last)
-                .collect();
-            times.sort_unstable();
-            let middle = times[times.len() / 2];
-            self.failures.retain(|_, failures| failures.last > middle);
+            let weight = |failures: &Failures| (failures.count, failures.last);
+            let mut weights: Vec<_> = self.failures.values().map(weight).collect();
+            weights.sort_unstable();
+            let middle = weights.get(weights.len() / 2).copied();
+            self.failures
+                .retain(|_, failures| Some(weight(failures)) > middle);
         }
     }
 }
 
 fn suspects(address: IpAddr, account: Option<&str>) -> impl Iterator<Item = Suspect> {
-    let network = match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    };
-    std::iter::once(Suspect::Address(network)).chain(account.map(Suspect::of_account))
+    let machine = Suspect::Address(network::of_machine(address));
+    std::iter::once(machine).chain(account.map(Suspect::of_account))
 }
 
 #[cfg(test)]
@@ -264,6 +260,21 @@ mod tests {
         bans.failed(address, None, Timestamp(61));
         assert!(bans.check(address, None, Timestamp(62)).is_err());
         assert!(bans.check(address, None, Timestamp(121)).is_ok());
+    }
+
+    #[test]
+    fn a_flood_from_many_addresses_ends_no_ban() {
+        let mut bans = Bans::new(3, MINUTE);
+        for _ in 0..3 {
+            bans.failed(ip("192.0.2.1"), Some("root"), Timestamp(0));
+        }
+        for n in 0..3 * MAX_ENTRIES as u32 {
+            bans.failed(IpAddr::from(n.to_be_bytes()), None, Timestamp(1));
+        }
+        assert!(bans.failures.len() <= MAX_ENTRIES);
+        for (address, account) in [("192.0.2.1", None), ("192.0.2.9", Some("root"))] {
+            assert!(bans.check(ip(address), account, Timestamp(2)).is_err());
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use clap::Args;
 use super::Outcome;
 use super::output::{hint, print};
 use super::workplace::Workplace;
-use crate::auth::password::Verifier;
+use crate::auth::password::{Attempt, Verifier};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::server::{INITIAL_ROOT_PASSWORD, ROOT, forget_initial_password};
@@ -153,7 +154,12 @@ fn forget_stale_password(store: &Store) -> Result<()> {
     };
     let root = store.access.user_by_name(ROOT)?;
     let hash = root.and_then(|root| root.password_hash);
-    if Verifier::new()?.verify(written.trim_end(), hash.as_deref())? {
+    let attempt = Attempt {
+        account: ROOT,
+        password: written.trim_end(),
+        address: Ipv4Addr::LOCALHOST.into(),
+    };
+    if Verifier::new()?.verify(&attempt, hash.as_deref())? {
         return Ok(());
     }
     forget_initial_password(store)?;

@@ -3,24 +3,21 @@
 //! It decides who comes in and nothing else; what a connection does is known to poller and workers.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Whose connections are counted together: an IPv4 address, or an IPv6 network of 64 bits, of which one
-/// client has all addresses.
+use ipnet::IpNet;
+
+use crate::network;
+
+/// Whose connections are counted together: those of one machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Origin(IpAddr);
+pub(super) struct Origin(IpNet);
 
 impl From<IpAddr> for Origin {
     fn from(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(address) => {
-                let network = u128::from(address) & !u128::from(u64::MAX);
-                IpAddr::V6(Ipv6Addr::from(network))
-            }
-            address => address,
-        })
+        Self(network::of_machine(address))
     }
 }
 

@@ -15,7 +15,7 @@ use super::bans::Bans;
 use super::identity::{Identity, JOB_USERNAME, Principal};
 use super::jwt::{Bearer, Jwts};
 use super::login_events::LoginEvents;
-use super::password::Verifier;
+use super::password::{Attempt, Verifier};
 use super::policy::protection::Expressions;
 use super::secret::{self, Shape};
 use crate::error::{Error, Kind, Result};
@@ -139,7 +139,11 @@ impl Authenticator {
         let found = match shape {
             Shape::Mistyped(_) => Ok(None),
             Shape::Token(_) => self.by_token(username, password, address, now),
-            Shape::Other => self.by_password(username, password),
+            Shape::Other => self.by_password(&Attempt {
+                account: username,
+                password,
+                address: address.ip,
+            }),
         };
         if let Err(error) = &found
             && matches!(error.kind(), Kind::TooManyRequests { .. })
@@ -272,10 +276,10 @@ impl Authenticator {
     }
 
     /// The user of this name, if the password is right. An unknown one costs as much.
-    fn by_password(&self, username: &str, password: &str) -> Result<Option<Principal>> {
-        let user = self.store.access.user_by_name(username)?;
+    fn by_password(&self, attempt: &Attempt<'_>) -> Result<Option<Principal>> {
+        let user = self.store.access.user_by_name(attempt.account)?;
         let stored = user.as_ref().and_then(|user| user.password_hash.as_deref());
-        let matches = self.passwords.verify(password, stored)?;
+        let matches = self.passwords.verify(attempt, stored)?;
         Ok(user
             .filter(|_| matches)
             .map(|user| Principal::Password(Arc::new(user))))

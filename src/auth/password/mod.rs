@@ -3,11 +3,19 @@
 //! One hash takes 19 MiB and some 20 ms of a core. Unbounded, a flood of logins would take all the
 //! memory, the cores and the workers that pulls need; so one runs at a time, on a thread of low priority, few
 //! wait, and the rest is told to come again.
+//!
+//! - here: checking, and remembering what was right.
+//! - `queue`: who waits, and whose turn it is.
+//! - `known`: from where accounts logged in before.
+
+mod known;
+mod queue;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use argon2::password_hash::PasswordHasher;
@@ -17,6 +25,8 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize;
 
 use crate::error::{Error, Kind, Result};
+use known::KnownLogins;
+use queue::{Caller, Queue};
 
 /// Logins that may wait for their turn; each holds a worker.
 const WAITING: usize = 16;
@@ -55,12 +65,31 @@ const MAX_REMEMBERED: usize = 1_000;
 
 /// Checks passwords against stored hashes, one at a time, on a thread that everything else goes before.
 pub struct Verifier {
-    jobs: SyncSender<Job>,
+    turns: Arc<Turns>,
+    known: Mutex<KnownLogins>,
     /// Under a key that never leaves the process: the stored hash with the password.
     recent: Mutex<HashMap<[u8; 32], Instant>>,
     key: [u8; 32],
     /// Verified in place of an unknown user's, so that the answer takes as long.
     decoy: String,
+}
+
+/// A password that somebody says to have.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// The user's name, as it was typed.
+    pub account: &'a str,
+    /// The password.
+    pub password: &'a str,
+    /// From where.
+    pub address: IpAddr,
+}
+
+/// The logins that wait, between those who ask and the thread that checks.
+struct Turns {
+    /// `None` once the verifier is gone.
+    queue: Mutex<Option<Queue<Job>>>,
+    changed: Condvar,
 }
 
 /// A login that waits for its turn.
@@ -94,42 +123,38 @@ impl Verifier {
         let mut key = [0; 32];
         getrandom::fill(&mut key)
             .map_err(|error| Error::internal(format!("no randomness from the system: {error}")))?;
-        let (jobs, waiting) = mpsc::sync_channel(WAITING);
+        let turns = Arc::new(Turns {
+            queue: Mutex::new(Some(Queue::new(WAITING))),
+            changed: Condvar::new(),
+        });
+        let taken = Arc::clone(&turns);
         std::thread::Builder::new()
             .name("passwords".to_owned())
-            .spawn(move || check_all(&waiting, matches))
+            .spawn(move || check_all(&taken, matches))
             .map_err(|error| {
                 Error::new(Kind::Io, "cannot start the thread `passwords`").because(error)
             })?;
         Ok(Self {
-            jobs,
+            turns,
+            known: Mutex::default(),
             recent: Mutex::default(),
             key,
             decoy: decoy()?,
         })
     }
 
-    /// Whether `password` matches `stored` (PHC form). `None` (an unknown user, or one without a
+    /// Whether the password matches `stored` (PHC form). `None` (an unknown user, or one without a
     /// password) costs the same and is always false.
     ///
     /// # Errors
     /// `TooManyRequests` when too many logins wait already, or the turn has not come in time.
-    pub fn verify(&self, password: &str, stored: Option<&str>) -> Result<bool> {
-        let remembered = stored.map(|stored| self.keyed(stored, password));
+    pub fn verify(&self, attempt: &Attempt<'_>, stored: Option<&str>) -> Result<bool> {
+        let remembered = stored.map(|stored| self.keyed(stored, attempt.password));
         if remembered.is_some_and(|hash| self.is_recent(&hash)) {
+            self.known().insert(attempt.account, attempt.address);
             return Ok(true);
         }
-        let (answer, answered) = mpsc::sync_channel(1);
-        let job = Job {
-            password: password[..password.floor_char_boundary(MAX_LENGTH + 1)].to_owned(),
-            stored: stored.unwrap_or(&self.decoy).to_owned(),
-            until: Instant::now() + PATIENCE,
-            answer,
-        };
-        self.jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => too_many(),
-            TrySendError::Disconnected(_) => Error::internal("nobody checks passwords any more"),
-        })?;
+        let answered = self.queue_up(attempt, stored.unwrap_or(&self.decoy));
         let matches = match answered.recv_timeout(PATIENCE) {
             Ok(answer) => answer?,
             Err(RecvTimeoutError::Timeout) => return Err(too_many()),
@@ -140,10 +165,38 @@ impl Verifier {
         match remembered {
             Some(hash) if matches => {
                 self.remember(hash);
+                self.known().insert(attempt.account, attempt.address);
                 Ok(true)
             }
             _ => Ok(false),
         }
+    }
+
+    /// Lets a login wait, and tells the one that has to go for it, which may be itself.
+    fn queue_up(&self, attempt: &Attempt<'_>, stored: &str) -> mpsc::Receiver<Result<bool>> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        let password = attempt.password;
+        let job = Job {
+            password: password[..password.floor_char_boundary(MAX_LENGTH + 1)].to_owned(),
+            stored: stored.to_owned(),
+            until: Instant::now() + PATIENCE,
+            answer,
+        };
+        let is_known = self.known().contains(attempt.account, attempt.address);
+        let caller = Caller::new(attempt.address, is_known);
+        let turned_away = match self.turns.queue().as_mut() {
+            Some(queue) => queue.push(caller, job),
+            None => None,
+        };
+        self.turns.changed.notify_one();
+        if let Some(job) = turned_away {
+            let _ = job.answer.try_send(Err(too_many()));
+        }
+        answered
+    }
+
+    fn known(&self) -> MutexGuard<'_, KnownLogins> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keyed(&self, stored: &str, password: &str) -> [u8; 32] {
@@ -170,6 +223,31 @@ impl Verifier {
     }
 }
 
+impl Drop for Verifier {
+    fn drop(&mut self) {
+        *self.turns.queue() = None;
+        self.turns.changed.notify_one();
+    }
+}
+
+impl Turns {
+    fn queue(&self) -> MutexGuard<'_, Option<Queue<Job>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the next login; `None` when no more will come.
+    fn next(&self) -> Option<Job> {
+        let mut queue = self.queue();
+        loop {
+            if let Some(job) = queue.as_mut()?.pop() {
+                return Some(job);
+            }
+            let waited = self.changed.wait(queue);
+            queue = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
 fn too_many() -> Error {
     let retry_after = Duration::from_secs(2);
     Error::new(
@@ -180,10 +258,10 @@ fn too_many() -> Error {
 }
 
 /// What the thread does: one login after the other.
-fn check_all(waiting: &Receiver<Job>, mut matches: impl FnMut(&str, &str) -> Result<bool>) {
+fn check_all(turns: &Turns, mut matches: impl FnMut(&str, &str) -> Result<bool>) {
     // Of this thread alone. Where it is forbidden, hashing goes on as it is.
     let _ = rustix::process::setpriority_process(None, NICE);
-    while let Ok(job) = waiting.recv() {
+    while let Some(job) = turns.next() {
         if Instant::now() >= job.until {
             continue;
         }
@@ -246,30 +324,52 @@ fn matches(password: &str, stored: &str, memory: &mut Vec<Block>) -> Result<bool
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
+
+    fn attempt(password: &str) -> Attempt<'_> {
+        Attempt {
+            account: "alice",
+            password,
+            address: "192.0.2.1".parse().unwrap(),
+        }
+    }
 
     #[test]
     fn only_the_right_password_of_a_known_user_matches() {
         let verifier = Verifier::new().unwrap();
         let stored = hash("correct horse").unwrap();
         assert!(stored.starts_with("$argon2id$"));
-        assert!(verifier.verify("correct horse", Some(&stored)).unwrap());
         assert!(
-            verifier.verify("correct horse", Some(&stored)).unwrap(),
+            verifier
+                .verify(&attempt("correct horse"), Some(&stored))
+                .unwrap()
+        );
+        assert!(
+            verifier
+                .verify(&attempt("correct horse"), Some(&stored))
+                .unwrap(),
             "remembered"
         );
         let changed = hash("battery staple").unwrap();
         assert!(
-            !verifier.verify("correct horse", Some(&changed)).unwrap(),
+            !verifier
+                .verify(&attempt("correct horse"), Some(&changed))
+                .unwrap(),
             "changed since"
         );
-        assert!(!verifier.verify("wrong horse", Some(&stored)).unwrap());
-        assert!(!verifier.verify("a decoy, not a password", None).unwrap());
         assert!(
             !verifier
-                .verify(&"é".repeat(100_000), Some(&stored))
+                .verify(&attempt("wrong horse"), Some(&stored))
+                .unwrap()
+        );
+        assert!(
+            !verifier
+                .verify(&attempt("a decoy, not a password"), None)
+                .unwrap()
+        );
+        assert!(
+            !verifier
+                .verify(&attempt(&"é".repeat(100_000)), Some(&stored))
                 .unwrap()
         );
         assert!(hash("short").is_err() && hash(&"x".repeat(257)).is_err());
@@ -289,22 +389,12 @@ mod tests {
             })
         };
         let verifier = verifier.unwrap();
-        let queue = |name: &str| {
-            let (answer, answered) = mpsc::sync_channel(1);
-            let job = Job {
-                password: name.to_owned(),
-                stored: String::new(),
-                until: Instant::now() + PATIENCE,
-                answer,
-            };
-            verifier.jobs.try_send(job).unwrap();
-            answered
-        };
+        let queue = |name: &str| verifier.queue_up(&attempt(name), "");
         let first = queue("first");
         assert_eq!(starts.recv().unwrap(), "first");
         let waiting: Vec<_> = (0..WAITING).map(|_| queue("waiting")).collect();
         for _ in 0..100 {
-            let kind = verifier.verify("late", None).unwrap_err().kind();
+            let kind = verifier.verify(&attempt("late"), None).unwrap_err().kind();
             assert!(matches!(kind, Kind::TooManyRequests { .. }), "{kind:?}");
         }
         assert!(starts.try_recv().is_err(), "one at a time");
@@ -313,9 +403,52 @@ mod tests {
             assert!(!answered.recv().unwrap().unwrap());
         }
         assert!(
-            !verifier.verify("later", None).unwrap(),
+            !verifier.verify(&attempt("later"), None).unwrap(),
             "places are given back"
         );
+    }
+
+    /// A whole IPv6 /48 at an attacker's hands fills the queue, and two users come from elsewhere: one for the first
+    /// time, one who logged in before.
+    #[test]
+    fn a_flood_from_one_site_turns_nobody_else_away() {
+        let gate = Arc::new(Mutex::new(()));
+        let (started, starts) = mpsc::channel();
+        let verifier = {
+            let gate = Arc::clone(&gate);
+            Verifier::checking_by(move |password, _| {
+                started.send(password.to_owned()).unwrap();
+                drop(gate.lock().unwrap());
+                Ok(password != "wrong")
+            })
+        };
+        let verifier = verifier.unwrap();
+        let from = |account, address: &str, password| Attempt {
+            account,
+            password,
+            address: address.parse().unwrap(),
+        };
+        let stored = |name: &str| format!("the hash of {name}");
+        let known = from("known", "198.51.100.1", "right");
+        assert!(verifier.verify(&known, Some(&stored("known"))).unwrap());
+        assert_eq!(starts.recv().unwrap(), "right");
+        let closed = gate.lock().unwrap();
+        let floods: Vec<_> = (0..100)
+            .map(|number| {
+                let address = format!("2001:db8:1:{number:x}::1");
+                verifier.queue_up(&from("root", &address, "wrong"), "")
+            })
+            .collect();
+        assert_eq!(starts.recv().unwrap(), "wrong");
+        let new = verifier.queue_up(&from("new", "192.0.2.1", "new"), "");
+        let known = from("known", "198.51.100.1", "changed");
+        let known = verifier.queue_up(&known, "");
+        drop(closed);
+        assert_eq!(starts.recv().unwrap(), "changed");
+        assert_eq!(starts.recv().unwrap(), "new");
+        assert!(new.recv().unwrap().unwrap() && known.recv().unwrap().unwrap());
+        let checked = floods.iter().filter(|flood| flood.recv().unwrap().is_ok());
+        assert!(checked.count() <= 1 + WAITING - 2);
     }
 
     #[test]
@@ -327,11 +460,15 @@ mod tests {
         });
         let verifier = verifier.unwrap();
         let stored = hash("correct horse").unwrap();
-        assert!(verifier.verify("correct horse", Some(&stored)).unwrap());
+        assert!(
+            verifier
+                .verify(&attempt("correct horse"), Some(&stored))
+                .unwrap()
+        );
         assert_eq!(checks.recv().unwrap(), stored);
         // Even were the decoy's password guessed, nobody is let in, and it is not remembered either.
         for _ in 0..2 {
-            assert!(!verifier.verify("correct horse", None).unwrap());
+            assert!(!verifier.verify(&attempt("correct horse"), None).unwrap());
             let decoy = checks.recv().unwrap();
             let parameters = |hash: &str| hash.split('$').take(4).collect::<Vec<_>>().join("$");
             assert_eq!(parameters(&decoy), parameters(&stored));
@@ -347,9 +484,9 @@ mod tests {
         });
         let verifier = verifier.unwrap();
         assert_eq!(
-            verifier.verify("panic", None).unwrap_err().kind(),
+            verifier.verify(&attempt("panic"), None).unwrap_err().kind(),
             Kind::Internal
         );
-        assert!(!verifier.verify("other", None).unwrap());
+        assert!(!verifier.verify(&attempt("other"), None).unwrap());
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::address::ClientAddress;
 use super::scope::{Abilities, Ability, TokenScope, abilities_of};
 use crate::oci::AccessEntry;
-use crate::store::{Actor, Group, GroupId, Project, Token, User};
+use crate::store::{Actor, Group, GroupId, Maker, Project, Token, User};
 use crate::time::Timestamp;
 
 /// The name that a job token logs in with.
@@ -131,6 +131,15 @@ impl Principal {
         match self.user() {
             Some(user) => actor.user(&user.name),
             None => actor,
+        }
+    }
+
+    /// As the tokens that it makes name it.
+    pub fn maker(&self) -> Maker {
+        Maker {
+            label: self.label(),
+            user_id: self.user().map(|user| user.id),
+            token_id: self.token().map(|token| token.id),
         }
     }
 

@@ -113,7 +113,7 @@ fn stage(directory: &Path) -> (Arc<Appliance>, String, UserId) {
         username: None,
         access_level: None,
         expires_at: None,
-        created_by: "box".into(),
+        maker: crate::store::Maker::on_the_box(),
     };
     access.create_token(&by(), &token).unwrap();
     let appliance = Appliance::new(&config, store).unwrap();

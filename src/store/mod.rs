@@ -25,9 +25,7 @@ mod write_ahead_log;
 
 pub use access::{
     Ability, AccessDb, ExternalRegistry, ExternalRegistryId, Feature, Group, GroupChanges, GroupId,
-    Level, MAX_RULES, Member, MinimumLevel, Network, NewToken, NewUpstream, OnReadOnlyMiss,
-    Project, ProjectChanges, ProjectId, ProtectionRule, RuleId, RuleOwner, SigningAlgorithm,
-    TagRule, Token, TokenId, TokenKind, UpstreamId, UpstreamRow, User, UserId, Visibility,
+    Level, MAX_RULES, Member, MinimumLevel, Network, NewToken, NewUpstream, OnReadOnlyMiss, Project, ProjectChanges, ProjectId, ProtectionRule, RuleId, RuleOwner, SigningAlgorithm, TagRule, Token, TokenId, TokenKind, UpstreamId, UpstreamRow, User, UserId, Visibility, Maker,
 };
 pub use audit::{Actor, AuditDb, Detail, Event, EventFilter, EventKind, RecordedEvent};
 pub use backup::Replaced;

@@ -3,7 +3,7 @@
 use crate::auth::scope::{TokenScope, parse_scopes};
 use crate::auth::secret::Secret;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Actor, NewToken, Store, Token, TokenId, TokenKind};
+use crate::store::{Actor, Maker, NewToken, Store, Token, TokenId, TokenKind};
 use crate::time::Timestamp;
 
 /// What a deploy token may be worth: registries, never the REST API.
@@ -63,6 +63,7 @@ pub fn rotate_token(
     actor: &Actor,
     id: TokenId,
     expires_at: Option<Timestamp>,
+    maker: &Maker,
 ) -> Result<Option<(Token, Secret)>> {
     let old = store.access.token(id)?.ok_or_else(|| {
         Error::new(Kind::NotFound, format!("there is no token {}", id.0))
@@ -76,7 +77,7 @@ pub fn rotate_token(
     let secret = Secret::mint(old.kind)?;
     let new = store
         .access
-        .rotate_token(actor, id, secret.digest(), expires_at)?;
+        .rotate_token(actor, id, secret.digest(), expires_at, maker)?;
     new.map(|id| Ok((made(store, id)?, secret))).transpose()
 }
 

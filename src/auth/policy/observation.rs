@@ -43,7 +43,7 @@ mod tests {
 
     use super::*;
     use crate::auth::address::{ClientAddress, Doubt};
-    use crate::store::{self, Token, TokenId, TokenKind, User, UserId};
+    use crate::store::{self, Maker, Token, TokenId, TokenKind, User, UserId};
     use crate::time::Timestamp;
 
     fn personal(scopes: &str) -> Principal {
@@ -71,7 +71,8 @@ mod tests {
             revoked: false,
             created_at: Timestamp(0),
             expires_at: None,
-            created_by: "box".into(),
+            maker: Maker::on_the_box(),
+            ends_with_maker: false,
             last_used_at: None,
         };
         Principal::PersonalToken(Arc::new(user), Arc::new(token))

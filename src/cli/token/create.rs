@@ -2,7 +2,7 @@
 
 use clap::{ArgGroup, Args};
 
-use super::{CREATED_BY, print_secret};
+use super::print_secret;
 use crate::auth::administration::expiry::{parse_expiry, parse_ttl};
 use crate::auth::administration::{names, tokens};
 
@@ -10,7 +10,7 @@ use crate::cli::output::hint;
 use crate::cli::words::Level;
 use crate::cli::workplace::{Place, Workplace, find_group, find_place, find_project, find_user};
 use crate::error::Result;
-use crate::store::{self, NewToken, Store, TokenKind};
+use crate::store::{self, Maker, NewToken, Store, TokenKind};
 use crate::time::Timestamp;
 
 /// Make a token and print its secret alone on standard output; it is not shown again
@@ -106,7 +106,7 @@ impl Create {
             username: None,
             access_level: None,
             expires_at,
-            created_by: CREATED_BY.to_owned(),
+            maker: Maker::on_the_box(),
         };
         self.belong(&store, &mut token)?;
         let (made, secret) = tokens::create_token(&store, &place.actor, token)?;

@@ -9,7 +9,7 @@ use crate::cli::output::{Table, print_json, shown_time, time};
 use crate::cli::words::{kind_word, level_word};
 use crate::cli::workplace::{Place, Workplace, find_place, find_user};
 use crate::error::Result;
-use crate::store::{GroupId, ProjectId, Store, Token, UserId};
+use crate::store::{GroupId, ProjectId, Store, Token, TokenId, UserId};
 use crate::time::Timestamp;
 
 /// List tokens; never their secrets
@@ -18,13 +18,17 @@ use crate::time::Timestamp;
 Examples:
   breakwater token list --json
   breakwater token list acme
-  breakwater token list --user alice")]
+  breakwater token list --user alice
+  breakwater token list --made-by 7")]
 pub(super) struct List {
     /// Tokens of this group or project itself
     path: Option<String>,
     /// Tokens of this user
     #[arg(long, value_name = "NAME", conflicts_with = "path")]
     user: Option<String>,
+    /// Tokens that this one made, over the REST API, and those that they made; rotating counts as the same token
+    #[arg(long, value_name = "ID", conflicts_with_all = ["path", "user"])]
+    made_by: Option<i64>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -55,6 +59,7 @@ impl List {
             "STATE",
             "EXPIRES",
             "LAST USED",
+            "MADE BY",
         ]);
         for token in tokens {
             let level = token.access_level.map_or("", level_word);
@@ -68,12 +73,16 @@ impl List {
                 state(&token, now).to_owned(),
                 shown_time(token.expires_at, "never"),
                 shown_time(token.last_used_at, "never"),
+                token.maker.label.clone(),
             ]);
         }
         table.print()
     }
 
     fn tokens(&self, store: &Store) -> Result<Vec<Token>> {
+        if let Some(id) = self.made_by {
+            return store.access.tokens_made_by(TokenId(id));
+        }
         if let Some(name) = &self.user {
             return store.access.tokens(Some(find_user(store, name)?.id));
         }
@@ -155,7 +164,10 @@ fn shape(token: &Token, now: Timestamp) -> Value {
         "expired": state(token, now) == "expired",
         "active": state(token, now) == "active",
         "created_at": token.created_at.to_string(),
-        "created_by": token.created_by,
+        "created_by": token.maker.label,
+        "made_by": token.maker.token_id,
+        "made_by_user_id": token.maker.user_id,
+        "ends_with_maker": token.ends_with_maker,
         "expires_at": time(token.expires_at),
         "last_used_at": time(token.last_used_at),
     })

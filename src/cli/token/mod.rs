@@ -17,9 +17,6 @@ use crate::auth::secret::Secret;
 use crate::error::Result;
 use crate::store::{self, TokenId};
 
-/// Who made a token: this box's command line, not a user.
-const CREATED_BY: &str = "box";
-
 /// Make, list, rotate and revoke tokens
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -37,6 +34,9 @@ enum Action {
     Create(create::Create),
     List(list::List),
     /// End a token; it is refused from its next request on
+    ///
+    /// Personal tokens that its user made with it end too, and those that they made; what else it made stands alone:
+    /// see `token list --made-by`.
     #[command(after_help = "Example:\n  breakwater token revoke 7")]
     Revoke {
         /// As `token list` shows it
@@ -51,16 +51,23 @@ impl Token {
             Action::Create(create) => create.run(place)?,
             Action::List(list) => list.run(place)?,
             Action::Revoke { id } => {
-                place
-                    .open_store()?
-                    .access
-                    .revoke_token(&place.actor, TokenId(id))?;
-                print(&format!("revoked token {id}"))?;
+                let access = &place.open_store()?.access;
+                let with_it = access.revoke_token(&place.actor, TokenId(id))?;
+                print(&format!("revoked token {id}{}", shown_with_it(&with_it)))?;
             }
             Action::Rotate(rotate) => rotate.run(place)?,
         }
         Ok(Outcome::Done)
     }
+}
+
+/// `, and what was made with it: 9, 12`
+fn shown_with_it(ids: &[TokenId]) -> String {
+    if ids.is_empty() {
+        return String::new();
+    }
+    let ids: Vec<_> = ids.iter().map(|id| id.0.to_string()).collect();
+    format!(", and what was made with it: {}", ids.join(", "))
 }
 
 /// Prints a new token's secret, for the only time: alone, or within what programs want to know of it.

@@ -7,7 +7,7 @@ use crate::auth::administration::expiry::parse_expiry;
 use crate::auth::administration::tokens;
 use crate::cli::workplace::Workplace;
 use crate::error::{Error, Kind, Result};
-use crate::store::TokenId;
+use crate::store::{Maker, TokenId};
 use crate::time::Timestamp;
 
 /// Replace a token by one with another secret and id, and print the new secret alone
@@ -35,7 +35,8 @@ impl Rotate {
         let expires_at = parse_expiry(&self.expires, Timestamp::now())?;
         let store = place.open_store()?;
         let id = TokenId(self.id);
-        let (made, secret) = tokens::rotate_token(&store, &place.actor, id, expires_at)?
+        let maker = Maker::on_the_box();
+        let (made, secret) = tokens::rotate_token(&store, &place.actor, id, expires_at, &maker)?
             .ok_or_else(|| revoked_already(self.id))?;
         print_secret(&made, &secret, self.json)
     }

@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::server::Appliance;
 use crate::server::call::{Call, Credentials};
 use crate::store::{
-    Actor, Group, GroupId, Level, ProjectId, Store, TokenId, User, UserId, Visibility,
+    Actor, Group, GroupId, Level, Maker, ProjectId, Store, TokenId, User, UserId, Visibility,
 };
 
 /// A request whose endpoint's needs are met.
@@ -346,6 +346,6 @@ fn revoke_family(appliance: &Appliance, call: &Call<'_>, id: TokenId) -> Result<
     let actor = Actor::new(format!("token {} after its revocation", id.0))
         .address(call.address.ip)
         .correlation_id(&call.id);
-    tokens::rotate_token(&appliance.store, &actor, id, None)?;
+    tokens::rotate_token(&appliance.store, &actor, id, None, &Maker::on_the_box())?;
     Ok(())
 }

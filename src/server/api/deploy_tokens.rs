@@ -101,6 +101,8 @@ fn shape(ask: &Ask<'_, '_>, token: &Token) -> Value {
         "scopes": token.scopes,
         "revoked": token.revoked,
         "expired": tokens::is_expired(token, ask.call.now),
+        "created_by": token.maker.label,
+        "made_by": token.maker.token_id,
     })
 }
 

@@ -41,7 +41,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
             optional(
                 "ttl",
                 Type::Text,
-                "how long it lives: 1s to 30d, 1h unless given",
+                "how long it lives: 1s to 30d, 1h unless given; no longer than one's own token that makes it for oneself",
             ),
             optional(
                 "user_id",
@@ -75,6 +75,8 @@ fn shape(ask: &Ask<'_, '_>, token: &Token) -> Value {
         "expires_at": token.expires_at.map(|at| at.to_string()),
         "revoked": token.revoked,
         "active": tokens::is_active(token, ask.call.now),
+        "created_by": token.maker.label,
+        "made_by": token.maker.token_id,
     })
 }
 
@@ -129,7 +131,7 @@ fn create(ask: &mut Ask<'_, '_>) -> Answer {
         username: None,
         access_level: None,
         expires_at: Some(ask.call.now.plus(ttl)),
-        created_by: ask.identity.principal.label(),
+        maker: ask.identity.principal.maker(),
     };
     let (token, secret) = create_token(ask.store(), &ask.actor(), token)?;
     object(201, &tokens::with_secret(shape(ask, &token), &secret))

@@ -28,7 +28,7 @@ pub(super) const CREATION: &[Parameter] = &[
 pub(super) const ROTATION: &[Parameter] = &[optional(
     "expires_at",
     Type::Text,
-    "as at creation, but at most a year away or as before; a week from now unless given, or as long as before",
+    "as at creation, but at most a year away or as before; a week from now unless given, or as long as before; whoever rotates another token of one's own makes one, which ends with the token that is used",
 )];
 
 /// What lists of tokens can be asked for.
@@ -43,8 +43,7 @@ pub(super) const STATE_FILTERS: &[Parameter] = &[
 ];
 
 /// How `expires_at` is written.
-pub(super) const EXPIRY: &str =
-    "a date (its first moment in UTC), a time, or never; 365 days from now unless given";
+pub(super) const EXPIRY: &str = "a date (its first moment in UTC), a time, or never; 365 days from now unless given. A personal token that is made for oneself with another one ends with that one at the latest, and is revoked with it";
 
 /// Whose a new token is.
 pub(super) struct NewAccessToken {
@@ -68,6 +67,8 @@ pub(super) fn shape(ask: &Ask<'_, '_>, token: &Token) -> Result<Value, Failure> 
         "created_at": token.created_at.to_string(),
         "expires_at": token.expires_at.map(date),
         "last_used_at": used.map(|(at, _)| at.to_string()),
+        "created_by": token.maker.label,
+        "made_by": token.maker.token_id,
     }))
 }
 
@@ -131,8 +132,8 @@ pub(super) fn create(ask: &Ask<'_, '_>, new: NewAccessToken) -> Result<(Token, S
         project_id: new.project_id,
         username,
         access_level: new.access_level,
-        expires_at: expires_at(ask, LIFETIME)?,
-        created_by: ask.identity.principal.label(),
+        expires_at: new_expiry(ask, &new)?,
+        maker: ask.identity.principal.maker(),
     };
     Ok(tokens::create_token(ask.store(), &ask.actor(), token)?)
 }
@@ -145,8 +146,58 @@ pub(super) fn rotate(ask: &Ask<'_, '_>, id: TokenId) -> Result<(Token, Secret), 
         return Err(Failure::message(400, "400 Bad request - token is expired"));
     }
     let expires_at = rotated_expiry(ask, &old)?;
-    let rotated = tokens::rotate_token(ask.store(), &ask.actor(), id, expires_at)?;
+    let rotated = tokens::rotate_token(
+        ask.store(),
+        &ask.actor(),
+        id,
+        expires_at,
+        &ask.identity.principal.maker(),
+    )?;
     rotated.ok_or_else(|| Failure::message(400, "400 Bad request - token already revoked"))
+}
+
+/// When a new token ends. What a user makes for himself with a token of his own ends with it, and an `expires_at` that
+/// could not hold is refused rather than shortened.
+///
+/// # Errors
+/// 400 for an `expires_at` that is too late.
+fn new_expiry(ask: &Ask<'_, '_>, new: &NewAccessToken) -> Result<Option<Timestamp>, Failure> {
+    let asked = expires_at(ask, LIFETIME)?;
+    if is_given(ask) {
+        refuse_beyond_maker(ask, new.kind, new.user_id, asked)?;
+    }
+    Ok(asked)
+}
+
+/// # Errors
+/// 400 where the token that is used makes one of its own user that would outlive it.
+fn refuse_beyond_maker(
+    ask: &Ask<'_, '_>,
+    kind: TokenKind,
+    user: Option<UserId>,
+    asked: Option<Timestamp>,
+) -> Result<(), Failure> {
+    let principal = &ask.identity.principal;
+    let own = principal.user().map(|user| user.id);
+    let latest = principal.token().and_then(|token| token.expires_at);
+    match latest {
+        Some(latest)
+            if kind == TokenKind::Personal
+                && user == own
+                && asked.is_none_or(|asked| asked > latest) =>
+        {
+            let why = "what a token makes for its own user ends with it";
+            Err(too_late(latest, why))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn too_late(latest: Timestamp, why: &str) -> Failure {
+    Failure::message(
+        400,
+        format!("400 Bad request - expires_at can be {latest} at most: {why}"),
+    )
 }
 
 /// When the successor of `old` ends. A token that replaces itself, by whatever path, gets no longer life than it
@@ -158,6 +209,11 @@ pub(super) fn rotate(ask: &Ask<'_, '_>, id: TokenId) -> Result<(Token, Secret), 
 fn rotated_expiry(ask: &Ask<'_, '_>, old: &Token) -> Result<Option<Timestamp>, Failure> {
     let now = ask.call.now;
     let asked = expires_at(ask, ROTATED_LIFETIME)?;
+    let own = ask.identity.principal.token();
+    let is_by_itself = own.is_some_and(|own| own.id == old.id);
+    if is_given(ask) && !is_by_itself {
+        refuse_beyond_maker(ask, old.kind, old.user_id, asked)?;
+    }
     let Some(old_expiry) = old.expires_at else {
         return Ok(asked);
     };
@@ -165,8 +221,7 @@ fn rotated_expiry(ask: &Ask<'_, '_>, old: &Token) -> Result<Option<Timestamp>, F
     if !is_given(ask) {
         return Ok(asked.map(|asked| asked.min(same_life)));
     }
-    let own = ask.identity.principal.token();
-    let (latest, why) = if own.is_some_and(|own| own.id == old.id) {
+    let (latest, why) = if is_by_itself {
         let why = "a token that rotates itself lives no longer than before";
         (same_life, why)
     } else if ask.is_administrator() {
@@ -178,10 +233,7 @@ fn rotated_expiry(ask: &Ask<'_, '_>, old: &Token) -> Result<Option<Timestamp>, F
     if asked.is_some_and(|asked| asked <= latest) {
         return Ok(asked);
     }
-    Err(Failure::message(
-        400,
-        format!("400 Bad request - expires_at can be {latest} at most: {why}"),
-    ))
+    Err(too_late(latest, why))
 }
 
 /// Whether the field `expires_at` says something.

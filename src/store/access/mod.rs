@@ -27,7 +27,7 @@ pub use networks::{Ability, Network};
 pub use projects::{Project, ProjectChanges};
 pub use rules::{MAX_RULES, ProtectionRule, RuleOwner, TagRule};
 pub(super) use schema::MIGRATIONS;
-pub use tokens::{NewToken, Token, TokenKind};
+pub use tokens::{Maker, NewToken, Token, TokenKind};
 pub use upstreams::{NewUpstream, UpstreamRow};
 pub use users::User;
 

@@ -50,11 +50,20 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
         access_level INTEGER,
         revoked INTEGER NOT NULL DEFAULT 0 CHECK (revoked IN (0, 1)),
         created_at INTEGER NOT NULL,
+        -- The earlier of its own expiry and, where it ends with its maker, of the maker's.
         expires_at INTEGER,
-        created_by TEXT NOT NULL
+        own_expires_at INTEGER,
+        -- The maker: as lists show it, its user, and its token. No foreign keys, since a maker may go first.
+        created_by TEXT NOT NULL,
+        maker_user_id INTEGER,
+        made_by INTEGER,
+        -- The first token of the row of rotations that the maker's token belongs to.
+        maker_family INTEGER,
+        ends_with_maker INTEGER NOT NULL DEFAULT 0 CHECK (ends_with_maker IN (0, 1))
     ) STRICT;
     CREATE INDEX tokens_user ON tokens (user_id);
     CREATE INDEX tokens_group ON tokens (group_id);
+    CREATE INDEX tokens_maker ON tokens (maker_family);
 
     CREATE TABLE networks (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -106,7 +115,7 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     -- The first token of a row of rotations; NULL: this one is the first.
     ALTER TABLE tokens ADD COLUMN family_id INTEGER;
     CREATE INDEX tokens_project ON tokens (project_id);
-    CREATE INDEX tokens_family ON tokens (family_id);
+    CREATE INDEX tokens_family ON tokens (ifnull(family_id, id));
 
     CREATE TABLE features (
         id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -35,7 +35,7 @@ fn filled() -> (tempfile::TempDir, Store) {
         username: None,
         access_level: None,
         expires_at: None,
-        created_by: "box".into(),
+        maker: crate::store::Maker::on_the_box(),
     };
     store
         .access

@@ -7,6 +7,7 @@ mod document;
 mod effects;
 mod full;
 mod hosted;
+mod kinship;
 mod pages;
 mod removals;
 mod roles;

@@ -91,6 +91,12 @@ const RECIPES: &[Recipe] = &[
         then: &[],
     },
     Recipe {
+        name: "made-by",
+        before: "breakwater token create --name old --user ci --scope api",
+        prints: &["MADE BY"],
+        then: &[],
+    },
+    Recipe {
         name: "keys",
         before: "",
         prints: &["signs from now on", "verifies"],

@@ -5,7 +5,7 @@ use std::fs::File;
 use breakwater::error::Kind;
 use breakwater::oci::RegistryHost;
 use breakwater::store::{
-    Ability, Actor, EventFilter, GroupChanges, Level, Network, NewToken, NewUpstream,
+    Ability, Actor, EventFilter, GroupChanges, Level, Maker, Network, NewToken, NewUpstream,
     ProjectChanges, RecordedEvent, Store, TokenId, TokenKind, UserId, Visibility,
 };
 use serde_json::json;
@@ -51,7 +51,7 @@ fn token(digest: u8) -> NewToken {
         username: None,
         access_level: None,
         expires_at: Some(at(0)),
-        created_by: "box".into(),
+        maker: Maker::on_the_box(),
     }
 }
 
@@ -86,9 +86,12 @@ fn change_everything(store: &Store, by: &Actor) {
     };
     access.set_project(by, project, &changes).unwrap();
     let first = access.create_token(by, &token(1)).unwrap();
-    let second = access.rotate_token(by, first, [2; 32], None).unwrap();
+    let second = access
+        .rotate_token(by, first, [2; 32], None, &Maker::on_the_box())
+        .unwrap();
     access.revoke_token(by, second.unwrap()).unwrap();
-    assert_eq!(access.rotate_token(by, first, [3; 32], None).unwrap(), None);
+    let again = access.rotate_token(by, first, [3; 32], None, &Maker::on_the_box());
+    assert_eq!(again.unwrap(), None);
     let deploy = NewToken {
         kind: TokenKind::Deploy,
         user_id: None,

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use super::*;
 use crate::auth::address::{ClientAddress, Doubt};
 use crate::auth::identity::PlacedProject;
-use crate::store::{Project, ProjectId, Token, TokenId, TokenKind, User, UserId, Visibility};
+use crate::store::{
+    Maker, Project, ProjectId, Token, TokenId, TokenKind, User, UserId, Visibility,
+};
 use crate::time::Timestamp;
 
 pub(super) const ON: Flags = Flags {
@@ -76,7 +78,8 @@ pub(super) fn token(kind: TokenKind, scopes: &str) -> Arc<Token> {
         revoked: false,
         created_at: Timestamp(0),
         expires_at: None,
-        created_by: "box".into(),
+        maker: Maker::on_the_box(),
+        ends_with_maker: false,
         last_used_at: None,
     })
 }

@@ -6,8 +6,8 @@ mod tokens;
 use breakwater::error::Kind;
 use breakwater::oci::RegistryHost;
 use breakwater::store::{
-    Ability, AccessDb, GroupChanges, GroupId, Level, Network, NewToken, NewUpstream,
-    OnReadOnlyMiss, ProjectChanges, Store, TokenId, TokenKind, UserId, Visibility,
+    Ability, AccessDb, GroupChanges, GroupId, Level, Maker, Network, NewToken, NewUpstream,
+    OnReadOnlyMiss, ProjectChanges, Store, Token, TokenId, TokenKind, UserId, Visibility,
 };
 use breakwater::time::Timestamp;
 
@@ -25,7 +25,7 @@ fn new_token(digest: u8, user: Option<UserId>, group: Option<GroupId>) -> NewTok
         username: None,
         access_level: None,
         expires_at: Some(at(2_000_000_000)),
-        created_by: "box".into(),
+        maker: Maker::on_the_box(),
     }
 }
 

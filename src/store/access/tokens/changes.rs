@@ -1,0 +1,340 @@
+//! Making, rotating and revoking tokens.
+//!
+//! What a user makes for himself with a token of his own (personal tokens and those of jobs) ends with that token:
+//! it expires no later, and is revoked with it, however long the chain. The tie is to the maker's *family*, the row of
+//! rotations that it belongs to, so that rotating a token keeps what it made. What ends is written to every row when
+//! it ends, not found out when it is used: a request still looks at one row.
+
+use rusqlite::{Connection, params};
+
+use super::{Maker, NewToken, Token, TokenKind, select, token};
+use crate::error::{Error, Kind, Result};
+use crate::store::access::{AccessDb, Level, TokenId, no_such, taken};
+use crate::store::audit::{Actor, Detail, Event, EventKind};
+use crate::store::statement::{find, get, list, run};
+use crate::time::Timestamp;
+
+/// How many ids an event names of the tokens that were revoked with another one.
+const NAMED: usize = 50;
+
+/// What the row of a token that is made says of others.
+struct Kinship {
+    /// The first of the row of rotations that it continues.
+    family: Option<TokenId>,
+    /// The family of the token that makes it.
+    maker_family: Option<TokenId>,
+    ends_with_maker: bool,
+    /// When the maker ends, where it ends with it.
+    maker_end: Option<Timestamp>,
+}
+
+impl AccessDb {
+    /// `NotFound` if its user or group is gone; `Conflict` if there is a token with the same digest; `Unauthorized` if
+    /// the token that makes it has been revoked.
+    pub fn create_token(&self, actor: &Actor, token: &NewToken) -> Result<TokenId> {
+        if let Some(word) = token
+            .scopes
+            .iter()
+            .find(|word| word.is_empty() || word.contains(char::is_whitespace))
+        {
+            return Err(Error::internal(format!("`{word}` is not a scope's word")));
+        }
+        let mut scopes = token.scopes.clone();
+        scopes.sort();
+        scopes.dedup();
+        self.database
+            .change(actor, |connection| {
+                let kinship = kinship(connection, token, None)?;
+                let id = insert(connection, token, &scopes, &kinship)?;
+                let event = about(connection, EventKind::TokenCreated, id)?
+                    .detail("kind", token.kind.as_str())
+                    .detail("scopes", Detail::names(&scopes))
+                    .detail_if("access_level", token.access_level.map(Level::number))
+                    .detail_if("expires_at", kinship.end(token.expires_at))
+                    .detail_if("made_by", token.maker.token_id.map(|id| id.0));
+                Ok((id, Some(event)))
+            })
+            .map_err(|error| taken(error, || "there is a token with this secret already".into()))
+    }
+
+    /// Replaces a token by a new one with another secret (its SHA-256 in `digest`) and expiry, and the rest as
+    /// it was; the old one is revoked. `None` where it was revoked already: then somebody uses a secret that
+    /// should be gone, and the whole family is revoked. `NotFound` if there is none.
+    ///
+    /// One that rotates itself stays what it was to the token that made it. Whoever rotates another one makes one.
+    pub fn rotate_token(
+        &self,
+        actor: &Actor,
+        id: TokenId,
+        digest: [u8; 32],
+        expires_at: Option<Timestamp>,
+        maker: &Maker,
+    ) -> Result<Option<TokenId>> {
+        self.database.change(actor, |connection| {
+            let text = select("WHERE id = ?1");
+            let old = find(connection, "find the token to rotate", &text, [id.0], token)?
+                .ok_or_else(|| no_such("token", id.0))?;
+            if old.revoked {
+                let ended = revoke_family(connection, old.family)?;
+                let event = about(connection, EventKind::TokenFamilyRevoked, id)?;
+                return Ok((None, Some(with_ended(event, id, &ended))));
+            }
+            let is_by_itself = maker.token_id == Some(id);
+            let family = old.family;
+            let new = successor(&old, digest, expires_at, maker);
+            let kinship = match is_by_itself {
+                true => kept_kinship(connection, &old)?,
+                false => kinship(connection, &new, Some(family))?,
+            };
+            run(
+                connection,
+                "revoke the rotated token",
+                "UPDATE tokens SET revoked = 1 WHERE id = ?1",
+                [id.0],
+            )?;
+            let new_id = insert(connection, &new, &new.scopes, &kinship)?;
+            let end = kinship.end(expires_at);
+            end_no_later(connection, family, end)?;
+            let event = about(connection, EventKind::TokenRotated, id)?
+                .detail("new_id", new_id.0)
+                .detail_if("expires_at", end);
+            Ok((Some(new_id), Some(event)))
+        })
+    }
+
+    /// Revokes a token with all that end with it; these. `NotFound` if there is none; revoking twice is fine.
+    pub fn revoke_token(&self, actor: &Actor, id: TokenId) -> Result<Vec<TokenId>> {
+        self.database.change(actor, |connection| {
+            let text = select("WHERE id = ?1");
+            let found = find(connection, "find the token to revoke", &text, [id.0], token)?
+                .ok_or_else(|| no_such("token", id.0))?;
+            // What was rotated has handed on what it made.
+            let mut ended = match found.revoked {
+                true => Vec::new(),
+                false => revoke_family(connection, found.family)?,
+            };
+            let event = about(connection, EventKind::TokenRevoked, id)?;
+            let event = with_ended(event, id, &ended);
+            ended.retain(|other| *other != id);
+            ended.sort_unstable();
+            Ok((ended, Some(event)))
+        })
+    }
+}
+
+impl Kinship {
+    /// The earlier of what was asked for and the maker's end.
+    fn end(&self, asked: Option<Timestamp>) -> Option<Timestamp> {
+        match (asked, self.maker_end) {
+            (Some(asked), Some(maker)) => Some(asked.min(maker)),
+            (asked, maker) => asked.or(maker),
+        }
+    }
+}
+
+/// The old token with another secret and expiry, as `maker` makes it; itself, where it does.
+fn successor(
+    old: &Token,
+    digest: [u8; 32],
+    expires_at: Option<Timestamp>,
+    maker: &Maker,
+) -> NewToken {
+    NewToken {
+        kind: old.kind,
+        name: old.name.clone(),
+        digest,
+        scopes: old.scopes.clone(),
+        user_id: old.user_id,
+        group_id: old.group_id,
+        project_id: old.project_id,
+        username: old.username.clone(),
+        access_level: old.access_level,
+        expires_at,
+        maker: match maker.token_id == Some(old.id) {
+            true => old.maker.clone(),
+            false => maker.clone(),
+        },
+    }
+}
+
+/// What a new token is to the one that makes it, which must still be good.
+fn kinship(
+    connection: &Connection,
+    token: &NewToken,
+    family: Option<TokenId>,
+) -> Result<Kinship> {
+    let Some(maker) = token.maker.token_id else {
+        return Ok(Kinship {
+            family,
+            maker_family: None,
+            ends_with_maker: false,
+            maker_end: None,
+        });
+    };
+    let text = select("WHERE id = ?1 AND revoked = 0");
+    let maker = find(connection, "find the token that makes one", &text, [maker.0], super::token)?
+        .ok_or_else(|| {
+            Error::new(Kind::Unauthorized, "the token that was to make this one was just revoked")
+                .remedy("use another one")
+        })?;
+    let is_of_its_user = matches!(token.kind, TokenKind::Personal | TokenKind::Job)
+        && maker.user_id.is_some()
+        && maker.user_id == token.user_id;
+    Ok(Kinship {
+        family,
+        maker_family: Some(maker.family),
+        ends_with_maker: is_of_its_user,
+        maker_end: maker.expires_at.filter(|_| is_of_its_user),
+    })
+}
+
+/// What a token that rotates itself was to the one that made it.
+fn kept_kinship(connection: &Connection, old: &Token) -> Result<Kinship> {
+    let maker_family = get(
+        connection,
+        "find the family of a token's maker",
+        "SELECT maker_family FROM tokens WHERE id = ?1",
+        [old.id.0],
+        |row| Ok(row.get::<_, Option<i64>>(0)?.map(TokenId)),
+    )?;
+    let maker_end = match maker_family.filter(|_| old.ends_with_maker) {
+        Some(family) => {
+            let text = select("WHERE ifnull(family_id, id) = ?1 AND revoked = 0");
+            find(connection, "find a token's maker", &text, [family.0], token)?
+                .and_then(|maker| maker.expires_at)
+        }
+        None => None,
+    };
+    Ok(Kinship {
+        family: Some(old.family),
+        maker_family,
+        ends_with_maker: old.ends_with_maker,
+        maker_end,
+    })
+}
+
+/// Adds the row; a deploy token without a username gets its default one, which names its id.
+fn insert(
+    connection: &Connection,
+    token: &NewToken,
+    scopes: &[String],
+    kinship: &Kinship,
+) -> Result<TokenId> {
+    let id = get(
+        connection,
+        "add token",
+        "INSERT INTO tokens (kind, name, digest, scopes, user_id, group_id, username,
+             access_level, created_at, expires_at, created_by, project_id, family_id,
+             own_expires_at, maker_user_id, made_by, maker_family, ends_with_maker)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+         RETURNING id",
+        params![
+            token.kind.as_str(),
+            token.name,
+            token.digest.as_slice(),
+            scopes.join(" "),
+            token.user_id.map(|id| id.0),
+            token.group_id.map(|id| id.0),
+            token.username,
+            token.access_level.map(Level::number),
+            Timestamp::now().0,
+            kinship.end(token.expires_at).map(|time| time.0),
+            token.maker.label,
+            token.project_id.map(|id| id.0),
+            kinship.family.map(|id| id.0),
+            token.expires_at.map(|time| time.0),
+            token.maker.user_id.map(|id| id.0),
+            token.maker.token_id.map(|id| id.0),
+            kinship.maker_family.map(|id| id.0),
+            kinship.ends_with_maker,
+        ],
+        |row| row.get(0).map(TokenId),
+    )?;
+    if token.kind == TokenKind::Deploy && token.username.is_none() {
+        run(
+            connection,
+            "name a deploy token's user",
+            "UPDATE tokens SET username = 'gitlab+deploy-token-' || id WHERE id = ?1",
+            [id.0],
+        )?;
+    }
+    Ok(id)
+}
+
+/// Revokes a family and all that end with it; what was not revoked before.
+fn revoke_family(connection: &Connection, family: TokenId) -> Result<Vec<TokenId>> {
+    list(
+        connection,
+        "revoke a token and what ends with it",
+        "WITH RECURSIVE ended (family) AS (
+             SELECT ?1
+             UNION
+             SELECT ifnull(tokens.family_id, tokens.id)
+             FROM ended JOIN tokens ON tokens.maker_family = ended.family
+             WHERE tokens.ends_with_maker = 1 AND tokens.revoked = 0
+         )
+         UPDATE tokens SET revoked = 1
+         WHERE ifnull(family_id, id) IN (SELECT family FROM ended) AND revoked = 0
+         RETURNING id",
+        [family.0],
+        |row| row.get(0).map(TokenId),
+    )
+}
+
+/// Lets all that ends with a family end by then, and otherwise when it was made to end. `None`: never.
+fn end_no_later(connection: &Connection, family: TokenId, end: Option<Timestamp>) -> Result<()> {
+    let never = i64::MAX;
+    run(
+        connection,
+        "let what a token made end with it",
+        "WITH RECURSIVE kept (family, ends) AS (
+             SELECT ?1, ?2
+             UNION
+             SELECT ifnull(tokens.family_id, tokens.id),
+                 min(ifnull(tokens.own_expires_at, ?3), kept.ends)
+             FROM kept JOIN tokens ON tokens.maker_family = kept.family
+             WHERE tokens.ends_with_maker = 1 AND tokens.revoked = 0
+         )
+         UPDATE tokens SET expires_at = nullif(earliest.ends, ?3)
+         FROM (SELECT family, min(ends) AS ends FROM kept WHERE family <> ?1 GROUP BY family)
+             AS earliest
+         WHERE ifnull(tokens.family_id, tokens.id) = earliest.family AND tokens.revoked = 0",
+        [family.0, end.map_or(never, |end| end.0), never],
+    )?;
+    Ok(())
+}
+
+/// What else was revoked with token `id`.
+fn with_ended(event: Event, id: TokenId, ended: &[TokenId]) -> Event {
+    let others: Vec<_> = ended.iter().filter(|other| **other != id).collect();
+    if others.is_empty() {
+        return event;
+    }
+    let named = others.iter().take(NAMED).map(|id| id.0.to_string());
+    let count = i64::try_from(others.len()).unwrap_or(i64::MAX);
+    event
+        .detail("with_it", count)
+        .detail("with_it_ids", Detail::names(&named.collect::<Vec<_>>()))
+}
+
+/// An event about a token: its name, its user, and the path of its group or project.
+fn about(connection: &Connection, kind: EventKind, id: TokenId) -> Result<Event> {
+    get(
+        connection,
+        "describe token",
+        "SELECT tokens.name, users.name, ifnull(groups.path, projects.path)
+         FROM tokens LEFT JOIN users ON users.id = tokens.user_id
+             LEFT JOIN groups ON groups.id = tokens.group_id
+             LEFT JOIN projects ON projects.id = tokens.project_id
+         WHERE tokens.id = ?1",
+        [id.0],
+        |row| {
+            let (name, user, place): (String, Option<String>, Option<String>) =
+                (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(Event::new(kind)
+                .subject("token", &name, Some(id.0))
+                .user(user.as_deref())
+                .group(place.as_deref()))
+        },
+    )
+}

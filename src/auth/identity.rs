@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::address::ClientAddress;
 use super::scope::{Abilities, Ability, TokenScope, abilities_of};
 use crate::oci::AccessEntry;
-use crate::store::{Actor, Group, GroupId, Maker, Project, Token, User};
+use crate::store::{Actor, EventPlace, Group, GroupId, Maker, Project, Token, User};
 use crate::time::Timestamp;
 
 /// The name that a job token logs in with.
@@ -39,6 +39,13 @@ pub struct PlacedProject {
     pub project: Project,
     /// Its group and that group's ancestors, nearest first.
     pub groups: Arc<[GroupId]>,
+}
+
+impl PlacedProject {
+    /// As the audit names it, or a path below it.
+    pub fn event_place(&self, path: &str) -> EventPlace {
+        EventPlace::in_project(path, self.project.id, &self.groups)
+    }
 }
 
 impl Principal {
@@ -114,23 +121,12 @@ impl Principal {
         user && token
     }
 
-    /// The path of the group or project that its token belongs to, if any.
-    pub fn place(&self) -> Option<&str> {
-        match self {
-            Self::GroupToken(group, _) | Self::GroupDeployToken(group, _) => Some(&group.path),
-            Self::ProjectToken(placed, _)
-            | Self::ProjectDeployToken(placed, _)
-            | Self::JobToken(_, placed, _) => Some(&placed.project.path),
-            Self::Anonymous | Self::Password(_) | Self::PersonalToken(..) => None,
-        }
-    }
-
     /// As the audit names it; where it comes from is to be added.
     pub fn actor(&self) -> Actor {
-        let actor = Actor::new(self.label());
-        match self.user() {
-            Some(user) => actor.user(&user.name),
-            None => actor,
+        match (self, self.user()) {
+            (Self::Anonymous, _) => Actor::nobody("anonymous"),
+            (_, Some(user)) => Actor::new(self.label()).user(&user.name, user.id),
+            (_, None) => Actor::new(self.label()),
         }
     }
 

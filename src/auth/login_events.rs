@@ -4,7 +4,7 @@
 use super::address::ClientAddress;
 use super::identity::Principal;
 use super::secret::Shape;
-use crate::store::{Actor, AuditDb, Event, EventKind, TokenKind};
+use crate::store::{Actor, AuditDb, Event, EventKind, EventPlace, TokenKind, User};
 use crate::time::Timestamp;
 
 /// Who it was is not known: it failed to say so.
@@ -20,30 +20,35 @@ pub(super) struct LoginEvents<'a> {
 }
 
 impl LoginEvents<'_> {
-    pub(super) fn succeeded(&self, principal: &Principal) {
-        let event = about(self.event(EventKind::LoginSucceeded), principal);
+    /// `place`: the group or project that its token belongs to.
+    pub(super) fn succeeded(&self, principal: &Principal, place: Option<EventPlace>) {
+        let event = about(self.event(EventKind::LoginSucceeded), principal).place(place);
         self.note(principal.actor(), event);
     }
 
     /// Wrong, revoked, expired or blocked: `principal` is whom it would have been, `user` the account that
-    /// exists.
-    pub(super) fn failed(&self, principal: Option<&Principal>, user: Option<&str>) {
-        let event = self.event(EventKind::LoginFailed);
-        let event = match (principal, user) {
-            (Some(principal), _) => about(event, principal).detail("why", "no longer valid"),
-            (None, Some(user)) => event.subject("user", user, None).user(Some(user)),
-            (None, None) => event,
+    /// exists, `place` as for [`Self::succeeded`].
+    pub(super) fn failed(
+        &self,
+        principal: Option<&Principal>,
+        place: Option<EventPlace>,
+        user: Option<&User>,
+    ) {
+        let event = self.event(EventKind::LoginFailed).place(place);
+        let event = match principal {
+            Some(principal) => about(event, principal).detail("why", "no longer valid"),
+            None => about_account(event, user),
         };
-        self.note(Actor::new(UNKNOWN), event);
+        self.note(Actor::nobody(UNKNOWN), event);
     }
 
     /// A ban begins, of the `address` or of the `account`.
-    pub(super) fn banned(&self, whose: &'static str, user: Option<&str>) {
+    pub(super) fn banned(&self, whose: &'static str, user: Option<&User>) {
         self.not_tried(EventKind::LoginBanned, "of", whose, user);
     }
 
     /// Not tried at all.
-    pub(super) fn turned_away(&self, why: &'static str, user: Option<&str>) {
+    pub(super) fn turned_away(&self, why: &'static str, user: Option<&User>) {
         self.not_tried(EventKind::LoginTurnedAway, "why", why, user);
     }
 
@@ -52,14 +57,10 @@ impl LoginEvents<'_> {
         kind: EventKind,
         key: &'static str,
         word: &'static str,
-        user: Option<&str>,
+        user: Option<&User>,
     ) {
-        let event = self.event(kind).detail(key, word).user(user);
-        let event = match user {
-            Some(user) => event.subject("user", user, None),
-            None => event,
-        };
-        self.note(Actor::new(UNKNOWN), event);
+        let event = about_account(self.event(kind).detail(key, word), user);
+        self.note(Actor::nobody(UNKNOWN), event);
     }
 
     fn event(&self, kind: EventKind) -> Event {
@@ -83,11 +84,19 @@ impl LoginEvents<'_> {
     }
 }
 
+/// An account that exists, as which somebody tried to log in.
+fn about_account(event: Event, user: Option<&User>) -> Event {
+    match user {
+        Some(user) => event
+            .subject("user", &user.name, Some(user.id.0))
+            .user(Some((&user.name, user.id))),
+        None => event,
+    }
+}
+
 fn about(event: Event, principal: &Principal) -> Event {
     let user = principal.user();
-    let event = event
-        .user(user.map(|user| user.name.as_str()))
-        .group(principal.place());
+    let event = event.user(user.map(|user| (user.name.as_str(), user.id)));
     match (principal.token(), user) {
         (Some(token), _) => event.subject("token", &token.name, Some(token.id.0)),
         (None, Some(user)) => event.subject("user", &user.name, Some(user.id.0)),

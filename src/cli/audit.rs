@@ -8,13 +8,15 @@ use super::output::{Table, hint, print_json};
 use super::when::parse_past;
 use super::workplace::Workplace;
 use crate::error::Result;
-use crate::store::{EventFilter, RecordedEvent};
+use crate::store::{EventFilter, PlaceFilter, RecordedEvent, UserFilter};
 use crate::time::Timestamp;
 
 /// Show who changed what, who logged in and who was refused; the newest last
 ///
 /// What is the same within a minute is one line with a count. Changes are there at once, logins and refusals
-/// about a second later. Events are kept for a year, up to 500,000 changes and as many others.
+/// about a second later. Names are matched as they were at the time; where a later user, group or project has the name
+/// of a former one, the ids in parentheses tell them apart. Events are kept for a year, up to 500,000 changes, as many
+/// logins, and as many refusals.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -45,10 +47,11 @@ impl Audit {
         let since = since.map(|text| parse_past(text, Timestamp::now()));
         let filter = EventFilter {
             since: since.transpose()?,
-            user: self.user,
-            group: self.group,
+            user: self.user.map(UserFilter::Name),
+            place: self.group.map(PlaceFilter::Path),
             // One more, to know whether there is more.
             limit: Some(self.limit.saturating_add(1)),
+            ..EventFilter::default()
         };
         let mut events = place.open_store()?.audit.events(&filter)?;
         let left_out = events.len().saturating_sub(self.limit as usize);
@@ -102,13 +105,23 @@ fn details(event: &RecordedEvent) -> String {
     if event.count > 1 {
         words.push(format!("{} times until {}", event.count, event.last_time));
     }
-    for (key, value) in [("user", &event.about_user), ("group", &event.group_path)] {
+    let user = event.about_user_id.map(|id| id.0);
+    let place = event.project_id.map(|id| ("project", id.0));
+    let place = place.or(event.group_id.map(|id| ("group", id.0)));
+    let place_noun = place.map_or("group", |(noun, _)| noun);
+    for (key, name, id) in [
+        ("user", &event.about_user, user),
+        (place_noun, &event.group_path, place.map(|(_, id)| id)),
+    ] {
         // Not what the line says anyway.
-        if let Some(value) = value
+        if let Some(name) = name
             .as_ref()
-            .filter(|&value| Some(value) != event.subject_name.as_ref())
+            .filter(|&name| Some(name) != event.subject_name.as_ref())
         {
-            words.push(format!("{key}={value}"));
+            words.push(match id {
+                Some(id) => format!("{key}={name} ({id})"),
+                None => format!("{key}={name}"),
+            });
         }
     }
     for (key, value) in event.details.as_object().into_iter().flatten() {
@@ -132,13 +145,17 @@ fn shape(event: &RecordedEvent) -> Value {
         "event": event.kind,
         "actor": event.actor,
         "actor_user": event.actor_user,
+        "actor_user_id": event.actor_user_id,
         "address": event.address,
         "correlation_id": event.correlation_id,
         "subject_kind": event.subject_kind,
         "subject": event.subject_name,
         "subject_id": event.subject_id,
         "user": event.about_user,
+        "user_id": event.about_user_id,
         "group": event.group_path,
+        "group_id": event.group_id,
+        "project_id": event.project_id,
         "details": event.details,
         "count": event.count,
         "last_time": event.last_time.to_string(),

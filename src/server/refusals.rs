@@ -6,8 +6,8 @@
 use super::Appliance;
 use super::call::{Call, Credentials};
 use super::router::{self, Place, Route};
-use crate::error::Kind;
-use crate::store::{Actor, Event, EventKind};
+use crate::error::{Kind, Result};
+use crate::store::{Actor, Event, EventKind, EventPlace};
 
 /// Notes the refusal that an answer with `status` is, if it is one; `kind` is that of the error behind it.
 pub(super) fn note(appliance: &Appliance, call: &Call<'_>, kind: Option<Kind>, status: u16) {
@@ -15,9 +15,9 @@ pub(super) fn note(appliance: &Appliance, call: &Call<'_>, kind: Option<Kind>, s
         return;
     };
     let path = &call.request.path;
-    let event = Event::new(event)
-        .subject("path", path, None)
-        .group(group(appliance, path).as_deref());
+    // An event without its place is better than none.
+    let place = place(appliance, path).unwrap_or_default();
+    let event = Event::new(event).subject("path", path, None).place(place);
     let actor = actor(appliance, call)
         .address(call.address.ip)
         .correlation_id(&call.id);
@@ -59,18 +59,46 @@ fn actor(appliance: &Appliance, call: &Call<'_>) -> Actor {
             .signed_subject(&jwt, call.now),
         _ => None,
     };
-    Actor::new(subject.as_deref().unwrap_or("unknown"))
+    match subject {
+        Some(subject) => Actor::new(subject),
+        None => Actor::nobody("unknown"),
+    }
 }
 
-/// The group that a path names, whether there is one or not; of a hosted repository its own path.
-fn group(appliance: &Appliance, path: &str) -> Option<String> {
+/// The group or project that a path is in, by the ids of those that there are.
+fn place(appliance: &Appliance, path: &str) -> Result<Option<EventPlace>> {
     let Ok(Route::Repository(route)) = router::route(path, None) else {
-        return None;
+        return Ok(None);
     };
-    let hosted = appliance.hosted_repository(&route.place).ok().flatten();
-    let hosted = hosted.map(|name| name.as_str().to_owned());
-    match route.place {
-        Place::Group { group, .. } => Some(group),
-        Place::Mirror { .. } => hosted,
+    if let Some(repository) = appliance.hosted_repository(&route.place)? {
+        let owner = appliance.authenticator.project_owning(repository)?;
+        return match owner {
+            Some(owner) => Ok(Some(owner.placed.event_place(repository.as_str()))),
+            None => in_groups(appliance, repository.as_str()).map(Some),
+        };
     }
+    match &route.place {
+        Place::Group { group, .. } => in_groups(appliance, group).map(Some),
+        Place::Mirror { .. } => Ok(None),
+    }
+}
+
+/// The path, in the innermost of the groups that it begins with.
+fn in_groups(appliance: &Appliance, path: &str) -> Result<EventPlace> {
+    let authenticator = &appliance.authenticator;
+    let ends = path.match_indices('/').map(|(at, _)| at);
+    let mut innermost = None;
+    for end in ends.chain([path.len()]) {
+        match authenticator.group(path.get(..end).unwrap_or_default())? {
+            Some(group) => innermost = Some(group.id),
+            // Groups nest: below what is not there, nothing is.
+            None => break,
+        }
+    }
+    let groups = innermost.map(|group| authenticator.lineage(group));
+    let groups = groups.transpose()?;
+    Ok(EventPlace::in_groups(
+        path,
+        groups.as_deref().unwrap_or_default(),
+    ))
 }

@@ -14,6 +14,7 @@ mod condition;
 mod database;
 mod directory;
 mod failures;
+mod ids;
 mod lock;
 mod migrations;
 mod offline;
@@ -27,7 +28,10 @@ pub use access::{
     Ability, AccessDb, ExternalRegistry, ExternalRegistryId, Feature, Group, GroupChanges, GroupId,
     Level, MAX_RULES, Member, MinimumLevel, Network, NewToken, NewUpstream, OnReadOnlyMiss, Project, ProjectChanges, ProjectId, ProtectionRule, RuleId, RuleOwner, SigningAlgorithm, TagRule, Token, TokenId, TokenKind, UpstreamId, UpstreamRow, User, UserId, Visibility, Maker,
 };
-pub use audit::{Actor, AuditDb, Detail, Event, EventFilter, EventKind, RecordedEvent};
+pub use audit::{
+    Actor, AuditDb, Detail, Event, EventFilter, EventKind, EventPlace, PlaceFilter, RecordedEvent,
+    UserFilter,
+};
 pub use backup::Replaced;
 pub(crate) use blobs::BlobPrefix;
 pub use blobs::{BlobDir, Staged, StagedUpload, read_manifest};

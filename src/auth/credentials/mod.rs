@@ -19,7 +19,7 @@ use super::password::{Attempt, Verifier};
 use super::policy::protection::Expressions;
 use super::secret::{self, Shape};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Store, Token, TokenId, TokenKind};
+use crate::store::{EventPlace, Store, Token, TokenId, TokenKind, User};
 use crate::time::Timestamp;
 
 /// Answers who somebody is.
@@ -133,7 +133,7 @@ impl Authenticator {
         let banned = self.bans().check(address.ip, account, now);
         if let Err(error) = banned {
             self.banned.fetch_add(1, Ordering::Relaxed);
-            login.turned_away("banned", self.known(account)?.as_deref());
+            login.turned_away("banned", self.known(account)?.as_ref());
             return Err(error);
         }
         let found = match shape {
@@ -156,7 +156,7 @@ impl Authenticator {
                     self.bans().succeeded(account);
                 }
                 self.accepted.fetch_add(1, Ordering::Relaxed);
-                login.succeeded(&principal);
+                login.succeeded(&principal, self.event_place(&principal)?);
                 Ok(Identity {
                     principal,
                     address,
@@ -166,10 +166,11 @@ impl Authenticator {
             wrong => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 let known = self.known(account)?;
-                login.failed(wrong.as_ref(), known.as_deref());
+                let place = wrong.as_ref().map(|wrong| self.event_place(wrong));
+                login.failed(wrong.as_ref(), place.transpose()?.flatten(), known.as_ref());
                 let begun = self.bans().failed(address.ip, account, now);
                 for whose in begun {
-                    login.banned(whose, known.as_deref());
+                    login.banned(whose, known.as_ref());
                 }
                 let why = match shape {
                     Shape::Mistyped(_) => "this looks like a token, but its checksum is wrong",
@@ -184,9 +185,23 @@ impl Authenticator {
     }
 
     /// The account, if there is one of this name.
-    fn known(&self, account: Option<&str>) -> Result<Option<String>> {
+    fn known(&self, account: Option<&str>) -> Result<Option<User>> {
         let user = account.map(|name| self.store.access.user_by_name(name));
-        Ok(user.transpose()?.flatten().map(|user| user.name))
+        Ok(user.transpose()?.flatten())
+    }
+
+    /// The group or project that its token belongs to, if any, as the audit names it.
+    fn event_place(&self, principal: &Principal) -> Result<Option<EventPlace>> {
+        Ok(match principal {
+            Principal::GroupToken(group, _) | Principal::GroupDeployToken(group, _) => {
+                let groups = self.lineage(group.id)?;
+                Some(EventPlace::in_groups(&group.path, &groups))
+            }
+            Principal::ProjectToken(placed, _)
+            | Principal::ProjectDeployToken(placed, _)
+            | Principal::JobToken(_, placed, _) => Some(placed.event_place(&placed.project.path)),
+            Principal::Anonymous | Principal::Password(_) | Principal::PersonalToken(..) => None,
+        })
     }
 
     /// The principal of a token's secret, if the user name fits its kind: a deploy token's own, the fixed one
@@ -265,7 +280,8 @@ impl Authenticator {
             }
             wrong => {
                 self.failed.fetch_add(1, Ordering::Relaxed);
-                login.failed(wrong.as_ref(), None);
+                let place = wrong.as_ref().map(|wrong| self.event_place(wrong));
+                login.failed(wrong.as_ref(), place.transpose()?.flatten(), None);
                 let begun = self.bans().failed(address.ip, None, now);
                 for whose in begun {
                     login.banned(whose, None);

@@ -7,7 +7,7 @@ use super::answer::{Answer, Failure, page};
 use super::ask::{Ask, Place};
 use super::parameters::{Parameter, Type, optional};
 use super::table::{Endpoint, Role, Scope, Shape};
-use crate::store::{EventFilter, Level, RecordedEvent};
+use crate::store::{EventFilter, Level, PlaceFilter, RecordedEvent, UserFilter};
 use crate::time::{Timestamp, parse_moment};
 
 /// How many of the newest events are looked through.
@@ -59,24 +59,31 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
 ];
 
 fn list(ask: &mut Ask<'_, '_>) -> Answer {
-    let before = moment(ask, "created_before")?;
-    let name = ask.fields.text("event_name");
     let mut events = ask.store().audit.events(&EventFilter {
         since: moment(ask, "created_after")?,
-        user: ask.fields.text("username").map(str::to_owned),
-        group: match ask.place() {
+        before: moment(ask, "created_before")?,
+        kind: ask.fields.text("event_name").map(str::to_owned),
+        user: user(ask)?,
+        place: match ask.place() {
             Place::None => None,
-            Place::Group(group) => Some(group.path.clone()),
-            Place::Project(placed) => Some(placed.project.path.clone()),
+            Place::Group(group) => Some(PlaceFilter::Group(group.id)),
+            Place::Project(placed) => Some(PlaceFilter::Project(placed.project.id)),
         },
         limit: Some(NEWEST),
     })?;
-    events.retain(|event| {
-        before.is_none_or(|before| event.time < before)
-            && name.is_none_or(|name| event.kind == name)
-    });
     events.reverse();
-    page(ask, &events, |event| shape(ask, event))
+    page(ask, &events, |event| Ok(shape(event)))
+}
+
+/// The user of this name, as long as there is one; otherwise all who had it.
+fn user(ask: &Ask<'_, '_>) -> Result<Option<UserFilter>, Failure> {
+    let Some(name) = ask.fields.text("username") else {
+        return Ok(None);
+    };
+    Ok(Some(match ask.store().access.user_by_name(name)? {
+        Some(user) => UserFilter::Id(user.id),
+        None => UserFilter::Name(name.to_owned()),
+    }))
 }
 
 fn moment(ask: &Ask<'_, '_>, field: &str) -> Result<Option<Timestamp>, Failure> {
@@ -87,26 +94,18 @@ fn moment(ask: &Ask<'_, '_>, field: &str) -> Result<Option<Timestamp>, Failure> 
     .transpose()
 }
 
-/// What the event is about, as far as it still exists: ids of what is gone are null.
-fn shape(ask: &Ask<'_, '_>, event: &RecordedEvent) -> Result<Value, Failure> {
-    let access = &ask.store().access;
-    let user = |name: &Option<String>| match name {
-        Some(name) => access.user_by_name(name),
-        None => Ok(None),
+/// Ids are those of the time of the event: what has the same name today may be another one.
+fn shape(event: &RecordedEvent) -> Value {
+    let (kind, id) = match (event.group_id, event.project_id, event.about_user_id) {
+        (_, Some(project), _) => ("Project", Some(project.0)),
+        (Some(group), ..) => ("Group", Some(group.0)),
+        (None, None, _) if event.group_path.is_some() => ("Group", None),
+        (None, None, Some(user)) => ("User", Some(user.0)),
+        (None, None, None) => ("Gitlab::Audit::InstanceScope", None),
     };
-    let author = user(&event.actor_user)?.map(|user| user.id);
-    let (kind, id) = match (&event.group_path, &event.about_user) {
-        (Some(path), _) => match (access.group_by_path(path)?, access.project_by_path(path)?) {
-            (Some(group), _) => ("Group", Some(group.id.0)),
-            (None, Some(project)) => ("Project", Some(project.id.0)),
-            (None, None) => ("Group", None),
-        },
-        (None, Some(_)) => ("User", user(&event.about_user)?.map(|user| user.id.0)),
-        (None, None) => ("Gitlab::Audit::InstanceScope", None),
-    };
-    Ok(json!({
+    json!({
         "id": event.id,
-        "author_id": author,
+        "author_id": event.actor_user_id,
         "entity_id": id,
         "entity_type": kind,
         "event_name": event.kind,
@@ -123,5 +122,5 @@ fn shape(ask: &Ask<'_, '_>, event: &RecordedEvent) -> Result<Value, Failure> {
             "last_time": event.last_time.to_string(),
         },
         "created_at": event.time.to_string(),
-    }))
+    })
 }

@@ -4,7 +4,7 @@
 use rusqlite::{Row, params};
 use serde::Serialize;
 
-use super::groups::group_path;
+use super::groups::group_place;
 use super::{AccessDb, GroupId};
 use crate::error::Result;
 use crate::store::audit::{Actor, Event, EventKind};
@@ -53,7 +53,7 @@ impl AccessDb {
             )?;
             let event = Event::new(EventKind::FeatureSet)
                 .subject("feature", flag, None)
-                .group(group_path(connection, group)?.as_deref())
+                .place(group_place(connection, group)?)
                 .detail("enabled", enabled);
             Ok(((), Some(event)))
         })
@@ -73,7 +73,7 @@ impl AccessDb {
             }
             let event = Event::new(EventKind::FeatureReset)
                 .subject("feature", flag, None)
-                .group(group_path(connection, group)?.as_deref());
+                .place(group_place(connection, group)?);
             Ok((true, Some(event)))
         })
     }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{AccessDb, GroupId, no_such, taken};
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::RegistryHost;
-use crate::store::audit::{Actor, Detail, Event, EventKind};
-use crate::store::statement::{decoded, find, get, list, size, stored_size, unknown_word};
+use crate::store::audit::{Actor, Detail, Event, EventKind, EventPlace};
+use crate::store::statement::{decoded, find, get, list, run, size, stored_size, unknown_word};
 use crate::time::Timestamp;
 
 const COLUMNS: &str = "id, path, parent_id, visibility, dependency_proxy_enabled,
@@ -136,7 +136,7 @@ impl AccessDb {
                     params![path, parent, visibility.as_str(), Timestamp::now().0],
                     |row| row.get(0).map(GroupId),
                 )?;
-                let event = about(EventKind::GroupCreated, id, path)
+                let event = about(connection, EventKind::GroupCreated, id)?
                     .detail("visibility", visibility.as_str());
                 Ok((id, Some(event)))
             })
@@ -175,7 +175,7 @@ impl AccessDb {
     pub fn set_group(&self, actor: &Actor, id: GroupId, changes: &GroupChanges) -> Result<()> {
         let default_upstream = changes.default_upstream.as_ref();
         self.database.change(actor, |connection| {
-            let path = find(
+            run(
                 connection,
                 "change group",
                 "UPDATE groups SET visibility = ifnull(?2, visibility),
@@ -183,7 +183,7 @@ impl AccessDb {
                      on_read_only_miss = ifnull(?4, on_read_only_miss),
                      default_upstream = iif(?5, ?6, default_upstream),
                      quota = iif(?7, ?8, quota)
-                 WHERE id = ?1 RETURNING path",
+                 WHERE id = ?1",
                 params![
                     id.0,
                     changes.visibility.map(Visibility::as_str),
@@ -194,10 +194,8 @@ impl AccessDb {
                     changes.quota.is_some(),
                     changes.quota.flatten().map(stored_size),
                 ],
-                |row| row.get::<_, String>(0),
             )?;
-            let path = path.ok_or_else(|| no_such("group", id.0))?;
-            Ok(((), Some(changed(id, &path, changes))))
+            Ok(((), Some(changed(connection, id, changes)?)))
         })
     }
 
@@ -205,15 +203,14 @@ impl AccessDb {
     /// is no such group.
     pub fn remove_group(&self, actor: &Actor, id: GroupId) -> Result<()> {
         self.database.change(actor, |connection| {
-            let path = find(
+            let event = about(connection, EventKind::GroupRemoved, id)?;
+            run(
                 connection,
                 "remove group",
-                "DELETE FROM groups WHERE id = ?1 RETURNING path",
+                "DELETE FROM groups WHERE id = ?1",
                 [id.0],
-                |row| row.get::<_, String>(0),
             )?;
-            let path = path.ok_or_else(|| no_such("group", id.0))?;
-            Ok(((), Some(about(EventKind::GroupRemoved, id, &path))))
+            Ok(((), Some(event)))
         })
     }
 }
@@ -222,32 +219,48 @@ fn select(rest: &str) -> String {
     format!("SELECT {COLUMNS} FROM groups {rest}")
 }
 
-/// The path of a group, as events name it; `None`: the box's.
-pub(super) fn group_path(
+/// A group as events name it; `None`: the box's, or there is none.
+pub(super) fn group_place(
     connection: &Connection,
     group: Option<GroupId>,
-) -> Result<Option<String>> {
+) -> Result<Option<EventPlace>> {
     let Some(group) = group else {
         return Ok(None);
     };
-    find(
+    let lineage = lineage(connection, group)?;
+    let groups: Vec<_> = lineage.iter().map(|(id, _)| *id).collect();
+    let path = lineage.first().map(|(_, path)| path);
+    Ok(path.map(|path| EventPlace::in_groups(path, &groups)))
+}
+
+/// A group and those above it with their paths, nearest first.
+pub(super) fn lineage(connection: &Connection, group: GroupId) -> Result<Vec<(GroupId, String)>> {
+    list(
         connection,
-        "find a group's path",
-        "SELECT path FROM groups WHERE id = ?1",
+        "find a group and those above it",
+        "WITH RECURSIVE upward (id, path, parent_id, height) AS (
+             SELECT id, path, parent_id, 0 FROM groups WHERE id = ?1
+             UNION
+             SELECT groups.id, groups.path, groups.parent_id, height + 1
+             FROM upward JOIN groups ON groups.id = upward.parent_id
+         )
+         SELECT id, path FROM upward ORDER BY height",
         [group.0],
-        |row| row.get(0),
+        |row| Ok((GroupId(row.get(0)?), row.get(1)?)),
     )
 }
 
-fn about(kind: EventKind, id: GroupId, path: &str) -> Event {
-    Event::new(kind)
-        .subject("group", path, Some(id.0))
-        .group(Some(path))
+/// What is said of a group that there is.
+fn about(connection: &Connection, kind: EventKind, id: GroupId) -> Result<Event> {
+    let place = group_place(connection, Some(id))?.ok_or_else(|| no_such("group", id.0))?;
+    Ok(Event::new(kind)
+        .subject("group", place.path(), Some(id.0))
+        .place(Some(place)))
 }
 
-fn changed(id: GroupId, path: &str, changes: &GroupChanges) -> Event {
+fn changed(connection: &Connection, id: GroupId, changes: &GroupChanges) -> Result<Event> {
     let default_upstream = changes.default_upstream.as_ref();
-    about(EventKind::GroupChanged, id, path)
+    let event = about(connection, EventKind::GroupChanged, id)?
         .detail_if("visibility", changes.visibility.map(Visibility::as_str))
         .detail_if("dependency_proxy_enabled", changes.dependency_proxy_enabled)
         .detail_if(
@@ -259,7 +272,8 @@ fn changed(id: GroupId, path: &str, changes: &GroupChanges) -> Event {
             default_upstream
                 .map(|host| Detail::name(host.as_ref().map_or("", RegistryHost::as_str))),
         )
-        .detail_if("quota", changes.quota.map(quota_detail))
+        .detail_if("quota", changes.quota.map(quota_detail));
+    Ok(event)
 }
 
 /// A quota as events show it: bytes, or that there is none.

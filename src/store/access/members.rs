@@ -4,11 +4,11 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
 
-use super::groups::group_path;
-use super::projects::project_path;
+use super::groups::group_place;
+use super::projects::project_place;
 use super::{AccessDb, GroupId, ProjectId, UserId};
 use crate::error::Result;
-use crate::store::audit::{Actor, Event, EventKind};
+use crate::store::audit::{Actor, Event, EventKind, EventPlace};
 use crate::store::statement::{find, list, run, unknown_word};
 
 /// Access levels as in GitLab: 10, 20, 30, 40, 50.
@@ -74,10 +74,10 @@ impl MemberOf {
         }
     }
 
-    fn path(self, connection: &Connection) -> Result<Option<String>> {
+    fn place(self, connection: &Connection) -> Result<Option<EventPlace>> {
         match self {
-            Self::Group(group) => group_path(connection, Some(group)),
-            Self::Project(project) => project_path(connection, project),
+            Self::Group(group) => group_place(connection, Some(group)),
+            Self::Project(project) => project_place(connection, project),
         }
     }
 }
@@ -231,7 +231,7 @@ impl AccessDb {
 
 /// What is said of a membership.
 fn about(connection: &Connection, kind: EventKind, of: MemberOf, user: UserId) -> Result<Event> {
-    let path = of.path(connection)?;
+    let place = of.place(connection)?;
     let name: Option<String> = find(
         connection,
         "find a member's name",
@@ -242,8 +242,8 @@ fn about(connection: &Connection, kind: EventKind, of: MemberOf, user: UserId) -
     let name = name.unwrap_or_default();
     Ok(Event::new(kind)
         .subject("user", &name, Some(user.0))
-        .user(Some(&name))
-        .group(path.as_deref()))
+        .user(Some((&name, user)))
+        .place(place))
 }
 
 /// Reads a row of `users.name, users.id, level` as a member.

@@ -5,7 +5,7 @@ use rusqlite::params;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
-use super::groups::group_path;
+use super::groups::group_place;
 use super::{AccessDb, GroupId, taken};
 use crate::error::{Error, Kind, Result};
 use crate::store::audit::{Actor, Event, EventKind};
@@ -86,7 +86,7 @@ impl AccessDb {
                 )?;
                 let event = Event::new(EventKind::NetworkAdded)
                     .subject("network", &cidr.to_string(), None)
-                    .group(group_path(connection, network.group)?.as_deref())
+                    .place(group_place(connection, network.group)?)
                     .detail("ability", <&str>::from(network.ability));
                 Ok(((), Some(event)))
             })
@@ -117,7 +117,7 @@ impl AccessDb {
             }
             let event = Event::new(EventKind::NetworkRemoved)
                 .subject("network", &cidr, None)
-                .group(group_path(connection, group)?.as_deref());
+                .place(group_place(connection, group)?);
             Ok((true, Some(event)))
         })
     }

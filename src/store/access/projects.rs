@@ -3,11 +3,11 @@
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
-use super::groups::{quota, quota_detail, visibility};
+use super::groups::{lineage, quota, quota_detail, visibility};
 use super::{AccessDb, GroupId, ProjectId, Visibility, no_such, taken};
 use crate::error::{Error, Kind, Result, excerpt};
-use crate::store::audit::{Actor, Event, EventKind};
-use crate::store::statement::{find, get, list, stored_size};
+use crate::store::audit::{Actor, Event, EventKind, EventPlace};
+use crate::store::statement::{find, get, list, run, stored_size};
 use crate::time::Timestamp;
 
 const COLUMNS: &str = "id, path, group_id, visibility, created_at, quota";
@@ -87,7 +87,7 @@ impl AccessDb {
                     params![path, group, visibility.as_str(), Timestamp::now().0],
                     |row| row.get(0).map(ProjectId),
                 )?;
-                let event = about(EventKind::ProjectCreated, id, path)
+                let event = about(connection, EventKind::ProjectCreated, id)?
                     .detail("visibility", visibility.as_str());
                 Ok((id, Some(event)))
             })
@@ -162,7 +162,7 @@ impl AccessDb {
             if changes.visibility == Some(Visibility::Public) {
                 refuse_below_private(connection, &path, group)?;
             }
-            let event = about(EventKind::ProjectChanged, id, &path)
+            let event = about(connection, EventKind::ProjectChanged, id)?
                 .detail_if("visibility", changes.visibility.map(Visibility::as_str))
                 .detail_if("quota", changes.quota.map(quota_detail));
             Ok(((), Some(event)))
@@ -172,15 +172,14 @@ impl AccessDb {
     /// Removes the project, its members, rules and tokens. `NotFound` if there is no such project.
     pub fn remove_project(&self, actor: &Actor, id: ProjectId) -> Result<()> {
         self.database.change(actor, |connection| {
-            let path = find(
+            let event = about(connection, EventKind::ProjectRemoved, id)?;
+            run(
                 connection,
                 "remove project",
-                "DELETE FROM projects WHERE id = ?1 RETURNING path",
+                "DELETE FROM projects WHERE id = ?1",
                 [id.0],
-                |row| row.get::<_, String>(0),
             )?;
-            let path = path.ok_or_else(|| no_such("project", id.0))?;
-            Ok(((), Some(about(EventKind::ProjectRemoved, id, &path))))
+            Ok(((), Some(event)))
         })
     }
 }
@@ -214,21 +213,32 @@ fn refuse_below_private(connection: &Connection, path: &str, group: i64) -> Resu
     }
 }
 
-fn about(kind: EventKind, id: ProjectId, path: &str) -> Event {
-    Event::new(kind)
-        .subject("project", path, Some(id.0))
-        .group(Some(path))
+/// What is said of a project that there is.
+fn about(connection: &Connection, kind: EventKind, id: ProjectId) -> Result<Event> {
+    let place = project_place(connection, id)?.ok_or_else(|| no_such("project", id.0))?;
+    Ok(Event::new(kind)
+        .subject("project", place.path(), Some(id.0))
+        .place(Some(place)))
 }
 
-/// The path of a project, as events name it.
-pub(super) fn project_path(connection: &Connection, project: ProjectId) -> Result<Option<String>> {
-    find(
+/// A project as events name it.
+pub(super) fn project_place(
+    connection: &Connection,
+    project: ProjectId,
+) -> Result<Option<EventPlace>> {
+    let found = find(
         connection,
         "find a project's path",
-        "SELECT path FROM projects WHERE id = ?1",
+        "SELECT path, group_id FROM projects WHERE id = ?1",
         [project.0],
-        |row| row.get(0),
-    )
+        |row| Ok((row.get::<_, String>(0)?, row.get(1).map(GroupId)?)),
+    )?;
+    let Some((path, group)) = found else {
+        return Ok(None);
+    };
+    let lineage = lineage(connection, group)?;
+    let groups: Vec<_> = lineage.into_iter().map(|(id, _)| id).collect();
+    Ok(Some(EventPlace::in_project(&path, project, &groups)))
 }
 
 fn select(rest: &str) -> String {

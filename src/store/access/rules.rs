@@ -2,12 +2,12 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::groups::group_path;
+use super::groups::group_place;
 use super::minimum_level::MinimumLevel;
-use super::projects::project_path;
+use super::projects::project_place;
 use super::{AccessDb, GroupId, ProjectId, RuleId, no_such, taken};
 use crate::error::{Error, Kind, Result, excerpt};
-use crate::store::audit::{Actor, Detail, Event, EventKind};
+use crate::store::audit::{Actor, Detail, Event, EventKind, EventPlace};
 use crate::store::statement::{decoded, find, get, list, run, size, unknown_word};
 use crate::time::Timestamp;
 
@@ -92,7 +92,7 @@ impl AccessDb {
                     ],
                     |row| row.get(0).map(RuleId),
                 )?;
-                let owner = owner_path(connection, rule.owner)?;
+                let owner = owner_place(connection, rule.owner)?;
                 Ok((id, Some(about_rule(EventKind::RuleAdded, id, rule, owner))))
             })
             .map_err(|error| taken(error, || already(&rule.pattern)))
@@ -121,7 +121,7 @@ impl AccessDb {
                     ],
                     |row| row.get(0).map(RuleId),
                 )?;
-                let owner = project_path(connection, rule.project)?;
+                let owner = project_place(connection, rule.project)?;
                 let event = about_tag_rule(EventKind::RuleAdded, id, rule, owner);
                 Ok((id, Some(event)))
             })
@@ -149,7 +149,7 @@ impl AccessDb {
                     ],
                 )?;
                 found(changed, rule.id)?;
-                let owner = owner_path(connection, rule.owner)?;
+                let owner = owner_place(connection, rule.owner)?;
                 let event = about_rule(EventKind::RuleChanged, rule.id, rule, owner);
                 Ok(((), Some(event)))
             })
@@ -176,7 +176,7 @@ impl AccessDb {
                     ],
                 )?;
                 found(changed, rule.id)?;
-                let owner = project_path(connection, rule.project)?;
+                let owner = project_place(connection, rule.project)?;
                 let event = about_tag_rule(EventKind::RuleChanged, rule.id, rule, owner);
                 Ok(((), Some(event)))
             })
@@ -194,10 +194,10 @@ impl AccessDb {
                 |row| Ok((row.get::<_, String>(0)?, owner(row, 1)?)),
             )?;
             let (pattern, owner) = removed.ok_or_else(|| no_such("rule", id.0))?;
-            let path = owner_path(connection, owner)?;
+            let place = owner_place(connection, owner)?;
             let event = Event::new(EventKind::RuleRemoved)
                 .subject("rule", &pattern, Some(id.0))
-                .group(path.as_deref());
+                .place(place);
             Ok(((), Some(event)))
         })
     }
@@ -249,26 +249,31 @@ fn owner_columns(owner: RuleOwner) -> (Option<i64>, Option<i64>) {
     }
 }
 
-fn owner_path(connection: &Connection, owner: RuleOwner) -> Result<Option<String>> {
+fn owner_place(connection: &Connection, owner: RuleOwner) -> Result<Option<EventPlace>> {
     match owner {
-        RuleOwner::Project(project) => project_path(connection, project),
-        RuleOwner::Group(group) => group_path(connection, Some(group)),
+        RuleOwner::Project(project) => project_place(connection, project),
+        RuleOwner::Group(group) => group_place(connection, Some(group)),
     }
 }
 
-fn about_rule(kind: EventKind, id: RuleId, rule: &ProtectionRule, owner: Option<String>) -> Event {
+fn about_rule(
+    kind: EventKind,
+    id: RuleId,
+    rule: &ProtectionRule,
+    owner: Option<EventPlace>,
+) -> Event {
     Event::new(kind)
         .subject("rule", &rule.pattern, Some(id.0))
-        .group(owner.as_deref())
+        .place(owner)
         .detail_if("tags", rule.tag_pattern.as_deref().map(Detail::name))
         .detail_if("min_push", rule.min_push.map(MinimumLevel::as_str))
         .detail_if("min_delete", rule.min_delete.map(MinimumLevel::as_str))
 }
 
-fn about_tag_rule(kind: EventKind, id: RuleId, rule: &TagRule, owner: Option<String>) -> Event {
+fn about_tag_rule(kind: EventKind, id: RuleId, rule: &TagRule, owner: Option<EventPlace>) -> Event {
     Event::new(kind)
         .subject("tag rule", &rule.pattern, Some(id.0))
-        .group(owner.as_deref())
+        .place(owner)
         .detail_if("min_push", rule.min_push.map(MinimumLevel::as_str))
         .detail_if("min_delete", rule.min_delete.map(MinimumLevel::as_str))
         .detail("immutable", rule.immutable)

@@ -3,7 +3,7 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, params};
 
-use super::groups::group_path;
+use super::groups::group_place;
 use super::{AccessDb, GroupId, UpstreamId, taken};
 use crate::error::Result;
 use crate::oci::RegistryHost;
@@ -71,7 +71,7 @@ impl AccessDb {
                 )?;
                 let event = Event::new(EventKind::UpstreamAdded)
                     .subject("upstream", upstream.name.as_str(), Some(id.0))
-                    .group(group_path(connection, upstream.group)?.as_deref())
+                    .place(group_place(connection, upstream.group)?)
                     .detail("url", Detail::name(&upstream.url))
                     .detail("has_credentials", upstream.credentials.is_some())
                     .detail("allow_private_addresses", upstream.allow_private_addresses);
@@ -120,7 +120,7 @@ impl AccessDb {
             };
             let event = Event::new(EventKind::UpstreamRemoved)
                 .subject("upstream", name.as_str(), Some(id))
-                .group(group_path(connection, group)?.as_deref());
+                .place(group_place(connection, group)?);
             Ok((true, Some(event)))
         })
     }

@@ -154,7 +154,7 @@ impl AccessDb {
 fn about(kind: EventKind, id: UserId, name: &str) -> Event {
     Event::new(kind)
         .subject("user", name, Some(id.0))
-        .user(Some(name))
+        .user(Some((name, id)))
 }
 
 fn select(rest: &str) -> String {

@@ -2,12 +2,19 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
+use crate::store::ids::UserId;
+
 /// Who made a change, or was let in or refused.
 #[derive(Debug, Clone)]
 pub struct Actor {
     pub(super) name: String,
-    pub(super) user: Option<String>,
-    pub(super) address: Option<IpAddr>,
+    pub(super) user: Option<(String, UserId)>,
+    /// Whether it has said who it is.
+    pub(super) is_known: bool,
+    /// A single address, or of several the network.
+    pub(super) from: Option<IpNet>,
     pub(super) correlation_id: Option<String>,
 }
 
@@ -17,8 +24,17 @@ impl Actor {
         Self {
             name: name.into(),
             user: None,
-            address: None,
+            is_known: true,
+            from: None,
             correlation_id: None,
+        }
+    }
+
+    /// Somebody who has not said who it is, or not truly: `unknown`, `anonymous`.
+    pub fn nobody(name: &'static str) -> Self {
+        Self {
+            is_known: false,
+            ..Self::new(name)
         }
     }
 
@@ -37,16 +53,25 @@ impl Actor {
 
     /// It is this user, or a token that speaks for it.
     #[must_use]
-    pub fn user(mut self, name: impl Into<String>) -> Self {
-        self.user = Some(name.into());
+    pub fn user(mut self, name: impl Into<String>, id: UserId) -> Self {
+        self.user = Some((name.into(), id));
         self
     }
 
     /// The client's address.
     #[must_use]
     pub fn address(mut self, address: IpAddr) -> Self {
-        self.address = Some(address);
+        self.from = Some(address.into());
         self
+    }
+
+    /// The address, or the network, as text.
+    pub(super) fn shown_from(&self) -> Option<String> {
+        self.from
+            .map(|from| match from.prefix_len() == from.max_prefix_len() {
+                true => from.addr().to_string(),
+                false => from.to_string(),
+            })
     }
 
     /// The request's id, as in `X-Request-Id` and in the log.

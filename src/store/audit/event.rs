@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::store::ids::{GroupId, ProjectId, UserId};
 use crate::time::Timestamp;
 
 macro_rules! kinds { ($($(#[$doc:meta])* $kind:ident = $word:literal,)*) => {
@@ -105,13 +106,89 @@ kinds! {
     AccessHidden = "access.hidden",
 }
 
+/// What is pruned apart: a flood of one of these pushes out none of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Something was changed.
+    Change,
+    /// Somebody was let in.
+    Login,
+    /// Somebody was banned.
+    Ban,
+    /// What anybody can cause who reaches the box.
+    Refusal,
+}
+
+impl Class {
+    pub(super) const ALL: [Self; 4] = [Self::Change, Self::Login, Self::Ban, Self::Refusal];
+
+    /// The word in the database.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Change => "change",
+            Self::Login => "login",
+            Self::Ban => "ban",
+            Self::Refusal => "refusal",
+        }
+    }
+}
+
+impl EventKind {
+    pub(super) fn class(self) -> Class {
+        match self {
+            Self::LoginSucceeded => Class::Login,
+            Self::LoginBanned => Class::Ban,
+            Self::LoginFailed
+            | Self::LoginTurnedAway
+            | Self::AccessUnauthorized
+            | Self::AccessDenied
+            | Self::AccessHidden => Class::Refusal,
+            _ => Class::Change,
+        }
+    }
+}
+
+/// A group or project that something was done in: what it was called, and its rows, which no later one of that name
+/// has.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct EventPlace {
+    pub(super) path: String,
+    pub(super) project: Option<ProjectId>,
+    /// The group, or the one that the project lies in, and those above it, nearest first.
+    pub(super) groups: Vec<GroupId>,
+}
+
+impl EventPlace {
+    /// A path below these groups, nearest first: of a group itself where it names one.
+    pub fn in_groups(path: &str, groups: &[GroupId]) -> Self {
+        Self {
+            path: shown(path),
+            project: None,
+            groups: groups.to_vec(),
+        }
+    }
+
+    /// What it was called.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// A project, or a path below it.
+    pub fn in_project(path: &str, project: ProjectId, groups: &[GroupId]) -> Self {
+        Self {
+            project: Some(project),
+            ..Self::in_groups(path, groups)
+        }
+    }
+}
+
 /// What happened, without who and when.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Event {
     pub(super) kind: EventKind,
     pub(super) subject: Option<Subject>,
-    pub(super) user: Option<String>,
-    pub(super) group: Option<String>,
+    pub(super) user: Option<(String, UserId)>,
+    pub(super) place: Option<EventPlace>,
     pub(super) details: Vec<(&'static str, Detail)>,
 }
 
@@ -144,7 +221,7 @@ impl Event {
             kind,
             subject: None,
             user: None,
-            group: None,
+            place: None,
             details: Vec::new(),
         }
     }
@@ -159,15 +236,15 @@ impl Event {
 
     /// The user whom it concerns, for `breakwater audit --user`.
     #[must_use]
-    pub fn user(mut self, name: Option<&str>) -> Self {
-        self.user = name.map(shown);
+    pub fn user(mut self, user: Option<(&str, UserId)>) -> Self {
+        self.user = user.map(|(name, id)| (shown(name), id));
         self
     }
 
-    /// The path of the group (or project) that it concerns, for `breakwater audit --group`.
+    /// The group or project that it concerns, for `breakwater audit --group`.
     #[must_use]
-    pub fn group(mut self, path: Option<&str>) -> Self {
-        self.group = path.map(shown);
+    pub fn place(mut self, place: Option<EventPlace>) -> Self {
+        self.place = place;
         self
     }
 

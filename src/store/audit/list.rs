@@ -5,20 +5,70 @@ use serde::Serialize;
 
 use super::AuditDb;
 use crate::error::{Error, Kind, Result};
+use crate::store::ids::{GroupId, ProjectId, UserId};
 use crate::store::statement::{decoded, list, size};
 use crate::time::Timestamp;
+
+const COLUMNS: &str =
+    "events.id, time, events.kind, actor, actor_user, address, correlation_id, subject_kind,
+    subject_name, subject_id, about_user, group_path, details, count, last_time, actor_user_id,
+    about_user_id, group_id, project_id";
+
+/// Whose events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserFilter {
+    /// This user's.
+    Id(UserId),
+    /// Those of every user who was ever called so.
+    Name(String),
+}
+
+/// Of which group or project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlaceFilter {
+    /// This group, and what is below it.
+    Group(GroupId),
+    /// This project.
+    Project(ProjectId),
+    /// Whatever was ever called so, and what was below it.
+    Path(String),
+}
 
 /// Which events; all conditions hold at once.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
     /// Those that happened, or happened last, at this time or after it.
     pub since: Option<Timestamp>,
+    /// Those that happened, or happened first, before this time.
+    pub before: Option<Timestamp>,
+    /// Those of this kind, such as `token.created`.
+    pub kind: Option<String>,
     /// Those of this user and its tokens, and those that concern it.
-    pub user: Option<String>,
+    pub user: Option<UserFilter>,
     /// Those that concern this group or project, or one below it.
-    pub group: Option<String>,
+    pub place: Option<PlaceFilter>,
     /// The newest so many.
     pub limit: Option<u32>,
+}
+
+impl EventFilter {
+    fn user(&self) -> (Option<i64>, Option<&str>) {
+        match &self.user {
+            None => (None, None),
+            Some(UserFilter::Id(id)) => (Some(id.0), None),
+            Some(UserFilter::Name(name)) => (None, Some(name)),
+        }
+    }
+
+    /// The noun and the id, or the path.
+    fn place(&self) -> (Option<(&'static str, i64)>, Option<&str>) {
+        match &self.place {
+            None => (None, None),
+            Some(PlaceFilter::Group(id)) => (Some(("group", id.0)), None),
+            Some(PlaceFilter::Project(id)) => (Some(("project", id.0)), None),
+            Some(PlaceFilter::Path(path)) => (None, Some(path)),
+        }
+    }
 }
 
 /// An event as it was recorded.
@@ -34,6 +84,8 @@ pub struct RecordedEvent {
     pub actor: String,
     /// The user that the actor is, or speaks for.
     pub actor_user: Option<String>,
+    /// Its row.
+    pub actor_user_id: Option<UserId>,
     /// From where.
     pub address: Option<String>,
     /// The request's id; of several, the first one's.
@@ -46,8 +98,14 @@ pub struct RecordedEvent {
     pub subject_id: Option<i64>,
     /// The user whom it concerns.
     pub about_user: Option<String>,
-    /// The group or project that it concerns.
+    /// Its row.
+    pub about_user_id: Option<UserId>,
+    /// The path of the group or project that it concerns.
     pub group_path: Option<String>,
+    /// The group's row; of a path that belongs to no project the nearest group's above it.
+    pub group_id: Option<GroupId>,
+    /// The project's row.
+    pub project_id: Option<ProjectId>,
     /// A small object.
     pub details: serde_json::Value,
     /// How often it happened within its minute.
@@ -57,31 +115,57 @@ pub struct RecordedEvent {
 }
 
 impl AuditDb {
-    /// The newest events that the filter lets through, newest last.
+    /// The newest events that the filter lets through, newest last. Those of one user, group or project by its id
+    /// are found by an index, without a look at any others.
     pub fn events(&self, filter: &EventFilter) -> Result<Vec<RecordedEvent>> {
-        self.database.read(|connection| {
+        let (user_id, user_name) = filter.user();
+        let (place, path) = filter.place();
+        let first = place.or(user_id.map(|id| ("user", id)));
+        let (from, concerned, order) = match first {
+            None => ("events", "?1 IS ?2", "events.id"),
+            // CROSS: SQLite keeps this order of the loops, which gives the rows in the order that is wanted.
+            Some(_) => (
+                "concerned CROSS JOIN events ON events.id = concerned.event",
+                "concerned.noun = ?1 AND concerned.id = ?2",
+                "concerned.event",
+            ),
+        };
+        // Where both are asked for, the index gives those of the place.
+        let second = user_id.filter(|_| place.is_some());
+        let text = format!(
+            "SELECT {COLUMNS} FROM {from}
+             WHERE {concerned}
+                 AND (?3 IS NULL OR EXISTS (SELECT 1 FROM concerned AS other
+                     WHERE other.noun = 'user' AND other.id = ?3 AND other.event = events.id))
+                 AND (?4 IS NULL OR actor_user = ?4 OR about_user = ?4)
+                 AND (?5 IS NULL OR group_path = ?5
+                     OR substr(group_path, 1, length(?5) + 1) = ?5 || '/')
+                 AND (?6 IS NULL OR last_time >= ?6)
+                 AND (?7 IS NULL OR time < ?7)
+                 AND (?8 IS NULL OR kind = ?8)
+             ORDER BY {order} DESC LIMIT ifnull(?9, -1)"
+        );
+        let mut events = self.database.read(|connection| {
             list(
                 connection,
                 "list audit events",
-                "SELECT * FROM (
-                     SELECT id, time, kind, actor, actor_user, address, correlation_id, subject_kind,
-                         subject_name, subject_id, about_user, group_path, details, count, last_time
-                     FROM events
-                     WHERE (?1 IS NULL OR last_time >= ?1)
-                         AND (?2 IS NULL OR actor_user = ?2 OR about_user = ?2)
-                         AND (?3 IS NULL OR group_path = ?3
-                             OR substr(group_path, 1, length(?3) + 1) = ?3 || '/')
-                     ORDER BY id DESC LIMIT ifnull(?4, -1))
-                 ORDER BY id",
+                &text,
                 params![
+                    first.map(|(noun, _)| noun),
+                    first.map(|(_, id)| id),
+                    second,
+                    user_name,
+                    path,
                     filter.since.map(|time| time.0),
-                    filter.user,
-                    filter.group,
+                    filter.before.map(|time| time.0),
+                    filter.kind,
                     filter.limit
                 ],
                 event,
             )
-        })
+        })?;
+        events.reverse();
+        Ok(events)
     }
 }
 
@@ -106,5 +190,9 @@ fn event(row: &Row<'_>) -> rusqlite::Result<RecordedEvent> {
         })?,
         count: size(row, 13)?,
         last_time: Timestamp(row.get(14)?),
+        actor_user_id: row.get(15)?,
+        about_user_id: row.get(16)?,
+        group_id: row.get(17)?,
+        project_id: row.get(18)?,
     })
 }

@@ -11,8 +11,8 @@ mod notes;
 mod schema;
 
 pub use actor::Actor;
-pub use event::{Detail, Event, EventKind};
-pub use list::{EventFilter, RecordedEvent};
+pub use event::{Detail, Event, EventKind, EventPlace};
+pub use list::{EventFilter, PlaceFilter, RecordedEvent, UserFilter};
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -24,12 +24,19 @@ use super::database::{Database, Synchronous};
 use super::statement::{get, run};
 use crate::error::{Error, Result};
 use crate::time::Timestamp;
+use event::Class;
 use notes::Notes;
 
-/// The most changes that are kept, and the most logins and refusals; the oldest go first.
-const MAX_ROWS: i64 = 500_000;
 /// How old an event gets at most, in seconds: a year.
 const MAX_AGE: i64 = 366 * 24 * 60 * 60;
+/// The most rows of each class. Of one that has more, the oldest go of whoever has the most of one kind: so nobody's
+/// flood pushes out what others did, nor what he did of another kind.
+const fn max_rows(class: Class) -> i64 {
+    match class {
+        Class::Change | Class::Login | Class::Refusal => 500_000,
+        Class::Ban => 100_000,
+    }
+}
 /// How many rows go in one transaction.
 const PRUNED_AT_ONCE: i64 = 2_000;
 /// Whoever writes an event whose id is a multiple of it also prunes.
@@ -69,9 +76,9 @@ impl AuditDb {
     pub(super) fn write(&self, actor: &Actor, event: &Event, asked: Instant) -> Result<i64> {
         let now = Timestamp::now();
         self.database.write_since(asked, |connection| {
-            let id = insert(connection, actor, event, now)?;
+            let id = insert(connection, actor, event, &Occurrence::once(now))?;
             if id % PRUNE_EVERY == 0 {
-                prune(connection, now, MAX_ROWS)?;
+                prune(connection, now, max_rows)?;
             }
             Ok(id)
         })
@@ -93,7 +100,7 @@ impl AuditDb {
     pub fn prune(&self, now: Timestamp) -> Result<()> {
         while self
             .database
-            .write(|connection| prune(connection, now, MAX_ROWS))?
+            .write(|connection| prune(connection, now, max_rows))?
         {}
         Ok(())
     }
@@ -107,61 +114,139 @@ fn complain(error: &Error, actor: &Actor, event: &Event, sentence: &'static str)
         kind = event.kind.as_str(),
         actor = actor.name,
         subject = subject.map(|subject| format!("{} {}", subject.noun, subject.name)),
-        user = event.user,
-        group = event.group,
+        user = event.user.as_ref().map(|(name, _)| name),
+        group = event.place.as_ref().map(|place| &place.path),
         details = event.details_json(),
         "{sentence}"
     );
 }
 
-fn insert(connection: &Connection, actor: &Actor, event: &Event, now: Timestamp) -> Result<i64> {
+/// When it happened within its minute, and how often.
+#[derive(Debug, Clone, Copy)]
+struct Occurrence {
+    first: Timestamp,
+    last: Timestamp,
+    count: i64,
+}
+
+impl Occurrence {
+    fn once(at: Timestamp) -> Self {
+        Self {
+            first: at,
+            last: at,
+            count: 1,
+        }
+    }
+}
+
+fn insert(
+    connection: &Connection,
+    actor: &Actor,
+    event: &Event,
+    occurrence: &Occurrence,
+) -> Result<i64> {
     let subject = event.subject.as_ref();
-    get(
+    let place = event.place.as_ref();
+    let project = place.and_then(|place| place.project);
+    let group = place
+        .filter(|_| project.is_none())
+        .and_then(|place| place.groups.first());
+    let id = get(
         connection,
         "write an audit event",
-        "INSERT INTO events (time, last_time, kind, actor, actor_user, address, correlation_id,
-             subject_kind, subject_name, subject_id, about_user, group_path, details, is_noted)
-         VALUES (?1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING id",
+        "INSERT INTO events (time, last_time, count, kind, class, actor, actor_user, actor_user_id, address,
+             correlation_id, subject_kind, subject_name, subject_id, about_user, about_user_id,
+             group_path, group_id, project_id, details)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+         RETURNING id",
         params![
-            now.0,
+            occurrence.first.0,
+            occurrence.last.0,
+            occurrence.count,
             event.kind.as_str(),
+            event.kind.class().as_str(),
             event::shown(&actor.name),
-            actor.user.as_deref().map(event::shown),
-            actor.address.map(|address| address.to_string()),
+            actor.user.as_ref().map(|(name, _)| event::shown(name)),
+            actor.user.as_ref().map(|(_, id)| *id),
+            actor.shown_from(),
             actor.correlation_id.as_deref().map(event::shown),
             subject.map(|subject| subject.noun),
             subject.map(|subject| subject.name.as_str()),
             subject.and_then(|subject| subject.id),
-            event.user,
-            event.group,
+            event.user.as_ref().map(|(name, _)| name),
+            event.user.as_ref().map(|(_, id)| id.0),
+            place.map(|place| place.path.as_str()),
+            group,
+            project,
             event.details_json(),
-            false,
         ],
         |row| row.get(0),
-    )
+    )?;
+    for (noun, concerned) in concerned(actor, event) {
+        run(
+            connection,
+            "write whom an audit event concerns",
+            "INSERT OR IGNORE INTO concerned (noun, id, event) VALUES (?1, ?2, ?3)",
+            params![noun, concerned, id],
+        )?;
+    }
+    Ok(id)
+}
+
+/// Everybody whose list shows it, by id.
+fn concerned(actor: &Actor, event: &Event) -> Vec<(&'static str, i64)> {
+    let users = [&actor.user, &event.user].into_iter().flatten();
+    let mut all: Vec<_> = users.map(|(_, id)| ("user", id.0)).collect();
+    if let Some(place) = &event.place {
+        all.extend(place.project.map(|id| ("project", id.0)));
+        all.extend(place.groups.iter().map(|id| ("group", id.0)));
+    }
+    all
 }
 
 /// Removes one batch; whether there may be more.
-fn prune(connection: &Connection, now: Timestamp, max_rows: i64) -> Result<bool> {
-    let old = run(
+fn prune(connection: &Connection, now: Timestamp, max_rows: impl Fn(Class) -> i64) -> Result<bool> {
+    let mut removed = run(
         connection,
         "remove old audit events",
         "DELETE FROM events WHERE id IN (
              SELECT id FROM events WHERE time < ?1 ORDER BY time LIMIT ?2)",
         [now.0 - MAX_AGE, PRUNED_AT_ONCE],
     )?;
-    let mut removed = old;
-    for is_noted in [false, true] {
-        removed += run(
+    for class in Class::ALL {
+        let rows: i64 = get(
             connection,
-            "remove the oldest audit events",
-            "DELETE FROM events WHERE id IN (
-                 SELECT id FROM events WHERE is_noted = ?1 ORDER BY id
-                 LIMIT min(?3, max(0, (SELECT count(*) FROM events WHERE is_noted = ?1) - ?2)))",
-            params![is_noted, max_rows, PRUNED_AT_ONCE],
+            "count audit events",
+            "SELECT count(*) FROM events WHERE class = ?1",
+            [class.as_str()],
+            |row| row.get(0),
         )?;
+        let surplus = rows - max_rows(class);
+        if surplus > 0 {
+            removed += prune_class(connection, class, surplus.min(PRUNED_AT_ONCE))?;
+        }
     }
     Ok(removed > 0)
+}
+
+/// Removes the oldest of whoever has the most of one kind.
+fn prune_class(connection: &Connection, class: Class, count: i64) -> Result<usize> {
+    let (kind, who): (String, String) = get(
+        connection,
+        "find who has the most audit events",
+        "SELECT kind, ifnull(actor_user, actor) AS who FROM events WHERE class = ?1
+         GROUP BY kind, who ORDER BY count(*) DESC LIMIT 1",
+        [class.as_str()],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    run(
+        connection,
+        "remove the oldest audit events",
+        "DELETE FROM events WHERE id IN (
+             SELECT id FROM events
+             WHERE class = ?1 AND kind = ?2 AND ifnull(actor_user, actor) = ?3 ORDER BY id LIMIT ?4)",
+        params![class.as_str(), kind, who, count],
+    )
 }
 
 #[cfg(test)]
@@ -179,29 +264,36 @@ mod tests {
         events.iter().map(|event| event.id).collect()
     }
 
+    /// Writes `count` events at once.
+    fn flood(audit: &AuditDb, kind: EventKind, who: &str, count: i64) {
+        let written = audit.database.write(|connection| {
+            for _ in 0..count {
+                let event = Event::new(kind);
+                insert(connection, &Actor::new(who), &event, &Occurrence::once(NOW))?;
+            }
+            Ok(())
+        });
+        written.unwrap();
+    }
+
+    const NOW: Timestamp = Timestamp(1_000_000_000);
+
     #[test]
-    fn the_oldest_go_first_and_what_many_requests_cause_pushes_no_change_out() {
+    fn what_is_too_old_goes_and_of_each_class_what_is_too_much() {
         let (_directory, audit) = fresh();
-        let now = Timestamp(1_000_000_000);
-        for time in [now.0 - MAX_AGE - 1, now.0 - MAX_AGE, now.0, now.0] {
+        for time in [NOW.0 - MAX_AGE - 1, NOW.0 - MAX_AGE, NOW.0, NOW.0] {
             let event = Event::new(EventKind::GroupCreated);
+            let at = Occurrence::once(Timestamp(time));
             let written = audit
                 .database
-                .write(|connection| insert(connection, &Actor::server(), &event, Timestamp(time)));
+                .write(|connection| insert(connection, &Actor::server(), &event, &at));
             written.unwrap();
         }
-        let flood = audit.database.write(|connection| {
-            let text =
-                "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 100)
-                 INSERT INTO events (time, last_time, kind, actor, details, is_noted)
-                 SELECT ?1, ?1, 'access.denied', 'x', '{}', 1 FROM n";
-            run(connection, "flood", text, [now.0])
-        });
-        assert_eq!(flood.unwrap(), 100);
+        flood(&audit, EventKind::AccessDenied, "x", 100);
         let pruned = |max| {
             audit
                 .database
-                .write(|connection| prune(connection, now, max))
+                .write(|connection| prune(connection, NOW, |_| max))
         };
         assert!(pruned(50).unwrap());
         // 1 was too old; 50 of the flood were too much; the other changes stay.
@@ -210,5 +302,39 @@ mod tests {
         assert!(!pruned(50).unwrap());
         assert!(pruned(2).unwrap());
         assert_eq!(ids(&audit), [3, 4, 103, 104]);
+    }
+
+    #[test]
+    fn no_flood_pushes_out_another_kind_nor_what_others_did() {
+        let (_directory, audit) = fresh();
+        for (kind, who, count) in [
+            (EventKind::LoginSucceeded, "thief", 1),
+            (EventKind::LoginBanned, "unknown", 1),
+            (EventKind::MemberSet, "mallory", 1),
+            (EventKind::AccessHidden, "alice", 1),
+            // The floods come later, so that the others are the oldest.
+            (EventKind::LoginSucceeded, "mallory", 40),
+            (EventKind::TokenCreated, "mallory", 40),
+            (EventKind::AccessHidden, "unknown", 40),
+            (EventKind::LoginFailed, "unknown", 40),
+        ] {
+            flood(&audit, kind, who, count);
+        }
+        while audit
+            .database
+            .write(|connection| prune(connection, NOW, |_| 20))
+            .unwrap()
+        {}
+        let events = audit.events(&EventFilter::default()).unwrap();
+        let rows = |kind: EventKind, who: &str| {
+            let of = |event: &&RecordedEvent| event.kind == kind.as_str() && event.actor == who;
+            events.iter().filter(of).count()
+        };
+        assert_eq!(rows(EventKind::LoginSucceeded, "thief"), 1);
+        assert_eq!(rows(EventKind::LoginBanned, "unknown"), 1);
+        assert_eq!(rows(EventKind::MemberSet, "mallory"), 1);
+        assert_eq!(rows(EventKind::AccessHidden, "alice"), 1);
+        assert_eq!(rows(EventKind::LoginSucceeded, "mallory"), 19);
+        assert_eq!(rows(EventKind::TokenCreated, "mallory"), 19);
     }
 }

@@ -56,7 +56,7 @@ fn what_commands_change_is_told_with_who_ran_them() {
         "member.set",
         who,
         "user ci (2)",
-        "group=acme access_level=30",
+        "group=acme (2) access_level=30",
     ] {
         assert!(lines[7].contains(part), "{part}: {}", lines[7]);
     }

@@ -13,6 +13,7 @@
 //! machine, so what is faster than [`floor`] passes. Figures are printed: `scripts/bench --neighbours` shows them for
 //! a release build, with a floor of a millisecond.
 
+mod audit;
 mod logins;
 mod manifests;
 mod rules;

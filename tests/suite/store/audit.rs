@@ -6,7 +6,8 @@ use breakwater::error::Kind;
 use breakwater::oci::RegistryHost;
 use breakwater::store::{
     Ability, Actor, EventFilter, GroupChanges, Level, Maker, Network, NewToken, NewUpstream,
-    ProjectChanges, RecordedEvent, Store, TokenId, TokenKind, UserId, Visibility,
+    PlaceFilter, ProjectChanges, RecordedEvent, Store, TokenId, TokenKind, UserFilter, UserId,
+    Visibility,
 };
 use serde_json::json;
 
@@ -15,7 +16,7 @@ use super::{at, fresh, mode};
 /// Who makes changes here.
 fn alice() -> Actor {
     Actor::new("alice (token 7)")
-        .user("alice")
+        .user("alice", UserId(42))
         .address("192.0.2.7".parse().unwrap())
         .correlation_id("0123abcd")
 }
@@ -247,7 +248,7 @@ fn recording_invalidates_nothing_and_a_restored_backup_takes_no_event_back() {
 fn events_are_found_by_time_user_and_group() {
     let (_directory, store) = fresh();
     change_everything(&store, &Actor::on_the_box(None));
-    let bob = Actor::new("bob").user("bob");
+    let bob = Actor::new("bob").user("bob", UserId(9));
     for path in ["acme", "acme/backend", "acmeother"] {
         store
             .access
@@ -257,11 +258,11 @@ fn events_are_found_by_time_user_and_group() {
     let count = |filter: EventFilter| store.audit.events(&filter).unwrap().len();
     let all = count(EventFilter::default());
     let user = |name: &str| EventFilter {
-        user: Some(name.into()),
+        user: Some(UserFilter::Name(name.into())),
         ..EventFilter::default()
     };
     let group = |path: &str| EventFilter {
-        group: Some(path.into()),
+        place: Some(PlaceFilter::Path(path.into())),
         ..EventFilter::default()
     };
     let since = |time| EventFilter {
@@ -291,6 +292,63 @@ fn events_are_found_by_time_user_and_group() {
         .collect();
     assert_eq!(names, [Some("acme/backend"), Some("acmeother")]);
     assert_eq!(newest[0].details, json!({"visibility": "private"}));
+}
+
+/// Names are used again; ids are not.
+#[test]
+fn a_later_user_or_group_of_the_same_name_has_none_of_the_formers_events() {
+    let (_directory, store) = fresh();
+    let access = &store.access;
+    let by = Actor::on_the_box(None);
+    let tenant = || {
+        let user = access.create_user(&by, "bob", false, true, None).unwrap();
+        let acme = access
+            .create_group(&by, "acme", Visibility::Private)
+            .unwrap();
+        let inner = access
+            .create_group(&by, "acme/inner", Visibility::Private)
+            .unwrap();
+        let project = access
+            .create_project(&by, "acme/inner/api", Visibility::Private)
+            .unwrap();
+        access.set_member(&by, inner, user, Level::Guest).unwrap();
+        (user, acme, inner, project)
+    };
+    let (user, acme, ..) = tenant();
+    access.remove_group(&by, acme).unwrap();
+    access.remove_user(&by, user).unwrap();
+    let (user, acme, inner, project) = tenant();
+    let kinds = |user: Option<UserFilter>, place: Option<PlaceFilter>| -> Vec<_> {
+        let filter = EventFilter {
+            user,
+            place,
+            ..EventFilter::default()
+        };
+        let events = store.audit.events(&filter).unwrap();
+        events.into_iter().map(|event| event.kind).collect()
+    };
+    assert_eq!(
+        kinds(Some(UserFilter::Id(user)), None),
+        ["user.created", "member.set"]
+    );
+    let of_group = |group| kinds(None, Some(PlaceFilter::Group(group)));
+    let below = ["group.created", "project.created", "member.set"];
+    assert_eq!(of_group(inner), below);
+    assert_eq!(of_group(acme)[1..], below);
+    let of_project = kinds(None, Some(PlaceFilter::Project(project)));
+    assert_eq!(of_project, ["project.created"]);
+    let both = kinds(Some(UserFilter::Id(user)), Some(PlaceFilter::Group(acme)));
+    assert_eq!(both, ["member.set"]);
+    // By name all who ever had it, told apart by their ids.
+    let named = EventFilter {
+        place: Some(PlaceFilter::Path("acme".into())),
+        ..EventFilter::default()
+    };
+    let named = store.audit.events(&named).unwrap();
+    assert_eq!(named.len(), 9);
+    let mut groups: Vec<_> = named.iter().filter_map(|event| event.group_id).collect();
+    groups.dedup();
+    assert!(groups.len() >= 4 && groups.contains(&acme), "{groups:?}");
 }
 
 /// The audit database takes no event: on a full disk, or while another process has it locked.

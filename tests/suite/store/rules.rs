@@ -213,7 +213,7 @@ fn members_of_a_project_are_counted_with_those_of_the_groups_above() {
 #[test]
 fn each_change_of_a_rule_or_a_membership_is_an_event() {
     let (_directory, store) = fresh();
-    let (access, by) = (&store.access, Actor::new("alice").user("alice"));
+    let (access, by) = (&store.access, Actor::new("alice").user("alice", UserId(42)));
     let (_, project) = group_and_project(access, &by);
     let bob = access.create_user(&by, "bob", false, false, None).unwrap();
     access

@@ -43,7 +43,8 @@ fn rows(path: &Path, name: &str, all: &mut BTreeSet<String>) {
         .collect();
     for table in tables {
         let of_changes = match table.as_str() {
-            "events" => " WHERE is_noted = 0",
+            "events" => " WHERE class = 'change'",
+            "concerned" => " WHERE event IN (SELECT id FROM events WHERE class = 'change')",
             _ => "",
         };
         let text = format!("SELECT * FROM \"{table}\"{of_changes}");

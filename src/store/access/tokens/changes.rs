@@ -9,6 +9,8 @@ use rusqlite::{Connection, params};
 
 use super::{Maker, NewToken, Token, TokenKind, select, token};
 use crate::error::{Error, Kind, Result};
+use crate::store::access::groups::group_place;
+use crate::store::access::projects::project_place;
 use crate::store::access::{AccessDb, Level, TokenId, no_such, taken};
 use crate::store::audit::{Actor, Detail, Event, EventKind};
 use crate::store::statement::{find, get, list, run};
@@ -158,11 +160,7 @@ fn successor(
 }
 
 /// What a new token is to the one that makes it, which must still be good.
-fn kinship(
-    connection: &Connection,
-    token: &NewToken,
-    family: Option<TokenId>,
-) -> Result<Kinship> {
+fn kinship(connection: &Connection, token: &NewToken, family: Option<TokenId>) -> Result<Kinship> {
     let Some(maker) = token.maker.token_id else {
         return Ok(Kinship {
             family,
@@ -172,11 +170,20 @@ fn kinship(
         });
     };
     let text = select("WHERE id = ?1 AND revoked = 0");
-    let maker = find(connection, "find the token that makes one", &text, [maker.0], super::token)?
-        .ok_or_else(|| {
-            Error::new(Kind::Unauthorized, "the token that was to make this one was just revoked")
-                .remedy("use another one")
-        })?;
+    let maker = find(
+        connection,
+        "find the token that makes one",
+        &text,
+        [maker.0],
+        super::token,
+    )?
+    .ok_or_else(|| {
+        Error::new(
+            Kind::Unauthorized,
+            "the token that was to make this one was just revoked",
+        )
+        .remedy("use another one")
+    })?;
     let is_of_its_user = matches!(token.kind, TokenKind::Personal | TokenKind::Job)
         && maker.user_id.is_some()
         && maker.user_id == token.user_id;
@@ -195,7 +202,7 @@ fn kept_kinship(connection: &Connection, old: &Token) -> Result<Kinship> {
         "find the family of a token's maker",
         "SELECT maker_family FROM tokens WHERE id = ?1",
         [old.id.0],
-        |row| Ok(row.get::<_, Option<i64>>(0)?.map(TokenId)),
+        |row| row.get::<_, Option<TokenId>>(0),
     )?;
     let maker_end = match maker_family.filter(|_| old.ends_with_maker) {
         Some(family) => {
@@ -220,7 +227,7 @@ fn insert(
     scopes: &[String],
     kinship: &Kinship,
 ) -> Result<TokenId> {
-    let id = get(
+    let id: TokenId = get(
         connection,
         "add token",
         "INSERT INTO tokens (kind, name, digest, scopes, user_id, group_id, username,
@@ -233,22 +240,22 @@ fn insert(
             token.name,
             token.digest.as_slice(),
             scopes.join(" "),
-            token.user_id.map(|id| id.0),
-            token.group_id.map(|id| id.0),
+            token.user_id,
+            token.group_id,
             token.username,
             token.access_level.map(Level::number),
             Timestamp::now().0,
             kinship.end(token.expires_at).map(|time| time.0),
             token.maker.label,
-            token.project_id.map(|id| id.0),
-            kinship.family.map(|id| id.0),
+            token.project_id,
+            kinship.family,
             token.expires_at.map(|time| time.0),
-            token.maker.user_id.map(|id| id.0),
-            token.maker.token_id.map(|id| id.0),
-            kinship.maker_family.map(|id| id.0),
+            token.maker.user_id,
+            token.maker.token_id,
+            kinship.maker_family,
             kinship.ends_with_maker,
         ],
-        |row| row.get(0).map(TokenId),
+        |row| row.get(0),
     )?;
     if token.kind == TokenKind::Deploy && token.username.is_none() {
         run(
@@ -277,7 +284,7 @@ fn revoke_family(connection: &Connection, family: TokenId) -> Result<Vec<TokenId
          WHERE ifnull(family_id, id) IN (SELECT family FROM ended) AND revoked = 0
          RETURNING id",
         [family.0],
-        |row| row.get(0).map(TokenId),
+        |row| row.get(0),
     )
 }
 
@@ -319,22 +326,24 @@ fn with_ended(event: Event, id: TokenId, ended: &[TokenId]) -> Event {
 
 /// An event about a token: its name, its user, and the path of its group or project.
 fn about(connection: &Connection, kind: EventKind, id: TokenId) -> Result<Event> {
-    get(
-        connection,
-        "describe token",
-        "SELECT tokens.name, users.name, ifnull(groups.path, projects.path)
-         FROM tokens LEFT JOIN users ON users.id = tokens.user_id
-             LEFT JOIN groups ON groups.id = tokens.group_id
-             LEFT JOIN projects ON projects.id = tokens.project_id
-         WHERE tokens.id = ?1",
-        [id.0],
-        |row| {
-            let (name, user, place): (String, Option<String>, Option<String>) =
-                (row.get(0)?, row.get(1)?, row.get(2)?);
-            Ok(Event::new(kind)
-                .subject("token", &name, Some(id.0))
-                .user(user.as_deref())
-                .group(place.as_deref()))
-        },
-    )
+    let text = select("WHERE id = ?1");
+    let token = get(connection, "describe token", &text, [id.0], token)?;
+    let user = match token.user_id {
+        Some(user) => find(
+            connection,
+            "find a token's user",
+            "SELECT name FROM users WHERE id = ?1",
+            [user.0],
+            |row| Ok((row.get::<_, String>(0)?, user)),
+        )?,
+        None => None,
+    };
+    let place = match token.project_id {
+        Some(project) => project_place(connection, project)?,
+        None => group_place(connection, token.group_id)?,
+    };
+    Ok(Event::new(kind)
+        .subject("token", &token.name, Some(id.0))
+        .user(user.as_ref().map(|(name, id)| (name.as_str(), *id)))
+        .place(place))
 }

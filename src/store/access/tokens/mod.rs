@@ -248,8 +248,8 @@ fn token(row: &Row<'_>) -> rusqlite::Result<Token> {
         expires_at: row.get::<_, Option<i64>>(10)?.map(Timestamp),
         maker: Maker {
             label: row.get(11)?,
-            user_id: row.get::<_, Option<i64>>(14)?.map(UserId),
-            token_id: row.get::<_, Option<i64>>(15)?.map(TokenId),
+            user_id: row.get(14)?,
+            token_id: row.get(15)?,
         },
         project_id: row.get::<_, Option<i64>>(12)?.map(ProjectId),
         family: TokenId(row.get(13)?),

@@ -84,7 +84,13 @@ fn a_rotated_token_is_replaced_and_a_revoked_one_takes_its_family_with_it() {
         .create_token(&by_box(), &new_token(2, None, None))
         .unwrap();
     let second = access
-        .rotate_token(&by_box(), first, [11; 32], Some(Timestamp(99)), &Maker::on_the_box())
+        .rotate_token(
+            &by_box(),
+            first,
+            [11; 32],
+            Some(Timestamp(99)),
+            &Maker::on_the_box(),
+        )
         .unwrap()
         .unwrap();
     let third = access
@@ -117,7 +123,13 @@ fn a_rotated_token_is_replaced_and_a_revoked_one_takes_its_family_with_it() {
     assert_eq!(access.token_by_digest(&[13; 32]).unwrap(), None);
     assert_eq!(
         access
-            .rotate_token(&by_box(), TokenId(999), [14; 32], None, &Maker::on_the_box())
+            .rotate_token(
+                &by_box(),
+                TokenId(999),
+                [14; 32],
+                None,
+                &Maker::on_the_box()
+            )
             .unwrap_err()
             .kind(),
         Kind::NotFound

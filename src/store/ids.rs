@@ -1,0 +1,41 @@
+//! Ids of rows that leave the box in JWTs, lists and the audit; each a type of its own, and never reused.
+
+use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use serde::{Deserialize, Serialize};
+
+macro_rules! ids { ($($(#[$doc:meta])* $id:ident),*) => {$(
+    $(#[$doc])*
+    #[derive(
+        Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+    )]
+    #[serde(transparent)]
+    pub struct $id(pub i64);
+
+    impl ToSql for $id {
+        fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+            self.0.to_sql()
+        }
+    }
+
+    impl FromSql for $id {
+        fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+            i64::column_result(value).map(Self)
+        }
+    }
+)*}; }
+ids!(
+    /// A user's row; never reused.
+    UserId,
+    /// A group's row; never reused.
+    GroupId,
+    /// A token's row; never reused.
+    TokenId,
+    /// An upstream's row; never reused.
+    UpstreamId,
+    /// A project's row; never reused.
+    ProjectId,
+    /// A rule's row, of either kind; never reused.
+    RuleId,
+    /// An external registry's row; never reused.
+    ExternalRegistryId
+);

@@ -63,11 +63,13 @@ pub enum Kind {
         /// When the caller should try again.
         retry_after: Duration,
     },
-    /// The upstream cannot be had now, and nothing is cached.
+    /// It cannot be had now: the upstream does not answer and nothing is cached, or the box has too much to do.
     Unavailable {
         /// When the caller should try again.
         retry_after: Duration,
     },
+    /// The client hung up before its request was done: nobody is there to be answered.
+    Abandoned,
     /// The upstream sent what is not what was asked for: wrong bytes, wrong length, not a manifest.
     UpstreamLied,
     /// A file or directory operation failed.

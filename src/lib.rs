@@ -29,7 +29,7 @@
 //! | `store` | four databases (access, cache, registry, audit) and the blob directory: the only place that knows rusqlite |
 //! | `http` | the public port's HTTP/1.1 and TLS; knows no route and no store |
 //! | `oci` | digest, reference, manifest, scope: pure |
-//! | `config` `telemetry` `network` `error` `time` | what every room may use; `telemetry`: logs, and the metrics' names and text; `network`: whose address counts as whose |
+//! | `config` `telemetry` `network` `patience` `error` `time` | what every room may use; `telemetry`: logs, and the metrics' names and text; `network`: whose address counts as whose; `patience`: whether anybody still waits for a thread's work |
 //!
 //! # Invariants
 //!
@@ -71,6 +71,7 @@ pub mod error;
 pub mod http;
 pub mod network;
 pub mod oci;
+pub mod patience;
 pub mod proxy;
 pub mod registry;
 pub mod server;

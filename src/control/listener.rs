@@ -16,6 +16,7 @@ use tiny_http::{Header, Method, Request, Response, Server};
 
 use super::{Controlled, OPERATIONS, Refused, SOCKET, reachable};
 use crate::error::{Error, Kind, Result};
+use crate::patience::{self, Origin};
 
 /// The largest request that is read: a certificate authority's file is the longest that one holds.
 const MAX_BODY: u64 = 4 << 20;
@@ -113,8 +114,8 @@ fn answer(mut request: Request, controlled: &dyn Controlled, verifying: &AtomicB
         (Method::Post, "/offline/off") => controlled
             .set_offline(false)
             .and_then(|()| status_of(controlled)),
-        (Method::Get, "/upstreams") => controlled.upstreams(),
-        (Method::Get, "/cache/stats") => controlled.cache_stats(),
+        (Method::Get, "/upstreams") => question(|| controlled.upstreams()),
+        (Method::Get, "/cache/stats") => question(|| controlled.cache_stats()),
         (Method::Post, "/verify") => {
             if verifying.swap(true, Ordering::AcqRel) {
                 Err(
@@ -164,6 +165,12 @@ fn respond(request: Request, result: Result<Value>) {
     }
     // Whoever asked may have gone.
     let _ = request.respond(response);
+}
+
+/// What is asked reads much at most, and waits its turn among the lists that others ask for. Whether whoever asked is
+/// still there cannot be told here.
+fn question<T>(answer: impl FnOnce() -> T) -> T {
+    patience::serve(Origin::BOX, || false, answer)
 }
 
 fn status_of(controlled: &dyn Controlled) -> Result<Value> {

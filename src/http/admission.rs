@@ -7,19 +7,7 @@ use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
-
-use crate::network;
-
-/// Whose connections are counted together: those of one machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Origin(IpNet);
-
-impl From<IpAddr> for Origin {
-    fn from(address: IpAddr) -> Self {
-        Self(network::of_machine(address))
-    }
-}
+use crate::patience::Origin;
 
 /// Why a connection was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,13 +232,5 @@ mod tests {
         assert_eq!(admission.cut(), 0);
         drop(third);
         admission.wait_until_empty(Duration::from_secs(60));
-    }
-
-    #[test]
-    fn a_network_of_ipv6_is_one_origin() {
-        let origin = |address: &str| Origin::from(address.parse::<IpAddr>().unwrap());
-        assert_eq!(origin("2001:db8::1"), origin("2001:db8::ffff:1"));
-        assert_ne!(origin("2001:db8::1"), origin("2001:db8:0:1::1"));
-        assert_ne!(origin("192.0.2.1"), origin("192.0.2.2"));
     }
 }

@@ -11,6 +11,7 @@ use super::respond::{Buffers, send};
 use super::response_head::Terms;
 use super::service::Service;
 use super::{Body, Method, Refused, Request, RequestBody, Response};
+use crate::patience;
 
 /// A worker waits so long for the next request itself. A client that asks again at once, as all of them do
 /// between a manifest and its blobs, is served without the detour through the poller.
@@ -89,8 +90,11 @@ fn exchange(
         modern, keep_alive, ..
     } = head;
     let head_only = head.method == Method::Head;
+    let hung_up = connection.wire.transport.hang_up_detector();
     let mut request = request(connection, head);
-    let handled = catch_unwind(AssertUnwindSafe(|| service.handler.handle(&mut request)));
+    let handled = patience::serve(connection.permit.origin(), hung_up, || {
+        catch_unwind(AssertUnwindSafe(|| service.handler.handle(&mut request)))
+    });
     let mut body = request.body;
     let sound = handled.is_ok();
     let response = handled.unwrap_or_else(|_| plain(500, "internal error\n"));

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
@@ -153,6 +153,21 @@ impl Transport {
             Ok(ready) => Ok(ready > 0),
             Err(Errno::INTR) => Ok(false),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What tells whether the client has ended its side or broken the connection off, for whoever cannot watch the
+    /// socket because the transport is in other hands. Bytes that it sent before do not hide it.
+    pub(super) fn hang_up_detector(&self) -> impl Fn() -> bool + 'static {
+        let socket = self.socket().ok().cloned();
+        move || {
+            let Some(socket) = &socket else {
+                return true;
+            };
+            let mut descriptors = [PollFd::new(socket, PollFlags::RDHUP)];
+            let polled = rustix::event::poll(&mut descriptors, Some(&Timespec::default()));
+            // Errors and the end of both sides are told without being asked for.
+            polled.is_ok_and(|ready| ready > 0)
         }
     }
 

@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::admission::Origin;
 use super::connection::Connection;
 use super::exchange::serve;
 use super::respond::Buffers;
 use super::service::Service;
+use crate::patience::Origin;
 
 /// A worker's stack. Only what is touched of it costs memory.
 const STACK: usize = 512 * 1024;

@@ -39,6 +39,7 @@ use crate::config::{Config, MirrorConfig};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Gauge, Handler, Refusal as HttpRefusal, Request, Response};
 use crate::oci::RegistryHost;
+use crate::patience;
 use crate::proxy::{Freshness, Proxy, UpstreamState};
 use crate::registry::Registry;
 use crate::store::{Actor, Event, EventKind, Store};
@@ -224,6 +225,7 @@ impl Handler for Appliance {
         let method_class = MethodClass::from(&request.method);
         let (method, path) = (request.method.as_str().to_owned(), request.path.clone());
         let mut call = Call::new(self, request, id.clone());
+        patience::note_origin(call.address.ip.into());
         let answered = std::panic::catch_unwind(AssertUnwindSafe(|| self.answer(&mut call)));
         let mut kind = None;
         let response = match answered {

@@ -92,7 +92,8 @@ fn reason(error: &rusqlite::Error) -> Option<FailureReason> {
         return Some(FailureReason::Full);
     }
     Some(match error.sqlite_error_code() {
-        Some(ErrorCode::ConstraintViolation) => return None,
+        // What was interrupted had nobody who waits for it any more.
+        Some(ErrorCode::ConstraintViolation | ErrorCode::OperationInterrupted) => return None,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => FailureReason::Busy,
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             FailureReason::ReadOnly
@@ -119,6 +120,7 @@ mod tests {
             (ffi::SQLITE_NOTADB, Some(FailureReason::Damaged)),
             (ffi::SQLITE_IOERR_READ, Some(FailureReason::Other)),
             (ffi::SQLITE_CONSTRAINT_UNIQUE, None),
+            (ffi::SQLITE_INTERRUPT, None),
         ] {
             assert_eq!(reason(&failure(code)), expected, "{code}");
         }

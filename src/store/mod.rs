@@ -15,6 +15,7 @@ mod database;
 mod directory;
 mod failures;
 mod ids;
+mod lane;
 mod lock;
 mod migrations;
 mod offline;
@@ -148,6 +149,14 @@ impl Store {
     /// The data directory.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Runs `work`, which makes a list for a client, when it is its turn: see `lane`.
+    ///
+    /// # Errors
+    /// `Unavailable` where too many lists are asked for, or it took too long; `Abandoned`; those of `work`.
+    pub fn in_lane<T, E: From<Error>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        lane::run(work)
     }
 
     /// How often statements failed in this process, by reason.

@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi};
 
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::Digest;
+use crate::patience;
 use crate::store::failures;
 
 /// The row that `statement` finds, if there is one.
@@ -103,6 +104,10 @@ pub(super) fn sql(statement: &str, error: rusqlite::Error) -> Error {
             Error::new(Kind::Full, format!("{what}: the disk is full"))
                 .remedy("free space on the filesystem of the data directory")
         }
+        (Some(ErrorCode::OperationInterrupted), _) => match patience::spent() {
+            Some(spent) => spent.error(statement),
+            None => Error::internal(format!("{what}: it was interrupted")),
+        },
         (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _) => Error::new(
             Kind::Busy,
             format!("{what}: another process has kept the database locked for too long"),

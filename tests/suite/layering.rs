@@ -62,7 +62,7 @@ fn imports(code: &str) -> Vec<&str> {
 
 #[test]
 fn imports_only_go_down() {
-    let everybody = ["error", "network", "time"];
+    let everybody = ["error", "network", "patience", "time"];
     let table: &[(&str, &[&str])] = &[
         ("oci", &[]),
         ("http", &[]),
@@ -74,6 +74,7 @@ fn imports_only_go_down() {
         ("error", &[]),
         ("network", &[]),
         ("time", &[]),
+        ("patience", &[]),
         ("proxy", &["auth", "oci", "store", "upstream"]),
         ("registry", &["auth", "oci", "store"]),
         ("upkeep", &["auth", "oci", "store"]),

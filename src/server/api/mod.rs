@@ -32,6 +32,7 @@ use super::Appliance;
 use super::call::Call;
 use crate::http::Response;
 use ask::Ask;
+use table::Shape;
 
 /// Where it all is.
 const ROOT: &str = "/api/v4";
@@ -43,7 +44,10 @@ pub(super) fn answer(appliance: &Appliance, call: &mut Call<'_>) -> Response {
         let path = call.request.path.strip_prefix(ROOT).unwrap_or_default();
         let (endpoint, captures) = table::find(&call.request.method, path)?;
         let mut ask = Ask::check(appliance, call, endpoint, captures)?;
-        (endpoint.handler)(&mut ask)
+        match endpoint.gives.1 {
+            Shape::Page(_) => appliance.store.in_lane(|| (endpoint.handler)(&mut ask)),
+            _ => (endpoint.handler)(&mut ask),
+        }
     })();
     answered.unwrap_or_else(|failure| failure.response(&request_id))
 }

@@ -25,6 +25,7 @@ use crate::auth::policy::{self, Refusal};
 use crate::auth::secret::{Shape, shape};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Gauge, Response};
+use crate::patience;
 use crate::store::{Store, Totals};
 use crate::telemetry::metrics::CONTENT_TYPE;
 use crate::time::Timestamp;
@@ -32,6 +33,8 @@ use traffic::Traffic;
 
 /// How old counts of a whole table may be: scrapes come often, and on large boxes counting costs a moment.
 const COUNTS_FOR: Duration = Duration::from_secs(15);
+/// How long the page may take: what cannot be counted by then is left out. Prometheus waits for ten seconds.
+const SCRAPE: Duration = Duration::from_secs(5);
 
 /// What is watched besides what the other rooms count themselves.
 pub(super) struct Observed {
@@ -59,15 +62,16 @@ impl Observed {
     }
 
     fn totals(&self, store: &Store) -> Result<Totals> {
-        let mut kept = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*kept {
-            Some((at, totals)) if at.elapsed() < COUNTS_FOR => Ok(totals.clone()),
-            _ => {
-                let totals = store.cache.totals()?;
-                *kept = Some((Instant::now(), totals.clone()));
-                Ok(totals)
-            }
+        // Not held while counting, so that nobody waits for it longer than for a turn among the lists.
+        let kept = || self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, totals)) = &*kept()
+            && at.elapsed() < COUNTS_FOR
+        {
+            return Ok(totals.clone());
         }
+        let totals = store.cache.totals()?;
+        *kept() = Some((Instant::now(), totals.clone()));
+        Ok(totals)
     }
 }
 
@@ -80,9 +84,14 @@ pub(super) fn metrics(appliance: &Appliance, call: &mut Call<'_>) -> Result<Resp
         Ok(()) => Ok(Response::new(200)
             .header("Content-Type", CONTENT_TYPE)
             .header("Cache-Control", "no-store")
-            .body(Body::Bytes(page::metrics(appliance).into_bytes().into()))),
+            .body(Body::Bytes(page(appliance).into_bytes().into()))),
         Err(refused) => Ok(refused),
     }
+}
+
+/// Waits no longer for a turn among the lists, and for what is counted, than whoever scrapes.
+fn page(appliance: &Appliance) -> String {
+    patience::limited(SCRAPE, || page::metrics(appliance))
 }
 
 /// Whether the caller may see the numbers; otherwise what to answer.

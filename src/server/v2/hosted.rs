@@ -66,8 +66,12 @@ pub(super) fn repository(
         }
         (_, Part::Manifest(reference)) => hosted.manifest(call, reference),
         (_, Part::Blob(digest)) => hosted.blob(call, digest),
-        (_, Part::Tags) => super::pages::tags(&hosted, call),
-        (_, Part::Referrers(digest)) => super::pages::referrers(&hosted, call, digest),
+        (_, Part::Tags) => appliance
+            .store
+            .in_lane(|| super::pages::tags(&hosted, call)),
+        (_, Part::Referrers(digest)) => appliance
+            .store
+            .in_lane(|| super::pages::referrers(&hosted, call, digest)),
         (_, Part::Uploads) => uploads::start(&hosted, call),
         (_, Part::Upload(id)) => uploads::upload(&hosted, call, id),
     }

@@ -116,8 +116,10 @@ pub(in crate::server) fn catalog(appliance: &Appliance, call: &mut Call<'_>) -> 
     }
     let count = count(call)?;
     let last = call.query("last").unwrap_or_default();
-    let page = appliance.registry.catalog(&last, count, |entry| {
-        appliance.lists_project(&identity, entry.project)
+    let page = appliance.store.in_lane(|| {
+        appliance.registry.catalog(&last, count, |entry| {
+            appliance.lists_project(&identity, entry.project)
+        })
     })?;
     let response = match page.entries.last().filter(|_| page.more) {
         Some(last) => link(

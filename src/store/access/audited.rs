@@ -38,6 +38,14 @@ impl AuditedDatabase {
         self.database.read(work)
     }
 
+    /// As [`Database::scan`].
+    pub(in crate::store) fn scan<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
+        self.database.scan(work)
+    }
+
     /// Runs `work` in one write transaction, records the event that it gave (`None` where nothing was changed), and
     /// commits. An error rolls back, and what was recorded is taken back.
     ///

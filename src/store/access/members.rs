@@ -168,7 +168,7 @@ impl AccessDb {
 
     fn members_of(&self, of: MemberOf) -> Result<Vec<Member>> {
         let (table, column, id) = of.rows();
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list members",

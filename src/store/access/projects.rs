@@ -130,7 +130,7 @@ impl AccessDb {
 
     /// All projects, by path.
     pub fn projects(&self) -> Result<Vec<Project>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             let text = select("ORDER BY path");
             list(connection, "list projects", &text, [], project)
         })

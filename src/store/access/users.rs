@@ -88,7 +88,7 @@ impl AccessDb {
 
     /// All users, by name.
     pub fn users(&self) -> Result<Vec<User>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             let text = select("ORDER BY name");
             list(connection, "list users", &text, [], user)
         })

@@ -145,7 +145,7 @@ impl AuditDb {
                  AND (?8 IS NULL OR kind = ?8)
              ORDER BY {order} DESC LIMIT ifnull(?9, -1)"
         );
-        let mut events = self.database.read(|connection| {
+        let mut events = self.database.scan(|connection| {
             list(
                 connection,
                 "list audit events",

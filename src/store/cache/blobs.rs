@@ -120,7 +120,7 @@ impl CacheDb {
 
     /// Blobs that were taken up before `before`, and that neither a link nor a manifest refers to.
     pub fn unreferenced(&self, before: Timestamp) -> Result<Vec<Digest>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list unreferenced blobs",
@@ -161,7 +161,7 @@ impl CacheDb {
     /// Digest and size of every blob row of one directory of the blob directory.
     pub(crate) fn blobs_in(&self, prefix: BlobPrefix) -> Result<Vec<(Digest, u64)>> {
         let (from, to) = prefix.digest_range();
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list blobs of a directory",

@@ -103,7 +103,7 @@ impl CacheDb {
     /// Digest and media type, as written, of every manifest row of one directory of the blob directory.
     pub(crate) fn manifests_in(&self, prefix: BlobPrefix) -> Result<Vec<(Digest, String)>> {
         let (from, to) = prefix.digest_range();
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list manifests of a directory",

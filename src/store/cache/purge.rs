@@ -41,7 +41,7 @@ struct Row {
 impl CacheDb {
     /// The repositories that a group has pulled from, as far as that was written.
     pub fn repositories_pulled_by(&self, group: GroupId) -> Result<Vec<PulledRepository>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list the repositories that a group has pulled from",

@@ -58,7 +58,7 @@ impl CacheDb {
     /// Images whose `HOST/NAME[:TAG]` (`HOST/NAME@DIGEST` without a tag) holds `pattern` (`*` matches any
     /// run), sorted.
     pub fn images(&self, pattern: Option<&str>) -> Result<Vec<CachedImage>> {
-        self.database.read_consistent(|connection| {
+        self.database.scan_consistent(|connection| {
             let mut images = list(connection, "list images", IMAGES, [], |row| {
                 let id: i64 = row.get(0)?;
                 let image = CachedImage {
@@ -90,7 +90,7 @@ impl CacheDb {
 
     /// Counts of everything, in one consistent view.
     pub fn totals(&self) -> Result<Totals> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             get(
                 connection,
                 "count what is cached",

@@ -81,7 +81,7 @@ impl CacheDb {
 
     /// The files that a purge was about to remove after their rows.
     pub fn unsettled(&self) -> Result<Vec<Digest>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list purged files",

@@ -89,7 +89,7 @@ impl CacheDb {
         last: Option<&str>,
         n: usize,
     ) -> Result<Vec<String>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list tags",
@@ -107,7 +107,7 @@ impl CacheDb {
 
     /// Tags whose manifest's row is missing, as `UPSTREAM/REPOSITORY:TAG`: never in a sound database.
     pub(crate) fn dangling_tags(&self) -> Result<Vec<String>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list dangling tags",

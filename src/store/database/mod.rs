@@ -1,20 +1,25 @@
-//! One SQLite file: its migrations, its one writer, its pool of readers.
+//! One SQLite file: its migrations, its one writer, its readers, and those for lists, which no pull waits for.
 //!
 //! Knows how connections are opened and shared, and no table. A reader is handed out for one closure and
 //! must not be asked for again inside it: the pool is bounded, and nested readers could wait for each other.
 
+mod readers;
+
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::directory;
+use super::lane;
 use super::migrations::{migrate, refuse_newer};
 use super::statement::sql;
 use super::write_ahead_log;
 use crate::error::{Error, Kind, Result};
+use crate::patience;
+use readers::{Readers, connect_reader};
 
 /// How long a statement waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,6 +32,10 @@ const LEFT_AT_LEAST: Duration = Duration::from_millis(100);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// The most readers that are open at once; the next one waits until one is given back.
 const MAX_READERS: usize = 8;
+/// As many for lists as may run at once, and some for the box's own work: collecting garbage, comparing rows with files.
+const MAX_LIST_READERS: usize = 6;
+/// How long a query may take that finds what it looks for by an index: far longer than any does.
+const QUERY_LIMIT: Duration = Duration::from_secs(10);
 /// Enough for every statement of one database, so that each is parsed once per connection.
 const STATEMENTS_KEPT: usize = 96;
 
@@ -52,13 +61,8 @@ impl Synchronous {
 pub(super) struct Database {
     path: PathBuf,
     writer: Mutex<Connection>,
-    readers: Mutex<Readers>,
-    reader_returned: Condvar,
-}
-
-struct Readers {
-    idle: Vec<Connection>,
-    open: usize,
+    readers: Readers,
+    list_readers: Readers,
 }
 
 impl Database {
@@ -79,31 +83,42 @@ impl Database {
         Ok(Self {
             path: path.to_owned(),
             writer: Mutex::new(writer),
-            readers: Mutex::new(Readers {
-                idle: Vec::new(),
-                open: 0,
-            }),
-            reader_returned: Condvar::new(),
+            readers: Readers::new(MAX_READERS),
+            list_readers: Readers::new(MAX_LIST_READERS),
         })
     }
 
     /// Runs `work` on a reader: it sees what was committed before.
+    ///
+    /// For statements that find what they look for by an index: pulls wait for these readers. What reads many rows
+    /// takes [`Self::scan`].
     pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        let reader = self.reader()?;
-        work(reader.connection()?)
+        patience::limited(QUERY_LIMIT, || {
+            let reader = self.readers.take(&self.path)?;
+            work(reader.connection()?)
+        })
     }
 
-    /// Runs `work` on a reader in one transaction: all its statements see the same state.
-    pub(super) fn read_consistent<T>(
+    /// As [`Self::read`], for what reads many rows: on readers of its own, and for a client in the lane of lists.
+    pub(super) fn scan<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        lane::run(|| {
+            patience::check("go on with a list")?;
+            let reader = self.list_readers.take(&self.path)?;
+            work(reader.connection()?)
+        })
+    }
+
+    /// As [`Self::scan`], in one transaction: all its statements see the same state.
+    pub(super) fn scan_consistent<T>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
-        let reader = self.reader()?;
-        let transaction = reader
-            .connection()?
-            .unchecked_transaction()
-            .map_err(|error| sql("begin reading", error))?;
-        work(&transaction)
+        self.scan(|reader| {
+            let transaction = reader
+                .unchecked_transaction()
+                .map_err(|error| sql("begin reading", error))?;
+            work(&transaction)
+        })
     }
 
     /// Runs `work` in one write transaction and commits it; an error rolls back.
@@ -210,7 +225,7 @@ impl Database {
 
     /// What SQLite itself finds wrong with the file: `PRAGMA integrity_check`, at most 100 lines.
     pub(super) fn integrity_faults(&self) -> Result<Vec<String>> {
-        self.read(|connection| {
+        self.scan(|connection| {
             let lines = super::statement::list(
                 connection,
                 "check the database's integrity",
@@ -224,7 +239,7 @@ impl Database {
 
     /// Rows whose parent row is missing: (table, parent's table, how many).
     pub(super) fn foreign_key_faults(&self) -> Result<Vec<(String, String, u64)>> {
-        self.read(|connection| {
+        self.scan(|connection| {
             super::statement::list(
                 connection,
                 "check foreign keys",
@@ -238,33 +253,6 @@ impl Database {
     /// A poisoned lock is taken all the same: a panic rolled its transaction back.
     fn writer(&self) -> MutexGuard<'_, Connection> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn reader(&self) -> Result<Reader<'_>> {
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(connection) = readers.idle.pop() {
-                return Ok(Reader {
-                    database: self,
-                    connection: Some(connection),
-                });
-            }
-            if readers.open < MAX_READERS {
-                readers.open += 1;
-                drop(readers);
-                // The guard gives the place back if the connection cannot be opened.
-                let mut reader = Reader {
-                    database: self,
-                    connection: None,
-                };
-                reader.connection = Some(connect_reader(&self.path)?);
-                return Ok(reader);
-            }
-            readers = self
-                .reader_returned
-                .wait(readers)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
     }
 }
 
@@ -304,36 +292,6 @@ fn commit<T>(
     Ok(value)
 }
 
-/// A reader that goes back to the pool when it is dropped.
-struct Reader<'a> {
-    database: &'a Database,
-    connection: Option<Connection>,
-}
-
-impl Reader<'_> {
-    fn connection(&self) -> Result<&Connection> {
-        self.connection
-            .as_ref()
-            .ok_or_else(|| Error::internal("a reader without a connection"))
-    }
-}
-
-impl Drop for Reader<'_> {
-    fn drop(&mut self) {
-        let mut readers = self
-            .database
-            .readers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        match self.connection.take() {
-            Some(connection) => readers.idle.push(connection),
-            None => readers.open -= 1,
-        }
-        drop(readers);
-        self.database.reader_returned.notify_one();
-    }
-}
-
 pub(super) fn connect(path: &Path) -> Result<Connection> {
     // No mutex of SQLite's own: each connection is used by one thread at a time.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -348,14 +306,6 @@ pub(super) fn connect(path: &Path) -> Result<Connection> {
         .and_then(|()| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true))
         .map_err(|error| sql(&format!("open {}", path.display()), error))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-    Ok(connection)
-}
-
-fn connect_reader(path: &Path) -> Result<Connection> {
-    let connection = connect(path)?;
-    connection
-        .pragma_update(None, "query_only", true)
-        .map_err(|error| sql(&format!("open {}", path.display()), error))?;
     Ok(connection)
 }
 

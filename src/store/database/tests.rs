@@ -58,12 +58,7 @@ fn readers_are_bounded_reused_and_cannot_write() {
             });
         }
     });
-    let readers = database.readers.lock().unwrap();
-    assert_eq!(
-        (readers.open, readers.idle.len()),
-        (MAX_READERS, MAX_READERS)
-    );
-    drop(readers);
+    assert_eq!(database.readers.counts(), (MAX_READERS, MAX_READERS));
     let write = database.read(|connection| {
         run(connection, "write as a reader", "DELETE FROM things", []).map(drop)
     });
@@ -105,9 +100,71 @@ fn a_panic_in_a_transaction_breaks_nothing() {
     }
     add(&database, "a").unwrap();
     assert_eq!(things(&database).len(), 1);
-    assert_eq!(
-        database.readers.lock().unwrap().open,
-        1,
-        "its reader came back"
-    );
+    assert_eq!(database.readers.counts(), (1, 1), "its reader came back");
+}
+
+/// Runs for as long as it is let.
+const ENDLESS: &str =
+    "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n) SELECT count(*) FROM n";
+
+fn endless(connection: &Connection) -> Result<i64> {
+    let statement = "count without end";
+    crate::store::statement::get(connection, statement, ENDLESS, [], |row| row.get(0))
+}
+
+#[test]
+fn a_query_ends_with_its_client_or_its_time_and_is_no_failure_of_the_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(&directory.path().join("x.sqlite"), &[FIRST]).unwrap();
+    let failures = || {
+        crate::store::failures::counted()
+            .iter()
+            .map(|f| f.count)
+            .sum::<u64>()
+    };
+    let before = failures();
+    let serve = |is_gone: bool, work: &dyn Fn() -> Result<i64>| {
+        patience::serve(
+            patience::Origin::BOX,
+            move || is_gone,
+            || patience::limited(Duration::from_secs(1), work),
+        )
+    };
+    for asked in [
+        &(|| database.read(endless)) as &dyn Fn() -> Result<i64>,
+        &|| database.scan(endless),
+    ] {
+        let gone = serve(true, asked).unwrap_err();
+        assert_eq!(gone.kind(), Kind::Abandoned);
+        let late = serve(false, asked).unwrap_err();
+        assert!(matches!(late.kind(), Kind::Unavailable { .. }));
+        let sentence = "cannot count without end within 1 seconds";
+        assert!(late.to_string().starts_with(sentence), "{late}");
+    }
+    assert_eq!(failures(), before);
+    assert_eq!(things(&database), [], "its reader goes on for others");
+}
+
+#[test]
+fn no_read_waits_for_scans() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(&directory.path().join("x.sqlite"), &[FIRST]).unwrap();
+    let held = Barrier::new(MAX_LIST_READERS + 1);
+    let ended = Barrier::new(MAX_LIST_READERS + 1);
+    std::thread::scope(|scope| {
+        for _ in 0..MAX_LIST_READERS {
+            scope.spawn(|| {
+                let held = database.scan(|_| {
+                    held.wait();
+                    ended.wait();
+                    Ok(())
+                });
+                held.unwrap();
+            });
+        }
+        held.wait();
+        // Would wait for ever on the readers that the scans have.
+        assert_eq!(things(&database), []);
+        ended.wait();
+    });
 }

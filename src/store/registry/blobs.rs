@@ -181,7 +181,7 @@ impl RegistryDb {
 
     /// The files that are noted so.
     pub fn unsettled(&self) -> Result<Vec<Digest>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list unsettled files",

@@ -80,7 +80,7 @@ pub struct UntaggedManifest {
 impl RegistryDb {
     /// Links that are unneeded since before `before`, without removing any.
     pub fn unneeded_links(&self, before: Timestamp) -> Result<Swept> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             let links = unneeded(connection, before, u32::MAX)?;
             Ok(swept(&links))
         })
@@ -92,7 +92,7 @@ impl RegistryDb {
         // Most of the time there is nothing, and nobody need wait for the writer.
         if self
             .database
-            .read(|connection| Ok(unneeded(connection, before, 1)?.is_empty()))?
+            .scan(|connection| Ok(unneeded(connection, before, 1)?.is_empty()))?
         {
             return Ok(Swept::default());
         }
@@ -114,7 +114,7 @@ impl RegistryDb {
     /// Manifests that nothing leads to, pushed before `before`.
     pub fn untagged(&self, before: Timestamp) -> Result<Vec<UntaggedManifest>> {
         self.database
-            .read(|connection| untagged(connection, before))
+            .scan(|connection| untagged(connection, before))
     }
 
     /// Removes them; their blobs stay linked for a grace from `now`.
@@ -134,7 +134,7 @@ impl RegistryDb {
 
     /// Projects that have repositories here.
     pub fn projects(&self) -> Result<Vec<ProjectId>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list projects with repositories",
@@ -163,7 +163,7 @@ impl RegistryDb {
     /// The manifests of a project.
     pub fn manifests_of_project(&self, project: ProjectId) -> Result<Vec<UntaggedManifest>> {
         self.database
-            .read(|connection| of_project(connection, project))
+            .scan(|connection| of_project(connection, project))
     }
 
     /// Removes repositories that hold nothing and are being pushed to by nobody.

@@ -46,7 +46,7 @@ impl RegistryDb {
         after: &str,
         count: u64,
     ) -> Result<Vec<String>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list hosted tags",
@@ -72,7 +72,7 @@ impl RegistryDb {
         after: &str,
         count: u64,
     ) -> Result<Vec<HostedTag>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list hosted tags in detail",
@@ -117,7 +117,7 @@ impl RegistryDb {
         count: u64,
         bytes: usize,
     ) -> Result<(Vec<Referrer>, bool)> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             // Only ids are sorted: annotations are megabytes that whoever pushes chooses.
             let ids: Vec<i64> = list(
                 connection,

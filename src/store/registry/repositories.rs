@@ -44,7 +44,7 @@ impl RegistryDb {
 
     /// Repositories that hold a manifest, by path, behind `after`, at most `count`.
     pub fn catalog(&self, after: &str, count: u64) -> Result<Vec<CatalogEntry>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list repositories",
@@ -65,7 +65,7 @@ impl RegistryDb {
 
     /// Repositories of one project that hold a manifest, by path.
     pub fn repositories_of(&self, project: ProjectId) -> Result<Vec<CatalogEntry>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list repositories of a project",

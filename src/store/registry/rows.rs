@@ -28,7 +28,7 @@ pub struct RepositoryRow {
 impl RegistryDb {
     /// Those of one project, by path.
     pub fn rows_of(&self, project: ProjectId) -> Result<Vec<RepositoryRow>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             let text =
                 format!("{SELECT} WHERE project_id = ?1 AND {HOLDS_SOMETHING} ORDER BY path");
             list(

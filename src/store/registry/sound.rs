@@ -10,7 +10,7 @@ impl RegistryDb {
     /// Digest and size of every blob row of one directory of the blob directory.
     pub(crate) fn blobs_in(&self, prefix: BlobPrefix) -> Result<Vec<(Digest, u64)>> {
         let (from, to) = prefix.digest_range();
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list hosted blobs of a directory",
@@ -24,7 +24,7 @@ impl RegistryDb {
     /// Digest and media type, as written, of every manifest of one directory of the blob directory.
     pub(crate) fn manifests_in(&self, prefix: BlobPrefix) -> Result<Vec<(Digest, String)>> {
         let (from, to) = prefix.digest_range();
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list hosted manifests of a directory",
@@ -39,7 +39,7 @@ impl RegistryDb {
 
     /// Bytes of all hosted files.
     pub fn total_bytes(&self) -> Result<u64> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             get(
                 connection,
                 "sum up hosted blobs",
@@ -52,7 +52,7 @@ impl RegistryDb {
 
     /// Tags whose manifest's row is missing, as `PATH:TAG`.
     pub(in crate::store) fn dangling_tags(&self) -> Result<Vec<String>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list dangling hosted tags",

@@ -95,7 +95,7 @@ impl RegistryDb {
 
     /// All uploads.
     pub fn uploads(&self) -> Result<Vec<HostedUpload>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list uploads",

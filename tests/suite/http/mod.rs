@@ -2,6 +2,7 @@
 
 mod bodies;
 mod framing;
+mod hanging_up;
 mod limits;
 mod probe;
 mod responses;

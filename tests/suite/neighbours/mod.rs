@@ -17,6 +17,7 @@ mod audit;
 mod logins;
 mod manifests;
 mod rules;
+mod queries;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -149,7 +149,7 @@ impl Maker {
 impl AccessDb {
     /// How many tokens of each kind are neither revoked nor expired.
     pub fn active_tokens(&self, now: Timestamp) -> Result<Vec<(TokenKind, u64)>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "count tokens",
@@ -185,7 +185,7 @@ impl AccessDb {
 
     /// All, or those of one user, by id; revoked ones too.
     pub fn tokens(&self, user: Option<UserId>) -> Result<Vec<Token>> {
-        self.database.read(|connection| match user {
+        self.database.scan(|connection| match user {
             None => {
                 let text = select("ORDER BY id");
                 list(connection, "list tokens", &text, [], token)

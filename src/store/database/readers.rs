@@ -1,0 +1,110 @@
+//! Readers of one database: opened when there is work for them, kept, and lent to one closure at a time.
+//!
+//! A query that one of them runs for a client ends when the client is gone or has waited for too long: SQLite asks
+//! [`patience`] every few thousand steps.
+
+use std::path::Path;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+
+use super::{connect, sql};
+use crate::error::{Error, Result};
+use crate::patience;
+
+/// So many steps of SQLite's machine run between two looks: less than a millisecond's work.
+const STEPS: i32 = 5_000;
+
+/// A bounded pool.
+pub(super) struct Readers {
+    /// The most that are open at once; the next one waits until one is given back.
+    most: usize,
+    state: Mutex<State>,
+    returned: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    idle: Vec<Connection>,
+    open: usize,
+}
+
+impl Readers {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            state: Mutex::default(),
+            returned: Condvar::new(),
+        }
+    }
+
+    /// A reader of the database at `path`.
+    pub(super) fn take(&self, path: &Path) -> Result<Reader<'_>> {
+        let reader = |connection| Reader {
+            readers: self,
+            connection,
+        };
+        let mut state = self.lock();
+        loop {
+            if let Some(connection) = state.idle.pop() {
+                return Ok(reader(Some(connection)));
+            }
+            if state.open < self.most {
+                state.open += 1;
+                drop(state);
+                // The guard gives the place back if the connection cannot be opened.
+                let mut reader = reader(None);
+                reader.connection = Some(connect_reader(path)?);
+                return Ok(reader);
+            }
+            let waited = self.returned.wait(state);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// How many are open, and how many of them nobody has.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.open, state.idle.len())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A reader that goes back to the pool when it is dropped.
+pub(super) struct Reader<'a> {
+    readers: &'a Readers,
+    connection: Option<Connection>,
+}
+
+impl Reader<'_> {
+    pub(super) fn connection(&self) -> Result<&Connection> {
+        self.connection
+            .as_ref()
+            .ok_or_else(|| Error::internal("a reader without a connection"))
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let mut state = self.readers.lock();
+        match self.connection.take() {
+            Some(connection) => state.idle.push(connection),
+            None => state.open -= 1,
+        }
+        drop(state);
+        self.readers.returned.notify_one();
+    }
+}
+
+pub(super) fn connect_reader(path: &Path) -> Result<Connection> {
+    let mut connection = connect(path)?;
+    connection
+        .pragma_update(None, "query_only", true)
+        .and_then(|()| connection.progress_handler(STEPS, Some(|| patience::spent().is_some())))
+        .map_err(|error| sql(&format!("open {}", path.display()), error))?;
+    Ok(connection)
+}

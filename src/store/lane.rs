@@ -13,10 +13,10 @@ use crate::patience::{self, Origin};
 
 /// So many run at once. On the two processors of a small box, pulls get their share beside them.
 const RUNNING: usize = 2;
-/// So many of one client wait: as many as a client library asks for at once, and some more.
-const WAITING_PER_ORIGIN: usize = 16;
-/// So many wait in all: a quarter of the workers that there are by default.
-const WAITING: usize = 64;
+/// So many of one client wait: more than a page or a script asks for at once.
+const WAITING_PER_ORIGIN: usize = 32;
+/// So many wait in all: half as many as there are workers by default.
+const WAITING: usize = 128;
 /// How long a list may take, its waiting included.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Between two looks whether who waits is still there.

@@ -115,7 +115,7 @@ fn endless(connection: &Connection) -> Result<i64> {
 #[test]
 fn a_query_ends_with_its_client_or_its_time_and_is_no_failure_of_the_database() {
     let directory = tempfile::tempdir().unwrap();
-    let database = open(&directory.path().join("x.sqlite"), &[FIRST]).unwrap();
+    let database = open(&directory.path().join("x.sqlite"), &[FIRST, SECOND]).unwrap();
     let failures = || {
         crate::store::failures::counted()
             .iter()
@@ -148,7 +148,7 @@ fn a_query_ends_with_its_client_or_its_time_and_is_no_failure_of_the_database() 
 #[test]
 fn no_read_waits_for_scans() {
     let directory = tempfile::tempdir().unwrap();
-    let database = open(&directory.path().join("x.sqlite"), &[FIRST]).unwrap();
+    let database = open(&directory.path().join("x.sqlite"), &[FIRST, SECOND]).unwrap();
     let held = Barrier::new(MAX_LIST_READERS + 1);
     let ended = Barrier::new(MAX_LIST_READERS + 1);
     std::thread::scope(|scope| {

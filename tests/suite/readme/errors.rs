@@ -63,7 +63,7 @@ const ERRORS: &[(Kind, &str)] = &[
     ),
     (
         Kind::Unavailable { retry_after: RETRY },
-        "not kept, and the upstream does not give it now, or sent something else: the message says why",
+        "not kept, and the upstream does not give it now, or sent something else; or a list that took more than ten seconds, or one of too many lists at once: the message says why",
     ),
     (
         Kind::Busy,

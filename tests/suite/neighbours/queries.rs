@@ -56,9 +56,11 @@ fn ask(neighbours: &Neighbours, client: &Client, path: &str) -> TcpStream {
 
 #[test]
 fn lists_that_are_hung_up_and_the_deletion_of_what_they_list_hold_nobody_up() {
-    let neighbours = Neighbours::start();
+    let mut neighbours = Neighbours::start();
     let attacker = neighbours.attacker(&["evil/app"]);
     push_heavy_index(&attacker);
+    // What pushing took is not what listing takes.
+    neighbours.appliance.restart();
     let rest = neighbours.attacker_rest();
     let repository = repository(&rest);
     let tags = format!("{repository}/tags?per_page=1");

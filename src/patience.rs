@@ -11,10 +11,13 @@
 //! Asking whether a client is still there costs a system call. It is spared for [`SOON`], which no pull's query takes.
 
 use std::cell::RefCell;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
+
 use crate::error::{Error, Kind, Result};
+use crate::network;
 
 /// Work that takes no longer is finished, whether or not somebody waits for it.
 const SOON: Duration = Duration::from_millis(100);

@@ -8,7 +8,7 @@ use super::output::{Table, hint, print_json};
 use super::when::parse_past;
 use super::workplace::Workplace;
 use crate::error::Result;
-use crate::store::{EventFilter, PlaceFilter, RecordedEvent, UserFilter};
+use crate::store::{EventFilter, EventUser, PlaceFilter, RecordedEvent};
 use crate::time::Timestamp;
 
 /// Show who changed what, who logged in and who was refused; the newest last
@@ -47,7 +47,7 @@ impl Audit {
         let since = since.map(|text| parse_past(text, Timestamp::now()));
         let filter = EventFilter {
             since: since.transpose()?,
-            user: self.user.map(UserFilter::Name),
+            user: self.user.map(EventUser::Name),
             place: self.group.map(PlaceFilter::Path),
             // One more, to know whether there is more.
             limit: Some(self.limit.saturating_add(1)),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::output::print;
 use crate::auth::policy::protection::{TagRules, keeps};
 use crate::error::Result;
-use crate::store::{HostedRepository, Project, RuleOwner, Store};
+use crate::store::{HostedRepository, Project, RuleOwner, Store, Window};
 
 /// Says which repositories `projects` have, in the order of their paths.
 pub(super) fn tell_images(store: &Store, projects: &[Project]) -> Result<()> {
@@ -15,7 +15,7 @@ pub(super) fn tell_images(store: &Store, projects: &[Project]) -> Result<()> {
         let rules = store.access.rules(RuleOwner::Project(project.id))?;
         let tag_rules = TagRules::new(&store.access.tag_rules(project.id)?, &expressions);
         let images = registry.manifests_of_project(project.id)?;
-        for row in registry.rows_of(project.id)? {
+        for row in registry.rows_of(&[project.id], Window::ALL)?.entries {
             let place = HostedRepository {
                 project: project.id,
                 path: &row.path,

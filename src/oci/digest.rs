@@ -99,6 +99,21 @@ impl Digest {
         &self.text[self.algorithm.as_str().len() + 1..]
     }
 
+    /// The hash as bytes; its length tells the algorithm.
+    pub fn hash(&self) -> Vec<u8> {
+        let nibble = |digit: u8| match digit {
+            b'0'..=b'9' => digit - b'0',
+            _ => digit - b'a' + 10,
+        };
+        let digits = self.hex().as_bytes().chunks_exact(2);
+        digits
+            .map(|pair| {
+                pair.iter()
+                    .fold(0, |byte, &digit| byte << 4 | nibble(digit))
+            })
+            .collect()
+    }
+
     /// `algorithm:hex`.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -1,39 +1,19 @@
 //! Lists (distribution-spec 1.1, "Content Discovery"): tags, referrers, and the catalog of repositories.
 
+use std::collections::BTreeSet;
+
 use serde_json::value::RawValue;
 
 use super::{Registry, check, repository};
 use crate::auth::policy::{RepositoryGrant, Wanted, unknown};
 use crate::error::Result;
 use crate::oci::Digest;
-use crate::store::{CatalogEntry, Referrer};
+use crate::store::{Page, Referrer, Viewer};
 
 /// How much of a list of referrers is put into one answer.
 const REFERRERS_BYTES: usize = 2 * 1024 * 1024;
-/// How many repositories are read at once on the way to a page of those that the caller may see.
-const CATALOG_STEP: u64 = 500;
-
-/// A part of a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page<T> {
-    /// The entries, sorted.
-    pub entries: Vec<T>,
-    /// Whether there are more behind them.
-    pub more: bool,
-}
-
-/// A part of the list of referrers.
-pub type ReferrersPage = Page<Referrer>;
-
-impl<T> Page<T> {
-    /// The first `count` of `entries`, of which one more was asked for.
-    fn first(mut entries: Vec<T>, count: u64) -> Self {
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        let more = entries.len() > count;
-        entries.truncate(count);
-        Self { entries, more }
-    }
-}
+/// How many projects are looked into first on the way to a page of the catalog, and by how much more each next time.
+const CATALOG_STEP: (u64, u64) = (200, 4);
 
 impl Registry {
     /// At most `count` tags behind `after`.
@@ -67,7 +47,7 @@ impl Registry {
         artifact_type: Option<&str>,
         after: &str,
         count: u64,
-    ) -> Result<ReferrersPage> {
+    ) -> Result<Page<Referrer>> {
         check(grant, Wanted::Pull)?;
         let (entries, more) = self.store.registry.referrers(
             repository(grant),
@@ -77,36 +57,52 @@ impl Registry {
             count,
             REFERRERS_BYTES,
         )?;
-        Ok(Page { entries, more })
+        Ok(Page {
+            entries,
+            more,
+            total: None,
+        })
     }
 
-    /// At most `count` repositories behind `after` that `is_visible`.
+    /// At most `count` repositories behind `after`, of projects that the viewer sees. Looks into projects in the order of
+    /// their paths, and into no more than the page needs.
     ///
     /// # Errors
-    /// `Sql`, and those of `is_visible`.
-    pub fn catalog(
-        &self,
-        after: &str,
-        count: u64,
-        mut is_visible: impl FnMut(&CatalogEntry) -> Result<bool>,
-    ) -> Result<Page<String>> {
-        let mut found = Vec::new();
-        let mut after = after.to_owned();
-        let wanted = count.saturating_add(1);
-        while (found.len() as u64) < wanted {
-            let step = self.store.registry.catalog(&after, CATALOG_STEP)?;
-            let Some(last) = step.last() else {
-                break;
-            };
-            after.clone_from(&last.path);
-            for entry in step {
-                if is_visible(&entry)? {
-                    found.push(entry.path);
+    /// `Sql`.
+    pub fn catalog(&self, viewer: &Viewer, after: &str, count: u64) -> Result<Page<String>> {
+        let (access, wanted) = (&self.store.access, count.saturating_add(1));
+        let mut first = BTreeSet::new();
+        let mut projects = access.seen_projects_named(viewer, &beginnings(after))?;
+        let (mut last, mut step) = (after.to_owned(), CATALOG_STEP.0);
+        loop {
+            for project in &projects {
+                // No repository of a project comes before the project itself.
+                let is_full = first.len() as u64 >= wanted;
+                if is_full && first.last().is_some_and(|last| *last < project.path) {
+                    return Ok(Page::first(first.into_iter().collect(), count));
+                }
+                first.extend(self.store.registry.paths_of(project.id, after, wanted)?);
+                while first.len() as u64 > wanted {
+                    first.pop_last();
                 }
             }
+            projects = access.seen_projects_behind(viewer, &last, step)?;
+            match projects.last() {
+                Some(project) => last.clone_from(&project.path),
+                None => return Ok(Page::first(first.into_iter().collect(), count)),
+            }
+            step = step.saturating_mul(CATALOG_STEP.1);
         }
-        Ok(Page::first(found, count))
     }
+}
+
+/// The paths of projects that come before `path` or are it, and can have repositories behind it all the same: `a/b` has
+/// `a/b/x`, which is behind `a/b-c/d`, because `-` and `.` come before `/`.
+fn beginnings(path: &str) -> Vec<&str> {
+    let ends = path.match_indices(['-', '.', '/']).map(|(end, _)| end);
+    ends.chain([path.len()])
+        .filter_map(|end| path.get(..end))
+        .collect()
 }
 
 /// A referrer as an entry of an index (image-spec image-index.md).

@@ -20,7 +20,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::sync::Cache;
 
 pub use blobs::HostedBlob;
-pub use lists::{Page, ReferrersPage};
 pub use manifests::{ManifestContent, PushedManifest};
 pub use receive::Piece;
 pub use uploads::UploadStatus;

@@ -10,7 +10,7 @@ use crate::auth::{Grant, Identity};
 use crate::error::Result;
 use crate::oci::{RepositoryName, Tag};
 use crate::proxy::Target;
-use crate::store::{GroupId, HostedRepository, Level, ProjectId, Visibility};
+use crate::store::{GroupId, HostedRepository, Level, ProjectId, Visibility, Window};
 
 /// A grant, or why there is none; the outer error is ours.
 pub(super) type Verdict = Result<std::result::Result<Grant, Refusal>>;
@@ -138,7 +138,7 @@ impl Appliance {
         };
         let level = self.level_on(identity, &hosted)?;
         let registry = &self.store.registry;
-        for row in registry.rows_of(project)? {
+        for row in registry.rows_of(&[project], Window::ALL)?.entries {
             let repository = RepositoryName::parse(&row.path)?;
             let facts = RepositoryFacts {
                 project: &hosted,

@@ -20,6 +20,7 @@ mod lock;
 mod migrations;
 mod offline;
 mod origin_key;
+mod page;
 mod reconcile;
 mod registry;
 mod statement;
@@ -27,11 +28,14 @@ mod write_ahead_log;
 
 pub use access::{
     Ability, AccessDb, ExternalRegistry, ExternalRegistryId, Feature, Group, GroupChanges, GroupId,
-    Level, MAX_RULES, Member, MinimumLevel, Network, NewToken, NewUpstream, OnReadOnlyMiss, Project, ProjectChanges, ProjectId, ProtectionRule, RuleId, RuleOwner, SigningAlgorithm, TagRule, Token, TokenId, TokenKind, UpstreamId, UpstreamRow, User, UserId, Visibility, Maker,
+    Level, MAX_RULES, Maker, Member, MemberFilter, MinimumLevel, Network, NewToken, NewUpstream,
+    OnReadOnlyMiss, Project, ProjectChanges, ProjectId, ProtectionRule, RuleId, RuleOwner,
+    SeenFilter, SigningAlgorithm, TagRule, Token, TokenFilter, TokenId, TokenKind, UpstreamId,
+    UpstreamRow, User, UserFilter, UserId, Viewer, Visibility,
 };
 pub use audit::{
-    Actor, AuditDb, Detail, Event, EventFilter, EventKind, EventPlace, PlaceFilter, RecordedEvent,
-    UserFilter,
+    Actor, AuditDb, Detail, Event, EventFilter, EventKind, EventPlace, EventUser, PlaceFilter,
+    RecordedEvent,
 };
 pub use backup::Replaced;
 pub(crate) use blobs::BlobPrefix;
@@ -44,10 +48,11 @@ pub(crate) use check::DatabaseFault;
 pub use condition::{Condition, Space};
 pub use failures::{DatabaseFailures, FailureReason};
 pub use lock::DataLock;
+pub use page::{Page, Window};
 pub use reconcile::Reconciled;
 pub use registry::{
-    CatalogEntry, HostedManifest, HostedRepository, HostedTag, HostedUpload, NewHostedManifest,
-    NewTag, PutManifest, Referrer, RegistryDb, RepositoryRow, StorageLimit, Swept, UnlinkBlob,
+    HostedManifest, HostedRepository, HostedTag, HostedUpload, NewHostedManifest, NewTag,
+    PutManifest, Referrer, RegistryDb, RepositoryRow, StorageLimit, Swept, UnlinkBlob,
     UntaggedManifest,
 };
 #[cfg(test)]

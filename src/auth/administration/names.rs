@@ -59,7 +59,7 @@ pub fn check_group_path(path: &str, mirror: &str) -> Result<()> {
     if path.split('/').count() > MAX_DEPTH {
         let what = format!(
             "`{}` is too deep: groups nest in at most {MAX_DEPTH} levels",
-            shown(path)
+            excerpt(path)
         );
         return Err(Error::new(Kind::Usage, what).remedy("make it in a group further up"));
     }

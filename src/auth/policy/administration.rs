@@ -5,7 +5,7 @@
 //! Which level which change takes stands in the routing table of `server::api`.
 
 use crate::auth::identity::Principal;
-use crate::store::{Group, GroupId, Level, Project};
+use crate::store::{Group, GroupId, Level, Project, Viewer};
 
 /// What a principal is on a group or project that it may know of, where the REST API changes them. Not its
 /// `Standing`, which protection rules judge: there deploy tokens count, and a job is its user.
@@ -76,6 +76,37 @@ pub fn on_project(
         _ => user_level(principal, level),
     };
     authority(principal, own, is_public, false)
+}
+
+/// What [`on_group`] and [`on_project`] let a principal see, for lists.
+pub fn viewer(principal: &Principal) -> Viewer {
+    let seen = Viewer {
+        public: true,
+        ..Viewer::default()
+    };
+    match principal {
+        Principal::Password(user) | Principal::PersonalToken(user, _) => Viewer {
+            all: user.admin,
+            user: Some(user.id),
+            ..seen
+        },
+        Principal::GroupToken(own, token) if token.access_level.is_some() => Viewer {
+            group: Some((own.id, token.access_level)),
+            ..seen
+        },
+        Principal::ProjectToken(placed, token) => Viewer {
+            project: token
+                .access_level
+                .map(|level| (placed.project.id, Some(level))),
+            groups: placed.groups.to_vec(),
+            ..seen
+        },
+        // A job's own project is not among the lists: they do not take its token.
+        Principal::GroupToken(..) | Principal::JobToken(..) => seen,
+        Principal::Anonymous
+        | Principal::GroupDeployToken(..)
+        | Principal::ProjectDeployToken(..) => Viewer::default(),
+    }
 }
 
 fn user_level(principal: &Principal, level: Option<Level>) -> Option<Level> {

@@ -36,7 +36,7 @@ use standing::Standing;
 pub use abilities::{Worth, hosted_login, login, worth};
 pub use hosted::{
     HostedProject, Quota, RepositoryFacts, RepositoryGrant, TagAction, TagMutability, Wanted,
-    lists_project, repository,
+    listed_projects, lists_project, repository,
 };
 pub use observation::observation;
 

@@ -2,7 +2,7 @@
 //! rules compare with their minimum. Pure.
 
 use crate::auth::identity::Principal;
-use crate::store::{GroupId, Level, MinimumLevel, ProjectId};
+use crate::store::{GroupId, Level, MinimumLevel, ProjectId, Viewer};
 
 /// What somebody is to a project or a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,30 @@ impl Standing {
             Principal::ProjectDeployToken(own, _) => {
                 (own.project.id == project).then_some(Self::DeployToken)
             }
+        }
+    }
+
+    /// The projects to which `principal` is something by [`Self::on_project`].
+    pub(super) fn viewer(principal: &Principal) -> Viewer {
+        let seen = Viewer::default();
+        match principal {
+            Principal::Anonymous => seen,
+            Principal::Password(user)
+            | Principal::PersonalToken(user, _)
+            | Principal::JobToken(user, ..) => Viewer {
+                all: user.admin,
+                user: Some(user.id),
+                public: true,
+                ..seen
+            },
+            Principal::GroupToken(group, _) | Principal::GroupDeployToken(group, _) => Viewer {
+                group: Some((group.id, None)),
+                ..seen
+            },
+            Principal::ProjectToken(own, _) | Principal::ProjectDeployToken(own, _) => Viewer {
+                project: Some((own.project.id, None)),
+                ..seen
+            },
         }
     }
 

@@ -6,12 +6,15 @@ use super::ask::Ask;
 use crate::error::{Error, Kind};
 use crate::http::Response;
 use crate::server::error;
+use crate::store::{Page, Window};
 
 /// What a handler comes to.
 pub(super) type Answer = Result<Response, Failure>;
 
 /// Entries of a page where the caller does not say, and at most.
-const PAGE: (i64, i64) = (20, 100);
+const PAGE: (u64, u64) = (20, 100);
+/// How far behind the beginning a page may start: skipped rows cost time as well. GitLab bounds it in the same way.
+const MAX_OFFSET: u64 = 100_000;
 
 /// Why there is no success.
 pub(super) enum Failure {
@@ -166,62 +169,78 @@ pub(super) fn accepted() -> Answer {
     object(202, &json!({ "message": "202 Accepted" }))
 }
 
-/// The page that the caller asks for of `all`, each entry through `shape`, with GitLab's header fields for
-/// pagination. Only the page's entries are shaped.
+/// The page that the caller asks for: `read` gets it from the database, `shape` makes each entry of it. With GitLab's
+/// header fields for pagination: of more than 10,000 entries it does not tell how many there are.
 pub(super) fn page<T>(
     ask: &Ask<'_, '_>,
-    all: &[T],
+    read: impl FnOnce(Window) -> Result<Page<T>, Error>,
     shape: impl Fn(&T) -> Result<Value, Failure>,
 ) -> Answer {
-    let number = |name: &str, default: i64| -> Result<usize, Failure> {
-        let text = ask.call.query(name);
-        let number = match text.as_deref() {
-            None | Some("") => default,
-            Some(text) => text
-                .parse::<i64>()
-                .map_err(|_| Failure::parameters(&format!("{name} is invalid")))?,
-        };
-        usize::try_from(number)
-            .ok()
-            .filter(|&number| number > 0)
-            .ok_or_else(|| Failure::parameters(&format!("{name} does not have a valid value")))
-    };
-    let most = usize::try_from(PAGE.1).unwrap_or(usize::MAX);
-    let (page, per_page) = (number("page", 1)?, number("per_page", PAGE.0)?.min(most));
-    let pages = all.len().div_ceil(per_page).max(1);
-    let entries = all
-        .chunks(per_page)
-        .nth(page - 1)
-        .unwrap_or_default()
-        .iter()
-        .map(shape)
-        .collect::<Result<Vec<_>, _>>()?;
-    let next = (page < pages).then(|| page + 1);
+    let (page, per_page) = (
+        number(ask, "page", 1)?,
+        number(ask, "per_page", PAGE.0)?.min(PAGE.1),
+    );
+    let offset = (page - 1).saturating_mul(per_page);
+    if offset > MAX_OFFSET {
+        return Err(Failure::error(405, &beyond_offset()));
+    }
+    let found = read(Window {
+        offset,
+        count: per_page,
+    })?;
+    let entries = found.entries.iter().map(shape);
+    let entries = entries.collect::<Result<Vec<_>, _>>()?;
+    let pages = found.total.map(|total| total.div_ceil(per_page).max(1));
+    let next = found.more.then(|| page + 1);
     let previous = (page > 1).then(|| page - 1);
-    let shown = |page: Option<usize>| page.map(|page| page.to_string()).unwrap_or_default();
     let links = [
         (previous, "prev"),
         (next, "next"),
         (Some(1), "first"),
-        (Some(pages), "last"),
+        (pages, "last"),
     ];
     let links: Vec<_> = links
         .into_iter()
         .filter_map(|(page, rel)| Some(format!("<{}>; rel=\"{rel}\"", link(ask, page?, per_page))))
         .collect();
-    let response = Response::new(200)
+    let shown = |page: Option<u64>| page.map(|page| page.to_string()).unwrap_or_default();
+    let mut response = Response::new(200)
         .header("X-Page", page.to_string())
         .header("X-Per-Page", per_page.to_string())
-        .header("X-Total", all.len().to_string())
-        .header("X-Total-Pages", pages.to_string())
         .header("X-Next-Page", shown(next))
         .header("X-Prev-Page", shown(previous))
         .header("Link", links.join(", "));
+    if let (Some(total), Some(pages)) = (found.total, pages) {
+        response = response
+            .header("X-Total", total.to_string())
+            .header("X-Total-Pages", pages.to_string());
+    }
     Ok(error::json_body(response, &Value::Array(entries)))
 }
 
+/// A number above zero from the query.
+fn number(ask: &Ask<'_, '_>, name: &str, default: u64) -> Result<u64, Failure> {
+    let text = ask.call.query(name);
+    let number = match text.as_deref() {
+        None | Some("") => return Ok(default),
+        Some(text) => text
+            .parse::<i64>()
+            .map_err(|_| Failure::parameters(&format!("{name} is invalid")))?,
+    };
+    u64::try_from(number)
+        .ok()
+        .filter(|&number| number > 0)
+        .ok_or_else(|| Failure::parameters(&format!("{name} does not have a valid value")))
+}
+
+fn beyond_offset() -> String {
+    format!(
+        "Offset pagination has a maximum allowed offset of {MAX_OFFSET}: narrow the list by its filters."
+    )
+}
+
 /// The same request for another page. A secret that somebody put into the query is not given back.
-fn link(ask: &Ask<'_, '_>, page: usize, per_page: usize) -> String {
+fn link(ask: &Ask<'_, '_>, page: u64, per_page: u64) -> String {
     let own = [
         "page",
         "per_page",

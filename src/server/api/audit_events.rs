@@ -7,7 +7,7 @@ use super::answer::{Answer, Failure, page};
 use super::ask::{Ask, Place};
 use super::parameters::{Parameter, Type, optional};
 use super::table::{Endpoint, Role, Scope, Shape};
-use crate::store::{EventFilter, Level, PlaceFilter, RecordedEvent, UserFilter};
+use crate::store::{EventFilter, EventUser, Level, Page, PlaceFilter, RecordedEvent};
 use crate::time::{Timestamp, parse_moment};
 
 /// How many of the newest events are looked through.
@@ -72,17 +72,21 @@ fn list(ask: &mut Ask<'_, '_>) -> Answer {
         limit: Some(NEWEST),
     })?;
     events.reverse();
-    page(ask, &events, |event| Ok(shape(event)))
+    page(
+        ask,
+        |window| Ok(Page::of(events, window)),
+        |event| Ok(shape(event)),
+    )
 }
 
 /// The user of this name, as long as there is one; otherwise all who had it.
-fn user(ask: &Ask<'_, '_>) -> Result<Option<UserFilter>, Failure> {
+fn user(ask: &Ask<'_, '_>) -> Result<Option<EventUser>, Failure> {
     let Some(name) = ask.fields.text("username") else {
         return Ok(None);
     };
     Ok(Some(match ask.store().access.user_by_name(name)? {
-        Some(user) => UserFilter::Id(user.id),
-        None => UserFilter::Name(name.to_owned()),
+        Some(user) => EventUser::Id(user.id),
+        None => EventUser::Name(name.to_owned()),
     }))
 }
 

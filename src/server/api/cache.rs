@@ -6,7 +6,7 @@ use super::answer::{Answer, object, page};
 use super::ask::Ask;
 use super::parameters::{Type, optional};
 use super::table::{Endpoint, Role, Scope, Shape};
-use crate::store::CachedImage;
+use crate::store::{CachedImage, Page};
 
 /// `/cache/images`, `/cache/statistics`.
 pub(super) const ENDPOINTS: &[Endpoint] = &[
@@ -53,7 +53,11 @@ fn shape(image: &CachedImage) -> Value {
 
 fn images(ask: &mut Ask<'_, '_>) -> Answer {
     let images = ask.store().cache.images(ask.fields.text("search"))?;
-    page(ask, &images, |image| Ok(shape(image)))
+    page(
+        ask,
+        |window| Ok(Page::of(images, window)),
+        |image| Ok(shape(image)),
+    )
 }
 
 fn statistics(ask: &mut Ask<'_, '_>) -> Answer {

@@ -117,13 +117,13 @@ fn belongs(ask: &Ask<'_, '_>, token: &Token) -> bool {
 }
 
 fn list(ask: &mut Ask<'_, '_>) -> Answer {
-    let mut found = ask.store().access.tokens(None)?;
-    let active = ask.fields.boolean("active");
-    found.retain(|token| {
-        belongs(ask, token)
-            && active.is_none_or(|active| tokens::is_active(token, ask.call.now) == active)
-    });
-    page(ask, &found, |token| Ok(shape(ask, token)))
+    let filter = tokens::filter_of_place(ask, TokenKind::Deploy);
+    let access = &ask.store().access;
+    page(
+        ask,
+        |window| access.tokens_page(&filter, window),
+        |token| Ok(shape(ask, token)),
+    )
 }
 
 fn find(ask: &Ask<'_, '_>) -> Result<Token, Failure> {

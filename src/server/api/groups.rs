@@ -10,10 +10,10 @@ use super::parameters::{Parameter, Type, optional, required};
 use super::repositories::may_go;
 use super::table::{Endpoint, Role, Scope, Shape};
 use crate::auth::administration::{names, places};
-use crate::auth::policy::administration::Authority;
+use crate::auth::policy::administration;
 use crate::error::{Error, Kind};
 use crate::oci::RegistryHost;
-use crate::store::{Group, GroupChanges, GroupId, Level, OnReadOnlyMiss, Visibility};
+use crate::store::{Group, GroupChanges, GroupId, Level, OnReadOnlyMiss, SeenFilter, Visibility};
 
 const FILTERS: &[Parameter] = &[
     optional("search", Type::Text, "a part of the path"),
@@ -166,50 +166,58 @@ pub(super) fn shape(group: &Group) -> Value {
 }
 
 fn list(ask: &mut Ask<'_, '_>) -> Answer {
-    page_of(ask, |_| true)
+    page_of(ask, filter(ask))
 }
 
 fn subgroups(ask: &mut Ask<'_, '_>) -> Answer {
-    let parent = ask.group()?.id;
-    page_of(ask, |group| group.parent == Some(parent))
+    let parent = Some(ask.group()?.id);
+    page_of(
+        ask,
+        SeenFilter {
+            parent,
+            ..filter(ask)
+        },
+    )
 }
 
 fn descendants(ask: &mut Ask<'_, '_>) -> Answer {
-    let above = format!("{}/", ask.group()?.path);
-    page_of(ask, |group| group.path.starts_with(&above))
+    let below = Some(ask.group()?.path.clone());
+    page_of(
+        ask,
+        SeenFilter {
+            below,
+            ..filter(ask)
+        },
+    )
 }
 
-/// A page of the groups that the caller may see, as the fields ask.
-fn page_of(ask: &Ask<'_, '_>, is_meant: impl Fn(&Group) -> bool) -> Answer {
-    let fields = &ask.fields;
-    let matches = |group: &Group| {
-        is_meant(group)
-            && fields
-                .text("search")
-                .is_none_or(|part| group.path.contains(&part.to_lowercase()))
-            && fields
-                .text("visibility")
-                .is_none_or(|word| group.visibility.as_str() == word)
-            && (fields.boolean("top_level_only") != Some(true) || group.parent.is_none())
+/// A page of the groups that the caller may see.
+fn page_of(ask: &Ask<'_, '_>, filter: SeenFilter) -> Answer {
+    let filter = SeenFilter {
+        top_level: ask.fields.boolean("top_level_only") == Some(true),
+        ..filter
     };
-    let mut seen = Vec::new();
-    for group in ask.store().access.groups()? {
-        if matches(&group)
-            && let Some(authority) = ask.on_group(&group)?
-            && is_member(ask, authority)
-        {
-            seen.push(group);
-        }
-    }
-    page(ask, &seen, |group| Ok(shape(group)))
+    let viewer = administration::viewer(&ask.identity.principal);
+    let access = &ask.store().access;
+    page(
+        ask,
+        |window| access.seen_groups(&viewer, &filter, window),
+        |group| Ok(shape(group)),
+    )
 }
 
-/// Whether the caller is what `owned` and `min_access_level` ask for.
-pub(super) fn is_member(ask: &Ask<'_, '_>, authority: Authority) -> bool {
-    let owned = ask.fields.boolean("owned") == Some(true);
-    let least = ask.fields.level("min_access_level");
-    (!owned || authority.level == Some(Level::Owner))
-        && least.is_none_or(|least| authority.level >= Some(least))
+/// What the fields of a list of groups or projects ask for.
+pub(super) fn filter(ask: &Ask<'_, '_>) -> SeenFilter {
+    let fields = &ask.fields;
+    let owned = fields.boolean("owned") == Some(true);
+    SeenFilter {
+        search: fields.text("search").map(str::to_lowercase),
+        visibility: visibility(ask),
+        least: fields
+            .level("min_access_level")
+            .max(owned.then_some(Level::Owner)),
+        ..SeenFilter::default()
+    }
 }
 
 fn get(ask: &mut Ask<'_, '_>) -> Answer {
@@ -349,11 +357,8 @@ fn remove(ask: &mut Ask<'_, '_>) -> Answer {
     let group = ask.group()?;
     places::check_group_removal(ask.appliance.mirror(), &group.path)
         .map_err(|error| Failure::forbidden_because(error.what()))?;
-    let below = format!("{}/", group.path);
-    for project in ask.store().access.projects()? {
-        if project.path.starts_with(&below) {
-            may_go(ask, project.id)?;
-        }
+    for project in ask.store().access.projects_below(&group.path)? {
+        may_go(ask, project)?;
     }
     ask.store().access.remove_group(&ask.actor(), group.id)?;
     accepted()

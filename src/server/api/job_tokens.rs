@@ -9,7 +9,7 @@ use super::table::{Endpoint, Role, Scope, Shape};
 use super::tokens;
 use crate::auth::administration::expiry::parse_ttl;
 use crate::auth::administration::{names, tokens::create_token};
-use crate::store::{Level, NewToken, Token, TokenId, TokenKind};
+use crate::store::{Level, NewToken, Page, Token, TokenFilter, TokenId, TokenKind};
 
 /// `/projects/:id/job_tokens`.
 pub(super) const ENDPOINTS: &[Endpoint] = &[
@@ -94,15 +94,15 @@ fn may_see(ask: &Ask<'_, '_>, token: &Token) -> Result<bool, Failure> {
 }
 
 fn list(ask: &mut Ask<'_, '_>) -> Answer {
-    let active = ask.fields.boolean("active");
-    let mut found = Vec::new();
-    for token in ask.store().access.tokens(None)? {
-        let is_active = tokens::is_active(&token, ask.call.now);
-        if may_see(ask, &token)? && active.is_none_or(|active| is_active == active) {
-            found.push(token);
-        }
-    }
-    page(ask, &found, |token| Ok(shape(ask, token)))
+    let of_all = tokens::filter_of_place(ask, TokenKind::Job);
+    let own = ask.identity.principal.user().map(|user| user.id);
+    let access = &ask.store().access;
+    let read = |window| match (ask.authority().has(Level::Maintainer), own) {
+        (true, _) => access.tokens_page(&of_all, window),
+        (false, None) => Ok(Page::of(Vec::new(), window)),
+        (false, user) => access.tokens_page(&TokenFilter { user, ..of_all }, window),
+    };
+    page(ask, read, |token| Ok(shape(ask, token)))
 }
 
 fn create(ask: &mut Ask<'_, '_>) -> Answer {

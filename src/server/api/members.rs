@@ -1,7 +1,6 @@
 //! Members of groups and projects, the inherited ones apart. Nobody gives, changes or takes away a level above
 //! their own.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -10,7 +9,7 @@ use super::answer::{Answer, Failure, nothing, object, page};
 use super::ask::{Ask, Place};
 use super::parameters::{Parameter, Type, optional, required};
 use super::table::{Endpoint, Role, Scope, Shape};
-use crate::store::{Level, Member, UserId};
+use crate::store::{Level, Member, MemberFilter, UserId, Window};
 
 const FILTERS: &[Parameter] = &[optional("query", Type::Text, "a part of the name")];
 
@@ -129,69 +128,83 @@ fn shape(ask: &Ask<'_, '_>, member: &Member) -> Result<Value, Failure> {
     }))
 }
 
-/// The place's own members, by name.
-fn direct(ask: &Ask<'_, '_>) -> Result<Vec<Member>, Failure> {
-    let access = &ask.store().access;
-    Ok(match ask.place() {
-        Place::Group(group) => access.members(group.id)?,
-        Place::Project(placed) => access.project_members(placed.project.id)?,
-        Place::None => Vec::new(),
-    })
+/// The place's own members.
+fn direct(ask: &Ask<'_, '_>) -> MemberFilter {
+    let (project, groups) = match ask.place() {
+        Place::Group(group) => (None, vec![group.id]),
+        Place::Project(placed) => (Some(placed.project.id), Vec::new()),
+        Place::None => (None, Vec::new()),
+    };
+    MemberFilter {
+        project,
+        groups,
+        search: ask.fields.text("query").map(str::to_owned),
+        user: None,
+    }
 }
 
-/// Its members and those of the groups above it that the caller may know of, by name, each with the highest
-/// level.
-fn inherited(ask: &Ask<'_, '_>) -> Result<Vec<Member>, Failure> {
-    let access = &ask.store().access;
-    let (own, lineage) = match ask.place() {
-        Place::Group(group) => (Vec::new(), ask.appliance.authenticator.lineage(group.id)?),
-        Place::Project(placed) => (direct(ask)?, Arc::clone(&placed.groups)),
-        Place::None => return Ok(Vec::new()),
+/// Its members and those of the groups above it that the caller may know of.
+fn inherited(ask: &Ask<'_, '_>) -> Result<MemberFilter, Failure> {
+    let lineage = match ask.place() {
+        Place::Group(group) => ask.appliance.authenticator.lineage(group.id)?,
+        Place::Project(placed) => Arc::clone(&placed.groups),
+        Place::None => Arc::default(),
     };
-    let mut above = Vec::new();
+    let mut groups = Vec::new();
     for &id in lineage.iter() {
         let group = ask.appliance.authenticator.group_by_id(id)?;
         if let Some(group) = group
             && ask.on_group(&group)?.is_some()
         {
-            above.extend(access.members(id)?);
+            groups.push(id);
         }
     }
-    let mut highest: BTreeMap<String, Member> = BTreeMap::new();
-    for member in own.into_iter().chain(above) {
-        let known = highest
-            .entry(member.user.clone())
-            .or_insert_with(|| member.clone());
-        known.level = known.level.max(member.level);
-    }
-    Ok(highest.into_values().collect())
+    Ok(MemberFilter {
+        groups,
+        ..direct(ask)
+    })
 }
 
-fn page_of(ask: &Ask<'_, '_>, mut members: Vec<Member>) -> Answer {
-    if let Some(part) = ask.fields.text("query") {
-        members.retain(|member| member.user.contains(part));
-    }
-    page(ask, &members, |member| shape(ask, member))
+fn page_of(ask: &Ask<'_, '_>, filter: &MemberFilter) -> Answer {
+    let access = &ask.store().access;
+    page(
+        ask,
+        |window| access.members_page(filter, window),
+        |member| shape(ask, member),
+    )
 }
 
 fn list(ask: &mut Ask<'_, '_>) -> Answer {
-    page_of(ask, direct(ask)?)
+    page_of(ask, &direct(ask))
 }
 
 fn list_all(ask: &mut Ask<'_, '_>) -> Answer {
-    page_of(ask, inherited(ask)?)
+    page_of(ask, &inherited(ask)?)
 }
 
-fn find(ask: &Ask<'_, '_>, members: Vec<Member>) -> Result<Member, Failure> {
+/// The user among the members, if it is one.
+fn member(
+    ask: &Ask<'_, '_>,
+    members: MemberFilter,
+    user: UserId,
+) -> Result<Option<Member>, Failure> {
+    let filter = MemberFilter {
+        user: Some(user),
+        search: None,
+        ..members
+    };
+    let found = ask.store().access.members_page(&filter, Window::ALL)?;
+    Ok(found.entries.into_iter().next())
+}
+
+/// The member of the path.
+fn find(ask: &Ask<'_, '_>, members: MemberFilter) -> Result<Member, Failure> {
     let user = UserId(ask.number("user_id")?);
-    let mut members = members.into_iter();
-    members
-        .find(|member| member.user_id == user)
-        .ok_or_else(|| Failure::not_found("Member"))
+    member(ask, members, user)?.ok_or_else(|| Failure::not_found("Member"))
 }
 
 fn get(ask: &mut Ask<'_, '_>) -> Answer {
-    object(200, &shape(ask, &find(ask, direct(ask)?)?)?)
+    object(200, &shape(ask, &find(ask, direct(ask))?)?)
 }
 
 fn get_of_all(ask: &mut Ask<'_, '_>) -> Answer {
@@ -212,15 +225,14 @@ fn add(ask: &mut Ask<'_, '_>) -> Answer {
             ));
         }
     };
-    let known = direct(ask)?.iter().any(|member| member.user_id == user);
-    if known {
+    if member(ask, direct(ask), user)?.is_some() {
         return Err(Failure::message(409, "Member already exists"));
     }
     put(ask, user, 201)
 }
 
 fn edit(ask: &mut Ask<'_, '_>) -> Answer {
-    let member = find(ask, direct(ask)?)?;
+    let member = find(ask, direct(ask))?;
     ask.needs(member.level)?;
     put(ask, member.user_id, 200)
 }
@@ -245,12 +257,9 @@ fn put(ask: &Ask<'_, '_>, user: UserId, status: u16) -> Answer {
         }
         Place::None => {}
     }
-    let mut members = direct(ask)?.into_iter();
-    let member = members.find(|member| member.user_id == user);
-    object(
-        status,
-        &shape(ask, &member.ok_or_else(|| Failure::not_found("Member"))?)?,
-    )
+    let member = member(ask, direct(ask), user)?;
+    let member = member.ok_or_else(|| Failure::not_found("Member"))?;
+    object(status, &shape(ask, &member)?)
 }
 
 fn remove(ask: &mut Ask<'_, '_>) -> Answer {
@@ -267,7 +276,7 @@ fn remove(ask: &mut Ask<'_, '_>) -> Answer {
     if !is_own {
         ask.needs(least)?;
     }
-    let member = find(ask, direct(ask)?)?;
+    let member = find(ask, direct(ask))?;
     if !is_own {
         ask.needs(member.level)?;
     }

@@ -8,7 +8,7 @@ use super::parameters::{Type, optional, required};
 use super::table::{Endpoint, Role, Scope, Shape};
 use crate::admin::{AddNetwork, ListNetworks, RemoveNetwork};
 use crate::error::Kind;
-use crate::store::Ability;
+use crate::store::{Ability, Page};
 
 /// `/networks`.
 pub(super) const ENDPOINTS: &[Endpoint] = &[
@@ -62,7 +62,11 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
 
 fn list(ask: &mut Ask<'_, '_>) -> Answer {
     let networks = ask.perform(ListNetworks {})?;
-    page(ask, &networks, |network| Ok(json!(network)))
+    page(
+        ask,
+        |window| Ok(Page::of(networks, window)),
+        |network| Ok(json!(network)),
+    )
 }
 
 fn group(ask: &Ask<'_, '_>) -> Option<String> {

@@ -9,7 +9,7 @@ use super::parameters::{Parameter, Type, optional};
 use super::table::{Endpoint, Role, Scope, Shape};
 use super::tokens::{self, CREATION, NewAccessToken, STATE_FILTERS};
 use crate::auth::Principal;
-use crate::store::{Token, TokenId, TokenKind, UserId};
+use crate::store::{Token, TokenFilter, TokenId, TokenKind, UserId};
 
 const FILTERS: &[Parameter] = &[
     optional("user_id", Type::Integer, "only this user's"),
@@ -130,9 +130,17 @@ fn list(ask: &mut Ask<'_, '_>) -> Answer {
             Some(own)
         }
     };
-    let mut found = ask.store().access.tokens(of)?;
-    found.retain(|token| token.kind == TokenKind::Personal && tokens::is_asked_for(ask, token));
-    page(ask, &found, |token| shape(ask, token))
+    let filter = TokenFilter {
+        kind: Some(TokenKind::Personal),
+        user: of,
+        ..tokens::filter(ask)
+    };
+    let access = &ask.store().access;
+    page(
+        ask,
+        |window| access.tokens_page(&filter, window),
+        |token| shape(ask, token),
+    )
 }
 
 fn get(ask: &mut Ask<'_, '_>) -> Answer {

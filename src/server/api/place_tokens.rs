@@ -125,9 +125,17 @@ fn belongs(ask: &Ask<'_, '_>, token: &Token) -> bool {
 }
 
 fn list(ask: &mut Ask<'_, '_>) -> Answer {
-    let mut found = ask.store().access.tokens(None)?;
-    found.retain(|token| belongs(ask, token) && tokens::is_asked_for(ask, token));
-    page(ask, &found, |token| shape(ask, token))
+    let kind = match ask.place() {
+        Place::Group(_) => TokenKind::Group,
+        _ => TokenKind::Project,
+    };
+    let filter = tokens::filter_of_place(ask, kind);
+    let access = &ask.store().access;
+    page(
+        ask,
+        |window| access.tokens_page(&filter, window),
+        |token| shape(ask, token),
+    )
 }
 
 fn find(ask: &Ask<'_, '_>) -> Result<Token, Failure> {

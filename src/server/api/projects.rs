@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Failure, accepted, object, page};
 use super::ask::Ask;
-use super::groups::{QUOTA, conflict, is_member, quota, visibility};
+use super::groups::{QUOTA, conflict, filter, quota, visibility};
 use super::parameters::{Parameter, Type, optional, required};
 use super::repositories::may_go;
 use super::table::{Endpoint, Role, Scope, Shape};
-use crate::auth::PlacedProject;
 use crate::auth::administration::names;
+use crate::auth::policy::administration;
 use crate::error::Kind;
-use crate::store::{Level, Project, ProjectChanges, Visibility};
+use crate::store::{Level, Project, ProjectChanges, SeenFilter, Visibility};
 
 const VISIBILITY: Type = Type::OneOf(&["private", "public"]);
 
@@ -141,43 +141,32 @@ fn shape(project: &Project) -> Value {
 }
 
 fn list(ask: &mut Ask<'_, '_>) -> Answer {
-    page_of(ask, |_| true)
+    page_of(ask, filter(ask))
 }
 
 fn list_of_group(ask: &mut Ask<'_, '_>) -> Answer {
     let group = ask.group()?;
-    let is_deep = ask.fields.boolean("include_subgroups") == Some(true);
-    page_of(ask, |placed| {
-        placed.project.group == group.id || is_deep && placed.groups.contains(&group.id)
-    })
+    let mut of_group = filter(ask);
+    if ask.fields.boolean("include_subgroups") == Some(true) {
+        of_group.below = Some(group.path.clone());
+    } else {
+        of_group.parent = Some(group.id);
+    }
+    page_of(ask, of_group)
 }
 
-/// A page of the projects that the caller may see, as the fields ask.
-fn page_of(ask: &Ask<'_, '_>, is_meant: impl Fn(&PlacedProject) -> bool) -> Answer {
-    let fields = &ask.fields;
-    let matches = |placed: &PlacedProject| {
-        let project = &placed.project;
-        is_meant(placed)
-            && fields
-                .text("search")
-                .is_none_or(|part| project.path.contains(&part.to_lowercase()))
-            && fields
-                .text("visibility")
-                .is_none_or(|word| project.visibility.as_str() == word)
-    };
-    let for_members = fields.boolean("membership") == Some(true);
-    let mut seen = Vec::new();
-    for project in ask.store().access.projects()? {
-        if let Some(placed) = ask.appliance.authenticator.project(project.id)?
-            && matches(&placed)
-            && let Some(authority) = ask.on_project(&placed)?
-            && is_member(ask, authority)
-            && (!for_members || authority.level.is_some())
-        {
-            seen.push(project);
-        }
+/// A page of the projects that the caller may see.
+fn page_of(ask: &Ask<'_, '_>, mut filter: SeenFilter) -> Answer {
+    if ask.fields.boolean("membership") == Some(true) {
+        filter.least = filter.least.max(Some(Level::Guest));
     }
-    page(ask, &seen, |project| Ok(shape(project)))
+    let viewer = administration::viewer(&ask.identity.principal);
+    let access = &ask.store().access;
+    page(
+        ask,
+        |window| access.seen_projects(&viewer, &filter, window),
+        |project| Ok(shape(project)),
+    )
 }
 
 fn get(ask: &mut Ask<'_, '_>) -> Answer {

@@ -9,7 +9,7 @@ use super::parameters::{Parameter, Type, optional};
 use super::table::{Endpoint, Role, Scope, Shape};
 use crate::auth::policy::protection::{check_pattern, check_tag_expression, check_tag_pattern};
 use crate::error::{Error, Kind};
-use crate::store::{Level, MinimumLevel, ProtectionRule, RuleId, RuleOwner, TagRule};
+use crate::store::{Level, MinimumLevel, Page, ProtectionRule, RuleId, RuleOwner, TagRule};
 use crate::time::Timestamp;
 
 /// An empty text takes a level away.
@@ -193,12 +193,20 @@ fn owner(ask: &Ask<'_, '_>) -> Result<RuleOwner, Failure> {
 
 fn list(ask: &mut Ask<'_, '_>) -> Answer {
     let rules = ask.store().access.rules(owner(ask)?)?;
-    page(ask, &rules, |rule| Ok(shape(rule)))
+    page(
+        ask,
+        |window| Ok(Page::of(rules, window)),
+        |rule| Ok(shape(rule)),
+    )
 }
 
 fn list_of_tags(ask: &mut Ask<'_, '_>) -> Answer {
     let rules = ask.store().access.tag_rules(ask.project()?.project.id)?;
-    page(ask, &rules, |rule| Ok(shape_of_tags(rule)))
+    page(
+        ask,
+        |window| Ok(Page::of(rules, window)),
+        |rule| Ok(shape_of_tags(rule)),
+    )
 }
 
 fn create(ask: &mut Ask<'_, '_>) -> Answer {

@@ -1,25 +1,27 @@
 //! Container repositories: what was pushed here, with tags. Who may see and delete is the policy of hosted
 //! repositories, protection rules included, as in the registry protocol.
 
+use std::cell::Cell;
+
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Failure, accepted, object, page};
 use super::ask::{Ask, Place};
 use super::parameters::{Parameter, Type, optional};
 use super::table::{Endpoint, Role, Scope, Shape};
-use crate::auth::policy::{Refusal, RepositoryGrant, Wanted};
+use crate::auth::policy::{self, Refusal, RepositoryGrant, Wanted};
 use crate::error::Kind;
-use crate::oci::RepositoryName;
-use crate::store::{HostedRepository, HostedTag, ProjectId, RepositoryRow};
+use crate::oci::{RepositoryName, Tag};
+use crate::store::{HostedTag, ProjectId, RepositoryRow, Window};
 
-/// More tags than any repository is shown with.
-const ALL_TAGS: u64 = 100_000;
+/// The most tags that one answer about repositories gives, of all these together: the rest is to be had page by page.
+const TAGS_IN_ANSWER: u64 = 10_000;
 
 const WITH_TAGS: &[Parameter] = &[
     optional(
         "tags",
         Type::Boolean,
-        "with all tags, where the caller may pull",
+        "with the tags, where the caller may pull; at most 10,000 in one answer",
     ),
     optional(
         "tags_count",
@@ -109,7 +111,8 @@ fn location(ask: &Ask<'_, '_>, path: &str) -> String {
     format!("{host}/{path}")
 }
 
-fn shape(ask: &Ask<'_, '_>, row: &RepositoryRow) -> Result<Value, Failure> {
+/// A repository with at most as many tags as are `left` of an answer's.
+fn shape(ask: &Ask<'_, '_>, row: &RepositoryRow, left: &Cell<u64>) -> Result<Value, Failure> {
     let project = ask.store().access.project(row.project)?;
     let project = project.map(|project| project.path).unwrap_or_default();
     let name = row.path.strip_prefix(&project).unwrap_or_default();
@@ -124,9 +127,14 @@ fn shape(ask: &Ask<'_, '_>, row: &RepositoryRow) -> Result<Value, Failure> {
     let wants = |field| ask.fields.boolean(field) == Some(true);
     // Who may know of the repository may not always read from it.
     if (wants("tags") || wants("tags_count")) && judge(ask, row, Wanted::Pull)?.is_ok() {
-        let tags = tags_of(ask, row)?;
-        shape["tags_count"] = json!(tags.len());
+        shape["tags_count"] = json!(row.tag_count);
         if wants("tags") {
+            let window = Window {
+                offset: 0,
+                count: left.get(),
+            };
+            let tags = ask.store().registry.tag_names(row.id, window)?.entries;
+            left.set(left.get().saturating_sub(tags.len() as u64));
             let tags: Vec<_> = tags.iter().map(|tag| shape_of_tag(ask, row, tag)).collect();
             shape["tags"] = json!(tags);
         }
@@ -134,21 +142,9 @@ fn shape(ask: &Ask<'_, '_>, row: &RepositoryRow) -> Result<Value, Failure> {
     Ok(shape)
 }
 
-fn shape_of_tag(ask: &Ask<'_, '_>, row: &RepositoryRow, tag: &HostedTag) -> Value {
-    let path = format!("{}:{}", row.path, tag.name);
-    json!({ "name": tag.name.as_str(), "path": path, "location": location(ask, &path) })
-}
-
-fn tags_of(ask: &Ask<'_, '_>, row: &RepositoryRow) -> Result<Vec<HostedTag>, Failure> {
-    let registry = &ask.store().registry;
-    Ok(registry.tag_details(place_of(row), "", ALL_TAGS)?)
-}
-
-fn place_of(row: &RepositoryRow) -> HostedRepository<'_> {
-    HostedRepository {
-        project: row.project,
-        path: &row.path,
-    }
+fn shape_of_tag(ask: &Ask<'_, '_>, row: &RepositoryRow, tag: &str) -> Value {
+    let path = format!("{}:{tag}", row.path);
+    json!({ "name": tag, "path": path, "location": location(ask, &path) })
 }
 
 /// Judges by the policy that the registry protocol has, which goes by the path. Where another project has the
@@ -189,31 +185,32 @@ fn failure(row: &RepositoryRow, refusal: Refusal) -> Failure {
 
 fn list(ask: &mut Ask<'_, '_>) -> Answer {
     let projects: Vec<ProjectId> = match ask.place() {
-        Place::Project(placed) => vec![placed.project.id],
+        Place::Project(placed) => {
+            let project = placed.project.id;
+            let is_listed = ask.appliance.lists_project(&ask.identity, project)?;
+            is_listed.then_some(project).into_iter().collect()
+        }
         Place::Group(group) => {
-            let below = format!("{}/", group.path);
-            let projects = ask.store().access.projects()?.into_iter();
-            projects
-                .filter(|project| project.path.starts_with(&below))
-                .map(|project| project.id)
-                .collect()
+            let viewer = policy::listed_projects(&ask.identity);
+            ask.store()
+                .access
+                .seen_projects_below(&viewer, &group.path)?
         }
         Place::None => Vec::new(),
     };
-    let mut seen = Vec::new();
-    for project in projects {
-        if ask.appliance.lists_project(&ask.identity, project)? {
-            seen.extend(ask.store().registry.rows_of(project)?);
-        }
-    }
-    page(ask, &seen, |row| shape(ask, row))
+    let (registry, tags) = (&ask.store().registry, Cell::new(TAGS_IN_ANSWER));
+    page(
+        ask,
+        |window| registry.rows_of(&projects, window),
+        |row| shape(ask, row, &tags),
+    )
 }
 
 fn get(ask: &mut Ask<'_, '_>) -> Answer {
     let row = ask.store().registry.row(ask.number("id")?)?;
     let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
     grant(ask, &row, Wanted::Pull)?;
-    object(200, &shape(ask, &row)?)
+    object(200, &shape(ask, &row, &Cell::new(TAGS_IN_ANSWER))?)
 }
 
 /// The repository of the path, which must be the project's.
@@ -241,23 +238,28 @@ fn delete(ask: &mut Ask<'_, '_>) -> Answer {
 fn tags(ask: &mut Ask<'_, '_>) -> Answer {
     let row = find(ask)?;
     grant(ask, &row, Wanted::Pull)?;
-    let tags = tags_of(ask, &row)?;
-    page(ask, &tags, |tag| Ok(shape_of_tag(ask, &row, tag)))
+    let registry = &ask.store().registry;
+    page(
+        ask,
+        |window| registry.tag_names(row.id, window),
+        |tag| Ok(shape_of_tag(ask, &row, tag)),
+    )
 }
 
 /// The tag of the path.
 fn find_tag(ask: &Ask<'_, '_>, row: &RepositoryRow) -> Result<HostedTag, Failure> {
-    let name = ask.capture("tag_name");
-    let mut tags = tags_of(ask, row)?.into_iter();
-    tags.find(|tag| tag.name.as_str() == name)
-        .ok_or_else(|| Failure::not_found("Tag"))
+    let found = match Tag::parse(ask.capture("tag_name")) {
+        Ok(name) => ask.store().registry.tag(row.id, &name)?,
+        Err(_) => None,
+    };
+    found.ok_or_else(|| Failure::not_found("Tag"))
 }
 
 fn tag(ask: &mut Ask<'_, '_>) -> Answer {
     let row = find(ask)?;
     grant(ask, &row, Wanted::Pull)?;
     let tag = find_tag(ask, &row)?;
-    let mut shape = shape_of_tag(ask, &row, &tag);
+    let mut shape = shape_of_tag(ask, &row, tag.name.as_str());
     shape["digest"] = json!(tag.digest.as_str());
     shape["total_size"] = json!(tag.total_size);
     shape["created_at"] = json!(tag.created_at.to_string());

@@ -5,11 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::answer::Failure;
-use super::ask::Ask;
+use super::ask::{Ask, Place};
 use super::parameters::{Parameter, Type, optional, required};
 use crate::auth::administration::{expiry::parse_expiry, names, tokens};
 use crate::auth::secret::Secret;
-use crate::store::{GroupId, Level, NewToken, ProjectId, Token, TokenId, TokenKind, UserId};
+use crate::store::{
+    GroupId, Level, NewToken, ProjectId, Token, TokenFilter, TokenId, TokenKind, UserId,
+};
 use crate::time::Timestamp;
 
 /// How long a token lives where nobody says.
@@ -87,19 +89,32 @@ pub(super) fn is_expired(token: &Token, now: Timestamp) -> bool {
     token.expires_at.is_some_and(|at| at <= now)
 }
 
-/// Whether the list's fields ask for it.
-pub(super) fn is_asked_for(ask: &Ask<'_, '_>, token: &Token) -> bool {
-    let fields = &ask.fields;
-    let active = is_active(token, ask.call.now);
-    fields
-        .text("search")
-        .is_none_or(|part| token.name.contains(part))
-        && fields
-            .text("state")
-            .is_none_or(|state| (state == "active") == active)
-        && fields
-            .boolean("revoked")
-            .is_none_or(|revoked| revoked == token.revoked)
+/// What the list's fields ask for.
+pub(super) fn filter(ask: &Ask<'_, '_>) -> TokenFilter {
+    let (fields, now) = (&ask.fields, ask.call.now);
+    let by_state = fields.text("state").map(|state| state == "active");
+    let active = by_state.or(fields.boolean("active"));
+    TokenFilter {
+        search: fields.text("search").map(str::to_owned),
+        revoked: fields.boolean("revoked"),
+        active: active.map(|active| (active, now)),
+        ..TokenFilter::default()
+    }
+}
+
+/// As [`filter`], for tokens of one kind of the place that the path names; all places' where it names none.
+pub(super) fn filter_of_place(ask: &Ask<'_, '_>, kind: TokenKind) -> TokenFilter {
+    let (group, project) = match ask.place() {
+        Place::Group(group) => (Some(group.id), None),
+        Place::Project(placed) => (None, Some(placed.project.id)),
+        Place::None => (None, None),
+    };
+    TokenFilter {
+        kind: Some(kind),
+        group,
+        project,
+        ..filter(ask)
+    }
 }
 
 /// Puts the secret into what its maker is told, for the only time.

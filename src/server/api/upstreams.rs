@@ -6,6 +6,7 @@ use super::answer::{Answer, page};
 use super::ask::Ask;
 use super::table::{Endpoint, Role, Scope, Shape};
 use crate::proxy::UpstreamState;
+use crate::store::Page;
 
 /// `/upstreams`.
 pub(super) const ENDPOINTS: &[Endpoint] = &[Endpoint {
@@ -47,5 +48,9 @@ fn shape(state: &UpstreamState) -> Value {
 
 fn list(ask: &mut Ask<'_, '_>) -> Answer {
     let states = ask.appliance.upstreams()?;
-    page(ask, &states, |state| Ok(shape(state)))
+    page(
+        ask,
+        |window| Ok(Page::of(states, window)),
+        |state| Ok(shape(state)),
+    )
 }

@@ -10,7 +10,7 @@ use crate::auth::administration::names::check_user_name;
 use crate::auth::password;
 use crate::error::Kind;
 use crate::server::first_start::{ROOT, forget_initial_password};
-use crate::store::{User, UserId};
+use crate::store::{User, UserFilter, UserId};
 
 /// `/user`, `/users`.
 pub(super) const ENDPOINTS: &[Endpoint] = &[
@@ -142,19 +142,22 @@ fn current(ask: &mut Ask<'_, '_>) -> Answer {
 }
 
 fn list(ask: &mut Ask<'_, '_>) -> Answer {
-    let mut users = ask.store().access.users()?;
     let for_administrator = ask.is_administrator();
     let fields = &ask.fields;
-    users.retain(|user| {
-        fields.text("username").is_none_or(|name| user.name == name)
-            && fields
-                .text("search")
-                .is_none_or(|part| user.name.contains(part))
-            && (fields.boolean("active") != Some(true) || !user.blocked)
-            && (fields.boolean("blocked") != Some(true) || user.blocked)
-            && (fields.boolean("admins") != Some(true) || !for_administrator || user.admin)
-    });
-    page(ask, &users, |user| Ok(shape(user, for_administrator)))
+    let asks_for = |field| fields.boolean(field) == Some(true);
+    let filter = UserFilter {
+        name: fields.text("username").map(str::to_owned),
+        search: fields.text("search").map(str::to_owned),
+        active: asks_for("active"),
+        blocked: asks_for("blocked"),
+        admin: asks_for("admins") && for_administrator,
+    };
+    let access = &ask.store().access;
+    page(
+        ask,
+        |window| access.users_page(&filter, window),
+        |user| Ok(shape(user, for_administrator)),
+    )
 }
 
 fn get(ask: &mut Ask<'_, '_>) -> Answer {

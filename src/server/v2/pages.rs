@@ -6,7 +6,7 @@ use super::super::Appliance;
 use super::super::call::Call;
 use super::super::error;
 use super::hosted::Hosted;
-use crate::auth::Principal;
+use crate::auth::{Principal, policy};
 use crate::error::{Error, Kind, Result};
 use crate::http::Response;
 use crate::oci::{Digest, MediaType};
@@ -116,11 +116,9 @@ pub(in crate::server) fn catalog(appliance: &Appliance, call: &mut Call<'_>) -> 
     }
     let count = count(call)?;
     let last = call.query("last").unwrap_or_default();
-    let page = appliance.store.in_lane(|| {
-        appliance.registry.catalog(&last, count, |entry| {
-            appliance.lists_project(&identity, entry.project)
-        })
-    })?;
+    let viewer = policy::listed_projects(&identity);
+    let store = &appliance.store;
+    let page = store.in_lane(|| appliance.registry.catalog(&viewer, &last, count))?;
     let response = match page.entries.last().filter(|_| page.more) {
         Some(last) => link(
             Response::new(200),

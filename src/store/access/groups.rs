@@ -11,7 +11,7 @@ use crate::store::audit::{Actor, Detail, Event, EventKind, EventPlace};
 use crate::store::statement::{decoded, find, get, list, run, size, stored_size, unknown_word};
 use crate::time::Timestamp;
 
-const COLUMNS: &str = "id, path, parent_id, visibility, dependency_proxy_enabled,
+pub(super) const COLUMNS: &str = "id, path, parent_id, visibility, dependency_proxy_enabled,
     on_read_only_miss, default_upstream, created_at, quota";
 
 /// Who may know that a group exists.
@@ -284,7 +284,7 @@ pub(super) fn quota_detail(quota: Option<u64>) -> Detail {
     )
 }
 
-fn group(row: &Row<'_>) -> rusqlite::Result<Group> {
+pub(super) fn group(row: &Row<'_>) -> rusqlite::Result<Group> {
     Ok(Group {
         id: GroupId(row.get(0)?),
         path: row.get(1)?,

@@ -9,6 +9,7 @@ use super::projects::project_place;
 use super::{AccessDb, GroupId, ProjectId, UserId};
 use crate::error::Result;
 use crate::store::audit::{Actor, Event, EventKind, EventPlace};
+use crate::store::page::{Conditions, Listing, Page, Window, json_of, page};
 use crate::store::statement::{find, list, run, unknown_word};
 
 /// Access levels as in GitLab: 10, 20, 30, 40, 50.
@@ -56,6 +57,19 @@ pub struct Member {
     pub user_id: UserId,
     /// The level given here; a group above may give a higher one.
     pub level: Level,
+}
+
+/// Which members: of all these places together.
+#[derive(Debug, Clone, Default)]
+pub struct MemberFilter {
+    /// Of this project itself.
+    pub project: Option<ProjectId>,
+    /// Of these groups themselves.
+    pub groups: Vec<GroupId>,
+    /// This user alone.
+    pub user: Option<UserId>,
+    /// Those whose name holds this.
+    pub search: Option<String>,
 }
 
 /// What somebody is a direct member of; its rows are alike in two tables.
@@ -181,6 +195,32 @@ impl AccessDb {
                 member,
             )
         })
+    }
+
+    /// Members of the project and of the groups themselves, by name, each once with the highest level.
+    pub fn members_page(&self, filter: &MemberFilter, window: Window) -> Result<Page<Member>> {
+        let listing = Listing {
+            statement: "list members of some places",
+            with: "WITH levels (user_id, level) AS (
+                SELECT user_id, max(level) FROM (
+                    SELECT user_id, level FROM project_members WHERE project_id = ?1
+                    UNION ALL
+                    SELECT user_id, level FROM members
+                    WHERE group_id IN (SELECT value FROM json_each(?2)))
+                WHERE ?3 IS NULL OR user_id = ?3
+                GROUP BY user_id)",
+            columns: "users.name, users.id, levels.level",
+            from: "FROM levels CROSS JOIN users ON users.id = levels.user_id",
+            order: "users.name",
+        };
+        let mut conditions = Conditions::after(vec![
+            filter.project.map(|id| id.0).into(),
+            json_of(&filter.groups)?.into(),
+            filter.user.map(|id| id.0).into(),
+        ]);
+        conditions.and_if("instr(users.name, ?)", filter.search.clone());
+        self.database
+            .scan(|connection| page(connection, &listing, &conditions, window, member))
     }
 
     /// The highest level on the group or any ancestor.

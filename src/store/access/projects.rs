@@ -4,13 +4,14 @@ use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
 use super::groups::{lineage, quota, quota_detail, visibility};
-use super::{AccessDb, GroupId, ProjectId, Visibility, no_such, taken};
+use super::{AccessDb, GroupId, ProjectId, Viewer, Visibility, no_such, taken};
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::store::audit::{Actor, Event, EventKind, EventPlace};
+use crate::store::page::json_of;
 use crate::store::statement::{find, get, list, run, stored_size};
 use crate::time::Timestamp;
 
-const COLUMNS: &str = "id, path, group_id, visibility, created_at, quota";
+pub(super) const COLUMNS: &str = "id, path, group_id, visibility, created_at, quota";
 
 /// A project: a path below a group, which owns hosted repositories.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -114,8 +115,7 @@ impl AccessDb {
     pub fn project_owning(&self, path: &str) -> Result<Option<ProjectId>> {
         let ends = path.match_indices('/').map(|(at, _)| at);
         let prefixes: Vec<&str> = ends.chain([path.len()]).map(|end| &path[..end]).collect();
-        let prefixes = serde_json::to_string(&prefixes)
-            .map_err(|error| Error::internal("cannot write a path's prefixes").because(error))?;
+        let prefixes = json_of(&prefixes)?;
         self.database.read(|connection| {
             find(
                 connection,
@@ -134,6 +134,15 @@ impl AccessDb {
             let text = select("ORDER BY path");
             list(connection, "list projects", &text, [], project)
         })
+    }
+
+    /// The projects below a group's path, by path.
+    pub fn projects_below(&self, path: &str) -> Result<Vec<ProjectId>> {
+        let viewer = Viewer {
+            all: true,
+            ..Viewer::default()
+        };
+        self.seen_projects_below(&viewer, path)
     }
 
     /// Changes what is given. `NotFound` if there is no such project; `Conflict` for making one public below a
@@ -245,7 +254,7 @@ fn select(rest: &str) -> String {
     format!("SELECT {COLUMNS} FROM projects {rest}")
 }
 
-fn project(row: &Row<'_>) -> rusqlite::Result<Project> {
+pub(super) fn project(row: &Row<'_>) -> rusqlite::Result<Project> {
     Ok(Project {
         id: ProjectId(row.get(0)?),
         path: row.get(1)?,

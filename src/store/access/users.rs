@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::{AccessDb, UserId, no_such, taken};
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::store::audit::{Actor, Event, EventKind};
+use crate::store::page::{Conditions, Listing, Page, Window, page};
 use crate::store::statement::{find, get, list};
 use crate::time::Timestamp;
 
@@ -33,6 +34,21 @@ pub struct User {
     pub password_version: i64,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// Which users; all conditions hold at once.
+#[derive(Debug, Clone, Default)]
+pub struct UserFilter {
+    /// The one of this name.
+    pub name: Option<String>,
+    /// Those whose name holds this.
+    pub search: Option<String>,
+    /// Those who are not blocked.
+    pub active: bool,
+    /// Those who are.
+    pub blocked: bool,
+    /// Those who administer the box.
+    pub admin: bool,
 }
 
 impl AccessDb {
@@ -92,6 +108,30 @@ impl AccessDb {
             let text = select("ORDER BY name");
             list(connection, "list users", &text, [], user)
         })
+    }
+
+    /// Users by name.
+    pub fn users_page(&self, filter: &UserFilter, window: Window) -> Result<Page<User>> {
+        let listing = Listing {
+            statement: "list users",
+            with: "",
+            columns: COLUMNS,
+            from: "FROM users",
+            order: "name",
+        };
+        let mut conditions = Conditions::default();
+        conditions.and_if("name = ?", filter.name.clone());
+        conditions.and_if("instr(name, ?)", filter.search.clone());
+        let flags = [
+            (filter.active, "blocked = 0"),
+            (filter.blocked, "blocked = 1"),
+            (filter.admin, "admin = 1"),
+        ];
+        for (_, condition) in flags.iter().filter(|(is_asked, _)| *is_asked) {
+            conditions.and_always(condition);
+        }
+        self.database
+            .scan(|connection| page(connection, &listing, &conditions, window, user))
     }
 
     /// `NotFound` if there is no such user.

@@ -16,7 +16,7 @@ const COLUMNS: &str =
 
 /// Whose events.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UserFilter {
+pub enum EventUser {
     /// This user's.
     Id(UserId),
     /// Those of every user who was ever called so.
@@ -44,7 +44,7 @@ pub struct EventFilter {
     /// Those of this kind, such as `token.created`.
     pub kind: Option<String>,
     /// Those of this user and its tokens, and those that concern it.
-    pub user: Option<UserFilter>,
+    pub user: Option<EventUser>,
     /// Those that concern this group or project, or one below it.
     pub place: Option<PlaceFilter>,
     /// The newest so many.
@@ -55,8 +55,8 @@ impl EventFilter {
     fn user(&self) -> (Option<i64>, Option<&str>) {
         match &self.user {
             None => (None, None),
-            Some(UserFilter::Id(id)) => (Some(id.0), None),
-            Some(UserFilter::Name(name)) => (None, Some(name)),
+            Some(EventUser::Id(id)) => (Some(id.0), None),
+            Some(EventUser::Name(name)) => (None, Some(name)),
         }
     }
 

@@ -12,7 +12,7 @@ mod schema;
 
 pub use actor::Actor;
 pub use event::{Detail, Event, EventKind, EventPlace};
-pub use list::{EventFilter, PlaceFilter, RecordedEvent, UserFilter};
+pub use list::{EventFilter, EventUser, PlaceFilter, RecordedEvent};
 
 use std::path::Path;
 use std::sync::Mutex;

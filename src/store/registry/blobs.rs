@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
+use super::quota::{Counted, keep_within};
 use super::{HostedRepository, RegistryDb, StorageLimit, repositories};
 use crate::error::Result;
 use crate::oci::Digest;
@@ -54,11 +55,18 @@ impl RegistryDb {
         now: Timestamp,
     ) -> Result<()> {
         self.database.write(|connection| {
-            repositories::keep_within(connection, limits, digest, size)?;
-            let id = repositories::ensure(connection, repository, now)?;
-            let blob = ensure_blob(connection, digest, size, now)?;
-            settle(connection, digest)?;
-            link(connection, id, blob, now)?;
+            keep_within(
+                connection,
+                limits,
+                repository,
+                &Counted { digest, size },
+                || {
+                    let id = repositories::ensure(connection, repository, now)?;
+                    let blob = ensure_blob(connection, digest, size, now)?;
+                    settle(connection, digest)?;
+                    link(connection, id, blob, now)
+                },
+            )?;
             if let Some(upload) = upload {
                 run(
                     connection,
@@ -87,9 +95,11 @@ impl RegistryDb {
             let Some(source) = find_link(connection, from, digest)? else {
                 return Ok(false);
             };
-            repositories::keep_within(connection, limits, digest, source.size)?;
-            let id = repositories::ensure(connection, to, now)?;
-            link(connection, id, source.blob, now)?;
+            let size = source.size;
+            keep_within(connection, limits, to, &Counted { digest, size }, || {
+                let id = repositories::ensure(connection, to, now)?;
+                link(connection, id, source.blob, now)
+            })?;
             Ok(true)
         })
     }
@@ -131,8 +141,8 @@ impl RegistryDb {
                 "SELECT blobs.digest FROM manifest_references
                  JOIN manifests ON manifests.id = manifest_references.manifest_id
                  JOIN blobs ON blobs.id = manifests.blob_id
-                 WHERE manifest_references.digest = ?2 AND manifests.repository_id = ?1 LIMIT 1",
-                params![link.repository, digest.as_str()],
+                 WHERE manifest_references.hash = ?2 AND manifests.repository_id = ?1 LIMIT 1",
+                params![link.repository, digest.hash()],
                 |row| crate::store::statement::digest(row, 0),
             )?;
             if let Some(manifest) = needed_by {

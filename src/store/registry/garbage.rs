@@ -24,7 +24,7 @@ const UNNEEDED_LINKS: &str = "
     WHERE blob_links.needed_at < ?1 AND NOT EXISTS (
         SELECT 1 FROM manifest_references
         JOIN manifests ON manifests.id = manifest_references.manifest_id
-        WHERE manifest_references.digest = blobs.digest
+        WHERE manifest_references.hash = unhex(substr(blobs.digest, 8))
         AND manifests.repository_id = blob_links.repository_id)
     LIMIT ?2";
 
@@ -40,7 +40,8 @@ const UNTAGGED: &str = "
         SELECT manifests.id, manifests.repository_id, blobs.digest
         FROM needed
         JOIN manifest_references ON manifest_references.manifest_id = needed.id
-        JOIN blobs ON blobs.digest = manifest_references.digest
+        JOIN blobs
+            ON blobs.digest = iif(length(hash) = 32, 'sha256:', 'sha512:') || lower(hex(hash))
         JOIN manifests ON manifests.blob_id = blobs.id
             AND manifests.repository_id = needed.repository_id
         UNION

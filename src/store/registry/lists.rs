@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 use super::{HostedRepository, RegistryDb};
 use crate::error::Result;
 use crate::oci::{Digest, Tag};
+use crate::store::page::{Conditions, Listing, Page, Window, page};
 use crate::store::statement::{decoded, digest, find, list, size};
 use crate::time::Timestamp;
 
@@ -19,8 +20,6 @@ pub struct HostedTag {
     pub total_size: u64,
     /// When the tag was first set.
     pub created_at: Timestamp,
-    /// When it was last pointed to a manifest.
-    pub updated_at: Timestamp,
 }
 
 /// A manifest that has a subject, as the list of referrers shows it.
@@ -65,40 +64,39 @@ impl RegistryDb {
         })
     }
 
-    /// Tags behind `after` with what they point to, sorted, at most `count`.
-    pub fn tag_details(
-        &self,
-        repository: HostedRepository<'_>,
-        after: &str,
-        count: u64,
-    ) -> Result<Vec<HostedTag>> {
-        self.database.scan(|connection| {
-            list(
+    /// Names of tags, sorted.
+    pub fn tag_names(&self, repository: i64, window: Window) -> Result<Page<String>> {
+        let listing = Listing {
+            statement: "list tags of a repository",
+            with: "",
+            columns: "name",
+            from: "FROM tags",
+            order: "name",
+        };
+        let mut conditions = Conditions::default();
+        conditions.and("repository_id = ?", repository);
+        self.database
+            .scan(|connection| page(connection, &listing, &conditions, window, |row| row.get(0)))
+    }
+
+    /// The tag of this name.
+    pub fn tag(&self, repository: i64, name: &Tag) -> Result<Option<HostedTag>> {
+        self.database.read(|connection| {
+            find(
                 connection,
-                "list hosted tags in detail",
-                "SELECT tags.name, blobs.digest,
-                     CAST(blobs.size + (SELECT total(size) FROM manifest_references
-                                        WHERE manifest_id = manifests.id) AS INTEGER),
-                     tags.created_at, tags.updated_at
-                 FROM repositories
-                 CROSS JOIN tags ON tags.repository_id = repositories.id AND tags.name > ?3
+                "find hosted tag",
+                "SELECT tags.name, blobs.digest, manifests.total_size, tags.created_at
+                 FROM tags
                  CROSS JOIN manifests ON manifests.id = tags.manifest_id
                  CROSS JOIN blobs ON blobs.id = manifests.blob_id
-                 WHERE repositories.project_id = ?1 AND repositories.path = ?2
-                 ORDER BY tags.name LIMIT ?4",
-                params![
-                    repository.project.0,
-                    repository.path,
-                    after,
-                    i64::try_from(count).unwrap_or(i64::MAX)
-                ],
+                 WHERE tags.repository_id = ?1 AND tags.name = ?2",
+                params![repository, name.as_str()],
                 |row| {
                     Ok(HostedTag {
                         name: decoded(row, 0, Tag::parse)?,
                         digest: digest(row, 1)?,
                         total_size: size(row, 2)?,
                         created_at: Timestamp(row.get(3)?),
-                        updated_at: Timestamp(row.get(4)?),
                     })
                 },
             )

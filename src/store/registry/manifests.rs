@@ -1,8 +1,11 @@
 //! Rows of manifests and tags: pushed, found, deleted.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, params};
 
 use super::blobs::{drop_unneeded, ensure_blob, settle};
+use super::quota::{Counted, keep_within};
 use super::{
     HostedManifest, HostedRepository, NewHostedManifest, NewTag, PutManifest, RegistryDb,
     StorageLimit, repositories,
@@ -65,12 +68,8 @@ impl RegistryDb {
         repository: HostedRepository<'_>,
         required: &[Digest],
     ) -> Result<Vec<Digest>> {
-        self.database.read(
-            |connection| match repositories::id(connection, repository)? {
-                Some(id) => missing(connection, id, required),
-                None => Ok(required.to_vec()),
-            },
-        )
+        self.database
+            .read(|connection| missing(connection, repository, required))
     }
 
     /// Keeps a manifest whose file is in place, and points its tags to it: all of it or nothing. Idempotent.
@@ -85,19 +84,24 @@ impl RegistryDb {
         limits: &[StorageLimit],
     ) -> Result<PutManifest> {
         self.database.write(|connection| {
-            let id = repositories::ensure(connection, repository, manifest.now)?;
-            let missing = missing(connection, id, &manifest.required)?;
+            let missing = missing(connection, repository, &manifest.required)?;
             if !missing.is_empty() {
                 return Ok(PutManifest::Missing(missing));
             }
-            repositories::keep_within(connection, limits, &manifest.digest, manifest.size)?;
-            let blob = ensure_blob(connection, &manifest.digest, manifest.size, manifest.now)?;
-            settle(connection, &manifest.digest)?;
-            let row = keep(connection, id, blob, manifest)?;
-            for tag in &manifest.tags {
-                point(connection, id, tag, row, manifest.now)?;
-            }
-            Ok(PutManifest::Kept)
+            let file = Counted {
+                digest: &manifest.digest,
+                size: manifest.size,
+            };
+            keep_within(connection, limits, repository, &file, || {
+                let id = repositories::ensure(connection, repository, manifest.now)?;
+                let blob = ensure_blob(connection, &manifest.digest, manifest.size, manifest.now)?;
+                settle(connection, &manifest.digest)?;
+                let row = keep(connection, id, blob, manifest)?;
+                for tag in &manifest.tags {
+                    point(connection, id, tag, row, manifest.now)?;
+                }
+                Ok(PutManifest::Kept)
+            })
         })
     }
 
@@ -207,7 +211,8 @@ fn tags_that_need(connection: &Connection, manifest: i64) -> Result<Vec<(Tag, bo
              FROM above
              CROSS JOIN manifests AS part ON part.id = above.id
              CROSS JOIN blobs ON blobs.id = part.blob_id
-             CROSS JOIN manifest_references ON manifest_references.digest = blobs.digest
+             CROSS JOIN manifest_references
+                 ON manifest_references.hash = unhex(substr(blobs.digest, 8))
              CROSS JOIN manifests ON manifests.id = manifest_references.manifest_id
                  AND manifests.repository_id = part.repository_id
              UNION
@@ -226,7 +231,15 @@ fn tags_that_need(connection: &Connection, manifest: i64) -> Result<Vec<(Tag, bo
     )
 }
 
-fn missing(connection: &Connection, repository: i64, required: &[Digest]) -> Result<Vec<Digest>> {
+/// Which of `required` are not linked to the repository.
+fn missing(
+    connection: &Connection,
+    repository: HostedRepository<'_>,
+    required: &[Digest],
+) -> Result<Vec<Digest>> {
+    let Some(id) = repositories::id(connection, repository)? else {
+        return Ok(required.to_vec());
+    };
     let mut missing = Vec::new();
     for digest in required {
         let linked = find(
@@ -235,7 +248,7 @@ fn missing(connection: &Connection, repository: i64, required: &[Digest]) -> Res
             "SELECT 1 FROM blobs CROSS JOIN blob_links ON blob_links.blob_id = blobs.id
                  AND blob_links.repository_id = ?1
              WHERE blobs.digest = ?2",
-            params![repository, digest.as_str()],
+            params![id, digest.as_str()],
             |_| Ok(()),
         )?;
         if linked.is_none() {
@@ -255,14 +268,52 @@ fn keep(
     blob: i64,
     manifest: &NewHostedManifest,
 ) -> Result<i64> {
-    let (row, kept_type): (i64, String) = get(
+    let kept = find(
+        connection,
+        "find a pushed manifest",
+        "UPDATE manifests SET pushed_at = ?3 WHERE repository_id = ?1 AND blob_id = ?2
+         RETURNING id, media_type",
+        params![repository, blob, manifest.now.0],
+        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)),
+    )?;
+    match kept {
+        None => add(connection, repository, blob, manifest),
+        Some((row, kept_type)) if kept_type == manifest.media_type.as_str() => Ok(row),
+        Some((_, kept_type)) => {
+            let what = format!(
+                "the manifest {} is kept as {kept_type} already, and cannot become {}",
+                manifest.digest,
+                manifest.media_type.as_str()
+            );
+            Err(Error::new(Kind::ManifestInvalid, what)
+                .remedy("push it with the type that it has, or delete it first"))
+        }
+    }
+}
+
+/// The row of a manifest that is new in its repository, with what it refers to.
+fn add(
+    connection: &Connection,
+    repository: i64,
+    blob: i64,
+    manifest: &NewHostedManifest,
+) -> Result<i64> {
+    // A manifest may name the same layer twice.
+    let references: BTreeMap<_, _> = manifest
+        .references
+        .iter()
+        .map(|(digest, size)| (digest.hash(), *size))
+        .collect();
+    let content = references
+        .values()
+        .fold(manifest.size, |sum, size| sum.saturating_add(*size));
+    let row = get(
         connection,
         "add hosted manifest",
         "INSERT INTO manifests
-             (repository_id, blob_id, media_type, artifact_type, subject, annotations, pushed_at, pushed_by)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-         ON CONFLICT (repository_id, blob_id) DO UPDATE SET pushed_at = excluded.pushed_at
-         RETURNING id, media_type",
+             (repository_id, blob_id, media_type, artifact_type, subject, annotations, total_size,
+              reference_count, pushed_at, pushed_by)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING id",
         params![
             repository,
             blob,
@@ -270,28 +321,19 @@ fn keep(
             manifest.artifact_type,
             manifest.subject.as_ref().map(Digest::as_str),
             manifest.annotations,
+            stored_size(content),
+            stored_size(references.len() as u64),
             manifest.now.0,
             manifest.pushed_by
         ],
-        |row| Ok((row.get(0)?, row.get(1)?)),
+        |row| row.get(0),
     )?;
-    if kept_type != manifest.media_type.as_str() {
-        let what = format!(
-            "the manifest {} is kept as {kept_type} already, and cannot become {}",
-            manifest.digest,
-            manifest.media_type.as_str()
-        );
-        return Err(Error::new(Kind::ManifestInvalid, what)
-            .remedy("push it with the type that it has, or delete it first"));
-    }
-    for (child, size) in &manifest.references {
-        // A manifest may name the same layer twice, and may have been pushed before.
+    for hash in references.keys() {
         run(
             connection,
             "add reference of a hosted manifest",
-            "INSERT INTO manifest_references (manifest_id, digest, size) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO NOTHING",
-            params![row, child.as_str(), stored_size(*size)],
+            "INSERT INTO manifest_references (manifest_id, hash) VALUES (?1, ?2)",
+            params![row, hash],
         )?;
     }
     Ok(row)
@@ -333,7 +375,7 @@ pub(super) fn remove(connection: &Connection, manifest: i64, now: Timestamp) -> 
          WHERE repository_id = (SELECT repository_id FROM manifests WHERE id = ?1)
          AND blob_id IN (
              SELECT blobs.id FROM manifest_references
-             JOIN blobs ON blobs.digest = manifest_references.digest
+             CROSS JOIN blobs ON blobs.digest = iif(length(hash) = 32, 'sha256:', 'sha512:') || lower(hex(hash))
              WHERE manifest_references.manifest_id = ?1)",
         params![manifest, now.0],
     )?;

@@ -10,6 +10,7 @@ mod garbage;
 mod lists;
 mod manifests;
 mod marks;
+mod quota;
 mod repositories;
 mod rows;
 mod schema;
@@ -104,15 +105,6 @@ pub struct HostedManifest {
     pub media_type: MediaType,
     /// Its own bytes, without what it refers to.
     pub size: u64,
-}
-
-/// A repository in the catalog.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CatalogEntry {
-    /// Its project.
-    pub project: ProjectId,
-    /// Its whole path.
-    pub path: String,
 }
 
 /// The database of hosted content.

@@ -1,18 +1,17 @@
-//! Repositories as the REST API shows them: by an id that is never reused.
+//! Lists of repositories: of some projects by number of rows, and of all that may be seen by path.
 
-use rusqlite::Row;
+use rusqlite::{Connection, Row, params};
 
 use super::RegistryDb;
 use crate::error::Result;
 use crate::store::ProjectId;
-use crate::store::statement::{find, list};
+use crate::store::page::{MAX_COUNTED, Page, Window};
+use crate::store::statement::{find, get, list, size, stored_size};
 use crate::time::Timestamp;
 
-const SELECT: &str = "SELECT id, project_id, path, created_at FROM repositories";
-const HOLDS_SOMETHING: &str =
-    "EXISTS (SELECT 1 FROM manifests WHERE repository_id = repositories.id)";
+const COLUMNS: &str = "id, project_id, path, created_at, tag_count";
 
-/// A repository that holds a manifest.
+/// A repository that holds a manifest, with an id that is never reused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryRow {
     /// The row.
@@ -23,31 +22,91 @@ pub struct RepositoryRow {
     pub path: String,
     /// When something was first pushed to it.
     pub created_at: Timestamp,
+    /// How many tags it has.
+    pub tag_count: u64,
 }
 
 impl RegistryDb {
-    /// Those of one project, by path.
-    pub fn rows_of(&self, project: ProjectId) -> Result<Vec<RepositoryRow>> {
+    /// Those of some projects: project by project as they are given, then by path.
+    pub fn rows_of(&self, projects: &[ProjectId], window: Window) -> Result<Page<RepositoryRow>> {
         self.database.scan(|connection| {
-            let text =
-                format!("{SELECT} WHERE project_id = ?1 AND {HOLDS_SOMETHING} ORDER BY path");
-            list(
-                connection,
-                "list a project's repositories",
-                &text,
-                [project.0],
-                row,
-            )
+            let (mut skip, mut total) = (window.offset, 0);
+            let mut found = Vec::new();
+            for &project in projects {
+                let left = window.count.saturating_add(1) - found.len() as u64;
+                if left == 0 && total > MAX_COUNTED {
+                    break;
+                }
+                let count = count(connection, project, skip + MAX_COUNTED + 1)?;
+                if left > 0 && count > skip {
+                    found.extend(rows(connection, project, left, skip)?);
+                }
+                skip = skip.saturating_sub(count);
+                total += count;
+            }
+            Ok(Page {
+                total: Some(total).filter(|&total| total <= MAX_COUNTED),
+                ..Page::first(found, window.count)
+            })
         })
     }
 
     /// The one with this id.
     pub fn row(&self, id: i64) -> Result<Option<RepositoryRow>> {
         self.database.read(|connection| {
-            let text = format!("{SELECT} WHERE id = ?1 AND {HOLDS_SOMETHING}");
+            let text =
+                format!("SELECT {COLUMNS} FROM repositories WHERE id = ?1 AND manifest_count > 0");
             find(connection, "find repository by id", &text, [id], row)
         })
     }
+
+    /// The first `count` paths behind `after` of a project's repositories.
+    pub fn paths_of(&self, project: ProjectId, after: &str, count: u64) -> Result<Vec<String>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list paths of a project's repositories",
+                "SELECT path FROM repositories
+                 WHERE project_id = ?1 AND manifest_count > 0 AND path > ?2
+                 ORDER BY path LIMIT ?3",
+                params![project.0, after, stored_size(count)],
+                |row| row.get(0),
+            )
+        })
+    }
+}
+
+fn rows(
+    connection: &Connection,
+    project: ProjectId,
+    count: u64,
+    offset: u64,
+) -> Result<Vec<RepositoryRow>> {
+    let text = format!(
+        "SELECT {COLUMNS} FROM repositories WHERE project_id = ?1 AND manifest_count > 0
+         ORDER BY path LIMIT ?2 OFFSET ?3"
+    );
+    let (count, offset) = (stored_size(count), stored_size(offset));
+    let parameters = [project.0, count, offset];
+    list(
+        connection,
+        "list a project's repositories",
+        &text,
+        parameters,
+        row,
+    )
+}
+
+/// How many a project has, but at most `most`.
+fn count(connection: &Connection, project: ProjectId, most: u64) -> Result<u64> {
+    get(
+        connection,
+        "count a project's repositories",
+        "SELECT count(*) FROM (
+             SELECT 1 FROM repositories WHERE project_id = ?1 AND manifest_count > 0 LIMIT ?2)",
+        params![project.0, stored_size(most)],
+        |row| size(row, 0),
+    )
 }
 
 fn row(row: &Row<'_>) -> rusqlite::Result<RepositoryRow> {
@@ -56,5 +115,6 @@ fn row(row: &Row<'_>) -> rusqlite::Result<RepositoryRow> {
         project: ProjectId(row.get(1)?),
         path: row.get(2)?,
         created_at: Timestamp(row.get(3)?),
+        tag_count: size(row, 4)?,
     })
 }

@@ -13,9 +13,15 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
         project_id INTEGER NOT NULL,
         path TEXT NOT NULL,
         created_at INTEGER NOT NULL,
+        -- Kept by the triggers below, so that lists and quotas need not count.
+        manifest_count INTEGER NOT NULL DEFAULT 0,
+        tag_count INTEGER NOT NULL DEFAULT 0,
+        -- What quotas count for its rows, on top of the bytes of the files.
+        row_bytes INTEGER NOT NULL DEFAULT 256,
         UNIQUE (project_id, path)
     ) STRICT;
     CREATE INDEX repositories_path ON repositories (path);
+    CREATE INDEX repositories_shown ON repositories (project_id, path) WHERE manifest_count > 0;
 
     CREATE TABLE blobs (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -44,6 +50,13 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
         subject TEXT,
         -- JSON, as pushed, of manifests with a subject: lists of referrers show it.
         annotations TEXT,
+        -- Its own bytes and those of what it refers to, as it says.
+        total_size INTEGER NOT NULL,
+        reference_count INTEGER NOT NULL,
+        -- What quotas count for its rows, with those of `manifest_references`: about what they take on the disk.
+        row_bytes INTEGER NOT NULL AS (
+            512 + 128 * reference_count
+            + ifnull(octet_length(annotations), 0) + ifnull(octet_length(artifact_type), 0)),
         pushed_at INTEGER NOT NULL,
         pushed_by TEXT NOT NULL,
         UNIQUE (repository_id, blob_id)
@@ -51,14 +64,14 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     CREATE INDEX manifests_blob ON manifests (blob_id);
     CREATE INDEX manifests_subject ON manifests (repository_id, subject) WHERE subject IS NOT NULL;
 
-    -- What a manifest refers to, here or not.
+    -- What a manifest refers to, here or not. An index of 4 MiB has 44,000 of these, so they are short: the digest is
+    -- the hash alone, whose length tells the algorithm.
     CREATE TABLE manifest_references (
         manifest_id INTEGER NOT NULL REFERENCES manifests (id) ON DELETE CASCADE,
-        digest TEXT NOT NULL,
-        size INTEGER NOT NULL,
-        PRIMARY KEY (manifest_id, digest)
+        hash BLOB NOT NULL CHECK (length(hash) IN (32, 64)),
+        PRIMARY KEY (manifest_id, hash)
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX manifest_references_digest ON manifest_references (digest);
+    CREATE INDEX manifest_references_hash ON manifest_references (hash);
 
     CREATE TABLE tags (
         repository_id INTEGER NOT NULL REFERENCES repositories (id),
@@ -74,14 +87,42 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     CREATE TABLE uploads (
         id TEXT PRIMARY KEY,
         repository_id INTEGER NOT NULL REFERENCES repositories (id),
+        project_id INTEGER NOT NULL,
         algorithm TEXT NOT NULL,
         started_at INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX uploads_repository ON uploads (repository_id);
+    CREATE INDEX uploads_project ON uploads (project_id);
 
     -- Files whose row is about to come, or has just gone: what a crash leaves of either is found here.
     CREATE TABLE unsettled (
         digest TEXT PRIMARY KEY
     ) STRICT, WITHOUT ROWID;
+
+    -- Cascades run these too.
+    CREATE TRIGGER links_added AFTER INSERT ON blob_links BEGIN
+        UPDATE repositories SET row_bytes = row_bytes + 256 WHERE id = NEW.repository_id;
+    END;
+    CREATE TRIGGER links_removed AFTER DELETE ON blob_links BEGIN
+        UPDATE repositories SET row_bytes = row_bytes - 256 WHERE id = OLD.repository_id;
+    END;
+    CREATE TRIGGER manifests_added AFTER INSERT ON manifests BEGIN
+        UPDATE repositories
+        SET manifest_count = manifest_count + 1, row_bytes = row_bytes + NEW.row_bytes
+        WHERE id = NEW.repository_id;
+    END;
+    CREATE TRIGGER manifests_removed AFTER DELETE ON manifests BEGIN
+        UPDATE repositories
+        SET manifest_count = manifest_count - 1, row_bytes = row_bytes - OLD.row_bytes
+        WHERE id = OLD.repository_id;
+    END;
+    CREATE TRIGGER tags_added AFTER INSERT ON tags BEGIN
+        UPDATE repositories SET tag_count = tag_count + 1, row_bytes = row_bytes + 256
+        WHERE id = NEW.repository_id;
+    END;
+    CREATE TRIGGER tags_removed AFTER DELETE ON tags BEGIN
+        UPDATE repositories SET tag_count = tag_count - 1, row_bytes = row_bytes - 256
+        WHERE id = OLD.repository_id;
+    END;
     ",
 ];

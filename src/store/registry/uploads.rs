@@ -34,9 +34,7 @@ impl RegistryDb {
                 let open = get(
                     connection,
                     "count uploads of a project",
-                    "SELECT count(*) FROM uploads
-                     JOIN repositories ON repositories.id = uploads.repository_id
-                     WHERE repositories.project_id = ?1",
+                    "SELECT count(*) FROM uploads WHERE project_id = ?1",
                     [repository.project.0],
                     |row| size(row, 0),
                 )?;
@@ -47,10 +45,12 @@ impl RegistryDb {
                 run(
                     connection,
                     "start upload",
-                    "INSERT INTO uploads (id, repository_id, algorithm, started_at) VALUES (?1, ?2, ?3, ?4)",
+                    "INSERT INTO uploads (id, repository_id, project_id, algorithm, started_at)
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
                     params![
                         upload.id,
                         id,
+                        repository.project.0,
                         upload.algorithm.as_str(),
                         upload.started_at.0
                     ],

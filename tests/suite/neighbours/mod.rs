@@ -16,8 +16,8 @@
 mod audit;
 mod logins;
 mod manifests;
-mod rules;
 mod queries;
+mod rules;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -5,8 +5,8 @@ use std::fs::File;
 use breakwater::error::Kind;
 use breakwater::oci::RegistryHost;
 use breakwater::store::{
-    Ability, Actor, EventFilter, GroupChanges, Level, Maker, Network, NewToken, NewUpstream,
-    PlaceFilter, ProjectChanges, RecordedEvent, Store, TokenId, TokenKind, UserFilter, UserId,
+    Ability, Actor, EventFilter, EventUser, GroupChanges, Level, Maker, Network, NewToken,
+    NewUpstream, PlaceFilter, ProjectChanges, RecordedEvent, Store, TokenId, TokenKind, UserId,
     Visibility,
 };
 use serde_json::json;
@@ -258,7 +258,7 @@ fn events_are_found_by_time_user_and_group() {
     let count = |filter: EventFilter| store.audit.events(&filter).unwrap().len();
     let all = count(EventFilter::default());
     let user = |name: &str| EventFilter {
-        user: Some(UserFilter::Name(name.into())),
+        user: Some(EventUser::Name(name.into())),
         ..EventFilter::default()
     };
     let group = |path: &str| EventFilter {
@@ -318,7 +318,7 @@ fn a_later_user_or_group_of_the_same_name_has_none_of_the_formers_events() {
     access.remove_group(&by, acme).unwrap();
     access.remove_user(&by, user).unwrap();
     let (user, acme, inner, project) = tenant();
-    let kinds = |user: Option<UserFilter>, place: Option<PlaceFilter>| -> Vec<_> {
+    let kinds = |user: Option<EventUser>, place: Option<PlaceFilter>| -> Vec<_> {
         let filter = EventFilter {
             user,
             place,
@@ -328,7 +328,7 @@ fn a_later_user_or_group_of_the_same_name_has_none_of_the_formers_events() {
         events.into_iter().map(|event| event.kind).collect()
     };
     assert_eq!(
-        kinds(Some(UserFilter::Id(user)), None),
+        kinds(Some(EventUser::Id(user)), None),
         ["user.created", "member.set"]
     );
     let of_group = |group| kinds(None, Some(PlaceFilter::Group(group)));
@@ -337,7 +337,7 @@ fn a_later_user_or_group_of_the_same_name_has_none_of_the_formers_events() {
     assert_eq!(of_group(acme)[1..], below);
     let of_project = kinds(None, Some(PlaceFilter::Project(project)));
     assert_eq!(of_project, ["project.created"]);
-    let both = kinds(Some(UserFilter::Id(user)), Some(PlaceFilter::Group(acme)));
+    let both = kinds(Some(EventUser::Id(user)), Some(PlaceFilter::Group(acme)));
     assert_eq!(both, ["member.set"]);
     // By name all who ever had it, told apart by their ids.
     let named = EventFilter {

@@ -28,7 +28,7 @@ use super::standing::Standing;
 use crate::auth::identity::{Identity, PlacedProject, Principal};
 use crate::auth::scope::Ability;
 use crate::oci::{RepositoryName, Tag};
-use crate::store::{Level, MinimumLevel, ProjectId, ProtectionRule};
+use crate::store::{Level, MinimumLevel, ProjectId, ProtectionRule, Viewer};
 
 /// What is to be done with a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,11 +237,22 @@ pub fn repository(
 /// Whether a list of repositories shows `identity` those of the project: who may know of it, with a credential
 /// that is for hosted images at all.
 pub fn lists_project(identity: &Identity, project: &HostedProject, level: Option<Level>) -> bool {
-    let reads = identity
+    lists_any(identity) && standing(identity, project, level).is_some()
+}
+
+/// The projects of which [`lists_project`] is true.
+pub fn listed_projects(identity: &Identity) -> Viewer {
+    if !lists_any(identity) {
+        return Viewer::default();
+    }
+    Standing::viewer(&identity.principal)
+}
+
+fn lists_any(identity: &Identity) -> bool {
+    identity
         .principal
         .abilities()
-        .has(Ability::ReadContainerImage);
-    reads && standing(identity, project, level).is_some()
+        .has(Ability::ReadContainerImage)
 }
 
 fn standing(

@@ -1,9 +1,11 @@
 //! Tokens: rows of `tokens`. A secret never comes here, only its SHA-256.
 //!
 //! - here: what a token is, and reading.
+//! - `pages`: lists.
 //! - `changes`: making, rotating and revoking.
 
 mod changes;
+mod pages;
 
 use rusqlite::Row;
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,8 @@ use super::{AccessDb, GroupId, Level, ProjectId, TokenId, UserId};
 use crate::error::Result;
 use crate::store::statement::{decoded, find, list, size, unknown_word};
 use crate::time::Timestamp;
+
+pub use pages::TokenFilter;
 
 const COLUMNS: &str = "id, kind, name, scopes, user_id, group_id, username, access_level, revoked,
     created_at, expires_at, created_by, project_id, ifnull(family_id, id), maker_user_id, made_by,

@@ -10,7 +10,7 @@ use super::workplace::Workplace;
 use super::{Outcome, unavailable};
 use crate::error::{Error, Kind, Result};
 use crate::oci::{ImageName, Reference};
-use crate::store::{CachedImage, Store};
+use crate::store::{CachedImage, Store, Window};
 
 /// The host of an image that is written without one, as docker has it.
 const DOCKER_HUB: &str = "docker.io";
@@ -78,7 +78,7 @@ impl Cache {
 }
 
 fn list(store: &Store, pattern: Option<&str>, json: bool) -> Result<()> {
-    let images = store.cache.images(pattern)?;
+    let images = store.cache.images(pattern, Window::ALL)?.entries;
     if json {
         return print_json(&images.iter().map(shape).collect::<Vec<_>>());
     }
@@ -172,7 +172,7 @@ impl Wanted {
 
 fn show(store: &Store, text: &str, wanted: &Wanted, json: bool) -> Result<()> {
     let pattern = format!("{}/{}", wanted.upstream, wanted.repository);
-    let images = store.cache.images(Some(&pattern))?;
+    let images = store.cache.images(Some(&pattern), Window::ALL)?.entries;
     let Some(image) = images.iter().find(|image| wanted.is(image)) else {
         return Err(
             Error::new(Kind::NotFound, format!("`{text}` is not cached"))

@@ -1,6 +1,8 @@
 //! Pages of sorted lists: which rows somebody asks for, and those rows. A page is cut out by the database, so that the
 //! work depends on the page and not on how long the list is.
 
+use std::ops::ControlFlow;
+
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, ToSql};
 
@@ -60,6 +62,45 @@ impl<T> Page<T> {
         Self {
             total: Some(total).filter(|&total| total <= MAX_COUNTED),
             ..Self::first(rest, window.count)
+        }
+    }
+}
+
+/// A page that is filled row by row, where SQL alone cannot tell which rows are meant.
+pub(super) struct Filling<T> {
+    window: Window,
+    met: u64,
+    entries: Vec<T>,
+}
+
+impl<T> Filling<T> {
+    pub(super) fn new(window: Window) -> Self {
+        Self {
+            window,
+            met: 0,
+            entries: Vec::new(),
+        }
+    }
+
+    /// Counts a row that is meant, and keeps it where it is on the page. Says whether more rows are needed.
+    pub(super) fn add(&mut self, entry: T) -> ControlFlow<()> {
+        let end = self.window.offset.saturating_add(self.window.count);
+        if (self.window.offset..end).contains(&self.met) {
+            self.entries.push(entry);
+        }
+        self.met += 1;
+        match self.met > end && self.met > MAX_COUNTED {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    pub(super) fn finish(self) -> Page<T> {
+        let end = self.window.offset.saturating_add(self.window.count);
+        Page {
+            entries: self.entries,
+            more: self.met > end,
+            total: Some(self.met).filter(|&total| total <= MAX_COUNTED),
         }
     }
 }

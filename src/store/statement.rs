@@ -5,6 +5,8 @@
 //! Statements add sizes up with `CAST(total(size) AS INTEGER)`: that ends at the greatest integer, where `sum()` is an
 //! error.
 
+use std::ops::ControlFlow;
+
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi};
 
@@ -56,6 +58,28 @@ pub(super) fn list<T>(
         .prepare_cached(text)
         .and_then(|mut prepared| prepared.query_map(parameters, decode)?.collect())
         .map_err(|error| sql(statement, error))
+}
+
+/// Shows the rows of `statement` to `see`, one after the other, until it has seen enough.
+pub(super) fn visit(
+    connection: &Connection,
+    statement: &'static str,
+    text: &str,
+    parameters: impl Params,
+    mut see: impl FnMut(&Row<'_>) -> rusqlite::Result<ControlFlow<()>>,
+) -> Result<()> {
+    counted(statement);
+    let visit = || {
+        let mut prepared = connection.prepare_cached(text)?;
+        let mut rows = prepared.query(parameters)?;
+        while let Some(row) = rows.next()? {
+            if see(row)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    };
+    visit().map_err(|error| sql(statement, error))
 }
 
 /// Runs a statement that changes something; gives the number of changed rows.

@@ -34,16 +34,11 @@ fn refuse_mirrored_name(store: &Store, path: &str, default: &RegistryHost) -> Re
     if path.contains('/') {
         return Ok(());
     }
-    let images = store.cache.images(Some(&format!("{default}/{path}")))?;
-    let mirrored = images.iter().find(|image| {
-        image.upstream == default.as_str() && image.repository.split('/').next() == Some(path)
-    });
-    match mirrored {
-        Some(image) => Err(Error::new(
+    match store.cache.kept_below(default.as_str(), path)? {
+        Some(repository) => Err(Error::new(
             Kind::Conflict,
             format!(
-                "a top-level group cannot be called `{path}`: the mirror serves {}/{}, which clients could not pull any more",
-                image.upstream, image.repository
+                "a top-level group cannot be called `{path}`: the mirror serves {default}/{repository}, which clients could not pull any more"
             ),
         )
         .remedy("choose another name")),
@@ -87,13 +82,11 @@ pub fn check_default_upstream(
     host: &RegistryHost,
 ) -> Result<()> {
     let rows = store.access.upstreams()?;
-    let groups = store.access.groups()?;
     let mut upward = vec![None];
     let mut at = Some(group.id);
-    while let Some(id) = at.filter(|_| upward.len() <= groups.len()) {
+    while let Some(id) = at {
         upward.push(Some(id));
-        let parent = groups.iter().find(|group| group.id == id);
-        at = parent.and_then(|group| group.parent);
+        at = store.access.group(id)?.and_then(|group| group.parent);
     }
     let known = is_configured
         || rows

@@ -6,7 +6,7 @@ use super::answer::{Answer, object, page};
 use super::ask::Ask;
 use super::parameters::{Type, optional};
 use super::table::{Endpoint, Role, Scope, Shape};
-use crate::store::{CachedImage, Page};
+use crate::store::CachedImage;
 
 /// `/cache/images`, `/cache/statistics`.
 pub(super) const ENDPOINTS: &[Endpoint] = &[
@@ -52,10 +52,10 @@ fn shape(image: &CachedImage) -> Value {
 }
 
 fn images(ask: &mut Ask<'_, '_>) -> Answer {
-    let images = ask.store().cache.images(ask.fields.text("search"))?;
+    let (cache, pattern) = (&ask.store().cache, ask.fields.text("search"));
     page(
         ask,
-        |window| Ok(Page::of(images, window)),
+        |window| cache.images(pattern, window),
         |image| Ok(shape(image)),
     )
 }

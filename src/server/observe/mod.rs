@@ -26,7 +26,7 @@ use crate::auth::secret::{Shape, shape};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Gauge, Response};
 use crate::patience;
-use crate::store::{Store, Totals};
+use crate::store::{Store, TokenKind, Totals};
 use crate::telemetry::metrics::CONTENT_TYPE;
 use crate::time::Timestamp;
 use traffic::Traffic;
@@ -42,7 +42,7 @@ pub(super) struct Observed {
     /// Set when the front door is open.
     front_door: OnceLock<Gauge>,
     started_at: Timestamp,
-    totals: Mutex<Option<(Instant, Totals)>>,
+    counts: Mutex<Option<(Instant, Counts)>>,
 }
 
 impl Observed {
@@ -51,7 +51,7 @@ impl Observed {
             traffic: Traffic::default(),
             front_door: OnceLock::new(),
             started_at: Timestamp::now(),
-            totals: Mutex::default(),
+            counts: Mutex::default(),
         }
     }
 
@@ -61,18 +61,29 @@ impl Observed {
         let _ = self.front_door.set(front_door);
     }
 
-    fn totals(&self, store: &Store) -> Result<Totals> {
+    fn counts(&self, store: &Store) -> Result<Counts> {
         // Not held while counting, so that nobody waits for it longer than for a turn among the lists.
-        let kept = || self.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, totals)) = &*kept()
+        let kept = || self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, counts)) = &*kept()
             && at.elapsed() < COUNTS_FOR
         {
-            return Ok(totals.clone());
+            return Ok(counts.clone());
         }
-        let totals = store.cache.totals()?;
-        *kept() = Some((Instant::now(), totals.clone()));
-        Ok(totals)
+        let counts = Counts {
+            cached: store.cache.totals()?,
+            tokens: store.access.active_tokens(Timestamp::now())?,
+        };
+        *kept() = Some((Instant::now(), counts.clone()));
+        Ok(counts)
     }
+}
+
+/// What takes the longer to count the more is stored, so that it is not counted for each request.
+#[derive(Clone)]
+struct Counts {
+    cached: Totals,
+    /// Those that let somebody in, by kind.
+    tokens: Vec<(TokenKind, u64)>,
 }
 
 /// `GET /metrics`.

@@ -139,6 +139,15 @@ impl CacheDb {
                         pulled.count
                     ],
                 )?;
+                if let Some(tag) = &pull.tag {
+                    run(
+                        connection,
+                        "write a tag's last pull",
+                        "UPDATE tags SET last_pulled_at = max(ifnull(last_pulled_at, 0), ?3)
+                         WHERE repository_id = ?1 AND name = ?2",
+                        params![pull.repository.0, tag.as_str(), pulled.last.0],
+                    )?;
+                }
             }
             for (token, (address, at)) in &notes.tokens {
                 run(

@@ -1,44 +1,40 @@
-//! What is cached, for `cache list` and `cache stats`: reads much, on nobody's request path.
+//! What is cached, for `cache list` and `cache stats`.
 
-use rusqlite::Connection;
+use std::ops::ControlFlow;
+
+use rusqlite::{Connection, Row};
 
 use super::{CacheDb, CachedImage, Totals};
 use crate::error::Result;
-use crate::store::statement::{get, list, size};
+use crate::store::page::{Filling, Page, Window};
+use crate::store::statement::{find, get, size, visit};
 use crate::time::Timestamp;
 
-/// Tags, and after them the manifests that nothing names.
+/// Manifests that nothing names, and tags, in the order of indexes: only the manifests of one repository are sorted.
 const IMAGES: &str = "
-    WITH tag_pulls (repository_id, tag, last_at) AS (
-        SELECT manifests.repository_id, pulls.tag, max(pulls.last_at)
-        FROM pulls JOIN manifests ON manifests.id = pulls.manifest_id
-        GROUP BY 1, 2
-    )
-    SELECT manifests.id, origins.upstream, repositories.name, tags.name, blobs.digest,
-        manifests.media_type, manifests.fetched_at, tags.confirmed_at, tags.gone_at,
-        tag_pulls.last_at
-    FROM tags
-    JOIN manifests ON manifests.id = tags.manifest_id
-    JOIN blobs ON blobs.id = manifests.blob_id
-    JOIN repositories ON repositories.id = tags.repository_id
-    JOIN origins ON origins.id = repositories.origin_id
-    LEFT JOIN tag_pulls ON tag_pulls.repository_id = tags.repository_id
-        AND tag_pulls.tag = tags.name
-    UNION ALL
-    SELECT manifests.id, origins.upstream, repositories.name, NULL, blobs.digest,
-        manifests.media_type, manifests.fetched_at, manifests.fetched_at, NULL,
+    SELECT origins.upstream, origins.fingerprint, repositories.name, NULL AS tag, blobs.digest,
+        manifests.id, manifests.media_type, manifests.fetched_at, manifests.fetched_at, NULL,
         (SELECT max(pulls.last_at) FROM pulls WHERE pulls.manifest_id = manifests.id)
-    FROM manifests
-    JOIN blobs ON blobs.id = manifests.blob_id
-    JOIN repositories ON repositories.id = manifests.repository_id
-    JOIN origins ON origins.id = repositories.origin_id
+    FROM origins
+    CROSS JOIN repositories ON repositories.origin_id = origins.id
+    CROSS JOIN manifests ON manifests.repository_id = repositories.id
+    CROSS JOIN blobs ON blobs.id = manifests.blob_id
     WHERE NOT EXISTS (SELECT 1 FROM tags WHERE tags.manifest_id = manifests.id)
     AND NOT EXISTS (
         SELECT 1 FROM manifest_children
         JOIN manifests AS parents ON parents.id = manifest_children.manifest_id
         WHERE manifest_children.digest = blobs.digest
         AND parents.repository_id = manifests.repository_id)
-    ORDER BY 2, 3, 4, 5";
+    UNION ALL
+    SELECT origins.upstream, origins.fingerprint, repositories.name, tags.name, blobs.digest,
+        manifests.id, manifests.media_type, manifests.fetched_at, tags.confirmed_at, tags.gone_at,
+        tags.last_pulled_at
+    FROM origins
+    CROSS JOIN repositories ON repositories.origin_id = origins.id
+    CROSS JOIN tags ON tags.repository_id = repositories.id
+    CROSS JOIN manifests ON manifests.id = tags.manifest_id
+    CROSS JOIN blobs ON blobs.id = manifests.blob_id
+    ORDER BY 1, 2, 3, 4, 5";
 
 /// The manifest, and downwards what is here of what it refers to, each once. An index's manifests are
 /// followed within their repository.
@@ -56,35 +52,51 @@ const IMAGE_SIZE: &str = "
 
 impl CacheDb {
     /// Images whose `HOST/NAME[:TAG]` (`HOST/NAME@DIGEST` without a tag) holds `pattern` (`*` matches any
-    /// run), sorted.
-    pub fn images(&self, pattern: Option<&str>) -> Result<Vec<CachedImage>> {
+    /// run), sorted. Rows are read one by one, no further than the page and its count need.
+    pub fn images(&self, pattern: Option<&str>, window: Window) -> Result<Page<CachedImage>> {
         self.database.scan_consistent(|connection| {
-            let mut images = list(connection, "list images", IMAGES, [], |row| {
-                let id: i64 = row.get(0)?;
-                let image = CachedImage {
-                    upstream: row.get(1)?,
-                    repository: row.get(2)?,
-                    tag: row.get(3)?,
-                    digest: row.get(4)?,
-                    media_type: row.get(5)?,
-                    size: 0,
-                    fetched_at: Timestamp(row.get(6)?),
-                    confirmed_at: Timestamp(row.get(7)?),
-                    gone_at: row.get::<_, Option<i64>>(8)?.map(Timestamp),
-                    last_pulled_at: row.get::<_, Option<i64>>(9)?.map(Timestamp),
-                };
-                Ok((id, image))
-            })?;
-            if let Some(pattern) = pattern {
-                images.retain(|(_, image)| holds(&name(image), pattern));
-            }
-            images
-                .into_iter()
-                .map(|(id, image)| {
-                    let size = image_size(connection, id)?;
-                    Ok(CachedImage { size, ..image })
+            let mut page = Filling::new(window);
+            visit(connection, "list images", IMAGES, [], |row| {
+                let image = image(row)?;
+                let is_meant = pattern.is_none_or(|pattern| holds(&name(&image), pattern));
+                Ok(match is_meant {
+                    true => page.add((row.get::<_, i64>(5)?, image)),
+                    false => ControlFlow::Continue(()),
                 })
-                .collect()
+            })?;
+            let Page {
+                entries,
+                more,
+                total,
+            } = page.finish();
+            let sized = entries.into_iter().map(|(id, image)| {
+                let size = image_size(connection, id)?;
+                Ok(CachedImage { size, ..image })
+            });
+            Ok(Page {
+                entries: sized.collect::<Result<_>>()?,
+                more,
+                total,
+            })
+        })
+    }
+
+    /// A repository of the upstream whose name is `first`, or begins with it and `/`, and of which an image is kept.
+    pub fn kept_below(&self, upstream: &str, first: &str) -> Result<Option<String>> {
+        self.database.read(|connection| {
+            find(
+                connection,
+                "find an image below a name",
+                "SELECT repositories.name
+                 FROM origins CROSS JOIN repositories ON repositories.origin_id = origins.id
+                 WHERE origins.upstream = ?1
+                 AND (repositories.name = ?2
+                     OR (repositories.name > ?2 || '/' AND repositories.name < ?2 || '0'))
+                 AND EXISTS (SELECT 1 FROM manifests WHERE repository_id = repositories.id)
+                 ORDER BY repositories.name LIMIT 1",
+                [upstream, first],
+                |row| row.get(0),
+            )
         })
     }
 
@@ -110,6 +122,21 @@ impl CacheDb {
             )
         })
     }
+}
+
+fn image(row: &Row<'_>) -> rusqlite::Result<CachedImage> {
+    Ok(CachedImage {
+        upstream: row.get(0)?,
+        repository: row.get(2)?,
+        tag: row.get(3)?,
+        digest: row.get(4)?,
+        media_type: row.get(6)?,
+        size: 0,
+        fetched_at: Timestamp(row.get(7)?),
+        confirmed_at: Timestamp(row.get(8)?),
+        gone_at: row.get::<_, Option<i64>>(9)?.map(Timestamp),
+        last_pulled_at: row.get::<_, Option<i64>>(10)?.map(Timestamp),
+    })
 }
 
 fn image_size(connection: &Connection, manifest: i64) -> Result<u64> {

@@ -69,6 +69,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
         manifest_id INTEGER NOT NULL REFERENCES manifests (id) ON DELETE CASCADE,
         confirmed_at INTEGER NOT NULL,
         gone_at INTEGER,
+        -- By whomever, also what it pointed to before.
+        last_pulled_at INTEGER,
         PRIMARY KEY (repository_id, name)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX tags_manifest ON tags (manifest_id);

@@ -1,6 +1,6 @@
 //! Lists as the upstream gave them, and lists of what is kept.
 
-use breakwater::store::{KeptListing, ListingKind};
+use breakwater::store::{KeptListing, ListingKind, Window};
 
 use super::*;
 use crate::store::keep_index;
@@ -132,7 +132,7 @@ fn images_are_tags_and_manifests_that_nothing_names() {
     let (single, single_size) = keep_image(&store, there, &[b"shared"], None, at(13));
     cache.mark_gone(here, &tag("3.20"), at(99)).unwrap();
 
-    let images = cache.images(None).unwrap();
+    let images = cache.images(None, Window::ALL).unwrap().entries;
     let seen: Vec<_> = images
         .iter()
         .map(|image| {
@@ -181,7 +181,7 @@ fn images_are_tags_and_manifests_that_nothing_names() {
         ("*", 2),
         ("nothing", 0),
     ] {
-        let found = cache.images(Some(pattern)).unwrap().len();
+        let found = cache.images(Some(pattern), Window::ALL).unwrap().entries.len();
         assert_eq!(found, expected, "{pattern}");
     }
 

@@ -26,7 +26,7 @@ use crate::auth::secret::{Shape, shape};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Gauge, Response};
 use crate::patience;
-use crate::store::{Store, TokenKind, Totals};
+use crate::store::{Store, Totals};
 use crate::telemetry::metrics::CONTENT_TYPE;
 use crate::time::Timestamp;
 use traffic::Traffic;
@@ -42,7 +42,7 @@ pub(super) struct Observed {
     /// Set when the front door is open.
     front_door: OnceLock<Gauge>,
     started_at: Timestamp,
-    counts: Mutex<Option<(Instant, Counts)>>,
+    totals: Mutex<Option<(Instant, Totals)>>,
 }
 
 impl Observed {
@@ -51,7 +51,7 @@ impl Observed {
             traffic: Traffic::default(),
             front_door: OnceLock::new(),
             started_at: Timestamp::now(),
-            counts: Mutex::default(),
+            totals: Mutex::default(),
         }
     }
 
@@ -61,29 +61,18 @@ impl Observed {
         let _ = self.front_door.set(front_door);
     }
 
-    fn counts(&self, store: &Store) -> Result<Counts> {
+    fn totals(&self, store: &Store) -> Result<Totals> {
         // Not held while counting, so that nobody waits for it longer than for a turn among the lists.
-        let kept = || self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, counts)) = &*kept()
+        let kept = || self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, totals)) = &*kept()
             && at.elapsed() < COUNTS_FOR
         {
-            return Ok(counts.clone());
+            return Ok(totals.clone());
         }
-        let counts = Counts {
-            cached: store.cache.totals()?,
-            tokens: store.access.active_tokens(Timestamp::now())?,
-        };
-        *kept() = Some((Instant::now(), counts.clone()));
-        Ok(counts)
+        let totals = store.cache.totals()?;
+        *kept() = Some((Instant::now(), totals.clone()));
+        Ok(totals)
     }
-}
-
-/// What takes the longer to count the more is stored, so that it is not counted for each request.
-#[derive(Clone)]
-struct Counts {
-    cached: Totals,
-    /// Those that let somebody in, by kind.
-    tokens: Vec<(TokenKind, u64)>,
 }
 
 /// `GET /metrics`.

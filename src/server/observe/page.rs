@@ -139,16 +139,12 @@ fn disk(appliance: &Appliance, page: &mut Page) {
         }
         Err(error) => tracing::warn!(%error, "metrics without the disk"),
     }
-    match appliance.observed.counts(store) {
-        Ok(counts) => {
-            page.single(&name::CACHED_BLOBS, counts.cached.blobs);
-            page.single(&name::CACHED_BYTES, counts.cached.bytes);
-            let mut family = page.family(&name::TOKENS);
-            for (kind, count) in counts.tokens {
-                family.sample(&[kind.as_str()], count);
-            }
+    match appliance.observed.totals(store) {
+        Ok(totals) => {
+            page.single(&name::CACHED_BLOBS, totals.blobs);
+            page.single(&name::CACHED_BYTES, totals.bytes);
         }
-        Err(error) => tracing::warn!(%error, "metrics without the cache's size and tokens"),
+        Err(error) => tracing::warn!(%error, "metrics without the cache's size"),
     }
     let mut family = page.family(&name::DATABASE_ERRORS);
     for failures in store.database_failures() {
@@ -158,6 +154,15 @@ fn disk(appliance: &Appliance, page: &mut Page) {
 
 fn logins(appliance: &Appliance, page: &mut Page) {
     let now = Timestamp::now();
+    match appliance.store().access.active_tokens(now) {
+        Ok(counts) => {
+            let mut family = page.family(&name::TOKENS);
+            for (kind, count) in counts {
+                family.sample(&[kind.as_str()], count);
+            }
+        }
+        Err(error) => tracing::warn!(%error, "metrics without tokens"),
+    }
     let logins = appliance.authenticator.logins(now);
     let mut family = page.family(&name::LOGINS);
     family.sample(&["accepted"], logins.accepted);

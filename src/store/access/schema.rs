@@ -64,6 +64,7 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     CREATE INDEX tokens_user ON tokens (user_id);
     CREATE INDEX tokens_group ON tokens (group_id);
     CREATE INDEX tokens_maker ON tokens (maker_family);
+    CREATE INDEX tokens_active ON tokens (kind, expires_at) WHERE revoked = 0;
 
     CREATE TABLE networks (
         id INTEGER PRIMARY KEY AUTOINCREMENT,

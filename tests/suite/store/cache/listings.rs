@@ -181,7 +181,11 @@ fn images_are_tags_and_manifests_that_nothing_names() {
         ("*", 2),
         ("nothing", 0),
     ] {
-        let found = cache.images(Some(pattern), Window::ALL).unwrap().entries.len();
+        let found = cache
+            .images(Some(pattern), Window::ALL)
+            .unwrap()
+            .entries
+            .len();
         assert_eq!(found, expected, "{pattern}");
     }
 

@@ -29,6 +29,7 @@
 //! | `store` | four databases (access, cache, registry, audit) and the blob directory: the only place that knows rusqlite |
 //! | `http` | the public port's HTTP/1.1 and TLS; knows no route and no store |
 //! | `oci` | digest, reference, manifest, scope: pure |
+//! | `spool` | bytes on their way: in memory while they are few, in unlinked files beyond that; who may hold how much |
 //! | `config` `telemetry` `network` `patience` `error` `time` | what every room may use; `telemetry`: logs, and the metrics' names and text; `network`: whose address counts as whose; `patience`: whether anybody still waits for a thread's work |
 //!
 //! # Invariants
@@ -75,6 +76,7 @@ pub mod patience;
 pub mod proxy;
 pub mod registry;
 pub mod server;
+pub mod spool;
 pub mod store;
 pub mod telemetry;
 pub mod time;

@@ -127,6 +127,12 @@ impl Response {
         self
     }
 
+    /// Keeps `what` until the response was delivered, or could not be.
+    #[must_use]
+    pub fn holding(self, what: impl Send + 'static) -> Self {
+        self.on_delivered(move |_| drop(what))
+    }
+
     /// Calls `then` once, after the last byte was sent or the connection broke (access log). A response
     /// that is dropped unsent reports that nothing was delivered. A second call adds to the first.
     #[must_use]

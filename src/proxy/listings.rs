@@ -1,6 +1,7 @@
 //! `tags/list` and `referrers` of an upstream: asked for, kept, and given from the cache while the upstream
 //! is away. An answer is never an empty list that the upstream did not give, nor anything else than a list.
 
+use std::io::{BufReader, Read as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::{CacheWord, Proxy, Target, upstream_error};
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::{Digest, MediaType, Reference, Tag};
+use crate::spool::{Content, Owner};
 use crate::store::{KeptListing, ListingKind};
 use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind, Listing};
@@ -18,11 +20,13 @@ use crate::upstream::{Fault, FaultKind, Listing};
 /// Tags on a page made from the cache, where the client does not say how many.
 const TAG_PAGE: u32 = 100;
 /// The longest list that is kept, in bytes.
-const MAX_KEPT: usize = 2 * 1024 * 1024;
+const MAX_KEPT: u64 = 2 * 1024 * 1024;
 
 /// Which part of a list is asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ListPage {
+    /// On whose behalf the answer is held.
+    pub owner: Owner,
     /// At most this many.
     pub n: Option<u32>,
     /// Those after this one.
@@ -35,7 +39,7 @@ pub struct ListPage {
 /// A list to be answered with, as the upstream gave it.
 pub struct ListingAnswer {
     /// JSON of the right shape.
-    pub body: Vec<u8>,
+    pub body: Content,
     /// Its type, in our words.
     pub content_type: &'static str,
     /// The query of the next page.
@@ -55,20 +59,24 @@ impl Proxy {
     /// `NameUnknown` where the upstream does not know the repository; `Unavailable` where it is away and
     /// nothing of the repository is kept.
     pub fn tags(&self, grant: &Grant, target: &Target, page: &ListPage) -> Result<ListingAnswer> {
-        let asked = target.upstream.tags_list(&target.repository, &page.query);
+        let (upstream, repository) = (&target.upstream, &target.repository);
+        let spool = || self.store.spools.spool(page.owner.clone());
+        let asked = upstream.tags_list(repository, &page.query, spool);
         let key = (ListingKind::Tags, page.query.as_str());
-        self.listing(grant, target, key, asked, || self.kept_tags(target, page))
-            .map_err(|fault| {
-                upstream_error(
-                    fault,
-                    Kind::NameUnknown,
-                    &format!("tags of {}", target.shown()),
-                )
-            })?
+        self.listing(grant, target, key, asked, &page.owner, || {
+            self.kept_tags(target, page)
+        })
+        .map_err(|fault| {
+            upstream_error(
+                fault,
+                Kind::NameUnknown,
+                &format!("tags of {}", target.shown()),
+            )
+        })?
     }
 
-    /// The referrers of a manifest (distribution-spec, "Listing Referrers"). `query` is the client's, form-encoded,
-    /// as the upstream is to see it. Where the upstream has no such API, its fallback tag is read.
+    /// The referrers of a manifest (distribution-spec, "Listing Referrers"), of which only the page's query counts.
+    /// Where the upstream has no such API, its fallback tag is read.
     ///
     /// # Errors
     /// `ManifestUnknown` where the upstream has neither; `Unavailable` where it is away and nothing is kept.
@@ -77,16 +85,19 @@ impl Proxy {
         grant: &Grant,
         target: &Target,
         digest: &Digest,
-        query: &str,
+        page: &ListPage,
     ) -> Result<ListingAnswer> {
-        let key = format!("{digest}&{query}");
-        let asked = target.upstream.referrers(&target.repository, digest, query);
+        let key = format!("{digest}&{}", page.query);
+        let (upstream, repository) = (&target.upstream, &target.repository);
+        let spool = || self.store.spools.spool(page.owner.clone());
+        let asked = upstream.referrers(repository, digest, &page.query, spool);
         if let Err(fault) = &asked
             && fault.kind == FaultKind::NotFound
         {
             return self.referrers_by_tag(grant, target, digest);
         }
-        self.listing(grant, target, (ListingKind::Referrers, &key), asked, || {
+        let key = (ListingKind::Referrers, key.as_str());
+        self.listing(grant, target, key, asked, &page.owner, || {
             self.kept_fallback(grant, target, digest)
         })
         .map_err(|fault| {
@@ -106,6 +117,7 @@ impl Proxy {
         target: &Target,
         (kind, key): (ListingKind, &str),
         asked: Result<Listing, Fault>,
+        owner: &Owner,
         otherwise: impl FnOnce() -> Result<Option<ListingAnswer>>,
     ) -> Result<Result<ListingAnswer>, Fault> {
         let asked = asked.and_then(|listing| {
@@ -118,7 +130,7 @@ impl Proxy {
         match asked {
             Ok(listing) => Ok(Ok(self.answer_listing(grant, target, kind, key, listing))),
             Err(fault) => match self
-                .kept_listing(target, kind, key)
+                .kept_listing(target, kind, key, owner)
                 .and_then(|kept| kept.map_or_else(otherwise, |k| Ok(Some(k))))
             {
                 Ok(Some(kept)) => Ok(Ok(kept)),
@@ -138,7 +150,7 @@ impl Proxy {
         listing: Listing,
     ) -> ListingAnswer {
         if grant.may_fill()
-            && listing.body.len() <= MAX_KEPT
+            && listing.body.length() <= MAX_KEPT
             && let Err(error) = self.keep_listing(target, kind, key, &listing)
         {
             let repository = target.shown();
@@ -163,8 +175,12 @@ impl Proxy {
     ) -> Result<()> {
         let cache = &self.store.cache;
         let repository = self.repository_to_fill(target)?;
+        let _turn = self
+            .store
+            .spools
+            .work(target.owner(), listing.body.length())?;
         let kept = KeptListing {
-            body: listing.body.clone(),
+            body: listing.body.read()?.into_owned(),
             content_type: content_type(kind).to_owned(),
             next: listing.next.clone(),
             filters_applied: listing.filters_applied.clone(),
@@ -178,14 +194,21 @@ impl Proxy {
         target: &Target,
         kind: ListingKind,
         key: &str,
+        owner: &Owner,
     ) -> Result<Option<ListingAnswer>> {
         let Some(repository) = self.repository_of(target)? else {
             return Ok(None);
         };
-        let kept = self.store.cache.listing(repository, kind, key)?;
-        Ok(kept.map(|kept| ListingAnswer {
+        let spools = &self.store.spools;
+        let _turn = spools.work(owner.clone(), MAX_KEPT)?;
+        let Some(kept) = self.store.cache.listing(repository, kind, key)? else {
+            return Ok(None);
+        };
+        let mut body = spools.spool(owner.clone());
+        body.append(&kept.body)?;
+        Ok(Some(ListingAnswer {
             age: Some(Timestamp::now().since(kept.fetched_at)),
-            body: kept.body,
+            body: body.finish()?,
             content_type: content_type(kind),
             next: kept.next,
             filters_applied: kept.filters_applied,
@@ -214,7 +237,7 @@ impl Proxy {
             .map(|last| format!("n={n}&last={last}"));
         let body = serde_json::json!({ "name": target.repository.as_str(), "tags": tags });
         Ok(Some(ListingAnswer {
-            body: body.to_string().into_bytes(),
+            body: body.to_string().into_bytes().into(),
             content_type: content_type(ListingKind::Tags),
             next,
             filters_applied: None,
@@ -240,7 +263,7 @@ impl Proxy {
             return Err(Error::new(Kind::ManifestUnknown, what));
         }
         Ok(ListingAnswer {
-            body: answer.bytes.to_vec(),
+            body: answer.content,
             content_type: content_type(ListingKind::Referrers),
             next: None,
             filters_applied: None,
@@ -272,7 +295,7 @@ fn content_type(kind: ListingKind) -> &'static str {
 }
 
 /// Whether `body` is a list of this kind; otherwise why not. What stands in the list is the clients' business.
-fn check_shape(kind: ListingKind, body: &[u8]) -> Result<(), String> {
+fn check_shape(kind: ListingKind, body: &Content) -> Result<(), String> {
     #[derive(Deserialize)]
     struct Tags {
         // Go writes an empty list as null; to leave it out is something else.
@@ -284,17 +307,37 @@ fn check_shape(kind: ListingKind, body: &[u8]) -> Result<(), String> {
         #[serde(rename = "manifests")]
         _manifests: Vec<IgnoredAny>,
     }
-    // What is ignored is not looked at closely by the parser.
-    let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
-    if !text.trim_start().starts_with('{') {
+    check_utf8(body).map_err(|error| error.to_string())?;
+    let mut bytes = BufReader::new(body.reader()).bytes();
+    let first = bytes.find(|byte| !matches!(byte, Ok(byte) if byte.is_ascii_whitespace()));
+    if !matches!(first, Some(Ok(b'{'))) {
         return Err("it is no JSON object".to_owned());
     }
+    let reader = BufReader::new(body.reader());
     let parsed = match kind {
-        ListingKind::Tags => serde_json::from_str::<Tags>(text).map(|_| ()),
-        ListingKind::Referrers => serde_json::from_str::<Index>(text).map(|_| ()),
+        ListingKind::Tags => serde_json::from_reader::<_, Tags>(reader).map(|_| ()),
+        ListingKind::Referrers => serde_json::from_reader::<_, Index>(reader).map(|_| ()),
     };
     // The parser's own words may hold what the upstream sent.
     parsed.map_err(|error| excerpt(&error.to_string()))
+}
+
+/// Fails unless all of it is UTF-8: what is ignored is not looked at closely by the parser.
+fn check_utf8(body: &Content) -> Result<()> {
+    let wrong = || Error::new(Kind::UpstreamLied, "it is no UTF-8");
+    // What was not checked of the last piece: a character that goes on in the next one.
+    let mut rest = Vec::new();
+    body.for_each_piece(|piece| {
+        rest.extend_from_slice(piece);
+        let checked = match std::str::from_utf8(&rest) {
+            Ok(text) => text.len(),
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) => return Err(wrong()),
+        };
+        rest.drain(..checked);
+        Ok(())
+    })?;
+    rest.is_empty().then_some(()).ok_or_else(wrong)
 }
 
 /// The tag that stands for the referrers of a digest: `sha256-HEX`.
@@ -324,12 +367,8 @@ mod tests {
             (referrers, r#"{"manifests":{}}"#, false),
             (referrers, r#"{"tags":[]}"#, false),
         ] {
-            assert_eq!(
-                check_shape(kind, body.as_bytes()).is_ok(),
-                expected,
-                "{body}"
-            );
+            assert_eq!(check_shape(kind, &body.into()).is_ok(), expected, "{body}");
         }
-        assert!(check_shape(tags, b"{\"tags\":[\"\xff\"]}").is_err());
+        assert!(check_shape(tags, &b"{\"tags\":[\"\xff\"]}".into()).is_err());
     }
 }

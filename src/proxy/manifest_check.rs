@@ -8,6 +8,8 @@ use super::Target;
 use super::failed::Failed;
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::{Algorithm, Digest, Manifest, MediaType, Reference};
+use crate::spool::{Content, Spools};
+use crate::store::digest_of;
 use crate::upstream::{Fault, FaultKind, FetchedManifest};
 
 /// How long the upstream may think about a digest that it did not announce.
@@ -16,14 +18,18 @@ const CONFIRM_PATIENCE: Duration = Duration::from_secs(30);
 /// A fetched manifest after every check.
 pub(super) struct Checked {
     pub(super) digest: Digest,
-    pub(super) manifest: Manifest,
-    pub(super) bytes: Arc<[u8]>,
+    pub(super) media_type: MediaType,
+    pub(super) content: Content,
     /// Set once it was kept, or could not be.
     pub(super) kept: OnceLock<()>,
 }
 
 /// Asks the upstream for a manifest, and takes it only if it is what it should be.
-pub(super) fn ask(target: &Target, reference: &Reference) -> Result<Checked, Failed> {
+pub(super) fn ask(
+    target: &Target,
+    reference: &Reference,
+    spools: &Arc<Spools>,
+) -> Result<Checked, Failed> {
     let lied = |why: &str| {
         let upstream = target.upstream.name();
         let what = format!(
@@ -34,10 +40,19 @@ pub(super) fn ask(target: &Target, reference: &Reference) -> Result<Checked, Fai
     };
     let fetched = target
         .upstream
-        .get_manifest(&target.repository, reference)?;
-    let checked = check(&fetched, reference).map_err(|error| lied(&error.to_string()))?;
-    let is_proven = fetched.digest.is_some() || matches!(reference, Reference::Digest(_));
-    if !is_proven && !has(target, &checked)? {
+        .get_manifest(&target.repository, reference, || {
+            spools.spool(target.owner())
+        })?;
+    let is_announced = fetched.digest.is_some();
+    let turn = spools.work(target.owner(), fetched.content.length());
+    let turn = turn.map_err(no_room)?;
+    let checked = check(fetched, reference).map_err(|error| match error.kind() {
+        Kind::UpstreamLied => lied(&error.to_string()),
+        _ => no_room(error).into(),
+    })?;
+    drop(turn);
+    let is_proven = is_announced || matches!(reference, Reference::Digest(_));
+    if !is_proven && !has(target, &checked, spools)? {
         return Err(lied(
             "it names no digest, and has nothing under the digest of what it sent",
         ));
@@ -45,26 +60,39 @@ pub(super) fn ask(target: &Target, reference: &Reference) -> Result<Checked, Fai
     Ok(checked)
 }
 
+/// The box's own trouble is not the upstream's.
+fn no_room(error: Error) -> Fault {
+    Fault {
+        kind: FaultKind::NoRoom,
+        message: error.to_string(),
+    }
+}
+
 /// Whether the upstream has these very bytes under their digest. Asked where it did not say the digest of
 /// what it sent for a tag: nothing else tells a manifest from one that was cut or changed on the way.
-fn has(target: &Target, checked: &Checked) -> Result<bool, Fault> {
+fn has(target: &Target, checked: &Checked, spools: &Arc<Spools>) -> Result<bool, Fault> {
     let (upstream, repository) = (&target.upstream, &target.repository);
     let by_digest = Reference::Digest(checked.digest.clone());
     match upstream.head_manifest(repository, &by_digest, CONFIRM_PATIENCE) {
         Ok(head) => Ok(head.digest.is_none_or(|said| said == checked.digest)),
         Err(fault) => match fault.kind {
             FaultKind::NotFound | FaultKind::Denied => Ok(false),
-            FaultKind::MethodNotAllowed => upstream
-                .get_manifest(repository, &by_digest)
-                .map(|again| *again.bytes == *checked.bytes),
+            FaultKind::MethodNotAllowed => {
+                let spool = || spools.spool(target.owner());
+                let again = upstream.get_manifest(repository, &by_digest, spool)?;
+                let algorithm = checked.digest.algorithm();
+                let found = digest_of(&again.content, algorithm).map_err(no_room)?;
+                Ok(found == checked.digest)
+            }
             _ => Err(fault),
         },
     }
 }
 
 /// Compares a fetched manifest with what was asked for and with what the upstream says of it.
-fn check(fetched: &FetchedManifest, reference: &Reference) -> Result<Checked> {
+fn check(fetched: FetchedManifest, reference: &Reference) -> Result<Checked> {
     let lied = |why: &str| Error::new(Kind::UpstreamLied, why);
+    let bytes = fetched.content.read()?;
     let digest = match reference {
         Reference::Digest(digest) => digest.clone(),
         Reference::Tag(_) => {
@@ -72,10 +100,10 @@ fn check(fetched: &FetchedManifest, reference: &Reference) -> Result<Checked> {
                 .digest
                 .as_ref()
                 .map_or(Algorithm::Sha256, Digest::algorithm);
-            Digest::of_with(algorithm, &fetched.bytes)
+            Digest::of_with(algorithm, &bytes)
         }
     };
-    if Digest::of_with(digest.algorithm(), &fetched.bytes) != digest {
+    if Digest::of_with(digest.algorithm(), &bytes) != digest {
         return Err(lied("its bytes do not match the digest"));
     }
     if fetched
@@ -92,12 +120,12 @@ fn check(fetched: &FetchedManifest, reference: &Reference) -> Result<Checked> {
             excerpt(&fetched.content_type)
         )));
     }
-    let manifest = Manifest::parse(&fetched.bytes, announced)
-        .map_err(|error| lied("what it sent").because(error))?;
+    let manifest =
+        Manifest::parse(&bytes, announced).map_err(|error| lied("what it sent").because(error))?;
     Ok(Checked {
         digest,
-        manifest,
-        bytes: fetched.bytes.as_slice().into(),
+        media_type: manifest.media_type,
+        content: fetched.content,
         kept: OnceLock::new(),
     })
 }
@@ -169,11 +197,11 @@ mod tests {
         ];
         for (what, body, content_type, said, reference, expected) in table {
             let fetched = FetchedManifest {
-                bytes: body.as_bytes().to_vec(),
+                content: body.into(),
                 content_type: (*content_type).to_owned(),
                 digest: said.cloned(),
             };
-            assert_eq!(check(&fetched, reference).is_ok(), *expected, "{what}");
+            assert_eq!(check(fetched, reference).is_ok(), *expected, "{what}");
         }
     }
 }

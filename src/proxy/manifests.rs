@@ -9,6 +9,7 @@ use super::{CacheWord, Proxy, ReferenceKey, Target, read_only, upstream_error};
 use crate::auth::Grant;
 use crate::error::{Kind, Result};
 use crate::oci::{Digest, Manifest, MediaType, Reference, Tag};
+use crate::spool::Content;
 use crate::store::{CachedManifest, NewManifest, Pull, read_manifest};
 use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind};
@@ -26,7 +27,7 @@ pub struct ManifestAnswer {
     /// Its type, as the upstream had it.
     pub media_type: MediaType,
     /// Its bytes, as the upstream had them.
-    pub bytes: Arc<[u8]>,
+    pub content: Content,
     /// Where the answer came from.
     pub cache: CacheWord,
     /// Since when it was fetched or confirmed.
@@ -69,10 +70,10 @@ impl Proxy {
             Reference::Digest(digest) => digest,
         };
         match self.kept_manifest(target, digest)? {
-            Some((kept, bytes)) => Ok(ManifestAnswer {
+            Some((kept, content)) => Ok(ManifestAnswer {
                 digest: kept.digest,
                 media_type: kept.media_type,
-                bytes,
+                content,
                 cache: CacheWord::Hit,
                 age: Some(Timestamp::now().since(kept.fetched_at)),
                 stale_because: None,
@@ -130,8 +131,8 @@ impl Proxy {
         self.note_fill(grant, target);
         Ok(ManifestAnswer {
             digest: checked.digest.clone(),
-            media_type: checked.manifest.media_type,
-            bytes: Arc::clone(&checked.bytes),
+            media_type: checked.media_type,
+            content: checked.content.clone(),
             cache: if grant.passes_through() {
                 CacheWord::fetched(grant)
             } else {
@@ -156,21 +157,22 @@ impl Proxy {
         if let Ok(Some(kept)) = self.kept_meanwhile(target, reference, seen) {
             return Ok(Arc::new(kept));
         }
-        let fetched = ask(target, reference).inspect_err(|failed| match failed {
-            Failed::Upstream(fault) => {
-                let key = (
-                    target.origin.clone(),
-                    target.repository.clone(),
-                    reference.clone(),
-                );
-                self.note_absence(key, fault);
-                if !matches!(fault.kind, FaultKind::NotFound | FaultKind::Denied) {
-                    let manifest = format!("{reference} of {}", target.shown());
-                    tracing::warn!(manifest, "cannot fetch a manifest: {fault}");
+        let fetched =
+            ask(target, reference, &self.store.spools).inspect_err(|failed| match failed {
+                Failed::Upstream(fault) => {
+                    let key = (
+                        target.origin.clone(),
+                        target.repository.clone(),
+                        reference.clone(),
+                    );
+                    self.note_absence(key, fault);
+                    if !matches!(fault.kind, FaultKind::NotFound | FaultKind::Denied) {
+                        let manifest = format!("{reference} of {}", target.shown());
+                        tracing::warn!(manifest, "cannot fetch a manifest: {fault}");
+                    }
                 }
-            }
-            Failed::Lied(why) => target.upstream.note_lie(why),
-        })?;
+                Failed::Lied(why) => target.upstream.note_lie(why),
+            })?;
         self.keep_once(grant, target, reference, &fetched);
         Ok(Arc::new(fetched))
     }
@@ -192,14 +194,13 @@ impl Proxy {
         if Some(&digest) == seen {
             return Ok(None);
         }
-        let Some((kept, bytes)) = self.kept_manifest(target, &digest)? else {
+        let Some((kept, content)) = self.kept_manifest(target, &digest)? else {
             return Ok(None);
         };
-        let manifest = Manifest::parse(&bytes, Some(kept.media_type))?;
         Ok(Some(Checked {
             digest,
-            manifest,
-            bytes,
+            media_type: kept.media_type,
+            content,
             kept: OnceLock::from(()),
         }))
     }
@@ -231,20 +232,18 @@ impl Proxy {
             Reference::Tag(tag) => Some(tag.clone()),
             Reference::Digest(_) => None,
         };
-        let references = checked
-            .manifest
-            .manifests
-            .iter()
-            .chain(&checked.manifest.blobs);
+        let content = &checked.content;
+        let _turn = self.store.spools.work(target.owner(), content.length())?;
+        let manifest = Manifest::parse(&content.read()?, Some(checked.media_type))?;
+        let references = manifest.manifests.iter().chain(&manifest.blobs);
         let new = NewManifest {
             digest: checked.digest.clone(),
-            media_type: checked.manifest.media_type,
-            size: checked.bytes.len() as u64,
+            media_type: checked.media_type,
+            size: content.length(),
             references: references
                 .map(|descriptor| (descriptor.digest.clone(), descriptor.size))
                 .collect(),
-            subject: checked
-                .manifest
+            subject: manifest
                 .subject
                 .as_ref()
                 .map(|subject| subject.digest.clone()),
@@ -252,13 +251,20 @@ impl Proxy {
             now: Timestamp::now(),
         };
         self.store.while_kept(&checked.digest, || {
-            self.store.blobs.put(&checked.digest, &checked.bytes)?;
+            self.store.blobs.put(&checked.digest, content.clone())?;
             let repository = self.repository_to_fill(target)?;
             self.store.cache.keep_manifest(repository, &new)
         })?;
-        self.manifest_bytes
-            .insert(checked.digest.clone(), Arc::clone(&checked.bytes));
+        self.remember(&checked.digest, content);
         Ok(())
+    }
+
+    /// Keeps a short manifest in memory; a long one is served from its file.
+    fn remember(&self, digest: &Digest, content: &Content) {
+        if let Content::Memory(bytes) = content {
+            self.manifest_bytes
+                .insert(digest.clone(), Arc::clone(bytes));
+        }
     }
 
     /// A manifest that is kept and linked to this repository, with its bytes.
@@ -266,7 +272,7 @@ impl Proxy {
         &self,
         target: &Target,
         digest: &Digest,
-    ) -> Result<Option<(CachedManifest, Arc<[u8]>)>> {
+    ) -> Result<Option<(CachedManifest, Content)>> {
         let Some(repository) = self.repository_of(target)? else {
             return Ok(None);
         };
@@ -274,23 +280,21 @@ impl Proxy {
             return Ok(None);
         };
         if let Some(bytes) = self.manifest_bytes.get(digest) {
-            return Ok(Some((kept, bytes)));
+            return Ok(Some((kept, Content::Memory(bytes))));
         }
-        let opened = self.store.blobs.open(digest)?.map(|(file, _)| file);
-        match opened
-            .as_deref()
-            .map(|file| read_manifest(file, digest))
-            .transpose()?
-            .flatten()
-        {
-            Some(bytes) => {
-                self.manifest_bytes
-                    .insert(digest.clone(), Arc::clone(&bytes));
-                Ok(Some((kept, bytes)))
+        let opened = self.store.blobs.open(digest)?;
+        let content = match &opened {
+            Some((file, length)) => read_manifest(Arc::clone(file), *length, digest)?,
+            None => None,
+        };
+        match content {
+            Some(content) => {
+                self.remember(digest, &content);
+                Ok(Some((kept, content)))
             }
             None => {
                 tracing::error!(manifest = %digest, "a kept manifest's file is gone or damaged: fetching it again");
-                self.remove_damaged(digest, opened.as_deref());
+                self.remove_damaged(digest, opened.as_ref().map(|(file, _)| &**file));
                 Ok(None)
             }
         }

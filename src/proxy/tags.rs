@@ -13,6 +13,7 @@ use super::{CacheWord, HeadCalls, Proxy, ReferenceKey, Target, upstream_error};
 use crate::auth::Grant;
 use crate::error::{Kind, Result};
 use crate::oci::{Digest, MediaType, Reference, Tag};
+use crate::spool::Content;
 use crate::store::{CachedManifest, CachedTag, RepositoryId};
 use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind, ManifestHead};
@@ -43,7 +44,7 @@ enum Kept {
 struct KeptManifest {
     tag: CachedTag,
     manifest: CachedManifest,
-    bytes: Arc<[u8]>,
+    content: Content,
 }
 
 impl KeptManifest {
@@ -65,7 +66,7 @@ impl KeptManifest {
         ManifestAnswer {
             digest: self.manifest.digest,
             media_type: self.manifest.media_type,
-            bytes: self.bytes,
+            content: self.content,
             cache,
             age: Some(age),
             stale_because,
@@ -144,7 +145,7 @@ impl Proxy {
         }
         let answer = self.manifest(grant, target, reference)?;
         Ok(ManifestSummary {
-            size: answer.bytes.len() as u64,
+            size: answer.content.length(),
             digest: answer.digest,
             media_type: answer.media_type,
             cache: answer.cache,
@@ -225,7 +226,7 @@ impl Proxy {
         let Some((repository, kept_tag)) = self.kept_tag(target, tag)? else {
             return Ok(Kept::Nothing { seen: None });
         };
-        let Some((manifest, bytes)) = self.kept_manifest(target, &kept_tag.digest)? else {
+        let Some((manifest, content)) = self.kept_manifest(target, &kept_tag.digest)? else {
             let seen = Some(kept_tag.digest);
             return Ok(Kept::Nothing { seen });
         };
@@ -239,7 +240,7 @@ impl Proxy {
         let kept = KeptManifest {
             tag: kept_tag,
             manifest,
-            bytes,
+            content,
         };
         Ok(Kept::Manifest(kept, verdict))
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::oci::{RegistryHost, RepositoryName};
+use crate::spool::Owner;
 use crate::upstream::Upstream;
 
 /// A repository of an upstream.
@@ -19,6 +20,12 @@ impl Target {
     /// What fetches and calls in progress are told apart by: upstream, credentials, repository.
     pub(super) fn key(&self) -> TargetKey {
         (self.origin.clone(), self.repository.clone())
+    }
+
+    /// On whose behalf answers of the upstream are held that several clients may wait for.
+    pub(super) fn owner(&self) -> Owner {
+        let (upstream, fingerprint) = (self.origin.upstream(), self.origin.fingerprint());
+        Owner::Upstream(format!("{upstream} {fingerprint}"))
     }
 
     /// `HOST/NAME`, for people.

@@ -1,14 +1,14 @@
 //! Manifests of a repository (distribution-spec 1.1, "Pulling manifests", "Pushing Manifests", "Deleting
 //! Manifests"): kept byte for byte, checked before they are, and served as they were pushed.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Registry, check, limits, repository};
 use crate::auth::policy::{self, Refusal, RepositoryGrant, TagAction, TagMutability, Wanted};
 use crate::error::{Error, Kind, Result};
-use crate::oci::{Descriptor, Digest, Manifest, MediaType, Reference, Tag};
-use crate::store::{HostedManifest, NewHostedManifest, NewTag, PutManifest, read_manifest};
+use crate::oci::{Algorithm, Descriptor, Digest, Manifest, MediaType, Reference, Tag};
+use crate::spool::{Content, Owner};
+use crate::store::{HostedManifest, NewHostedManifest, NewTag, PutManifest, digest_of};
 use crate::time::Timestamp;
 
 /// A manifest that is to be kept.
@@ -20,7 +20,9 @@ pub struct PushedManifest<'a> {
     /// Its type as announced, if that was a type of manifests.
     pub announced: Option<MediaType>,
     /// Its bytes.
-    pub bytes: &'a [u8],
+    pub content: &'a Content,
+    /// On whose behalf it is worked on.
+    pub owner: Owner,
     /// Who pushes it, for people.
     pub pushed_by: String,
     /// When.
@@ -58,7 +60,7 @@ impl Registry {
             .ok_or_else(|| unknown(reference))
     }
 
-    /// The manifest with its bytes, which were hashed just now. One whose file is missing or damaged is answered
+    /// The manifest with its bytes, which were hashed just now; large ones are left in their file. One whose file is missing or damaged is answered
     /// as if it were not here: so a push sends it again, and mends it.
     ///
     /// # Errors
@@ -67,14 +69,14 @@ impl Registry {
         &self,
         grant: &RepositoryGrant,
         reference: &Reference,
-    ) -> Result<(HostedManifest, Arc<[u8]>)> {
+    ) -> Result<(HostedManifest, Content)> {
         let kept = self.head_manifest(grant, reference)?;
-        let bytes = match self.store.blobs.open(&kept.digest)? {
-            Some((file, _)) => read_manifest(&file, &kept.digest)?,
+        let content = match self.store.blobs.open(&kept.digest)? {
+            Some((file, length)) => read_manifest(file, length, &kept.digest)?,
             None => None,
         };
-        match bytes {
-            Some(bytes) => Ok((kept, bytes)),
+        match content {
+            Some(content) => Ok((kept, content)),
             None => {
                 tracing::error!(
                     manifest = %kept.digest,
@@ -99,8 +101,11 @@ impl Registry {
         pushed: PushedManifest<'_>,
     ) -> Result<ManifestContent> {
         check(grant, Wanted::Push)?;
-        let manifest = Manifest::parse_pushed(pushed.bytes, pushed.announced)?;
-        let digest = digest_of(pushed.reference, pushed.bytes)?;
+        let digest = pushed_digest(pushed.reference, pushed.content)?;
+        let length = pushed.content.length();
+        // Until its rows are written: what was parsed of it is as large as it is, several times over.
+        let _turn = self.store.spools.work(pushed.owner, length)?;
+        let manifest = Manifest::parse_pushed(&pushed.content.read()?, pushed.announced)?;
         let tags = self.judge_tags(grant, pushed.reference, pushed.tags)?;
         let required = required_of(&manifest);
         let place = repository(grant);
@@ -115,7 +120,7 @@ impl Registry {
         let new = NewHostedManifest {
             digest: digest.clone(),
             media_type: manifest.media_type,
-            size: pushed.bytes.len() as u64,
+            size: length,
             artifact_type: manifest.artifact_type.clone(),
             annotations: match (&subject, &manifest.annotations) {
                 (Some(_), Some(annotations)) => Some(annotations.get().to_owned()),
@@ -134,15 +139,14 @@ impl Registry {
             now: pushed.now,
         };
         let put = self.store.while_pushed(&digest, || {
-            self.store.blobs.put(&digest, pushed.bytes)?;
+            self.store.blobs.put(&digest, pushed.content.clone())?;
             self.store
                 .registry
                 .put_manifest(place, &new, &limits(grant))
         });
         match put {
             Ok(PutManifest::Kept) => {
-                let bytes = pushed.bytes.len() as u64;
-                self.pushed.fetch_add(bytes, Ordering::Relaxed);
+                self.pushed.fetch_add(length, Ordering::Relaxed);
                 Ok(ManifestContent::Kept { digest, subject })
             }
             Ok(PutManifest::Missing(missing)) => {
@@ -241,11 +245,11 @@ fn judge(grant: &RepositoryGrant, tag: &Tag, action: TagAction) -> Result<TagMut
 }
 
 /// The digest of the bytes, which is the one that they are pushed under if they are pushed under one.
-fn digest_of(reference: &Reference, bytes: &[u8]) -> Result<Digest> {
+fn pushed_digest(reference: &Reference, content: &Content) -> Result<Digest> {
     let Reference::Digest(wanted) = reference else {
-        return Ok(Digest::of(bytes));
+        return digest_of(content, Algorithm::Sha256);
     };
-    let found = Digest::of_with(wanted.algorithm(), bytes);
+    let found = digest_of(content, wanted.algorithm())?;
     if found == *wanted {
         return Ok(found);
     }

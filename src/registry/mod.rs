@@ -12,6 +12,7 @@ mod manifests;
 mod mount;
 mod quota;
 mod receive;
+mod referrers;
 mod uploads;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use quick_cache::sync::Cache;
 pub use blobs::HostedBlob;
 pub use manifests::{ManifestContent, PushedManifest};
 pub use receive::Piece;
+pub use referrers::{ReferrersPage, ReferrersQuery};
 pub use uploads::UploadStatus;
 
 use crate::auth::policy::{RepositoryGrant, Wanted};

@@ -37,11 +37,12 @@ use crate::auth::jwt::{Jwts, lifetime};
 use crate::auth::keys::Keys;
 use crate::config::{Config, MirrorConfig};
 use crate::error::{Error, Kind, Result};
-use crate::http::{Gauge, Handler, Refusal as HttpRefusal, Request, Response};
+use crate::http::{Body, Gauge, Handler, Refusal as HttpRefusal, Request, Response};
 use crate::oci::RegistryHost;
 use crate::patience;
 use crate::proxy::{Freshness, Proxy, UpstreamState};
 use crate::registry::Registry;
+use crate::spool::{IN_MEMORY, Owner};
 use crate::store::{Actor, Event, EventKind, Store};
 use crate::telemetry::AuthLog;
 use crate::time::Timestamp;
@@ -196,6 +197,20 @@ impl Appliance {
         }
     }
 
+    /// Moves a long answer from memory to a file, where it waits for a client that may be slow.
+    fn unburden(&self, response: Response, call: &Call<'_>) -> Response {
+        let bytes = match &response.body {
+            Body::Bytes(bytes) if bytes.len() > IN_MEMORY && !call.is_head() => bytes,
+            _ => return response,
+        };
+        let mut spool = self.store.spools.spool(Owner::from(call.address.ip));
+        let spooled = spool.append(bytes).and_then(|()| spool.finish());
+        match spooled {
+            Ok(content) => v2::whole(response, content),
+            Err(error) => error::response(&error, &call.id),
+        }
+    }
+
     /// The client's own request id if it is harmless, otherwise a new one.
     fn request_id(&self, request: &Request) -> String {
         let harmless = |id: &&str| {
@@ -245,6 +260,7 @@ impl Handler for Appliance {
                 error::response(&Error::internal(error), &id)
             }
         };
+        let response = self.unburden(response, &call);
         refusals::note(self, &call, kind, response.status);
         let line = AccessLine {
             id: id.clone(),

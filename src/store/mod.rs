@@ -39,7 +39,7 @@ pub use audit::{
 };
 pub use backup::Replaced;
 pub(crate) use blobs::BlobPrefix;
-pub use blobs::{BlobDir, Staged, StagedUpload, read_manifest};
+pub use blobs::{BlobDir, Staged, StagedUpload, digest_of, read_manifest};
 pub use cache::{
     CacheDb, CachedImage, CachedManifest, CachedTag, KeptListing, ListingKind, NewManifest,
     OriginId, Pull, PulledRepository, Purged, RepositoryId, Totals,
@@ -51,8 +51,8 @@ pub use lock::DataLock;
 pub use page::{Page, Window};
 pub use reconcile::Reconciled;
 pub use registry::{
-    HostedManifest, HostedRepository, HostedTag, HostedUpload, NewHostedManifest, NewTag,
-    PutManifest, Referrer, RegistryDb, RepositoryRow, StorageLimit, Swept, UnlinkBlob,
+    FoundReferrer, HostedManifest, HostedRepository, HostedTag, HostedUpload, NewHostedManifest,
+    NewTag, PutManifest, Referrer, RegistryDb, RepositoryRow, StorageLimit, Swept, UnlinkBlob,
     UntaggedManifest,
 };
 #[cfg(test)]
@@ -65,6 +65,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Kind, Result};
 use crate::oci::Digest;
+use crate::spool::Spools;
 use crate::time::Timestamp;
 
 /// The data directory, opened.
@@ -79,6 +80,8 @@ pub struct Store {
     pub registry: RegistryDb,
     /// The content-addressed directory.
     pub blobs: BlobDir,
+    /// What is on its way, in unlinked files of `DATA/staging`.
+    pub spools: Arc<Spools>,
     directory: PathBuf,
     /// Whether this process knows that rows and files agree.
     agreed: AtomicBool,
@@ -144,6 +147,7 @@ impl Store {
             cache,
             registry,
             blobs,
+            spools: Spools::new(&directory.join("staging")),
             directory: directory.to_owned(),
             agreed: AtomicBool::new(false),
             owes_note: AtomicBool::new(false),

@@ -3,6 +3,7 @@
 use std::io::Read;
 
 use crate::oci::{Digest, MediaType};
+use crate::spool::Content;
 
 /// What HEAD of a manifest says.
 #[derive(Debug, Clone)]
@@ -18,8 +19,8 @@ pub struct ManifestHead {
 /// A manifest as it came, not yet checked against anything.
 #[derive(Debug, Clone)]
 pub struct FetchedManifest {
-    /// At least one, at most `oci::MAX_MANIFEST_SIZE`.
-    pub bytes: Vec<u8>,
+    /// At least one byte, at most `oci::MAX_MANIFEST_SIZE`.
+    pub content: Content,
     /// `Content-Type` as sent.
     pub content_type: String,
     /// `Docker-Content-Digest`, if it was sent and well-formed.
@@ -60,7 +61,7 @@ impl std::fmt::Debug for BlobStream {
 #[derive(Debug, Clone)]
 pub struct Listing {
     /// At most 16 MiB.
-    pub body: Vec<u8>,
+    pub body: Content,
     /// `Content-Type` as sent.
     pub content_type: String,
     /// The query of the next page from `Link: <…>; rel="next"`.

@@ -55,7 +55,7 @@ impl Counts {
             Err(FaultKind::TimedOut) => 7,
             Err(FaultKind::Protocol) => 8,
             // Nothing was sent.
-            Err(FaultKind::Offline | FaultKind::BreakerOpen { .. }) => return,
+            Err(FaultKind::Offline | FaultKind::BreakerOpen { .. } | FaultKind::NoRoom) => return,
         };
         self.tries[at].fetch_add(1, Ordering::Relaxed);
     }

@@ -3,6 +3,7 @@
 //! A 401 is answered once, with a token or the password, and the next one is `Denied`: there is no way to
 //! go round in circles. `Authorization` leaves the origin that it was meant for never.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -19,12 +20,13 @@ use super::url::Url;
 use super::{Credentials, Upstream};
 use crate::error::excerpt;
 use crate::oci::RepositoryName;
+use crate::spool::{Content, Spool, Unfilled};
 use crate::time::Timestamp;
 
 /// The most redirects of one request.
 const MOST_REDIRECTS: usize = 5;
-/// The most bytes of a realm's answer.
-const MAX_TOKEN_ANSWER: u64 = 1024 * 1024;
+/// The most bytes of a realm's answer, which holds a token that fits into a header, perhaps twice.
+const MAX_TOKEN_ANSWER: u64 = 128 * 1024;
 /// How long to wait after a 429 that does not say.
 const RATE_LIMIT_PAUSE: Duration = Duration::from_secs(60);
 
@@ -230,31 +232,65 @@ impl Upstream {
         }
     }
 
-    /// The whole body, at most `limit` bytes of it.
-    pub(super) fn read_body(
+    /// The whole body in memory, at most `limit` bytes of it: for what is short.
+    fn read_body(
         &self,
         reply: Reply,
         limit: u64,
         deadline: Option<Deadline>,
     ) -> Result<Vec<u8>, Fault> {
-        use std::io::Read as _;
+        self.receive(reply, limit, deadline, |source| {
+            let mut bytes = Vec::new();
+            match source.take(limit + 1).read_to_end(&mut bytes) {
+                Ok(count) if count as u64 > limit => Err(Unfilled::TooLong),
+                Ok(count) => Ok((bytes, count as u64)),
+                Err(error) => Err(Unfilled::Source(error)),
+            }
+        })
+    }
+
+    /// The whole body, at most `limit` bytes of it, in `spool`.
+    pub(super) fn spool_body(
+        &self,
+        reply: Reply,
+        mut spool: Spool,
+        limit: u64,
+        deadline: Option<Deadline>,
+    ) -> Result<Content, Fault> {
+        self.receive(reply, limit, deadline, |source| {
+            spool.fill(source, limit)?;
+            let content = spool.finish().map_err(Unfilled::Refused)?;
+            let length = content.length();
+            Ok((content, length))
+        })
+    }
+
+    /// What `take` makes of the body, of which it also tells the length. One that announces more than `limit` bytes
+    /// is not read.
+    fn receive<T>(
+        &self,
+        reply: Reply,
+        limit: u64,
+        deadline: Option<Deadline>,
+        take: impl FnOnce(&mut dyn Read) -> Result<(T, u64), Unfilled>,
+    ) -> Result<T, Fault> {
         let subject = self.transport.subject(&reply.url);
         let too_large = || Fault::protocol(&subject, format!("sent more than {limit} bytes"));
         self.check_encoding(&reply)?;
         if reply.content_length().is_some_and(|length| length > limit) {
             return Err(too_large());
         }
-        let mut bytes = Vec::new();
         let Reply { url, body, .. } = reply;
-        body.into_reader()
-            .take(limit + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| self.transport.body_fault(&url, error, deadline))?;
-        self.counts().note_received(bytes.len() as u64);
-        if bytes.len() as u64 > limit {
-            return Err(too_large());
-        }
-        Ok(bytes)
+        let (received, length) = take(&mut body.into_reader()).map_err(|why| match why {
+            Unfilled::Source(error) => self.transport.body_fault(&url, error, deadline),
+            Unfilled::TooLong => too_large(),
+            Unfilled::Refused(error) => Fault::new(
+                FaultKind::NoRoom,
+                format!("the answer of {subject} was not taken: {error}"),
+            ),
+        })?;
+        self.counts().note_received(length);
+        Ok(received)
     }
 
     /// What was compressed on the way is not what the digest is of, and was not asked for.

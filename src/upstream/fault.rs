@@ -53,6 +53,8 @@ pub enum FaultKind {
     },
     /// HEAD is not supported here (405): ask with GET.
     MethodNotAllowed,
+    /// The box has no room for the answer now; nothing is wrong with the upstream.
+    NoRoom,
     /// An answer that is not one: redirect loop, forbidden redirect or address, wrong type, unexpected
     /// status, wrong length, a range that was not asked for.
     Protocol,
@@ -132,6 +134,7 @@ impl From<Fault> for Error {
             | FaultKind::TimedOut
             | FaultKind::ServerError { .. }
             | FaultKind::MethodNotAllowed
+            | FaultKind::NoRoom
             | FaultKind::Protocol => Kind::Unavailable { retry_after: SOON },
         };
         Self::new(kind, fault.message)
@@ -197,6 +200,7 @@ mod tests {
                 Kind::Unavailable { retry_after: SOON },
             ),
             (FaultKind::Protocol, Kind::Unavailable { retry_after: SOON }),
+            (FaultKind::NoRoom, Kind::Unavailable { retry_after: SOON }),
         ];
         for (fault, kind) in cases {
             let error = Error::from(Fault::new(fault, "docker.io is ill"));
@@ -215,6 +219,7 @@ mod tests {
             (FaultKind::NotFound, false),
             (FaultKind::Denied, false),
             (FaultKind::Protocol, false),
+            (FaultKind::NoRoom, false),
             (FaultKind::Offline, false),
         ] {
             assert_eq!(Fault::new(kind, "").is_transient(), transient, "{kind:?}");

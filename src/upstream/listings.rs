@@ -6,19 +6,25 @@ use super::fault::{Fault, FaultKind};
 use super::transport::Method;
 use super::{Listing, Upstream};
 use crate::oci::{Digest, RepositoryName};
+use crate::spool::Spool;
 
 /// The most bytes of one page.
 const MAX_LISTING_SIZE: u64 = 16 * 1024 * 1024;
 
 impl Upstream {
     /// `GET /v2/NAME/tags/list`. `query` is form-encoded, or empty; besides `n` and `last` it may hold what
-    /// this upstream put into its own [`Listing::next`].
+    /// this upstream put into its own [`Listing::next`]. Each try gets its own spool.
     ///
     /// # Errors
     /// As [`FaultKind`] says.
-    pub fn tags_list(&self, repository: &RepositoryName, query: &str) -> Result<Listing, Fault> {
+    pub fn tags_list(
+        &self,
+        repository: &RepositoryName,
+        query: &str,
+        spool: impl Fn() -> Spool,
+    ) -> Result<Listing, Fault> {
         let path = "/tags/list".to_owned();
-        self.list(repository, path, query, "application/json")
+        self.list(repository, path, query, "application/json", spool)
     }
 
     /// `GET /v2/NAME/referrers/DIGEST`, with `query` as in [`Upstream::tags_list`], `artifactType` in it.
@@ -31,10 +37,11 @@ impl Upstream {
         repository: &RepositoryName,
         digest: &Digest,
         query: &str,
+        spool: impl Fn() -> Spool,
     ) -> Result<Listing, Fault> {
         let path = format!("/referrers/{digest}");
         let accept = crate::oci::MediaType::OciIndex.as_str();
-        self.list(repository, path, query, accept)
+        self.list(repository, path, query, accept, spool)
     }
 
     fn list(
@@ -43,6 +50,7 @@ impl Upstream {
         path: String,
         query: &str,
         accept: &str,
+        spool: impl Fn() -> Spool,
     ) -> Result<Listing, Fault> {
         self.with_retries(repository, true, || {
             let deadline = Some(self.small_answer());
@@ -76,7 +84,7 @@ impl Upstream {
                 .and_then(|link| reply.url.join(link).ok())
                 .and_then(|url| url.query().map(str::to_owned));
             Ok(Listing {
-                body: self.read_body(reply, MAX_LISTING_SIZE, deadline)?,
+                body: self.spool_body(reply, spool(), MAX_LISTING_SIZE, deadline)?,
                 content_type,
                 next,
                 filters_applied,

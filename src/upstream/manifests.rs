@@ -9,6 +9,7 @@ use super::rate_limit::RateLimit;
 use super::transport::{Deadline, Method, Reply};
 use super::{FetchedManifest, ManifestHead, Upstream};
 use crate::oci::{Digest, MAX_MANIFEST_SIZE, MediaType, Reference, RepositoryName};
+use crate::spool::Spool;
 use crate::time::Timestamp;
 
 impl Upstream {
@@ -35,7 +36,7 @@ impl Upstream {
         })
     }
 
-    /// GET of a manifest, read to at most `oci::MAX_MANIFEST_SIZE`. Retries.
+    /// GET of a manifest, read to at most `oci::MAX_MANIFEST_SIZE`. Retries; each try gets its own spool.
     ///
     /// # Errors
     /// `Protocol` for one that is empty, too large or a web page; otherwise as
@@ -44,6 +45,7 @@ impl Upstream {
         &self,
         repository: &RepositoryName,
         reference: &Reference,
+        spool: impl Fn() -> Spool,
     ) -> Result<FetchedManifest, Fault> {
         self.with_retries(repository, true, || {
             let deadline = self.small_answer();
@@ -51,12 +53,12 @@ impl Upstream {
             let content_type = reply.header("content-type").unwrap_or_default().to_owned();
             let digest = digest(&reply);
             let subject = self.transport.subject(&reply.url);
-            let bytes = self.read_body(reply, MAX_MANIFEST_SIZE, Some(deadline))?;
-            if bytes.is_empty() {
+            let content = self.spool_body(reply, spool(), MAX_MANIFEST_SIZE, Some(deadline))?;
+            if content.length() == 0 {
                 return Err(Fault::protocol(subject, "sent an empty manifest"));
             }
             Ok(FetchedManifest {
-                bytes,
+                content,
                 content_type,
                 digest,
             })

@@ -1,5 +1,6 @@
 //! What manifests and blobs have in common: digest, ETag, Range, If-None-Match, where it came from.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::call::Call;
@@ -7,6 +8,7 @@ use super::super::error;
 use crate::http::{Body, RangeRequest, Response, none_match, parse_range};
 use crate::oci::Digest;
 use crate::proxy::CacheWord;
+use crate::spool;
 
 /// Content of a known digest.
 pub(super) struct Content<'a> {
@@ -82,4 +84,34 @@ impl Content<'_> {
             None => response,
         }
     }
+}
+
+/// What is in `content` from `offset` on, `length` bytes of it or all. A file among it is to be held until it is
+/// delivered.
+pub(in crate::server) fn part_of(
+    content: &spool::Content,
+    offset: u64,
+    length: Option<u64>,
+) -> Body {
+    let rest = content.length().saturating_sub(offset);
+    let length = length.map_or(rest, |length| length.min(rest));
+    match content {
+        spool::Content::File { file, .. } => Body::File {
+            file: Arc::clone(file),
+            offset,
+            length,
+        },
+        spool::Content::Memory(bytes) if length == content.length() => Body::Bytes(bytes.clone()),
+        spool::Content::Memory(bytes) => {
+            let at = |position: u64| usize::try_from(position).unwrap_or(bytes.len());
+            Body::Bytes(
+                bytes[at(offset).min(bytes.len())..at(offset + length).min(bytes.len())].into(),
+            )
+        }
+    }
+}
+
+/// An answer with all of `content`, which is held until it is delivered.
+pub(in crate::server) fn whole(response: Response, content: spool::Content) -> Response {
+    response.body(part_of(&content, 0, None)).holding(content)
 }

@@ -5,7 +5,7 @@ use super::super::Appliance;
 use super::super::call::Call;
 use super::super::error;
 use super::super::router::{Part, RepositoryRoute};
-use super::content::Content;
+use super::content::{Content, part_of};
 use super::{manifests, uploads};
 use crate::auth::Identity;
 use crate::auth::policy::{RepositoryGrant, Wanted};
@@ -13,6 +13,7 @@ use crate::error::{Error, Kind, Result, excerpt};
 use crate::http::{Body, Method, Response};
 use crate::oci::{Digest, MAX_MANIFEST_SIZE, MediaType, Reference, RepositoryName, Tag};
 use crate::registry::{ManifestContent, PushedManifest};
+use crate::spool::{self, Owner, Spool, Unfilled};
 
 /// The most tags that one push of a manifest sets; the spec asks for at least 10.
 const MAX_TAGS: usize = 100;
@@ -80,11 +81,11 @@ pub(super) fn repository(
 impl Hosted<'_> {
     fn manifest(&self, call: &mut Call<'_>, reference: &Reference) -> Result<Response> {
         let registry = &self.appliance.registry;
-        let (kept, bytes) = if call.is_head() {
+        let (kept, body) = if call.is_head() {
             (registry.head_manifest(&self.grant, reference)?, None)
         } else {
-            let (kept, bytes) = registry.manifest(&self.grant, reference)?;
-            (kept, Some(bytes))
+            let (kept, body) = registry.manifest(&self.grant, reference)?;
+            (kept, Some(body))
         };
         manifests::check_accepted(call, reference, kept.media_type)?;
         let content = Content {
@@ -94,8 +95,8 @@ impl Hosted<'_> {
             cache: None,
             age: None,
         };
-        Ok(content.answer(call, move |offset, length| match bytes {
-            Some(bytes) => manifests::part_of(bytes, offset, length),
+        Ok(content.answer(call, |offset, length| match &body {
+            Some(body) => part_of(body, offset, length),
             None => Body::Empty,
         }))
     }
@@ -130,12 +131,14 @@ impl Hosted<'_> {
             return Err(Error::new(Kind::BadRequest, what));
         }
         let announced = announced_type(call)?;
-        let bytes = read_manifest_body(call)?;
+        let spools = &self.appliance.store.spools;
+        let content = receive_manifest(call, spools.spool(Owner::from(call.address.ip)))?;
         let pushed = PushedManifest {
             reference,
             tags: tags.clone(),
             announced,
-            bytes: &bytes,
+            content: &content,
+            owner: Owner::from(call.address.ip),
             pushed_by: self.identity.principal.label(),
             now: call.now,
         };
@@ -191,8 +194,7 @@ fn announced_type(call: &Call<'_>) -> Result<Option<MediaType>> {
 }
 
 /// All of it, refused before it is read where its length is known to be too much.
-fn read_manifest_body(call: &mut Call<'_>) -> Result<Vec<u8>> {
-    use std::io::Read as _;
+fn receive_manifest(call: &mut Call<'_>, mut spool: Spool) -> Result<spool::Content> {
     let too_large = || Error::new(Kind::ManifestTooLarge, "the manifest is larger than 4 MiB");
     let body = &mut call.request.body;
     if body
@@ -201,16 +203,14 @@ fn read_manifest_body(call: &mut Call<'_>) -> Result<Vec<u8>> {
     {
         return Err(too_large());
     }
-    let mut bytes = Vec::new();
-    body.take(MAX_MANIFEST_SIZE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| {
-            Error::new(Kind::BadRequest, "the manifest did not arrive").because(error)
-        })?;
-    if bytes.len() as u64 > MAX_MANIFEST_SIZE {
-        return Err(too_large());
+    match spool.fill(body, MAX_MANIFEST_SIZE) {
+        Ok(()) => spool.finish(),
+        Err(Unfilled::TooLong) => Err(too_large()),
+        Err(Unfilled::Refused(error)) => Err(error),
+        Err(Unfilled::Source(error)) => {
+            Err(Error::new(Kind::BadRequest, "the manifest did not arrive").because(error))
+        }
     }
-    Ok(bytes)
 }
 
 /// One error for each blob, with its digest in `detail`.

@@ -3,11 +3,13 @@
 use super::super::Appliance;
 use super::super::call::Call;
 use super::super::router::RepositoryRoute;
+use super::content::whole;
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result};
-use crate::http::{Body, Response};
+use crate::http::Response;
 use crate::oci::{Digest, MAX_ARTIFACT_TYPE};
 use crate::proxy::{ListPage, ListingAnswer, Target};
+use crate::spool::Owner;
 
 /// The longest query that goes on to an upstream, and into the key under which its answer is kept.
 const MAX_QUERY: usize = 4096;
@@ -23,13 +25,15 @@ pub(super) fn tags(
     let n =
         n.map_err(|_| Error::new(Kind::BadRequest, "`n` is not a number").remedy("write ?n=100"))?;
     let (last, query) = (call.query("last"), upstream_query(call)?);
-    let page = ListPage { n, last, query };
+    let owner = Owner::from(call.address.ip);
+    let page = ListPage {
+        owner,
+        n,
+        last,
+        query,
+    };
     let answer = appliance.proxy.tags(grant, target, &page)?;
-    Ok(respond(
-        call,
-        answer,
-        &format!("/v2/{}/tags/list", route.name),
-    ))
+    respond(call, answer, &format!("/v2/{}/tags/list", route.name))
 }
 
 pub(super) fn referrers(
@@ -46,13 +50,15 @@ pub(super) fn referrers(
     {
         return Err(Error::new(Kind::BadRequest, "`artifactType` is too long"));
     }
-    let query = upstream_query(call)?;
-    let answer = appliance.proxy.referrers(grant, target, digest, &query)?;
-    Ok(respond(
-        call,
-        answer,
-        &format!("/v2/{}/referrers/{digest}", route.name),
-    ))
+    let page = ListPage {
+        owner: Owner::from(call.address.ip),
+        n: None,
+        last: None,
+        query: upstream_query(call)?,
+    };
+    let answer = appliance.proxy.referrers(grant, target, digest, &page)?;
+    let path = format!("/v2/{}/referrers/{digest}", route.name);
+    respond(call, answer, &path)
 }
 
 /// The query as the upstream is to see it: all but `ns`, which is for us. Whatever else the upstream put
@@ -71,7 +77,7 @@ fn upstream_query(call: &Call<'_>) -> Result<String> {
 }
 
 /// The list as it came; the next page is at our own path.
-fn respond(call: &mut Call<'_>, answer: ListingAnswer, path: &str) -> Response {
+fn respond(call: &mut Call<'_>, answer: ListingAnswer, path: &str) -> Result<Response> {
     call.note.cache = Some(answer.cache);
     let mut response = Response::new(200)
         .header("Content-Type", answer.content_type)
@@ -89,5 +95,6 @@ fn respond(call: &mut Call<'_>, answer: ListingAnswer, path: &str) -> Response {
     if let Some(filters) = answer.filters_applied {
         response = response.header("OCI-Filters-Applied", filters);
     }
-    response.body(Body::Bytes(answer.body.into()))
+    answer.body.hand_over(&Owner::from(call.address.ip))?;
+    Ok(whole(response, answer.body))
 }

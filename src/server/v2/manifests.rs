@@ -1,16 +1,15 @@
 //! `GET` and `HEAD /v2/NAME/manifests/REFERENCE` (distribution-spec 1.1, "Pulling manifests").
 
-use std::sync::Arc;
-
 use super::super::Appliance;
 use super::super::call::Call;
 use super::accept::accepts;
-use super::content::Content;
+use super::content::{Content, part_of};
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Response};
 use crate::oci::{MediaType, Reference};
 use crate::proxy::Target;
+use crate::spool::Owner;
 
 pub(super) fn manifest(
     appliance: &Appliance,
@@ -36,27 +35,14 @@ pub(super) fn manifest(
     let content = Content {
         digest: &answer.digest,
         media_type: answer.media_type.as_str(),
-        size: Some(answer.bytes.len() as u64),
+        size: Some(answer.content.length()),
         cache: Some(answer.cache),
         age: answer.age,
     };
-    let bytes = Arc::clone(&answer.bytes);
-    Ok(content.answer(call, move |offset, length| part_of(bytes, offset, length)))
-}
-
-/// The bytes of a manifest from `offset` on, `length` of them or all.
-pub(super) fn part_of(bytes: Arc<[u8]>, offset: u64, length: Option<u64>) -> Body {
-    let offset = usize::try_from(offset)
-        .unwrap_or(usize::MAX)
-        .min(bytes.len());
-    let end = length.map_or(bytes.len(), |length| {
-        offset.saturating_add(usize::try_from(length).unwrap_or(usize::MAX))
-    });
-    Body::Bytes(if offset == 0 && end >= bytes.len() {
-        bytes
-    } else {
-        bytes[offset..end.min(bytes.len())].into()
-    })
+    let body = answer.content;
+    body.hand_over(&Owner::from(call.address.ip))?;
+    let response = content.answer(call, |offset, length| part_of(&body, offset, length));
+    Ok(response.holding(body))
 }
 
 /// A client that does not take the manifest's type is told so.

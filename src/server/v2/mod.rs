@@ -18,6 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::http::{Method, Response};
 use crate::oci::{RegistryHost, RepositoryName};
 
+pub(super) use content::whole;
 pub(super) use pages::catalog;
 
 /// `GET /v2/`: 200 with good credentials, otherwise always a challenge, from trusted networks too, so

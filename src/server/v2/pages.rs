@@ -5,12 +5,14 @@ use serde_json::json;
 use super::super::Appliance;
 use super::super::call::Call;
 use super::super::error;
+use super::content::whole;
 use super::hosted::Hosted;
 use crate::auth::{Principal, policy};
 use crate::error::{Error, Kind, Result};
 use crate::http::Response;
 use crate::oci::{Digest, MediaType};
-use crate::store::Referrer;
+use crate::registry::ReferrersQuery;
+use crate::spool::Owner;
 
 /// Entries in a page unless the client says otherwise.
 const PAGE: u64 = 100;
@@ -40,16 +42,6 @@ pub(super) fn tags(hosted: &Hosted<'_>, call: &Call<'_>) -> Result<Response> {
     ))
 }
 
-/// An index of referrers. Not made by `json!`, which panics where a value is no JSON: annotations are written as they
-/// were stored.
-#[derive(serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ReferrersIndex<'a> {
-    schema_version: u8,
-    media_type: &'static str,
-    manifests: &'a [Referrer],
-}
-
 pub(super) fn referrers(
     hosted: &Hosted<'_>,
     call: &Call<'_>,
@@ -62,17 +54,18 @@ pub(super) fn referrers(
         .query("artifactType")
         .filter(|text| !text.is_empty())
         .map(|text| text.replace(' ', "+"));
-    let page = hosted.appliance.registry.referrers(
-        &hosted.grant,
+    let query = ReferrersQuery {
         subject,
-        artifact_type.as_deref(),
-        &last,
+        artifact_type: artifact_type.as_deref(),
+        after: &last,
         count,
-    )?;
+        owner: Owner::from(call.address.ip),
+    };
+    let page = hosted.appliance.registry.referrers(&hosted.grant, &query)?;
     let mut response = Response::new(200);
-    if let Some(last) = page.entries.last().filter(|_| page.more) {
+    if let Some(last) = &page.next_after {
         let count = count.to_string();
-        let mut query = vec![("n", count.as_str()), ("last", last.digest.as_str())];
+        let mut query = vec![("n", count.as_str()), ("last", last.as_str())];
         if let Some(artifact_type) = &artifact_type {
             query.push(("artifactType", artifact_type));
         }
@@ -82,16 +75,8 @@ pub(super) fn referrers(
     if artifact_type.is_some() {
         response = response.header("OCI-Filters-Applied", "artifactType");
     }
-    let index = ReferrersIndex {
-        schema_version: 2,
-        media_type: MediaType::OciIndex.as_str(),
-        manifests: &page.entries,
-    };
-    let body = serde_json::to_vec(&index)
-        .map_err(|error| Error::internal("a list of referrers is no JSON").because(error))?;
-    Ok(response
-        .header("Content-Type", index.media_type)
-        .body(crate::http::Body::Bytes(body.into())))
+    let response = response.header("Content-Type", MediaType::OciIndex.as_str());
+    Ok(whole(response, page.index))
 }
 
 /// `GET /v2/_catalog`: the repositories of projects that the caller may see. A JWT is for it only if it says so.

@@ -8,7 +8,7 @@ mod staging;
 mod uploads;
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use std::sync::Arc;
 use self::staging::Staging;
 use super::directory;
 use crate::error::{Error, Kind, Result};
-use crate::oci::{Algorithm, Digest, MAX_MANIFEST_SIZE};
+use crate::oci::{Algorithm, Digest, Hasher};
+use crate::spool::{Content, IN_MEMORY};
 use crate::time::Timestamp;
 
 pub(crate) use self::scan::BlobPrefix;
@@ -126,9 +127,10 @@ impl BlobDir {
     }
 
     /// Writes a small blob whole (manifests): hash is the caller's `digest`, checked. Idempotent; a kept file
-    /// with other bytes is replaced.
-    pub fn put(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
-        let found = Digest::of_with(digest.algorithm(), bytes);
+    /// with other bytes is replaced. Holds no more than a piece of it in memory.
+    pub fn put(&self, digest: &Digest, content: impl Into<Content>) -> Result<()> {
+        let content = content.into();
+        let found = digest_of(&content, digest.algorithm())?;
         if found != *digest {
             return Err(Error::new(
                 Kind::DigestInvalid,
@@ -136,20 +138,24 @@ impl BlobDir {
             ));
         }
         let path = self.path(digest);
-        match fs::read(&path) {
-            Ok(kept) if kept == bytes => {
-                return directory::sync_directory(path.parent().unwrap_or(&self.root));
-            }
-            // Damaged: it is replaced below; whoever reads the old file keeps it.
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        let kept = match File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file))) {
+            Ok((length, file)) => Some(Content::kept(Arc::new(file), length)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(Error::io("cannot read the blob", &path, error)),
+        };
+        if let Some(kept) = kept.filter(|kept| kept.length() == content.length())
+            && digest_of(&kept, digest.algorithm())? == *digest
+        {
+            return directory::sync_directory(path.parent().unwrap_or(&self.root));
         }
+        // What is damaged is replaced; whoever reads the old file keeps it.
         let staged = self.stage()?;
-        staged
-            .file()
-            .write_all_at(bytes, 0)
-            .map_err(|error| Error::io("cannot write the blob", &path, error))?;
+        let mut at = 0;
+        content.for_each_piece(|piece| {
+            let written = staged.file().write_all_at(piece, at);
+            at += piece.len() as u64;
+            written.map_err(|error| Error::io("cannot write the blob", &path, error))
+        })?;
         staged.replace(digest)
     }
 
@@ -203,19 +209,30 @@ impl BlobDir {
     }
 }
 
-/// The whole of a kept manifest; `None` if its bytes are not those of `digest`.
+/// A kept manifest of `length` bytes, in memory if it is short and otherwise in its file; `None` if its bytes are not
+/// those of `digest`.
 ///
 /// # Errors
 /// `Io`.
-pub fn read_manifest(file: &File, digest: &Digest) -> Result<Option<Arc<[u8]>>> {
-    let mut bytes = Vec::new();
-    file.take(MAX_MANIFEST_SIZE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| {
-            Error::new(Kind::Io, format!("cannot read manifest {digest}")).because(error)
-        })?;
-    let is_intact = Digest::of_with(digest.algorithm(), &bytes) == *digest;
-    Ok(is_intact.then(|| bytes.into()))
+pub fn read_manifest(file: Arc<File>, length: u64, digest: &Digest) -> Result<Option<Content>> {
+    let mut content = Content::kept(file, length);
+    if length <= IN_MEMORY as u64 {
+        content = content.read()?.into_owned().into();
+    }
+    Ok((digest_of(&content, digest.algorithm())? == *digest).then_some(content))
+}
+
+/// The digest of all of it, which is read piece by piece.
+///
+/// # Errors
+/// `Io`.
+pub fn digest_of(content: &Content, algorithm: Algorithm) -> Result<Digest> {
+    let mut hasher = Hasher::new(algorithm);
+    content.for_each_piece(|piece| {
+        hasher.update(piece);
+        Ok(())
+    })?;
+    Ok(hasher.finish())
 }
 
 /// `ROOT/ALG/AB/HEX`: safe because a digest is an algorithm's word and hex digits.

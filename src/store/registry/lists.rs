@@ -1,6 +1,6 @@
-//! What is in a repository, page by page: tags, and the referrers of a manifest.
+//! Tags of a repository, page by page.
 
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 use super::{HostedRepository, RegistryDb};
 use crate::error::Result;
@@ -20,21 +20,6 @@ pub struct HostedTag {
     pub total_size: u64,
     /// When the tag was first set.
     pub created_at: Timestamp,
-}
-
-/// A manifest that has a subject, as the list of referrers shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Referrer {
-    /// The digest of its bytes.
-    pub digest: Digest,
-    /// What it was pushed as.
-    pub media_type: String,
-    /// Its own bytes.
-    pub size: u64,
-    /// Its `artifactType`, or its config's media type.
-    pub artifact_type: Option<String>,
-    /// Its annotations as JSON.
-    pub annotations: Option<String>,
 }
 
 impl RegistryDb {
@@ -102,86 +87,4 @@ impl RegistryDb {
             )
         })
     }
-
-    /// Manifests of the repository whose subject is `subject`, of one artifact type or of all, by digest, behind
-    /// `after`: at most `count`, and at most `bytes` of them, but always one if there is one; and whether there are
-    /// more. The subject itself need not be here.
-    pub fn referrers(
-        &self,
-        repository: HostedRepository<'_>,
-        subject: &Digest,
-        artifact_type: Option<&str>,
-        after: &str,
-        count: u64,
-        bytes: usize,
-    ) -> Result<(Vec<Referrer>, bool)> {
-        self.database.scan(|connection| {
-            // Only ids are sorted: annotations are megabytes that whoever pushes chooses.
-            let ids: Vec<i64> = list(
-                connection,
-                "list hosted referrers",
-                "SELECT manifests.id
-                 FROM repositories
-                 CROSS JOIN manifests ON manifests.repository_id = repositories.id
-                     AND manifests.subject = ?3
-                 CROSS JOIN blobs ON blobs.id = manifests.blob_id
-                 WHERE repositories.project_id = ?1 AND repositories.path = ?2
-                 AND (?4 IS NULL OR manifests.artifact_type = ?4) AND blobs.digest > ?5
-                 ORDER BY blobs.digest LIMIT ?6",
-                params![
-                    repository.project.0,
-                    repository.path,
-                    subject.as_str(),
-                    artifact_type,
-                    after,
-                    i64::try_from(count.saturating_add(1)).unwrap_or(i64::MAX)
-                ],
-                |row| row.get(0),
-            )?;
-            let mut referrers = Vec::new();
-            let mut taken = 0;
-            for id in ids {
-                // One that was deleted since is left out.
-                let Some(referrer) = referrer(connection, id)? else {
-                    continue;
-                };
-                taken += referrer.weight();
-                let is_full = referrers.len() as u64 >= count;
-                if is_full || (taken > bytes && !referrers.is_empty()) {
-                    return Ok((referrers, true));
-                }
-                referrers.push(referrer);
-            }
-            Ok((referrers, false))
-        })
-    }
-}
-
-impl Referrer {
-    /// About how many bytes it is in a list.
-    fn weight(&self) -> usize {
-        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        512 + length(&self.artifact_type) + length(&self.annotations)
-    }
-}
-
-fn referrer(connection: &Connection, id: i64) -> Result<Option<Referrer>> {
-    find(
-        connection,
-        "find hosted referrer",
-        "SELECT blobs.digest, manifests.media_type, blobs.size, manifests.artifact_type,
-             manifests.annotations
-         FROM manifests JOIN blobs ON blobs.id = manifests.blob_id
-         WHERE manifests.id = ?1",
-        [id],
-        |row| {
-            Ok(Referrer {
-                digest: digest(row, 0)?,
-                media_type: row.get(1)?,
-                size: size(row, 2)?,
-                artifact_type: row.get(3)?,
-                annotations: row.get(4)?,
-            })
-        },
-    )
 }

@@ -11,6 +11,7 @@ mod lists;
 mod manifests;
 mod marks;
 mod quota;
+mod referrers;
 mod repositories;
 mod rows;
 mod schema;
@@ -28,7 +29,8 @@ use crate::time::Timestamp;
 
 pub use blobs::UnlinkBlob;
 pub use garbage::{Swept, UntaggedManifest};
-pub use lists::{HostedTag, Referrer};
+pub use lists::HostedTag;
+pub use referrers::{FoundReferrer, Referrer};
 pub use rows::RepositoryRow;
 pub(in crate::store) use schema::MIGRATIONS;
 pub use uploads::HostedUpload;

@@ -6,6 +6,7 @@ mod model;
 mod races;
 mod restored;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use breakwater::auth::address::ClientAddress;
@@ -14,6 +15,7 @@ use breakwater::auth::policy::{self, HostedProject, RepositoryFacts, RepositoryG
 use breakwater::auth::{Identity, PlacedProject, Principal};
 use breakwater::oci::{Digest, MediaType, Reference, RepositoryName};
 use breakwater::registry::{ManifestContent, Piece, PushedManifest, Registry};
+use breakwater::spool::Owner;
 use breakwater::store::{Actor, Store, Visibility};
 use breakwater::time::Timestamp;
 use breakwater::upkeep::garbage::{Collected, Collection, collect};
@@ -139,7 +141,8 @@ impl Workshop {
             reference,
             tags: Vec::new(),
             announced: Some(media_type),
-            bytes,
+            content: &bytes.into(),
+            owner: Owner::from(IpAddr::from([127, 0, 0, 1])),
             pushed_by: "test".into(),
             now: self.now,
         };

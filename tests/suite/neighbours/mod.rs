@@ -16,6 +16,7 @@
 mod audit;
 mod logins;
 mod manifests;
+mod memory;
 mod queries;
 mod rules;
 

@@ -3,7 +3,7 @@
 use breakwater::oci::{Digest, MediaType, Reference};
 use breakwater::upstream::FaultKind;
 
-use super::{DEADLINE, get, latest, make, repository, settings, stage, upstream};
+use super::{DEADLINE, bytes_of, get, latest, make, repository, settings, spool, stage, upstream};
 use crate::support::fake_upstream::{Answer, FakeUpstream, Image, Index};
 
 #[test]
@@ -32,8 +32,10 @@ fn manifests_of_every_type_arrive_as_they_are() {
         assert_eq!(head.size, Some(bytes.len() as u64), "{tag}");
         let by_digest = Reference::Digest(Digest::of(bytes));
         for reference in [reference, by_digest] {
-            let fetched = upstream.get_manifest(&repository(), &reference).unwrap();
-            assert_eq!(fetched.bytes, *bytes, "{tag}");
+            let fetched = upstream
+                .get_manifest(&repository(), &reference, spool)
+                .unwrap();
+            assert_eq!(bytes_of(&fetched.content), *bytes, "{tag}");
             assert_eq!(fetched.content_type, media_type.as_str(), "{tag}");
             assert_eq!(fetched.digest, Some(Digest::of(bytes)), "{tag}");
         }
@@ -66,9 +68,11 @@ fn digest_headers_that_are_missing_or_malformed_are_none() {
             .head_manifest(&repository(), &latest(), DEADLINE)
             .unwrap();
         assert_eq!(head.digest, None);
-        let fetched = upstream.get_manifest(&repository(), &latest()).unwrap();
+        let fetched = upstream
+            .get_manifest(&repository(), &latest(), spool)
+            .unwrap();
         assert_eq!(
-            (fetched.digest, fetched.bytes),
+            (fetched.digest, bytes_of(&fetched.content)),
             (None, image.manifest.clone())
         );
     }
@@ -89,13 +93,18 @@ fn lists_come_with_their_next_page() {
         fake.put_manifest("library/alpine", tag, image.media_type, &image.manifest);
     }
     let upstream = upstream(&fake);
-    let page = upstream.tags_list(&repository(), "n=2").unwrap();
+    let page = upstream.tags_list(&repository(), "n=2", spool).unwrap();
     assert_eq!(page.content_type, "application/json");
-    assert_eq!(page.body, br#"{"name":"library/alpine","tags":["1","2"]}"#);
-    assert_eq!(page.next.as_deref(), Some("n=2&last=2"));
-    let page = upstream.tags_list(&repository(), "n=2&last=2").unwrap();
     assert_eq!(
-        page.body,
+        bytes_of(&page.body),
+        br#"{"name":"library/alpine","tags":["1","2"]}"#
+    );
+    assert_eq!(page.next.as_deref(), Some("n=2&last=2"));
+    let page = upstream
+        .tags_list(&repository(), "n=2&last=2", spool)
+        .unwrap();
+    assert_eq!(
+        bytes_of(&page.body),
         br#"{"name":"library/alpine","tags":["3","latest"]}"#
     );
     assert_eq!(page.next, None);
@@ -103,19 +112,25 @@ fn lists_come_with_their_next_page() {
     let subject = image.digest();
     for answer in [Answer::good(), Answer::status(405), Answer::status(501)] {
         fake.on("GET", "/referrers/").next([answer]);
-        let missing = upstream.referrers(&repository(), &subject, "").unwrap_err();
+        let missing = upstream
+            .referrers(&repository(), &subject, "", spool)
+            .unwrap_err();
         assert_eq!(missing.kind, FaultKind::NotFound, "{missing}");
     }
     let descriptor = serde_json::json!({"artifactType": "a/b+c", "digest": subject.as_str()});
     fake.put_referrer("library/alpine", &subject, descriptor);
-    let all = upstream.referrers(&repository(), &subject, "").unwrap();
+    let all = upstream
+        .referrers(&repository(), &subject, "", spool)
+        .unwrap();
     assert_eq!(all.filters_applied, None);
     assert_eq!(all.content_type, MediaType::OciIndex.as_str());
     for (wanted, found) in [("a%2Fb%2Bc", true), ("d", false)] {
         let query = format!("artifactType={wanted}");
-        let some = upstream.referrers(&repository(), &subject, &query).unwrap();
+        let some = upstream
+            .referrers(&repository(), &subject, &query, spool)
+            .unwrap();
         assert_eq!(some.filters_applied.as_deref(), Some("artifactType"));
-        let body = String::from_utf8(some.body).unwrap();
+        let body = String::from_utf8(bytes_of(&some.body)).unwrap();
         assert_eq!(body.contains("a/b+c"), found, "{body}");
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use breakwater::oci::RepositoryName;
 use breakwater::upstream::FaultKind;
 
-use super::{PASSWORD, get, latest, make, settings, stage, upstream, with_password};
+use super::{PASSWORD, get, latest, make, settings, spool, stage, upstream, with_password};
 use crate::support::fake_upstream::{Answer, Bearer, FakeUpstream};
 
 #[test]
@@ -37,7 +37,7 @@ fn a_token_is_fetched_kept_and_renewed_once() {
         );
         // Another repository, another token; the first one's is kept.
         let other = RepositoryName::parse("org/other").unwrap();
-        upstream.get_manifest(&other, &latest()).unwrap();
+        upstream.get_manifest(&other, &latest(), spool).unwrap();
         get(&upstream).unwrap();
         assert_eq!(fake.count("GET", "/token"), 2);
         // A token that is refused all at once is renewed once.

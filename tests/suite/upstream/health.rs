@@ -8,7 +8,7 @@ use breakwater::error::Kind;
 use breakwater::oci::RepositoryName;
 use breakwater::upstream::{FaultKind, Proxies, Upstream};
 
-use super::{DEADLINE, drain, get, latest, repository, settings, stage, upstream};
+use super::{DEADLINE, drain, get, latest, repository, settings, spool, stage, upstream};
 use crate::support::fake_upstream::Answer;
 
 #[test]
@@ -70,8 +70,10 @@ fn the_breaker_opens_and_then_nothing_is_sent() {
         upstream
             .get_blob(&repository(), &digest, 0, None)
             .unwrap_err(),
-        upstream.tags_list(&repository(), "").unwrap_err(),
-        upstream.referrers(&repository(), &digest, "").unwrap_err(),
+        upstream.tags_list(&repository(), "", spool).unwrap_err(),
+        upstream
+            .referrers(&repository(), &digest, "", spool)
+            .unwrap_err(),
     ];
     for fault in faults {
         let FaultKind::BreakerOpen { retry_after } = fault.kind else {

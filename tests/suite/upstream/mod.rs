@@ -17,6 +17,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use breakwater::oci::{Reference, RegistryHost, RepositoryName};
+use breakwater::spool::{Content, Owner, Spool, Spools};
 use breakwater::upstream::{Credentials, Fault, Patience, Proxies, Settings, Upstream};
 
 use crate::support::fake_upstream::{FakeUpstream, Image};
@@ -81,8 +82,18 @@ fn stage() -> (FakeUpstream, Image) {
 }
 
 fn get(upstream: &Upstream) -> Result<Vec<u8>, Fault> {
-    let fetched = upstream.get_manifest(&repository(), &latest())?;
-    Ok(fetched.bytes)
+    let fetched = upstream.get_manifest(&repository(), &latest(), spool)?;
+    Ok(bytes_of(&fetched.content))
+}
+
+/// For an answer.
+fn spool() -> Spool {
+    let owner = Owner::Upstream("registry.example".to_owned());
+    Spools::new(&std::env::temp_dir()).spool(owner)
+}
+
+fn bytes_of(content: &Content) -> Vec<u8> {
+    content.read().unwrap().into_owned()
 }
 
 /// Reads a blob to its end, whatever that is.

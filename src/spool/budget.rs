@@ -1,0 +1,254 @@
+//! So many bytes, of which each owner may claim a share: what is beyond that waits for its turn, or is refused.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// On whose behalf something is held. One tenant's share is not the others' business.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// A client: an IPv4 address, or an IPv6 network of 64 bits, of which one client has all addresses.
+    Address(IpAddr),
+    /// An upstream, while an answer that several clients may wait for arrives.
+    Upstream(String),
+}
+
+impl From<IpAddr> for Owner {
+    fn from(address: IpAddr) -> Self {
+        Self::Address(match address.to_canonical() {
+            IpAddr::V6(address) => {
+                let network = u128::from(address) & !u128::from(u64::MAX);
+                IpAddr::V6(Ipv6Addr::from(network))
+            }
+            address => address,
+        })
+    }
+}
+
+/// So many bytes.
+pub(super) struct Budget {
+    total: u64,
+    /// What one owner may have and wait for together.
+    share: u64,
+    state: Mutex<State>,
+    freed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    taken: u64,
+    claims: HashMap<Owner, u64>,
+    next_ticket: u64,
+    /// First come, first served: who needs much must not wait for ever behind many who need little.
+    waiting: VecDeque<u64>,
+}
+
+impl State {
+    fn claim(&mut self, owner: &Owner, amount: u64, share: u64) -> bool {
+        let claimed = self.claims.get(owner).copied().unwrap_or(0);
+        let wanted = claimed.saturating_add(amount);
+        let may = wanted <= share;
+        if may && amount > 0 {
+            self.claims.insert(owner.clone(), wanted);
+        }
+        may
+    }
+
+    fn renounce(&mut self, owner: &Owner, amount: u64) {
+        let left = self.claims.get(owner).map(|claimed| claimed - amount);
+        match left {
+            Some(0) => {
+                self.claims.remove(owner);
+            }
+            Some(left) => {
+                self.claims.insert(owner.clone(), left);
+            }
+            None => {}
+        }
+    }
+}
+
+impl Budget {
+    pub(super) fn new(total: u64, share: u64) -> Arc<Self> {
+        Arc::new(Self {
+            total,
+            share,
+            state: Mutex::default(),
+            freed: Condvar::new(),
+        })
+    }
+
+    /// `amount` bytes for `owner`, waited for up to `patience`. `None`: the owner has its share, or the wait was
+    /// not long enough.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        owner: Owner,
+        amount: u64,
+        patience: Duration,
+    ) -> Option<Permit> {
+        let deadline = Instant::now() + patience;
+        let mut state = self.lock();
+        if !state.claim(&owner, amount, self.share) {
+            return None;
+        }
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.waiting.push_back(ticket);
+        loop {
+            let is_first = state.waiting.front() == Some(&ticket);
+            if is_first && state.taken.saturating_add(amount) <= self.total {
+                state.waiting.pop_front();
+                state.taken += amount;
+                // The next one may fit as well.
+                self.freed.notify_all();
+                let budget = Arc::clone(self);
+                return Some(Permit {
+                    budget,
+                    owner,
+                    amount,
+                });
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                state.waiting.retain(|other| *other != ticket);
+                state.renounce(&owner, amount);
+                self.freed.notify_all();
+                return None;
+            }
+            state = self
+                .freed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Bytes of a budget, given back when it is dropped.
+pub struct Permit {
+    budget: Arc<Budget>,
+    owner: Owner,
+    amount: u64,
+}
+
+impl Permit {
+    /// On whose behalf.
+    pub(super) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Takes `more`, without waiting; says whether there was as much.
+    pub(super) fn grow(&mut self, more: u64) -> bool {
+        let mut state = self.budget.lock();
+        let fits = state.taken.saturating_add(more) <= self.budget.total
+            && state.claim(&self.owner, more, self.budget.share);
+        if fits {
+            state.taken += more;
+            self.amount += more;
+        }
+        fits
+    }
+
+    /// Lets `owner` answer for what an upstream does so far; says whether its share allows that. What a client
+    /// answers for already stays that client's.
+    pub(super) fn hand_over(&mut self, owner: &Owner) -> bool {
+        if matches!(self.owner, Owner::Address(_)) {
+            return true;
+        }
+        let mut state = self.budget.lock();
+        if !state.claim(owner, self.amount, self.budget.share) {
+            return false;
+        }
+        state.renounce(&self.owner, self.amount);
+        drop(state);
+        self.owner = owner.clone();
+        true
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut state = self.budget.lock();
+        state.taken -= self.amount;
+        state.renounce(&self.owner, self.amount);
+        drop(state);
+        self.budget.freed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::ZERO;
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn owner(address: &str) -> Owner {
+        Owner::from(address.parse::<IpAddr>().unwrap())
+    }
+
+    #[test]
+    fn each_owner_has_a_share_and_all_have_a_total() {
+        let budget = Budget::new(10, 6);
+        let take = |address, amount| budget.take(owner(address), amount, NOW);
+        let first = take("192.0.2.1", 4).unwrap();
+        assert!(take("192.0.2.1", 3).is_none(), "beyond the share");
+        assert!(take("::ffff:192.0.2.1", 3).is_none(), "the same address");
+        let second = take("192.0.2.2", 6).unwrap();
+        assert!(take("192.0.2.3", 1).is_none(), "beyond the total");
+        drop(first);
+        assert!(take("192.0.2.1", 4).is_some());
+        drop(second);
+        assert!(budget.lock().claims.is_empty() && budget.lock().taken == 0);
+        assert_eq!(owner("2001:db8::1"), owner("2001:db8::ffff:1"));
+        assert_ne!(owner("2001:db8::1"), owner("2001:db8:0:1::1"));
+    }
+
+    #[test]
+    fn what_grows_keeps_to_both() {
+        let budget = Budget::new(10, 6);
+        let mut permit = budget.take(owner("192.0.2.1"), 0, NOW).unwrap();
+        assert!(permit.grow(6) && !permit.grow(1), "the share");
+        let mut other = budget.take(owner("192.0.2.2"), 0, NOW).unwrap();
+        assert!(other.grow(4) && !other.grow(1), "the total");
+        drop(permit);
+        assert!(other.grow(2));
+    }
+
+    #[test]
+    fn an_answer_becomes_the_business_of_the_first_client_that_gets_it() {
+        let budget = Budget::new(100, 10);
+        let upstream = Owner::Upstream("docker.io".to_owned());
+        let mut permit = budget.take(upstream.clone(), 6, NOW).unwrap();
+        assert!(permit.hand_over(&owner("192.0.2.1")));
+        assert!(permit.hand_over(&owner("192.0.2.2")), "is the first one's");
+        let mut other = budget
+            .take(upstream, 10, NOW)
+            .expect("nothing is left there");
+        assert!(!other.hand_over(&owner("192.0.2.1")), "more than its share");
+        assert!(other.hand_over(&owner("192.0.2.2")));
+    }
+
+    #[test]
+    fn who_waits_gets_a_turn_in_order() {
+        let budget = Budget::new(4, 8);
+        let held = budget.take(owner("192.0.2.1"), 1, NOW).unwrap();
+        let large = std::thread::spawn({
+            let budget = Arc::clone(&budget);
+            move || budget.take(owner("192.0.2.2"), 4, LONG).is_some()
+        });
+        while budget.lock().waiting.is_empty() {
+            std::thread::yield_now();
+        }
+        let small = budget.take(owner("192.0.2.3"), 1, NOW);
+        assert!(small.is_none(), "overtook one that came before");
+        drop(held);
+        assert!(large.join().unwrap());
+        assert!(budget.take(owner("192.0.2.3"), 1, NOW).is_some());
+    }
+}

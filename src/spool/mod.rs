@@ -1,0 +1,278 @@
+//! Bytes on their way through the box: what waits for somebody lies in a file, and what is worked on in memory is
+//! worked on one at a time. So memory is bounded whatever clients and upstreams do.
+//!
+//! - A client that reads slowly, one that sends slowly, and an upstream that answers slowly all make the box hold
+//!   what has come so far. It holds [`IN_MEMORY`] of each in memory; what is longer goes to an unlinked temporary
+//!   file ([`Spool`]), and is sent from there by sendfile ([`Content`]).
+//! - What must be in memory as a whole, such as a manifest that is parsed, is read there for a moment, under a
+//!   permit of [`Spools::work`]: nobody is waited for while one is held.
+//!
+//! # Bounds
+//! | what | in all | of one address or upstream |
+//! |---|---|---|
+//! | in memory while somebody is waited for | [`IN_MEMORY`] for each connection | the same, by its connections |
+//! | in temporary files | [`FILES`] | [`FILES_SHARE`] |
+//! | worked on in memory | [`WORK`] | first come, first served; [`WORK_SHARE`] with what waits |
+//!
+//! Who wants more gets 503 with `Retry-After`. Knows no route, no store and no upstream.
+
+mod budget;
+mod content;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{MemfdFlags, Mode, OFlags};
+
+use crate::error::{Error, Kind, Result};
+use budget::Budget;
+pub use budget::{Owner, Permit};
+pub use content::Content;
+
+/// What is not longer stays in memory: the kernel's buffers take most of that from a worker at once, and hardly any
+/// image's manifest is longer.
+pub const IN_MEMORY: usize = 32 * 1024;
+/// What all temporary files may hold.
+const FILES: u64 = 512 << 20;
+/// What those of one owner may: eight of the largest lists.
+const FILES_SHARE: u64 = 128 << 20;
+/// What is worked on in memory at once: one manifest of the largest size.
+const WORK: u64 = 4 << 20;
+/// What one owner may have of that, and wait for.
+const WORK_SHARE: u64 = 4 * WORK;
+/// How long a turn is waited for.
+const WORK_PATIENCE: Duration = Duration::from_secs(20);
+/// What may lie in memory instead of a file where the disk has no room: pulls go on then.
+const WITHOUT_DISK: u64 = 16 << 20;
+/// When somebody who was refused should come again.
+const COME_AGAIN: Duration = Duration::from_secs(5);
+
+/// Where temporary files lie, and how much may be in them.
+pub struct Spools {
+    directory: PathBuf,
+    files: Arc<Budget>,
+    without_disk: Arc<Budget>,
+    work: Arc<Budget>,
+}
+
+impl Spools {
+    /// Temporary files in this directory, which exists.
+    pub fn new(directory: &Path) -> Arc<Self> {
+        Arc::new(Self {
+            directory: directory.to_owned(),
+            files: Budget::new(FILES, FILES_SHARE),
+            without_disk: Budget::new(WITHOUT_DISK, WITHOUT_DISK),
+            work: Budget::new(WORK, WORK_SHARE),
+        })
+    }
+
+    /// An empty spool that counts for `owner`.
+    pub fn spool(self: &Arc<Self>, owner: Owner) -> Spool {
+        Spool {
+            spools: Arc::clone(self),
+            owner,
+            memory: Vec::new(),
+            file: None,
+        }
+    }
+
+    /// A turn for work on `length` bytes in memory: held while they are, and never while somebody is waited for.
+    /// What is short needs no turn.
+    ///
+    /// # Errors
+    /// `Unavailable` where the owner has too much that waits, or the turn does not come.
+    pub fn work(&self, owner: Owner, length: u64) -> Result<Option<Permit>> {
+        if length <= IN_MEMORY as u64 {
+            return Ok(None);
+        }
+        let permit = self.work.take(owner, length.min(WORK), WORK_PATIENCE);
+        permit.map(Some).ok_or_else(|| {
+            no_room("this box is working on as many large documents as it may at once")
+        })
+    }
+}
+
+/// Bytes as they come.
+pub struct Spool {
+    spools: Arc<Spools>,
+    owner: Owner,
+    /// The last of them, at most [`IN_MEMORY`].
+    memory: Vec<u8>,
+    /// Those before.
+    file: Option<SpoolFile>,
+}
+
+struct SpoolFile {
+    file: File,
+    length: u64,
+    /// Of the disk's budget, or of that without a disk.
+    permit: Permit,
+    is_on_disk: bool,
+}
+
+/// Why a spool did not take all that a source gives.
+#[derive(Debug)]
+pub enum Unfilled {
+    /// The source failed.
+    Source(std::io::Error),
+    /// There is no room for it here.
+    Refused(Error),
+    /// It gives more than the limit.
+    TooLong,
+}
+
+impl Spool {
+    /// Takes all that `source` gives, up to `limit` bytes.
+    ///
+    /// # Errors
+    /// See [`Unfilled`].
+    pub fn fill(&mut self, source: &mut dyn Read, limit: u64) -> std::result::Result<(), Unfilled> {
+        let mut piece = [0; 8 * 1024];
+        let mut left = limit;
+        loop {
+            let count = match source.read(&mut piece) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Unfilled::Source(error)),
+            };
+            left = left.checked_sub(count as u64).ok_or(Unfilled::TooLong)?;
+            self.append(&piece[..count]).map_err(Unfilled::Refused)?;
+        }
+    }
+
+    /// Adds `bytes` at the end.
+    ///
+    /// # Errors
+    /// `Unavailable` where the owner has its share, or all have; `Full`, `Io`.
+    pub fn append(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while self.memory.len() + bytes.len() > IN_MEMORY {
+            let (now, later) = bytes.split_at(IN_MEMORY - self.memory.len());
+            self.memory.extend_from_slice(now);
+            self.flush()?;
+            bytes = later;
+        }
+        self.memory.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// What was taken, to be sent and read.
+    ///
+    /// # Errors
+    /// As [`Spool::append`].
+    pub fn finish(mut self) -> Result<Content> {
+        if self.file.is_some() {
+            self.flush()?;
+        }
+        Ok(match self.file {
+            Some(spooled) => Content::spooled(spooled.file, spooled.length, spooled.permit),
+            None => self.memory.into(),
+        })
+    }
+
+    /// Moves what is in memory to the end of the file.
+    fn flush(&mut self) -> Result<()> {
+        let spooled = match &mut self.file {
+            Some(spooled) => spooled,
+            none => none.insert(self.spools.file(&self.owner)?),
+        };
+        spooled.append(&self.spools, &self.memory)?;
+        self.memory.clear();
+        Ok(())
+    }
+}
+
+impl Spools {
+    /// A new file: on the disk, or in memory where that has no room for it.
+    fn file(&self, owner: &Owner) -> Result<SpoolFile> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(&self.directory, flags, Mode::RUSR | Mode::WUSR);
+        match opened {
+            Ok(file) => Ok(SpoolFile {
+                file: File::from(file),
+                length: 0,
+                permit: taken(&self.files, owner, 0)?,
+                is_on_disk: true,
+            }),
+            Err(_) => self.file_without_disk(owner),
+        }
+    }
+
+    fn file_without_disk(&self, owner: &Owner) -> Result<SpoolFile> {
+        let file = rustix::fs::memfd_create("breakwater", MemfdFlags::CLOEXEC);
+        let file = file.map_err(|error| {
+            Error::io(
+                "cannot make a temporary file in",
+                &self.directory,
+                error.into(),
+            )
+        })?;
+        Ok(SpoolFile {
+            file: File::from(file),
+            length: 0,
+            permit: taken(&self.without_disk, owner, 0)?,
+            is_on_disk: false,
+        })
+    }
+}
+
+impl SpoolFile {
+    fn append(&mut self, spools: &Spools, bytes: &[u8]) -> Result<()> {
+        if !self.permit.grow(bytes.len() as u64) {
+            return Err(no_room("this box holds as much for your address as it may"));
+        }
+        match self.file.write_all_at(bytes, self.length) {
+            Ok(()) => {}
+            // A full disk must not take a list or a manifest away from anybody.
+            Err(_) if self.is_on_disk => {
+                self.leave_disk(spools)?;
+                return self.append(spools, bytes);
+            }
+            Err(error) => {
+                return Err(Error::io(
+                    "cannot write to a temporary file in",
+                    &spools.directory,
+                    error,
+                ));
+            }
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Goes on in memory with what has been written so far.
+    fn leave_disk(&mut self, spools: &Spools) -> Result<()> {
+        let mut other = spools.file_without_disk(self.permit.owner())?;
+        let mut piece = vec![0; IN_MEMORY];
+        while other.length < self.length {
+            let room = usize::try_from(self.length - other.length).unwrap_or(usize::MAX);
+            let room = room.min(piece.len());
+            self.file
+                .read_exact_at(&mut piece[..room], other.length)
+                .map_err(|error| {
+                    Error::io("cannot read a temporary file in", &spools.directory, error)
+                })?;
+            other.append(spools, &piece[..room])?;
+        }
+        *self = other;
+        Ok(())
+    }
+}
+
+fn taken(budget: &Arc<Budget>, owner: &Owner, amount: u64) -> Result<Permit> {
+    let permit = budget.take(owner.clone(), amount, Duration::ZERO);
+    permit.ok_or_else(|| no_room("this box holds as much for your address as it may"))
+}
+
+fn no_room(what: &str) -> Error {
+    let kind = Kind::Unavailable {
+        retry_after: COME_AGAIN,
+    };
+    Error::new(kind, what).remedy("try again, with fewer requests at once")
+}

@@ -1,0 +1,102 @@
+//! What lies where, and what is refused.
+
+use std::io::{Cursor, Read};
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::*;
+
+fn owner() -> Owner {
+    Owner::from(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length).map(|n| (n % 251) as u8).collect()
+}
+
+fn read(content: &Content) -> Vec<u8> {
+    let (mut whole, mut pieces) = (Vec::new(), Vec::new());
+    content.reader().read_to_end(&mut whole).unwrap();
+    let add = |piece: &[u8]| {
+        pieces.extend_from_slice(piece);
+        Ok(())
+    };
+    content.for_each_piece(add).unwrap();
+    assert!(whole == pieces && *whole == *content.read().unwrap());
+    assert_eq!(content.length(), whole.len() as u64);
+    whole
+}
+
+#[test]
+fn what_is_long_goes_to_a_file_and_comes_back_as_it_was() {
+    let directory = tempfile::tempdir().unwrap();
+    let spools = Spools::new(directory.path());
+    for length in [0, 1, IN_MEMORY, IN_MEMORY + 1, 5 * IN_MEMORY + 7] {
+        let sent = bytes(length);
+        let mut spool = spools.spool(owner());
+        spool.fill(&mut Cursor::new(&sent), length as u64).unwrap();
+        let content = spool.finish().unwrap();
+        let in_file = matches!(content, Content::File { .. });
+        assert_eq!(in_file, length > IN_MEMORY, "{length}");
+        assert!(read(&content) == sent, "{length}");
+    }
+    assert_eq!(directory.path().read_dir().unwrap().count(), 0);
+}
+
+#[test]
+fn what_is_longer_than_allowed_is_not_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let spools = Spools::new(directory.path());
+    let mut spool = spools.spool(owner());
+    let taken = spool.fill(&mut Cursor::new(bytes(101)), 100);
+    assert!(matches!(taken, Err(Unfilled::TooLong)), "{taken:?}");
+}
+
+#[test]
+fn without_a_directory_it_lies_in_memory_up_to_a_bound() {
+    let spools = Spools::new(Path::new("/nonexistent"));
+    let sent = bytes(3 * IN_MEMORY);
+    let mut spool = spools.spool(owner());
+    spool.append(&sent).unwrap();
+    let content = spool.finish().unwrap();
+    assert!(read(&content) == sent);
+
+    let mut spool = spools.spool(owner());
+    let refused = spool.fill(&mut std::io::repeat(1), u64::MAX);
+    let Err(Unfilled::Refused(error)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(matches!(error.kind(), Kind::Unavailable { .. }), "{error}");
+}
+
+#[test]
+fn who_holds_too_much_is_refused_until_it_is_given_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let spools = Spools {
+        files: Budget::new(10 * IN_MEMORY as u64, 4 * IN_MEMORY as u64),
+        directory: directory.path().to_owned(),
+        without_disk: Budget::new(0, 0),
+        work: Budget::new(WORK, WORK_SHARE),
+    };
+    let spools = Arc::new(spools);
+    let spooled = |pieces: usize| {
+        let mut spool = spools.spool(owner());
+        spool.append(&bytes(pieces * IN_MEMORY + 1))?;
+        spool.finish()
+    };
+    let held = spooled(3).unwrap();
+    assert!(spooled(3).is_err());
+    assert!(spooled(0).is_ok(), "what is short costs nothing");
+    let clone = held.clone();
+    drop(held);
+    assert!(spooled(3).is_err(), "a clone is still being sent");
+    drop(clone);
+    assert!(spooled(3).is_ok());
+}
+
+#[test]
+fn short_work_needs_no_turn() {
+    let spools = Spools::new(Path::new("/"));
+    let turn = spools.work(owner(), WORK).unwrap();
+    assert!(turn.is_some());
+    assert!(spools.work(owner(), IN_MEMORY as u64).unwrap().is_none());
+}

@@ -63,7 +63,8 @@ pub enum Kind {
         /// When the caller should try again.
         retry_after: Duration,
     },
-    /// It cannot be had now: the upstream does not answer and nothing is cached, or the box has too much to do.
+    /// It cannot be had now: the upstream does not answer and nothing is cached, the box has too much to do, or it holds
+    /// as much for the caller as it may.
     Unavailable {
         /// When the caller should try again.
         retry_after: Duration,

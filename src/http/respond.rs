@@ -14,7 +14,7 @@ use super::transport::Transport;
 use super::{Body, Delivery, Response};
 
 /// Bytes that a stream, or a file without sendfile, is copied by.
-const COPY_SIZE: usize = 64 * 1024;
+const COPY_SIZE: usize = 32 * 1024;
 /// A stream begins with so little: a thousand of them may wait for an upstream at once.
 const FIRST_COPY: usize = 8 * 1024;
 /// What a worker keeps from response to response. Room for copying is not among it: the next handler may

@@ -175,18 +175,17 @@ impl Proxy {
     ) -> Result<()> {
         let cache = &self.store.cache;
         let repository = self.repository_to_fill(target)?;
-        let _turn = self
-            .store
-            .spools
-            .work(target.owner(), listing.body.length())?;
-        let kept = KeptListing {
-            body: listing.body.read()?.into_owned(),
-            content_type: content_type(kind).to_owned(),
-            next: listing.next.clone(),
-            filters_applied: listing.filters_applied.clone(),
-            fetched_at: Timestamp::now(),
-        };
-        cache.keep_listing(repository, kind, key, &kept)
+        let length = listing.body.length();
+        self.store.spools.work(target.owner(), length, || {
+            let kept = KeptListing {
+                body: listing.body.read()?.into_owned(),
+                content_type: content_type(kind).to_owned(),
+                next: listing.next.clone(),
+                filters_applied: listing.filters_applied.clone(),
+                fetched_at: Timestamp::now(),
+            };
+            cache.keep_listing(repository, kind, key, &kept)
+        })
     }
 
     fn kept_listing(
@@ -200,20 +199,21 @@ impl Proxy {
             return Ok(None);
         };
         let spools = &self.store.spools;
-        let _turn = spools.work(owner.clone(), MAX_KEPT)?;
-        let Some(kept) = self.store.cache.listing(repository, kind, key)? else {
-            return Ok(None);
-        };
-        let mut body = spools.spool(owner.clone());
-        body.append(&kept.body)?;
-        Ok(Some(ListingAnswer {
-            age: Some(Timestamp::now().since(kept.fetched_at)),
-            body: body.finish()?,
-            content_type: content_type(kind),
-            next: kept.next,
-            filters_applied: kept.filters_applied,
-            cache: CacheWord::Stale,
-        }))
+        spools.work(owner.clone(), MAX_KEPT, || {
+            let Some(kept) = self.store.cache.listing(repository, kind, key)? else {
+                return Ok(None);
+            };
+            let mut body = spools.spool(owner.clone());
+            body.append(&kept.body)?;
+            Ok(Some(ListingAnswer {
+                age: Some(Timestamp::now().since(kept.fetched_at)),
+                body: body.finish()?,
+                content_type: content_type(kind),
+                next: kept.next,
+                filters_applied: kept.filters_applied,
+                cache: CacheWord::Stale,
+            }))
+        })
     }
 
     /// The tags that are kept of a repository, as a list.

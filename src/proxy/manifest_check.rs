@@ -44,13 +44,12 @@ pub(super) fn ask(
             spools.spool(target.owner())
         })?;
     let is_announced = fetched.digest.is_some();
-    let turn = spools.work(target.owner(), fetched.content.length());
-    let turn = turn.map_err(no_room)?;
-    let checked = check(fetched, reference).map_err(|error| match error.kind() {
+    let length = fetched.content.length();
+    let checked = spools.work(target.owner(), length, || check(fetched, reference));
+    let checked = checked.map_err(|error| match error.kind() {
         Kind::UpstreamLied => lied(&error.to_string()),
         _ => no_room(error).into(),
     })?;
-    drop(turn);
     let is_proven = is_announced || matches!(reference, Reference::Digest(_));
     if !is_proven && !has(target, &checked, spools)? {
         return Err(lied(

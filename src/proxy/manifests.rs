@@ -10,7 +10,7 @@ use crate::auth::Grant;
 use crate::error::{Kind, Result};
 use crate::oci::{Digest, Manifest, MediaType, Reference, Tag};
 use crate::spool::Content;
-use crate::store::{CachedManifest, NewManifest, Pull, read_manifest};
+use crate::store::{CachedManifest, NewManifest, Pull};
 use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind};
 
@@ -228,12 +228,25 @@ impl Proxy {
         reference: &Reference,
         checked: &Checked,
     ) -> Result<()> {
+        let (spools, length) = (&self.store.spools, checked.content.length());
+        spools.work(target.owner(), length, || {
+            self.parse_and_keep(target, reference, checked)
+        })?;
+        self.remember(&checked.digest, &checked.content);
+        Ok(())
+    }
+
+    fn parse_and_keep(
+        &self,
+        target: &Target,
+        reference: &Reference,
+        checked: &Checked,
+    ) -> Result<()> {
         let tag = match reference {
             Reference::Tag(tag) => Some(tag.clone()),
             Reference::Digest(_) => None,
         };
         let content = &checked.content;
-        let _turn = self.store.spools.work(target.owner(), content.length())?;
         let manifest = Manifest::parse(&content.read()?, Some(checked.media_type))?;
         let references = manifest.manifests.iter().chain(&manifest.blobs);
         let new = NewManifest {
@@ -254,9 +267,7 @@ impl Proxy {
             self.store.blobs.put(&checked.digest, content.clone())?;
             let repository = self.repository_to_fill(target)?;
             self.store.cache.keep_manifest(repository, &new)
-        })?;
-        self.remember(&checked.digest, content);
-        Ok(())
+        })
     }
 
     /// Keeps a short manifest in memory; a long one is served from its file.
@@ -284,7 +295,7 @@ impl Proxy {
         }
         let opened = self.store.blobs.open(digest)?;
         let content = match &opened {
-            Some((file, length)) => read_manifest(Arc::clone(file), *length, digest)?,
+            Some((file, length)) => self.store.blobs.intact(file, *length, digest)?,
             None => None,
         };
         match content {

@@ -12,7 +12,7 @@ use crate::oci::{Digest, Hasher};
 use crate::upstream::BlobStream;
 
 /// One read from the upstream.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 32 * 1024;
 /// Broken connections in all, after which it gives up.
 const TRIES: u32 = 16;
 

@@ -11,6 +11,9 @@ use crate::spool::{Content, Owner};
 use crate::store::{HostedManifest, NewHostedManifest, NewTag, PutManifest, digest_of};
 use crate::time::Timestamp;
 
+/// So many blobs that are missing are named: a manifest can refer to tens of thousands.
+const MISSING_NAMED: usize = 100;
+
 /// A manifest that is to be kept.
 pub struct PushedManifest<'a> {
     /// Under what it is pushed.
@@ -39,7 +42,7 @@ pub enum ManifestContent {
         /// What it refers to as a referrer.
         subject: Option<Digest>,
     },
-    /// These blobs are not in the repository; nothing was changed.
+    /// These blobs are not in the repository, and perhaps others; nothing was changed.
     Missing(Vec<Digest>),
 }
 
@@ -60,7 +63,8 @@ impl Registry {
             .ok_or_else(|| unknown(reference))
     }
 
-    /// The manifest with its bytes, which were hashed just now; large ones are left in their file. One whose file is missing or damaged is answered
+    /// The manifest with its bytes, which were hashed just now; large ones are left in their file, and hashed when it is
+    /// another one than last time. One whose file is missing or damaged is answered
     /// as if it were not here: so a push sends it again, and mends it.
     ///
     /// # Errors
@@ -72,7 +76,7 @@ impl Registry {
     ) -> Result<(HostedManifest, Content)> {
         let kept = self.head_manifest(grant, reference)?;
         let content = match self.store.blobs.open(&kept.digest)? {
-            Some((file, length)) => read_manifest(file, length, &kept.digest)?,
+            Some((file, length)) => self.store.blobs.intact(&file, length, &kept.digest)?,
             None => None,
         };
         match content {
@@ -101,11 +105,26 @@ impl Registry {
         pushed: PushedManifest<'_>,
     ) -> Result<ManifestContent> {
         check(grant, Wanted::Push)?;
-        let digest = pushed_digest(pushed.reference, pushed.content)?;
-        let length = pushed.content.length();
-        // Until its rows are written: what was parsed of it is as large as it is, several times over.
-        let _turn = self.store.spools.work(pushed.owner, length)?;
+        let (spools, length) = (&self.store.spools, pushed.content.length());
+        let put = spools.work(pushed.owner.clone(), length, || {
+            self.parse_and_keep(grant, pushed)
+        });
+        put.map(|mut put| {
+            if let ManifestContent::Missing(missing) = &mut put {
+                missing.truncate(MISSING_NAMED);
+                missing.shrink_to_fit();
+            }
+            put
+        })
+    }
+
+    fn parse_and_keep(
+        &self,
+        grant: &RepositoryGrant,
+        pushed: PushedManifest<'_>,
+    ) -> Result<ManifestContent> {
         let manifest = Manifest::parse_pushed(&pushed.content.read()?, pushed.announced)?;
+        let digest = pushed_digest(pushed.reference, pushed.content)?;
         let tags = self.judge_tags(grant, pushed.reference, pushed.tags)?;
         let required = required_of(&manifest);
         let place = repository(grant);
@@ -120,7 +139,7 @@ impl Registry {
         let new = NewHostedManifest {
             digest: digest.clone(),
             media_type: manifest.media_type,
-            size: length,
+            size: pushed.content.length(),
             artifact_type: manifest.artifact_type.clone(),
             annotations: match (&subject, &manifest.annotations) {
                 (Some(_), Some(annotations)) => Some(annotations.get().to_owned()),
@@ -146,7 +165,7 @@ impl Registry {
         });
         match put {
             Ok(PutManifest::Kept) => {
-                self.pushed.fetch_add(length, Ordering::Relaxed);
+                self.pushed.fetch_add(new.size, Ordering::Relaxed);
                 Ok(ManifestContent::Kept { digest, subject })
             }
             Ok(PutManifest::Missing(missing)) => {

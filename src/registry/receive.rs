@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Digest, Hasher};
 
 /// How much of a body is in memory at once, for each client that is slow in sending.
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 32 * 1024;
 
 /// A part of a blob as a request brings it.
 pub struct Piece<'a> {

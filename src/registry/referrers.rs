@@ -64,24 +64,30 @@ impl Registry {
         let spools = &self.store.spools;
         // SQLite gives a text as a whole: the longest one is what is in memory.
         let longest = found.iter().map(|one| one.annotations).max();
-        let _turn = spools.work(query.owner.clone(), longest.unwrap_or(0))?;
-        let mut index = spools.spool(query.owner.clone());
+        let index = spools.work(query.owner.clone(), longest.unwrap_or(0), || {
+            self.write_index(&found, &query.owner)
+        })?;
+        Ok(ReferrersPage {
+            index,
+            next_after: found.pop().filter(|_| has_more).map(|last| last.digest),
+        })
+    }
+
+    fn write_index(&self, found: &[FoundReferrer], owner: &Owner) -> Result<Content> {
+        let mut index = self.store.spools.spool(owner.clone());
         let media_type = MediaType::OciIndex.as_str();
         index.append(
             format!(r#"{{"schemaVersion":2,"mediaType":"{media_type}","manifests":["#).as_bytes(),
         )?;
         let mut is_first = true;
-        rows.read_referrers(&found, |referrer| {
+        self.store.registry.read_referrers(found, |referrer| {
             let separator: &[u8] = if is_first { b"" } else { b"," };
             is_first = false;
             index.append(separator)?;
             write_entry(&mut index, &referrer)
         })?;
         index.append(b"]}")?;
-        Ok(ReferrersPage {
-            index: index.finish()?,
-            next_after: found.pop().filter(|_| has_more).map(|last| last.digest),
-        })
+        index.finish()
     }
 }
 

@@ -1,6 +1,6 @@
-//! So many bytes, of which each owner may claim a share: what is beyond that waits for its turn, or is refused.
+//! So much of something, of which each owner may claim a share: what is beyond that waits for its turn, or is refused.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ impl From<IpAddr> for Owner {
     }
 }
 
-/// So many bytes.
+/// So many bytes, or turns.
 pub(super) struct Budget {
     total: u64,
     /// What one owner may have and wait for together.
@@ -40,8 +40,9 @@ struct State {
     taken: u64,
     claims: HashMap<Owner, u64>,
     next_ticket: u64,
-    /// First come, first served: who needs much must not wait for ever behind many who need little.
-    waiting: VecDeque<u64>,
+    waiting: Vec<(u64, Owner)>,
+    /// When those who have or want something were last served, as the ticket of that.
+    served: HashMap<Owner, u64>,
 }
 
 impl State {
@@ -55,11 +56,20 @@ impl State {
         may
     }
 
+    /// Whose turn it is: that of the owner who was served least recently, however many requests the others have
+    /// waiting.
+    fn first(&self) -> Option<u64> {
+        let by_turn = |(ticket, owner): &&(u64, Owner)| (self.served.get(owner).copied(), *ticket);
+        let first = self.waiting.iter().min_by_key(by_turn);
+        first.map(|(ticket, _)| *ticket)
+    }
+
     fn renounce(&mut self, owner: &Owner, amount: u64) {
         let left = self.claims.get(owner).map(|claimed| claimed - amount);
         match left {
             Some(0) => {
                 self.claims.remove(owner);
+                self.served.remove(owner);
             }
             Some(left) => {
                 self.claims.insert(owner.clone(), left);
@@ -79,7 +89,7 @@ impl Budget {
         })
     }
 
-    /// `amount` bytes for `owner`, waited for up to `patience`. `None`: the owner has its share, or the wait was
+    /// `amount` for `owner`, waited for up to `patience`. `None`: the owner has its share, or the wait was
     /// not long enough.
     pub(super) fn take(
         self: &Arc<Self>,
@@ -94,12 +104,15 @@ impl Budget {
         }
         let ticket = state.next_ticket;
         state.next_ticket += 1;
-        state.waiting.push_back(ticket);
+        state.waiting.push((ticket, owner.clone()));
         loop {
-            let is_first = state.waiting.front() == Some(&ticket);
-            if is_first && state.taken.saturating_add(amount) <= self.total {
-                state.waiting.pop_front();
+            let fits = state.taken.saturating_add(amount) <= self.total;
+            if fits && state.first() == Some(ticket) {
+                state.waiting.retain(|(other, _)| *other != ticket);
                 state.taken += amount;
+                if amount > 0 {
+                    state.served.insert(owner.clone(), ticket);
+                }
                 // The next one may fit as well.
                 self.freed.notify_all();
                 let budget = Arc::clone(self);
@@ -111,7 +124,7 @@ impl Budget {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                state.waiting.retain(|other| *other != ticket);
+                state.waiting.retain(|(other, _)| *other != ticket);
                 state.renounce(&owner, amount);
                 self.freed.notify_all();
                 return None;
@@ -129,7 +142,7 @@ impl Budget {
     }
 }
 
-/// Bytes of a budget, given back when it is dropped.
+/// A part of a budget, given back when it is dropped.
 pub struct Permit {
     budget: Arc<Budget>,
     owner: Owner,
@@ -235,7 +248,35 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_gets_a_turn_in_order() {
+    fn who_waits_with_many_requests_does_not_overtake_who_waits_with_one() {
+        let budget = Budget::new(1, 100);
+        let held = budget.take(owner("192.0.2.1"), 1, NOW).unwrap();
+        let order = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            let wait = |address: &'static str, number: usize| {
+                let (budget, order) = (&budget, &order);
+                scope.spawn(move || {
+                    let turn = budget.take(owner(address), 1, LONG);
+                    order.lock().unwrap().push(address);
+                    drop(turn);
+                });
+                while budget.lock().waiting.len() < number {
+                    std::thread::yield_now();
+                }
+            };
+            for number in 1..=5 {
+                wait("192.0.2.1", number);
+            }
+            wait("192.0.2.2", 6);
+            drop(held);
+        });
+        assert_eq!(order.into_inner().unwrap()[0], "192.0.2.2");
+        let state = budget.lock();
+        assert!(state.claims.is_empty() && state.served.is_empty() && state.waiting.is_empty());
+    }
+
+    #[test]
+    fn who_needs_much_does_not_wait_behind_many_who_need_little() {
         let budget = Budget::new(4, 8);
         let held = budget.take(owner("192.0.2.1"), 1, NOW).unwrap();
         let large = std::thread::spawn({

@@ -71,7 +71,7 @@ impl Content {
         Err(no_room("this box holds as much for your address as it may"))
     }
 
-    /// All of it in memory, for which whoever asks has a turn ([`Spools::work`](super::Spools::work)).
+    /// All of it in memory: for [`Spools::work`](super::Spools::work).
     ///
     /// # Errors
     /// `Io`.

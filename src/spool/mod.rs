@@ -4,15 +4,15 @@
 //! - A client that reads slowly, one that sends slowly, and an upstream that answers slowly all make the box hold
 //!   what has come so far. It holds [`IN_MEMORY`] of each in memory; what is longer goes to an unlinked temporary
 //!   file ([`Spool`]), and is sent from there by sendfile ([`Content`]).
-//! - What must be in memory as a whole, such as a manifest that is parsed, is read there for a moment, under a
-//!   permit of [`Spools::work`]: nobody is waited for while one is held.
+//! - What must be in memory as a whole, such as a manifest that is parsed, is read there for a moment by
+//!   [`Spools::work`], one at a time: nobody is waited for meanwhile.
 //!
 //! # Bounds
 //! | what | in all | of one address or upstream |
 //! |---|---|---|
 //! | in memory while somebody is waited for | [`IN_MEMORY`] for each connection | the same, by its connections |
 //! | in temporary files | [`FILES`] | [`FILES_SHARE`] |
-//! | worked on in memory | [`WORK`] | first come, first served; [`WORK_SHARE`] with what waits |
+//! | worked on in memory | one document | in turns |
 //!
 //! Who wants more gets 503 with `Retry-After`. Knows no route, no store and no upstream.
 
@@ -25,9 +25,10 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use rustix::fs::{MemfdFlags, Mode, OFlags};
 
 use crate::error::{Error, Kind, Result};
@@ -42,11 +43,7 @@ pub const IN_MEMORY: usize = 32 * 1024;
 const FILES: u64 = 512 << 20;
 /// What those of one owner may: eight of the largest lists.
 const FILES_SHARE: u64 = 128 << 20;
-/// What is worked on in memory at once: one manifest of the largest size.
-const WORK: u64 = 4 << 20;
-/// What one owner may have of that, and wait for.
-const WORK_SHARE: u64 = 4 * WORK;
-/// How long a turn is waited for.
+/// How long a turn to work on a long document is waited for.
 const WORK_PATIENCE: Duration = Duration::from_secs(20);
 /// What may lie in memory instead of a file where the disk has no room: pulls go on then.
 const WITHOUT_DISK: u64 = 16 << 20;
@@ -58,7 +55,8 @@ pub struct Spools {
     directory: PathBuf,
     files: Arc<Budget>,
     without_disk: Arc<Budget>,
-    work: Arc<Budget>,
+    turns: Arc<Budget>,
+    worker: OnceLock<Option<ThreadPool>>,
 }
 
 impl Spools {
@@ -68,7 +66,8 @@ impl Spools {
             directory: directory.to_owned(),
             files: Budget::new(FILES, FILES_SHARE),
             without_disk: Budget::new(WITHOUT_DISK, WITHOUT_DISK),
-            work: Budget::new(WORK, WORK_SHARE),
+            turns: Budget::new(1, u64::MAX),
+            worker: OnceLock::new(),
         })
     }
 
@@ -82,19 +81,34 @@ impl Spools {
         }
     }
 
-    /// A turn for work on `length` bytes in memory: held while they are, and never while somebody is waited for.
-    /// What is short needs no turn.
+    /// Does `work` on a document of `length` bytes that is in memory as a whole, and all that is made of it: one at a
+    /// time, and on one thread, because the allocator keeps for each thread what it once needed. What is short needs
+    /// no turn. `work` waits for no client and no upstream.
     ///
     /// # Errors
-    /// `Unavailable` where the owner has too much that waits, or the turn does not come.
-    pub fn work(&self, owner: Owner, length: u64) -> Result<Option<Permit>> {
+    /// `Unavailable` where the turn does not come; those of `work`.
+    pub fn work<T: Send>(
+        &self,
+        owner: Owner,
+        length: u64,
+        work: impl FnOnce() -> Result<T> + Send,
+    ) -> Result<T> {
         if length <= IN_MEMORY as u64 {
-            return Ok(None);
+            return work();
         }
-        let permit = self.work.take(owner, length.min(WORK), WORK_PATIENCE);
-        permit.map(Some).ok_or_else(|| {
-            no_room("this box is working on as many large documents as it may at once")
-        })
+        let turn = self.turns.take(owner, 1, WORK_PATIENCE);
+        let _turn = turn.ok_or_else(|| no_room("this box has many long documents to work on"))?;
+        let worker = || {
+            let builder = ThreadPoolBuilder::new().num_threads(1);
+            builder
+                .thread_name(|_| "long-documents".to_owned())
+                .build()
+                .ok()
+        };
+        match self.worker.get_or_init(worker) {
+            Some(worker) => worker.install(work),
+            None => work(),
+        }
     }
 }
 

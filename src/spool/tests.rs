@@ -75,7 +75,8 @@ fn who_holds_too_much_is_refused_until_it_is_given_back() {
         files: Budget::new(10 * IN_MEMORY as u64, 4 * IN_MEMORY as u64),
         directory: directory.path().to_owned(),
         without_disk: Budget::new(0, 0),
-        work: Budget::new(WORK, WORK_SHARE),
+        turns: Budget::new(1, 1),
+        worker: OnceLock::new(),
     };
     let spools = Arc::new(spools);
     let spooled = |pieces: usize| {
@@ -94,9 +95,17 @@ fn who_holds_too_much_is_refused_until_it_is_given_back() {
 }
 
 #[test]
-fn short_work_needs_no_turn() {
+fn long_documents_are_worked_on_by_one_thread() {
     let spools = Spools::new(Path::new("/"));
-    let turn = spools.work(owner(), WORK).unwrap();
-    assert!(turn.is_some());
-    assert!(spools.work(owner(), IN_MEMORY as u64).unwrap().is_none());
+    let here = std::thread::current().id();
+    let worker = |length| spools.work(owner(), length, || Ok(std::thread::current().id()));
+    let length = IN_MEMORY as u64;
+    assert_eq!(worker(length).unwrap(), here, "what is short needs no turn");
+    let first = worker(length + 1).unwrap();
+    assert_ne!(first, here);
+    assert_eq!(worker(length + 1).unwrap(), first);
+    let failed = spools.work(owner(), length + 1, || {
+        Err::<(), _>(Error::internal("broken"))
+    });
+    assert_eq!(failed.unwrap_err().kind(), Kind::Internal);
 }

@@ -39,7 +39,7 @@ pub use audit::{
 };
 pub use backup::Replaced;
 pub(crate) use blobs::BlobPrefix;
-pub use blobs::{BlobDir, Staged, StagedUpload, digest_of, read_manifest};
+pub use blobs::{BlobDir, Staged, StagedUpload, digest_of};
 pub use cache::{
     CacheDb, CachedImage, CachedManifest, CachedTag, KeptListing, ListingKind, NewManifest,
     OriginId, Pull, PulledRepository, Purged, RepositoryId, Totals,

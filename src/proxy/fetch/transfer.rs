@@ -17,7 +17,7 @@ use crate::store::Staged;
 use crate::upstream::{BlobStream, Fault, FaultKind};
 
 /// One read from the upstream.
-const CHUNK: usize = 128 * 1024;
+const CHUNK: usize = 32 * 1024;
 /// How long a fetch goes on asking without a new byte after the upstream broke off.
 const BARREN: Duration = Duration::from_secs(45);
 /// Between two questions to an upstream that is away.

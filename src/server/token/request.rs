@@ -9,6 +9,8 @@ use crate::oci::Scope;
 
 /// The largest form that is read.
 const MAX_FORM: u64 = 64 * 1024;
+/// So many of its fields count.
+const MAX_FIELDS: usize = 200;
 
 /// What a token request says, however it came.
 pub(super) struct TokenRequest {
@@ -55,7 +57,8 @@ pub(super) fn from_form(call: &mut Call<'_>) -> Result<TokenRequest> {
             "the form is larger than 64 KiB",
         ));
     }
-    let pairs: Vec<(String, String)> = form_urlencoded::parse(&form).into_owned().collect();
+    let pairs = form_urlencoded::parse(&form).into_owned();
+    let pairs: Vec<(String, String)> = pairs.take(MAX_FIELDS).collect();
     let all = |name: &'static str| {
         pairs
             .iter()

@@ -13,6 +13,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use quick_cache::sync::Cache;
+
 use self::staging::Staging;
 use super::directory;
 use crate::error::{Error, Kind, Result};
@@ -24,6 +26,8 @@ pub(crate) use self::scan::BlobPrefix;
 pub use self::staging::Staged;
 pub use self::uploads::StagedUpload;
 
+/// So many long manifests need not be hashed again.
+const HASHES_KEPT: usize = 1_000;
 /// The algorithms, each a directory below `blobs/`.
 const ALGORITHMS: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Sha512];
 
@@ -32,6 +36,26 @@ pub struct BlobDir {
     /// `DATA/blobs`.
     root: PathBuf,
     staging: Arc<Staging>,
+    /// Files of long manifests that were hashed, and whether they are what they should be.
+    hashed: Cache<Digest, (Version, bool)>,
+}
+
+/// What of a file changes when anybody writes to it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Version {
+    file: (u64, u64),
+    length: u64,
+    changed: (i64, i64),
+}
+
+impl Version {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            file: (metadata.dev(), metadata.ino()),
+            length: metadata.len(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
 }
 
 impl BlobDir {
@@ -49,7 +73,15 @@ impl BlobDir {
             directory::sync_directory(data)?;
         }
         let staging = Arc::new(Staging::new(staging, root.clone()));
-        Ok((Self { root, staging }, is_new))
+        let hashed = Cache::new(HASHES_KEPT);
+        Ok((
+            Self {
+                root,
+                staging,
+                hashed,
+            },
+            is_new,
+        ))
     }
 
     /// Opens a blob for reading, with its size; `None` where it is not.
@@ -69,6 +101,35 @@ impl BlobDir {
             );
         }
         Ok(Some((Arc::new(file), metadata.len())))
+    }
+
+    /// What is in a manifest's file, in memory if it is short and otherwise in that file; `None` if it is not what
+    /// `digest` is of. A long one is hashed once for any number of readers, and again after it was written to.
+    pub fn intact(
+        &self,
+        file: &Arc<File>,
+        length: u64,
+        digest: &Digest,
+    ) -> Result<Option<Content>> {
+        let content = Content::kept(Arc::clone(file), length);
+        if length <= IN_MEMORY as u64 {
+            let bytes = content.read()?;
+            let is_intact = Digest::of_with(digest.algorithm(), &bytes) == *digest;
+            return Ok(is_intact.then(|| bytes.into_owned().into()));
+        }
+        let metadata = file.metadata();
+        let metadata =
+            metadata.map_err(|error| Error::io("cannot read", &self.path(digest), error))?;
+        let now = Version::of(&metadata);
+        let hashed = || -> Result<(Version, bool)> {
+            Ok((now, digest_of(&content, digest.algorithm())? == *digest))
+        };
+        let (version, is_intact) = match self.hashed.get_or_insert_with(digest, hashed)? {
+            (version, _) if version != now => hashed()?,
+            known => known,
+        };
+        self.hashed.insert(digest.clone(), (version, is_intact));
+        Ok(is_intact.then_some(content))
     }
 
     /// Whether the file is there.
@@ -207,19 +268,6 @@ impl BlobDir {
     fn path(&self, digest: &Digest) -> PathBuf {
         blob_path(&self.root, digest)
     }
-}
-
-/// A kept manifest of `length` bytes, in memory if it is short and otherwise in its file; `None` if its bytes are not
-/// those of `digest`.
-///
-/// # Errors
-/// `Io`.
-pub fn read_manifest(file: Arc<File>, length: u64, digest: &Digest) -> Result<Option<Content>> {
-    let mut content = Content::kept(file, length);
-    if length <= IN_MEMORY as u64 {
-        content = content.read()?.into_owned().into();
-    }
-    Ok((digest_of(&content, digest.algorithm())? == *digest).then_some(content))
 }
 
 /// The digest of all of it, which is read piece by piece.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::manifest_check::no_room;
 use super::{CacheWord, Proxy, Target, upstream_error};
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result, excerpt};
@@ -121,10 +122,15 @@ impl Proxy {
         otherwise: impl FnOnce() -> Result<Option<ListingAnswer>>,
     ) -> Result<Result<ListingAnswer>, Fault> {
         let asked = asked.and_then(|listing| {
-            check_shape(kind, &listing.body).map_err(|why| Fault {
-                kind: FaultKind::Protocol,
-                message: format!("{} sent no list: {why}", target.upstream.name()),
-            })?;
+            let (spools, body) = (&self.store.spools, &listing.body);
+            // In turns, because it keeps a processor busy for as long as the list is long.
+            spools
+                .work(owner.clone(), body.length(), || Ok(check_shape(kind, body)))
+                .map_err(no_room)?
+                .map_err(|why| Fault {
+                    kind: FaultKind::Protocol,
+                    message: format!("{} sent no list: {why}", target.upstream.name()),
+                })?;
             Ok(listing)
         });
         match asked {

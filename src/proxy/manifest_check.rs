@@ -60,7 +60,7 @@ pub(super) fn ask(
 }
 
 /// The box's own trouble is not the upstream's.
-fn no_room(error: Error) -> Fault {
+pub(super) fn no_room(error: Error) -> Fault {
     Fault {
         kind: FaultKind::NoRoom,
         message: error.to_string(),

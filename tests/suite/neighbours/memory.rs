@@ -21,7 +21,7 @@ use crate::support::pushing::{
 const LARGE: usize = 4_190_000;
 /// For so long a silent reader is silent.
 const SILENCE: Duration = Duration::from_millis(1_500);
-/// Between two of very many requests.
+/// Between two of very many requests, which are about memory and not about time.
 const PAUSE: Duration = Duration::from_millis(10);
 /// The largest list that is taken from an upstream.
 const LARGEST_LIST: usize = 16 << 20;
@@ -54,6 +54,7 @@ fn silent_readers(
     let opened = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for number in 0..count {
+            std::thread::sleep(PAUSE);
             let (opened, path) = (&opened, &path);
             scope.spawn(move || {
                 let reader = client.open(&path(number));
@@ -268,7 +269,6 @@ fn silent_readers_of_long_pages_hold_no_memory() {
             stream.write_all(request.as_bytes()).unwrap();
             stream
         };
-        // One after the other, so that it is about memory and not about time.
         let silent: Vec<TcpStream> = (0..900)
             .inspect(|_| std::thread::sleep(PAUSE))
             .map(ask)

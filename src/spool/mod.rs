@@ -24,12 +24,11 @@ mod tests;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use rustix::fs::{MemfdFlags, Mode, OFlags};
+use rustix::fs::MemfdFlags;
 
 use crate::error::{Error, Kind, Result};
 use budget::Budget;
@@ -50,9 +49,9 @@ const WITHOUT_DISK: u64 = 16 << 20;
 /// When somebody who was refused should come again.
 const COME_AGAIN: Duration = Duration::from_secs(5);
 
-/// Where temporary files lie, and how much may be in them.
+/// Where temporary files come from, and how much may be in them.
 pub struct Spools {
-    directory: PathBuf,
+    open: Box<dyn Fn() -> Result<File> + Send + Sync>,
     files: Arc<Budget>,
     without_disk: Arc<Budget>,
     turns: Arc<Budget>,
@@ -60,10 +59,10 @@ pub struct Spools {
 }
 
 impl Spools {
-    /// Temporary files in this directory, which exists.
-    pub fn new(directory: &Path) -> Arc<Self> {
+    /// Temporary files as `open` gives them, which nobody else knows.
+    pub fn new(open: impl Fn() -> Result<File> + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
-            directory: directory.to_owned(),
+            open: Box::new(open),
             files: Budget::new(FILES, FILES_SHARE),
             without_disk: Budget::new(WITHOUT_DISK, WITHOUT_DISK),
             turns: Budget::new(1, u64::MAX),
@@ -205,11 +204,9 @@ impl Spool {
 impl Spools {
     /// A new file: on the disk, or in memory where that has no room for it.
     fn file(&self, owner: &Owner) -> Result<SpoolFile> {
-        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-        let opened = rustix::fs::open(&self.directory, flags, Mode::RUSR | Mode::WUSR);
-        match opened {
+        match (self.open)() {
             Ok(file) => Ok(SpoolFile {
-                file: File::from(file),
+                file,
                 length: 0,
                 permit: taken(&self.files, owner, 0)?,
                 is_on_disk: true,
@@ -220,13 +217,7 @@ impl Spools {
 
     fn file_without_disk(&self, owner: &Owner) -> Result<SpoolFile> {
         let file = rustix::fs::memfd_create("breakwater", MemfdFlags::CLOEXEC);
-        let file = file.map_err(|error| {
-            Error::io(
-                "cannot make a temporary file in",
-                &self.directory,
-                error.into(),
-            )
-        })?;
+        let file = file.map_err(|error| failed("make", error.into()))?;
         Ok(SpoolFile {
             file: File::from(file),
             length: 0,
@@ -249,11 +240,7 @@ impl SpoolFile {
                 return self.append(spools, bytes);
             }
             Err(error) => {
-                return Err(Error::io(
-                    "cannot write to a temporary file in",
-                    &spools.directory,
-                    error,
-                ));
+                return Err(failed("write to", error));
             }
         }
         self.length += bytes.len() as u64;
@@ -269,14 +256,17 @@ impl SpoolFile {
             let room = room.min(piece.len());
             self.file
                 .read_exact_at(&mut piece[..room], other.length)
-                .map_err(|error| {
-                    Error::io("cannot read a temporary file in", &spools.directory, error)
-                })?;
+                .map_err(|error| failed("read", error))?;
             other.append(spools, &piece[..room])?;
         }
         *self = other;
         Ok(())
     }
+}
+
+fn failed(doing: &str, error: std::io::Error) -> Error {
+    let kind = Kind::of_io(&error);
+    Error::new(kind, format!("cannot {doing} a temporary file")).because(error)
 }
 
 fn taken(budget: &Arc<Budget>, owner: &Owner, amount: u64) -> Result<Permit> {

@@ -9,6 +9,10 @@ fn owner() -> Owner {
     Owner::from(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
+fn on_disk() -> Result<File> {
+    Ok(tempfile::tempfile().unwrap())
+}
+
 fn bytes(length: usize) -> Vec<u8> {
     (0..length).map(|n| (n % 251) as u8).collect()
 }
@@ -28,8 +32,7 @@ fn read(content: &Content) -> Vec<u8> {
 
 #[test]
 fn what_is_long_goes_to_a_file_and_comes_back_as_it_was() {
-    let directory = tempfile::tempdir().unwrap();
-    let spools = Spools::new(directory.path());
+    let spools = Spools::new(on_disk);
     for length in [0, 1, IN_MEMORY, IN_MEMORY + 1, 5 * IN_MEMORY + 7] {
         let sent = bytes(length);
         let mut spool = spools.spool(owner());
@@ -39,21 +42,19 @@ fn what_is_long_goes_to_a_file_and_comes_back_as_it_was() {
         assert_eq!(in_file, length > IN_MEMORY, "{length}");
         assert!(read(&content) == sent, "{length}");
     }
-    assert_eq!(directory.path().read_dir().unwrap().count(), 0);
 }
 
 #[test]
 fn what_is_longer_than_allowed_is_not_taken() {
-    let directory = tempfile::tempdir().unwrap();
-    let spools = Spools::new(directory.path());
+    let spools = Spools::new(on_disk);
     let mut spool = spools.spool(owner());
     let taken = spool.fill(&mut Cursor::new(bytes(101)), 100);
     assert!(matches!(taken, Err(Unfilled::TooLong)), "{taken:?}");
 }
 
 #[test]
-fn without_a_directory_it_lies_in_memory_up_to_a_bound() {
-    let spools = Spools::new(Path::new("/nonexistent"));
+fn without_room_on_the_disk_it_lies_in_memory_up_to_a_bound() {
+    let spools = Spools::new(|| Err(Error::new(Kind::Full, "no room")));
     let sent = bytes(3 * IN_MEMORY);
     let mut spool = spools.spool(owner());
     spool.append(&sent).unwrap();
@@ -70,10 +71,9 @@ fn without_a_directory_it_lies_in_memory_up_to_a_bound() {
 
 #[test]
 fn who_holds_too_much_is_refused_until_it_is_given_back() {
-    let directory = tempfile::tempdir().unwrap();
     let spools = Spools {
         files: Budget::new(10 * IN_MEMORY as u64, 4 * IN_MEMORY as u64),
-        directory: directory.path().to_owned(),
+        open: Box::new(on_disk),
         without_disk: Budget::new(0, 0),
         turns: Budget::new(1, 1),
         worker: OnceLock::new(),
@@ -96,7 +96,7 @@ fn who_holds_too_much_is_refused_until_it_is_given_back() {
 
 #[test]
 fn long_documents_are_worked_on_by_one_thread() {
-    let spools = Spools::new(Path::new("/"));
+    let spools = Spools::new(on_disk);
     let here = std::thread::current().id();
     let worker = |length| spools.work(owner(), length, || Ok(std::thread::current().id()));
     let length = IN_MEMORY as u64;
@@ -108,4 +108,20 @@ fn long_documents_are_worked_on_by_one_thread() {
         Err::<(), _>(Error::internal("broken"))
     });
     assert_eq!(failed.unwrap_err().kind(), Kind::Internal);
+}
+
+#[test]
+fn a_disk_that_becomes_full_on_the_way_loses_nothing() {
+    // A file that takes no byte, as on a full disk.
+    let spools = Spools::new(|| {
+        Ok(File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/full")
+            .unwrap())
+    });
+    let sent = bytes(3 * IN_MEMORY);
+    let mut spool = spools.spool(owner());
+    spool.append(&sent).unwrap();
+    assert!(read(&spool.finish().unwrap()) == sent);
 }

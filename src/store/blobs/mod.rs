@@ -19,7 +19,7 @@ use self::staging::Staging;
 use super::directory;
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Digest, Hasher};
-use crate::spool::{Content, IN_MEMORY};
+use crate::spool::{Content, IN_MEMORY, Spools};
 use crate::time::Timestamp;
 
 pub(crate) use self::scan::BlobPrefix;
@@ -218,6 +218,12 @@ impl BlobDir {
             written.map_err(|error| Error::io("cannot write the blob", &path, error))
         })?;
         staged.replace(digest)
+    }
+
+    /// Bytes on their way, in unlinked files of `staging/`.
+    pub(super) fn spools(&self) -> Arc<Spools> {
+        let staging = Arc::clone(&self.staging);
+        Spools::new(move || staging.unlinked_file())
     }
 
     /// Removes the file; rows must be gone before. Idempotent.

@@ -11,6 +11,7 @@ use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
 use super::Neighbours;
+use crate::support::appliance::Appliance;
 use crate::support::client::{Client, Streaming, connect, read_head};
 use crate::support::fake_upstream::Answer as Upstream;
 use crate::support::pushing::{
@@ -42,6 +43,11 @@ fn index_of_many(seed: usize) -> Vec<u8> {
     }
     text.push_str("]}");
     text.into_bytes()
+}
+
+/// A box whose workers are more than the silent readers: with fewer, whoever comes from their address waits 50 ms.
+fn with_many_workers() -> Neighbours {
+    Neighbours::of(Appliance::builder().toml("[server]\nworkers = 2000"))
 }
 
 /// Opens the path `count` times, reads the heads, and nothing more for a while; how many were let in. Who was not is
@@ -132,7 +138,7 @@ fn lists_of_referrers_with_large_annotations_are_not_held_in_memory() {
 
 #[test]
 fn silent_readers_of_a_large_pushed_manifest_hold_no_memory() {
-    let neighbours = Neighbours::start();
+    let neighbours = with_many_workers();
     let eve = neighbours.attacker(&["evil/app"]);
     let index = index_of_many(1);
     let answer = put_manifest(&eve, "evil/app", "large", OCI_INDEX, &index);
@@ -146,7 +152,7 @@ fn silent_readers_of_a_large_pushed_manifest_hold_no_memory() {
 
 #[test]
 fn silent_readers_of_a_large_cached_manifest_hold_no_memory() {
-    let neighbours = Neighbours::start();
+    let neighbours = with_many_workers();
     let index = index_of_many(2);
     let (upstream, media_type) = (&neighbours.upstream, MediaType::OciIndex);
     upstream.put_manifest("library/large", "latest", media_type, &index);
@@ -248,7 +254,7 @@ fn manifests_that_are_long_in_coming_hold_no_memory() {
 
 #[test]
 fn silent_readers_of_long_pages_hold_no_memory() {
-    let neighbours = Neighbours::start();
+    let neighbours = with_many_workers();
     let eve = neighbours.attacker(&["evil/app"]);
     let (_, manifest) = push_image(&eve, "evil/app", "first", &[b"layer"]);
     for hundred in 0..10 {

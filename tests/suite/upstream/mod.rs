@@ -89,7 +89,7 @@ fn get(upstream: &Upstream) -> Result<Vec<u8>, Fault> {
 /// For an answer.
 fn spool() -> Spool {
     let owner = Owner::Upstream("registry.example".to_owned());
-    Spools::new(&std::env::temp_dir()).spool(owner)
+    Spools::new(|| Ok(tempfile::tempfile().unwrap())).spool(owner)
 }
 
 fn bytes_of(content: &Content) -> Vec<u8> {

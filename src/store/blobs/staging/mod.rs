@@ -134,8 +134,13 @@ impl Staging {
     }
 
     pub(super) fn stage_unlinked(self: &Arc<Self>) -> Result<Staged> {
+        Ok(self.staged(self.unlinked_file()?, Place::Unlinked))
+    }
+
+    /// A temporary file without a name.
+    pub(super) fn unlinked_file(&self) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-        let file = match rustix::fs::open(&self.directory, flags, Mode::RUSR | Mode::WUSR) {
+        match rustix::fs::open(&self.directory, flags, Mode::RUSR | Mode::WUSR) {
             Ok(descriptor) => {
                 let file = File::from(descriptor);
                 // The umask may have taken bits away.
@@ -143,24 +148,21 @@ impl Staging {
                     .map_err(|error| {
                         Error::io("cannot set the mode of a file in", &self.directory, error)
                     })?;
-                file
+                Ok(file)
             }
-            Err(error) if error == rustix::io::Errno::NOSPC => {
-                return Err(Error::io(
-                    "cannot make a temporary file in",
-                    &self.directory,
-                    error.into(),
-                ));
-            }
+            Err(error) if error == rustix::io::Errno::NOSPC => Err(Error::io(
+                "cannot make a temporary file in",
+                &self.directory,
+                error.into(),
+            )),
             // Not every filesystem has O_TMPFILE; each refuses it with an error of its own.
             Err(_) => {
                 let path = self.random_path()?;
                 directory::new_file(&path)
                     .and_then(|file| fs::remove_file(&path).map(|()| file))
-                    .map_err(|error| Error::io("cannot make the temporary file", &path, error))?
+                    .map_err(|error| Error::io("cannot make the temporary file", &path, error))
             }
-        };
-        Ok(self.staged(file, Place::Unlinked))
+        }
     }
 
     /// Of interrupted fills removes those that are older than a day, and the oldest beyond 64. What a

@@ -143,10 +143,10 @@ impl Proxy {
         digest: &Digest,
     ) -> Result<BlobAnswer> {
         self.note_fill(grant, target);
-        if fetch::has_no_room(self, digest) {
+        let key: FlightKey = (target.key(), digest.clone());
+        if fetch::has_no_room(self, &key) {
             return passed_through(target, digest);
         }
-        let key: FlightKey = (target.key(), digest.clone());
         let seat = match self.flights.board(&key, grant.may_fill())? {
             Boarded::Joined(seat) => seat,
             Boarded::New(seat, takeoff) => {

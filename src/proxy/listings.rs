@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::manifest_check::no_room;
-use super::{CacheWord, Proxy, Target, upstream_error};
+use super::{CacheWord, Proxy, Target, read_only, upstream_error};
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::{Digest, MediaType, Reference, Tag};
@@ -57,30 +57,29 @@ impl Proxy {
     /// The tags of a repository (distribution-spec, "Listing Tags").
     ///
     /// # Errors
-    /// `NameUnknown` where the upstream does not know the repository; `Unavailable` where it is away and
-    /// nothing of the repository is kept.
+    /// `NameUnknown` where the upstream does not know the repository, or nothing of it is kept for a caller for
+    /// whom nothing is fetched; `Unavailable` where it is away and nothing of the repository is kept.
     pub fn tags(&self, grant: &Grant, target: &Target, page: &ListPage) -> Result<ListingAnswer> {
+        let what = || format!("the list of tags of {}", target.shown());
+        let key = (ListingKind::Tags, page.query.as_str());
+        let kept_tags = || self.kept_tags(target, page);
+        if !grant.passes_through() {
+            let kept = self.kept_list(target, key, &page.owner, kept_tags)?;
+            return kept.ok_or_else(|| read_only::refused(Kind::NameUnknown, &what()));
+        }
         let (upstream, repository) = (&target.upstream, &target.repository);
         let spool = || self.store.spools.spool(page.owner.clone());
         let asked = upstream.tags_list(repository, &page.query, spool);
-        let key = (ListingKind::Tags, page.query.as_str());
-        self.listing(grant, target, key, asked, &page.owner, || {
-            self.kept_tags(target, page)
-        })
-        .map_err(|fault| {
-            upstream_error(
-                fault,
-                Kind::NameUnknown,
-                &format!("tags of {}", target.shown()),
-            )
-        })?
+        self.listing(grant, target, key, asked, &page.owner, kept_tags)
+            .map_err(|fault| upstream_error(fault, Kind::NameUnknown, &what()))?
     }
 
     /// The referrers of a manifest (distribution-spec, "Listing Referrers"), of which only the page's query counts.
     /// Where the upstream has no such API, its fallback tag is read.
     ///
     /// # Errors
-    /// `ManifestUnknown` where the upstream has neither; `Unavailable` where it is away and nothing is kept.
+    /// `ManifestUnknown` where the upstream has neither, or nothing is kept for a caller for whom nothing is
+    /// fetched; `Unavailable` where it is away and nothing is kept.
     pub fn referrers(
         self: &Arc<Self>,
         grant: &Grant,
@@ -88,7 +87,14 @@ impl Proxy {
         digest: &Digest,
         page: &ListPage,
     ) -> Result<ListingAnswer> {
+        let what = || format!("the list of referrers of {digest} in {}", target.shown());
         let key = format!("{digest}&{}", page.query);
+        let key = (ListingKind::Referrers, key.as_str());
+        let kept_fallback = || self.kept_fallback(grant, target, digest);
+        if !grant.passes_through() {
+            let kept = self.kept_list(target, key, &page.owner, kept_fallback)?;
+            return kept.ok_or_else(|| read_only::refused(Kind::ManifestUnknown, &what()));
+        }
         let (upstream, repository) = (&target.upstream, &target.repository);
         let spool = || self.store.spools.spool(page.owner.clone());
         let asked = upstream.referrers(repository, digest, &page.query, spool);
@@ -97,17 +103,8 @@ impl Proxy {
         {
             return self.referrers_by_tag(grant, target, digest);
         }
-        let key = (ListingKind::Referrers, key.as_str());
-        self.listing(grant, target, key, asked, &page.owner, || {
-            self.kept_fallback(grant, target, digest)
-        })
-        .map_err(|fault| {
-            upstream_error(
-                fault,
-                Kind::ManifestUnknown,
-                &format!("referrers of {digest} in {}", target.shown()),
-            )
-        })?
+        self.listing(grant, target, key, asked, &page.owner, kept_fallback)
+            .map_err(|fault| upstream_error(fault, Kind::ManifestUnknown, &what()))?
     }
 
     /// The upstream's answer, kept if `grant` may fill; or what is kept, where it gave none. The outer error
@@ -135,11 +132,11 @@ impl Proxy {
         });
         match asked {
             Ok(listing) => Ok(Ok(self.answer_listing(grant, target, kind, key, listing))),
-            Err(fault) => match self
-                .kept_listing(target, kind, key, owner)
-                .and_then(|kept| kept.map_or_else(otherwise, |k| Ok(Some(k))))
-            {
-                Ok(Some(kept)) => Ok(Ok(kept)),
+            Err(fault) => match self.kept_list(target, (kind, key), owner, otherwise) {
+                Ok(Some(kept)) => Ok(Ok(ListingAnswer {
+                    cache: CacheWord::Stale,
+                    ..kept
+                })),
                 Ok(None) => Err(fault),
                 Err(error) => Ok(Err(error)),
             },
@@ -194,32 +191,40 @@ impl Proxy {
         })
     }
 
-    fn kept_listing(
+    /// The list as it was kept, marked stale where it is older than `tag_ttl`; where it was not, what `otherwise`
+    /// makes of what else is kept.
+    fn kept_list(
         &self,
         target: &Target,
-        kind: ListingKind,
-        key: &str,
+        (kind, key): (ListingKind, &str),
         owner: &Owner,
+        otherwise: impl FnOnce() -> Result<Option<ListingAnswer>>,
     ) -> Result<Option<ListingAnswer>> {
         let Some(repository) = self.repository_of(target)? else {
             return Ok(None);
         };
         let spools = &self.store.spools;
-        spools.work(owner.clone(), MAX_KEPT, || {
+        let kept = spools.work(owner.clone(), MAX_KEPT, || {
             let Some(kept) = self.store.cache.listing(repository, kind, key)? else {
                 return Ok(None);
             };
             let mut body = spools.spool(owner.clone());
             body.append(&kept.body)?;
+            let now = Timestamp::now();
             Ok(Some(ListingAnswer {
-                age: Some(Timestamp::now().since(kept.fetched_at)),
+                age: Some(now.since(kept.fetched_at)),
                 body: body.finish()?,
                 content_type: content_type(kind),
                 next: kept.next,
                 filters_applied: kept.filters_applied,
-                cache: CacheWord::Stale,
+                cache: if self.freshness.is_fresh(kept.fetched_at, now) {
+                    CacheWord::Hit
+                } else {
+                    CacheWord::Stale
+                },
             }))
-        })
+        })?;
+        kept.map_or_else(otherwise, |kept| Ok(Some(kept)))
     }
 
     /// The tags that are kept of a repository, as a list.

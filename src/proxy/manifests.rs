@@ -95,11 +95,7 @@ impl Proxy {
         patience: Duration,
     ) -> Result<ManifestAnswer> {
         let what = || format!("manifest {reference} of {}", target.shown());
-        let key: ReferenceKey = (
-            target.origin.clone(),
-            target.repository.clone(),
-            reference.clone(),
-        );
+        let key: ReferenceKey = (target.key(), reference.clone());
         let fault = |kind, why: String| Fault {
             kind,
             message: format!("{} {why}", target.upstream.name()),
@@ -160,12 +156,7 @@ impl Proxy {
         let fetched =
             ask(target, reference, &self.store.spools).inspect_err(|failed| match failed {
                 Failed::Upstream(fault) => {
-                    let key = (
-                        target.origin.clone(),
-                        target.repository.clone(),
-                        reference.clone(),
-                    );
-                    self.note_absence(key, fault);
+                    self.note_absence((target.key(), reference.clone()), fault);
                     if !matches!(fault.kind, FaultKind::NotFound | FaultKind::Denied) {
                         let manifest = format!("{reference} of {}", target.shown());
                         tracing::warn!(manifest, "cannot fetch a manifest: {fault}");

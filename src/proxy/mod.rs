@@ -7,6 +7,7 @@
 //! - `pass_through`: a blob that the disk has no room for.
 //! - `listings`: tags and referrers.
 //! - `figures`: what is counted, for whoever watches.
+//! - `notes`: what is remembered for a while of what an upstream said.
 //! - `upstreams`: which upstream a path means; `target`: that, and a repository there.
 //! - `shared_call`: one call to an upstream for all who wait for its answer.
 //!
@@ -21,6 +22,7 @@ mod flight;
 mod listings;
 mod manifest_check;
 mod manifests;
+mod notes;
 mod pass_through;
 mod purge;
 mod read_only;
@@ -31,7 +33,7 @@ mod upstreams;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quick_cache::sync::Cache;
 
@@ -48,11 +50,13 @@ use crate::auth::Grant;
 use crate::error::Result;
 use crate::oci::{Digest, Reference, RegistryHost, RepositoryName};
 use crate::store::{RepositoryId, Store};
+use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind, ManifestHead};
 use failed::upstream_error;
 use figures::Counters;
 use flight::Flights;
 use manifests::ManifestCall;
+use notes::Notes;
 use shared_call::SharedCalls;
 use target::{OriginKey, TargetKey};
 
@@ -72,6 +76,14 @@ pub struct Freshness {
     pub revalidate_timeout: Duration,
     /// How long "not found" is believed.
     pub negative_ttl: Duration,
+}
+
+impl Freshness {
+    /// Whether what was confirmed then is served without asking. Not what was confirmed when the clock was
+    /// ahead: that would be fresh until the clock gets there again.
+    fn is_fresh(&self, confirmed_at: Timestamp, now: Timestamp) -> bool {
+        confirmed_at <= now && now.since(confirmed_at) < self.tag_ttl
+    }
 }
 
 /// Where an answer came from: `X-Cache`, and the same word in the log.
@@ -112,8 +124,8 @@ impl CacheWord {
 }
 
 type HeadCalls = SharedCalls<ReferenceKey, Result<ManifestHead, Fault>>;
-/// What manifests are asked for by.
-type ReferenceKey = (OriginKey, RepositoryName, Reference);
+/// What manifests are asked for by: upstream with credentials, repository, tag or digest.
+type ReferenceKey = (TargetKey, Reference);
 
 /// The dependency proxy.
 pub struct Proxy {
@@ -126,10 +138,12 @@ pub struct Proxy {
     head_calls: HeadCalls,
     /// Of what is not kept: with patience.
     cold_head_calls: HeadCalls,
+    /// By digest alone: bytes that were hashed are the same wherever they came from. Whether a repository has
+    /// them, and as which type, is read from its rows first.
     manifest_bytes: Cache<Digest, Arc<[u8]>, ByLength>,
-    not_found: Cache<ReferenceKey, (Instant, Fault)>,
-    /// Blobs that the disk had no room for, and when.
-    no_room: Cache<Digest, Instant>,
+    not_found: Notes<Reference, Fault>,
+    /// Blobs that the disk had no room for.
+    no_room: Notes<Digest, ()>,
     stopping: AtomicBool,
     counters: Arc<Counters>,
 }
@@ -158,8 +172,8 @@ impl Proxy {
             head_calls: SharedCalls::new(),
             cold_head_calls: SharedCalls::new(),
             manifest_bytes: Cache::with_weighter(1_000, MANIFEST_MEMORY, ByLength),
-            not_found: Cache::new(NEGATIVE_ENTRIES),
-            no_room: Cache::new(NO_ROOM_ENTRIES),
+            not_found: Notes::new(NEGATIVE_ENTRIES),
+            no_room: Notes::new(NO_ROOM_ENTRIES),
             stopping: AtomicBool::new(false),
         })
     }
@@ -230,14 +244,13 @@ impl Proxy {
 
     /// The upstream's recent word that it does not have this, if it may still be believed.
     fn recent_absence(&self, key: &ReferenceKey) -> Option<Fault> {
-        let (at, fault) = self.not_found.get(key)?;
-        (at.elapsed() < self.freshness.negative_ttl).then_some(fault)
+        self.not_found.recent(key, self.freshness.negative_ttl)
     }
 
     /// Remembers that the upstream does not have this, or denies it.
     fn note_absence(&self, key: ReferenceKey, fault: &Fault) {
         if matches!(fault.kind, FaultKind::NotFound | FaultKind::Denied) {
-            self.not_found.insert(key, (Instant::now(), fault.clone()));
+            self.not_found.note(key, fault.clone());
         }
     }
 }

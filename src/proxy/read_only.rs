@@ -11,7 +11,7 @@ use super::{Proxy, Target};
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result};
 
-/// The refusal, for the manifest or blob `what`.
+/// The refusal, for the manifest, blob or list `what`.
 pub(super) fn refused(unknown: Kind, what: &str) -> Error {
     Error::new(
         unknown,
@@ -19,7 +19,7 @@ pub(super) fn refused(unknown: Kind, what: &str) -> Error {
             "{what} is not cached here, and this group fetches nothing for callers who may not fill the cache"
         ),
     )
-    .remedy("let somebody who may fill it pull the image first")
+    .remedy("let somebody who may fill it ask for it first")
 }
 
 /// Runs `attempt` until it finds something, as long as somebody fills the repository, and for at most

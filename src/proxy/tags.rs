@@ -201,11 +201,7 @@ impl Proxy {
 
     /// HEAD at the upstream, one for all who wait, of what is not kept; `None` where it knows no HEAD.
     fn ask_head(&self, target: &Target, reference: &Reference) -> Result<Option<ManifestHead>> {
-        let key: ReferenceKey = (
-            target.origin.clone(),
-            target.repository.clone(),
-            reference.clone(),
-        );
+        let key: ReferenceKey = (target.key(), reference.clone());
         let asked = match self.recent_absence(&key) {
             Some(fault) => Err(fault),
             None => self.head_within(&self.cold_head_calls, target, &key, HEAD_PATIENCE),
@@ -270,17 +266,10 @@ impl Proxy {
         kept: &CachedTag,
     ) -> Verdict {
         let now = Timestamp::now();
-        // Not what was confirmed when the clock was ahead: that would be fresh until it is right again.
-        let is_fresh =
-            kept.confirmed_at <= now && now.since(kept.confirmed_at) < self.freshness.tag_ttl;
-        if kept.gone_at.is_none() && is_fresh {
+        if kept.gone_at.is_none() && self.freshness.is_fresh(kept.confirmed_at, now) {
             return Verdict::Fresh;
         }
-        let key: ReferenceKey = (
-            target.origin.clone(),
-            target.repository.clone(),
-            Reference::Tag(tag.clone()),
-        );
+        let key: ReferenceKey = (target.key(), Reference::Tag(tag.clone()));
         if let Some(fault) = self.recent_absence(&key) {
             return Verdict::Stale(fault.message);
         }
@@ -337,7 +326,7 @@ impl Proxy {
             ),
         };
         let head = calls.call(key.clone(), patience, Err(late.clone()), {
-            let (target, reference) = (target.clone(), key.2.clone());
+            let (target, reference) = (target.clone(), key.1.clone());
             move || {
                 target
                     .upstream

@@ -7,7 +7,7 @@ mod transfer;
 
 use std::fs::File;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::figures::note;
 use super::flight::{FlightKey, Takeoff};
@@ -66,9 +66,7 @@ impl Fetch {
             Err(error) => {
                 if error.kind() == Kind::Full {
                     note(&self.proxy.counters.without_room);
-                    self.proxy
-                        .no_room
-                        .insert(self.digest.clone(), Instant::now());
+                    self.proxy.no_room.note(self.key(), ());
                 }
                 // What a full disk refused must not go on filling it.
                 if matches!(error.kind(), Kind::UpstreamLied | Kind::Full) {
@@ -169,8 +167,8 @@ impl Fetch {
     /// goes into a file without a name.
     fn stage(&self, takeoff: &Takeoff) -> Result<Staged> {
         if takeoff.keep_so_far() {
-            let key: FlightKey = (self.target.key(), self.digest.clone());
-            self.proxy.store.blobs.stage_named(&staging_name(&key))
+            let name = staging_name(&self.key());
+            self.proxy.store.blobs.stage_named(&name)
         } else {
             self.proxy.store.blobs.stage_unlinked()
         }
@@ -209,6 +207,10 @@ impl Fetch {
 
     fn log_not_kept(&self, error: &Error) {
         tracing::error!(blob = %self.digest, repository = self.target.shown(), "served, but not kept: {error}");
+    }
+
+    fn key(&self) -> FlightKey {
+        (self.target.key(), self.digest.clone())
     }
 
     fn shown(&self) -> String {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::oci::Digest;
 use crate::proxy::Proxy;
+use crate::proxy::flight::FlightKey;
 
 /// What fetches leave free on the disk, for the databases and for manifests; of a small disk a sixteenth.
 const RESERVE: u64 = 64 * 1024 * 1024;
@@ -19,7 +19,6 @@ pub(super) fn has_room(proxy: &Proxy, bytes: u64) -> bool {
 }
 
 /// Whether nothing can be staged now, or this blob could not be a moment ago.
-pub(in crate::proxy) fn has_no_room(proxy: &Proxy, digest: &Digest) -> bool {
-    let before = proxy.no_room.get(digest);
-    before.is_some_and(|at| at.elapsed() < NO_ROOM_FOR) || !has_room(proxy, 0)
+pub(in crate::proxy) fn has_no_room(proxy: &Proxy, key: &FlightKey) -> bool {
+    proxy.no_room.recent(key, NO_ROOM_FOR).is_some() || !has_room(proxy, 0)
 }

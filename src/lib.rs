@@ -51,6 +51,9 @@
 //! 10. No secret in a log, an error, a JWT or a URL.
 //! 11. Start-up asks nobody: not the upstream, not DNS.
 //! 12. There is no async runtime in the dependency tree: threads, and blocking IO behind deadlines.
+//! 13. What is remembered in memory about content is keyed by upstream, credentials and repository as well as by
+//!     digest: no tenant's upstream decides anything for another tenant.
+//! 14. Content takes its room on the disk before it is written, and leaves what the databases need.
 
 // A test that cannot go on shall say so where it stands.
 #![cfg_attr(

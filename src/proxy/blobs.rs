@@ -5,8 +5,9 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::flight::{Boarded, FlightKey, Seat};
+use super::flight::{Boarded, FlightKey, Seat, is_of_the_disk};
 use super::pass_through::PassThrough;
+use super::unbroken::Unbroken;
 use super::{CacheWord, Proxy, Target, fetch, read_only, upstream_error};
 use crate::auth::Grant;
 use crate::error::{Kind, Result};
@@ -43,8 +44,8 @@ pub enum BlobContent {
 pub struct Arriving(Source);
 
 enum Source {
-    /// In the staged file, which others may read too.
-    Staged(Seat),
+    /// In the staged file of this blob, which others may read too.
+    Staged(Seat, Target, Digest),
     /// Straight from the upstream: the disk has no room for it.
     Passing(Box<PassThrough>),
 }
@@ -54,7 +55,10 @@ impl Arriving {
     /// fails, and never gives the last byte of bytes that do not match the digest.
     pub fn into_reader(self, offset: u64, length: Option<u64>) -> Box<dyn Read + Send> {
         match self.0 {
-            Source::Staged(seat) => Box::new(seat.into_reader(offset, length)),
+            Source::Staged(seat, target, digest) => {
+                let staged = seat.into_reader(offset, length);
+                Box::new(Unbroken::new(target, digest, staged))
+            }
             Source::Passing(passing) => Box::new(passing.part(offset, length)),
         }
     }
@@ -127,7 +131,7 @@ impl Proxy {
         Ok(BlobAnswer {
             size: seat.head()?,
             content: match wanted {
-                Wanted::Bytes => BlobContent::Arriving(Arriving(Source::Staged(seat))),
+                Wanted::Bytes => BlobContent::Arriving(arriving(seat, target, digest)),
                 Wanted::Size => BlobContent::Elsewhere,
             },
             cache: CacheWord::Miss,
@@ -156,7 +160,7 @@ impl Proxy {
         };
         let size = match seat.head() {
             // The disk has no room, or takes no writes: that costs nobody the image.
-            Err(error) if matches!(error.kind(), Kind::Full | Kind::Io) => {
+            Err(error) if is_of_the_disk(error.kind()) => {
                 return passed_through(target, digest);
             }
             head => head?,
@@ -169,7 +173,7 @@ impl Proxy {
         };
         Ok(BlobAnswer {
             size,
-            content: BlobContent::Arriving(Arriving(Source::Staged(seat))),
+            content: BlobContent::Arriving(arriving(seat, target, digest)),
             cache,
             age: None,
         })
@@ -224,6 +228,10 @@ impl Proxy {
             age,
         }))
     }
+}
+
+fn arriving(seat: Seat, target: &Target, digest: &Digest) -> Arriving {
+    Arriving(Source::Staged(seat, target.clone(), digest.clone()))
 }
 
 /// The blob straight from the upstream, for this caller alone: nothing of it touches the disk.

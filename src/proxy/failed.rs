@@ -19,6 +19,14 @@ impl From<Fault> for Failed {
 }
 
 impl Failed {
+    /// A sentence.
+    pub(super) fn why(self) -> String {
+        match self {
+            Self::Upstream(fault) => fault.message,
+            Self::Lied(why) => why,
+        }
+    }
+
     /// The error for who asked for the manifest or blob (`unknown`) `what`.
     pub(super) fn into_error(self, unknown: Kind, what: &str) -> Error {
         match self {

@@ -124,9 +124,9 @@ impl Proxy {
             spools
                 .work(owner.clone(), body.length(), || Ok(check_shape(kind, body)))
                 .map_err(no_room)?
-                .map_err(|why| Fault {
-                    kind: FaultKind::Protocol,
-                    message: format!("{} sent no list: {why}", target.upstream.name()),
+                .map_err(|why| {
+                    let why = format!("{} sent no list: {why}", target.upstream.name());
+                    Fault::new(FaultKind::Protocol, why)
                 })?;
             Ok(listing)
         });
@@ -154,6 +154,7 @@ impl Proxy {
     ) -> ListingAnswer {
         if grant.may_fill()
             && listing.body.length() <= MAX_KEPT
+            && self.store.blobs.has_room_for(listing.body.length())
             && let Err(error) = self.keep_listing(target, kind, key, &listing)
         {
             let repository = target.shown();

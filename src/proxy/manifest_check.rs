@@ -61,10 +61,7 @@ pub(super) fn ask(
 
 /// The box's own trouble is not the upstream's.
 pub(super) fn no_room(error: Error) -> Fault {
-    Fault {
-        kind: FaultKind::NoRoom,
-        message: error.to_string(),
-    }
+    Fault::new(FaultKind::NoRoom, error.to_string())
 }
 
 /// Whether the upstream has these very bytes under their digest. Asked where it did not say the digest of

@@ -96,9 +96,9 @@ impl Proxy {
     ) -> Result<ManifestAnswer> {
         let what = || format!("manifest {reference} of {}", target.shown());
         let key: ReferenceKey = (target.key(), reference.clone());
-        let fault = |kind, why: String| Fault {
-            kind,
-            message: format!("{} {why}", target.upstream.name()),
+        let fault = |kind, why: String| {
+            let message = format!("{} {why}", target.upstream.name());
+            Fault::new(kind, message)
         };
         let fetched = if grant.passes_through() {
             if let Some(fault) = self.recent_absence(&key) {

@@ -4,7 +4,7 @@
 //! - `manifests`: by tag and digest, after `manifest_check`; `tags` decides whether a kept tag may still be served as it is.
 //! - `blobs`: kept ones, and those that are on their way; `flight` is one blob on its way, `fetch` what
 //!   moves its bytes from the upstream into the staged file.
-//! - `pass_through`: a blob that the disk has no room for.
+//! - `pass_through`: a blob that the disk has no room for; `unbroken`: one for which it gives out on the way.
 //! - `listings`: tags and referrers.
 //! - `figures`: what is counted, for whoever watches.
 //! - `notes`: what is remembered for a while of what an upstream said.
@@ -29,6 +29,7 @@ mod read_only;
 mod shared_call;
 mod tags;
 mod target;
+mod unbroken;
 mod upstreams;
 
 use std::sync::Arc;

@@ -317,14 +317,14 @@ impl Proxy {
         key: &ReferenceKey,
         patience: Duration,
     ) -> Result<ManifestHead, Fault> {
-        let late = Fault {
-            kind: FaultKind::TimedOut,
-            message: format!(
+        let late = Fault::new(
+            FaultKind::TimedOut,
+            format!(
                 "{} did not answer within {}",
                 target.upstream.name(),
                 humantime::format_duration(patience)
             ),
-        };
+        );
         let head = calls.call(key.clone(), patience, Err(late.clone()), {
             let (target, reference) = (target.clone(), key.1.clone());
             move || {

@@ -105,14 +105,13 @@ impl Hashed {
 /// Writes a body behind what is hashed, and hashes it. What has arrived when the client goes away stays, so that
 /// it can go on from there.
 ///
-/// `let_in` is asked before the file grows to that many bytes; its error breaks the body off.
-/// `counter` hears of what is written.
+/// `write` is given the bytes and where they belong; its error breaks the body off. `counter` hears of what is
+/// written.
 pub(super) fn receive(
     body: &mut dyn Read,
-    file: &File,
     hashed: &mut Hashed,
     counter: &AtomicU64,
-    mut let_in: impl FnMut(u64) -> Result<()>,
+    mut write: impl FnMut(&[u8], u64) -> Result<()>,
 ) -> Result<()> {
     let mut buffer = vec![0; BUFFER];
     loop {
@@ -127,11 +126,7 @@ pub(super) fn receive(
                     .remedy("ask the upload how far it is, and go on from there"));
             }
         };
-        let_in(hashed.length.saturating_add(read as u64))?;
-        file.write_all_at(&buffer[..read], hashed.length)
-            .map_err(|error| {
-                Error::new(Kind::of_io(&error), "cannot write an upload").because(error)
-            })?;
+        write(&buffer[..read], hashed.length)?;
         hashed.add(&buffer[..read]);
         counter.fetch_add(read as u64, Ordering::Relaxed);
     }
@@ -153,11 +148,13 @@ mod tests {
             let mut hashed = Hashed::nothing(algorithm);
             let counter = AtomicU64::new(0);
             let mut body = bytes.as_slice();
-            let let_in = |to| match most {
-                Some(most) if to > most => Err(Error::new(Kind::Denied, "enough")),
-                _ => Ok(()),
+            let write = |bytes: &[u8], at: u64| match most {
+                Some(most) if at + bytes.len() as u64 > most => {
+                    Err(Error::new(Kind::Denied, "enough"))
+                }
+                _ => Ok(file.write_all_at(bytes, at).unwrap()),
             };
-            let result = receive(&mut body, &file, &mut hashed, &counter, let_in);
+            let result = receive(&mut body, &mut hashed, &counter, write);
             let written = file.metadata().unwrap().len();
             assert_eq!(counter.into_inner(), written);
             assert_eq!(hashed.length(), written);

@@ -146,10 +146,12 @@ impl Registry {
     ) -> Result<()> {
         check(grant, Wanted::Push)?;
         let mut room = self.room(grant, None, 0, &piece)?;
-        let staged = self.store.blobs.stage()?;
+        let mut staged = self.store.blobs.stage()?;
+        staged.expect(piece.announced())?;
         let mut hashed = Hashed::nothing(digest.algorithm());
-        receive(piece.body, staged.file(), &mut hashed, &self.pushed, |to| {
-            room.let_in(to)
+        receive(piece.body, &mut hashed, &self.pushed, |bytes, at| {
+            room.let_in(at.saturating_add(bytes.len() as u64))?;
+            staged.write(bytes, at)
         })?;
         // The wait for the disk is over before its bytes count as kept, and not any more as staged.
         staged.sync()?;
@@ -204,7 +206,7 @@ impl Registry {
         &self,
         grant: &RepositoryGrant,
         upload: &HostedUpload,
-        staged: Staged,
+        mut staged: Staged,
         piece: Piece<'_>,
     ) -> Result<(Staged, Hashed)> {
         let at = staged.length()?;
@@ -215,8 +217,11 @@ impl Registry {
             );
         }
         piece.check_length()?;
-        let mut room = match self.room(grant, Some(&upload.id), at, &piece) {
-            Err(error) if error.kind() == Kind::Denied && at > 0 => {
+        let expected = piece.announced().map(|length| at.saturating_add(length));
+        let room = self.room(grant, Some(&upload.id), at, &piece);
+        let room = room.and_then(|room| staged.expect(expected).map(|()| room));
+        let mut room = match room {
+            Err(error) if is_without_room(&error) && (at > 0 || error.kind() == Kind::Full) => {
                 staged.discard();
                 self.forget(&upload.id);
                 return Err(error);
@@ -234,16 +239,17 @@ impl Registry {
         let announced = piece
             .range
             .map(|_| at.saturating_add(piece.announced().unwrap_or(0)));
-        let let_in = |to| match announced {
-            Some(announced) if to > announced => Err(Error::new(
-                Kind::SizeInvalid,
-                "the body is longer than its Content-Range says",
-            )),
-            _ => room.let_in(to),
-        };
-        let received = receive(piece.body, staged.file(), &mut hashed, &self.pushed, let_in);
+        let received = receive(piece.body, &mut hashed, &self.pushed, |bytes, at| {
+            let end = at.saturating_add(bytes.len() as u64);
+            if announced.is_some_and(|announced| end > announced) {
+                let what = "the body is longer than its Content-Range says";
+                return Err(Error::new(Kind::SizeInvalid, what));
+            }
+            room.let_in(end)?;
+            staged.write(bytes, at)
+        });
         if let Err(error) = received {
-            if matches!(error.kind(), Kind::Full | Kind::Denied) {
+            if is_without_room(&error) {
                 staged.discard();
                 self.forget(&upload.id);
             } else {
@@ -316,6 +322,11 @@ impl Registry {
             tracing::warn!(upload = id, "cannot remove a failed upload's file: {error}");
         }
     }
+}
+
+/// Whether a quota or the disk has no room.
+fn is_without_room(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Full | Kind::Denied)
 }
 
 fn unknown() -> Error {

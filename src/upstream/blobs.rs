@@ -3,7 +3,9 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::breakers::{Leave, Question};
 use super::exchange::Ask;
 use super::fault::{Fault, FaultKind};
 use super::health::Health;
@@ -26,11 +28,11 @@ impl Upstream {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<BlobHead, Fault> {
-        self.with_retries(repository, true, || {
+        let question = Question::blob(repository, digest);
+        self.with_retries(&question, true, || {
             let reply = self.exchange(&Ask {
                 method: Method::Head,
-                repository,
-                path: format!("/blobs/{digest}"),
+                question: &question,
                 query: None,
                 headers: Vec::new(),
                 deadline: Some(self.small_answer()),
@@ -65,21 +67,21 @@ impl Upstream {
                 headers.push(("If-Range", etag.to_owned()));
             }
         }
-        self.with_retries(repository, false, || {
+        let question = Question::blob(repository, digest);
+        self.with_retries(&question, false, || {
             let reply = self.exchange(&Ask {
                 method: Method::Get,
-                repository,
-                path: format!("/blobs/{digest}"),
+                question: &question,
                 query: None,
                 headers: headers.clone(),
                 deadline: None,
             })?;
             self.check_encoding(&reply)?;
             match reply.status {
-                200 => Ok(self.stream(reply, None)),
+                200 => Ok(self.stream(&question, reply, None)),
                 206 => {
                     let range = self.checked_range(&reply, from)?;
-                    Ok(self.stream(reply, Some(range)))
+                    Ok(self.stream(&question, reply, Some(range)))
                 }
                 _ => Err(self.refusal(reply, Method::Get)),
             }
@@ -108,7 +110,7 @@ impl Upstream {
         Ok(range)
     }
 
-    fn stream(&self, reply: Reply, range: Option<ContentRange>) -> BlobStream {
+    fn stream(&self, question: &Question, reply: Reply, range: Option<ContentRange>) -> BlobStream {
         let length = reply.content_length();
         let (offset, total, expected) = match range {
             None => (0, length, length),
@@ -138,6 +140,7 @@ impl Upstream {
             url,
             transport: Arc::clone(&self.transport),
             health: Arc::clone(&self.health),
+            leave: Leave::to_read(question.clone(), Instant::now()),
             counts: Arc::clone(self.counts()),
         };
         if expected == Some(0) {
@@ -196,6 +199,7 @@ struct BlobReader {
     url: Url,
     transport: Arc<Transport>,
     health: Arc<Health>,
+    leave: Leave,
     counts: Arc<Counts>,
 }
 
@@ -242,7 +246,7 @@ impl Read for BlobReader {
                 if count == 0 || self.remaining == Some(0) {
                     self.finish();
                 } else if (before..self.received).contains(&PROOF_OF_LIFE) {
-                    self.health.body_arrived();
+                    self.health.body_arrived(&self.leave);
                 }
                 Ok(count)
             }
@@ -257,7 +261,7 @@ impl BlobReader {
 
     fn finish(&mut self) {
         self.state = State::Arrived;
-        self.health.body_arrived();
+        self.health.body_arrived(&self.leave);
         if self.sized {
             // ureq takes a connection back when it has told the end, which costs no IO here.
             let _ = self.body.read(&mut [0]);
@@ -270,9 +274,7 @@ impl BlobReader {
             FaultKind::Protocol => io::ErrorKind::InvalidData,
             _ => kind,
         };
-        if fault.is_outage() {
-            self.health.body_broke(&fault);
-        }
+        self.health.body_broke(&self.leave, &fault);
         self.state = State::Broken(kind, fault.message.clone());
         io::Error::new(kind, fault.message)
     }

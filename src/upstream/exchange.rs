@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 
+use super::breakers::Question;
 use super::challenge::{self, Challenge};
 use super::destination::{self, Realm};
 use super::fault::{Fault, FaultKind, REFUSES_CREDENTIALS};
@@ -19,7 +20,6 @@ use super::transport::{Deadline, Method, Reply};
 use super::url::Url;
 use super::{Credentials, Upstream};
 use crate::error::excerpt;
-use crate::oci::RepositoryName;
 use crate::spool::{Content, Spool, Unfilled};
 use crate::time::Timestamp;
 
@@ -33,9 +33,7 @@ const RATE_LIMIT_PAUSE: Duration = Duration::from_secs(60);
 /// A request to the upstream, before redirects and credentials.
 pub(super) struct Ask<'a> {
     pub(super) method: Method,
-    pub(super) repository: &'a RepositoryName,
-    /// What follows `/v2/NAME`: `/blobs/sha256:…`.
-    pub(super) path: String,
+    pub(super) question: &'a Question,
     pub(super) query: Option<String>,
     pub(super) headers: Vec<(&'static str, String)>,
     /// For everything, redirects and tokens included; `None` for a body that may take its time.
@@ -51,8 +49,9 @@ enum Authorization {
 impl Upstream {
     /// Asks, follows redirects, and answers a challenge once. Any status but 401 is returned.
     pub(super) fn exchange(&self, ask: &Ask<'_>) -> Result<Reply, Fault> {
-        let scope = format!("repository:{}:pull", ask.repository);
-        let path = format!("/v2/{}{}", ask.repository, ask.path);
+        let Question { repository, path } = ask.question;
+        let scope = format!("repository:{repository}:pull");
+        let path = format!("/v2/{repository}/{path}");
         let url = self.home.below(&path, ask.query.clone());
         let mut authorization = self.known_authorization(&scope);
         let mut answered = false;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use super::breakers::Outage;
 use crate::error::{Error, Kind, excerpt};
 
 /// When to ask again after a failure that may be over soon.
@@ -21,6 +22,8 @@ pub struct Fault {
     pub kind: FaultKind,
     /// A sentence that names the upstream: "docker.io did not answer within 2 s".
     pub message: String,
+    /// Whether there was not even a connection to the upstream's own host.
+    no_connection: bool,
 }
 
 /// The kinds of [`Fault`].
@@ -70,11 +73,18 @@ impl Fault {
     }
 
     /// A fault with its sentence.
-    pub(super) fn new(kind: FaultKind, message: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: FaultKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
+            no_connection: false,
         }
+    }
+
+    /// The same, where there was not even a connection to the upstream's own host.
+    pub(super) fn without_connection(mut self) -> Self {
+        self.no_connection = true;
+        self
     }
 
     /// An answer that is not one: `NAME: why`.
@@ -92,12 +102,16 @@ impl Fault {
         }
     }
 
-    /// Whether the breaker counts it: the upstream, or the way to it, is broken.
-    pub(super) fn is_outage(&self) -> bool {
-        matches!(
-            self.kind,
-            FaultKind::Unreachable | FaultKind::TimedOut | FaultKind::ServerError { .. }
-        )
+    /// What it is to the breakers: the upstream, or the way to it, is broken.
+    pub(super) fn outage(&self) -> Option<Outage> {
+        match self.kind {
+            FaultKind::Unreachable | FaultKind::TimedOut if self.no_connection => {
+                Some(Outage::NoConnection)
+            }
+            FaultKind::Unreachable | FaultKind::TimedOut => Some(Outage::NoAnswer),
+            FaultKind::ServerError { .. } => Some(Outage::BadAnswer),
+            _ => None,
+        }
     }
 
     /// Whether it proves that the upstream is alive, although it did not give what was asked for.

@@ -1,20 +1,17 @@
-//! What is known of an upstream's health: the breaker behind a lock, with the real clock, and the last
-//! success and failure for `status()`. Sends nothing.
+//! What is known of an upstream's health: its breakers behind a lock, with the real clock, and the last success
+//! and failure for `status()`. Sends nothing.
 //!
-//! A second breaker is for hasty questions alone: those with a deadline so short that its expiry says no more
-//! than "slow". Where they go unanswered, nobody waits for their like for a while, and everything else is
+//! A second set of breakers is for hasty questions alone: those with a deadline so short that its expiry says no
+//! more than "slow". Where they go unanswered, nobody waits for their like for a while, and everything else is
 //! still asked.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::breaker::{Admission, Breaker, State};
+use super::breaker::State;
+use super::breakers::{Breakers, Leave, Outage, Question, Refusal};
 use super::fault::{Fault, FaultKind, in_words};
-use crate::oci::RepositoryName;
 use crate::time::Timestamp;
-
-/// So many failing repositories are told apart: more than it takes to open the breaker.
-const MOST_FAILING: usize = 16;
 
 /// Shared by an upstream and the bodies that still arrive from it.
 pub(super) struct Health {
@@ -23,11 +20,9 @@ pub(super) struct Health {
 }
 
 struct Journal {
-    breaker: Breaker,
+    breakers: Breakers,
     /// For hasty questions, in addition.
-    hasty: Breaker,
-    /// The repositories that got a 5xx since the last good answer.
-    failing: Vec<RepositoryName>,
+    hasty: Breakers,
     last_failure: Option<(String, Timestamp)>,
     last_success: Option<Timestamp>,
 }
@@ -45,9 +40,8 @@ impl Health {
         Arc::new(Self {
             name,
             journal: Mutex::new(Journal {
-                breaker: Breaker::new(),
-                hasty: Breaker::new(),
-                failing: Vec::new(),
+                breakers: Breakers::new(),
+                hasty: Breakers::new(),
                 last_failure: None,
                 last_success: None,
             }),
@@ -55,73 +49,72 @@ impl Health {
     }
 
     /// Lets one try in, or fails with `BreakerOpen`.
-    pub(super) fn admit(self: &Arc<Self>, repository: &RepositoryName) -> Result<Permit, Fault> {
+    pub(super) fn admit(self: &Arc<Self>, question: &Question) -> Result<Permit, Fault> {
         let mut journal = self.journal();
-        match journal.breaker.admit(Instant::now()) {
-            Ok(admission) => Ok(Permit {
-                health: Arc::clone(self),
-                repository: repository.clone(),
-                admission: Some(admission),
-                hasty: None,
-            }),
-            Err(retry_after) => {
-                let why = journal.last_failure.as_ref().map_or("", |(why, _)| why);
-                Err(Fault::new(
-                    FaultKind::BreakerOpen { retry_after },
-                    format!(
-                        "{} is not asked for another {} because it failed: {why}",
-                        self.name,
-                        in_words(retry_after)
-                    ),
-                ))
+        let leave = journal.breakers.admit(question, Instant::now());
+        let leave = leave.map_err(|refusal| {
+            let last_failure = journal.last_failure.as_ref();
+            let why = last_failure.map_or("", |(why, _)| why);
+            match refusal {
+                Refusal::Upstream(after) => self.refused("", after, &format!(" it failed: {why}")),
+                Refusal::Question(after, why) => {
+                    self.refused(" for this", after, &format!(" it did not give it: {why}"))
+                }
             }
-        }
+        })?;
+        Ok(Permit {
+            health: Arc::clone(self),
+            leave: Some(leave),
+            hasty: None,
+        })
     }
 
     /// Lets one hasty question in, or fails with `BreakerOpen` also where the last ones went unanswered.
-    pub(super) fn admit_hasty(
-        self: &Arc<Self>,
-        repository: &RepositoryName,
-    ) -> Result<Permit, Fault> {
-        let mut permit = self.admit(repository)?;
-        let admitted = self.journal().hasty.admit(Instant::now());
+    pub(super) fn admit_hasty(self: &Arc<Self>, question: &Question) -> Result<Permit, Fault> {
+        let mut permit = self.admit(question)?;
+        let admitted = self.journal().hasty.admit(question, Instant::now());
         // Without leave `permit` is dropped, which gives the probe's place back.
-        permit.hasty = Some(admitted.map_err(|retry_after| {
-            Fault::new(
-                FaultKind::BreakerOpen { retry_after },
-                format!(
-                    "{} is not asked in haste for another {} because it is slow",
-                    self.name,
-                    in_words(retry_after)
-                ),
-            )
+        permit.hasty = Some(admitted.map_err(|refusal| match refusal {
+            Refusal::Upstream(after) => self.refused(" in haste", after, " it is slow"),
+            Refusal::Question(after, _) => self.refused(" for this in haste", after, " it is slow"),
         })?);
         Ok(permit)
     }
 
+    fn refused(&self, how: &str, retry_after: std::time::Duration, because: &str) -> Fault {
+        let name = &self.name;
+        let pause = in_words(retry_after);
+        Fault::new(
+            FaultKind::BreakerOpen { retry_after },
+            format!("{name} is not asked{how} for another {pause} because{because}"),
+        )
+    }
+
     /// A body that had begun arrived whole, or enough of it to prove that all is well.
-    pub(super) fn body_arrived(&self) {
-        let mut journal = self.journal();
-        journal.succeeded(&self.name, Admission::Ordinary);
+    pub(super) fn body_arrived(&self, leave: &Leave) {
+        self.journal().answered(&self.name, leave);
     }
 
     /// A body that had begun broke off.
-    pub(super) fn body_broke(&self, fault: &Fault) {
-        self.journal()
-            .failed(&self.name, Admission::Ordinary, fault);
+    pub(super) fn body_broke(&self, leave: &Leave, fault: &Fault) {
+        if let Some(outage) = fault.outage() {
+            self.journal().failed(&self.name, leave, outage, fault);
+        }
     }
 
     pub(super) fn report(&self) -> Report {
         let journal = self.journal();
         let now = Instant::now();
+        let is_slow = journal.hasty.holds_questions_back(now);
         Report {
-            breaker: match (journal.breaker.state(now), journal.hasty.state(now)) {
+            breaker: match (journal.breakers.state(now), journal.hasty.state(now)) {
+                (State::Closed, State::Closed) if is_slow => "slow",
                 (State::Closed, State::Closed) => "closed",
                 (State::Closed, _) => "slow",
                 (State::Open, _) => "open",
                 (State::HalfOpen, _) => "half-open",
             },
-            failures_in_a_row: journal.breaker.failures(),
+            failures_in_a_row: journal.breakers.failures(),
             last_failure: journal.last_failure.clone(),
             last_success: journal.last_success,
         }
@@ -133,11 +126,11 @@ impl Health {
 }
 
 impl Journal {
-    fn failed(&mut self, name: &str, admission: Admission, fault: &Fault) {
+    fn failed(&mut self, name: &str, leave: &Leave, outage: Outage, fault: &Fault) {
         let now = Instant::now();
-        let was_closed = matches!(self.breaker.state(now), State::Closed);
-        self.breaker.failed(admission, now);
-        if was_closed && !matches!(self.breaker.state(now), State::Closed) {
+        let was_closed = self.breakers.state(now) == State::Closed;
+        self.breakers.failed(leave, outage, &fault.message, now);
+        if was_closed && self.breakers.state(now) != State::Closed {
             tracing::warn!(
                 upstream = name,
                 "away: only what is cached is served until it answers again: {fault}"
@@ -146,32 +139,13 @@ impl Journal {
         self.last_failure = Some((fault.message.clone(), Timestamp::now()));
     }
 
-    /// It answers, with a 5xx. A repository that is broken there counts once, however often it is tried: the
-    /// others may be well. A probe that gets no better answer has failed.
-    fn answered_badly(
-        &mut self,
-        name: &str,
-        admission: Admission,
-        repository: &RepositoryName,
-        fault: &Fault,
-    ) {
-        let is_new = !self.failing.contains(repository);
-        if is_new && self.failing.len() < MOST_FAILING {
-            self.failing.push(repository.clone());
-        }
-        if is_new || admission == Admission::Probe {
-            self.failed(name, admission, fault);
-        } else {
-            self.last_failure = Some((fault.message.clone(), Timestamp::now()));
-        }
-    }
-
     /// A hasty question went unanswered.
-    fn expired(&mut self, name: &str, admission: Admission, fault: &Fault) {
+    fn expired(&mut self, name: &str, leave: &Leave, fault: &Fault) {
         let now = Instant::now();
-        let was_closed = matches!(self.hasty.state(now), State::Closed);
-        self.hasty.failed(admission, now);
-        if was_closed && !matches!(self.hasty.state(now), State::Closed) {
+        let was_closed = self.hasty.state(now) == State::Closed;
+        self.hasty
+            .failed(leave, Outage::NoAnswer, &fault.message, now);
+        if was_closed && self.hasty.state(now) != State::Closed {
             tracing::warn!(
                 upstream = name,
                 "slow: kept tags are served without asking for a while: {fault}"
@@ -180,10 +154,10 @@ impl Journal {
         self.last_failure = Some((fault.message.clone(), Timestamp::now()));
     }
 
-    fn succeeded(&mut self, name: &str, admission: Admission) {
-        let was_closed = matches!(self.breaker.state(Instant::now()), State::Closed);
-        self.breaker.succeeded(admission);
-        self.failing.clear();
+    fn answered(&mut self, name: &str, leave: &Leave) {
+        let now = Instant::now();
+        let was_closed = self.breakers.state(now) == State::Closed;
+        self.breakers.answered(leave, now);
         if !was_closed {
             tracing::info!(upstream = name, "answers again");
         }
@@ -194,38 +168,36 @@ impl Journal {
 /// Leave for one try. Dropped without a result, it gives the probe's place back.
 pub(super) struct Permit {
     health: Arc<Health>,
-    repository: RepositoryName,
-    admission: Option<Admission>,
+    leave: Option<Leave>,
     /// Set for a hasty question.
-    hasty: Option<Admission>,
+    hasty: Option<Leave>,
 }
 
 impl Permit {
     /// Reports how the try ended. `complete`: a success is a whole answer, not just the beginning of a
     /// body.
     pub(super) fn settle<T>(mut self, result: &Result<T, Fault>, complete: bool) {
-        let Some(admission) = self.admission.take() else {
+        let Some(leave) = self.leave.take() else {
             return;
         };
         let mut journal = self.health.journal();
         if let Some(hasty) = self.hasty.take() {
             match result {
-                Err(fault) if fault.is_outage() => journal.hasty.abandoned(hasty),
-                _ => journal.hasty.succeeded(hasty),
+                Err(fault) if fault.outage().is_some() => journal.hasty.abandoned(&hasty),
+                _ => journal.hasty.answered(&hasty, Instant::now()),
             }
         }
         match result {
-            Err(fault) if matches!(fault.kind, FaultKind::ServerError { .. }) => {
-                journal.answered_badly(&self.health.name, admission, &self.repository, fault);
-            }
-            Err(fault) if fault.is_outage() => journal.failed(&self.health.name, admission, fault),
-            Err(fault) if !fault.is_answer() => journal.breaker.abandoned(admission),
             Ok(_) if !complete => {
-                journal.breaker.began(admission);
-                journal.failing.clear();
+                journal.breakers.began(&leave);
                 journal.last_success = Some(Timestamp::now());
             }
-            _ => journal.succeeded(&self.health.name, admission),
+            Err(fault) => match fault.outage() {
+                Some(outage) => journal.failed(&self.health.name, &leave, outage, fault),
+                None if fault.is_answer() => journal.answered(&self.health.name, &leave),
+                None => journal.breakers.abandoned(&leave),
+            },
+            Ok(_) => journal.answered(&self.health.name, &leave),
         }
     }
 
@@ -234,7 +206,7 @@ impl Permit {
     pub(super) fn expire(mut self, fault: &Fault) {
         if let Some(hasty) = self.hasty.take() {
             let mut journal = self.health.journal();
-            journal.expired(&self.health.name, hasty, fault);
+            journal.expired(&self.health.name, &hasty, fault);
         }
     }
 }
@@ -242,116 +214,101 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut journal = self.health.journal();
-        if let Some(admission) = self.admission.take() {
-            journal.breaker.abandoned(admission);
+        if let Some(leave) = self.leave.take() {
+            journal.breakers.abandoned(&leave);
         }
         if let Some(hasty) = self.hasty.take() {
-            journal.hasty.abandoned(hasty);
+            journal.hasty.abandoned(&hasty);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    fn repository(name: &str) -> RepositoryName {
-        RepositoryName::parse(name).unwrap()
+    use super::*;
+    use crate::oci::RepositoryName;
+
+    fn question(repository: &str) -> Question {
+        let repository = RepositoryName::parse(repository).unwrap();
+        Question::new(&repository, "manifests/latest")
     }
 
-    #[test]
-    fn a_broken_repository_alone_opens_nothing() {
-        let health = Health::new("docker.io".to_owned());
-        let status = FaultKind::ServerError { status: 500 };
-        let settle = |name: &str, kind| {
-            let fault: Result<(), _> = Err(Fault::new(kind, "failed"));
-            let permit = health.admit(&repository(name)).unwrap();
-            permit.settle(&fault, true);
-        };
-        for _ in 0..9 {
-            settle("a/broken", status);
+    /// As if three hasty questions, or three tries, had failed and the pause were over.
+    fn half_open() -> Breakers {
+        let mut breakers = Breakers::new();
+        let long_ago = Instant::now() - Duration::from_secs(9);
+        for _ in 0..3 {
+            let leave = Leave::to_read(question("a"), long_ago);
+            breakers.failed(&leave, Outage::NoConnection, "refused", long_ago);
         }
-        settle("b/broken", status);
-        assert_eq!(health.report().breaker, "closed");
-        assert_eq!(health.report().failures_in_a_row, 2);
-        // An answer that is one, of whatever repository, begins the count anew.
-        settle("c/well", FaultKind::NotFound);
-        settle("a/broken", status);
-        settle("b/broken", status);
-        assert_eq!(health.report().breaker, "closed");
-        settle("c/well", status);
-        assert_eq!(health.report().breaker, "open");
+        breakers
     }
 
     #[test]
     fn haste_without_an_answer_stops_only_the_hasty() {
         let health = Health::new("docker.io".to_owned());
-        let (name, late) = (repository("a"), Fault::new(FaultKind::TimedOut, "late"));
-        for _ in 0..3 {
+        let late = Fault::new(FaultKind::TimedOut, "late");
+        for name in ["a", "b", "c"] {
             assert_eq!(health.report().breaker, "closed");
-            health.admit_hasty(&name).unwrap().expire(&late);
+            health.admit_hasty(&question(name)).unwrap().expire(&late);
         }
         assert_eq!(health.report().breaker, "slow");
         assert_eq!(health.report().failures_in_a_row, 0);
-        let refused = health.admit_hasty(&name).map(|_| ()).unwrap_err();
+        let d = question("d");
+        let refused = health.admit_hasty(&d).map(|_| ()).unwrap_err();
         assert!(matches!(refused.kind, FaultKind::BreakerOpen { .. }));
         // What is asked with patience still is, and says nothing about haste.
-        health.admit(&name).unwrap().settle(&Ok(()), true);
+        health.admit(&d).unwrap().settle(&Ok(()), true);
         assert_eq!(health.report().breaker, "slow");
         // Its time has come: one probe, and its answer ends it.
-        health.journal().hasty = {
-            let mut breaker = Breaker::new();
-            let long_ago = Instant::now() - std::time::Duration::from_secs(9);
-            for _ in 0..3 {
-                breaker.failed(Admission::Ordinary, long_ago);
-            }
-            breaker
-        };
-        let probe = health.admit_hasty(&name).unwrap();
-        assert!(health.admit_hasty(&name).is_err(), "one probe at a time");
+        health.journal().hasty = half_open();
+        let probe = health.admit_hasty(&d).unwrap();
+        assert!(health.admit_hasty(&d).is_err(), "one probe at a time");
         drop(probe);
-        health.admit_hasty(&name).unwrap().settle(&Ok(()), true);
+        health.admit_hasty(&d).unwrap().settle(&Ok(()), true);
         assert_eq!(health.report().breaker, "closed");
+    }
+
+    #[test]
+    fn one_tag_that_goes_unanswered_in_haste_is_served_without_asking_alone() {
+        let health = Health::new("docker.io".to_owned());
+        let (tag, late) = (question("a"), Fault::new(FaultKind::TimedOut, "late"));
+        for _ in 0..3 {
+            assert_eq!(health.report().breaker, "closed");
+            health.admit_hasty(&tag).unwrap().expire(&late);
+        }
+        assert_eq!(health.report().breaker, "slow");
+        let refused = health.admit_hasty(&tag).map(|_| ()).unwrap_err();
+        assert!(refused.message.contains("for this"), "{refused}");
+        assert!(health.admit_hasty(&question("b")).is_ok());
+        assert!(health.admit(&tag).is_ok(), "with patience");
     }
 
     #[test]
     fn a_try_that_dies_gives_the_probes_place_back() {
         let health = Health::new("docker.io".to_owned());
-        let fault: Result<(), _> = Err(Fault::new(FaultKind::Unreachable, "refused"));
+        let a = question("a");
+        let fault = Fault::new(FaultKind::Unreachable, "refused").without_connection();
         for _ in 0..3 {
-            health
-                .admit(&repository("a"))
-                .map(|permit| permit.settle(&fault, true))
-                .unwrap();
+            let permit = health.admit(&a).unwrap();
+            permit.settle(&Err::<(), _>(fault.clone()), true);
         }
-        let open = health.admit(&repository("a")).map(|_| ()).unwrap_err();
+        let open = health.admit(&a).map(|_| ()).unwrap_err();
         assert!(matches!(open.kind, FaultKind::BreakerOpen { .. }), "{open}");
         assert!(open.message.contains("refused"), "{open}");
-        // A probe, as if its time had come.
-        health.journal().breaker = {
-            let mut breaker = Breaker::new();
-            let long_ago = Instant::now() - std::time::Duration::from_secs(9);
-            for _ in 0..3 {
-                breaker.failed(Admission::Ordinary, long_ago);
-            }
-            breaker
-        };
+        health.journal().breakers = half_open();
         let panicked = std::thread::spawn({
-            let health = Arc::clone(&health);
+            let (health, a) = (Arc::clone(&health), a.clone());
             move || {
-                let _permit = health.admit(&repository("a")).unwrap();
-                assert!(
-                    health.admit(&repository("a")).is_err(),
-                    "one probe at a time"
-                );
+                let _permit = health.admit(&a).unwrap();
+                assert!(health.admit(&a).is_err(), "one probe at a time");
                 panic!("the probe dies");
             }
         });
         assert!(panicked.join().is_err());
-        health
-            .admit(&repository("a"))
-            .unwrap()
-            .settle(&Ok(()), true);
+        health.admit(&a).unwrap().settle(&Ok(()), true);
         assert_eq!(health.report().breaker, "closed");
         assert_eq!(health.report().failures_in_a_row, 0);
     }
@@ -363,14 +320,14 @@ mod tests {
             FaultKind::NotFound,
             FaultKind::Denied,
             FaultKind::RateLimited {
-                retry_after: std::time::Duration::ZERO,
+                retry_after: Duration::ZERO,
             },
             FaultKind::Protocol,
             FaultKind::MethodNotAllowed,
         ] {
-            for _ in 0..4 {
+            for name in ["a", "b", "c", "d"] {
                 let fault: Result<(), _> = Err(Fault::new(kind, ""));
-                health.admit(&repository("a")).unwrap().settle(&fault, true);
+                health.admit(&question(name)).unwrap().settle(&fault, true);
             }
             assert_eq!(health.report().breaker, "closed", "{kind:?}");
         }

@@ -1,6 +1,7 @@
 //! `tags/list` and `referrers` (distribution-spec, "Listing Tags" and "Listing Referrers"): JSON passed
 //! on as it came, with its pagination.
 
+use super::breakers::Question;
 use super::exchange::Ask;
 use super::fault::{Fault, FaultKind};
 use super::transport::Method;
@@ -23,8 +24,8 @@ impl Upstream {
         query: &str,
         spool: impl Fn() -> Spool,
     ) -> Result<Listing, Fault> {
-        let path = "/tags/list".to_owned();
-        self.list(repository, path, query, "application/json", spool)
+        let question = Question::new(repository, "tags/list");
+        self.list(&question, query, "application/json", spool)
     }
 
     /// `GET /v2/NAME/referrers/DIGEST`, with `query` as in [`Upstream::tags_list`], `artifactType` in it.
@@ -39,25 +40,23 @@ impl Upstream {
         query: &str,
         spool: impl Fn() -> Spool,
     ) -> Result<Listing, Fault> {
-        let path = format!("/referrers/{digest}");
+        let question = Question::new(repository, format!("referrers/{digest}"));
         let accept = crate::oci::MediaType::OciIndex.as_str();
-        self.list(repository, path, query, accept, spool)
+        self.list(&question, query, accept, spool)
     }
 
     fn list(
         &self,
-        repository: &RepositoryName,
-        path: String,
+        question: &Question,
         query: &str,
         accept: &str,
         spool: impl Fn() -> Spool,
     ) -> Result<Listing, Fault> {
-        self.with_retries(repository, true, || {
+        self.with_retries(question, true, || {
             let deadline = Some(self.small_answer());
             let reply = self.exchange(&Ask {
                 method: Method::Get,
-                repository,
-                path: path.clone(),
+                question,
                 query: (!query.is_empty()).then(|| query.to_owned()),
                 headers: vec![("Accept", accept.to_owned())],
                 deadline,

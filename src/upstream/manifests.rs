@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::breakers::Question;
 use super::exchange::Ask;
 use super::fault::Fault;
 use super::rate_limit::RateLimit;
@@ -26,8 +27,9 @@ impl Upstream {
         deadline: Duration,
     ) -> Result<ManifestHead, Fault> {
         let deadline = Deadline::after(deadline);
-        self.once(repository, deadline, || {
-            let reply = self.ask_manifest(Method::Head, repository, reference, deadline)?;
+        let question = Question::manifest(repository, reference);
+        self.once(&question, deadline, || {
+            let reply = self.ask_manifest(Method::Head, &question, deadline)?;
             Ok(ManifestHead {
                 digest: digest(&reply),
                 media_type: reply.header("content-type").and_then(MediaType::parse),
@@ -47,9 +49,10 @@ impl Upstream {
         reference: &Reference,
         spool: impl Fn() -> Spool,
     ) -> Result<FetchedManifest, Fault> {
-        self.with_retries(repository, true, || {
+        let question = Question::manifest(repository, reference);
+        self.with_retries(&question, true, || {
             let deadline = self.small_answer();
-            let reply = self.ask_manifest(Method::Get, repository, reference, deadline)?;
+            let reply = self.ask_manifest(Method::Get, &question, deadline)?;
             let content_type = reply.header("content-type").unwrap_or_default().to_owned();
             let digest = digest(&reply);
             let subject = self.transport.subject(&reply.url);
@@ -68,14 +71,12 @@ impl Upstream {
     fn ask_manifest(
         &self,
         method: Method,
-        repository: &RepositoryName,
-        reference: &Reference,
+        question: &Question,
         deadline: Deadline,
     ) -> Result<Reply, Fault> {
         let reply = self.exchange(&Ask {
             method,
-            repository,
-            path: format!("/manifests/{reference}"),
+            question,
             query: None,
             headers: vec![("Accept", MediaType::ALL.map(MediaType::as_str).join(", "))],
             deadline: Some(deadline),

@@ -13,7 +13,7 @@
 //! | `token` `challenge` | the dance's two halves: what is kept, what was asked |
 //! | `destination` `url` | where requests and credentials may go |
 //! | `transport` `agent` `resolver` `proxy` | ureq: errors, timeouts, roots, addresses, proxies |
-//! | `health` `breaker` `rate_limit` `counts` | what is known of the upstream |
+//! | `health` `breakers` `breaker` `rate_limit` `counts` | what is known of the upstream |
 //! | `settings` `fingerprint` `answers` | what it is told, what it is known by, what it gives |
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,6 +27,7 @@ mod agent;
 mod answers;
 mod blobs;
 mod breaker;
+mod breakers;
 mod challenge;
 mod counts;
 mod destination;
@@ -65,10 +66,10 @@ pub struct Status {
     pub name: String,
     /// As in [`Settings::url`].
     pub url: String,
-    /// `closed`, `slow` (kept tags are served without asking, all else is asked for), `open`, `half-open`,
-    /// `offline`.
+    /// `closed`, `slow` (some or all kept tags are served without asking, all else is asked for), `open`,
+    /// `half-open`, `offline`.
     pub breaker: &'static str,
-    /// Failures since the last whole answer.
+    /// Failures that count against the upstream since the last whole answer.
     pub failures_in_a_row: u32,
     /// The last failure's sentence.
     pub last_failure: Option<String>,

@@ -1,12 +1,12 @@
-//! Tries: each asks the breaker for leave and reports to it; between two there is a pause that doubles,
+//! Tries: each asks the breakers for leave and reports to them; between two there is a pause that doubles,
 //! with jitter, so that many boxes do not come back in step.
 
 use std::time::{Duration, Instant};
 
+use super::breakers::Question;
 use super::fault::{Fault, FaultKind};
 use super::transport::Deadline;
 use super::{Patience, Upstream};
-use crate::oci::RepositoryName;
 
 /// When no other try is begun any more: clients wait, and an upstream that hangs costs each try a whole
 /// silence.
@@ -19,16 +19,16 @@ impl Upstream {
     /// else bears does not count as an outage; after a few of those, only such questions are not asked.
     pub(super) fn once<T>(
         &self,
-        repository: &RepositoryName,
+        question: &Question,
         deadline: Deadline,
         attempt: impl FnOnce() -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         self.transport.check_offline()?;
         let is_hasty = deadline.allowed() < self.patience.silence;
         let permit = if is_hasty {
-            self.health.admit_hasty(repository)?
+            self.health.admit_hasty(question)?
         } else {
-            self.health.admit(repository)?
+            self.health.admit(question)?
         };
         let result = attempt();
         self.counts.note_try(&result);
@@ -49,7 +49,7 @@ impl Upstream {
     /// whether a success is a whole answer or only the beginning of one, as for the breaker.
     pub(super) fn with_retries<T>(
         &self,
-        repository: &RepositoryName,
+        question: &Question,
         complete: bool,
         attempt: impl Fn() -> Result<T, Fault>,
     ) -> Result<T, Fault> {
@@ -57,7 +57,7 @@ impl Upstream {
         let began = Instant::now();
         for number in 1.. {
             self.transport.check_offline()?;
-            let permit = match self.health.admit(repository) {
+            let permit = match self.health.admit(question) {
                 Ok(permit) => permit,
                 // The breaker opened between two tries: what opened it says more.
                 Err(open) => return Err(last.unwrap_or(open)),

@@ -252,6 +252,15 @@ impl Transport {
     }
 
     fn fault(&self, url: &Url, error: ureq::Error, deadline: Option<Deadline>) -> Fault {
+        let is_unconnected = url.same_origin(&self.home) && is_unconnected(&error);
+        let fault = self.described(url, error, deadline);
+        if is_unconnected {
+            return fault.without_connection();
+        }
+        fault
+    }
+
+    fn described(&self, url: &Url, error: ureq::Error, deadline: Option<Deadline>) -> Fault {
         let subject = self.subject(url);
         let unreachable = |why: &str| {
             Fault::new(
@@ -327,6 +336,26 @@ fn build(
         builder = builder.header(*name, value);
     }
     builder.body(())
+}
+
+/// Whether no connection came about, by the error alone: where one did, these do not occur.
+fn is_unconnected(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind;
+    match error {
+        ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::ConnectProxyFailed(_)
+        | ureq::Error::Tls(_)
+        | ureq::Error::Rustls(_)
+        | ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => true,
+        ureq::Error::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::ConnectionRefused
+                | ErrorKind::HostUnreachable
+                | ErrorKind::NetworkUnreachable
+        ),
+        _ => false,
+    }
 }
 
 /// Whether the peer ended the connection, rather than staying silent or speaking nonsense.

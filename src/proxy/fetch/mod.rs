@@ -60,8 +60,8 @@ impl Fetch {
             takeoff.arriving(file, Some(size), size);
             return Ok(());
         }
-        let staged = self.stage(takeoff)?;
-        match self.fetch(takeoff, &staged) {
+        let mut staged = self.stage(takeoff)?;
+        match self.fetch(takeoff, &mut staged) {
             Ok(size) => self.keep(takeoff, staged, size),
             Err(error) => {
                 if error.kind() == Kind::Full {

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use super::Fetch;
 use super::pace::Pace;
-use super::room::has_room;
 use crate::error::{Error, Kind, Result};
 use crate::oci::Hasher;
 use crate::proxy::figures::note;
@@ -26,8 +25,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 const TRIES: u32 = 64;
 
 /// How far a fetch is.
-struct Progress {
-    file: Arc<File>,
+struct Progress<'a> {
+    staged: &'a mut Staged,
     hasher: Hasher,
     written: u64,
     total: Option<u64>,
@@ -35,25 +34,26 @@ struct Progress {
     pace: Pace,
 }
 
+impl Progress<'_> {
+    fn file(&self) -> Arc<File> {
+        Arc::clone(self.staged.file())
+    }
+}
+
 impl Fetch {
     /// Fetches all bytes and compares their hash; the blob's size.
-    pub(super) fn fetch(&self, takeoff: &Takeoff, staged: &Staged) -> Result<u64> {
+    pub(super) fn fetch(&self, takeoff: &Takeoff, staged: &mut Staged) -> Result<u64> {
         let mut progress = self.resume_staged(staged)?;
         let begun = progress.written;
         if begun > 0 && progress.hasher.clone().finish() == self.digest {
-            takeoff.arriving(Arc::clone(&progress.file), Some(begun), begun);
+            takeoff.arriving(progress.file(), Some(begun), begun);
             return Ok(begun);
         }
         let mut stream = self.first_stream(&mut progress)?;
         self.check_total(&mut progress, &stream)?;
-        let missing = progress.total.map_or(0, |total| total - progress.written);
-        if !has_room(&self.proxy, missing) {
-            return Err(Error::new(
-                Kind::Full,
-                format!("the disk has no room for {}", self.shown()),
-            ));
-        }
-        takeoff.arriving(Arc::clone(&progress.file), progress.total, progress.written);
+        let expected = progress.staged.expect(progress.total);
+        expected.map_err(|error| error.context(self.shown()))?;
+        takeoff.arriving(progress.file(), progress.total, progress.written);
         let mut buffer = vec![0_u8; CHUNK].into_boxed_slice();
         let (mut tries, mut barren_since) = (0, None);
         loop {
@@ -100,20 +100,22 @@ impl Fetch {
     }
 
     /// Where an earlier fetch of the same blob was interrupted: its bytes, hashed again.
-    fn resume_staged(&self, staged: &Staged) -> Result<Progress> {
-        let file = Arc::clone(staged.file());
+    fn resume_staged<'a>(&self, staged: &'a mut Staged) -> Result<Progress<'a>> {
         let mut hasher = Hasher::new(self.digest.algorithm());
         let length = staged.length()?;
         let mut written = 0;
         let mut buffer = vec![0_u8; CHUNK];
         while written < length {
-            let read = file.read_at(&mut buffer, written).map_err(|error| {
-                Error::new(
-                    Kind::Io,
-                    format!("cannot read what was staged of {}", self.digest),
-                )
-                .because(error)
-            })?;
+            let read = staged
+                .file()
+                .read_at(&mut buffer, written)
+                .map_err(|error| {
+                    Error::new(
+                        Kind::Io,
+                        format!("cannot read what was staged of {}", self.digest),
+                    )
+                    .because(error)
+                })?;
             if read == 0 {
                 break;
             }
@@ -125,7 +127,7 @@ impl Fetch {
             tracing::info!(blob = %self.digest, repository = self.target.shown(), at = written, "resuming an interrupted fill");
         }
         Ok(Progress {
-            file,
+            staged,
             hasher,
             written,
             total: None,
@@ -135,11 +137,10 @@ impl Fetch {
     }
 
     /// Asks the upstream for what is missing, and for all of it where what was staged does not fit.
-    fn first_stream(&self, progress: &mut Progress) -> Result<BlobStream> {
+    fn first_stream(&self, progress: &mut Progress<'_>) -> Result<BlobStream> {
         match self.ask(progress) {
             Err(fault) if fault.kind == FaultKind::Protocol && progress.written > 0 => {
-                let restarted = progress.file.set_len(0);
-                restarted.map_err(|error| self.cannot_stage(error))?;
+                progress.staged.restart()?;
                 progress.hasher = Hasher::new(self.digest.algorithm());
                 progress.written = 0;
                 self.ask(progress)
@@ -154,7 +155,7 @@ impl Fetch {
     fn next_stream(
         &self,
         takeoff: &Takeoff,
-        progress: &Progress,
+        progress: &Progress<'_>,
         since: Instant,
     ) -> Result<BlobStream> {
         loop {
@@ -177,7 +178,7 @@ impl Fetch {
         }
     }
 
-    fn ask(&self, progress: &Progress) -> Result<BlobStream, Fault> {
+    fn ask(&self, progress: &Progress<'_>) -> Result<BlobStream, Fault> {
         let (upstream, repository) = (&self.target.upstream, &self.target.repository);
         upstream.get_blob(
             repository,
@@ -201,7 +202,7 @@ impl Fetch {
     }
 
     /// Compares what the upstream says of the size with what it said before.
-    fn check_total(&self, progress: &mut Progress, stream: &BlobStream) -> Result<()> {
+    fn check_total(&self, progress: &mut Progress<'_>, stream: &BlobStream) -> Result<()> {
         match (progress.total, stream.total) {
             (Some(before), Some(now)) if before != now => {
                 return Err(self.lied("its size changed on the way"));
@@ -221,7 +222,7 @@ impl Fetch {
         &self,
         takeoff: &Takeoff,
         mut stream: BlobStream,
-        progress: &mut Progress,
+        progress: &mut Progress<'_>,
         buffer: &mut [u8],
     ) -> Result<(), Broken> {
         let mut offset = stream.offset;
@@ -254,16 +255,12 @@ impl Fetch {
                     self.lied("it sent more bytes than it announced"),
                 ));
             }
-            let staged = progress.file.write_all_at(news, progress.written);
-            staged.map_err(|error| Broken::Here(self.cannot_stage(error)))?;
+            let staged = progress.staged.write(news, progress.written);
+            staged.map_err(|error| Broken::Here(error.context(self.shown())))?;
             progress.hasher.update(news);
             progress.written += news.len() as u64;
             takeoff.written(progress.written);
         }
-    }
-
-    fn cannot_stage(&self, error: std::io::Error) -> Error {
-        Error::new(Kind::of_io(&error), format!("cannot stage {}", self.digest)).because(error)
     }
 }
 

@@ -17,14 +17,16 @@ use super::figures::{Counters, note};
 use crate::error::{Error, Kind};
 use crate::oci::Digest;
 
-pub(super) use seat::Seat;
+pub(super) use seat::{ArrivingBlob, Seat};
 use state::Flight;
+pub(super) use state::is_of_the_disk;
 pub(super) use takeoff::Takeoff;
 
 /// Fetches at once; each holds a thread and a staged file.
 const MAX_FLIGHTS: usize = 512;
-/// Of these, for one upstream: the others' images shall come through beside it.
-const MAX_FLIGHTS_OF_ORIGIN: usize = MAX_FLIGHTS / 4;
+/// Of what the other upstreams leave of these, one upstream may take this part: so however many upstreams a tenant
+/// brings, other tenants' images come through beside them.
+const PART_OF_ORIGIN: usize = 4;
 
 /// A fill's client may be silent for so long between two requests.
 const LULL: Duration = Duration::from_secs(2);
@@ -93,7 +95,9 @@ impl Flights {
         }
         let (origin, _) = &key.0;
         let of_origin = table.keys().filter(|((other, _), _)| other == origin);
-        if table.len() >= MAX_FLIGHTS || of_origin.count() >= MAX_FLIGHTS_OF_ORIGIN {
+        let of_origin = of_origin.count();
+        let left = MAX_FLIGHTS.saturating_sub(table.len() - of_origin);
+        if of_origin >= left / PART_OF_ORIGIN {
             let retry_after = Duration::from_secs(5);
             return Err(Error::new(
                 Kind::Unavailable { retry_after },
@@ -180,18 +184,24 @@ mod tests {
     }
 
     #[test]
-    fn one_upstream_leaves_room_for_the_others() {
+    fn upstreams_leave_room_for_the_others_however_many_they_are() {
         let flights = Arc::new(Flights::new(Arc::default()));
         let board = |upstream: &str, number: usize| {
             flights.board(&key(upstream, &number.to_be_bytes()), true)
         };
-        let taken: Vec<_> = (0..MAX_FLIGHTS_OF_ORIGIN)
+        let mut taken: Vec<_> = (0..MAX_FLIGHTS / PART_OF_ORIGIN)
             .map(|number| board("a.example", number).unwrap())
             .collect();
         let refused = board("a.example", MAX_FLIGHTS).err().unwrap();
         assert!(matches!(refused.kind(), Kind::Unavailable { .. }));
         assert!(board("a.example", 0).is_ok(), "joining takes no place");
-        assert!(board("b.example", 0).is_ok());
+        for upstream in 0..12 {
+            let name = format!("{upstream}.example");
+            let more = (0..MAX_FLIGHTS).map_while(|number| board(&name, number).ok());
+            let before = taken.len();
+            taken.extend(more);
+            assert!(taken.len() > before, "{name}");
+        }
         drop(taken);
         assert!(board("a.example", MAX_FLIGHTS).is_ok());
     }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use super::state::{Flight, Phase};
+use super::state::{Failure, Flight, Phase, is_of_the_disk};
 use crate::error::Error;
 
 /// The reading side of a flight. The upstream client's timeouts bound every wait.
@@ -58,6 +58,18 @@ pub(in crate::proxy) struct ArrivingBlob {
 }
 
 impl ArrivingBlob {
+    /// Where it goes on, and how many bytes from there (`None`: to the end).
+    pub(in crate::proxy) fn rest(&self) -> (u64, Option<u64>) {
+        let left = self.end.map(|end| end.saturating_sub(self.position));
+        (self.position, left)
+    }
+
+    /// Whether reading failed because the disk has no room for the blob, or takes no writes.
+    pub(in crate::proxy) fn is_of_the_disk(error: &io::Error) -> bool {
+        let failure = error.get_ref().and_then(|inner| inner.downcast_ref());
+        failure.is_some_and(|failure: &Failure| is_of_the_disk(failure.kind))
+    }
+
     /// Waits until there is something to read: the file, and how many bytes from the position on.
     /// Zero at the end.
     fn available(&self) -> io::Result<(Arc<File>, u64)> {
@@ -68,7 +80,7 @@ impl ArrivingBlob {
                 Phase::Asking => (0, false),
                 Phase::Arriving => (state.written.saturating_sub(1), false),
                 Phase::Whole => (state.written, true),
-                Phase::Failed(failure) => return Err(io::Error::other(failure.message.clone())),
+                Phase::Failed(failure) => return Err(io::Error::other(failure.clone())),
             };
             let readable = self.end.map_or(readable, |end| readable.min(end));
             let done = self.end.is_some_and(|end| self.position >= end);

@@ -1,5 +1,6 @@
 //! One flight: what its fetch and its readers tell each other.
 
+use std::fmt;
 use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -83,6 +84,19 @@ impl Flight {
 pub(super) struct Failure {
     pub(super) kind: Kind,
     pub(super) message: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Whether the disk failed, by which nobody may lose the blob: the upstream has it.
+pub(in crate::proxy) fn is_of_the_disk(kind: Kind) -> bool {
+    matches!(kind, Kind::Full | Kind::Io)
 }
 
 impl From<Error> for Failure {

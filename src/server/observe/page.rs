@@ -135,6 +135,7 @@ fn disk(appliance: &Appliance, page: &mut Page) {
         Ok(space) => {
             page.single(&name::DISK_FREE, space.free);
             page.single(&name::DISK_SIZE, space.size);
+            page.single(&name::DISK_TAKEN, store.blobs.room_taken());
             page.single(&name::DISK_READ_ONLY, u8::from(space.is_read_only));
         }
         Err(error) => tracing::warn!(%error, "metrics without the disk"),

@@ -9,7 +9,7 @@ mod uploads;
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -210,12 +210,13 @@ impl BlobDir {
             return directory::sync_directory(path.parent().unwrap_or(&self.root));
         }
         // What is damaged is replaced; whoever reads the old file keeps it.
-        let staged = self.stage()?;
+        let mut staged = self.stage()?;
         let mut at = 0;
         content.for_each_piece(|piece| {
-            let written = staged.file().write_all_at(piece, at);
+            let written = staged.write(piece, at);
             at += piece.len() as u64;
-            written.map_err(|error| Error::io("cannot write the blob", &path, error))
+            written
+                .map_err(|error| error.context(format!("cannot write the blob {}", path.display())))
         })?;
         staged.replace(digest)
     }
@@ -235,6 +236,17 @@ impl BlobDir {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether the disk has room for so many bytes more (and any at all), beside what files on their way have
+    /// taken and what stays free for the databases.
+    pub fn has_room_for(&self, bytes: u64) -> bool {
+        self.staging.ledger().has_room_for(bytes)
+    }
+
+    /// Bytes of the disk that files on their way have taken and not written yet.
+    pub fn room_taken(&self) -> u64 {
+        self.staging.ledger().taken()
     }
 
     /// Bytes free on the filesystem, for whoever is not root, and its size.

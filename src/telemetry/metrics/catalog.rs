@@ -98,6 +98,7 @@ catalog! {
 
     DISK_FREE Gauge "breakwater_disk_free_bytes" [] "Free space on the filesystem of the blobs.";
     DISK_SIZE Gauge "breakwater_disk_size_bytes" [] "The size of that filesystem.";
+    DISK_TAKEN Gauge "breakwater_disk_taken_bytes" [] "Room there that blobs on their way have taken and not written yet.";
     DISK_READ_ONLY Gauge "breakwater_disk_read_only" [] "Whether that filesystem takes no writes (1).";
     CACHED_BLOBS Gauge "breakwater_cached_blobs" [] "Kept blobs, manifests included.";
     CACHED_BYTES Gauge "breakwater_cached_bytes" [] "Their bytes.";

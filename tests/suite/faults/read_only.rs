@@ -57,3 +57,48 @@ fn a_readers_first_pull_leaves_nothing_behind() {
         assert!(files(&appliance.data().join(below)).is_empty(), "{below}");
     }
 }
+
+#[test]
+fn where_a_group_denies_it_a_list_is_served_as_it_is_kept_and_never_fetched() {
+    for (tag_ttl, expected) in [("60s", "hit"), ("0s", "stale")] {
+        let (fake, appliance) = stage(&format!("[cache]\ntag_ttl = \"{tag_ttl}\"\n"));
+        appliance.ok(&["group", "set", "readers", "on_read_only_miss=deny"]);
+        let image = fake.put_image(REPOSITORY, "1", &Image::oci(1, &[1_000]));
+        let signature = serde_json::json!({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": image.as_str(), "size": 1,
+        });
+        fake.put_referrer(REPOSITORY, &image, signature);
+        let client = Client::of(&appliance);
+        let group = format!("/v2/readers/dependency_proxy/containers/{REPOSITORY}");
+        let lists = [
+            ("tags/list".to_owned(), "NAME_UNKNOWN"),
+            (format!("referrers/{image}"), "MANIFEST_UNKNOWN"),
+        ];
+        for (list, code) in &lists {
+            let refused = client.get(&format!("{group}/{list}"));
+            assert_eq!(refused.verdict(), (404, (*code).to_owned()), "{list}");
+            let message = refused.message();
+            let says_so = message.contains("not cached") && message.contains("may not fill");
+            assert!(says_so, "{message}");
+        }
+        assert_eq!(fake.requests().len(), 0, "nobody was asked for it");
+        for (list, _) in &lists {
+            let filled = client.get(&format!("/v2/{REPOSITORY}/{list}"));
+            assert_eq!((filled.status, filled.cache()), (200, "miss"), "{list}");
+            fake.forget_requests();
+            let kept = client.get(&format!("{group}/{list}"));
+            assert_eq!((kept.status, kept.cache()), (200, expected), "{list}");
+            assert_eq!(kept.body, filled.body);
+            assert!(kept.field("Age").is_some());
+            assert_eq!(fake.requests().len(), 0, "{list}");
+        }
+        // A page that nobody asked for yet: nothing, and then what is kept of the repository.
+        let page = format!("{group}/tags/list?n=5");
+        assert_eq!(client.get(&page).status, 404);
+        assert_eq!(client.get(&super::manifest("1")).status, 200);
+        let made = client.get(&page);
+        assert_eq!((made.status, made.cache()), (200, "stale"));
+        assert_eq!(made.json()["tags"], serde_json::json!(["1"]));
+    }
+}

@@ -14,9 +14,11 @@
 //! a release build, with a floor of a millisecond.
 
 mod audit;
+mod disk;
 mod logins;
 mod manifests;
 mod memory;
+mod notes;
 mod queries;
 mod rules;
 
@@ -65,9 +67,14 @@ impl Neighbours {
     /// With further configuration.
     pub(crate) fn of(builder: Builder) -> Self {
         let upstream = FakeUpstream::start();
+        let appliance = builder.upstream(upstream.url()).start();
+        Self::on(upstream, appliance)
+    }
+
+    /// On a box that runs already, whose `docker.io` is `upstream`.
+    pub(crate) fn on(upstream: FakeUpstream, appliance: Appliance) -> Self {
         let cached = Image::oci(7, &[1_000]);
         upstream.put_image("library/alpine", "latest", &cached);
-        let appliance = builder.upstream(upstream.url()).start();
         for (group, user, level) in [("good", "gus", "maintainer"), ("evil", "eve", "owner")] {
             appliance.ok(&["group", "add", group]);
             appliance.ok(&["project", "add", &format!("{group}/app")]);

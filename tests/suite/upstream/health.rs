@@ -8,8 +8,10 @@ use breakwater::error::Kind;
 use breakwater::oci::RepositoryName;
 use breakwater::upstream::{FaultKind, Proxies, Upstream};
 
-use super::{DEADLINE, drain, get, latest, repository, settings, spool, stage, upstream};
-use crate::support::fake_upstream::Answer;
+use super::{
+    DEADLINE, drain, get, impatient, latest, make, repository, settings, spool, stage, upstream,
+};
+use crate::support::fake_upstream::{Answer, FakeUpstream};
 
 #[test]
 fn rate_limits_are_read_from_manifest_answers() {
@@ -95,16 +97,50 @@ fn the_breaker_opens_and_then_nothing_is_sent() {
 
 #[test]
 fn bodies_that_break_open_the_breaker_too() {
-    let (fake, image) = stage();
-    let (upstream, digest) = (upstream(&fake), image.layer_digest(0));
+    let (fake, _) = stage();
+    let upstream = upstream(&fake);
     fake.on("GET", "/blobs/")
         .always(Answer::good().truncate_at(10));
-    for count in 1..=3 {
-        let blob = upstream.get_blob(&repository(), &digest, 0, None).unwrap();
+    for (name, count) in [("a", 1), ("a", 1), ("b", 2), ("c", 3)] {
+        assert_eq!(upstream.status().breaker, "closed");
+        let digest = fake.put_blob(name, &[7; 1_000]);
+        let name = RepositoryName::parse(name).unwrap();
+        let blob = upstream.get_blob(&name, &digest, 0, None).unwrap();
         assert!(drain(blob.reader).1.is_err());
         assert_eq!(upstream.status().failures_in_a_row, count);
     }
     assert_eq!(upstream.status().breaker, "open");
+}
+
+#[test]
+fn what_hangs_elsewhere_is_not_asked_again_and_all_else_is() {
+    let (fake, image) = stage();
+    let elsewhere = FakeUpstream::start_on("127.0.0.2");
+    elsewhere.on("*", "").always(Answer::silence());
+    let upstream = make(impatient(fake.url()));
+    let digest = image.layer_digest(0);
+    let hanging = Answer::redirect(&format!("{}{{path}}", elsewhere.url()));
+    fake.on("GET", digest.as_str()).always(hanging);
+    for _ in 0..3 {
+        let fault = upstream.get_blob(&repository(), &digest, 0, None).err();
+        let kind = fault.unwrap().kind;
+        assert!(
+            matches!(kind, FaultKind::TimedOut | FaultKind::BreakerOpen { .. }),
+            "{kind:?}"
+        );
+        // The same repository, and others.
+        assert_eq!(get(&upstream).unwrap(), image.manifest);
+    }
+    assert!(
+        elsewhere.count("GET", "") <= 3,
+        "it is not waited for again"
+    );
+    let refused = upstream.get_blob(&repository(), &digest, 0, None).err();
+    let refused = refused.unwrap();
+    assert!(matches!(refused.kind, FaultKind::BreakerOpen { .. }));
+    assert!(refused.message.contains("not asked for this"), "{refused}");
+    assert_eq!(upstream.status().breaker, "closed");
+    assert_eq!(upstream.status().failures_in_a_row, 0);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! Names of hex digits belong to fills that can be resumed, those with the prefix of uploads to pushes (see
 //! `uploads`); everything else in `staging/` is a leftover.
 
+mod room;
 mod staged;
 
 pub use staged::Staged;
@@ -23,6 +24,7 @@ use super::{ALGORITHMS, blob_path};
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Digest};
 use crate::store::directory;
+use room::{Ledger, Room};
 use staged::Place;
 
 /// How long an interrupted fill can be resumed.
@@ -37,6 +39,8 @@ pub(super) struct Staging {
     directory: PathBuf,
     /// `DATA/blobs`, where commits go.
     blobs: PathBuf,
+    /// The room on the disk that the files take.
+    ledger: Arc<Ledger>,
     /// Names that a `Staged` has open now.
     named: Mutex<HashSet<String>>,
     /// Per algorithm and first byte: whether this process made sure that the directory is there for good.
@@ -49,6 +53,7 @@ type Opened = std::result::Result<Staged, (PathBuf, io::Error)>;
 impl Staging {
     pub(super) fn new(directory: PathBuf, blobs: PathBuf) -> Self {
         Self {
+            ledger: Arc::new(Ledger::new(directory.clone())),
             directory,
             blobs,
             named: Mutex::default(),
@@ -126,6 +131,11 @@ impl Staging {
                 Err((path, error))
             }
         })
+    }
+
+    /// The room on the disk that the files take.
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     /// `staging/` itself.
@@ -211,10 +221,12 @@ impl Staging {
     }
 
     fn staged(self: &Arc<Self>, file: File, place: Place) -> Staged {
+        let written = file.metadata().map_or(0, |metadata| metadata.len());
         Staged {
             staging: Arc::clone(self),
             file: Arc::new(file),
             place,
+            room: Room::new(&self.ledger, written),
         }
     }
 

@@ -10,17 +10,19 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD};
 
 use super::Staging;
+use super::room::Room;
 use crate::error::{Error, Kind, Result};
 use crate::oci::Digest;
 use crate::store::blobs::{blob_path, size_of};
 use crate::store::directory;
 
-/// A file on its way to become a blob. Written with `write_all_at` through `file()` by one writer and read by many
+/// A file on its way to become a blob. Written with [`Self::write`] by one writer, and read through `file()` by many
 /// meanwhile; the readers' `Arc<File>` stays good over `commit`.
 pub struct Staged {
     pub(super) staging: Arc<Staging>,
     pub(super) file: Arc<File>,
     pub(super) place: Place,
+    pub(super) room: Room,
 }
 
 /// Where a staged file can be found, which decides what a drop does.
@@ -36,7 +38,7 @@ pub(super) enum Place {
 }
 
 impl Staged {
-    /// The open file, for `read_at` and `write_all_at`.
+    /// The open file, for `read_at`.
     pub fn file(&self) -> &Arc<File> {
         &self.file
     }
@@ -47,6 +49,41 @@ impl Staged {
             .metadata()
             .map(|metadata| metadata.len())
             .map_err(|error| Error::io("cannot read", self.shown_path(), error))
+    }
+
+    /// Takes room on the disk for a file that will be `length` bytes long in all (`None`: nobody knows), before
+    /// anything is written.
+    ///
+    /// # Errors
+    /// `Full` where there is not as much beside what stays free for the databases.
+    pub fn expect(&mut self, length: Option<u64>) -> Result<()> {
+        self.room.expect(length)
+    }
+
+    /// Writes at an offset, and takes more room if need be.
+    ///
+    /// # Errors
+    /// `Full` where there is none, `Io`.
+    pub fn write(&mut self, bytes: &[u8], at: u64) -> Result<()> {
+        let end = at.saturating_add(bytes.len() as u64);
+        self.room.let_in(end)?;
+        self.file
+            .write_all_at(bytes, at)
+            .map_err(|error| Error::io("cannot write", self.shown_path(), error))?;
+        self.room.wrote(end);
+        Ok(())
+    }
+
+    /// Throws away what is in it, to begin anew.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn restart(&mut self) -> Result<()> {
+        self.file
+            .set_len(0)
+            .map_err(|error| Error::io("cannot empty", self.shown_path(), error))?;
+        self.room = Room::new(&self.staging.ledger, 0);
+        Ok(())
     }
 
     /// Writes what is in it to the disk, so that the commit need not wait for that any more.
@@ -110,6 +147,8 @@ impl Staged {
         if rustix::fs::linkat(CWD, &descriptor, CWD, &path, AtFlags::SYMLINK_FOLLOW).is_ok() {
             return Ok(path);
         }
+        let mut of_copy = Room::new(&self.staging.ledger, 0);
+        of_copy.expect(Some(self.length()?))?;
         let failed = |error| Error::io("cannot copy the temporary file to", &path, error);
         let result = directory::new_file(&path)
             .and_then(|copy| copy_all(&self.file, &copy))

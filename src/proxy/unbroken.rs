@@ -1,0 +1,51 @@
+//! A blob on its way for one client, past the disk from where the disk gives out: that a file can take no more
+//! bytes costs nobody the rest of the body.
+
+use std::io::{self, Read};
+
+use super::Target;
+use super::flight::ArrivingBlob;
+use super::pass_through::PassThrough;
+use crate::oci::Digest;
+
+/// Reads from the staged file, and goes on with bytes of its own from the upstream where that fails for want of
+/// room, or because the disk takes no writes.
+pub(super) struct Unbroken {
+    target: Target,
+    digest: Digest,
+    reading: Reading,
+}
+
+enum Reading {
+    Staged(ArrivingBlob),
+    Passing(Box<PassThrough>),
+}
+
+impl Unbroken {
+    pub(super) fn new(target: Target, digest: Digest, staged: ArrivingBlob) -> Self {
+        Self {
+            target,
+            digest,
+            reading: Reading::Staged(staged),
+        }
+    }
+}
+
+impl Read for Unbroken {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (offset, length) = match &mut self.reading {
+            Reading::Passing(passing) => return passing.read(buffer),
+            Reading::Staged(staged) => match staged.read(buffer) {
+                Err(error) if ArrivingBlob::is_of_the_disk(&error) => staged.rest(),
+                other => return other,
+            },
+        };
+        tracing::info!(blob = %self.digest, repository = self.target.shown(), at = offset,
+            "the disk gave out on the way: passing on the rest");
+        let passing = PassThrough::open(&self.target, &self.digest)
+            .map_err(|failed| io::Error::other(failed.why()))?;
+        // Where the staged file was the last that held it, its room is free from here on.
+        self.reading = Reading::Passing(Box::new(passing.part(offset, length)));
+        self.read(buffer)
+    }
+}

@@ -6,15 +6,16 @@ flow_install() {
     check_equal "the README's command" "scripts/install" "$(recipe install)"
     check "scripts/install into DESTDIR" env DESTDIR="$destination" "$ROOT/scripts/install" --binary "$BINARY"
     check "scripts/install a second time" env DESTDIR="$destination" "$ROOT/scripts/install" --binary "$BINARY"
-    check_equal "what it installs, beside a page of the manual for each command" "$(printf '%s\n' \
+    check_equal "what it installs, beside a page of the manual for each command and topic" "$(printf '%s\n' \
         "/etc/breakwater/breakwater.toml 640" \
         "/usr/local/bin/breakwater 755" \
         "/usr/local/lib/systemd/system/breakwater.service 644" \
         "/usr/local/share/bash-completion/completions/breakwater 644" \
         "/usr/local/share/fish/vendor_completions.d/breakwater.fish 644" \
         "/usr/local/share/man/man1/breakwater.1 644" \
+        "/usr/local/share/man/man5/breakwater.toml.5 644" \
         "/usr/local/share/zsh/site-functions/_breakwater 644")" \
-        "$(cd "$destination" && find . -type f ! -name 'breakwater-*.1' ! -name '*.socket' -printf '/%P %m\n' | sort)"
+        "$(cd "$destination" && find . -type f ! -name 'breakwater-*.[17]' ! -name '*.socket' -printf '/%P %m\n' | sort)"
 
     echo '# changed by the administrator' >"$destination/etc/breakwater/breakwater.toml"
     check "scripts/install over a changed configuration" \

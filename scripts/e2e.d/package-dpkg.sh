@@ -32,6 +32,9 @@ package_by_dpkg() {
         "/usr/bin/breakwater 640 root breakwater" "$(machine sh -c \
             'readlink /proc/$(systemctl show -P MainPID breakwater)/exe; stat -c "%a %U %G" /etc/breakwater/breakwater.toml' | xargs)"
     check "... with a manual" machine man --warnings breakwater-serve
+    check_equal "... whose topics man can show without a warning" "" "$(machine sh -c \
+        'for page in /usr/share/man/man[57]/breakwater*; do man --warnings --local-file "$page" 2>&1 >/dev/null; done')"
+    check_contains "... and the program too" "Tokens" "$(machine breakwater help tokens)"
     check "... and completions that bash can read" machine bash -n /usr/share/bash-completion/completions/breakwater
     if command -v zsh >/dev/null; then
         check "... and zsh" machine zsh -n /usr/share/zsh/vendor-completions/_breakwater

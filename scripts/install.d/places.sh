@@ -12,7 +12,7 @@ stage_files() {
         install -D -m 0644 -- "$unit" "$directory$prefix/lib/systemd/system/${unit##*/}"
         sed -i "s|=/usr/local/bin/breakwater|=$prefix/bin/breakwater|" "$directory$prefix/lib/systemd/system/${unit##*/}"
     done
-    "$program" man --out "$directory$prefix/share/man/man1"
+    "$program" man --out "$directory$prefix/share/man"
     local bash=$prefix/share/bash-completion/completions zsh=$prefix/share/zsh/site-functions \
         fish=$prefix/share/fish/vendor_completions.d
     # Debian's own packages have a place of their own.
@@ -31,6 +31,8 @@ installed_files() {
     compgen -G "$destination$1/lib/systemd/system/breakwater*.*" || true
     compgen -G "$destination$1/share/man/man1/breakwater.1" || true
     compgen -G "$destination$1/share/man/man1/breakwater-*.1" || true
+    compgen -G "$destination$1/share/man/man5/breakwater.toml.5" || true
+    compgen -G "$destination$1/share/man/man7/breakwater-*.7" || true
     compgen -G "$destination$1/share/bash-completion/completions/breakwater" || true
     compgen -G "$destination$1/share/zsh/site-functions/_breakwater" || true
     compgen -G "$destination$1/share/fish/vendor_completions.d/breakwater.fish" || true

@@ -57,6 +57,7 @@ fn without_hidden_commands(command: &clap::Command) -> clap::Command {
         .filter(|subcommand| !subcommand.is_hide_set());
     clap::Command::new("breakwater")
         .version(env!("CARGO_PKG_VERSION"))
+        .disable_help_subcommand(true)
         .args(command.get_arguments())
         .subcommands(shown)
 }

@@ -1,5 +1,5 @@
-//! `breakwater man`, for whoever packages or installs: the manual pages, written from the same words
-//! as `--help`. Needs no store and no configuration.
+//! `breakwater man`, for whoever packages or installs: the manual pages. Those of commands are written from the
+//! words of `--help`, those of topics from what `breakwater help` shows. Needs no store and no configuration.
 
 use std::fs;
 use std::io;
@@ -7,19 +7,21 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap_mangen::Man;
-use clap_mangen::roff::{Roff, roman};
+use clap_mangen::roff::{Roff, bold, roman};
 
+use super::help::{TOPICS, roff};
 use super::{Outcome, command};
 use crate::error::{Error, Result};
 
-/// Write the manual pages, one for each command, into a directory
+/// Write the manual pages, one for each command and each topic, below a directory
 ///
-/// `breakwater.1` is the first; that of `breakwater user add` is `breakwater-user-add.1`. Pages that are there
-/// already are replaced.
+/// `man1/breakwater.1` is the first; that of `breakwater user add` is `man1/breakwater-user-add.1`, that of
+/// `breakwater help tokens` is `man7/breakwater-tokens.7`, and that of the configuration
+/// `man5/breakwater.toml.5`. Pages that are there already are replaced.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  breakwater man --out /usr/local/share/man/man1")]
+#[command(after_help = "Example:\n  breakwater man --out /usr/local/share/man")]
 pub(super) struct WriteMan {
-    /// The directory; it is made where it does not exist
+    /// The directory; it and those of the sections are made where they do not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -69,11 +71,15 @@ const SURROUNDINGS: &[(&str, &[(&str, &str)])] = &[
 impl WriteMan {
     /// Files are made with the caller's rights: everybody may read a manual.
     pub(super) fn run(self) -> Result<Outcome> {
-        fs::create_dir_all(&self.out)
-            .map_err(|error| Error::io("cannot make", &self.out, error))?;
-        let mut root = command().disable_help_subcommand(true);
+        let mut root = command();
         root.build();
         write_pages(&root, None, &self.out)?;
+        for topic in TOPICS {
+            let (name, section) = roff::page_of(topic.name);
+            let mut page = Vec::new();
+            let rendered = roff::render(topic).to_writer(&mut page);
+            write_page(rendered.map(|()| page), &name, section, &self.out)?;
+        }
         Ok(Outcome::Done)
     }
 }
@@ -84,15 +90,22 @@ fn write_pages(command: &clap::Command, above: Option<&str>, directory: &Path) -
         .get_display_name()
         .unwrap_or("breakwater")
         .to_owned();
-    let path = directory.join(format!("{name}.1"));
     let mut page = Vec::new();
-    render(command, above, &mut page)
-        .and_then(|()| fs::write(&path, page))
-        .map_err(|error| Error::io("cannot write", &path, error))?;
+    let rendered = render(command, above, &mut page);
+    write_page(rendered.map(|()| page), &name, "1", directory)?;
     for subcommand in shown_subcommands(command) {
         write_pages(subcommand, Some(&name), directory)?;
     }
     Ok(())
+}
+
+/// Puts a page where `man` looks for it.
+fn write_page(page: io::Result<Vec<u8>>, name: &str, section: &str, out: &Path) -> Result<()> {
+    let directory = out.join(format!("man{section}"));
+    fs::create_dir_all(&directory).map_err(|error| Error::io("cannot make", &directory, error))?;
+    let path = directory.join(format!("{name}.{section}"));
+    page.and_then(|page| fs::write(&path, page))
+        .map_err(|error| Error::io("cannot write", &path, error))
 }
 
 fn shown_subcommands(command: &clap::Command) -> impl Iterator<Item = &clap::Command> {
@@ -120,9 +133,12 @@ fn render(command: &clap::Command, above: Option<&str>, page: &mut Vec<u8>) -> i
         surroundings(&mut roff);
     }
     examples(command, &mut roff);
-    if let Some(above) = above {
-        roff.control("SH", ["SEE ALSO"]);
-        roff.text([roman(format!("{above}(1)"))]);
+    roff.control("SH", ["SEE ALSO"]);
+    match above {
+        Some(above) => {
+            roff.text([roman(format!("{above}(1)"))]);
+        }
+        None => see_topics(&mut roff),
     }
     roff.to_writer(page)
 }
@@ -135,6 +151,16 @@ fn surroundings(roff: &mut Roff) {
             roff.text([roman(*entry)]);
             roff.text([roman(*paragraph)]);
         }
+    }
+}
+
+/// The pages of the manual's topics, and what each is about.
+fn see_topics(roff: &mut Roff) {
+    for topic in TOPICS {
+        let (name, section) = roff::page_of(topic.name);
+        roff.control("TP", []);
+        roff.text([bold(name), roman(format!("({section})"))]);
+        roff.text([roman(topic.summary())]);
     }
 }
 

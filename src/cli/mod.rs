@@ -14,6 +14,7 @@ mod doctor;
 mod feature;
 mod garbage;
 mod group;
+mod help;
 mod init;
 mod key;
 mod man;
@@ -47,6 +48,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::config::{Config, Options};
 use crate::error::{Error, Kind, Result};
 use crate::telemetry;
+pub use help::{TOPICS, Topic};
 use workplace::Workplace;
 
 /// A pull-through cache for container images, with scoped tokens, in one binary.
@@ -54,13 +56,15 @@ use workplace::Workplace;
 #[command(
     name = "breakwater",
     version,
+    disable_help_subcommand = true,
     subcommand_required = true,
     arg_required_else_help = true
 )]
 #[command(after_help = "\
 Examples:
   breakwater serve
-  breakwater token create --name ci --user alice --scope read_registry")]
+  breakwater token create --name ci --user alice --scope read_registry
+  breakwater help topics")]
 struct CommandLine {
     #[command(flatten)]
     place: Place,
@@ -83,6 +87,7 @@ struct Place {
 enum AnyCommand {
     #[command(flatten)]
     Command(Box<Command>),
+    Help(help::Help),
     Completions(completions::Completions),
     #[command(hide = true)]
     Man(man::WriteMan),
@@ -127,11 +132,17 @@ enum Outcome {
 
 /// Runs the command that `arguments` (the program's name first) ask for.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let line = match CommandLine::try_parse_from(arguments) {
-        Ok(line) => line,
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let done = match CommandLine::try_parse_from(&arguments) {
+        Ok(line) => line.run(),
+        Err(error) if usage::asks_for_help(&error) => {
+            let words = arguments.into_iter().skip(1);
+            let words: Vec<_> = words.filter(|word| word != "help").collect();
+            usage::show_help(&words)
+        }
         Err(error) => return usage::report(&error),
     };
-    match line.run() {
+    match done {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Bad) => ExitCode::FAILURE,
         // `breakwater … | head` is no failure.
@@ -153,6 +164,7 @@ impl CommandLine {
         match self.command {
             AnyCommand::Command(command) => command.run(self.place),
             // These tell of the program alone: no configuration can be in their way.
+            AnyCommand::Help(help) => help.run(),
             AnyCommand::Completions(completions) => completions.run(),
             AnyCommand::Man(man) => man.run(),
         }

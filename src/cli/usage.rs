@@ -1,11 +1,14 @@
 //! Wrong usage in our own words: clap's paragraphs as one line, and its help as it is.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::complain;
+use super::{CommandLine, Outcome, complain};
+use crate::error::{Error, Kind, Result};
 
 /// Prints what clap has to say; the exit status.
 pub(super) fn report(error: &clap::Error) -> ExitCode {
@@ -25,6 +28,31 @@ pub(super) fn report(error: &clap::Error) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Prints what `--help` prints after the words of a command.
+pub(super) fn show_help(words: &[OsString]) -> Result<Outcome> {
+    let mut line = words.to_vec();
+    line.insert(0, "breakwater".into());
+    line.push("--help".into());
+    match CommandLine::try_parse_from(line) {
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+            report(&error);
+            Ok(Outcome::Done)
+        }
+        Err(error) => Err(Error::new(
+            Kind::Usage,
+            sentence(&error.render().to_string()),
+        )),
+        Ok(_) => Err(Error::internal("no help was shown for --help")),
+    }
+}
+
+/// Whether clap has refused `breakwater user help`, which says the same as `breakwater help user`.
+pub(super) fn asks_for_help(error: &clap::Error) -> bool {
+    let word = error.get(ContextKind::InvalidSubcommand);
+    error.kind() == ErrorKind::InvalidSubcommand
+        && matches!(word, Some(ContextValue::String(word)) if word == "help")
 }
 
 /// `error: A\n  b\n\n  tip: C\n\nUsage: D\n\nFor more information, try '--help'.` → `A b (C; usage: D)`

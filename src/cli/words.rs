@@ -87,8 +87,11 @@ pub(super) fn parse_quota(text: &str) -> Option<Option<u64>> {
 pub(super) const QUOTA_VALUES: &str = "a size such as 50GiB, or nothing for no quota";
 
 /// The one of `known` that is written most like `unknown`.
-pub(super) fn nearest<const N: usize>(unknown: &str, known: [&'static str; N]) -> &'static str {
-    let like = |word: &&str| strsim::normalized_damerau_levenshtein(unknown, word);
+pub(super) fn nearest<W: AsRef<str> + Default>(
+    unknown: &str,
+    known: impl IntoIterator<Item = W>,
+) -> W {
+    let like = |word: &W| strsim::normalized_damerau_levenshtein(unknown, word.as_ref());
     known
         .into_iter()
         .max_by(|a, b| like(a).total_cmp(&like(b)))

@@ -148,6 +148,7 @@ fn each_dependency_has_one_home() {
         ("rcgen::", "cli"),
         ("clap_complete::", "cli"),
         ("clap_mangen::", "cli"),
+        ("pulldown_cmark::", "cli"),
     ];
     let sources = sources();
     for (dependency, home) in table {

@@ -2,7 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
+
+use breakwater::cli::TOPICS;
+use breakwater::config::SECTIONS;
 
 use super::{stderr, stdout};
 use crate::support::appliance::{breakwater, run_with_input};
@@ -60,6 +64,11 @@ fn bash_completes_commands_and_options_and_offers_nothing_hidden() {
             &["--scope"],
         ),
         (
+            "breakwater help ",
+            &["topics", "getting-started", "token"],
+            &["man"],
+        ),
+        (
             "breakwater completions ",
             &["bash", "zsh", "fish"],
             &["elvish"],
@@ -111,16 +120,9 @@ fn pages(command: &clap::Command, page: &str, all: &mut Vec<(String, clap::Comma
 #[test]
 fn every_command_has_a_page_with_its_sentence_options_and_examples() {
     let directory = tempfile::tempdir().unwrap();
-    let out = directory.path().join("share/man1");
-    let write = || {
-        let output = breakwater()
-            .args(["man", "--out"])
-            .arg(&out)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", stderr(&output));
-    };
-    write();
+    let out = directory.path().join("share/man");
+    write_pages(&out);
+    let out = out.join("man1");
     let mut expected = Vec::new();
     pages(&breakwater::cli::command(), "breakwater", &mut expected);
     assert_eq!(fs::read_dir(&out).unwrap().count(), expected.len());
@@ -154,12 +156,56 @@ fn every_command_has_a_page_with_its_sentence_options_and_examples() {
         assert_eq!(mode & 0o077, !umask() & 0o044, "{name} has mode {mode:o}");
     }
     let before = fs::read(out.join("breakwater.1")).unwrap();
-    write();
+    write_pages(&directory.path().join("share/man"));
     assert_eq!(
         fs::read(out.join("breakwater.1")).unwrap(),
         before,
         "a second run changes it"
     );
+}
+
+fn write_pages(out: &Path) {
+    let output = breakwater()
+        .args(["man", "--out"])
+        .arg(out)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn every_topic_has_a_page_and_the_configuration_that_of_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    write_pages(directory.path());
+    let mut expected = vec!["man5/breakwater.toml.5".to_owned()];
+    let others = TOPICS.iter().filter(|topic| topic.name != "configuration");
+    expected.extend(others.map(|topic| format!("man7/breakwater-{}.7", topic.name)));
+    expected.sort();
+    let mut found = Vec::new();
+    for section in ["man5", "man7"] {
+        for page in fs::read_dir(directory.path().join(section)).unwrap() {
+            let name = page.unwrap().file_name().into_string().unwrap();
+            found.push(format!("{section}/{name}"));
+        }
+    }
+    found.sort();
+    assert_eq!(found, expected);
+    let page = fs::read_to_string(directory.path().join("man5/breakwater.toml.5")).unwrap();
+    for key in SECTIONS.iter().flat_map(|section| section.keys) {
+        let (name, default) = (key.name, key.default.to_string());
+        let term = format!(".TP\n\\fB{name}\\fR = \\fB{default}\\fR\n").replace('-', "\\-");
+        assert!(page.contains(&term), "no {name}: {page}");
+    }
+    for section in SECTIONS.iter().filter(|section| !section.name.is_empty()) {
+        let heading = format!(".SS [{}]\n", section.name.replace('"', "\\(dq"));
+        assert!(page.contains(&heading), "no {heading}: {page}");
+    }
+    let first = fs::read_to_string(directory.path().join("man1/breakwater.1")).unwrap();
+    let first = first.replace("\\-", "-");
+    for topic in TOPICS.iter().filter(|topic| topic.name != "configuration") {
+        let reference = format!("\\fBbreakwater-{}\\fR(7)", topic.name);
+        assert!(first.contains(&reference), "no {reference}");
+    }
 }
 
 /// The umask of this process, which children inherit.

@@ -7,6 +7,7 @@ mod doctor_callers;
 mod doctor_machine;
 mod doctor_proxies;
 mod doctor_surroundings;
+mod help;
 mod identity;
 mod manual;
 mod one_writer;

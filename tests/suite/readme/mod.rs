@@ -10,6 +10,7 @@
 //! | `<!-- ci -->` | `.ci/run`, which has its lines |
 
 mod errors;
+mod links;
 mod recipes;
 mod tables;
 

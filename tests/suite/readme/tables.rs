@@ -9,12 +9,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use breakwater::cli::TOPICS;
 use breakwater::config::{KeyDefault, SECTIONS};
 use breakwater::telemetry::metrics::CATALOG;
 use clap::{Arg, ArgAction, Command};
 
 use super::errors::errors;
-use super::{in_repository, read, topics};
+use super::{in_repository, read};
 
 /// The name in the marker, the document that has it, and what renders what follows it.
 const TABLES: &[(&str, &str, fn() -> String)] = &[
@@ -95,11 +96,9 @@ fn flatten(prefix: &str, table: toml::Table, found: &mut BTreeMap<String, toml::
 /// A row for each topic, with its first sentence.
 fn list_of_topics() -> String {
     let mut table = "| `breakwater help …` | |\n|---|---|\n".to_owned();
-    for topic in topics() {
-        let name = topic.path.trim_start_matches("src/help/");
-        let name = name.trim_end_matches(".md");
-        let summary = topic.text.lines().nth(2).unwrap();
-        writeln!(table, "| [{name}]({}) | {summary} |", topic.path).unwrap();
+    for topic in TOPICS {
+        let (name, summary) = (topic.name, topic.summary());
+        writeln!(table, "| [{name}](src/help/{name}.md) | {summary} |").unwrap();
     }
     table
 }

@@ -17,7 +17,7 @@ fn an_announced_length_costs_nothing_on_any_route() {
             for method in ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"] {
                 for length in ["40000000000", "9000000000000000000"] {
                     let head = format!(
-                        "{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {jwt}\r\nContent-Length: {length}\r\n\r\nxyz"
+                        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {jwt}\r\nContent-Length: {length}\r\n\r\nxyz"
                     );
                     let mut stream = connect(address);
                     stream.write_all(head.as_bytes()).unwrap();
@@ -40,12 +40,12 @@ fn an_announced_length_costs_nothing_on_any_route() {
 fn an_endless_head_and_an_endless_form_end() {
     let (_fake, image, mut appliance, client) = stage();
     let begins = [
-        "GET /v2/ HTTP/1.1\r\nHost: a\r\nX: ",
+        "GET /v2/ HTTP/1.1\r\nHost: localhost\r\nX: ",
         "GET /v2/",
-        "POST /jwt/auth HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000000000000000\r\n\r\n",
-        "POST /jwt/auth HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n7fffffff\r\n",
-        "POST /jwt/auth HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;",
-        "PUT /v2/library/alpine/manifests/latest HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000000000000000\r\n\r\n",
+        "POST /jwt/auth HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000000000000000\r\n\r\n",
+        "POST /jwt/auth HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n7fffffff\r\n",
+        "POST /jwt/auth HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+        "PUT /v2/library/alpine/manifests/latest HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000000000000000\r\n\r\n",
     ];
     while_pulling(&client, &image, || {
         for begin in begins {
@@ -79,7 +79,7 @@ fn two_thousand_half_requests_keep_nobody_waiting() {
         socket.connect(&appliance.address().into()).unwrap();
         let mut stream = TcpStream::from(socket);
         stream
-            .write_all(b"GET /v2/library/alpine/manifests/latest HTTP/1.1\r\nHost: a\r\nX-")
+            .write_all(b"GET /v2/library/alpine/manifests/latest HTTP/1.1\r\nHost: localhost\r\nX-")
             .unwrap();
         half.push(stream);
         if n % 200 == 0 {
@@ -115,7 +115,7 @@ fn pipelined_requests_are_answered_in_order() {
             ""
         };
         bytes.push_str(&format!(
-            "GET {path} HTTP/1.1\r\nHost: a\r\nX-Request-Id: r{n}\r\n{close}\r\n"
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: r{n}\r\n{close}\r\n"
         ));
     }
     stream.write_all(bytes.as_bytes()).unwrap();
@@ -137,39 +137,39 @@ fn pipelined_requests_are_answered_in_order() {
 fn what_is_framed_in_two_ways_is_one_refused_request() {
     let (fake, image, mut appliance, client) = stage();
     fake.forget_requests();
-    let hidden = "GET /v2/library/smuggled/manifests/1 HTTP/1.1\r\nHost: a\r\n\r\n";
+    let hidden = "GET /v2/library/smuggled/manifests/1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let length = hidden.len();
     let table = [
         format!(
-            "POST /jwt/auth HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}"
+            "POST /jwt/auth HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}"
         ),
         format!(
-            "GET /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: {length}\r\n\r\n{hidden}"
+            "GET /v2/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nContent-Length: {length}\r\n\r\n{hidden}"
         ),
-        format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: +0\r\n\r\n{hidden}"),
-        format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nContent-Length: 0x0\r\n\r\n{hidden}"),
+        format!("GET /v2/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: +0\r\n\r\n{hidden}"),
+        format!("GET /v2/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0x0\r\n\r\n{hidden}"),
         format!(
-            "POST /jwt/auth HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n{hidden}"
-        ),
-        format!(
-            "POST /jwt/auth HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n{hidden}"
+            "POST /jwt/auth HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n{hidden}"
         ),
         format!(
-            "POST /jwt/auth HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n{hidden}"
+            "POST /jwt/auth HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: xchunked\r\n\r\n{hidden}"
         ),
         format!(
-            "POST /jwt/auth HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n{hidden}"
+            "POST /jwt/auth HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n{hidden}"
         ),
         format!(
-            "POST /jwt/auth HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}"
+            "POST /jwt/auth HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n{hidden}"
+        ),
+        format!(
+            "POST /jwt/auth HTTP/1.0\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{hidden}"
         ),
         format!("GET /v2/ HTTP/1.1\nHost: a\n\n{hidden}"),
-        format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n{hidden}"),
+        format!("GET /v2/ HTTP/1.1\r\nHost: localhost\r\nHost: b\r\n\r\n{hidden}"),
         format!("GET /v2/ HTTP/1.1\r\n\r\n{hidden}"),
-        format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n{hidden}"),
-        format!("GET /v2/ HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n{hidden}"),
-        format!("GET  /v2/ HTTP/1.1\r\nHost: a\r\n\r\n{hidden}"),
-        format!("GET /v2/ HTTP/2.0\r\nHost: a\r\n\r\n{hidden}"),
+        format!("GET /v2/ HTTP/1.1\r\nHost: localhost\r\nX: a\rb\r\n\r\n{hidden}"),
+        format!("GET /v2/ HTTP/1.1\r\nHost: localhost\r\nX: a\0b\r\n\r\n{hidden}"),
+        format!("GET  /v2/ HTTP/1.1\r\nHost: localhost\r\n\r\n{hidden}"),
+        format!("GET /v2/ HTTP/2.0\r\nHost: localhost\r\n\r\n{hidden}"),
         format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{hidden}"),
         format!("\x16\x03\x01\x02\x00\x01{hidden}"),
     ];

@@ -54,6 +54,8 @@
 //! 13. What is remembered in memory about content is keyed by upstream, credentials and repository as well as by
 //!     digest: no tenant's upstream decides anything for another tenant.
 //! 14. Content takes its room on the disk before it is written, and leaves what the databases need.
+//! 15. The work that a request causes is bounded by what it asks for: what reads many rows waits its turn in a lane of its
+//!     own, what changes many rows holds the writer for a moment at a time, and what a client abandons is abandoned.
 
 // A test that cannot go on shall say so where it stands.
 #![cfg_attr(

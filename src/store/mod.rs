@@ -309,6 +309,23 @@ impl Store {
         }
     }
 
+    /// Removes the rows of images that were deleted or purged, and the files that nothing needs any more: what
+    /// deletions leave for later, and what a crash left of them. The server calls it every second.
+    ///
+    /// # Errors
+    /// `Io`, `Sql`: the rest is found the next time.
+    pub fn finish_removals(&self) -> Result<()> {
+        if self.registry.finish_removals()? {
+            for digest in self.registry.unsettled()? {
+                self.release_blob(&digest)?;
+            }
+        }
+        for digest in self.cache.finish_purges()? {
+            self.release_blob(&digest)?;
+        }
+        Ok(())
+    }
+
     /// Runs `work`, which puts a blob's file in place and then its rows, while nobody removes that blob.
     pub fn while_kept<T>(&self, digest: &Digest, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let _settling = self.settling(digest);

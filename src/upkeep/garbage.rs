@@ -94,6 +94,9 @@ pub fn collect(store: &Store, collection: &Collection) -> Result<Collected> {
         dry_run: collection.dry_run,
         ..Collected::default()
     };
+    if !collection.dry_run {
+        store.registry.finish_removals()?;
+    }
     expire_uploads(store, collection, &mut collected)?;
     sweep_manifests(store, collection, &mut collected)?;
     sweep_links(store, collection, &mut collected)?;
@@ -215,6 +218,9 @@ fn sweep_manifests(
                 collected.of_removed_projects += stay.len() as u64;
             }
         }
+    }
+    if !collection.dry_run {
+        store.registry.finish_removals()?;
     }
     // Those without a tag may be found twice where nothing was removed.
     let mut seen = HashSet::new();

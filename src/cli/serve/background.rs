@@ -14,6 +14,8 @@ use crate::upkeep::garbage::{self, Collection};
 
 /// How old a noted login or refusal may get before it is written.
 const AUDIT_EVERY: Duration = Duration::from_secs(1);
+/// How often is looked for rows that deletions have left: those of many or large images.
+const REMOVE_EVERY: Duration = Duration::from_secs(1);
 /// How old a noted pull may get before it is written.
 const NOTES_EVERY: Duration = Duration::from_secs(5);
 /// How often the log says that they cannot be written.
@@ -32,6 +34,8 @@ pub(super) struct Background {
     /// Dropping it ends the waiting for the next collection. One that goes on is not waited for: it may be broken off
     /// anywhere.
     _stop_collecting: mpsc::Sender<()>,
+    /// The same for what deletions have left.
+    _stop_removing: mpsc::Sender<()>,
     /// Whether rows and files are known to agree.
     reconciled: Arc<AtomicBool>,
 }
@@ -45,6 +49,9 @@ impl Background {
         let (stop_collecting, stopped) = mpsc::channel();
         let collecting = Arc::clone(store);
         spawn("garbage", move || collect_garbage(&collecting, &stopped))?;
+        let (stop_removing, stopped) = mpsc::channel();
+        let removing = Arc::clone(store);
+        spawn("removals", move || finish_removals(&removing, &stopped))?;
         let reconciled = Arc::new(AtomicBool::new(!reconcile));
         if reconcile {
             let (store, reconciled) = (Arc::clone(store), Arc::clone(&reconciled));
@@ -55,6 +62,7 @@ impl Background {
             stop_notes,
             notes,
             _stop_collecting: stop_collecting,
+            _stop_removing: stop_removing,
             reconciled,
         })
     }
@@ -144,6 +152,13 @@ fn collect_garbage(store: &Store, stopped: &mpsc::Receiver<()>) {
             ),
             Err(error) => tracing::warn!(%error, "garbage could not be collected"),
         }
+    }
+}
+
+fn finish_removals(store: &Store, stopped: &mpsc::Receiver<()>) {
+    let mut failed = Complaint::about("what was deleted could not be removed");
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(REMOVE_EVERY) {
+        failed.of(store.finish_removals());
     }
 }
 

@@ -168,6 +168,8 @@ pub struct CacheDb {
     origins: Mutex<HashMap<(RegistryHost, String), OriginId>>,
     repositories: quick_cache::sync::Cache<(OriginId, RepositoryName), RepositoryId>,
     notes: Mutex<Notes>,
+    /// Held by a purge.
+    purging: Mutex<()>,
 }
 
 impl CacheDb {
@@ -177,6 +179,7 @@ impl CacheDb {
             origins: Mutex::default(),
             repositories: quick_cache::sync::Cache::new(REPOSITORIES_REMEMBERED),
             notes: Mutex::default(),
+            purging: Mutex::default(),
         })
     }
 

@@ -1,6 +1,11 @@
 //! Purging what a group has pulled and nobody else has: rows first, the files follow by `Store::release_blob`.
+//!
+//! A reader finds what goes; then, in steps between which others write, each manifest is looked at again and moved out of
+//! its repository, into a row that nobody asks for, and what hangs on it there is removed a few rows at a time. What a
+//! crash leaves is found by that row.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::{PoisonError, TryLockError};
 
 use rusqlite::{Connection, params};
 
@@ -8,7 +13,11 @@ use super::{CacheDb, RepositoryId};
 use crate::error::Result;
 use crate::oci::{Digest, RegistryHost, RepositoryName};
 use crate::store::GroupId;
-use crate::store::statement::{decoded, digest, list, run};
+use crate::store::database::{in_steps, step};
+use crate::store::statement::{decoded, digest, find, list, run};
+
+/// So many rows go between two looks at the clock.
+const PIECE: i64 = 50;
 
 /// A repository that a group has pulled from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +58,8 @@ impl CacheDb {
                  FROM pulls JOIN manifests ON manifests.id = pulls.manifest_id
                  JOIN repositories ON repositories.id = manifests.repository_id
                  JOIN origins ON origins.id = repositories.origin_id
-                 WHERE pulls.group_id = ?1 ORDER BY 2, 3",
+                 WHERE pulls.group_id = ?1 AND repositories.removed_from IS NULL
+                 ORDER BY 2, 3",
                 [group.0],
                 |row| {
                     Ok(PulledRepository {
@@ -65,52 +75,206 @@ impl CacheDb {
     /// Forgets that the group pulled from this repository, and with it the manifests that no other group has
     /// pulled and that no manifest that stays refers to; their tags go with them, and the links of their blobs.
     pub fn purge_repository(&self, group: GroupId, repository: RepositoryId) -> Result<Purged> {
-        self.database.write(|connection| {
-            let rows = rows(connection, group, repository)?;
-            let gone = unneeded(&rows);
-            run(
-                connection,
-                "forget a group's pulls",
-                "DELETE FROM pulls WHERE group_id = ?2
-                 AND manifest_id IN (SELECT id FROM manifests WHERE repository_id = ?1)",
-                [repository.0, group.0],
-            )?;
-            let mut loose = HashSet::new();
-            for id in &gone {
-                run(
-                    connection,
-                    "purge manifest",
-                    "DELETE FROM manifests WHERE id = ?1",
-                    [id],
-                )?;
-                if let Some(row) = rows.get(id) {
-                    loose.extend(row.children.iter().cloned());
-                    loose.insert(row.digest.clone());
+        // Otherwise `finish_purges` would take a part of what is counted here.
+        let _purging = self.purging.lock().unwrap_or_else(PoisonError::into_inner);
+        // A place that a crash left is emptied first: the same manifest may have been fetched since.
+        let mut loose = self.remove_purged()?;
+        let rows = self
+            .database
+            .scan(|connection| rows(connection, group, repository))?;
+        let mut manifests = 0;
+        let mut gone = unneeded(&rows).into_iter().peekable();
+        self.in_pieces(|connection| {
+            let Some(&id) = gone.peek() else {
+                return Ok(false);
+            };
+            match set_aside(connection, group, repository, id)? {
+                Aside::Tags => {}
+                Aside::Done => {
+                    manifests += 1;
+                    gone.next();
                 }
+                Aside::Needed => drop(gone.next()),
             }
-            for digest in &loose {
-                unlink(connection, repository, digest)?;
-                // Whatever a crash makes of the files, garbage collection looks at them.
-                run(
-                    connection,
-                    "note a purged file",
-                    "INSERT INTO unsettled (digest) VALUES (?1) ON CONFLICT DO NOTHING",
-                    [digest.as_str()],
-                )?;
-            }
-            run(
-                connection,
-                "forget the lists of an empty repository",
-                "DELETE FROM listings WHERE repository_id = ?1
-                 AND NOT EXISTS (SELECT 1 FROM manifests WHERE repository_id = ?1)",
-                [repository.0],
-            )?;
-            Ok(Purged {
-                manifests: gone.len() as u64,
-                loose: loose.into_iter().collect(),
-            })
-        })
+            Ok(true)
+        })?;
+        loose.extend(self.remove_purged()?);
+        let mut pulled = rows.iter().filter(|(_, row)| row.by_group);
+        self.in_pieces(|connection| match pulled.next() {
+            Some((id, _)) => forget_pulls(connection, group, *id).map(|()| true),
+            None => Ok(false),
+        })?;
+        self.in_pieces(|connection| forget_listings(connection, repository))?;
+        Ok(Purged { manifests, loose })
     }
+
+    /// Removes what a crash left of a purge, in steps; the files that may be needed by nobody now. Does nothing while
+    /// another purge is running.
+    pub fn finish_purges(&self) -> Result<Vec<Digest>> {
+        match self.purging.try_lock() {
+            Err(TryLockError::WouldBlock) => Ok(Vec::new()),
+            Ok(_) | Err(TryLockError::Poisoned(_)) => self.remove_purged(),
+        }
+    }
+
+    fn remove_purged(&self) -> Result<Vec<Digest>> {
+        let mut loose = HashSet::new();
+        // Mostly there is nothing, and nobody need wait for the writer.
+        if self.database.read(next)?.is_some() {
+            self.in_pieces(|connection| remove_piece(connection, &mut loose))?;
+        }
+        Ok(loose.into_iter().collect())
+    }
+
+    fn in_pieces(&self, mut piece: impl FnMut(&Connection) -> Result<bool>) -> Result<()> {
+        in_steps(|| self.database.write(|connection| step(|| piece(connection))))
+    }
+}
+
+/// What became of a manifest that was to go.
+enum Aside {
+    /// Some of its tags have gone, and there may be more.
+    Tags,
+    /// It is out of its repository.
+    Done,
+    /// Another group has pulled it since, or a manifest refers to it that stays.
+    Needed,
+}
+
+/// Moves a manifest out of its repository, if it is still unneeded, once its tags have gone.
+fn set_aside(
+    connection: &Connection,
+    group: GroupId,
+    repository: RepositoryId,
+    id: i64,
+) -> Result<Aside> {
+    let unneeded = find(
+        connection,
+        "look whether a manifest is needed",
+        "SELECT 1 FROM manifests JOIN blobs ON blobs.id = manifests.blob_id
+         WHERE manifests.id = ?1 AND manifests.repository_id = ?2
+         AND NOT EXISTS (SELECT 1 FROM pulls WHERE manifest_id = ?1 AND group_id <> ?3)
+         AND NOT EXISTS (
+             SELECT 1 FROM manifest_children
+             JOIN manifests AS parents ON parents.id = manifest_children.manifest_id
+             WHERE manifest_children.digest = blobs.digest AND parents.repository_id = ?2)",
+        params![id, repository.0, group.0],
+        |_| Ok(()),
+    )?;
+    if unneeded.is_none() {
+        return Ok(Aside::Needed);
+    }
+    let tags = run(
+        connection,
+        "purge tags",
+        "DELETE FROM tags WHERE repository_id = ?1 AND name IN (
+             SELECT name FROM tags WHERE manifest_id = ?2 LIMIT ?3)",
+        params![repository.0, id, PIECE],
+    )?;
+    if tags > 0 {
+        return Ok(Aside::Tags);
+    }
+    run(
+        connection,
+        "make a place for what is purged",
+        "INSERT INTO repositories (origin_id, name, removed_from)
+         SELECT origin_id, '/' || id, id FROM repositories WHERE id = ?1
+         ON CONFLICT DO NOTHING",
+        [repository.0],
+    )?;
+    run(
+        connection,
+        "take a manifest out of its repository",
+        "UPDATE manifests SET repository_id
+             = (SELECT id FROM repositories WHERE removed_from = ?2) WHERE id = ?1",
+        [id, repository.0],
+    )?;
+    Ok(Aside::Done)
+}
+
+fn forget_pulls(connection: &Connection, group: GroupId, manifest: i64) -> Result<()> {
+    run(
+        connection,
+        "forget a group's pulls",
+        "DELETE FROM pulls WHERE manifest_id = ?1 AND group_id = ?2",
+        [manifest, group.0],
+    )
+    .map(drop)
+}
+
+/// Forgets a few lists of an empty repository; says whether there may be more.
+fn forget_listings(connection: &Connection, repository: RepositoryId) -> Result<bool> {
+    let forgotten = run(
+        connection,
+        "forget the lists of an empty repository",
+        "DELETE FROM listings WHERE rowid IN (
+             SELECT rowid FROM listings WHERE repository_id = ?1 LIMIT 1)
+         AND NOT EXISTS (SELECT 1 FROM manifests WHERE repository_id = ?1)",
+        [repository.0],
+    )?;
+    Ok(forgotten > 0)
+}
+
+/// A place of what is purged, and the repository that it was in.
+fn next(connection: &Connection) -> Result<Option<(i64, RepositoryId)>> {
+    find(
+        connection,
+        "find what is purged",
+        "SELECT id, removed_from FROM repositories WHERE removed_from IS NOT NULL LIMIT 1",
+        [],
+        |row| Ok((row.get(0)?, RepositoryId(row.get(1)?))),
+    )
+}
+
+/// Removes a few rows of what is purged; says whether there may be more.
+fn remove_piece(connection: &Connection, loose: &mut HashSet<Digest>) -> Result<bool> {
+    let Some((place, repository)) = next(connection)? else {
+        return Ok(false);
+    };
+    let manifest = find(
+        connection,
+        "find a purged manifest",
+        "SELECT manifests.id, blobs.digest FROM manifests
+         JOIN blobs ON blobs.id = manifests.blob_id WHERE repository_id = ?1 LIMIT 1",
+        [place],
+        |row| Ok((row.get::<_, i64>(0)?, digest(row, 1)?)),
+    )?;
+    let Some((manifest, own)) = manifest else {
+        let text = "DELETE FROM repositories WHERE id = ?1";
+        return run(connection, "forget what is purged", text, [place]).map(|_| true);
+    };
+    let mut digests: Vec<Digest> = list(
+        connection,
+        "list what a purged manifest refers to",
+        "SELECT digest FROM manifest_children WHERE manifest_id = ?1 LIMIT ?2",
+        [manifest, PIECE],
+        |row| digest(row, 0),
+    )?;
+    for child in &digests {
+        run(
+            connection,
+            "purge what a manifest refers to",
+            "DELETE FROM manifest_children WHERE manifest_id = ?1 AND digest = ?2",
+            params![manifest, child.as_str()],
+        )?;
+    }
+    if digests.is_empty() {
+        let text = "DELETE FROM manifests WHERE id = ?1";
+        run(connection, "purge manifest", text, [manifest])?;
+        digests.push(own);
+    }
+    for digest in digests {
+        unlink(connection, repository, &digest)?;
+        // Whatever a crash makes of the files, garbage collection looks at them.
+        run(
+            connection,
+            "note a purged file",
+            "INSERT INTO unsettled (digest) VALUES (?1) ON CONFLICT DO NOTHING",
+            [digest.as_str()],
+        )?;
+        loose.insert(digest);
+    }
+    Ok(true)
 }
 
 /// The repository's manifests by id.
@@ -155,8 +319,8 @@ fn rows(
 }
 
 /// Those that only the group has pulled, with what they refer to and nobody has pulled; without what a manifest
-/// that stays refers to.
-fn unneeded(rows: &HashMap<i64, Row>) -> HashSet<i64> {
+/// that stays refers to. What refers to another one of them comes before it.
+fn unneeded(rows: &HashMap<i64, Row>) -> Vec<i64> {
     let by_digest: HashMap<&Digest, i64> =
         rows.iter().map(|(id, row)| (&row.digest, *id)).collect();
     let follow = |from: Vec<i64>| {
@@ -179,7 +343,32 @@ fn unneeded(rows: &HashMap<i64, Row>) -> HashSet<i64> {
     let reached = follow(ids(&own));
     let stays = |id: &i64| rows.get(id).is_some_and(|row| row.by_others) || !reached.contains(id);
     let kept = follow(rows.keys().copied().filter(|id| stays(id)).collect());
-    reached.difference(&kept).copied().collect()
+    let gone: HashSet<i64> = reached.difference(&kept).copied().collect();
+    let children = |id: &i64| {
+        let children = rows.get(id).map(|row| row.children.iter());
+        let found = children.into_iter().flatten();
+        let found = found.filter_map(|child| by_digest.get(child).copied());
+        found.filter(|child| gone.contains(child))
+    };
+    let mut parents: HashMap<i64, usize> = HashMap::new();
+    for child in gone.iter().flat_map(children) {
+        *parents.entry(child).or_default() += 1;
+    }
+    let roots = gone.iter().filter(|id| !parents.contains_key(id));
+    let mut ordered: Vec<i64> = roots.copied().collect();
+    let mut at = 0;
+    while let Some(id) = ordered.get(at).copied() {
+        at += 1;
+        for child in children(&id) {
+            if let Some(left) = parents.get_mut(&child) {
+                *left -= 1;
+                if *left == 0 {
+                    ordered.push(child);
+                }
+            }
+        }
+    }
+    ordered
 }
 
 /// Takes a blob out of the repository, unless a manifest that stays needs it.

@@ -19,7 +19,8 @@ const IMAGES: &str = "
     CROSS JOIN repositories ON repositories.origin_id = origins.id
     CROSS JOIN manifests ON manifests.repository_id = repositories.id
     CROSS JOIN blobs ON blobs.id = manifests.blob_id
-    WHERE NOT EXISTS (SELECT 1 FROM tags WHERE tags.manifest_id = manifests.id)
+    WHERE repositories.removed_from IS NULL
+    AND NOT EXISTS (SELECT 1 FROM tags WHERE tags.manifest_id = manifests.id)
     AND NOT EXISTS (
         SELECT 1 FROM manifest_children
         JOIN manifests AS parents ON parents.id = manifest_children.manifest_id
@@ -107,7 +108,7 @@ impl CacheDb {
                 connection,
                 "count what is cached",
                 "SELECT (SELECT count(*) FROM blobs), (SELECT count(*) FROM manifests),
-                     (SELECT count(*) FROM tags), (SELECT count(*) FROM repositories),
+                     (SELECT count(*) FROM tags), (SELECT count(*) FROM repositories WHERE removed_from IS NULL),
                      (SELECT CAST(total(size) AS INTEGER) FROM blobs)",
                 [],
                 |row| {

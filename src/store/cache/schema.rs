@@ -24,8 +24,12 @@ pub(super) const MIGRATIONS: &[&str] = &[
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         origin_id INTEGER NOT NULL REFERENCES origins (id) ON DELETE CASCADE,
         name TEXT NOT NULL,
+        -- Where what is purged waits for its end: the repository that it was in. Its name is none of an image.
+        removed_from INTEGER,
         UNIQUE (origin_id, name)
     ) STRICT;
+    CREATE UNIQUE INDEX repositories_removed ON repositories (removed_from)
+        WHERE removed_from IS NOT NULL;
 
     CREATE TABLE blobs (
         id INTEGER PRIMARY KEY,

@@ -4,6 +4,7 @@
 //! must not be asked for again inside it: the pool is bounded, and nested readers could wait for each other.
 
 mod readers;
+mod steps;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -20,6 +21,7 @@ use super::write_ahead_log;
 use crate::error::{Error, Kind, Result};
 use crate::patience;
 use readers::{Readers, connect_reader};
+pub(super) use steps::{in_steps, step};
 
 /// How long a statement waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

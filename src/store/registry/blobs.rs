@@ -135,14 +135,17 @@ impl RegistryDb {
             let Some(link) = find_link(connection, repository, digest)? else {
                 return Ok(UnlinkBlob::Unknown);
             };
+            let (project, path) = (repository.project.0, repository.path);
             let needed_by = find(
                 connection,
                 "find a manifest that needs a blob",
                 "SELECT blobs.digest FROM manifest_references
                  JOIN manifests ON manifests.id = manifest_references.manifest_id
+                 JOIN repositories ON repositories.id = manifests.repository_id
                  JOIN blobs ON blobs.id = manifests.blob_id
-                 WHERE manifest_references.hash = ?2 AND manifests.repository_id = ?1 LIMIT 1",
-                params![link.repository, digest.hash()],
+                 WHERE manifest_references.hash = ?3
+                 AND repositories.project_id = ?1 AND repositories.path = ?2 LIMIT 1",
+                params![project, path, digest.hash()],
                 |row| crate::store::statement::digest(row, 0),
             )?;
             if let Some(manifest) = needed_by {
@@ -151,8 +154,12 @@ impl RegistryDb {
             run(
                 connection,
                 "unlink blob",
-                "DELETE FROM blob_links WHERE repository_id = ?1 AND blob_id = ?2",
-                [link.repository, link.blob],
+                &format!(
+                    "DELETE FROM blob_links
+                     WHERE blob_id = ?3 AND repository_id IN ({})",
+                    repositories::OF_PATH
+                ),
+                params![project, path, link.blob],
             )?;
             drop_unneeded(connection, link.blob)?;
             Ok(UnlinkBlob::Unlinked)
@@ -209,37 +216,57 @@ impl RegistryDb {
 }
 
 /// That a blob is linked to a repository.
-struct Link {
+pub(super) struct Link {
     repository: i64,
     blob: i64,
     size: u64,
     needed_at: Timestamp,
 }
 
-fn find_link(
+/// The link of a blob to a repository, or to one of this path that was removed: its blobs have a grace.
+pub(super) fn find_link(
     connection: &Connection,
     repository: HostedRepository<'_>,
     digest: &Digest,
 ) -> Result<Option<Link>> {
-    find(
-        connection,
-        "find blob of hosted repository",
-        "SELECT repositories.id, blobs.id, blobs.size, blob_links.needed_at
-         FROM repositories
-         CROSS JOIN blobs ON blobs.digest = ?3
-         CROSS JOIN blob_links ON blob_links.repository_id = repositories.id
-             AND blob_links.blob_id = blobs.id
-         WHERE repositories.project_id = ?1 AND repositories.path = ?2",
-        params![repository.project.0, repository.path, digest.as_str()],
-        |row| {
+    let of = |condition: &str| {
+        let text = format!(
+            "SELECT repositories.id, blobs.id, blobs.size, blob_links.needed_at
+             FROM repositories
+             CROSS JOIN blobs ON blobs.digest = ?3
+             CROSS JOIN blob_links ON blob_links.repository_id = repositories.id
+                 AND blob_links.blob_id = blobs.id
+             WHERE {condition} AND repositories.path = ?2"
+        );
+        let parameters = params![repository.project.0, repository.path, digest.as_str()];
+        let what = "find blob of hosted repository";
+        find(connection, what, &text, parameters, |row| {
             Ok(Link {
                 repository: row.get(0)?,
                 blob: row.get(1)?,
                 size: size(row, 2)?,
                 needed_at: Timestamp(row.get(3)?),
             })
-        },
-    )
+        })
+    };
+    match of("repositories.project_id = ?1")? {
+        None => of("repositories.removed_from = ?1"),
+        linked => Ok(linked),
+    }
+}
+
+/// Links a blob to the repository `id` that is linked to a removed one of its path: what refers to it stays.
+pub(super) fn keep_link(
+    connection: &Connection,
+    repository: HostedRepository<'_>,
+    id: i64,
+    digest: &Digest,
+    now: Timestamp,
+) -> Result<()> {
+    match find_link(connection, repository, digest)? {
+        Some(found) if found.repository != id => link(connection, id, found.blob, now),
+        _ => Ok(()),
+    }
 }
 
 /// What became of a blob that was to be deleted.

@@ -1,4 +1,4 @@
-//! What nobody needs any more: found and removed a few rows at a time, so that pushes do not wait long.
+//! What nobody needs any more: found by a reader, and removed in steps, so that pushes do not wait long.
 //!
 //! Each removal asks again inside its transaction whether the row is still unneeded: a push, a mount or a HEAD
 //! that came in between wins.
@@ -7,26 +7,31 @@ use rusqlite::{Connection, params};
 
 use super::RegistryDb;
 use super::blobs::drop_unneeded;
-use super::manifests::remove;
+use super::removal::{retire, take};
 use crate::error::Result;
 use crate::oci::Digest;
 use crate::store::ProjectId;
-use crate::store::statement::{digest, list, run, size};
+use crate::store::database::{in_steps, step};
+use crate::store::statement::{digest, find, get, list, run, size};
 use crate::time::Timestamp;
 
-/// How many rows one transaction removes.
-const ROWS_AT_ONCE: u32 = 200;
+/// So many unneeded links are looked for at once.
+const LINKS_AT_ONCE: u32 = 5_000;
 
-/// Links that no manifest of their repository refers to and no push has relied on since `?1`.
+/// Links that no manifest of their repository refers to, removed ones of its path included, and no push has relied on
+/// since `?1`.
 const UNNEEDED_LINKS: &str = "
     SELECT blob_links.repository_id, blobs.id, blobs.digest, blobs.size
-    FROM blob_links JOIN blobs ON blobs.id = blob_links.blob_id
-    WHERE blob_links.needed_at < ?1 AND NOT EXISTS (
+    FROM blob_links
+    JOIN repositories ON repositories.id = blob_links.repository_id
+    JOIN blobs ON blobs.id = blob_links.blob_id
+    WHERE max(blob_links.needed_at, ifnull(repositories.removed_at, 0)) < ?1 AND NOT EXISTS (
         SELECT 1 FROM manifest_references
         JOIN manifests ON manifests.id = manifest_references.manifest_id
+        JOIN repositories AS holders ON holders.id = manifests.repository_id
         WHERE manifest_references.hash = unhex(substr(blobs.digest, 8))
-        AND manifests.repository_id = blob_links.repository_id)
-    LIMIT ?2";
+        AND (holders.id = repositories.id
+            OR (holders.removed_from = repositories.project_id AND holders.path = repositories.path)))";
 
 /// Manifests that no tag leads to: neither their own, nor that of an index above them, nor, for what has a
 /// subject, that of the subject. Those pushed since `?1` are left alone, and so is what hangs on them.
@@ -55,8 +60,33 @@ const UNTAGGED: &str = "
     FROM manifests
     JOIN repositories ON repositories.id = manifests.repository_id
     JOIN blobs ON blobs.id = manifests.blob_id
-    WHERE manifests.id NOT IN (SELECT id FROM needed)
+    WHERE manifests.id NOT IN (SELECT id FROM needed) AND repositories.removed_at IS NULL
     ORDER BY repositories.path, blobs.digest";
+
+/// Whether a tag leads to the manifest `?1`, or one that was pushed since `?2`, in the way of [`UNTAGGED`].
+const IS_NEEDED: &str = "
+    WITH RECURSIVE above (id, repository_id, digest, subject) AS (
+        SELECT manifests.id, manifests.repository_id, blobs.digest, manifests.subject
+        FROM manifests JOIN blobs ON blobs.id = manifests.blob_id
+        WHERE manifests.id = ?1
+        UNION
+        SELECT manifests.id, manifests.repository_id, blobs.digest, manifests.subject
+        FROM above
+        JOIN manifest_references ON manifest_references.hash = unhex(substr(above.digest, 8))
+        JOIN manifests ON manifests.id = manifest_references.manifest_id
+            AND manifests.repository_id = above.repository_id
+        JOIN blobs ON blobs.id = manifests.blob_id
+        UNION
+        SELECT manifests.id, manifests.repository_id, blobs.digest, manifests.subject
+        FROM above
+        JOIN blobs ON blobs.digest = above.subject
+        JOIN manifests ON manifests.blob_id = blobs.id
+            AND manifests.repository_id = above.repository_id
+    )
+    SELECT EXISTS (
+        SELECT 1 FROM above JOIN manifests ON manifests.id = above.id
+        WHERE manifests.pushed_at >= ?2
+        OR EXISTS (SELECT 1 FROM tags WHERE tags.manifest_id = above.id))";
 
 /// What one step of the sweep removed, or would.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,29 +117,30 @@ impl RegistryDb {
         })
     }
 
-    /// Removes links that are unneeded since before `before`, at most some hundred: call it again until nothing
+    /// Removes links that are unneeded since before `before`, at most some thousand: call it again until nothing
     /// was removed.
     pub fn sweep_links(&self, before: Timestamp) -> Result<Swept> {
-        // Most of the time there is nothing, and nobody need wait for the writer.
-        if self
-            .database
-            .scan(|connection| Ok(unneeded(connection, before, 1)?.is_empty()))?
-        {
-            return Ok(Swept::default());
-        }
-        self.write_marked(|connection| {
-            let links = unneeded(connection, before, ROWS_AT_ONCE)?;
-            for link in &links {
-                run(
-                    connection,
-                    "sweep link",
-                    "DELETE FROM blob_links WHERE repository_id = ?1 AND blob_id = ?2",
-                    [link.repository, link.blob],
-                )?;
-                drop_unneeded(connection, link.blob)?;
+        let found = |connection: &Connection| unneeded(connection, before, LINKS_AT_ONCE);
+        let mut found = self.database.scan(found)?.into_iter();
+        let mut removed = Vec::new();
+        in_steps(|| {
+            // Most of the time there is nothing, and nobody need wait for the writer.
+            if found.len() == 0 {
+                return Ok(false);
             }
-            Ok(swept(&links))
-        })
+            self.write_marked(|connection| {
+                step(|| {
+                    let Some(link) = found.next() else {
+                        return Ok(false);
+                    };
+                    if remove_link(connection, &link, before)? {
+                        removed.push(link);
+                    }
+                    Ok(true)
+                })
+            })
+        })?;
+        Ok(swept(&removed))
     }
 
     /// Manifests that nothing leads to, pushed before `before`.
@@ -124,13 +155,26 @@ impl RegistryDb {
         before: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<UntaggedManifest>> {
-        self.database.write(|connection| {
-            let found = untagged(connection, before)?;
-            for manifest in &found {
-                remove(connection, manifest.id, now)?;
+        let mut found = self.untagged(before)?.into_iter();
+        let mut removed = Vec::new();
+        in_steps(|| {
+            if found.len() == 0 {
+                return Ok(false);
             }
-            Ok(found)
-        })
+            self.database.write(|connection| {
+                step(|| {
+                    let Some(manifest) = found.next() else {
+                        return Ok(false);
+                    };
+                    if !is_needed(connection, manifest.id, before)? {
+                        take(connection, manifest.id, now)?;
+                        removed.push(manifest);
+                    }
+                    Ok(true)
+                })
+            })
+        })?;
+        Ok(removed)
     }
 
     /// Projects that have repositories here.
@@ -139,7 +183,7 @@ impl RegistryDb {
             list(
                 connection,
                 "list projects with repositories",
-                "SELECT DISTINCT project_id FROM repositories ORDER BY 1",
+                "SELECT DISTINCT project_id FROM repositories WHERE removed_at IS NULL ORDER BY 1",
                 [],
                 |row| row.get(0).map(ProjectId),
             )
@@ -152,13 +196,15 @@ impl RegistryDb {
         project: ProjectId,
         now: Timestamp,
     ) -> Result<Vec<UntaggedManifest>> {
-        self.database.write(|connection| {
-            let found = of_project(connection, project)?;
-            for manifest in &found {
-                remove(connection, manifest.id, now)?;
-            }
-            Ok(found)
-        })
+        let found = self.manifests_of_project(project)?;
+        let transaction = |connection: &Connection| {
+            step(|| match repository_of(connection, project)? {
+                Some(repository) => retire(connection, repository, now).map(|()| true),
+                None => Ok(false),
+            })
+        };
+        in_steps(|| self.database.write(transaction))?;
+        Ok(found)
     }
 
     /// The manifests of a project.
@@ -169,19 +215,87 @@ impl RegistryDb {
 
     /// Removes repositories that hold nothing and are being pushed to by nobody.
     pub fn sweep_repositories(&self, before: Timestamp) -> Result<u64> {
-        self.database.write(|connection| {
-            let removed = run(
+        let empty = self.database.scan(|connection| {
+            let text = format!("SELECT id FROM repositories WHERE {EMPTY}");
+            list(
                 connection,
-                "sweep repositories",
-                "DELETE FROM repositories WHERE created_at < ?1
-                 AND NOT EXISTS (SELECT 1 FROM blob_links WHERE repository_id = repositories.id)
-                 AND NOT EXISTS (SELECT 1 FROM manifests WHERE repository_id = repositories.id)
-                 AND NOT EXISTS (SELECT 1 FROM uploads WHERE repository_id = repositories.id)",
-                params![before.0],
-            )?;
-            Ok(removed as u64)
-        })
+                "list empty repositories",
+                &text,
+                [before.0],
+                |row| row.get::<_, i64>(0),
+            )
+        })?;
+        let (mut empty, mut removed) = (empty.into_iter(), 0);
+        in_steps(|| {
+            if empty.len() == 0 {
+                return Ok(false);
+            }
+            self.database.write(|connection| {
+                step(|| {
+                    let Some(id) = empty.next() else {
+                        return Ok(false);
+                    };
+                    let text = format!("DELETE FROM repositories WHERE id = ?2 AND {EMPTY}");
+                    removed += run(connection, "sweep a repository", &text, [before.0, id])? as u64;
+                    Ok(true)
+                })
+            })
+        })?;
+        Ok(removed)
     }
+}
+
+/// The repositories that nobody pushes to, made before `?1`, without anything in them.
+const EMPTY: &str = "created_at < ?1
+    AND NOT EXISTS (SELECT 1 FROM blob_links WHERE repository_id = repositories.id)
+    AND NOT EXISTS (SELECT 1 FROM manifests WHERE repository_id = repositories.id)
+    AND NOT EXISTS (SELECT 1 FROM uploads WHERE repository_id = repositories.id)";
+
+fn is_needed(connection: &Connection, manifest: i64, before: Timestamp) -> Result<bool> {
+    get(
+        connection,
+        "look whether a manifest is needed",
+        IS_NEEDED,
+        [manifest, before.0],
+        |row| row.get(0),
+    )
+}
+
+/// A repository of a project that holds a manifest.
+fn repository_of(connection: &Connection, project: ProjectId) -> Result<Option<i64>> {
+    find(
+        connection,
+        "find a repository of a project",
+        "SELECT id FROM repositories WHERE project_id = ?1
+         AND EXISTS (SELECT 1 FROM manifests WHERE repository_id = repositories.id) LIMIT 1",
+        [project.0],
+        |row| row.get(0),
+    )
+}
+
+/// Removes a link, if it is still unneeded; says whether it was.
+fn remove_link(connection: &Connection, link: &Link, before: Timestamp) -> Result<bool> {
+    let text =
+        format!("{UNNEEDED_LINKS} AND blob_links.repository_id = ?2 AND blob_links.blob_id = ?3");
+    let parameters = [before.0, link.repository, link.blob];
+    let still = find(
+        connection,
+        "look at an unneeded link",
+        &text,
+        parameters,
+        |_| Ok(()),
+    )?;
+    if still.is_none() {
+        return Ok(false);
+    }
+    run(
+        connection,
+        "sweep link",
+        "DELETE FROM blob_links WHERE repository_id = ?1 AND blob_id = ?2",
+        [link.repository, link.blob],
+    )?;
+    drop_unneeded(connection, link.blob)?;
+    Ok(true)
 }
 
 fn of_project(connection: &Connection, project: ProjectId) -> Result<Vec<UntaggedManifest>> {
@@ -209,7 +323,7 @@ fn unneeded(connection: &Connection, before: Timestamp, count: u32) -> Result<Ve
     list(
         connection,
         "list unneeded links",
-        UNNEEDED_LINKS,
+        &format!("{UNNEEDED_LINKS} LIMIT ?2"),
         params![before.0, count],
         |row| {
             Ok(Link {

@@ -1,10 +1,10 @@
-//! Rows of manifests and tags: pushed, found, deleted.
+//! Rows of manifests and tags: pushed, and found. How they go is in `removal`.
 
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
 
-use super::blobs::{drop_unneeded, ensure_blob, settle};
+use super::blobs::{drop_unneeded, ensure_blob, find_link, keep_link, settle};
 use super::quota::{Counted, keep_within};
 use super::{
     HostedManifest, HostedRepository, NewHostedManifest, NewTag, PutManifest, RegistryDb,
@@ -94,6 +94,9 @@ impl RegistryDb {
             };
             keep_within(connection, limits, repository, &file, || {
                 let id = repositories::ensure(connection, repository, manifest.now)?;
+                for digest in &manifest.required {
+                    keep_link(connection, repository, id, digest, manifest.now)?;
+                }
                 let blob = ensure_blob(connection, &manifest.digest, manifest.size, manifest.now)?;
                 settle(connection, &manifest.digest)?;
                 let row = keep(connection, id, blob, manifest)?;
@@ -102,84 +105,6 @@ impl RegistryDb {
                 }
                 Ok(PutManifest::Kept)
             })
-        })
-    }
-
-    /// Removes a manifest and the tags that point to it; says whether there was one. Its blobs stay linked, for
-    /// a grace from `now`.
-    ///
-    /// `judge` is asked first about every tag whose image this would take away or break: those that point to the
-    /// manifest, and to an index above it; and about those that it is only attached to (`true`), because they point to
-    /// its subject, or to what is above that. It is asked inside the transaction, so that no tag comes in between.
-    ///
-    /// # Errors
-    /// What `judge` says; then nothing was changed.
-    pub fn delete_manifest(
-        &self,
-        repository: HostedRepository<'_>,
-        digest: &Digest,
-        now: Timestamp,
-        judge: impl Fn(&Tag, bool) -> Result<()>,
-    ) -> Result<bool> {
-        self.database.write(|connection| {
-            let found = find(
-                connection,
-                "find manifest to delete",
-                "SELECT manifests.id
-                 FROM repositories
-                 CROSS JOIN blobs ON blobs.digest = ?3
-                 CROSS JOIN manifests ON manifests.repository_id = repositories.id
-                     AND manifests.blob_id = blobs.id
-                 WHERE repositories.project_id = ?1 AND repositories.path = ?2",
-                params![repository.project.0, repository.path, digest.as_str()],
-                |row| row.get::<_, i64>(0),
-            )?;
-            let Some(id) = found else {
-                return Ok(false);
-            };
-            for (tag, is_attached) in tags_that_need(connection, id)? {
-                judge(&tag, is_attached)?;
-            }
-            remove(connection, id, now)?;
-            Ok(true)
-        })
-    }
-
-    /// Removes all manifests of a repository with their tags, or nothing; says whether there were any. Their blobs stay
-    /// linked, for a grace from `now`; files go with the garbage. `judge` is asked first about every tag, inside the
-    /// transaction.
-    ///
-    /// # Errors
-    /// What `judge` says; then nothing was changed.
-    pub fn delete_repository(
-        &self,
-        repository: HostedRepository<'_>,
-        now: Timestamp,
-        judge: impl Fn(&Tag) -> Result<()>,
-    ) -> Result<bool> {
-        self.database.write(|connection| {
-            let Some(id) = repositories::id(connection, repository)? else {
-                return Ok(false);
-            };
-            let tags: Vec<Tag> = list(
-                connection,
-                "list tags to delete",
-                "SELECT name FROM tags WHERE repository_id = ?1 ORDER BY name",
-                [id],
-                |row| decoded(row, 0, Tag::parse),
-            )?;
-            tags.iter().try_for_each(judge)?;
-            let manifests: Vec<i64> = list(
-                connection,
-                "list manifests to delete",
-                "SELECT id FROM manifests WHERE repository_id = ?1",
-                [id],
-                |row| row.get(0),
-            )?;
-            for &manifest in &manifests {
-                remove(connection, manifest, now)?;
-            }
-            Ok(!manifests.is_empty())
         })
     }
 
@@ -200,7 +125,7 @@ impl RegistryDb {
 
 /// The tags that point to a manifest, or to what refers to it in its repository, however far above; and (`true`)
 /// those of its subject in the same way.
-fn tags_that_need(connection: &Connection, manifest: i64) -> Result<Vec<(Tag, bool)>> {
+pub(super) fn tags_that_need(connection: &Connection, manifest: i64) -> Result<Vec<(Tag, bool)>> {
     list(
         connection,
         "list tags that need a manifest",
@@ -237,21 +162,9 @@ fn missing(
     repository: HostedRepository<'_>,
     required: &[Digest],
 ) -> Result<Vec<Digest>> {
-    let Some(id) = repositories::id(connection, repository)? else {
-        return Ok(required.to_vec());
-    };
     let mut missing = Vec::new();
     for digest in required {
-        let linked = find(
-            connection,
-            "find a manifest's blob",
-            "SELECT 1 FROM blobs CROSS JOIN blob_links ON blob_links.blob_id = blobs.id
-                 AND blob_links.repository_id = ?1
-             WHERE blobs.digest = ?2",
-            params![id, digest.as_str()],
-            |_| Ok(()),
-        )?;
-        if linked.is_none() {
+        if find_link(connection, repository, digest)?.is_none() {
             missing.push(digest.clone());
         }
     }

@@ -9,6 +9,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use rusqlite::{Connection, params};
 
+use super::repositories::OF_PATH;
 use super::{HostedRepository, RegistryDb};
 use crate::error::Result;
 use crate::oci::Digest;
@@ -84,9 +85,11 @@ fn write(connection: &Connection, marks: &Marks) -> Result<()> {
         run(
             connection,
             "mark a blob as needed",
-            "UPDATE blob_links SET needed_at = max(needed_at, ?4)
-             WHERE repository_id = (SELECT id FROM repositories WHERE project_id = ?1 AND path = ?2)
-             AND blob_id = (SELECT id FROM blobs WHERE digest = ?3)",
+            &format!(
+                "UPDATE blob_links SET needed_at = max(needed_at, ?4)
+                 WHERE repository_id IN ({OF_PATH})
+                 AND blob_id = (SELECT id FROM blobs WHERE digest = ?3)"
+            ),
             params![project.0, path, digest.as_str(), at.0],
         )?;
     }

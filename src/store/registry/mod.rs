@@ -12,6 +12,7 @@ mod manifests;
 mod marks;
 mod quota;
 mod referrers;
+mod removal;
 mod repositories;
 mod rows;
 mod schema;

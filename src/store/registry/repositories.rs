@@ -7,6 +7,10 @@ use crate::error::Result;
 use crate::store::statement::{find, get};
 use crate::time::Timestamp;
 
+/// The repository of the project `?1` with the path `?2`, and those of this path that were removed.
+pub(super) const OF_PATH: &str =
+    "SELECT id FROM repositories WHERE path = ?2 AND (project_id = ?1 OR removed_from = ?1)";
+
 impl RegistryDb {
     /// Whether the repository has a row: something was pushed to it.
     pub fn has_repository(&self, repository: HostedRepository<'_>) -> Result<bool> {

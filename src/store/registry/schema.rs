@@ -13,6 +13,9 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
         project_id INTEGER NOT NULL,
         path TEXT NOT NULL,
         created_at INTEGER NOT NULL,
+        -- Of what was removed, whose project_id is its own id, negated: see `removal`.
+        removed_from INTEGER,
+        removed_at INTEGER,
         -- Kept by the triggers below, so that lists and quotas need not count.
         manifest_count INTEGER NOT NULL DEFAULT 0,
         tag_count INTEGER NOT NULL DEFAULT 0,
@@ -21,6 +24,7 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
         UNIQUE (project_id, path)
     ) STRICT;
     CREATE INDEX repositories_path ON repositories (path);
+    CREATE INDEX repositories_removed ON repositories (removed_at) WHERE removed_at IS NOT NULL;
     CREATE INDEX repositories_shown ON repositories (project_id, path) WHERE manifest_count > 0;
 
     CREATE TABLE blobs (
@@ -115,6 +119,14 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
         UPDATE repositories
         SET manifest_count = manifest_count - 1, row_bytes = row_bytes - OLD.row_bytes
         WHERE id = OLD.repository_id;
+    END;
+    CREATE TRIGGER manifests_moved AFTER UPDATE OF repository_id ON manifests BEGIN
+        UPDATE repositories
+        SET manifest_count = manifest_count - 1, row_bytes = row_bytes - OLD.row_bytes
+        WHERE id = OLD.repository_id;
+        UPDATE repositories
+        SET manifest_count = manifest_count + 1, row_bytes = row_bytes + NEW.row_bytes
+        WHERE id = NEW.repository_id;
     END;
     CREATE TRIGGER tags_added AFTER INSERT ON tags BEGIN
         UPDATE repositories SET tag_count = tag_count + 1, row_bytes = row_bytes + 256

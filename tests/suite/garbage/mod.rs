@@ -4,6 +4,7 @@ mod cases;
 mod lost;
 mod model;
 mod races;
+mod removals;
 mod restored;
 
 use std::net::IpAddr;
@@ -13,7 +14,7 @@ use breakwater::auth::address::ClientAddress;
 use breakwater::auth::policy::protection::TagRules;
 use breakwater::auth::policy::{self, HostedProject, RepositoryFacts, RepositoryGrant, Wanted};
 use breakwater::auth::{Identity, PlacedProject, Principal};
-use breakwater::oci::{Digest, MediaType, Reference, RepositoryName};
+use breakwater::oci::{Digest, MediaType, Reference, RepositoryName, Tag};
 use breakwater::registry::{ManifestContent, Piece, PushedManifest, Registry};
 use breakwater::spool::Owner;
 use breakwater::store::{Actor, Store, Visibility};
@@ -137,9 +138,21 @@ impl Workshop {
         bytes: &[u8],
         media_type: MediaType,
     ) -> ManifestContent {
+        self.put_tagged(repository, reference, Vec::new(), bytes, media_type)
+    }
+
+    /// As [`Self::put`], with further tags.
+    fn put_tagged(
+        &self,
+        repository: &str,
+        reference: &Reference,
+        tags: Vec<Tag>,
+        bytes: &[u8],
+        media_type: MediaType,
+    ) -> ManifestContent {
         let pushed = PushedManifest {
             reference,
-            tags: Vec::new(),
+            tags,
             announced: Some(media_type),
             content: &bytes.into(),
             owner: Owner::from(IpAddr::from([127, 0, 0, 1])),

@@ -27,6 +27,7 @@ enum Step {
     Delete(usize, usize),
     DeleteTag(usize, u8),
     DeleteBlob(usize, usize),
+    DeleteRepository(usize),
     Wait(i64),
     Collect(bool),
     Restart(bool),
@@ -44,7 +45,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (repository.clone(), proptest::option::of(0_u8..2), 1_u8..32).prop_map(|(r, t, p)| Step::Put(r, t, p)),
         3 => (repository.clone(), 0_usize..4).prop_map(|(r, n)| Step::Delete(r, n)),
         1 => (repository.clone(), 0_u8..2).prop_map(|(r, t)| Step::DeleteTag(r, t)),
-        2 => (repository, blob.clone()).prop_map(|(r, b)| Step::DeleteBlob(r, b)),
+        2 => (repository.clone(), blob.clone()).prop_map(|(r, b)| Step::DeleteBlob(r, b)),
+        2 => repository.prop_map(Step::DeleteRepository),
         4 => (60_i64..5_000).prop_map(Step::Wait),
         4 => any::<bool>().prop_map(Step::Collect),
         1 => any::<bool>().prop_map(Step::Restart),
@@ -159,6 +161,19 @@ impl Run {
                 assert_eq!(deleted.is_ok(), may);
                 if may {
                     repository.links.remove(&b);
+                }
+            }
+            Step::DeleteRepository(r) => {
+                let grant = self.workshop.to_delete(REPOSITORIES[r]);
+                let deleted = self.workshop.registry.delete_repository(&grant, now);
+                let repository = &mut self.repositories[r];
+                assert_eq!(deleted.is_ok(), !repository.images.is_empty());
+                if deleted.is_ok() {
+                    repository.images.clear();
+                    repository.tags.clear();
+                    for needed in repository.links.values_mut() {
+                        *needed = (now.0, now.0);
+                    }
                 }
             }
             Step::Wait(seconds) => self.workshop.now.0 += seconds,

@@ -3,6 +3,7 @@
 mod forgetting;
 mod listings;
 mod notes;
+mod purging;
 
 use breakwater::error::Kind;
 use breakwater::oci::{Digest, MediaType, RegistryHost, RepositoryName};

@@ -1,0 +1,53 @@
+//! Changes of many rows, in steps: each holds the writer for a moment, and whoever waits for it comes in between.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+
+/// How long one step goes on with further pieces: so that with its commit nobody waits for longer than about 50 ms.
+const STEP: Duration = Duration::from_millis(15);
+/// A lock that is taken again at once goes to nobody else: so who takes it pauses, for as long as it has had it.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+
+/// Does pieces of a change until nothing is left, or it is time for others; says whether there may be more.
+pub(in crate::store) fn step(mut piece: impl FnMut() -> Result<bool>) -> Result<bool> {
+    let begun = Instant::now();
+    while piece()? {
+        if begun.elapsed() >= STEP {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Runs `transaction` again and again until it says that nothing is left.
+pub(in crate::store) fn in_steps(mut transaction: impl FnMut() -> Result<bool>) -> Result<()> {
+    loop {
+        let begun = Instant::now();
+        if !transaction()? {
+            return Ok(());
+        }
+        std::thread::sleep(begun.elapsed().clamp(PAUSE.0, PAUSE.1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_ends_in_time_or_with_the_last_piece_and_the_next_one_goes_on() {
+        let (mut left, mut steps) = (60, 0);
+        let changed = in_steps(|| {
+            steps += 1;
+            step(|| {
+                std::thread::sleep(Duration::from_millis(1));
+                left -= 1;
+                Ok(left > 0)
+            })
+        });
+        changed.unwrap();
+        assert_eq!(left, 0);
+        assert!((2..60).contains(&steps), "{steps}");
+    }
+}

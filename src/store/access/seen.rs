@@ -104,7 +104,7 @@ impl AccessDb {
         window: Window,
     ) -> Result<Page<Project>> {
         let seen = Seen::projects(viewer, filter)?;
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             page(
                 connection,
                 &seen.listing(),
@@ -144,7 +144,7 @@ impl AccessDb {
         };
         let mut seen = Seen::projects(viewer, &filter)?;
         seen.columns = "id";
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             let id = |row: &Row<'_>| row.get(0).map(ProjectId);
             rows(
                 connection,
@@ -158,7 +158,7 @@ impl AccessDb {
 
     fn first_projects(&self, seen: &Seen, count: u64) -> Result<Vec<Project>> {
         let window = Window { offset: 0, count };
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             rows(
                 connection,
                 &seen.listing(),

@@ -62,7 +62,7 @@ impl RegistryDb {
 
     /// The first `count` paths behind `after` of a project's repositories.
     pub fn paths_of(&self, project: ProjectId, after: &str, count: u64) -> Result<Vec<String>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             list(
                 connection,
                 "list paths of a project's repositories",

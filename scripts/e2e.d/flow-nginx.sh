@@ -150,5 +150,5 @@ nginx_bare_with() {
 # nginx_doctor TEXT CHECK
 nginx_doctor() {
     check_contains "$1" "/etc/nginx/conf.d/bare.conf names $BOX" \
-        "$(breakwater doctor --json | jq -r --arg check "$2" '.findings[] | select(.check == $check) | .what')"
+        "$(breakwater --config "$WORK/box/breakwater.toml" doctor --json | jq -r --arg check "$2" '.findings[] | select(.check == $check) | .what')"
 }

@@ -141,7 +141,7 @@ fn told(ip: IpAddr, doubt: Doubt) -> (usize, String) {
         Doubt::OldProtocol => (
             2,
             format!(
-                "a request from {ip} is HTTP/1.0, which no registry client speaks, but a proxy such as nginx with nothing but proxy_pass"
+                "a request from {ip} is HTTP/1.0, which no registry client speaks, but a proxy such as an older nginx with nothing but proxy_pass"
             ),
         ),
         Doubt::OtherSite => (

@@ -16,12 +16,13 @@ pub use list::{EventFilter, EventUser, PlaceFilter, RecordedEvent};
 
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use rusqlite::{Connection, params};
 
 use super::database::{Database, Synchronous};
-use super::statement::{get, run};
+use super::statement::{find, get, run};
 use crate::error::{Error, Result};
 use crate::time::Timestamp;
 use event::Class;
@@ -39,7 +40,7 @@ const fn max_rows(class: Class) -> i64 {
 }
 /// How many rows go in one transaction.
 const PRUNED_AT_ONCE: i64 = 2_000;
-/// Whoever writes an event whose id is a multiple of it also prunes.
+/// After an event whose id is a multiple of it, the next writing of notes also prunes.
 const PRUNE_EVERY: i64 = 1_024;
 
 /// The audit database.
@@ -48,6 +49,7 @@ pub struct AuditDb {
     notes: Mutex<Notes>,
     /// Held while notes are being written.
     writing: Mutex<()>,
+    is_prune_due: AtomicBool,
 }
 
 impl AuditDb {
@@ -56,6 +58,7 @@ impl AuditDb {
             database: Database::open(path, Synchronous::Full, schema::MIGRATIONS)?,
             notes: Mutex::default(),
             writing: Mutex::default(),
+            is_prune_due: AtomicBool::new(false),
         })
     }
 
@@ -75,13 +78,20 @@ impl AuditDb {
     /// Writes what is about to be changed, at once; its row. Whoever asked for it has waited since `asked`.
     pub(super) fn write(&self, actor: &Actor, event: &Event, asked: Instant) -> Result<i64> {
         let now = Timestamp::now();
-        self.database.write_since(asked, |connection| {
-            let id = insert(connection, actor, event, &Occurrence::once(now))?;
-            if id % PRUNE_EVERY == 0 {
-                prune(connection, now, max_rows)?;
-            }
-            Ok(id)
-        })
+        let written = self.database.write_since(asked, |connection| {
+            insert(connection, actor, event, &Occurrence::once(now))
+        });
+        if let Ok(id) = written {
+            self.note_row(id);
+        }
+        written
+    }
+
+    /// Lets the events be pruned soon where this row is one of those after which they are.
+    fn note_row(&self, id: i64) {
+        if id % PRUNE_EVERY == 0 {
+            self.is_prune_due.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Removes the row of a change that came to nothing after all.
@@ -98,12 +108,89 @@ impl AuditDb {
 
     /// Removes what is too old or too much, a few thousand rows at a time; the server calls it now and then.
     pub fn prune(&self, now: Timestamp) -> Result<()> {
-        while self
-            .database
-            .write(|connection| prune(connection, now, max_rows))?
-        {}
+        self.prune_to(now, max_rows)
+    }
+
+    fn prune_to(&self, now: Timestamp, max_rows: impl Fn(Class) -> i64) -> Result<()> {
+        while self.prune_old(now)? > 0 {}
+        for class in Class::ALL {
+            while self.prune_class(class, max_rows(class))? > 0 {}
+        }
         Ok(())
     }
+
+    fn prune_old(&self, now: Timestamp) -> Result<usize> {
+        self.database.write(|connection| {
+            run(
+                connection,
+                "remove old audit events",
+                "DELETE FROM events WHERE id IN (
+                     SELECT id FROM events WHERE time < ?1 ORDER BY time LIMIT ?2)",
+                [now.0 - MAX_AGE, PRUNED_AT_ONCE],
+            )
+        })
+    }
+
+    /// Removes the oldest of whoever has the most of one kind, where the class has too many. Who that is is found out
+    /// beside the writer, since every row of the class is counted: no change waits for it.
+    fn prune_class(&self, class: Class, most: i64) -> Result<usize> {
+        let surplus = self
+            .database
+            .read(|connection| surplus(connection, class, most))?;
+        let Some(surplus) = surplus else {
+            return Ok(0);
+        };
+        self.database.write(|connection| {
+            run(
+                connection,
+                "remove the oldest audit events",
+                "DELETE FROM events WHERE id IN (
+                     SELECT id FROM events
+                     WHERE class = ?1 AND kind = ?2 AND ifnull(actor_user, actor) = ?3
+                     ORDER BY id LIMIT ?4)",
+                params![
+                    class.as_str(),
+                    surplus.kind,
+                    surplus.who,
+                    surplus.rows.min(PRUNED_AT_ONCE)
+                ],
+            )
+        })
+    }
+}
+
+/// What is too much of a class, and whose oldest events of which kind go for it.
+struct Surplus {
+    rows: i64,
+    kind: String,
+    who: String,
+}
+
+fn surplus(connection: &Connection, class: Class, most: i64) -> Result<Option<Surplus>> {
+    let rows: i64 = get(
+        connection,
+        "count audit events",
+        "SELECT count(*) FROM events WHERE class = ?1",
+        [class.as_str()],
+        |row| row.get(0),
+    )?;
+    if rows <= most {
+        return Ok(None);
+    }
+    find(
+        connection,
+        "find who has the most audit events",
+        "SELECT kind, ifnull(actor_user, actor) AS who FROM events WHERE class = ?1
+         GROUP BY kind, who ORDER BY count(*) DESC LIMIT 1",
+        [class.as_str()],
+        |row| {
+            Ok(Surplus {
+                rows: rows - most,
+                kind: row.get(0)?,
+                who: row.get(1)?,
+            })
+        },
+    )
 }
 
 /// Says in the log what the audit does not say, or says wrongly.
@@ -204,51 +291,6 @@ fn concerned(actor: &Actor, event: &Event) -> Vec<(&'static str, i64)> {
     all
 }
 
-/// Removes one batch; whether there may be more.
-fn prune(connection: &Connection, now: Timestamp, max_rows: impl Fn(Class) -> i64) -> Result<bool> {
-    let mut removed = run(
-        connection,
-        "remove old audit events",
-        "DELETE FROM events WHERE id IN (
-             SELECT id FROM events WHERE time < ?1 ORDER BY time LIMIT ?2)",
-        [now.0 - MAX_AGE, PRUNED_AT_ONCE],
-    )?;
-    for class in Class::ALL {
-        let rows: i64 = get(
-            connection,
-            "count audit events",
-            "SELECT count(*) FROM events WHERE class = ?1",
-            [class.as_str()],
-            |row| row.get(0),
-        )?;
-        let surplus = rows - max_rows(class);
-        if surplus > 0 {
-            removed += prune_class(connection, class, surplus.min(PRUNED_AT_ONCE))?;
-        }
-    }
-    Ok(removed > 0)
-}
-
-/// Removes the oldest of whoever has the most of one kind.
-fn prune_class(connection: &Connection, class: Class, count: i64) -> Result<usize> {
-    let (kind, who): (String, String) = get(
-        connection,
-        "find who has the most audit events",
-        "SELECT kind, ifnull(actor_user, actor) AS who FROM events WHERE class = ?1
-         GROUP BY kind, who ORDER BY count(*) DESC LIMIT 1",
-        [class.as_str()],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
-    run(
-        connection,
-        "remove the oldest audit events",
-        "DELETE FROM events WHERE id IN (
-             SELECT id FROM events
-             WHERE class = ?1 AND kind = ?2 AND ifnull(actor_user, actor) = ?3 ORDER BY id LIMIT ?4)",
-        params![class.as_str(), kind, who, count],
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,17 +332,11 @@ mod tests {
             written.unwrap();
         }
         flood(&audit, EventKind::AccessDenied, "x", 100);
-        let pruned = |max| {
-            audit
-                .database
-                .write(|connection| prune(connection, NOW, |_| max))
-        };
-        assert!(pruned(50).unwrap());
+        audit.prune_to(NOW, |_| 50).unwrap();
         // 1 was too old; 50 of the flood were too much; the other changes stay.
         let expected: Vec<_> = (2..=4).chain(55..=104).collect();
         assert_eq!(ids(&audit), expected);
-        assert!(!pruned(50).unwrap());
-        assert!(pruned(2).unwrap());
+        audit.prune_to(NOW, |_| 2).unwrap();
         assert_eq!(ids(&audit), [3, 4, 103, 104]);
     }
 
@@ -320,11 +356,7 @@ mod tests {
         ] {
             flood(&audit, kind, who, count);
         }
-        while audit
-            .database
-            .write(|connection| prune(connection, NOW, |_| 20))
-            .unwrap()
-        {}
+        audit.prune_to(NOW, |_| 20).unwrap();
         let events = audit.events(&EventFilter::default()).unwrap();
         let rows = |kind: EventKind, who: &str| {
             let of = |event: &&RecordedEvent| event.kind == kind.as_str() && event.actor == who;
@@ -336,5 +368,22 @@ mod tests {
         assert_eq!(rows(EventKind::AccessHidden, "alice"), 1);
         assert_eq!(rows(EventKind::LoginSucceeded, "mallory"), 19);
         assert_eq!(rows(EventKind::TokenCreated, "mallory"), 19);
+    }
+    #[test]
+    fn events_are_pruned_with_the_notes_after_some_number_of_them() {
+        let (_directory, audit) = fresh();
+        let old = Occurrence::once(Timestamp(0));
+        let event = Event::new(EventKind::GroupCreated);
+        let written = audit
+            .database
+            .write(|connection| insert(connection, &Actor::server(), &event, &old));
+        assert_eq!(written.unwrap(), 1);
+        flood(&audit, EventKind::GroupChanged, "x", PRUNE_EVERY - 2);
+        audit.write_notes(NOW).unwrap();
+        let last = audit.write(&Actor::server(), &event, Instant::now());
+        assert_eq!(last.unwrap(), PRUNE_EVERY);
+        assert_eq!(ids(&audit).first(), Some(&1), "no change waits for it");
+        audit.write_notes(NOW).unwrap();
+        assert_eq!(ids(&audit).first(), Some(&2));
     }
 }

@@ -8,9 +8,10 @@
 
 mod folding;
 
+use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 
-use super::{Actor, AuditDb, Event, Occurrence, PRUNE_EVERY, insert, max_rows, prune};
+use super::{Actor, AuditDb, Event, Occurrence, insert};
 use crate::error::Result;
 use crate::store::statement::run;
 use crate::time::Timestamp;
@@ -26,7 +27,7 @@ impl AuditDb {
             notes.add(actor, event, now);
             notes.is_write_due()
         };
-        if is_write_due && let Err(error) = self.write_notes(now) {
+        if is_write_due && let Err(error) = self.write_unwritten(now) {
             tracing::warn!(%error, "logins could not be written to the audit database; they wait in memory");
         }
     }
@@ -34,12 +35,20 @@ impl AuditDb {
     /// Writes what was noted; the server calls it every second and at the end. What could not be written is
     /// kept for the next call, within bounds.
     pub fn write_notes(&self, now: Timestamp) -> Result<()> {
+        self.write_unwritten(now)?;
+        if self.is_prune_due.swap(false, Ordering::Relaxed) {
+            self.prune(now)?;
+        }
+        Ok(())
+    }
+
+    fn write_unwritten(&self, now: Timestamp) -> Result<()> {
         // Two at once would write the same notes twice.
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut unwritten = self.notes().unwritten();
         unwritten.sort_by_key(|(_, noted)| noted.first);
         if !unwritten.is_empty() {
-            self.insert_notes(&mut unwritten, now)?;
+            self.insert_notes(&mut unwritten)?;
         }
         let mut notes = self.notes();
         for (key, written) in unwritten {
@@ -52,9 +61,8 @@ impl AuditDb {
         Ok(())
     }
 
-    fn insert_notes(&self, unwritten: &mut [(Key, Noted)], now: Timestamp) -> Result<()> {
+    fn insert_notes(&self, unwritten: &mut [(Key, Noted)]) -> Result<()> {
         self.database.write(|connection| {
-            let mut is_prune_due = false;
             for (key, noted) in unwritten {
                 if let Some(row) = noted.row {
                     run(
@@ -72,10 +80,7 @@ impl AuditDb {
                 };
                 let row = insert(connection, &noted.actor, &key.event, &occurrence)?;
                 noted.row = Some(row);
-                is_prune_due |= row % PRUNE_EVERY == 0;
-            }
-            if is_prune_due {
-                prune(connection, now, max_rows)?;
+                self.note_row(row);
             }
             Ok(())
         })

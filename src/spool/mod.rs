@@ -49,9 +49,17 @@ const WITHOUT_DISK: u64 = 16 << 20;
 /// When somebody who was refused should come again.
 const COME_AGAIN: Duration = Duration::from_secs(5);
 
+/// A temporary file, which nobody else knows.
+pub struct TemporaryFile {
+    /// Where the bytes go.
+    pub file: File,
+    /// Asked before the file grows to so many bytes; fails where the disk has no room for them.
+    pub let_in: Box<dyn FnMut(u64) -> Result<()> + Send>,
+}
+
 /// Where temporary files come from, and how much may be in them.
 pub struct Spools {
-    open: Box<dyn Fn() -> Result<File> + Send + Sync>,
+    open: Box<dyn Fn() -> Result<TemporaryFile> + Send + Sync>,
     files: Arc<Budget>,
     without_disk: Arc<Budget>,
     turns: Arc<Budget>,
@@ -59,8 +67,8 @@ pub struct Spools {
 }
 
 impl Spools {
-    /// Temporary files as `open` gives them, which nobody else knows.
-    pub fn new(open: impl Fn() -> Result<File> + Send + Sync + 'static) -> Arc<Self> {
+    /// Temporary files as `open` gives them.
+    pub fn new(open: impl Fn() -> Result<TemporaryFile> + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             open: Box::new(open),
             files: Budget::new(FILES, FILES_SHARE),
@@ -126,7 +134,8 @@ struct SpoolFile {
     length: u64,
     /// Of the disk's budget, or of that without a disk.
     permit: Permit,
-    is_on_disk: bool,
+    /// As in [`TemporaryFile`]; `None` for one that is not on the disk.
+    let_in: Option<Box<dyn FnMut(u64) -> Result<()> + Send>>,
 }
 
 /// Why a spool did not take all that a source gives.
@@ -205,11 +214,11 @@ impl Spools {
     /// A new file: on the disk, or in memory where that has no room for it.
     fn file(&self, owner: &Owner) -> Result<SpoolFile> {
         match (self.open)() {
-            Ok(file) => Ok(SpoolFile {
+            Ok(TemporaryFile { file, let_in }) => Ok(SpoolFile {
                 file,
                 length: 0,
                 permit: taken(&self.files, owner, 0)?,
-                is_on_disk: true,
+                let_in: Some(let_in),
             }),
             Err(_) => self.file_without_disk(owner),
         }
@@ -222,7 +231,7 @@ impl Spools {
             file: File::from(file),
             length: 0,
             permit: taken(&self.without_disk, owner, 0)?,
-            is_on_disk: false,
+            let_in: None,
         })
     }
 }
@@ -232,18 +241,21 @@ impl SpoolFile {
         if !self.permit.grow(bytes.len() as u64) {
             return Err(no_room("this box holds as much for your address as it may"));
         }
-        match self.file.write_all_at(bytes, self.length) {
-            Ok(()) => {}
+        let end = self.length + bytes.len() as u64;
+        let is_let_in = self.let_in.as_mut().is_none_or(|ask| ask(end).is_ok());
+        let written = is_let_in.then(|| self.file.write_all_at(bytes, self.length));
+        match written {
+            Some(Ok(())) => {}
+            Some(Err(error)) if self.let_in.is_none() => {
+                return Err(failed("write to", error));
+            }
             // A full disk must not take a list or a manifest away from anybody.
-            Err(_) if self.is_on_disk => {
+            _ => {
                 self.leave_disk(spools)?;
                 return self.append(spools, bytes);
             }
-            Err(error) => {
-                return Err(failed("write to", error));
-            }
         }
-        self.length += bytes.len() as u64;
+        self.length = end;
         Ok(())
     }
 

@@ -9,8 +9,11 @@ fn owner() -> Owner {
     Owner::from(IpAddr::V4(Ipv4Addr::LOCALHOST))
 }
 
-fn on_disk() -> Result<File> {
-    Ok(tempfile::tempfile().unwrap())
+fn on_disk() -> Result<TemporaryFile> {
+    Ok(TemporaryFile {
+        file: tempfile::tempfile().unwrap(),
+        let_in: Box::new(|_| Ok(())),
+    })
 }
 
 fn bytes(length: usize) -> Vec<u8> {
@@ -112,16 +115,31 @@ fn long_documents_are_worked_on_by_one_thread() {
 
 #[test]
 fn a_disk_that_becomes_full_on_the_way_loses_nothing() {
-    // A file that takes no byte, as on a full disk.
-    let spools = Spools::new(|| {
-        Ok(File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/full")
-            .unwrap())
+    // A file that takes no byte, as on a full disk, and one that is let in up to what is kept free.
+    let full = Spools::new(|| {
+        let mut options = File::options();
+        Ok(TemporaryFile {
+            file: options.read(true).write(true).open("/dev/full").unwrap(),
+            let_in: Box::new(|_| Ok(())),
+        })
     });
-    let sent = bytes(3 * IN_MEMORY);
-    let mut spool = spools.spool(owner());
-    spool.append(&sent).unwrap();
-    assert!(read(&spool.finish().unwrap()) == sent);
+    let almost_full = Spools::new(|| {
+        let most = 2 * IN_MEMORY as u64;
+        let let_in = move |to| match to {
+            to if to > most => Err(Error::new(Kind::Full, "no room")),
+            _ => Ok(()),
+        };
+        Ok(TemporaryFile {
+            let_in: Box::new(let_in),
+            ..on_disk()?
+        })
+    });
+    let sent = bytes(5 * IN_MEMORY);
+    for spools in [full, almost_full] {
+        let mut spool = spools.spool(owner());
+        spool.append(&sent).unwrap();
+        let file = spool.file.as_ref().unwrap();
+        assert!(file.let_in.is_none(), "it left the disk");
+        assert!(read(&spool.finish().unwrap()) == sent);
+    }
 }

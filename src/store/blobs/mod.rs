@@ -221,10 +221,10 @@ impl BlobDir {
         staged.replace(digest)
     }
 
-    /// Bytes on their way, in unlinked files of `staging/`.
+    /// Bytes on their way, in unlinked files of `staging/`, which take their room on the disk as blobs do.
     pub(super) fn spools(&self) -> Arc<Spools> {
         let staging = Arc::clone(&self.staging);
-        Spools::new(move || staging.unlinked_file())
+        Spools::new(move || staging.temporary_file())
     }
 
     /// Removes the file; rows must be gone before. Idempotent.

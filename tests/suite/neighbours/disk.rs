@@ -164,3 +164,28 @@ fn pushes_at_once_leave_the_reserve_and_are_refused_beyond() {
     );
     assert_sound(&neighbours.appliance);
 }
+
+#[test]
+fn answers_that_nobody_reads_leave_the_reserve() {
+    let Some((neighbours, disk)) = stage() else {
+        return;
+    };
+    let repository = "evil/dependency_proxy/containers/many";
+    let client = neighbours.attacker(&[repository]);
+    let tags: Vec<String> = (0..12 * MIB / 16)
+        .map(|n| format!("\"tag-{n:09}\""))
+        .collect();
+    let list = format!(r#"{{"name":"library/many","tags":[{}]}}"#, tags.join(","));
+    neighbours
+        .upstream
+        .on("GET", "library/many/tags/list")
+        .always(Answer::body(200, "application/json", list));
+    keeps_the_reserve(&neighbours, &disk, "silent readers of lists", || {
+        let path = format!("/v2/{repository}/tags/list");
+        let opened: Vec<_> = (0..8).map(|_| client.open(&path)).collect();
+        let statuses: Vec<_> = opened.iter().map(|one| one.answer.status).collect();
+        println!("{statuses:?}");
+        assert_eq!(statuses[..2], [200, 200]);
+        assert!(statuses.iter().all(|status| matches!(status, 200 | 503)));
+    });
+}

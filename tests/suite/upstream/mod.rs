@@ -17,7 +17,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use breakwater::oci::{Reference, RegistryHost, RepositoryName};
-use breakwater::spool::{Content, Owner, Spool, Spools};
+use breakwater::spool::{Content, Owner, Spool, Spools, TemporaryFile};
 use breakwater::upstream::{Credentials, Fault, Patience, Proxies, Settings, Upstream};
 
 use crate::support::fake_upstream::{FakeUpstream, Image};
@@ -89,7 +89,13 @@ fn get(upstream: &Upstream) -> Result<Vec<u8>, Fault> {
 /// For an answer.
 fn spool() -> Spool {
     let owner = Owner::Upstream("registry.example".to_owned());
-    Spools::new(|| Ok(tempfile::tempfile().unwrap())).spool(owner)
+    let open = || {
+        Ok(TemporaryFile {
+            file: tempfile::tempfile().unwrap(),
+            let_in: Box::new(|_| Ok(())),
+        })
+    };
+    Spools::new(open).spool(owner)
 }
 
 fn bytes_of(content: &Content) -> Vec<u8> {

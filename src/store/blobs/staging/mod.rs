@@ -23,6 +23,7 @@ use rustix::fs::{Mode, OFlags};
 use super::{ALGORITHMS, blob_path};
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Digest};
+use crate::spool::TemporaryFile;
 use crate::store::directory;
 use room::{Ledger, Room};
 use staged::Place;
@@ -147,8 +148,25 @@ impl Staging {
         Ok(self.staged(self.unlinked_file()?, Place::Unlinked))
     }
 
-    /// A temporary file without a name.
-    pub(super) fn unlinked_file(&self) -> Result<File> {
+    /// A temporary file without a name, for others than blobs.
+    pub(super) fn temporary_file(&self) -> Result<TemporaryFile> {
+        let mut room = Room::new(&self.ledger, 0);
+        let mut before = 0;
+        Ok(TemporaryFile {
+            file: self.unlinked_file()?,
+            let_in: Box::new(move |to| {
+                // What it was let in for before has been written. No more than that is taken: there are many of
+                // these files, and most are short.
+                room.wrote(before);
+                room.expect(Some(to))?;
+                before = to;
+                Ok(())
+            }),
+        })
+    }
+
+    /// A file without a name.
+    fn unlinked_file(&self) -> Result<File> {
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
         match rustix::fs::open(&self.directory, flags, Mode::RUSR | Mode::WUSR) {
             Ok(descriptor) => {

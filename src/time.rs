@@ -1,7 +1,10 @@
 //! Points in time as Unix seconds, as they stand in SQLite, JWTs and headers.
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Longer than anything here waits.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Whole seconds since 1970-01-01 UTC.
 #[derive(
@@ -42,6 +45,17 @@ impl fmt::Display for Timestamp {
             Err(_) => write!(f, "{}", self.0),
         }
     }
+}
+
+/// The moment `wait` after `now`. A configuration or an upstream may say "never" with a number that no clock can add,
+/// which `+` panics at: that is a year later.
+pub fn after(now: Instant, wait: Duration) -> Instant {
+    now.checked_add(wait.min(NEVER)).unwrap_or(now)
+}
+
+/// The moment at which `wait` is over.
+pub fn deadline(wait: Duration) -> Instant {
+    after(Instant::now(), wait)
 }
 
 /// An RFC 3339 time, or a date: its first moment in UTC. `None` for anything else.

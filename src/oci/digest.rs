@@ -96,14 +96,14 @@ impl Digest {
 
     /// The lower-case hex digits after the colon.
     pub fn hex(&self) -> &str {
-        &self.text[self.algorithm.as_str().len() + 1..]
+        self.text.split_once(':').map_or("", |(_, hex)| hex)
     }
 
     /// The hash as bytes; its length tells the algorithm.
     pub fn hash(&self) -> Vec<u8> {
-        let nibble = |digit: u8| match digit {
-            b'0'..=b'9' => digit - b'0',
-            _ => digit - b'a' + 10,
+        let nibble = |digit: u8| {
+            let number = char::from(digit).to_digit(16).unwrap_or_default();
+            u8::try_from(number).unwrap_or_default()
         };
         let digits = self.hex().as_bytes().chunks_exact(2);
         digits
@@ -173,13 +173,9 @@ impl Hasher {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    text
+    let digit = |half: u8| char::from_digit(u32::from(half), 16);
+    let halves = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    halves.filter_map(digit).collect()
 }
 
 #[cfg(test)]

@@ -234,10 +234,11 @@ impl Proxy {
             return Ok(None);
         };
         let n = page.n.unwrap_or(TAG_PAGE).clamp(1, 1_000);
-        let mut tags = self
-            .store
-            .cache
-            .tags(repository, page.last.as_deref(), n as usize + 1)?;
+        let mut tags = self.store.cache.tags(
+            repository,
+            page.last.as_deref(),
+            (n as usize).saturating_add(1),
+        )?;
         if tags.is_empty() && page.last.is_none() {
             return Ok(None);
         }

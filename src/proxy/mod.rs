@@ -155,7 +155,7 @@ struct ByLength;
 
 impl quick_cache::Weighter<Digest, Arc<[u8]>> for ByLength {
     fn weight(&self, _digest: &Digest, bytes: &Arc<[u8]>) -> u64 {
-        bytes.len() as u64 + 128
+        (bytes.len() as u64).saturating_add(128)
     }
 }
 

@@ -84,7 +84,11 @@ impl PassThrough {
         self.buffer.copy_within(self.held.clone(), 0);
         self.held = 0..self.held.len();
         let room = self.held.end;
-        let read = match self.stream.reader.read(&mut self.buffer[room..]) {
+        let read = match self
+            .stream
+            .reader
+            .read(self.buffer.get_mut(room..).unwrap_or_default())
+        {
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(error) => return self.resume(error),
@@ -93,25 +97,27 @@ impl PassThrough {
             return self.finish();
         }
         let known = usize::try_from(self.known).map_or(read, |known| known.min(read));
-        self.known -= known as u64;
-        let news = read - known;
-        self.buffer.copy_within(room + known..room + read, room);
-        self.received += news as u64;
+        self.known = self.known.saturating_sub(known as u64);
+        let news = read.saturating_sub(known);
+        let arrived = room.saturating_add(known)..room.saturating_add(read);
+        self.buffer.copy_within(arrived, room);
+        self.received = self.received.saturating_add(news as u64);
         if self.total.is_some_and(|total| self.received > total) {
             return Err(io::Error::other(
                 self.lied("it sent more bytes than it announced"),
             ));
         }
+        self.held.end = room.saturating_add(news);
         if let Some(hasher) = &mut self.hasher {
-            hasher.update(&self.buffer[room..room + news]);
+            let news = self.buffer.get(room..self.held.end);
+            hasher.update(news.unwrap_or_default());
         }
-        self.held.end = room + news;
         Ok(())
     }
 
     /// Goes on with another connection where the last one broke off.
     fn resume(&mut self, error: io::Error) -> io::Result<()> {
-        self.tries += 1;
+        self.tries = self.tries.saturating_add(1);
         if self.tries >= TRIES {
             return Err(error);
         }
@@ -128,6 +134,12 @@ impl PassThrough {
         self.known = self.received.saturating_sub(stream.offset);
         self.stream = stream;
         Ok(())
+    }
+
+    /// Leaves so many of the held bytes behind.
+    fn advance(&mut self, bytes: usize) {
+        self.held.start = self.held.start.saturating_add(bytes);
+        self.at = self.at.saturating_add(bytes as u64);
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -169,16 +181,15 @@ impl Read for PassThrough {
             let free = self.held.len().saturating_sub(usize::from(!is_whole));
             let before = self.from.saturating_sub(self.at);
             let skipped = usize::try_from(before).map_or(free, |before| before.min(free));
-            self.held.start += skipped;
-            self.at += skipped as u64;
-            let given = (free - skipped)
-                .min(buffer.len())
+            self.advance(skipped);
+            let given = free
+                .saturating_sub(skipped)
                 .min(usize::try_from(left).unwrap_or(usize::MAX));
+            let held = self.buffer.get(self.held.clone()).unwrap_or_default();
+            let mut next = held.get(..given).unwrap_or_default();
+            let given = next.read(buffer)?;
             if given > 0 {
-                let from = self.held.start;
-                buffer[..given].copy_from_slice(&self.buffer[from..from + given]);
-                self.held.start += given;
-                self.at += given as u64;
+                self.advance(given);
                 return Ok(given);
             }
             if is_whole {

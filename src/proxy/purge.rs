@@ -29,13 +29,14 @@ impl Proxy {
         let mut report = PurgeReport::default();
         for repository in store.cache.repositories_pulled_by(grant.group())? {
             if !grant.may_purge(rules, &repository.host, &repository.name) {
-                report.protected += 1;
+                report.protected = report.protected.saturating_add(1);
                 continue;
             }
             let purged = store.cache.purge_repository(grant.group(), repository.id)?;
-            report.manifests += purged.manifests;
+            report.manifests = report.manifests.saturating_add(purged.manifests);
             for digest in &purged.loose {
-                report.blobs += u64::from(store.release_blob(digest)?);
+                let went = store.release_blob(digest)?;
+                report.blobs = report.blobs.saturating_add(u64::from(went));
             }
         }
         Ok(report)

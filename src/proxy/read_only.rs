@@ -5,11 +5,12 @@
 //! An image is many blobs, which its filler's client asks for one after the other. So a reader who comes
 //! upon one that is not there yet waits while the repository is being filled.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Proxy, Target};
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result};
+use crate::time::deadline;
 
 /// The refusal, for the manifest, blob or list `what`.
 pub(super) fn refused(unknown: Kind, what: &str) -> Error {
@@ -31,7 +32,7 @@ pub(super) fn waiting<T>(
     patience: Duration,
     attempt: impl Fn() -> Result<T>,
 ) -> Result<T> {
-    let deadline = Instant::now() + patience;
+    let deadline = deadline(patience);
     loop {
         let error = match attempt() {
             Err(error) if !grant.passes_through() => error,

@@ -6,6 +6,8 @@ use std::hash::Hash;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::time::deadline;
+
 /// Calls in progress, by key.
 pub(super) struct SharedCalls<K, V> {
     running: Arc<Mutex<HashMap<K, Arc<Call<V>>>>>,
@@ -79,7 +81,7 @@ impl<K: Hash + Eq + Clone + Send + 'static, V: Clone + Send + 'static> SharedCal
 }
 
 fn wait<V: Clone>(call: &Call<V>, patience: Duration) -> Option<V> {
-    let deadline = Instant::now() + patience;
+    let deadline = deadline(patience);
     let mut result = call.result.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         if let Some(value) = &*result {

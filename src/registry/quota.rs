@@ -87,7 +87,7 @@ impl Registry {
             upload: upload.map(str::to_owned),
             end: room.end,
         };
-        taken.last += 1;
+        taken.last = taken.last.wrapping_add(1);
         let number = taken.last;
         taken.by_number.insert(number, own);
         room.number = Some(number);

@@ -72,8 +72,9 @@ impl Hashed {
             match file.read_at(&mut buffer, hashed.length) {
                 Ok(0) => break,
                 Ok(read) => {
-                    let left = usize::try_from(length - hashed.length).unwrap_or(usize::MAX);
-                    hashed.add(&buffer[..read.min(left)]);
+                    let left =
+                        usize::try_from(length.saturating_sub(hashed.length)).unwrap_or(usize::MAX);
+                    hashed.add(buffer.get(..read.min(left)).unwrap_or_default());
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
@@ -98,7 +99,7 @@ impl Hashed {
 
     fn add(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
-        self.length += bytes.len() as u64;
+        self.length = self.length.saturating_add(bytes.len() as u64);
     }
 }
 
@@ -126,8 +127,9 @@ pub(super) fn receive(
                     .remedy("ask the upload how far it is, and go on from there"));
             }
         };
-        write(&buffer[..read], hashed.length)?;
-        hashed.add(&buffer[..read]);
+        let piece = buffer.get(..read).unwrap_or_default();
+        write(piece, hashed.length)?;
+        hashed.add(piece);
         counter.fetch_add(read as u64, Ordering::Relaxed);
     }
 }

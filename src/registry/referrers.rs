@@ -94,10 +94,10 @@ impl Registry {
 /// How many of them make a page: at most `count`, and at most [`PAGE_BYTES`] of them, but always one.
 fn fitting(found: &[FoundReferrer], count: u64) -> usize {
     let most = usize::try_from(count).unwrap_or(usize::MAX);
-    let mut taken = 0;
+    let mut taken = 0_u64;
     let fits = |referrer: &&FoundReferrer| {
         let is_first = taken == 0;
-        taken += ENTRY_BYTES + referrer.annotations;
+        taken = taken.saturating_add(ENTRY_BYTES.saturating_add(referrer.annotations));
         is_first || taken <= PAGE_BYTES
     };
     found.iter().take(most).take_while(fits).count()
@@ -110,8 +110,8 @@ fn write_entry(index: &mut Spool, referrer: &Referrer<'_>) -> Result<()> {
         "digest": referrer.digest.as_str(),
         "size": referrer.size,
     });
-    if let Some(artifact_type) = referrer.artifact_type {
-        fields["artifactType"] = json!(artifact_type);
+    if let (Some(artifact_type), Some(fields)) = (referrer.artifact_type, fields.as_object_mut()) {
+        fields.insert("artifactType".to_owned(), json!(artifact_type));
     }
     let fields = fields.to_string();
     // Those of a damaged row are left out: they must not take the list of the others with them.

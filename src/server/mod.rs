@@ -11,6 +11,7 @@ mod authorize;
 mod call;
 mod configured;
 mod error;
+mod fields;
 mod first_start;
 mod observe;
 mod refusals;

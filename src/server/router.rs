@@ -162,10 +162,11 @@ pub(super) fn place(name: &[&str], ns: Option<&str>) -> Result<Place> {
     let proxied = name
         .windows(2)
         .position(|pair| pair == ["dependency_proxy", "containers"])
-        .filter(|&at| at > 0);
-    if let Some(at) = proxied {
-        let group = RepositoryName::parse(&name[..at].join("/"))?;
-        let (host, image) = host_and_image(&name[at + 2..])?;
+        .filter(|&at| at > 0)
+        .and_then(|at| name.split_at_checked(at));
+    if let Some((group, image)) = proxied {
+        let group = RepositoryName::parse(&group.join("/"))?;
+        let (host, image) = host_and_image(image.get(2..).unwrap_or_default())?;
         return Ok(Place::Group {
             group: group.as_str().to_owned(),
             host: host.or(ns),

@@ -75,8 +75,10 @@ pub(super) fn counted() -> Vec<DatabaseFailures> {
 pub(super) fn note(error: &rusqlite::Error) {
     if let Some(reason) = reason(error) {
         let at = reason as usize;
-        LAST[at].store(Timestamp::now().0, Ordering::Relaxed);
-        COUNTS[at].fetch_add(1, Ordering::Relaxed);
+        if let (Some(last), Some(count)) = (LAST.get(at), COUNTS.get(at)) {
+            last.store(Timestamp::now().0, Ordering::Relaxed);
+            count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -70,7 +70,7 @@ impl State {
         if self.waiting.len() >= WAITING {
             return Err(refused("too many lists are asked for at once"));
         }
-        self.number += 1;
+        self.number = self.number.wrapping_add(1);
         self.waiting.push((origin, self.number));
         Ok(self.number)
     }

@@ -52,8 +52,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path, migrations: &[&s
             )
         }
     };
-    for (applied, migration) in migrations.iter().enumerate() {
-        let number = applied + 1;
+    for (number, migration) in (1_usize..).zip(migrations) {
         if version(connection, path)? >= number {
             continue;
         }

@@ -339,6 +339,10 @@ impl Store {
         work()
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "there is one for each value of a byte"
+    )]
     fn settling(&self, digest: &Digest) -> MutexGuard<'_, ()> {
         let hex = digest.hex();
         let last = hex.get(hex.len().saturating_sub(2)..).unwrap_or_default();

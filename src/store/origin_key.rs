@@ -37,9 +37,10 @@ fn read(path: &Path) -> Result<Option<[u8; 32]>> {
     };
     let text = text.trim_end();
     let mut key = [0; 32];
+    let (pairs, _) = text.as_bytes().as_chunks::<2>();
     let is_whole = text.len() == 64
-        && key.iter_mut().enumerate().all(|(at, byte)| {
-            let hex = text.get(2 * at..2 * at + 2);
+        && key.iter_mut().zip(pairs).all(|(byte, pair)| {
+            let hex = std::str::from_utf8(pair).ok();
             let parsed = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
             *byte = parsed.unwrap_or_default();
             parsed.is_some()

@@ -88,7 +88,7 @@ impl<T> Filling<T> {
         if (self.window.offset..end).contains(&self.met) {
             self.entries.push(entry);
         }
-        self.met += 1;
+        self.met = self.met.saturating_add(1);
         match self.met > end && self.met > MAX_COUNTED {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
@@ -202,10 +202,11 @@ pub(super) fn rows<T>(
         from,
         order,
     } = listing;
-    let (text, next) = (&conditions.text, conditions.values.len() + 1);
+    let text = &conditions.text;
+    let next = conditions.values.len().saturating_add(1);
     let text = format!(
         "{with} SELECT {columns} {from}{text} ORDER BY {order} LIMIT ?{next} OFFSET ?{}",
-        next + 1
+        next.saturating_add(1)
     );
     let window = [stored_size(window.count), stored_size(window.offset)];
     let parameters = conditions.parameters(&window);
@@ -219,7 +220,8 @@ fn count_up_to(
     conditions: &Conditions,
 ) -> Result<u64> {
     let Listing { with, from, .. } = listing;
-    let (text, next) = (&conditions.text, conditions.values.len() + 1);
+    let text = &conditions.text;
+    let next = conditions.values.len().saturating_add(1);
     let text = format!("{with} SELECT count(*) FROM (SELECT 1 {from}{text} LIMIT ?{next})");
     let most = [stored_size(MAX_COUNTED + 1)];
     let parameters = conditions.parameters(&most);

@@ -33,8 +33,8 @@ impl Store {
             .map(|prefix| self.reconcile_directory(prefix))
             .try_reduce(Reconciled::default, |a, b| {
                 Ok(Reconciled {
-                    adopted_files: a.adopted_files + b.adopted_files,
-                    dropped_rows: a.dropped_rows + b.dropped_rows,
+                    adopted_files: a.adopted_files.saturating_add(b.adopted_files),
+                    dropped_rows: a.dropped_rows.saturating_add(b.dropped_rows),
                 })
             })?;
         self.cache.forget_missing_registry()?;
@@ -61,11 +61,13 @@ impl Store {
         let size_of = |digest: &Digest| self.blobs.size_of(digest);
         let mut done = Reconciled::default();
         for digests in missing.chunks(ROWS_AT_ONCE) {
-            done.dropped_rows += self.cache.forget_missing(digests, size_of)?;
+            let dropped = self.cache.forget_missing(digests, size_of)?;
+            done.dropped_rows = done.dropped_rows.saturating_add(dropped);
         }
         let now = Timestamp::now();
         for digests in strays.chunks(ROWS_AT_ONCE) {
-            done.adopted_files += self.cache.adopt_blobs(digests, now, size_of)?;
+            let adopted = self.cache.adopt_blobs(digests, now, size_of)?;
+            done.adopted_files = done.adopted_files.saturating_add(adopted);
         }
         Ok(done)
     }

@@ -18,7 +18,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(5);
 /// Switches the database to a log. Where several connections switch a new file at once, each holds a shared lock that the others' exclusive ones
 /// wait for, so SQLite calls no busy handler and fails at once: the waiting is done here.
 pub(super) fn begin(writer: &Connection, patience: Duration) -> rusqlite::Result<()> {
-    let deadline = Instant::now() + patience;
+    let deadline = crate::time::deadline(patience);
     loop {
         match writer.pragma_update(None, "journal_mode", "WAL") {
             Err(error)

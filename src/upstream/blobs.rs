@@ -121,7 +121,7 @@ impl Upstream {
                 Some(
                     range
                         .total
-                        .map_or(range.length(), |total| total - range.first),
+                        .map_or(range.length(), |total| total.saturating_sub(range.first)),
                 ),
             ),
         };
@@ -182,7 +182,7 @@ impl ContentRange {
     }
 
     fn length(&self) -> u64 {
-        self.last - self.first + 1
+        self.last.saturating_sub(self.first).saturating_add(1)
     }
 }
 
@@ -240,9 +240,9 @@ impl Read for BlobReader {
                 Err(self.fail(io::ErrorKind::UnexpectedEof, fault))
             }
             remaining => {
-                self.remaining = remaining.map(|remaining| remaining - count as u64);
+                self.remaining = remaining.map(|remaining| remaining.saturating_sub(count as u64));
                 let before = self.received;
-                self.received += count as u64;
+                self.received = before.saturating_add(count as u64);
                 if count == 0 || self.remaining == Some(0) {
                     self.finish();
                 } else if (before..self.received).contains(&PROOF_OF_LIFE) {

@@ -7,6 +7,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::time::after;
+
 /// Failures in a row that open it.
 const THRESHOLD: u32 = 3;
 /// The first pause.
@@ -64,8 +66,9 @@ impl Breaker {
         if self.probing {
             return Err(WHILE_PROBING);
         }
-        if now < opens_at {
-            return Err(opens_at - now);
+        let wait = opens_at.saturating_duration_since(now);
+        if !wait.is_zero() {
+            return Err(wait);
         }
         self.probing = true;
         Ok(Admission::Probe)
@@ -94,12 +97,12 @@ impl Breaker {
         self.failures = self.failures.saturating_add(1);
         match (admission, self.opens_at) {
             (Admission::Probe, Some(_)) => {
-                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-                self.opens_at = Some(now + self.pause);
+                self.pause = self.pause.saturating_mul(2).min(LONGEST_PAUSE);
+                self.opens_at = Some(after(now, self.pause));
             }
             // Requests that were on their way when it opened tell nothing new.
             (Admission::Ordinary, Some(_)) => {}
-            (_, None) if self.failures >= THRESHOLD => self.opens_at = Some(now + self.pause),
+            (_, None) if self.failures >= THRESHOLD => self.opens_at = Some(after(now, self.pause)),
             (_, None) => {}
         }
     }

@@ -146,21 +146,15 @@ impl<'a> Scanner<'a> {
     /// next challenge. Left alone if it is the first parameter's name.
     fn skip_token68(&mut self) {
         let word = self.0.find([',', ' ', '\t']).unwrap_or(self.0.len());
-        let (candidate, _) = self.0.split_at(word);
+        let (candidate, behind) = self.0.split_at_checked(word).unwrap_or((self.0, ""));
         let data = candidate.trim_end_matches('=');
         let padded = data.len() < candidate.len();
-        let is_parameter =
-            data.contains(['=', '"']) || (!padded && self.followed_by_equals(candidate.len()));
-        let is_half_parameter = padded && self.0[word..].trim_start().starts_with('"');
+        let before_equals = behind.trim_start_matches([' ', '\t']).starts_with('=');
+        let is_parameter = data.contains(['=', '"']) || (!padded && before_equals);
+        let is_half_parameter = padded && behind.trim_start().starts_with('"');
         if !candidate.is_empty() && !is_parameter && !is_half_parameter {
-            self.0 = &self.0[word..];
+            self.0 = behind;
         }
-    }
-
-    fn followed_by_equals(&self, at: usize) -> bool {
-        self.0[at..]
-            .trim_start_matches([' ', '\t'])
-            .starts_with('=')
     }
 }
 

@@ -57,7 +57,9 @@ impl Counts {
             // Nothing was sent.
             Err(FaultKind::Offline | FaultKind::BreakerOpen { .. } | FaultKind::NoRoom) => return,
         };
-        self.tries[at].fetch_add(1, Ordering::Relaxed);
+        if let Some(count) = self.tries.get(at) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn note_received(&self, bytes: u64) {

@@ -240,7 +240,7 @@ impl Upstream {
     ) -> Result<Vec<u8>, Fault> {
         self.receive(reply, limit, deadline, |source| {
             let mut bytes = Vec::new();
-            match source.take(limit + 1).read_to_end(&mut bytes) {
+            match source.take(limit.saturating_add(1)).read_to_end(&mut bytes) {
                 Ok(count) if count as u64 > limit => Err(Unfilled::TooLong),
                 Ok(count) => Ok((bytes, count as u64)),
                 Err(error) => Err(Unfilled::Source(error)),

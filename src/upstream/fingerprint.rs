@@ -4,7 +4,7 @@
 
 use super::url::Url;
 use super::{Ca, Settings};
-use crate::oci::{Algorithm, Hasher};
+use crate::oci::{Algorithm, Digest, Hasher};
 
 /// SHA-256 over the URL, the credentials, further roots and whether private addresses are out of reach, each
 /// with its length before it, so that no two settings give the same text.
@@ -34,7 +34,7 @@ pub(super) fn fingerprint(home: &Url, settings: &Settings) -> String {
         hasher.update(&(part.len() as u64).to_be_bytes());
         hasher.update(part.as_bytes());
     }
-    hasher.finish().hex()[..32].to_owned()
+    shortened(&hasher.finish())
 }
 
 /// HMAC-SHA256 (RFC 2104) of a fingerprint, as long as one.
@@ -50,10 +50,17 @@ pub(super) fn keyed(key: &[u8; 32], fingerprint: &str) -> String {
         hasher.finish()
     };
     let inner = pass(0x36, fingerprint.as_bytes());
-    let inner: Vec<u8> = (0..32)
-        .filter_map(|at| u8::from_str_radix(inner.hex().get(2 * at..2 * at + 2)?, 16).ok())
+    let (pairs, _) = inner.hex().as_bytes().as_chunks::<2>();
+    let inner: Vec<u8> = pairs
+        .iter()
+        .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
         .collect();
-    pass(0x5c, &inner).hex()[..32].to_owned()
+    shortened(&pass(0x5c, &inner))
+}
+
+/// The first 128 bits, in hex.
+fn shortened(digest: &Digest) -> String {
+    digest.hex().chars().take(32).collect()
 }
 
 #[cfg(test)]

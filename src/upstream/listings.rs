@@ -99,7 +99,8 @@ fn next_link(header: &str) -> Option<&str> {
         let (_, after) = rest.split_once('<')?;
         let (target, after) = after.split_once('>')?;
         let end = after.find('<').unwrap_or(after.len());
-        let is_next = after[..end].split([';', ',']).any(|parameter| {
+        let (parameters, behind) = after.split_at_checked(end)?;
+        let is_next = parameters.split([';', ',']).any(|parameter| {
             parameter.split_once('=').is_some_and(|(name, value)| {
                 name.trim().eq_ignore_ascii_case("rel")
                     && value
@@ -112,7 +113,7 @@ fn next_link(header: &str) -> Option<&str> {
         if is_next {
             return Some(target);
         }
-        rest = &after[end..];
+        rest = behind;
     }
 }
 

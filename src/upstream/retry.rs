@@ -87,9 +87,10 @@ impl Upstream {
 /// How long to wait after try `number` (from 1) failed; `None` where another try is pointless.
 fn pause(fault: &Fault, number: u32, patience: &Patience) -> Option<Duration> {
     let (first, longest) = patience.pause;
-    let doubled = first.saturating_mul(1 << (number - 1).min(16)).min(longest);
+    let doublings = number.saturating_sub(1).min(16);
+    let doubled = first.saturating_mul(1 << doublings).min(longest);
     // Between half of it and all of it.
-    let jittered = doubled / 2 + (doubled / 2).mul_f64(random_fraction());
+    let jittered = doubled.mul_f64(random_fraction().midpoint(1.0));
     match fault.kind {
         FaultKind::RateLimited { retry_after } if retry_after <= LONGEST_RETRY_AFTER => {
             Some(retry_after.max(jittered))

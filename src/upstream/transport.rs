@@ -17,6 +17,7 @@ use super::fault::{self, Fault, FaultKind};
 use super::proxy::Proxies;
 use super::url::Url;
 use crate::error::{Result, excerpt};
+use crate::time::deadline;
 
 /// When a request, or a chain of them, has to be over.
 #[derive(Debug, Clone, Copy)]
@@ -28,11 +29,8 @@ pub(super) struct Deadline {
 
 impl Deadline {
     pub(super) fn after(allowed: Duration) -> Self {
-        // A configuration may say "never" with a number that no clock can add.
-        let now = Instant::now();
-        let never = Duration::from_secs(365 * 24 * 60 * 60);
         Self {
-            at: now.checked_add(allowed).unwrap_or(now + never),
+            at: deadline(allowed),
             allowed,
         }
     }

@@ -31,12 +31,9 @@ impl Url {
         if authority.contains('@') {
             return Err("contains a username or password");
         }
-        let (host, port) = match authority.rfind(':') {
-            Some(at) if !authority[at..].contains(']') => {
-                let port = authority[at + 1..]
-                    .parse()
-                    .map_err(|_| "has a wrong port")?;
-                (&authority[..at], port)
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => {
+                (host, port.parse().map_err(|_| "has a wrong port")?)
             }
             _ => (authority, if https { 443 } else { 80 }),
         };
@@ -59,8 +56,7 @@ impl Url {
         if let Some(rest) = location.strip_prefix("//") {
             return Self::after_scheme(self.https, rest);
         }
-        let scheme_ends = location.find([':', '/', '?']);
-        if scheme_ends.is_some_and(|at| location[at..].starts_with(':')) {
+        if location.matches([':', '/', '?']).next() == Some(":") {
             return Self::parse(&location);
         }
         let (path, query) = split_query(&location);
@@ -69,8 +65,8 @@ impl Url {
         } else if path.is_empty() {
             self.path.to_string()
         } else {
-            let directory = self.path.rfind('/').map_or("/", |at| &self.path[..=at]);
-            format!("{directory}{path}")
+            let directory = self.path.rsplit_once('/').map_or("", |(before, _)| before);
+            format!("{directory}/{path}")
         };
         let query = match (query, location.is_empty()) {
             (None, true) => self.query.clone(),

@@ -55,14 +55,14 @@ impl Fetch {
         expected.map_err(|error| error.context(self.shown()))?;
         takeoff.arriving(progress.file(), progress.total, progress.written);
         let mut buffer = vec![0_u8; CHUNK].into_boxed_slice();
-        let (mut tries, mut barren_since) = (0, None);
+        let (mut tries, mut barren_since) = (0_u32, None);
         loop {
             let before = progress.written;
             match self.read_stream(takeoff, stream, &mut progress, &mut buffer) {
                 Ok(()) => break,
                 Err(Broken::Here(error)) => return Err(error),
                 Err(Broken::Upstream(error)) => {
-                    tries += 1;
+                    tries = tries.saturating_add(1);
                     if progress.written > before {
                         barren_since = None;
                     }
@@ -103,7 +103,7 @@ impl Fetch {
     fn resume_staged<'a>(&self, staged: &'a mut Staged) -> Result<Progress<'a>> {
         let mut hasher = Hasher::new(self.digest.algorithm());
         let length = staged.length()?;
-        let mut written = 0;
+        let mut written = 0_u64;
         let mut buffer = vec![0_u8; CHUNK];
         while written < length {
             let read = staged
@@ -119,8 +119,8 @@ impl Fetch {
             if read == 0 {
                 break;
             }
-            hasher.update(&buffer[..read]);
-            written += read as u64;
+            hasher.update(buffer.get(..read).unwrap_or_default());
+            written = written.saturating_add(read as u64);
         }
         if written > 0 {
             note(&self.proxy.counters.resumed_after_restart);
@@ -245,12 +245,10 @@ impl Fetch {
             let known = usize::try_from(progress.written.saturating_sub(offset))
                 .unwrap_or(usize::MAX)
                 .min(read);
-            offset += read as u64;
-            let news = &buffer[known..read];
-            if progress
-                .total
-                .is_some_and(|total| progress.written + news.len() as u64 > total)
-            {
+            offset = offset.saturating_add(read as u64);
+            let news = buffer.get(known..read).unwrap_or_default();
+            let written = progress.written.saturating_add(news.len() as u64);
+            if progress.total.is_some_and(|total| written > total) {
                 return Err(Broken::Here(
                     self.lied("it sent more bytes than it announced"),
                 ));
@@ -258,7 +256,7 @@ impl Fetch {
             let staged = progress.staged.write(news, progress.written);
             staged.map_err(|error| Broken::Here(error.context(self.shown())))?;
             progress.hasher.update(news);
-            progress.written += news.len() as u64;
+            progress.written = written;
             takeoff.written(progress.written);
         }
     }

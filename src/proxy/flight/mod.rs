@@ -16,6 +16,7 @@ use super::TargetKey;
 use super::figures::{Counters, note};
 use crate::error::{Error, Kind};
 use crate::oci::Digest;
+use crate::time::deadline;
 
 pub(super) use seat::{ArrivingBlob, Seat};
 use state::Flight;
@@ -68,11 +69,12 @@ impl Flights {
     /// Blobs on their way, those of them that will be kept, and the seats taken in all.
     pub(super) fn counts(&self) -> (usize, usize, usize) {
         let table = self.lock();
-        let states = table.values().map(|flight| {
+        let (mut fills, mut readers) = (0_usize, 0_usize);
+        for flight in table.values() {
             let state = flight.lock();
-            (usize::from(state.keep), state.readers)
-        });
-        let (fills, readers) = states.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+            fills = fills.saturating_add(usize::from(state.keep));
+            readers = readers.saturating_add(state.readers);
+        }
         (table.len(), fills, readers)
     }
 
@@ -96,7 +98,7 @@ impl Flights {
         let (origin, _) = &key.0;
         let of_origin = table.keys().filter(|((other, _), _)| other == origin);
         let of_origin = of_origin.count();
-        let left = MAX_FLIGHTS.saturating_sub(table.len() - of_origin);
+        let left = MAX_FLIGHTS.saturating_sub(table.len().saturating_sub(of_origin));
         if of_origin >= left / PART_OF_ORIGIN {
             let retry_after = Duration::from_secs(5);
             return Err(Error::new(
@@ -150,7 +152,7 @@ impl Flights {
 
     /// Waits until no flight is left, for at most `patience`.
     pub(super) fn wait_until_empty(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
+        let deadline = deadline(patience);
         let mut table = self.lock();
         while !table.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());

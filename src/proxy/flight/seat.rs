@@ -39,14 +39,15 @@ impl Seat {
         ArrivingBlob {
             seat: self,
             position: offset,
-            end: length.map(|length| offset + length),
+            end: length.map(|length| offset.saturating_add(length)),
         }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.lock().readers -= 1;
+        let mut state = self.0.lock();
+        state.readers = state.readers.saturating_sub(1);
     }
 }
 
@@ -103,8 +104,8 @@ impl Read for ArrivingBlob {
         if wanted == 0 {
             return Ok(0);
         }
-        let read = file.read_at(&mut buffer[..wanted], self.position)?;
-        self.position += read as u64;
+        let read = file.read_at(buffer.get_mut(..wanted).unwrap_or_default(), self.position)?;
+        self.position = self.position.saturating_add(read as u64);
         Ok(read)
     }
 }

@@ -68,7 +68,7 @@ impl Flight {
         if !state.decided {
             state.keep |= fill;
         }
-        state.readers += 1;
+        state.readers = state.readers.saturating_add(1);
         Some(Seat(Arc::clone(flight)))
     }
 

@@ -119,7 +119,7 @@ impl Upstreams {
             match table
                 .by_name
                 .get(&(scope, host.clone()))
-                .map(|&at| &table.clients[at])
+                .and_then(|&at| table.clients.get(at))
             {
                 Some(Client::Ready(upstream)) => return Ok(Arc::clone(upstream)),
                 Some(Client::Unusable(_)) => return Err(unusable(host, table.path(scope))),
@@ -168,7 +168,7 @@ impl Upstreams {
     ) -> Table {
         let known = |row: &UpstreamRow| {
             let at = before.rows.iter().position(|one| one == row)?;
-            Some(before.clients[at].clone())
+            before.clients.get(at).cloned()
         };
         let clients = rows.iter().map(|row| match known(row) {
             Some(Client::Ready(upstream)) => Client::Ready(upstream),

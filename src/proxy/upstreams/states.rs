@@ -131,8 +131,8 @@ impl Upstreams {
                 Client::Unusable(_) => "unusable",
             };
             match states.iter_mut().find(|(known, _)| *known == state) {
-                Some((_, count)) => *count += 1,
-                None => states.push((state, 1)),
+                Some((_, count)) => *count = count.saturating_add(1),
+                None => states.push((state, 1_usize)),
             }
         }
         let has_groups = !states.is_empty();

@@ -108,7 +108,9 @@ impl Addresses {
     pub(super) fn tell(&self, ip: IpAddr, doubt: Doubt) {
         let (index, what) = told(ip, doubt);
         let now = Timestamp::now().0;
-        let told = &self.told[index];
+        let Some(told) = self.told.get(index) else {
+            return;
+        };
         let last = told.load(Ordering::Relaxed);
         let is_due = now.abs_diff(last) >= QUIET.unsigned_abs();
         if is_due

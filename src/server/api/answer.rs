@@ -180,7 +180,7 @@ pub(super) fn page<T>(
         number(ask, "page", 1)?,
         number(ask, "per_page", PAGE.0)?.min(PAGE.1),
     );
-    let offset = (page - 1).saturating_mul(per_page);
+    let offset = page.saturating_sub(1).saturating_mul(per_page);
     if offset > MAX_OFFSET {
         return Err(Failure::error(405, &beyond_offset()));
     }
@@ -191,8 +191,8 @@ pub(super) fn page<T>(
     let entries = found.entries.iter().map(shape);
     let entries = entries.collect::<Result<Vec<_>, _>>()?;
     let pages = found.total.map(|total| total.div_ceil(per_page).max(1));
-    let next = found.more.then(|| page + 1);
-    let previous = (page > 1).then(|| page - 1);
+    let next = page.checked_add(1).filter(|_| found.more);
+    let previous = page.checked_sub(1).filter(|&previous| previous > 0);
     let links = [
         (previous, "prev"),
         (next, "next"),

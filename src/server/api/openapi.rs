@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::super::fields::put;
 use super::parameters::{Parameter, Type};
 use super::table::{self, Endpoint, Role, Scope, Shape, TEXT_CAPTURES};
 use crate::error::{Error, Result};
@@ -52,9 +53,11 @@ pub(super) fn document(external_url: &str) -> Result<Value> {
 /// The shape `NewX`: an `X` with its secret, as its maker gets it.
 fn with_secret(plain: &Value) -> Value {
     let mut schema = plain.clone();
-    schema["properties"]["token"] =
-        json!({ "type": "string", "description": "The secret, shown only here" });
-    if let Some(required) = schema["required"].as_array_mut() {
+    let secret = json!({ "type": "string", "description": "The secret, shown only here" });
+    if let Some(properties) = schema.get_mut("properties") {
+        put(properties, "token", secret);
+    }
+    if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
         required.push(json!("token"));
     }
     schema
@@ -99,10 +102,10 @@ fn operation(endpoint: &Endpoint) -> Value {
         "responses": responses(endpoint),
     });
     if endpoint.scope == Scope::Open {
-        operation["security"] = json!([]);
+        put(&mut operation, "security", json!([]));
     }
     if !has_query && !endpoint.parameters.is_empty() {
-        operation["requestBody"] = body(endpoint.parameters);
+        put(&mut operation, "requestBody", body(endpoint.parameters));
     }
     operation
 }
@@ -153,7 +156,7 @@ fn body(parameters: &[Parameter]) -> Value {
     let mut properties = Map::new();
     for parameter in parameters {
         let mut schema = schema(parameter.kind);
-        schema["description"] = json!(parameter.about);
+        put(&mut schema, "description", json!(parameter.about));
         properties.insert(parameter.name.to_owned(), schema);
     }
     let required: Vec<_> = parameters
@@ -163,7 +166,7 @@ fn body(parameters: &[Parameter]) -> Value {
         .collect();
     let mut schema = json!({ "type": "object", "properties": properties });
     if !required.is_empty() {
-        schema["required"] = json!(required);
+        put(&mut schema, "required", json!(required));
     }
     json!({
         "content": {

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::fields::put;
 use super::answer::{Answer, Failure, nothing, object, page};
 use super::ask::Ask;
 use super::parameters::{Parameter, Type, optional};
@@ -95,7 +96,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         path: "/user/personal_access_tokens",
         scope: Scope::Write,
         role: Role::Anyone,
-        parameters: CREATION,
+        parameters: &CREATION,
         gives: (201, Shape::One("NewPersonalAccessToken")),
         summary: "Make a personal access token for oneself",
         handler: create_own,
@@ -105,7 +106,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         path: "/users/:user_id/personal_access_tokens",
         scope: Scope::Write,
         role: Role::Administrator,
-        parameters: CREATION,
+        parameters: &CREATION,
         gives: (201, Shape::One("NewPersonalAccessToken")),
         summary: "Make a personal access token for a user",
         handler: create,
@@ -114,7 +115,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
 
 fn shape(ask: &Ask<'_, '_>, token: &Token) -> Result<Value, Failure> {
     let mut shape = tokens::shape(ask, token)?;
-    shape["user_id"] = json!(token.user_id);
+    put(&mut shape, "user_id", json!(token.user_id));
     Ok(shape)
 }
 
@@ -209,7 +210,7 @@ fn get_self(ask: &mut Ask<'_, '_>) -> Answer {
     let token = own(ask)?;
     let mut shape = shape(ask, &token)?;
     if let Some(level) = token.access_level {
-        shape["access_level"] = json!(level.number());
+        put(&mut shape, "access_level", json!(level.number()));
     }
     object(200, &shape)
 }

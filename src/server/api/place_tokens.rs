@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::fields::put;
 use super::answer::{Answer, Failure, nothing, object, page};
 use super::ask::{Ask, Place};
 use super::parameters::{Parameter, Type, optional};
@@ -40,7 +41,7 @@ macro_rules! endpoints {
                 path: concat!("/", $places, "/:id/access_tokens"),
                 scope: Scope::Read,
                 role: $managed,
-                parameters: STATE_FILTERS,
+                parameters: &STATE_FILTERS,
                 gives: (200, Shape::Page("PlaceAccessToken")),
                 summary: "Its access tokens",
                 handler: list,
@@ -108,8 +109,12 @@ pub(super) const OF_PROJECTS: &[Endpoint] =
 /// There is no user behind it: `user_id` is null.
 fn shape(ask: &Ask<'_, '_>, token: &Token) -> Result<Value, Failure> {
     let mut shape = tokens::shape(ask, token)?;
-    shape["user_id"] = Value::Null;
-    shape["access_level"] = json!(token.access_level.map(Level::number));
+    put(&mut shape, "user_id", Value::Null);
+    put(
+        &mut shape,
+        "access_level",
+        json!(token.access_level.map(Level::number)),
+    );
     Ok(shape)
 }
 

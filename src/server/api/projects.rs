@@ -15,7 +15,7 @@ use crate::store::{Level, Project, ProjectChanges, SeenFilter, Visibility};
 
 const VISIBILITY: Type = Type::OneOf(&["private", "public"]);
 
-const FILTERS: &[Parameter] = &[
+const FILTERS: [Parameter; 5] = [
     optional("search", Type::Text, "a part of the path"),
     optional("owned", Type::Boolean, "only those that the caller owns"),
     optional(
@@ -51,7 +51,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         path: "/projects",
         scope: Scope::Read,
         role: Role::Anyone,
-        parameters: FILTERS,
+        parameters: &FILTERS,
         gives: (200, Shape::Page("Project")),
         summary: "The projects that the caller may see",
         handler: list,

@@ -5,6 +5,7 @@ use std::cell::Cell;
 
 use serde_json::{Value, json};
 
+use super::super::fields::put;
 use super::answer::{Answer, Failure, accepted, object, page};
 use super::ask::{Ask, Place};
 use super::parameters::{Parameter, Type, optional};
@@ -127,7 +128,7 @@ fn shape(ask: &Ask<'_, '_>, row: &RepositoryRow, left: &Cell<u64>) -> Result<Val
     let wants = |field| ask.fields.boolean(field) == Some(true);
     // Who may know of the repository may not always read from it.
     if (wants("tags") || wants("tags_count")) && judge(ask, row, Wanted::Pull)?.is_ok() {
-        shape["tags_count"] = json!(row.tag_count);
+        put(&mut shape, "tags_count", json!(row.tag_count));
         if wants("tags") {
             let window = Window {
                 offset: 0,
@@ -136,7 +137,7 @@ fn shape(ask: &Ask<'_, '_>, row: &RepositoryRow, left: &Cell<u64>) -> Result<Val
             let tags = ask.store().registry.tag_names(row.id, window)?.entries;
             left.set(left.get().saturating_sub(tags.len() as u64));
             let tags: Vec<_> = tags.iter().map(|tag| shape_of_tag(ask, row, tag)).collect();
-            shape["tags"] = json!(tags);
+            put(&mut shape, "tags", json!(tags));
         }
     }
     Ok(shape)
@@ -260,9 +261,9 @@ fn tag(ask: &mut Ask<'_, '_>) -> Answer {
     grant(ask, &row, Wanted::Pull)?;
     let tag = find_tag(ask, &row)?;
     let mut shape = shape_of_tag(ask, &row, tag.name.as_str());
-    shape["digest"] = json!(tag.digest.as_str());
-    shape["total_size"] = json!(tag.total_size);
-    shape["created_at"] = json!(tag.created_at.to_string());
+    put(&mut shape, "digest", json!(tag.digest.as_str()));
+    put(&mut shape, "total_size", json!(tag.total_size));
+    put(&mut shape, "created_at", json!(tag.created_at.to_string()));
     object(200, &shape)
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::super::fields::put;
 use super::answer::Failure;
 use super::ask::{Ask, Place};
 use super::parameters::{Parameter, Type, optional, required};
@@ -20,7 +21,7 @@ const LIFETIME: Duration = Duration::from_secs(365 * 86_400);
 const ROTATED_LIFETIME: Duration = Duration::from_secs(7 * 86_400);
 
 /// The fields of a new personal access token.
-pub(super) const CREATION: &[Parameter] = &[
+pub(super) const CREATION: [Parameter; 3] = [
     required("name", Type::Text, "what it is called in lists"),
     required("scopes", Type::TextList, "what it is worth"),
     optional("expires_at", Type::Text, EXPIRY),
@@ -34,7 +35,7 @@ pub(super) const ROTATION: &[Parameter] = &[optional(
 )];
 
 /// What lists of tokens can be asked for.
-pub(super) const STATE_FILTERS: &[Parameter] = &[
+pub(super) const STATE_FILTERS: [Parameter; 3] = [
     optional("search", Type::Text, "a part of the name"),
     optional("state", Type::OneOf(&["active", "inactive"]), "only these"),
     optional(
@@ -119,7 +120,7 @@ pub(super) fn filter_of_place(ask: &Ask<'_, '_>, kind: TokenKind) -> TokenFilter
 
 /// Puts the secret into what its maker is told, for the only time.
 pub(super) fn with_secret(mut shape: Value, secret: &Secret) -> Value {
-    shape["token"] = json!(secret.expose());
+    put(&mut shape, "token", json!(secret.expose()));
     shape
 }
 
@@ -232,7 +233,10 @@ fn rotated_expiry(ask: &Ask<'_, '_>, old: &Token) -> Result<Option<Timestamp>, F
     let Some(old_expiry) = old.expires_at else {
         return Ok(asked);
     };
-    let same_life = Timestamp(now.0.saturating_add(old_expiry.0 - old.created_at.0));
+    let same_life = Timestamp(
+        now.0
+            .saturating_add(old_expiry.0.saturating_sub(old.created_at.0)),
+    );
     if !is_given(ask) {
         return Ok(asked.map(|asked| asked.min(same_life)));
     }
@@ -267,7 +271,9 @@ fn expires_at(ask: &Ask<'_, '_>, lifetime: Duration) -> Result<Option<Timestamp>
         }
         _ => {
             let at = now.plus(lifetime);
-            Ok(Some(Timestamp(at.0 - at.0.rem_euclid(86_400))))
+            Ok(Some(Timestamp(
+                at.0.saturating_sub(at.0.rem_euclid(86_400)),
+            )))
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::fields::put;
 use super::answer::{Answer, Failure, nothing, object, page};
 use super::ask::Ask;
 use super::parameters::{Type, optional, required};
@@ -132,7 +133,7 @@ pub(super) fn shape(user: &User, for_administrator: bool) -> Value {
         "created_at": user.created_at.to_string(),
     });
     if for_administrator {
-        shape["is_admin"] = json!(user.admin);
+        put(&mut shape, "is_admin", json!(user.admin));
     }
     shape
 }

@@ -228,7 +228,8 @@ fn store(appliance: &Appliance) -> Vec<Check> {
 
 fn is_almost_full(space: Space) -> bool {
     let (part, bytes) = LITTLE;
-    space.free < (space.size / part).min(bytes) || space.free_inodes.is_some_and(|free| free < 1000)
+    space.free < space.size.checked_div(part).unwrap_or(0).min(bytes)
+        || space.free_inodes.is_some_and(|free| free < 1000)
 }
 
 /// Statements that failed a moment ago.

@@ -166,19 +166,20 @@ pub(in crate::server) struct Traffic {
     answered: Box<[AtomicU64]>,
     durations: [Histogram; ROUTES],
     bytes: [AtomicU64; CACHE.len()],
-    /// The last one is for statuses that are not in the list.
-    refused: [AtomicU64; REFUSALS.len() + 1],
+    refused: [AtomicU64; REFUSALS.len()],
+    /// With statuses that are not in the list.
+    refused_otherwise: AtomicU64,
     panics: AtomicU64,
 }
 
 impl Default for Traffic {
     fn default() -> Self {
-        let cells = ROUTES * METHODS * STATUS.len() * CACHE.len();
         Self {
-            answered: (0..cells).map(|_| AtomicU64::new(0)).collect(),
+            answered: (0..CELLS).map(|_| AtomicU64::new(0)).collect(),
             durations: Default::default(),
             bytes: Default::default(),
             refused: Default::default(),
+            refused_otherwise: AtomicU64::new(0),
             panics: AtomicU64::new(0),
         }
     }
@@ -188,7 +189,9 @@ impl Traffic {
     /// Counts a request after its last byte.
     pub(in crate::server) fn note(&self, answered: &Answered) {
         let cache = cache_index(answered.cache);
-        let status = (usize::from(answered.status / 100).clamp(1, STATUS.len())) - 1;
+        let status = usize::from(answered.status / 100)
+            .clamp(1, STATUS.len())
+            .saturating_sub(1);
         let place = index(
             answered.route as usize,
             answered.method as usize,
@@ -198,14 +201,20 @@ impl Traffic {
         if let Some(count) = self.answered.get(place) {
             count.fetch_add(1, Ordering::Relaxed);
         }
-        self.bytes[cache].fetch_add(answered.bytes, Ordering::Relaxed);
-        self.durations[answered.route as usize].note(answered.duration);
+        if let Some(bytes) = self.bytes.get(cache) {
+            bytes.fetch_add(answered.bytes, Ordering::Relaxed);
+        }
+        if let Some(durations) = self.durations.get(answered.route as usize) {
+            durations.note(answered.duration);
+        }
     }
 
     /// Counts what never became a request.
     pub(in crate::server) fn note_refused(&self, status: u16) {
         let known = REFUSALS.iter().position(|known| *known == status);
-        self.refused[known.unwrap_or(REFUSALS.len())].fetch_add(1, Ordering::Relaxed);
+        let counter = known.and_then(|at| self.refused.get(at));
+        let counter = counter.unwrap_or(&self.refused_otherwise);
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a mistake of ours.
@@ -245,11 +254,17 @@ impl Traffic {
         for (status, count) in REFUSALS.iter().zip(&self.refused) {
             family.sample(&[&status.to_string()], read(count));
         }
-        family.sample(&["other"], read(&self.refused[REFUSALS.len()]));
+        family.sample(&["other"], read(&self.refused_otherwise));
         page.single(&name::PANICS, read(&self.panics));
     }
 }
 
+const CELLS: usize = ROUTES * METHODS * STATUS.len() * CACHE.len();
+
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "the numbers are those of variants and words, a few dozen each"
+)]
 fn index(route: usize, method: usize, status: usize, cache: usize) -> usize {
     ((route * METHODS + method) * STATUS.len() + status) * CACHE.len() + cache
 }

@@ -15,6 +15,7 @@ mod scopes;
 use serde_json::json;
 
 use super::call::Call;
+use super::fields::put;
 use super::{Appliance, error};
 use crate::auth::jwt::{AUDIENCES, Bearer, Issue};
 use crate::auth::policy::Refusal;
@@ -106,11 +107,11 @@ fn report_missing_abilities(appliance: &Appliance, call: &Call<'_>, identity: &I
         "remote_ip": remote_ip,
     });
     if let Some(user) = principal.user() {
-        event["user_id"] = json!(user.id);
+        put(&mut event, "user_id", json!(user.id));
     }
     if let Some(token) = principal.token() {
-        event["token_kind"] = json!(token.kind.as_str());
-        event["token_id"] = json!(token.id);
+        put(&mut event, "token_kind", json!(token.kind.as_str()));
+        put(&mut event, "token_id", json!(token.id));
     }
     appliance.auth_log.write(&event);
     tracing::warn!(

@@ -57,7 +57,10 @@ impl Content<'_> {
         if let (206, Some(length), Some(size)) = (status, length, self.size) {
             response = response.header(
                 "Content-Range",
-                format!("bytes {offset}-{}/{size}", offset + length - 1),
+                format!(
+                    "bytes {offset}-{}/{size}",
+                    offset.saturating_add(length).saturating_sub(1)
+                ),
             );
         }
         if call.is_head() {
@@ -104,9 +107,8 @@ pub(in crate::server) fn part_of(
         spool::Content::Memory(bytes) if length == content.length() => Body::Bytes(bytes.clone()),
         spool::Content::Memory(bytes) => {
             let at = |position: u64| usize::try_from(position).unwrap_or(bytes.len());
-            Body::Bytes(
-                bytes[at(offset).min(bytes.len())..at(offset + length).min(bytes.len())].into(),
-            )
+            let part = at(offset)..at(offset.saturating_add(length));
+            Body::Bytes(bytes.get(part).unwrap_or_default().into())
         }
     }
 }

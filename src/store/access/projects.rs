@@ -114,7 +114,8 @@ impl AccessDb {
     /// The project whose path is the longest that is `path` or a prefix of it, part by part.
     pub fn project_owning(&self, path: &str) -> Result<Option<ProjectId>> {
         let ends = path.match_indices('/').map(|(at, _)| at);
-        let prefixes: Vec<&str> = ends.chain([path.len()]).map(|end| &path[..end]).collect();
+        let ends = ends.chain([path.len()]);
+        let prefixes: Vec<&str> = ends.filter_map(|end| path.get(..end)).collect();
         let prefixes = json_of(&prefixes)?;
         self.database.read(|connection| {
             find(

@@ -191,7 +191,7 @@ impl AccessDb {
                 "remove protection rule",
                 "DELETE FROM protection_rules WHERE id = ?1 RETURNING pattern, project_id, group_id",
                 [id.0],
-                |row| Ok((row.get::<_, String>(0)?, owner(row, 1)?)),
+                |row| Ok((row.get::<_, String>(0)?, owner(row)?)),
             )?;
             let (pattern, owner) = removed.ok_or_else(|| no_such("rule", id.0))?;
             let place = owner_place(connection, owner)?;
@@ -339,7 +339,7 @@ fn select(condition: &str) -> String {
 fn rule(row: &Row<'_>) -> rusqlite::Result<ProtectionRule> {
     Ok(ProtectionRule {
         id: RuleId(row.get(0)?),
-        owner: owner(row, 1)?,
+        owner: owner(row)?,
         pattern: row.get(3)?,
         tag_pattern: row.get(4)?,
         min_push: minimum(row, 5)?,
@@ -348,11 +348,11 @@ fn rule(row: &Row<'_>) -> rusqlite::Result<ProtectionRule> {
     })
 }
 
-/// Reads the columns `project_id` and the next one, `group_id`.
-fn owner(row: &Row<'_>, column: usize) -> rusqlite::Result<RuleOwner> {
-    Ok(match row.get::<_, Option<i64>>(column)? {
+/// Reads the columns `project_id` and `group_id`.
+fn owner(row: &Row<'_>) -> rusqlite::Result<RuleOwner> {
+    Ok(match row.get::<_, Option<i64>>("project_id")? {
         Some(project) => RuleOwner::Project(ProjectId(project)),
-        None => RuleOwner::Group(GroupId(row.get(column + 1)?)),
+        None => RuleOwner::Group(GroupId(row.get("group_id")?)),
     })
 }
 

@@ -327,14 +327,11 @@ const SECRET_STARTS: [&str; 6] = ["bwp_", "bwg_", "bwr_", "bwd_", "bwj_", "$argo
 pub(super) fn shown(text: &str) -> String {
     let secret = SECRET_STARTS
         .iter()
-        .filter_map(|start| text.find(start).map(|at| at + start.len()))
+        .filter_map(|start| text.find(start).map(|at| at.saturating_add(start.len())))
         .min();
-    match secret {
-        Some(end) => {
-            let start: String = text
-                .chars()
-                .take(MAX_TEXT.min(text[..end].chars().count()))
-                .collect();
+    match secret.and_then(|end| text.get(..end)) {
+        Some(start) => {
+            let start: String = start.chars().take(MAX_TEXT).collect();
             format!("{start}…")
         }
         None => text.chars().take(MAX_TEXT).collect(),

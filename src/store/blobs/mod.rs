@@ -211,10 +211,10 @@ impl BlobDir {
         }
         // What is damaged is replaced; whoever reads the old file keeps it.
         let mut staged = self.stage()?;
-        let mut at = 0;
+        let mut at = 0_u64;
         content.for_each_piece(|piece| {
             let written = staged.write(piece, at);
-            at += piece.len() as u64;
+            at = at.saturating_add(piece.len() as u64);
             written
                 .map_err(|error| error.context(format!("cannot write the blob {}", path.display())))
         })?;

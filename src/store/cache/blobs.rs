@@ -181,12 +181,12 @@ impl CacheDb {
         size_of: impl Fn(&Digest) -> Result<Option<u64>>,
     ) -> Result<u64> {
         self.database.write(|connection| {
-            let mut adopted = 0;
+            let mut adopted = 0_u64;
             for digest in digests {
                 let Some(size) = size_of(digest)? else {
                     continue;
                 };
-                adopted += run(
+                let added = run(
                     connection,
                     "adopt blob",
                     "INSERT INTO blobs (digest, size, added_at) VALUES (?1, ?2, ?3)
@@ -196,7 +196,8 @@ impl CacheDb {
                         crate::store::statement::stored_size(size),
                         now.0
                     ],
-                )? as u64;
+                )?;
+                adopted = adopted.saturating_add(added as u64);
             }
             Ok(adopted)
         })
@@ -210,10 +211,11 @@ impl CacheDb {
         size_of: impl Fn(&Digest) -> Result<Option<u64>>,
     ) -> Result<u64> {
         self.database.write(|connection| {
-            let mut forgotten = 0;
+            let mut forgotten = 0_u64;
             for digest in digests {
                 if size_of(digest)?.is_none() {
-                    forgotten += forget(connection, digest)? as u64;
+                    let went = forget(connection, digest)?;
+                    forgotten = forgotten.saturating_add(went as u64);
                 }
             }
             Ok(forgotten)

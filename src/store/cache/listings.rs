@@ -68,7 +68,12 @@ impl CacheDb {
                          SELECT rowid FROM listings
                          WHERE repository_id = ?1 AND kind = ?2 AND key <> ?3
                          ORDER BY fetched_at DESC, rowid DESC LIMIT ?4)",
-                params![repository.0, kind.as_str(), key, kind.most_kept() - 1],
+                params![
+                    repository.0,
+                    kind.as_str(),
+                    key,
+                    kind.most_kept().saturating_sub(1)
+                ],
             )
         })?;
         Ok(())

@@ -40,7 +40,7 @@ impl Notes {
                 let noted = entry.get_mut();
                 noted.first = noted.first.min(pulled.first);
                 noted.last = noted.last.max(pulled.last);
-                noted.count += pulled.count;
+                noted.count = noted.count.saturating_add(pulled.count);
             }
             Entry::Vacant(entry) if room => {
                 entry.insert(pulled);

@@ -50,7 +50,7 @@ impl Readers {
                 return Ok(reader(Some(connection)));
             }
             if state.open < self.most {
-                state.open += 1;
+                state.open = state.open.saturating_add(1);
                 drop(state);
                 // The guard gives the place back if the connection cannot be opened.
                 let mut reader = reader(None);
@@ -93,7 +93,7 @@ impl Drop for Reader<'_> {
         let mut state = self.readers.lock();
         match self.connection.take() {
             Some(connection) => state.idle.push(connection),
-            None => state.open -= 1,
+            None => state.open = state.open.saturating_sub(1),
         }
         drop(state);
         self.readers.returned.notify_one();

@@ -54,7 +54,8 @@ pub(super) fn keep_within<T>(
     let done = work()?;
     let rows = row_bytes(connection, repository)?.saturating_sub(before);
     for (limit, is_counted) in limits.iter().zip(counted) {
-        let added = if is_counted { rows } else { rows + file.size };
+        let of_file = if is_counted { 0 } else { file.size };
+        let added = rows.saturating_add(of_file);
         if added == 0 {
             continue;
         }

@@ -30,19 +30,21 @@ impl RegistryDb {
     /// Those of some projects: project by project as they are given, then by path.
     pub fn rows_of(&self, projects: &[ProjectId], window: Window) -> Result<Page<RepositoryRow>> {
         self.database.scan(|connection| {
-            let (mut skip, mut total) = (window.offset, 0);
+            let (mut skip, mut total) = (window.offset, 0_u64);
+            let wanted = window.count.saturating_add(1);
             let mut found = Vec::new();
             for &project in projects {
-                let left = window.count.saturating_add(1) - found.len() as u64;
+                let left = wanted.saturating_sub(found.len() as u64);
                 if left == 0 && total > MAX_COUNTED {
                     break;
                 }
-                let count = count(connection, project, skip + MAX_COUNTED + 1)?;
+                let most = skip.saturating_add(MAX_COUNTED).saturating_add(1);
+                let count = count(connection, project, most)?;
                 if left > 0 && count > skip {
                     found.extend(rows(connection, project, left, skip)?);
                 }
                 skip = skip.saturating_sub(count);
-                total += count;
+                total = total.saturating_add(count);
             }
             Ok(Page {
                 total: Some(total).filter(|&total| total <= MAX_COUNTED),

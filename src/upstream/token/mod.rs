@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::fault::{Fault, FaultKind};
 use super::transport::Deadline;
+use crate::time::deadline;
 
 /// The most tokens kept; one is about 3 KiB. Beyond it the ones that expire first go.
 const MOST_TOKENS: usize = 1024;
@@ -209,10 +210,10 @@ impl Drop for Landing<'_> {
         let told = match outcome {
             Ok((token, life)) => {
                 // Shortly before it expires: a sixth of its life, at most half a minute.
-                let margin = (life / 6).min(Duration::from_secs(30));
+                let margin = Duration::from_secs(life.as_secs() / 6).min(Duration::from_secs(30));
                 let slot = Slot::Ready {
                     token: Arc::clone(&token),
-                    until: Instant::now() + life.saturating_sub(margin),
+                    until: deadline(life.saturating_sub(margin)),
                 };
                 slots.tokens.insert(self.key.clone(), slot);
                 Ok(token)

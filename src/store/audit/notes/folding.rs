@@ -143,7 +143,7 @@ impl Notes {
             from: actor.from,
         };
         if let Some(noted) = notes.get_mut(&key) {
-            noted.count += 1;
+            noted.count = noted.count.saturating_add(1);
             noted.last = now;
             return true;
         }
@@ -153,9 +153,11 @@ impl Notes {
             return false;
         }
         for (share, _) in shares {
-            *self.told_apart.entry(share).or_default() += 1;
+            let told_apart = self.told_apart.entry(share).or_default();
+            *told_apart = told_apart.saturating_add(1);
         }
-        self.new_precious += usize::from(!is_refusal);
+        let precious = usize::from(!is_refusal);
+        self.new_precious = self.new_precious.saturating_add(precious);
         let noted = Noted {
             actor,
             first: now,

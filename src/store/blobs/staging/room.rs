@@ -112,7 +112,7 @@ impl Room {
         if to <= self.end {
             return Ok(());
         }
-        let needed = to - self.end;
+        let needed = to.saturating_sub(self.end);
         let missing = self.expected.saturating_sub(self.end);
         self.take(needed, |left, _| {
             let more = needed.saturating_add(step(left));
@@ -127,10 +127,11 @@ impl Room {
     /// The file is `to` bytes long now.
     pub(super) fn wrote(&mut self, to: u64) {
         let mut taken = self.ledger.lock();
-        let before = self.end - self.written;
+        let before = self.end.saturating_sub(self.written);
         self.written = self.written.max(to);
         self.end = self.end.max(self.written);
-        *taken = (*taken - before).saturating_add(self.end - self.written);
+        let after = self.end.saturating_sub(self.written);
+        *taken = taken.saturating_sub(before).saturating_add(after);
     }
 
     /// Takes what `wanted` makes of what is left and taken, where `needed` bytes are there.
@@ -153,7 +154,8 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        *self.ledger.lock() -= self.end - self.written;
+        let mut taken = self.ledger.lock();
+        *taken = taken.saturating_sub(self.end.saturating_sub(self.written));
     }
 }
 

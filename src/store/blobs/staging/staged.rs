@@ -196,13 +196,13 @@ impl Drop for Staged {
 /// Copies from the start, whatever the file's position is, and syncs.
 fn copy_all(from: &File, to: &File) -> io::Result<()> {
     let mut buffer = vec![0; 1 << 20];
-    let mut at = 0;
+    let mut at = 0_u64;
     loop {
         match from.read_at(&mut buffer, at) {
             Ok(0) => return to.sync_all(),
             Ok(read) => {
-                to.write_all_at(&buffer[..read], at)?;
-                at += read as u64;
+                to.write_all_at(buffer.get(..read).unwrap_or_default(), at)?;
+                at = at.saturating_add(read as u64);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),

@@ -61,6 +61,12 @@
 #![cfg_attr(
     test,
     allow(
+        clippy::arithmetic_side_effects,
+        clippy::get_unwrap,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::unchecked_time_subtraction,
+        clippy::unreachable,
         clippy::unwrap_used,
         clippy::expect_used,
         clippy::panic,

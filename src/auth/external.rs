@@ -123,7 +123,7 @@ impl Signer {
             sub: subject,
             aud: &self.registry.audience,
             exp: expires.0,
-            nbf: now.0 - SKEW,
+            nbf: now.0.saturating_sub(SKEW),
             iat: now.0,
             jti: random_hex::<16>()?,
             access,
@@ -179,7 +179,8 @@ fn der_content(der: &[u8]) -> Option<(&[u8], &[u8])> {
 /// joined by colons.
 pub fn key_id(public_key: &[u8]) -> String {
     let digest = Sha256::digest(public_key);
-    let groups: Vec<String> = base32(&digest[..30])
+    let (kept, _) = digest.split_at_checked(30).unwrap_or_default();
+    let groups: Vec<String> = base32(kept)
         .as_bytes()
         .chunks(4)
         .map(|group| String::from_utf8_lossy(group).into_owned())
@@ -195,8 +196,13 @@ fn base32(bytes: &[u8]) -> String {
         let number = group
             .iter()
             .fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
-        for at in (0..8).rev() {
-            text.push(char::from(ALPHABET[(number >> (5 * at) & 31) as usize]));
+        for at in (0..8_u32).rev() {
+            let letter = number.unbounded_shr(at.saturating_mul(5)) & 31;
+            text.extend(
+                ALPHABET
+                    .get(letter as usize)
+                    .map(|&letter| char::from(letter)),
+            );
         }
     }
     text

@@ -117,7 +117,7 @@ impl Jwts {
         let claims = Claims {
             jti: super::keys::random_hex::<16>()?,
             iat: issue.now.0,
-            nbf: issue.now.0 - SKEW,
+            nbf: issue.now.0.saturating_sub(SKEW),
             exp: issue.now.plus(self.ttl).0,
             iss: self.issuer.clone(),
             aud: issue.audience.to_owned(),
@@ -150,7 +150,7 @@ impl Jwts {
                 Error::new(Kind::Unauthorized, "the token has expired").remedy("log in again")
             );
         }
-        if now.0 + SKEW < claims.nbf {
+        if now.0.saturating_add(SKEW) < claims.nbf {
             return Err(refused());
         }
         Ok(claims)

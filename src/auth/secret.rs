@@ -41,18 +41,16 @@ impl Secret {
     /// `Internal` when the system gives no randomness.
     pub fn mint(kind: TokenKind) -> Result<Self> {
         let mut text = String::from(prefix(kind));
-        while text.len() < prefix(kind).len() + RANDOM_LENGTH {
+        let length = prefix(kind).len().saturating_add(RANDOM_LENGTH);
+        while text.len() < length {
             let mut bytes = [0_u8; 64];
             getrandom::fill(&mut bytes).map_err(|error| {
                 Error::internal(format!("no randomness from the system: {error}"))
             })?;
             // Bytes from 248 on are dropped, so that every character is equally likely.
             let fair = bytes.iter().filter(|&&byte| byte < 248);
-            let wanted = prefix(kind).len() + RANDOM_LENGTH - text.len();
-            text.extend(
-                fair.take(wanted)
-                    .map(|&byte| char::from(ALPHABET[usize::from(byte % 62)])),
-            );
+            let wanted = length.saturating_sub(text.len());
+            text.extend(fair.take(wanted).map(|&byte| letter(u64::from(byte))));
         }
         let sum = checksum(&text);
         text.push_str(&sum);
@@ -96,12 +94,10 @@ pub fn shape(text: &str) -> Shape {
     else {
         return Shape::Other;
     };
-    let whole =
-        text.len() == prefix(kind).len() + RANDOM_LENGTH + CHECKSUM_LENGTH && text.is_ascii();
-    if whole && text.ends_with(&checksum(&text[..text.len() - CHECKSUM_LENGTH])) {
-        Shape::Token(kind)
-    } else {
-        Shape::Mistyped(kind)
+    let at = prefix(kind).len().saturating_add(RANDOM_LENGTH);
+    match text.split_at_checked(at) {
+        Some((random, sum)) if text.is_ascii() && sum == checksum(random) => Shape::Token(kind),
+        _ => Shape::Mistyped(kind),
     }
 }
 
@@ -115,6 +111,12 @@ fn prefix(kind: TokenKind) -> &'static str {
     }
 }
 
+/// One of the letters that secrets are made of.
+fn letter(number: u64) -> char {
+    let at = number % 62;
+    ALPHABET.get(at as usize).copied().map_or('0', char::from)
+}
+
 /// Six characters from the first 35 bits of the SHA-256 of what stands before them.
 fn checksum(text: &str) -> String {
     let hash = Sha256::digest(text.as_bytes());
@@ -124,7 +126,7 @@ fn checksum(text: &str) -> String {
         .fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
     let mut sum = String::with_capacity(CHECKSUM_LENGTH);
     for _ in 0..CHECKSUM_LENGTH {
-        sum.push(char::from(ALPHABET[(number % 62) as usize]));
+        sum.push(letter(number));
         number /= 62;
     }
     sum

@@ -84,7 +84,11 @@ fn list(store: &Store, pattern: Option<&str>, json: bool) -> Result<()> {
     }
     let mut table = Table::new(&["IMAGE", "DIGEST", "SIZE", "CONFIRMED", "LAST PULLED"]);
     for image in images {
-        let short: String = image.digest.chars().take("sha256:".len() + 12).collect();
+        let short: String = image
+            .digest
+            .chars()
+            .take("sha256:0123456789ab".len())
+            .collect();
         table.row([
             name(&image),
             short,

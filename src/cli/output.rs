@@ -86,7 +86,7 @@ impl Table {
             let mut line = String::new();
             for (cell, width) in row.iter().zip(&widths) {
                 line.push_str(cell);
-                let padding = 2 + width.saturating_sub(cell.chars().count());
+                let padding = width.saturating_sub(cell.chars().count()).saturating_add(2);
                 line.extend(std::iter::repeat_n(' ', padding));
             }
             text.push_str(line.trim_end());

@@ -232,27 +232,33 @@ fn list(place: &Workplace, json: bool) -> Result<()> {
         }
     }
     for upstream in &mut upstreams {
-        upstream["breaker"] = json!(breaker(upstream));
+        let breaker = json!(breaker(upstream));
+        if let Some(fields) = upstream.as_object_mut() {
+            fields.insert("breaker".to_owned(), breaker);
+        }
     }
     if json {
         return print_json(&upstreams);
     }
     let mut table = Table::new(&["NAME", "GROUP", "URL", "USERNAME", "FROM", "BREAKER"]);
     for upstream in upstreams {
-        let state = match (&upstream["breaker"], &live) {
+        let state = match (field(&upstream, "breaker"), &live) {
             (Value::Null, Value::Null) => "(no server runs)".to_owned(),
             (Value::Null, _) => "unknown".to_owned(),
             (state, _) => text(state),
         };
-        let from = match upstream["read_only"].as_bool() {
+        let from = match field(&upstream, "read_only").as_bool() {
             Some(true) => "the configuration (read-only)",
             _ => "a command",
         };
         table.row([
-            text(&upstream["name"]),
-            upstream["group"].as_str().unwrap_or("(the box)").to_owned(),
-            text(&upstream["url"]),
-            text(&upstream["username"]),
+            text(field(&upstream, "name")),
+            field(&upstream, "group")
+                .as_str()
+                .unwrap_or("(the box)")
+                .to_owned(),
+            text(field(&upstream, "url")),
+            text(field(&upstream, "username")),
             from.to_owned(),
             state,
         ]);
@@ -316,32 +322,35 @@ fn status(place: &Workplace, json: bool) -> Result<()> {
         "LAST FAILURE",
     ]);
     for upstream in upstreams.into_iter().map(with_times) {
-        let limit = &upstream["rate_limit"];
+        let limit = field(&upstream, "rate_limit");
         let limit = match limit {
             Value::Null => "unknown".to_owned(),
             limit => format!(
                 "{} of {} left",
-                text(&limit["remaining"]),
-                text(&limit["limit"])
+                text(field(limit, "remaining")),
+                text(field(limit, "limit"))
             ),
         };
-        let failure = match &upstream["last_failure"] {
+        let failure = match field(&upstream, "last_failure") {
             Value::Null => "none".to_owned(),
             failure => format!(
                 "{} at {}",
                 text(failure),
-                text(&upstream["last_failure_at"])
+                text(field(&upstream, "last_failure_at"))
             ),
         };
-        let success = match &upstream["last_success_at"] {
+        let success = match field(&upstream, "last_success_at") {
             Value::Null => "never".to_owned(),
             at => text(at),
         };
-        let failures = text(&upstream["failures_in_a_row"]);
+        let failures = text(field(&upstream, "failures_in_a_row"));
         table.row([
-            text(&upstream["name"]),
-            upstream["group"].as_str().unwrap_or("(the box)").to_owned(),
-            text(&upstream["breaker"]),
+            text(field(&upstream, "name")),
+            field(&upstream, "group")
+                .as_str()
+                .unwrap_or("(the box)")
+                .to_owned(),
+            text(field(&upstream, "breaker")),
             failures,
             success,
             limit,
@@ -363,6 +372,11 @@ fn with_times(mut upstream: Value) -> Value {
     }
     upstream.pointer_mut("/rate_limit/read_at").map(render);
     upstream
+}
+
+/// A field of an answer; null where it has none.
+fn field<'a>(answer: &'a Value, name: &str) -> &'a Value {
+    answer.get(name).unwrap_or(&Value::Null)
 }
 
 fn text(value: &Value) -> String {

@@ -53,7 +53,7 @@ impl Verify {
         } else {
             tell(&report)?;
         }
-        let clean = report["clean"].as_bool();
+        let clean = report.get("clean").and_then(Value::as_bool);
         match clean {
             Some(true) => Ok(Outcome::Done),
             Some(false) => Ok(Outcome::Bad),

@@ -22,10 +22,13 @@ pub(super) fn variables(
 ) -> Result<Vec<(String, String)>> {
     let mut variables = Vec::new();
     for (name, value) in all {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
+        let Some(name) = name.to_str() else {
             continue;
         };
-        let foreign = |stem: &str| name[PREFIX.len()..].starts_with(stem);
+        let Some(rest) = name.strip_prefix(PREFIX) else {
+            continue;
+        };
+        let foreign = |stem: &str| rest.starts_with(stem);
         if foreign("SERVICE_") || foreign("PORT_") || name == "BREAKWATER_PORT" {
             continue;
         }

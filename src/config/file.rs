@@ -51,12 +51,11 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn origin(&self, offset: usize) -> Origin {
-        let line = 1 + self
-            .text
-            .bytes()
-            .take(offset)
+        let before = self.text.bytes().take(offset);
+        let line = before
             .filter(|&byte| byte == b'\n')
-            .count();
+            .count()
+            .saturating_add(1);
         Origin::File {
             path: self.path.to_owned(),
             line,

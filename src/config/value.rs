@@ -46,9 +46,10 @@ pub(super) type Wrong = String;
 pub(super) fn size(text: &str) -> Result<Size, Wrong> {
     let wrong = || "it is no size such as 10GiB, 500MB or 5%".to_owned();
     let text = text.trim();
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
-    let unit = text[digits..].trim().to_ascii_lowercase();
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let digits = text.strip_suffix(unit).unwrap_or_default();
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let unit = unit.trim().to_ascii_lowercase();
     if unit == "%" {
         return match u8::try_from(number) {
             Ok(percent @ 0..=100) => Ok(Size::Percent(percent)),

@@ -133,7 +133,8 @@ impl Client {
             if let Some(refused) = event.get_mut("error") {
                 return Err(self.refused(refused.take()));
             }
-            let number = |name: &str| event["progress"][name].as_u64();
+            let progressed = event.get("progress");
+            let number = |name: &str| progressed?.get(name)?.as_u64();
             if let (Some(done), Some(total)) = (number("done"), number("total")) {
                 progress(done, total);
             }

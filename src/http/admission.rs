@@ -94,8 +94,9 @@ impl Admission {
         origin: Origin,
     ) -> Permit {
         let id = open.next_id;
-        open.next_id += 1;
-        *open.by_origin.entry(origin).or_default() += 1;
+        open.next_id = id.wrapping_add(1);
+        let count = open.by_origin.entry(origin).or_default();
+        *count = count.saturating_add(1);
         let admitted = Admitted {
             socket: socket.clone(),
             answered: false,
@@ -110,7 +111,7 @@ impl Admission {
 
     /// Waits until every connection is closed, for at most `within`.
     pub(super) fn wait_until_empty(&self, within: Duration) {
-        let deadline = Instant::now() + within;
+        let deadline = crate::time::deadline(within);
         let mut open = self.lock();
         while !open.connections.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -139,10 +140,11 @@ impl Admission {
     /// Counts a connection that was turned away for good.
     pub(super) fn note_refused(&self, full: Full) {
         let mut open = self.lock();
-        match full {
-            Full::Origin => open.refused_by_origin += 1,
-            Full::Server => open.refused_by_server += 1,
-        }
+        let count = match full {
+            Full::Origin => &mut open.refused_by_origin,
+            Full::Server => &mut open.refused_by_server,
+        };
+        *count = count.saturating_add(1);
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -191,7 +193,7 @@ impl Drop for Permit {
         let mut open = self.admission.lock();
         let admitted = open.connections.remove(&self.id);
         if let Some(count) = open.by_origin.get_mut(&self.origin) {
-            *count -= 1;
+            *count = count.saturating_sub(1);
             if *count == 0 {
                 open.by_origin.remove(&self.origin);
             }

@@ -126,12 +126,13 @@ fn checked(authority: &str) -> Option<String> {
         Some(rest) => {
             let (address, port) = rest.split_once(']')?;
             address.parse::<Ipv6Addr>().ok()?;
+            let host = authority.strip_suffix(port)?;
             let port = match port.strip_prefix(':') {
                 Some(port) => port,
                 None if port.is_empty() => port,
                 None => return None,
             };
-            (&authority[..address.len() + 2], port)
+            (host, port)
         }
         None => {
             let (host, port) = authority.split_once(':').unwrap_or((authority, ""));

@@ -88,23 +88,21 @@ impl ChunkedDecoder {
 
     /// Decodes from `input` into `output` until either is used up or the body has ended.
     pub(super) fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<Decoded, BadChunk> {
-        let mut consumed = 0;
-        let mut produced = 0;
-        while !self.is_done() && consumed < input.len() {
+        let (mut consumed, mut produced) = (0_usize, 0_usize);
+        while !self.is_done()
+            && let Some(unread @ [byte, ..]) = input.get(consumed..)
+        {
             if self.state == State::Data {
-                let room = (input.len() - consumed).min(output.len() - produced);
-                let count = usize::try_from(self.remaining).map_or(room, |rest| rest.min(room));
+                let count = copy_some(unread, output.get_mut(produced..), self.remaining);
                 if count == 0 {
                     break;
                 }
-                output[produced..produced + count]
-                    .copy_from_slice(&input[consumed..consumed + count]);
-                consumed += count;
-                produced += count;
+                consumed = consumed.saturating_add(count);
+                produced = produced.saturating_add(count);
                 self.advance(count as u64);
             } else {
-                self.step(input[consumed])?;
-                consumed += 1;
+                self.step(*byte)?;
+                consumed = consumed.saturating_add(1);
             }
         }
         Ok(Decoded { consumed, produced })
@@ -114,23 +112,19 @@ impl ChunkedDecoder {
     fn step(&mut self, byte: u8) -> Result<(), BadChunk> {
         self.state = match (self.state, byte) {
             (State::Size(digits), b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
-                if digits == SIZE_DIGITS {
+                if digits >= SIZE_DIGITS {
                     return Err(BadChunk("the size of a chunk has too many digits"));
                 }
-                let value = match byte {
-                    b'0'..=b'9' => byte - b'0',
-                    b'a'..=b'f' => byte - b'a' + 10,
-                    _ => byte - b'A' + 10,
-                };
+                let value = char::from(byte).to_digit(16).unwrap_or_default();
                 self.remaining = self.remaining << 4 | u64::from(value);
-                State::Size(digits + 1)
+                State::Size(digits.saturating_add(1))
             }
             (State::Size(1..), b'\r') => State::SizeEnd,
             (State::Size(1..), b';') => State::Extension,
             (State::Size(_), _) => return Err(BadChunk("the size of a chunk is not a number")),
             (State::Extension, b'\r') => State::SizeEnd,
             (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => {
-                self.extension += 1;
+                self.extension = self.extension.saturating_add(1);
                 if self.extension > EXTENSION_LIMIT {
                     return Err(BadChunk("the chunk extensions are too long"));
                 }
@@ -155,7 +149,7 @@ impl ChunkedDecoder {
             (State::TrailerStart, b'\r') => State::TrailerEnd { last: true },
             (State::Trailer, b'\r') => State::TrailerEnd { last: false },
             (State::TrailerStart | State::Trailer, b'\t' | b' '..=b'~' | 0x80..) => {
-                self.trailer += 1;
+                self.trailer = self.trailer.saturating_add(1);
                 if self.trailer > TRAILER_LIMIT {
                     return Err(BadChunk("the trailer section is too long"));
                 }
@@ -174,6 +168,18 @@ impl ChunkedDecoder {
         };
         Ok(())
     }
+}
+
+/// Copies as much as both have, and at most `most`; how much it was.
+fn copy_some(from: &[u8], to: Option<&mut [u8]>, most: u64) -> usize {
+    let to = to.unwrap_or_default();
+    let room = from.len().min(to.len());
+    let count = usize::try_from(most).map_or(room, |most| most.min(room));
+    to.iter_mut()
+        .zip(from)
+        .take(count)
+        .for_each(|(to, from)| *to = *from);
+    count
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ impl Connection {
             Stage::Lingering(_) => LINGER,
             _ => limits.head_timeout,
         };
-        self.since + within
+        crate::time::after(self.since, within)
     }
 
     /// Receives what is there of the next head, without waiting.
@@ -111,7 +111,7 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
-            self.wire.append(&scratch[..count]);
+            self.wire.append(scratch.get(..count).unwrap_or_default());
             self.look()?;
             let unfinished = matches!(
                 self.stage,

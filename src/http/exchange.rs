@@ -81,7 +81,8 @@ fn exchange(
     end: usize,
     buffers: &mut Buffers,
 ) -> Next {
-    let head = match parse_head(&connection.wire.unread()[start..end]) {
+    let head = connection.wire.unread().get(start..end);
+    let head = match parse_head(head.unwrap_or_default()) {
         Ok(head) => head,
         Err(refused) => return refuse(service, connection, refused, buffers),
     };

@@ -32,14 +32,17 @@ impl HeadScan {
     pub(super) fn advance(&mut self, bytes: &[u8]) -> Result<Option<Range<usize>>, Refused> {
         while let Some(&byte) = bytes.get(self.position) {
             let at = self.position;
-            if at - self.start >= HEAD_LIMIT {
+            if at.saturating_sub(self.start) >= HEAD_LIMIT {
                 return Err(Refused {
                     status: 431,
                     message: "the request's head is longer than 32 KiB",
                 });
             }
-            let after_cr = at > self.line_start && bytes[at - 1] == b'\r';
-            self.position += 1;
+            let before = at
+                .checked_sub(1)
+                .filter(|&before| before >= self.line_start);
+            let after_cr = before.and_then(|before| bytes.get(before)) == Some(&b'\r');
+            self.position = at.saturating_add(1);
             match byte {
                 b'\n' if !after_cr => return Err(Refused::bad("a line ends in a bare LF")),
                 b'\n' => {
@@ -60,10 +63,10 @@ impl HeadScan {
 
     /// Takes note of a line that ends with the LF at `at`.
     fn end_line(&mut self, at: usize) -> Result<Option<Range<usize>>, Refused> {
-        let empty = at == self.line_start + 1;
-        self.line_start = at + 1;
+        let empty = at == self.line_start.saturating_add(1);
+        self.line_start = at.saturating_add(1);
         if !empty {
-            self.lines += 1;
+            self.lines = self.lines.saturating_add(1);
             if self.lines > FIELD_LIMIT + 1 {
                 return Err(Refused {
                     status: 431,
@@ -73,14 +76,14 @@ impl HeadScan {
             return Ok(None);
         }
         if self.lines > 0 {
-            return Ok(Some(self.start..at + 1));
+            return Ok(Some(self.start..self.line_start));
         }
         // RFC 9112 section 2.2 asks to ignore one empty line before the request line; more is an attack
         // or a mistake.
         if self.start > 0 {
             return Err(Refused::bad("empty lines stand before the request"));
         }
-        self.start = at + 1;
+        self.start = self.line_start;
         Ok(None)
     }
 }

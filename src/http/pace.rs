@@ -31,9 +31,10 @@ impl Pace {
     /// `TimedOut`: the client is too slow to be waited for any longer.
     pub(super) fn note(&mut self, count: usize, waited: Duration) -> io::Result<()> {
         self.moved = self.moved.saturating_add(count);
-        self.waited += waited;
+        self.waited = self.waited.saturating_add(waited);
         // One operation of the kernel may move much and take long.
-        let times = u32::try_from(self.moved / self.least).unwrap_or(u32::MAX);
+        let times =
+            u32::try_from(self.moved.checked_div(self.least).unwrap_or(0)).unwrap_or(u32::MAX);
         if self.waited > self.stall_timeout.saturating_mul(times.max(1)) {
             return Err(io::Error::new(
                 ErrorKind::TimedOut,

@@ -28,7 +28,7 @@ impl Probe {
     /// # Errors
     /// Why the last listener gave none; `TimedOut` if none did `within` that time, for all of them together.
     pub fn ask(&self, path: &str, within: Duration) -> io::Result<u16> {
-        let deadline = Instant::now() + within;
+        let deadline = crate::time::deadline(within);
         let mut last = ErrorKind::NotConnected.into();
         for address in &self.addresses {
             // An address may go with its interface; that the others answer is enough.
@@ -61,12 +61,12 @@ impl Probe {
         stream.write_all(request.as_bytes())?;
         // `HTTP/1.1 200`
         let mut line = [0; 12];
-        let mut length = 0;
-        while length < line.len() {
+        let mut length = 0_usize;
+        while let Some(room @ [_, ..]) = line.get_mut(length..) {
             stream.set_read_timeout(Some(left(deadline)?))?;
-            match stream.read(&mut line[length..]) {
+            match stream.read(room) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(count) => length += count,
+                Ok(count) => length = length.saturating_add(count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return Err(ErrorKind::TimedOut.into());

@@ -63,7 +63,9 @@ fn resolve(first: Option<u64>, last: Option<u64>, total: u64) -> RangeRequest {
         (Some(first), Some(last)) if last < first => RangeRequest::Unsatisfiable,
         (Some(first), last) => RangeRequest::Part {
             offset: first,
-            length: last.map_or(total, |last| total.min(last.saturating_add(1))) - first,
+            length: last
+                .map_or(total, |last| total.min(last.saturating_add(1)))
+                .saturating_sub(first),
         },
         (None, Some(0)) => RangeRequest::Unsatisfiable,
         // The last N bytes of nothing are nothing, for which no Content-Range can be written.
@@ -71,7 +73,7 @@ fn resolve(first: Option<u64>, last: Option<u64>, total: u64) -> RangeRequest {
         (None, Some(suffix)) => {
             let length = suffix.min(total);
             RangeRequest::Part {
-                offset: total - length,
+                offset: total.saturating_sub(length),
                 length,
             }
         }

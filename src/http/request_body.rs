@@ -167,9 +167,8 @@ impl Incoming {
             let unread = self.wire.unread();
             let produced = match &mut self.rest {
                 Rest::Sized { left, .. } => {
-                    let count = at_most(unread.len().min(buf.len()), *left);
-                    buf[..count].copy_from_slice(&unread[..count]);
-                    *left -= count as u64;
+                    let count = unread.take(*left).read(buf)?;
+                    *left = left.saturating_sub(count as u64);
                     self.wire.consume(count);
                     count
                 }
@@ -203,13 +202,13 @@ impl Incoming {
         if ahead == 0 {
             let mut piece = [0; 8 * 1024];
             let count = self.receive_some(&mut piece, patience)?;
-            self.wire.append(&piece[..count]);
+            self.wire.append(piece.get(..count).unwrap_or_default());
             return Ok(0);
         }
         let room = at_most(buf.len(), ahead);
-        let count = self.receive_some(&mut buf[..room], patience)?;
+        let count = self.receive_some(buf.get_mut(..room).unwrap_or_default(), patience)?;
         match &mut self.rest {
-            Rest::Sized { left, .. } => *left -= count as u64,
+            Rest::Sized { left, .. } => *left = left.saturating_sub(count as u64),
             Rest::Chunked(decoder) => decoder.advance(count as u64),
         }
         Ok(count)
@@ -240,13 +239,13 @@ impl Incoming {
         if self.failed.is_some() || waits || long {
             return false;
         }
-        let deadline = Instant::now() + DISCARD_WAIT;
+        let deadline = crate::time::deadline(DISCARD_WAIT);
         let mut sink = [0; 8 * 1024];
-        let mut skipped = 0;
+        let mut skipped = 0_u64;
         while skipped <= DISCARD_LIMIT {
             match self.pull(&mut sink, Patience::None) {
                 Ok(0) => return true,
-                Ok(count) => skipped += count as u64,
+                Ok(count) => skipped = skipped.saturating_add(count as u64),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     let within = deadline.saturating_duration_since(Instant::now());
                     if !matches!(self.wire.transport.wait_readable(within), Ok(true)) {

@@ -97,18 +97,22 @@ impl Outgoing<'_> {
         let mut sent = 0;
         let result = self.transport.send_all(&mut slices, more, &mut sent);
         let of_piece = sent.saturating_sub(before.len() as u64);
-        *self.bytes += of_piece.min(piece.len() as u64);
+        self.count(of_piece.min(piece.len() as u64));
         result
+    }
+
+    fn count(&mut self, sent: u64) {
+        *self.bytes = self.bytes.saturating_add(sent);
     }
 
     fn file(&mut self, file: &File, offset: u64, length: u64) -> io::Result<()> {
         let end = offset.checked_add(length).ok_or(ErrorKind::InvalidInput)?;
         let mut at = offset;
         while at < end {
-            let slice = usize::try_from(end - at).unwrap_or(usize::MAX);
+            let slice = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
             match self.transport.send_file(file, &mut at, slice) {
                 Ok(0) => return Err(shorter()),
-                Ok(count) => *self.bytes += count as u64,
+                Ok(count) => self.count(count as u64),
                 Err(error) if error.kind() == ErrorKind::Unsupported => {
                     return self.copy_file(file, at, end);
                 }
@@ -121,12 +125,14 @@ impl Outgoing<'_> {
     fn copy_file(&mut self, file: &File, mut at: u64, end: u64) -> io::Result<()> {
         let mut copy = vec![0; COPY_SIZE];
         while at < end {
-            let room = usize::try_from(end - at).map_or(copy.len(), |rest| rest.min(copy.len()));
-            match file.read_at(&mut copy[..room], at) {
+            let rest = end.saturating_sub(at);
+            let room = usize::try_from(rest).map_or(copy.len(), |rest| rest.min(copy.len()));
+            match file.read_at(copy.get_mut(..room).unwrap_or_default(), at) {
                 Ok(0) => return Err(shorter()),
                 Ok(count) => {
-                    at += count as u64;
-                    self.parts(&[], &copy[..count], &[], at < end)?;
+                    at = at.saturating_add(count as u64);
+                    let piece = copy.get(..count).unwrap_or_default();
+                    self.parts(&[], piece, &[], at < end)?;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -144,8 +150,8 @@ impl Outgoing<'_> {
         };
         while left > 0 {
             let room = usize::try_from(left).map_or(copy.len(), |left| left.min(copy.len()));
-            let piece = match reader.read(&mut copy[..room]) {
-                Ok(count) => &copy[..count],
+            let piece = match reader.read(copy.get_mut(..room).unwrap_or_default()) {
+                Ok(count) => copy.get(..count).unwrap_or_default(),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
@@ -158,7 +164,7 @@ impl Outgoing<'_> {
                     self.parts(size.as_bytes(), piece, b"\r\n", false)?;
                 }
                 (_, count) => {
-                    left -= count as u64;
+                    left = left.saturating_sub(count as u64);
                     self.parts(&[], piece, &[], false)?;
                 }
             }

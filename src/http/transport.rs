@@ -194,7 +194,7 @@ impl Transport {
             if count == 0 {
                 return Err(ErrorKind::WriteZero.into());
             }
-            *sent += count as u64;
+            *sent = sent.saturating_add(count as u64);
             self.took(count, before)?;
             IoSlice::advance_slices(&mut parts, count);
         }

@@ -26,12 +26,13 @@ impl Wire {
 
     /// What was received and not consumed.
     pub(super) fn unread(&self) -> &[u8] {
-        &self.input[self.consumed..]
+        self.input.get(self.consumed..).unwrap_or_default()
     }
 
     /// The transport, and what was received from it and not consumed.
     pub(super) fn parts(&mut self) -> (&mut Transport, &[u8]) {
-        (&mut self.transport, &self.input[self.consumed..])
+        let unread = self.input.get(self.consumed..).unwrap_or_default();
+        (&mut self.transport, unread)
     }
 
     /// Whether nothing is unread, and the client has nothing more to say at its end, as it has under TLS.
@@ -41,7 +42,7 @@ impl Wire {
 
     /// Gives up the first `count` unread bytes.
     pub(super) fn consume(&mut self, count: usize) {
-        self.consumed += count;
+        self.consumed = self.consumed.saturating_add(count);
         if self.consumed >= self.input.len() {
             self.input.clear();
             self.consumed = 0;

@@ -20,6 +20,7 @@ use super::exchange::serve;
 use super::respond::Buffers;
 use super::service::Service;
 use crate::patience::Origin;
+use crate::time::deadline;
 
 /// A worker's stack. Only what is touched of it costs memory.
 const STACK: usize = 512 * 1024;
@@ -97,7 +98,7 @@ impl Pool {
         Self {
             most,
             ceiling: ceiling.max(most),
-            most_per_origin: most - most / 4,
+            most_per_origin: most.saturating_sub(most / 4),
             queue: Mutex::default(),
             filled: Condvar::new(),
             gone: Condvar::new(),
@@ -134,7 +135,7 @@ impl Pool {
             counted,
         };
         if counted {
-            share.held += 1;
+            share.held = share.held.saturating_add(1);
             queue.ready.push_back(queued);
         } else {
             share.waiting.push_back(queued);
@@ -142,7 +143,7 @@ impl Pool {
         }
         let short = queue.ready.len() > queue.idle && queue.threads < self.most;
         let starts = usize::from(short && !queue.spawn_failed_lately());
-        queue.threads += starts;
+        queue.threads = queue.threads.saturating_add(starts);
         self.note_backlog(&queue);
         let unwatched = !queue.watched && self.has_backlog(&queue);
         queue.watched |= unwatched;
@@ -178,14 +179,19 @@ impl Pool {
         // What is ready comes first: it is of addresses that have not taken their share.
         let overdue = queue.ready.iter().filter(|queued| queued.is_overdue());
         let overdue = overdue.count();
-        let unclaimed = (startable + queue.idle).saturating_sub(queue.ready.len());
+        let unclaimed = startable
+            .saturating_add(queue.idle)
+            .saturating_sub(queue.ready.len());
         let room = unclaimed.min(RELIEF);
         let promoted = queue.take_overdue(room);
         let count = promoted.len();
         self.held_back.fetch_sub(count, Ordering::Relaxed);
         queue.ready.extend(promoted);
-        let starts = (overdue + count).saturating_sub(queue.idle).min(startable);
-        queue.threads += starts;
+        let starts = overdue
+            .saturating_add(count)
+            .saturating_sub(queue.idle)
+            .min(startable);
+        queue.threads = queue.threads.saturating_add(starts);
         self.note_backlog(&queue);
         drop(queue);
         for _ in 0..count {
@@ -212,7 +218,7 @@ impl Pool {
                 continue;
             };
             let mut queue = self.lock();
-            queue.threads -= starts - started;
+            queue.threads = queue.threads.saturating_sub(starts.saturating_sub(started));
             let threads = queue.threads;
             let now = Instant::now();
             queue.spawn_failed_at = Some(now);
@@ -253,19 +259,19 @@ impl Pool {
         let mut queue = self.lock();
         // A peak's threads go as soon as enough others are free; woken in turn, all would find some work.
         let surplus = queue.threads > self.most && queue.idle > self.most / 4;
-        let deadline = Instant::now() + if surplus { Duration::ZERO } else { IDLE };
+        let deadline = deadline(if surplus { Duration::ZERO } else { IDLE });
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let queued = queue.ready.pop_front();
             if queued.is_none() && !queue.closed && !left.is_zero() {
-                queue.idle += 1;
+                queue.idle = queue.idle.saturating_add(1);
                 let woken = self.filled.wait_timeout(queue, left);
                 queue = woken.unwrap_or_else(PoisonError::into_inner).0;
-                queue.idle -= 1;
+                queue.idle = queue.idle.saturating_sub(1);
                 continue;
             }
             if queued.is_none() {
-                queue.threads -= 1;
+                queue.threads = queue.threads.saturating_sub(1);
                 self.gone.notify_all();
             }
             self.note_backlog(&queue);
@@ -290,7 +296,7 @@ impl Pool {
             self.filled.notify_one();
             return;
         }
-        share.held -= 1;
+        share.held = share.held.saturating_sub(1);
         if share.held == 0 {
             queue.origins.remove(&origin);
         }
@@ -298,7 +304,7 @@ impl Pool {
 
     /// Ends all workers as they become free and drops what is queued; waits for them for at most `within`.
     pub(super) fn close(&self, within: Duration) {
-        let deadline = Instant::now() + within;
+        let deadline = deadline(within);
         let mut queue = self.lock();
         queue.closed = true;
         let dropped = (
@@ -321,8 +327,13 @@ impl Pool {
     /// Threads, those of them that are busy, and connections that wait for one.
     pub(super) fn counts(&self) -> (usize, usize, usize) {
         let queue = self.lock();
-        let waiting = queue.ready.len() + self.held_back.load(Ordering::Relaxed);
-        (queue.threads, queue.threads - queue.idle, waiting)
+        let held_back = self.held_back.load(Ordering::Relaxed);
+        let waiting = queue.ready.len().saturating_add(held_back);
+        (
+            queue.threads,
+            queue.threads.saturating_sub(queue.idle),
+            waiting,
+        )
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

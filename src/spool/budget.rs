@@ -65,7 +65,10 @@ impl State {
     }
 
     fn renounce(&mut self, owner: &Owner, amount: u64) {
-        let left = self.claims.get(owner).map(|claimed| claimed - amount);
+        let left = self
+            .claims
+            .get(owner)
+            .map(|claimed| claimed.saturating_sub(amount));
         match left {
             Some(0) => {
                 self.claims.remove(owner);
@@ -97,19 +100,19 @@ impl Budget {
         amount: u64,
         patience: Duration,
     ) -> Option<Permit> {
-        let deadline = Instant::now() + patience;
+        let deadline = crate::time::deadline(patience);
         let mut state = self.lock();
         if !state.claim(&owner, amount, self.share) {
             return None;
         }
         let ticket = state.next_ticket;
-        state.next_ticket += 1;
+        state.next_ticket = state.next_ticket.saturating_add(1);
         state.waiting.push((ticket, owner.clone()));
         loop {
             let fits = state.taken.saturating_add(amount) <= self.total;
             if fits && state.first() == Some(ticket) {
                 state.waiting.retain(|(other, _)| *other != ticket);
-                state.taken += amount;
+                state.taken = state.taken.saturating_add(amount);
                 if amount > 0 {
                     state.served.insert(owner.clone(), ticket);
                 }
@@ -161,8 +164,8 @@ impl Permit {
         let fits = state.taken.saturating_add(more) <= self.budget.total
             && state.claim(&self.owner, more, self.budget.share);
         if fits {
-            state.taken += more;
-            self.amount += more;
+            state.taken = state.taken.saturating_add(more);
+            self.amount = self.amount.saturating_add(more);
         }
         fits
     }
@@ -187,7 +190,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.budget.lock();
-        state.taken -= self.amount;
+        state.taken = state.taken.saturating_sub(self.amount);
         state.renounce(&self.owner, self.amount);
         drop(state);
         self.budget.freed.notify_all();

@@ -108,8 +108,8 @@ impl Content {
             match reader.read(&mut piece) {
                 Ok(0) => return Err(unreadable(ErrorKind::UnexpectedEof.into())),
                 Ok(count) => {
-                    take(&piece[..count])?;
-                    left -= count as u64;
+                    take(piece.get(..count).unwrap_or_default())?;
+                    left = left.saturating_sub(count as u64);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(unreadable(error)),
@@ -146,12 +146,13 @@ impl Read for Reader {
         let count = match &self.content {
             Content::Memory(bytes) => {
                 let at = usize::try_from(self.at).unwrap_or(bytes.len());
-                buffer[..room].copy_from_slice(&bytes[at..at + room]);
-                room
+                bytes.get(at..).unwrap_or_default().read(buffer)?
             }
-            Content::File { file, .. } => file.read_at(&mut buffer[..room], self.at)?,
+            Content::File { file, .. } => {
+                file.read_at(buffer.get_mut(..room).unwrap_or_default(), self.at)?
+            }
         };
-        self.at += count as u64;
+        self.at = self.at.saturating_add(count as u64);
         Ok(count)
     }
 }

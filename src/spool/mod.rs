@@ -165,7 +165,8 @@ impl Spool {
                 Err(error) => return Err(Unfilled::Source(error)),
             };
             left = left.checked_sub(count as u64).ok_or(Unfilled::TooLong)?;
-            self.append(&piece[..count]).map_err(Unfilled::Refused)?;
+            let piece = piece.get(..count).unwrap_or_default();
+            self.append(piece).map_err(Unfilled::Refused)?;
         }
     }
 
@@ -174,8 +175,11 @@ impl Spool {
     /// # Errors
     /// `Unavailable` where the owner has its share, or all have; `Full`, `Io`.
     pub fn append(&mut self, mut bytes: &[u8]) -> Result<()> {
-        while self.memory.len() + bytes.len() > IN_MEMORY {
-            let (now, later) = bytes.split_at(IN_MEMORY - self.memory.len());
+        // What still fits into memory, as long as not all of it does.
+        let room = |memory: &[u8]| IN_MEMORY.saturating_sub(memory.len());
+        while let Some((now, later)) = bytes.split_at_checked(room(&self.memory))
+            && !later.is_empty()
+        {
             self.memory.extend_from_slice(now);
             self.flush()?;
             bytes = later;
@@ -241,7 +245,7 @@ impl SpoolFile {
         if !self.permit.grow(bytes.len() as u64) {
             return Err(no_room("this box holds as much for your address as it may"));
         }
-        let end = self.length + bytes.len() as u64;
+        let end = self.length.saturating_add(bytes.len() as u64);
         let is_let_in = self.let_in.as_mut().is_none_or(|ask| ask(end).is_ok());
         let written = is_let_in.then(|| self.file.write_all_at(bytes, self.length));
         match written {
@@ -264,12 +268,14 @@ impl SpoolFile {
         let mut other = spools.file_without_disk(self.permit.owner())?;
         let mut piece = vec![0; IN_MEMORY];
         while other.length < self.length {
-            let room = usize::try_from(self.length - other.length).unwrap_or(usize::MAX);
+            let room =
+                usize::try_from(self.length.saturating_sub(other.length)).unwrap_or(usize::MAX);
             let room = room.min(piece.len());
+            let part = piece.get_mut(..room).unwrap_or_default();
             self.file
-                .read_exact_at(&mut piece[..room], other.length)
+                .read_exact_at(part, other.length)
                 .map_err(|error| failed("read", error))?;
-            other.append(spools, &piece[..room])?;
+            other.append(spools, part)?;
         }
         *self = other;
         Ok(())

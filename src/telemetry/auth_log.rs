@@ -70,7 +70,7 @@ impl AuthLog {
 
     fn append(&self, current: &mut Current, line: &[u8]) -> Result<()> {
         let length = line.len() as u64;
-        if current.length > 0 && current.length + length > self.full {
+        if current.length > 0 && current.length.saturating_add(length) > self.full {
             self.rotate()?;
             *current = append_to(&self.path)?;
         }
@@ -79,7 +79,7 @@ impl AuthLog {
             let _ = current.file.set_len(current.length);
             return Err(Error::io("cannot write to", &self.path, error));
         }
-        current.length += length;
+        current.length = current.length.saturating_add(length);
         Ok(())
     }
 
@@ -89,10 +89,10 @@ impl AuthLog {
             0 => self.path.clone(),
             number => self.path.with_extension(format!("log.{number}")),
         };
-        for number in (1..FILES).rev() {
-            match std::fs::rename(name(number - 1), name(number)) {
+        for (from, to) in (0..FILES).zip(1..FILES).rev() {
+            match std::fs::rename(name(from), name(to)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io("cannot rotate", &name(number - 1), error));
+                    return Err(Error::io("cannot rotate", &name(from), error));
                 }
                 _ => {}
             }

@@ -79,9 +79,14 @@ pub struct Collected {
 }
 
 impl Collected {
+    fn add_file(&mut self, bytes: u64) {
+        self.files = self.files.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
     /// Whether it came to nothing, and would not have either.
     pub fn is_nothing(&self) -> bool {
-        self.uploads + self.links + self.files == 0 && self.manifests.is_empty()
+        [self.uploads, self.links, self.files] == [0; 3] && self.manifests.is_empty()
     }
 }
 
@@ -126,7 +131,7 @@ fn expire_uploads(store: &Store, collection: &Collection, collected: &mut Collec
     let uploads = store.registry.uploads()?;
     for upload in &uploads {
         match expire_upload(store, upload, before, collection.dry_run) {
-            Ok(went) => collected.uploads += u64::from(went),
+            Ok(went) => collected.uploads = collected.uploads.saturating_add(u64::from(went)),
             Err(error) => {
                 tracing::warn!(upload = upload.id, "cannot expire an upload: {error}");
             }
@@ -215,7 +220,9 @@ fn sweep_manifests(
             (true, true) => swept.extend(store.registry.manifests_of_project(project)?),
             (false, _) => {
                 let stay = store.registry.manifests_of_project(project)?;
-                collected.of_removed_projects += stay.len() as u64;
+                collected.of_removed_projects = collected
+                    .of_removed_projects
+                    .saturating_add(stay.len() as u64);
             }
         }
     }
@@ -240,11 +247,10 @@ fn sweep_links(store: &Store, collection: &Collection, collected: &mut Collected
     let before = collection.before(collection.grace);
     if collection.dry_run {
         let swept = store.registry.unneeded_links(before)?;
-        collected.links += swept.links;
+        collected.links = collected.links.saturating_add(swept.links);
         for (digest, size) in swept.blobs {
             if store.cache.blob_anywhere(&digest)?.is_none() {
-                collected.files += 1;
-                collected.bytes += size;
+                collected.add_file(size);
             }
         }
         return Ok(());
@@ -254,7 +260,7 @@ fn sweep_links(store: &Store, collection: &Collection, collected: &mut Collected
         if swept.links == 0 {
             return Ok(());
         }
-        collected.links += swept.links;
+        collected.links = collected.links.saturating_add(swept.links);
         for (digest, _) in swept.blobs {
             remove_file(store, &digest, collected)?;
         }
@@ -296,8 +302,7 @@ fn sweep_strays(store: &Store, collection: &Collection, collected: &mut Collecte
                 store.release_stray(&digest, before)?
             };
             if went {
-                collected.files += 1;
-                collected.bytes += size;
+                collected.add_file(size);
             }
         }
     }
@@ -317,8 +322,7 @@ fn sweep_unreferenced(
         }
         let files = collected.files;
         if collection.dry_run {
-            collected.files += 1;
-            collected.bytes += store.blobs.size_of(&digest)?.unwrap_or(0);
+            collected.add_file(store.blobs.size_of(&digest)?.unwrap_or(0));
         } else {
             remove_file(store, &digest, collected)?;
         }
@@ -332,8 +336,7 @@ fn sweep_unreferenced(
 fn remove_file(store: &Store, digest: &Digest, collected: &mut Collected) -> Result<()> {
     let size = store.blobs.size_of(digest)?.unwrap_or(0);
     if store.release_blob(digest)? {
-        collected.files += 1;
-        collected.bytes += size;
+        collected.add_file(size);
     }
     Ok(())
 }

@@ -145,9 +145,9 @@ impl Report {
     }
 
     fn joined(mut self, mut other: Self) -> Self {
-        self.blobs += other.blobs;
-        self.bytes += other.bytes;
-        self.unreferenced += other.unreferenced;
+        self.blobs = self.blobs.saturating_add(other.blobs);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.unreferenced = self.unreferenced.saturating_add(other.unreferenced);
         self.damage.append(&mut other.damage);
         self
     }
@@ -272,8 +272,8 @@ impl Scan<'_> {
             if !is_sound && !self.is_in_place(&file, digest) {
                 continue;
             }
-            report.blobs += 1;
-            report.bytes += size;
+            report.blobs = report.blobs.saturating_add(1);
+            report.bytes = report.bytes.saturating_add(size);
             if let Some(row) = rows.iter().find(|row| **row != size) {
                 report.add(
                     DamageKind::WrongSize,
@@ -285,7 +285,7 @@ impl Scan<'_> {
                     format!("{} has the digest {found}", path.display()),
                 );
             } else if rows.is_empty() {
-                report.unreferenced += 1;
+                report.unreferenced = report.unreferenced.saturating_add(1);
             }
             let mode = file.metadata().map_or(0, |metadata| metadata.mode());
             if mode & 0o177 != 0 {
@@ -315,14 +315,16 @@ impl Scan<'_> {
         // Most blobs are small: they shall not cost a MiB each.
         let room = usize::try_from(length).map_or(BUFFER, |length| length.clamp(1, BUFFER));
         let mut buffer = vec![0; room];
-        let mut at = 0;
+        let mut at = 0_u64;
         loop {
             match file.read_at(&mut buffer, at) {
                 Ok(0) => break,
                 Ok(read) => {
-                    hasher.update(&buffer[..read]);
-                    at += read as u64;
-                    let done = self.done.fetch_add(read as u64, Ordering::Relaxed) + read as u64;
+                    hasher.update(buffer.get(..read).unwrap_or_default());
+                    let read = read as u64;
+                    at = read.saturating_add(at);
+                    let before = self.done.fetch_add(read, Ordering::Relaxed);
+                    let done = before.saturating_add(read);
                     (self.progress)(done, self.total.max(done));
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}

@@ -1,6 +1,12 @@
 //! The integration suite: one binary, one module a subject. Real processes, real sockets, loopback only.
 
 #![allow(
+    clippy::arithmetic_side_effects,
+    clippy::get_unwrap,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::unchecked_time_subtraction,
+    clippy::unreachable,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

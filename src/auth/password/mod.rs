@@ -176,10 +176,11 @@ impl Verifier {
     fn queue_up(&self, attempt: &Attempt<'_>, stored: &str) -> mpsc::Receiver<Result<bool>> {
         let (answer, answered) = mpsc::sync_channel(1);
         let password = attempt.password;
+        let end = password.floor_char_boundary(MAX_LENGTH + 1);
         let job = Job {
-            password: password[..password.floor_char_boundary(MAX_LENGTH + 1)].to_owned(),
+            password: password.get(..end).unwrap_or_default().to_owned(),
             stored: stored.to_owned(),
-            until: Instant::now() + PATIENCE,
+            until: crate::time::deadline(PATIENCE),
             answer,
         };
         let is_known = self.known().contains(attempt.account, attempt.address);

@@ -47,7 +47,7 @@ impl<T> Queue<T> {
     pub(super) fn new(most: usize) -> Self {
         Self {
             most,
-            waiting: Vec::with_capacity(most + 1),
+            waiting: Vec::with_capacity(most.saturating_add(1)),
             served: VecDeque::with_capacity(SERVED),
         }
     }
@@ -87,10 +87,10 @@ impl<T> Queue<T> {
 
 /// How many of these are of the caller's site, and of its machine.
 fn shares<'a>(caller: &Caller, of: impl Iterator<Item = &'a Caller>) -> (usize, usize) {
-    of.fold((0, 0), |(site, machine), other| {
+    of.fold((0_usize, 0_usize), |(site, machine), other| {
         (
-            site + usize::from(other.site == caller.site),
-            machine + usize::from(other.machine == caller.machine),
+            site.saturating_add(usize::from(other.site == caller.site)),
+            machine.saturating_add(usize::from(other.machine == caller.machine)),
         )
     })
 }

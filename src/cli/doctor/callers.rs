@@ -128,13 +128,14 @@ fn socket(line: &str) -> Option<(u64, Socket)> {
 fn address(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.split_once(':')?;
     let word = |at: usize| {
-        let word = u32::from_str_radix(address.get(at * 8..at * 8 + 8)?, 16).ok()?;
+        let digits = address.get(at..)?.get(..8)?;
+        let word = u32::from_str_radix(digits, 16).ok()?;
         Some(word.to_ne_bytes())
     };
     let ip = match address.len() {
         8 => IpAddr::from(Ipv4Addr::from(word(0)?)),
         32 => {
-            let words = [word(0)?, word(1)?, word(2)?, word(3)?].concat();
+            let words = [word(0)?, word(8)?, word(16)?, word(24)?].concat();
             IpAddr::from(Ipv6Addr::from(<[u8; 16]>::try_from(words).ok()?)).to_canonical()
         }
         _ => return None,

@@ -70,7 +70,7 @@ fn is_synchronized() -> Option<bool> {
     }
     let mut said = [0; 64];
     let count = child.stdout?.read(&mut said).ok()?;
-    match said[..count].trim_ascii() {
+    match said.get(..count)?.trim_ascii() {
         b"yes" => Some(true),
         b"no" => Some(false),
         _ => None,

@@ -35,8 +35,8 @@ fn collect(directory: &Path, deeper: usize, files: &mut Vec<PathBuf>) {
             return;
         }
         if path.is_dir() {
-            if deeper > 0 {
-                collect(&path, deeper - 1, files);
+            if let Some(deeper) = deeper.checked_sub(1) {
+                collect(&path, deeper, files);
             }
         } else {
             files.push(path);

@@ -71,7 +71,7 @@ fn of_space(data: &Path, space: Space, min_free: Size) -> Vec<Finding> {
     }
     let least = match min_free {
         Size::Bytes(bytes) => bytes,
-        Size::Percent(percent) => space.size / 100 * u64::from(percent),
+        Size::Percent(percent) => (space.size / 100).saturating_mul(u64::from(percent)),
     };
     let free = shown_size(space.free);
     let remedy =

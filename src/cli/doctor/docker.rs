@@ -116,7 +116,7 @@ fn of_daemon(daemon: &Daemon, settings: &str, own: &Own) -> Option<Finding> {
             }
         },
     };
-    let of_file = settings["registry-mirrors"].as_array();
+    let of_file = settings.get("registry-mirrors").and_then(Value::as_array);
     let of_file = of_file.into_iter().flatten().filter_map(Value::as_str);
     let of_file: Vec<&str> = of_file.collect();
     let (mirrors, told_by, remedy) = if daemon.mirrors.is_empty() {

@@ -26,7 +26,7 @@ pub(super) fn find(place: &Workplace, server: Option<&RunningServer>) -> Vec<Fin
     let mut findings = Vec::new();
     // The soft limit is raised by the server to the hard one.
     let files = std::fs::read_to_string(process.join("limits")).unwrap_or_default();
-    let wanted = connections + FURTHER_DESCRIPTORS;
+    let wanted = connections.saturating_add(FURTHER_DESCRIPTORS);
     if let Some(files) = open_files(&files).filter(|files| *files < wanted) {
         findings.push(Finding::new(
             Severity::Warning,
@@ -49,7 +49,7 @@ pub(super) fn find(place: &Workplace, server: Option<&RunningServer>) -> Vec<Fin
             "raise TasksMax in the unit, or lower server.max_connections",
         ));
     }
-    let wanted = IDLE + EACH * connections;
+    let wanted = EACH.saturating_mul(connections).saturating_add(IDLE);
     if let Some(memory) = least(&groups, &MEMORY).filter(|memory| *memory < wanted) {
         findings.push(Finding::new(
             Severity::Warning,
@@ -153,10 +153,10 @@ mod tests {
         };
         let connections = crate::config::Config::default().server.max_connections as u64;
         // Each may hold itself, a blob's file and a connection to an upstream.
-        assert!(limit("LimitNOFILE") >= 3 * connections + FURTHER_DESCRIPTORS);
+        assert!(limit("LimitNOFILE") >= 3 * connections.saturating_add(FURTHER_DESCRIPTORS));
         // The threads of connections, and those beside them.
         assert!(limit("TasksMax") >= connections + 1024);
-        assert!(limit("MemoryMax") >= IDLE + EACH * connections);
+        assert!(limit("MemoryMax") >= EACH.saturating_mul(connections).saturating_add(IDLE));
     }
 
     #[test]

@@ -1,5 +1,10 @@
 //! A topic as plain text of a certain width.
 
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "widths and heights of the manual's own text, which is part of the program"
+)]
+
 use super::document::{Block, Span, Table, read};
 
 /// How far everything but headings is indented.
@@ -94,7 +99,9 @@ pub(super) fn columns(table: &Table, width: usize) -> Option<Vec<String>> {
         rows.remove(0);
     } else {
         let rule = widths.iter().map(|width| "-".repeat(*width)).collect();
-        rows[0].push(join(rule, &widths));
+        if let Some(head) = rows.first_mut() {
+            head.push(join(rule, &widths));
+        }
     }
     let mut lines = Vec::new();
     for row in rows {
@@ -120,10 +127,12 @@ fn widths(rows: &[Vec<String>], width: usize) -> Option<Vec<usize>> {
                 .unwrap_or_default()
         })
         .collect();
-    let mut widths: Vec<usize> = (0..count)
-        .map(|column| {
+    let mut widths: Vec<usize> = natural
+        .iter()
+        .enumerate()
+        .map(|(column, natural)| {
             let word = cells(column).map(longest).max().unwrap_or_default();
-            word.max(natural[column].min(NARROWEST))
+            word.max(NARROWEST.min(*natural))
         })
         .collect();
     let mut room = width.checked_sub(widths.iter().sum::<usize>() + GAP * (count - 1))?;

@@ -45,8 +45,8 @@ pub(super) fn make(name: &str, algorithm: SigningAlgorithm) -> Result<KeyMateria
         let subject: String = subject.chars().take(64).collect();
         params.distinguished_name.push(DnType::CommonName, subject);
         let now = SystemTime::now();
-        params.not_before = (now - LEEWAY).into();
-        params.not_after = (now + LIFE).into();
+        params.not_before = now.checked_sub(LEEWAY).unwrap_or(now).into();
+        params.not_after = now.checked_add(LIFE).unwrap_or(now).into();
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let certificate = params.self_signed(&key)?;

@@ -188,7 +188,8 @@ impl Controlled for Running {
     fn verify(&self, progress: Progress<'_>) -> Result<Value> {
         tracing::info!("verifying every blob, as the command line asked");
         let report = verify::report(&self.store, progress)?;
-        let damage = report["damage"].as_array().map_or(0, Vec::len);
+        let damage = report.get("damage").and_then(Value::as_array);
+        let damage = damage.map_or(0, Vec::len);
         if damage > 0 {
             tracing::error!(
                 damage,
@@ -249,7 +250,7 @@ fn raise_descriptor_limit(config: &Config) {
         tracing::warn!(error = %std::io::Error::from(error), "cannot raise the limit of open files");
     }
     let current = rustix::process::getrlimit(Resource::Nofile).current;
-    let wanted = config.server.max_connections as u64 + FURTHER_DESCRIPTORS;
+    let wanted = (config.server.max_connections as u64).saturating_add(FURTHER_DESCRIPTORS);
     if let Some(current) = current.filter(|current| *current < wanted) {
         tracing::warn!(
             "only {current} files may be open at once, but server.max_connections = {} needs {wanted}: raise LimitNOFILE, or lower max_connections",

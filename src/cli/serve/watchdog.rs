@@ -26,7 +26,7 @@ impl Watchdog {
         let Some(interval) = sd_notify::watchdog_enabled() else {
             return Ok(None);
         };
-        let pause = interval / QUESTIONS;
+        let pause = interval.checked_div(QUESTIONS).unwrap_or(interval);
         let (stop, stopped) = mpsc::channel();
         // Not waited for at the end: a question that gets no answer takes its time.
         spawn("watchdog", move || {

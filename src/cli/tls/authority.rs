@@ -41,8 +41,8 @@ impl Authority {
             let key = KeyPair::generate()?;
             let mut params = authority_params(&key);
             let now = SystemTime::now();
-            params.not_before = (now - LEEWAY).into();
-            params.not_after = (now + LIFE).into();
+            params.not_before = now.checked_sub(LEEWAY).unwrap_or(now).into();
+            params.not_after = now.checked_add(LIFE).unwrap_or(now).into();
             let certificate = params.self_signed(&key)?;
             Ok((params, certificate, key))
         };
@@ -89,8 +89,8 @@ impl Authority {
     /// A certificate and a new key for it, both in PEM. It ends after `life`, or with the authority.
     pub(super) fn issue(&self, names: &Names, life: Duration) -> Result<(String, String)> {
         let now = SystemTime::now();
-        let end = SystemTime::UNIX_EPOCH
-            + Duration::from_secs(u64::try_from(self.not_after.0).unwrap_or_default());
+        let end = Duration::from_secs(u64::try_from(self.not_after.0).unwrap_or_default());
+        let end = SystemTime::UNIX_EPOCH.checked_add(end).unwrap_or(now);
         let issue = || {
             let addresses = names.addresses.iter().map(ToString::to_string);
             let all: Vec<String> = names.names.iter().cloned().chain(addresses).collect();
@@ -101,8 +101,8 @@ impl Authority {
             if name.len() <= 64 {
                 params.distinguished_name.push(DnType::CommonName, name);
             }
-            params.not_before = (now - LEEWAY).into();
-            params.not_after = end.min(now + life).into();
+            params.not_before = now.checked_sub(LEEWAY).unwrap_or(now).into();
+            params.not_after = now.checked_add(life).map_or(end, |own| own.min(end)).into();
             params.is_ca = IsCa::ExplicitNoCa;
             params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -152,8 +152,9 @@ impl Authority {
 /// stands in each certificate that it issues, and tells it from the authorities of other boxes.
 fn authority_params(key: &KeyPair) -> CertificateParams {
     let digest = Sha256::digest(key.subject_public_key_info());
-    let mark: String = digest[..4]
+    let mark: String = digest
         .iter()
+        .take(4)
         .map(|byte| format!("{byte:02x}"))
         .collect();
     let mut params = CertificateParams::default();

@@ -160,7 +160,8 @@ impl SelfSigned {
         };
         let made = !present.as_ref().is_some_and(good);
         if made {
-            let (certificate, key) = authority.issue(&wanted, u32::from(self.days) * DAY)?;
+            let (certificate, key) =
+                authority.issue(&wanted, DAY.saturating_mul(u32::from(self.days)))?;
             // A running server that looks in between finds two that do not belong together, and looks again.
             write_private(&files.key, &key)?;
             write_private(&files.certificate, &certificate)?;
@@ -207,7 +208,7 @@ impl SelfSigned {
 /// Whether it is time for a new one.
 fn is_near_its_end(present: &CertificateSummary, now: Timestamp) -> bool {
     let life = present.not_after.since(present.not_before);
-    present.not_after.since(now) < NEAR.min(life / 3)
+    present.not_after.since(now) < NEAR.min(Duration::from_secs(life.as_secs() / 3))
 }
 
 /// The authority in `files`, made if there is none; whether it was.

@@ -44,8 +44,9 @@ pub(super) fn parse_head(bytes: &[u8]) -> Result<Head, Refused> {
         .windows(2)
         .position(|pair| pair == b"\r\n")
         .ok_or(Refused::bad("the request line has no end"))?;
-    let (method, target, modern) = request_line(&bytes[..line_end])?;
-    let headers = fields(&bytes[line_end + 2..])?;
+    let (line, rest) = bytes.split_at_checked(line_end).unwrap_or_default();
+    let (method, target, modern) = request_line(line)?;
+    let headers = fields(rest.get(2..).unwrap_or_default())?;
     let host = host(&headers, modern)?;
     let expects_continue = expectation(&headers, modern)?;
     Ok(Head {
@@ -122,16 +123,11 @@ fn fields(bytes: &[u8]) -> Result<Headers, Refused> {
 
 /// Without optional whitespace around it.
 fn trim(value: &[u8]) -> &[u8] {
-    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let start = value
-        .iter()
-        .position(|byte| !blank(byte))
-        .unwrap_or(value.len());
-    let end = value
-        .iter()
-        .rposition(|byte| !blank(byte))
-        .map_or(start, |last| last + 1);
-    &value[start..end]
+    let mut value = value;
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// RFC 9112 section 3.2: exactly one valid `Host` in 1.1, at most one in 1.0.

@@ -16,6 +16,7 @@ use crate::http::respond::send_now;
 use crate::http::tls::TlsIdentity;
 use crate::http::transport::Transport;
 use crate::http::wire::Wire;
+use crate::time::deadline;
 
 /// Connections accepted in one go, before others get their turn.
 const ACCEPTS: usize = 64;
@@ -99,7 +100,7 @@ impl Poller {
         if second.elapsed() >= Duration::from_secs(1) {
             (*second, *count) = (Instant::now(), 0);
         }
-        *count += 1;
+        *count = count.saturating_add(1);
         if *count > TURNED_AWAY_POLITELY {
             return;
         }
@@ -129,7 +130,7 @@ impl Poller {
         // It is mostly descriptors that are missing, and this gives one back.
         self.evict();
         self.unwatch_listeners();
-        self.resume_at = Some(Instant::now() + ACCEPT_PAUSE);
+        self.resume_at = Some(deadline(ACCEPT_PAUSE));
     }
 
     pub(super) fn resume(&mut self) {
@@ -137,7 +138,7 @@ impl Poller {
             self.resume_at = None;
             if self.watch_listeners().is_err() {
                 self.unwatch_listeners();
-                self.resume_at = Some(Instant::now() + ACCEPT_PAUSE);
+                self.resume_at = Some(deadline(ACCEPT_PAUSE));
             }
         }
     }

@@ -92,7 +92,9 @@ impl Poller {
             for event in &events {
                 match event.data.u64() {
                     WAKER => self.woken(),
-                    token if token >= LISTENERS => self.accept((token - LISTENERS) as usize),
+                    token if token >= LISTENERS => {
+                        self.accept(token.saturating_sub(LISTENERS) as usize)
+                    }
                     id => self.ready(id),
                 }
             }
@@ -107,7 +109,8 @@ impl Poller {
         let now = Instant::now();
         let until = |instant: Instant| {
             // A little more, so that a clock that is rounded down cannot make the loop spin.
-            instant.saturating_duration_since(now) + Duration::from_millis(1)
+            let left = instant.saturating_duration_since(now);
+            left.saturating_add(Duration::from_millis(1))
         };
         let deadline = self.parked.first_deadline().map(until);
         let resume = self.resume_at.map(until);
@@ -154,7 +157,7 @@ impl Poller {
             return connection.farewell();
         }
         let length = connection.wire.unread().len();
-        if length > SMALL_HEAD && self.parked.buffered() + length > HEADS_LIMIT {
+        if length > SMALL_HEAD && self.parked.buffered().saturating_add(length) > HEADS_LIMIT {
             match connection.stage {
                 Stage::Partial => {
                     connection.stage = Stage::Refused(Refused {
@@ -220,7 +223,7 @@ impl Poller {
     /// Closes the listeners and all connections that are owed nothing. Those that have just come are owed
     /// an answer: where another process goes on with the same listeners, no client shall notice.
     fn drain(&mut self) {
-        self.drained_at = Some(Instant::now() + LAST_WORDS);
+        self.drained_at = Some(crate::time::deadline(LAST_WORDS));
         self.unwatch_listeners();
         self.listeners.clear();
         self.service.note_closed();

@@ -23,7 +23,7 @@ impl Parked {
         if connection.is_silent() {
             self.silent.insert((connection.since(), id));
         }
-        self.buffered += connection.wire.unread().len();
+        self.buffered = self.buffered.saturating_add(connection.wire.unread().len());
         self.connections.insert(id, (connection, deadline));
     }
 
@@ -31,7 +31,7 @@ impl Parked {
         let (connection, deadline) = self.connections.remove(&id)?;
         self.deadlines.remove(&(deadline, id));
         self.silent.remove(&(connection.since(), id));
-        self.buffered -= connection.wire.unread().len();
+        self.buffered = self.buffered.saturating_sub(connection.wire.unread().len());
         Some(connection)
     }
 

@@ -144,11 +144,12 @@ fn time((tag, text): (u8, &[u8])) -> Option<Timestamp> {
     let pairs: Vec<i8> = pairs.collect::<Option<_>>()?;
     let (year, rest) = match (tag, pairs.as_slice()) {
         (UTC_TIME, [year, rest @ ..]) => {
-            let century = if *year < 50 { 2000 } else { 1900 };
-            (century + i16::from(*year), rest)
+            let century = if *year < 50 { 2000_i16 } else { 1900 };
+            (century.saturating_add(i16::from(*year)), rest)
         }
         (GENERALIZED_TIME, [century, year, rest @ ..]) => {
-            (i16::from(*century) * 100 + i16::from(*year), rest)
+            let century = i16::from(*century).saturating_mul(100);
+            (century.saturating_add(i16::from(*year)), rest)
         }
         _ => return None,
     };

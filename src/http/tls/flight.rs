@@ -30,17 +30,19 @@ pub(in super::super) fn next_flight(bytes: &[u8], first: bool) -> Flight {
             b'A'..=b'Z' if first && whole == 0 => return Flight::PlainHttp,
             _ => return Flight::Nonsense,
         }
-        let Some(header) = bytes.get(whole..whole + HEADER) else {
+        let record = bytes.get(whole..).unwrap_or_default();
+        let &[_, major, _, high, low, ..] = record else {
             break;
         };
-        let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
-        if header[1] != 3 || length > LONGEST {
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        if major != 3 || length > LONGEST {
             return Flight::Nonsense;
         }
-        if bytes.len() - whole < HEADER + length {
+        let length = length.saturating_add(HEADER);
+        if record.len() < length {
             break;
         }
-        whole += HEADER + length;
+        whole = whole.saturating_add(length);
     }
     match whole {
         0 => Flight::Partial,

@@ -214,8 +214,9 @@ fn read_pair(
         unusable(key, "private key", &error)
             .remedy("name a file with an unencrypted key in PEM as tls.key")
     })?;
-    let summary = CertificateSummary::from_der(&chain[0])
-        .map_err(|error| error.context(certificate.display()))?;
+    let own = chain.first().map_or(&[][..], AsRef::as_ref);
+    let summary =
+        CertificateSummary::from_der(own).map_err(|error| error.context(certificate.display()))?;
     let certified = CertifiedKey::from_der(chain, private, provider).map_err(|error| {
         let mismatch = InconsistentKeys::KeyMismatch.into();
         match error {

@@ -190,7 +190,7 @@ impl TlsStream {
                 return Err(ErrorKind::WriteZero.into());
             }
             self.flush(flags)?;
-            *sent += count as u64;
+            *sent = sent.saturating_add(count as u64);
             IoSlice::advance_slices(&mut parts, count);
         }
         Ok(())

@@ -126,7 +126,7 @@ impl AuditDb {
                 "remove old audit events",
                 "DELETE FROM events WHERE id IN (
                      SELECT id FROM events WHERE time < ?1 ORDER BY time LIMIT ?2)",
-                [now.0 - MAX_AGE, PRUNED_AT_ONCE],
+                [now.0.saturating_sub(MAX_AGE), PRUNED_AT_ONCE],
             )
         })
     }
@@ -185,7 +185,7 @@ fn surplus(connection: &Connection, class: Class, most: i64) -> Result<Option<Su
         [class.as_str()],
         |row| {
             Ok(Surplus {
-                rows: rows - most,
+                rows: rows.saturating_sub(most),
                 kind: row.get(0)?,
                 who: row.get(1)?,
             })

@@ -82,7 +82,7 @@ impl CacheDb {
         let rows = self
             .database
             .scan(|connection| rows(connection, group, repository))?;
-        let mut manifests = 0;
+        let mut manifests = 0_u64;
         let mut gone = unneeded(&rows).into_iter().peekable();
         self.in_pieces(|connection| {
             let Some(&id) = gone.peek() else {
@@ -91,7 +91,7 @@ impl CacheDb {
             match set_aside(connection, group, repository, id)? {
                 Aside::Tags => {}
                 Aside::Done => {
-                    manifests += 1;
+                    manifests = manifests.saturating_add(1);
                     gone.next();
                 }
                 Aside::Needed => drop(gone.next()),
@@ -352,16 +352,17 @@ fn unneeded(rows: &HashMap<i64, Row>) -> Vec<i64> {
     };
     let mut parents: HashMap<i64, usize> = HashMap::new();
     for child in gone.iter().flat_map(children) {
-        *parents.entry(child).or_default() += 1;
+        let left = parents.entry(child).or_default();
+        *left = left.saturating_add(1);
     }
     let roots = gone.iter().filter(|id| !parents.contains_key(id));
     let mut ordered: Vec<i64> = roots.copied().collect();
-    let mut at = 0;
+    let mut at = 0_usize;
     while let Some(id) = ordered.get(at).copied() {
-        at += 1;
+        at = at.saturating_add(1);
         for child in children(&id) {
             if let Some(left) = parents.get_mut(&child) {
-                *left -= 1;
+                *left = left.saturating_sub(1);
                 if *left == 0 {
                     ordered.push(child);
                 }

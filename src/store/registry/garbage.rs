@@ -225,7 +225,7 @@ impl RegistryDb {
                 |row| row.get::<_, i64>(0),
             )
         })?;
-        let (mut empty, mut removed) = (empty.into_iter(), 0);
+        let (mut empty, mut removed) = (empty.into_iter(), 0_u64);
         in_steps(|| {
             if empty.len() == 0 {
                 return Ok(false);
@@ -236,7 +236,8 @@ impl RegistryDb {
                         return Ok(false);
                     };
                     let text = format!("DELETE FROM repositories WHERE id = ?2 AND {EMPTY}");
-                    removed += run(connection, "sweep a repository", &text, [before.0, id])? as u64;
+                    let went = run(connection, "sweep a repository", &text, [before.0, id])?;
+                    removed = removed.saturating_add(went as u64);
                     Ok(true)
                 })
             })

@@ -114,7 +114,7 @@ impl RegistryDb {
                     return Ok(Deletion::Unknown);
                 };
                 let most = match judged.known.is_empty() {
-                    true => JUDGED_AT_ONCE as i64 + 1,
+                    true => (JUDGED_AT_ONCE as i64).saturating_add(1),
                     false => i64::MAX,
                 };
                 if !judged.covers(tags(connection, id, most)?)? {

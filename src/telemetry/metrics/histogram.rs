@@ -46,7 +46,9 @@ impl Histogram {
     pub fn note(&self, duration: Duration) {
         let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let at = MICROSECONDS.partition_point(|bound| *bound < microseconds);
-        self.buckets[at].fetch_add(1, Ordering::Relaxed);
+        if let Some(bucket) = self.buckets.get(at) {
+            bucket.fetch_add(1, Ordering::Relaxed);
+        }
         self.microseconds.fetch_add(microseconds, Ordering::Relaxed);
     }
 
@@ -59,9 +61,9 @@ impl Histogram {
     /// Count and sum may be apart by what is noted at this moment; the buckets fit together.
     pub(super) fn read(&self) -> Distribution {
         let bounds = BOUNDS.iter().copied().map(Some).chain([None]);
-        let mut so_far = 0;
+        let mut so_far = 0_u64;
         let buckets = bounds.zip(&self.buckets).map(|(bound, bucket)| {
-            so_far += bucket.load(Ordering::Relaxed);
+            so_far = bucket.load(Ordering::Relaxed).saturating_add(so_far);
             (bound, so_far)
         });
         Distribution {

@@ -18,7 +18,7 @@ pub fn write_process(page: &mut Page, started_at: Timestamp) {
         ];
         for (field, metric, unit) in fields {
             if let Some(number) = number(&status, field) {
-                page.single(metric, number * unit);
+                page.single(metric, number.saturating_mul(unit));
             }
         }
     }

@@ -20,7 +20,11 @@ mod token;
 mod v2;
 
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod viewers;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use super::*;
 use crate::config::Options;
 use crate::http::{Body, Headers, Method, RequestBody, Scheme};
 use crate::oci::Digest;
-use crate::store::{Level, NewToken, TokenKind, UserId, Visibility, take_ran};
+use crate::store::{Level, NewToken, TokenKind, UserId, Visibility, record::take_ran};
 
 const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const IMAGE: &str = "acme/dependency_proxy/containers/x/y";
@@ -57,7 +57,7 @@ fn upstream() -> std::net::SocketAddr {
     address
 }
 
-fn request(path: &str, query: Option<&str>, authorization: &str) -> Request {
+pub(super) fn request(path: &str, query: Option<&str>, authorization: &str) -> Request {
     let headers: Headers = [("Authorization", authorization), ("Accept", MANIFEST_TYPE)]
         .into_iter()
         .collect();
@@ -75,12 +75,12 @@ fn request(path: &str, query: Option<&str>, authorization: &str) -> Request {
 }
 
 /// Who makes the stage.
-fn by() -> Actor {
+pub(super) fn by() -> Actor {
     Actor::on_the_box(None)
 }
 
 /// A box whose group `acme` has the guest `alice`; her token's secret, and its user.
-fn stage(directory: &Path) -> (Arc<Appliance>, String, UserId) {
+pub(super) fn stage(directory: &Path) -> (Arc<Appliance>, String, UserId) {
     let file = directory.join("breakwater.toml");
     let url = upstream();
     let toml =

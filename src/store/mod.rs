@@ -56,7 +56,7 @@ pub use registry::{
     UntaggedManifest,
 };
 #[cfg(test)]
-pub(crate) use statement::take_ran;
+pub(crate) use statement::record;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -23,7 +23,7 @@ pub(super) fn find<T>(
     parameters: impl Params,
     decode: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Option<T>> {
-    counted(statement);
+    counted(connection, statement, text);
     connection
         .prepare_cached(text)
         .and_then(|mut prepared| prepared.query_row(parameters, decode).optional())
@@ -38,7 +38,7 @@ pub(super) fn get<T>(
     parameters: impl Params,
     decode: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<T> {
-    counted(statement);
+    counted(connection, statement, text);
     connection
         .prepare_cached(text)
         .and_then(|mut prepared| prepared.query_row(parameters, decode))
@@ -53,7 +53,7 @@ pub(super) fn list<T>(
     parameters: impl Params,
     decode: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<Vec<T>> {
-    counted(statement);
+    counted(connection, statement, text);
     connection
         .prepare_cached(text)
         .and_then(|mut prepared| prepared.query_map(parameters, decode)?.collect())
@@ -68,7 +68,7 @@ pub(super) fn visit(
     parameters: impl Params,
     mut see: impl FnMut(&Row<'_>) -> rusqlite::Result<ControlFlow<()>>,
 ) -> Result<()> {
-    counted(statement);
+    counted(connection, statement, text);
     let visit = || {
         let mut prepared = connection.prepare_cached(text)?;
         let mut rows = prepared.query(parameters)?;
@@ -89,7 +89,7 @@ pub(super) fn run(
     text: &str,
     parameters: impl Params,
 ) -> Result<usize> {
-    counted(statement);
+    counted(connection, statement, text);
     connection
         .prepare_cached(text)
         .and_then(|mut prepared| prepared.execute(parameters))
@@ -97,20 +97,65 @@ pub(super) fn run(
 }
 
 /// Notes for tests that this thread has run a statement.
-fn counted(_statement: &'static str) {
+fn counted(_connection: &Connection, _statement: &'static str, _text: &str) {
     #[cfg(test)]
-    RAN.with_borrow_mut(|ran| ran.push(_statement));
+    record::ran(_connection, _statement, _text);
 }
 
 #[cfg(test)]
-thread_local! {
-    static RAN: std::cell::RefCell<Vec<&'static str>> = const { std::cell::RefCell::new(Vec::new()) };
-}
+pub(crate) mod record {
+    //! Which statements a thread has run, and how SQLite runs them.
 
-/// The names of the statements that this thread has run since it asked last.
-#[cfg(test)]
-pub(crate) fn take_ran() -> Vec<&'static str> {
-    RAN.take()
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    use rusqlite::Connection;
+
+    /// Statements with a line of their plan each.
+    pub(crate) type Plans = BTreeSet<(&'static str, String)>;
+
+    thread_local! {
+        static RAN: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+        static PLANS: RefCell<Option<Plans>> = const { RefCell::new(None) };
+    }
+
+    pub(super) fn ran(connection: &Connection, statement: &'static str, text: &str) {
+        RAN.with_borrow_mut(|ran| ran.push(statement));
+        PLANS.with_borrow_mut(|plans| {
+            if let Some(plans) = plans {
+                let lines = explain(connection, text);
+                plans.extend(lines.into_iter().map(|line| (statement, line)));
+            }
+        });
+    }
+
+    fn explain(connection: &Connection, text: &str) -> Vec<String> {
+        let mut prepared = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {text}"))
+            .unwrap();
+        // Parameters are null: the plan does not depend on them.
+        let mut rows = prepared.raw_query();
+        let mut lines = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            lines.push(row.get(3).unwrap());
+        }
+        lines
+    }
+
+    /// The names of the statements that this thread has run since it asked last.
+    pub(crate) fn take_ran() -> Vec<&'static str> {
+        RAN.take()
+    }
+
+    /// From here on this thread notes the plans of its statements.
+    pub(crate) fn note_plans() {
+        PLANS.set(Some(Plans::new()));
+    }
+
+    /// The plans that were noted; no more are.
+    pub(crate) fn take_plans() -> Plans {
+        PLANS.take().unwrap_or_default()
+    }
 }
 
 /// What SQLite said when `statement` (a verb phrase: "find tag") failed, as an error for people.

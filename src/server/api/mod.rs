@@ -28,6 +28,9 @@ mod tokens;
 mod upstreams;
 mod users;
 
+#[cfg(test)]
+pub(super) use table::reading_requests;
+
 use super::Appliance;
 use super::call::Call;
 use crate::http::Response;

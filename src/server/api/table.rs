@@ -106,6 +106,42 @@ pub(super) fn all() -> impl Iterator<Item = &'static Endpoint> {
     resources.into_iter().flatten()
 }
 
+/// Paths of requests that read: of each endpoint, without and with each of its fields.
+#[cfg(test)]
+pub(in crate::server) fn reading_requests() -> Vec<String> {
+    use super::parameters::Type;
+    let reading = all().filter(|endpoint| endpoint.method == "GET");
+    let path = |endpoint: &Endpoint| {
+        let place = match endpoint.role {
+            Role::Project(_) => "/acme%2Fapp",
+            Role::Group(_) => "/acme",
+            _ => "/1",
+        };
+        let path = endpoint.path.replacen("/:id", place, 1);
+        let path = path.replace(":tag_name", "latest");
+        let parts = path
+            .split('/')
+            .map(|part| if part.starts_with(':') { "1" } else { part });
+        format!("/api/v4{}", parts.collect::<Vec<_>>().join("/"))
+    };
+    let value = |parameter: &Parameter| match parameter.kind {
+        Type::Integer | Type::IdOrText => "1",
+        Type::Boolean => "true",
+        Type::OneOf(words) => words.first().copied().unwrap_or_default(),
+        Type::Level => "40",
+        // A text that is also a moment.
+        Type::Text | Type::TextList => "2026-01-01",
+    };
+    let mut requests = Vec::new();
+    for endpoint in reading {
+        let path = path(endpoint);
+        requests.extend([path.clone(), format!("{path}?page=2&per_page=1")]);
+        let fields = endpoint.parameters.iter();
+        requests.extend(fields.map(|field| format!("{path}?{}={}", field.name, value(field))));
+    }
+    requests
+}
+
 /// The decoded segments that `:name`s stand for.
 pub(super) type Captures = Vec<(&'static str, String)>;
 

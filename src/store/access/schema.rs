@@ -61,8 +61,9 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
         maker_family INTEGER,
         ends_with_maker INTEGER NOT NULL DEFAULT 0 CHECK (ends_with_maker IN (0, 1))
     ) STRICT;
-    CREATE INDEX tokens_user ON tokens (user_id);
-    CREATE INDEX tokens_group ON tokens (group_id);
+    CREATE INDEX tokens_user ON tokens (user_id, kind);
+    CREATE INDEX tokens_group ON tokens (group_id, kind);
+    CREATE INDEX tokens_kind ON tokens (kind);
     CREATE INDEX tokens_maker ON tokens (maker_family);
     CREATE INDEX tokens_active ON tokens (kind, expires_at) WHERE revoked = 0;
 
@@ -115,7 +116,7 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     ALTER TABLE tokens ADD COLUMN project_id INTEGER REFERENCES projects (id) ON DELETE CASCADE;
     -- The first token of a row of rotations; NULL: this one is the first.
     ALTER TABLE tokens ADD COLUMN family_id INTEGER;
-    CREATE INDEX tokens_project ON tokens (project_id);
+    CREATE INDEX tokens_project ON tokens (project_id, kind);
     CREATE INDEX tokens_family ON tokens (ifnull(family_id, id));
 
     CREATE TABLE features (

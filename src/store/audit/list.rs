@@ -1,12 +1,13 @@
 //! Reading events back: by time, user and group, newest last.
 
-use rusqlite::{Row, params};
+use rusqlite::Row;
 use serde::Serialize;
 
 use super::AuditDb;
 use crate::error::{Error, Kind, Result};
 use crate::store::ids::{GroupId, ProjectId, UserId};
-use crate::store::statement::{decoded, list, size};
+use crate::store::page::{Conditions, Listing, Page, Window, page};
+use crate::store::statement::{decoded, size};
 use crate::time::Timestamp;
 
 const COLUMNS: &str =
@@ -49,26 +50,6 @@ pub struct EventFilter {
     pub place: Option<PlaceFilter>,
     /// The newest so many.
     pub limit: Option<u32>,
-}
-
-impl EventFilter {
-    fn user(&self) -> (Option<i64>, Option<&str>) {
-        match &self.user {
-            None => (None, None),
-            Some(EventUser::Id(id)) => (Some(id.0), None),
-            Some(EventUser::Name(name)) => (None, Some(name)),
-        }
-    }
-
-    /// The noun and the id, or the path.
-    fn place(&self) -> (Option<(&'static str, i64)>, Option<&str>) {
-        match &self.place {
-            None => (None, None),
-            Some(PlaceFilter::Group(id)) => (Some(("group", id.0)), None),
-            Some(PlaceFilter::Project(id)) => (Some(("project", id.0)), None),
-            Some(PlaceFilter::Path(path)) => (None, Some(path)),
-        }
-    }
 }
 
 /// An event as it was recorded.
@@ -115,57 +96,68 @@ pub struct RecordedEvent {
 }
 
 impl AuditDb {
-    /// The newest events that the filter lets through, newest last. Those of one user, group or project by its id
-    /// are found by an index, without a look at any others.
+    /// The newest events that the filter lets through, newest last.
     pub fn events(&self, filter: &EventFilter) -> Result<Vec<RecordedEvent>> {
-        let (user_id, user_name) = filter.user();
-        let (place, path) = filter.place();
-        let first = place.or(user_id.map(|id| ("user", id)));
-        let (from, concerned, order) = match first {
-            None => ("events", "?1 IS ?2", "events.id"),
-            // CROSS: SQLite keeps this order of the loops, which gives the rows in the order that is wanted.
-            Some(_) => (
-                "concerned CROSS JOIN events ON events.id = concerned.event",
-                "concerned.noun = ?1 AND concerned.id = ?2",
-                "concerned.event",
-            ),
+        let window = Window {
+            count: filter.limit.map_or(Window::ALL.count, u64::from),
+            ..Window::ALL
         };
-        // Where both are asked for, the index gives those of the place.
-        let second = user_id.filter(|_| place.is_some());
-        let text = format!(
-            "SELECT {COLUMNS} FROM {from}
-             WHERE {concerned}
-                 AND (?3 IS NULL OR EXISTS (SELECT 1 FROM concerned AS other
-                     WHERE other.noun = 'user' AND other.id = ?3 AND other.event = events.id))
-                 AND (?4 IS NULL OR actor_user = ?4 OR about_user = ?4)
-                 AND (?5 IS NULL OR group_path = ?5
-                     OR substr(group_path, 1, length(?5) + 1) = ?5 || '/')
-                 AND (?6 IS NULL OR last_time >= ?6)
-                 AND (?7 IS NULL OR time < ?7)
-                 AND (?8 IS NULL OR kind = ?8)
-             ORDER BY {order} DESC LIMIT ifnull(?9, -1)"
-        );
-        let mut events = self.database.scan(|connection| {
-            list(
-                connection,
-                "list audit events",
-                &text,
-                params![
-                    first.map(|(noun, _)| noun),
-                    first.map(|(_, id)| id),
-                    second,
-                    user_name,
-                    path,
-                    filter.since.map(|time| time.0),
-                    filter.before.map(|time| time.0),
-                    filter.kind,
-                    filter.limit
-                ],
-                event,
-            )
-        })?;
+        let mut events = self.events_page(filter, window)?.entries;
         events.reverse();
         Ok(events)
+    }
+
+    /// Events that the filter lets through, newest first, whatever its limit. Those of one user, group or project by
+    /// its id are found by an index, without a look at any others.
+    pub fn events_page(&self, filter: &EventFilter, window: Window) -> Result<Page<RecordedEvent>> {
+        let mut conditions = Conditions::default();
+        let place = match &filter.place {
+            Some(PlaceFilter::Group(id)) => Some(("group", id.0)),
+            Some(PlaceFilter::Project(id)) => Some(("project", id.0)),
+            Some(PlaceFilter::Path(_)) | None => None,
+        };
+        let user = match &filter.user {
+            Some(EventUser::Id(id)) => Some(("user", id.0)),
+            Some(EventUser::Name(_)) | None => None,
+        };
+        let first = place.or(user);
+        if let Some((noun, id)) = first {
+            conditions.and("concerned.noun = ?", noun.to_owned());
+            conditions.and("concerned.id = ?", id);
+        }
+        // Where both are asked for, the index gives those of the place.
+        if let Some((_, user)) = user.filter(|_| place.is_some()) {
+            let condition = "EXISTS (SELECT 1 FROM concerned AS other
+                WHERE other.noun = 'user' AND other.id = ? AND other.event = events.id)";
+            conditions.and(condition, user);
+        }
+        if let Some(EventUser::Name(name)) = &filter.user {
+            conditions.and("actor_user = ? OR about_user = ?", name.clone());
+        }
+        if let Some(PlaceFilter::Path(path)) = &filter.place {
+            let below = "group_path = ? OR substr(group_path, 1, length(?) + 1) = ? || '/'";
+            conditions.and(below, path.clone());
+        }
+        conditions.and_if("last_time >= ?", filter.since.map(|time| time.0));
+        conditions.and_if("time < ?", filter.before.map(|time| time.0));
+        conditions.and_if("events.kind = ?", filter.kind.clone());
+        // CROSS: SQLite keeps this order of the loops, which gives the rows in the order that is wanted.
+        let (from, order) = match first {
+            None => ("FROM events", "events.id DESC"),
+            Some(_) => (
+                "FROM concerned CROSS JOIN events ON events.id = concerned.event",
+                "concerned.event DESC",
+            ),
+        };
+        let listing = Listing {
+            statement: "list audit events",
+            with: "",
+            columns: COLUMNS,
+            from,
+            order,
+        };
+        self.database
+            .scan(|connection| page(connection, &listing, &conditions, window, event))
     }
 }
 

@@ -15,7 +15,9 @@
 
 mod audit;
 mod disk;
+mod lists;
 mod logins;
+
 mod manifests;
 mod memory;
 mod notes;

@@ -15,6 +15,8 @@ use crate::support::small_disk::SmallDisk;
 const MIB: usize = 1024 * 1024;
 /// A sixteenth of [`stage`]'s disk.
 const RESERVE: u64 = 4 << 20;
+/// Of so many bytes two may be announced at once there: half of the room is for what is only announced.
+const LARGE: usize = 12 * MIB;
 /// What the databases may take of it meanwhile.
 const ROWS: u64 = 1 << 20;
 
@@ -114,7 +116,7 @@ fn honest_fetches_at_once_leave_the_reserve_and_those_that_fit_are_kept() {
     };
     let repository = "evil/dependency_proxy/containers/large";
     let client = neighbours.attacker(&[repository]);
-    let blobs: Vec<_> = (1..=6).map(|seed| noise(seed, 14 * MIB)).collect();
+    let blobs: Vec<_> = (1..=6).map(|seed| noise(seed, LARGE)).collect();
     let upstream = &neighbours.upstream;
     for blob in &blobs {
         upstream.put_blob("library/large", blob);
@@ -142,7 +144,7 @@ fn pushes_at_once_leave_the_reserve_and_are_refused_beyond() {
         return;
     };
     let client = neighbours.attacker(&["evil/app"]);
-    let blobs: Vec<_> = (1..=6).map(|seed| noise(seed, 14 * MIB)).collect();
+    let blobs: Vec<_> = (1..=6).map(|seed| noise(seed, LARGE)).collect();
     let statuses = std::sync::Mutex::new(Vec::new());
     keeps_the_reserve(&neighbours, &disk, "six pushes at once", || {
         at_once(&blobs, |blob| {

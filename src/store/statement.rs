@@ -102,62 +102,6 @@ fn counted(_connection: &Connection, _statement: &'static str, _text: &str) {
     record::ran(_connection, _statement, _text);
 }
 
-#[cfg(test)]
-pub(crate) mod record {
-    //! Which statements a thread has run, and how SQLite runs them.
-
-    use std::cell::RefCell;
-    use std::collections::BTreeSet;
-
-    use rusqlite::Connection;
-
-    /// Statements with a line of their plan each.
-    pub(crate) type Plans = BTreeSet<(&'static str, String)>;
-
-    thread_local! {
-        static RAN: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
-        static PLANS: RefCell<Option<Plans>> = const { RefCell::new(None) };
-    }
-
-    pub(super) fn ran(connection: &Connection, statement: &'static str, text: &str) {
-        RAN.with_borrow_mut(|ran| ran.push(statement));
-        PLANS.with_borrow_mut(|plans| {
-            if let Some(plans) = plans {
-                let lines = explain(connection, text);
-                plans.extend(lines.into_iter().map(|line| (statement, line)));
-            }
-        });
-    }
-
-    fn explain(connection: &Connection, text: &str) -> Vec<String> {
-        let mut prepared = connection
-            .prepare(&format!("EXPLAIN QUERY PLAN {text}"))
-            .unwrap();
-        // Parameters are null: the plan does not depend on them.
-        let mut rows = prepared.raw_query();
-        let mut lines = Vec::new();
-        while let Some(row) = rows.next().unwrap() {
-            lines.push(row.get(3).unwrap());
-        }
-        lines
-    }
-
-    /// The names of the statements that this thread has run since it asked last.
-    pub(crate) fn take_ran() -> Vec<&'static str> {
-        RAN.take()
-    }
-
-    /// From here on this thread notes the plans of its statements.
-    pub(crate) fn note_plans() {
-        PLANS.set(Some(Plans::new()));
-    }
-
-    /// The plans that were noted; no more are.
-    pub(crate) fn take_plans() -> Plans {
-        PLANS.take().unwrap_or_default()
-    }
-}
-
 /// What SQLite said when `statement` (a verb phrase: "find tag") failed, as an error for people.
 ///
 /// A broken uniqueness is a `Conflict` and a broken foreign key a `NotFound`, so that callers can put
@@ -261,4 +205,60 @@ pub(super) fn unknown_word(column: &str, word: &str) -> Error {
         Kind::Sql,
         format!("the database holds `{}` as {column}", excerpt(word)),
     )
+}
+
+#[cfg(test)]
+pub(crate) mod record {
+    //! Which statements a thread has run, and how SQLite runs them.
+
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    use rusqlite::Connection;
+
+    /// Statements with a line of their plan each.
+    pub(crate) type Plans = BTreeSet<(&'static str, String)>;
+
+    thread_local! {
+        static RAN: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+        static PLANS: RefCell<Option<Plans>> = const { RefCell::new(None) };
+    }
+
+    pub(super) fn ran(connection: &Connection, statement: &'static str, text: &str) {
+        RAN.with_borrow_mut(|ran| ran.push(statement));
+        PLANS.with_borrow_mut(|plans| {
+            if let Some(plans) = plans {
+                let lines = explain(connection, text);
+                plans.extend(lines.into_iter().map(|line| (statement, line)));
+            }
+        });
+    }
+
+    fn explain(connection: &Connection, text: &str) -> Vec<String> {
+        let mut prepared = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {text}"))
+            .unwrap();
+        // Parameters are null: the plan does not depend on them.
+        let mut rows = prepared.raw_query();
+        let mut lines = Vec::new();
+        while let Some(row) = rows.next().unwrap() {
+            lines.push(row.get(3).unwrap());
+        }
+        lines
+    }
+
+    /// The names of the statements that this thread has run since it asked last.
+    pub(crate) fn take_ran() -> Vec<&'static str> {
+        RAN.take()
+    }
+
+    /// From here on this thread notes the plans of its statements.
+    pub(crate) fn note_plans() {
+        PLANS.set(Some(Plans::new()));
+    }
+
+    /// The plans that were noted; no more are.
+    pub(crate) fn take_plans() -> Plans {
+        PLANS.take().unwrap_or_default()
+    }
 }

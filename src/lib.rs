@@ -56,6 +56,28 @@
 //! 14. Content takes its room on the disk before it is written, and leaves what the databases need.
 //! 15. The work that a request causes is bounded by what it asks for: what reads many rows waits its turn in a lane of its
 //!     own, what changes many rows holds the writer for a moment at a time, and what a client abandons is abandoned.
+//!
+//! # Decisions
+//!
+//! - **Threads, no async runtime.** A box serves hundreds of clients, not hundreds of thousands, and nearly all of what it
+//!   does is to read rows and to send files. A thread for each request reads from top to bottom, waits where it stands,
+//!   and is bounded by a number. Idle connections cost no thread: one poller watches them all.
+//! - **SQLite in four files**, because they differ in what their loss means: `access` and `registry` cannot be had again and
+//!   are synced at each commit; `cache` can be rebuilt; `audit` may grow and be pruned without the others waiting for it.
+//! - **An HTTP room of our own for the public port.** What a stranger can send is bounded before a thread is spent on it,
+//!   and files go by `sendfile`; [`http`] has what was measured against tiny_http, which serves the control socket, where
+//!   only the box's own commands speak.
+//! - **One writer.** The process that holds `DATA/lock` performs what commands ask for: the running server by its control
+//!   socket, or else the command itself ([`admin`]). So a change is known to the server when it is made. So far this holds for
+//!   networks, `offline`, garbage collection and `verify`; other commands still write to the databases themselves, and the
+//!   server asks at the start of a request whether they have (`AccessDb::notice_changes`).
+//! - **Patience is a value of the thread** ([`patience`]), not a parameter of every function between the front door and a
+//!   statement. Work shared by several requests runs on threads of its own, which have none.
+//! - **Files rather than shared buffers** for what waits for slow clients ([`spool`]): varied queries defeat sharing, and
+//!   the page cache is not the process's memory.
+//! - Tried and dropped: `regex` for tag rules (a hundred of them took 170 MB; tables of bounded size made by
+//!   `regex-automata` do not), `prometheus-client` (it writes OpenMetrics alone), the `polling` crate (its interface needs
+//!   `unsafe`), capping the references of a manifest (it refuses valid content; quotas count them instead).
 
 // A test that cannot go on shall say so where it stands.
 #![cfg_attr(

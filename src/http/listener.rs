@@ -2,6 +2,7 @@
 //! done by `poller` and `workers`.
 
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -161,7 +162,7 @@ impl Server {
             .map_err(|error| failed("make an epoll set", error))?;
         let poller = std::thread::Builder::new()
             .name("http-poller".to_owned())
-            .spawn(move || poller.run())
+            .spawn(move || run(poller))
             .map_err(|error| failed("start a thread", error))?;
         Ok(Self {
             service,
@@ -216,5 +217,13 @@ impl Drop for Server {
             self.end();
             self.service.pool.close(Duration::ZERO);
         }
+    }
+}
+/// Runs the poller, which holds every connection that waits: there is nothing to go on with where it panics, and
+/// without it nobody is answered. So the process ends at once, and whoever watches it starts it again.
+fn run(poller: Poller) {
+    if catch_unwind(AssertUnwindSafe(|| poller.run())).is_err() {
+        tracing::error!("the thread that waits for connections panicked: the process ends");
+        std::process::abort();
     }
 }

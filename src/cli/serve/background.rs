@@ -7,7 +7,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Kind, Result};
+use super::threads::spawn;
+use crate::error::Result;
 use crate::store::Store;
 use crate::time::Timestamp;
 use crate::upkeep::garbage::{self, Collection};
@@ -71,19 +72,9 @@ impl Background {
     /// still running, or has failed, and is due again at the next start.
     pub(super) fn stop(self) -> bool {
         drop(self.stop_notes);
-        // A panic in there is in the log already.
         let _ = self.notes.join();
         self.reconciled.load(Ordering::Acquire)
     }
-}
-
-pub(super) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(run)
-        .map_err(|error| {
-            Error::new(Kind::Io, format!("cannot start the thread `{name}`")).because(error)
-        })
 }
 
 /// A sentence that is said now and then: a full disk lasts, and shall not fill the log with it.

@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::background::spawn;
+use super::threads::spawn;
 use crate::error::Result;
 use crate::http::{CertificateSummary, Refresh, TlsIdentity};
 use crate::time::Timestamp;
@@ -41,7 +41,6 @@ impl CertificateWatch {
 
     pub(super) fn stop(self) {
         drop(self.stop);
-        // A panic in there is in the log already.
         let _ = self.thread.join();
     }
 }

@@ -4,6 +4,7 @@
 mod background;
 pub(super) mod certificates;
 mod listen;
+mod threads;
 mod watchdog;
 
 use std::path::Path;

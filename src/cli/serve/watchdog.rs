@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
-use super::background::spawn;
+use super::threads::spawn;
 use crate::error::Result;
 use crate::http::Probe;
 

@@ -15,6 +15,7 @@
 
 mod audit;
 mod disk;
+mod doors;
 mod lists;
 mod logins;
 

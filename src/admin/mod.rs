@@ -21,7 +21,7 @@ pub use networks::{AddNetwork, ListNetworks, NetworkView, RemoveNetwork};
 
 /// What operations work on, and for whom.
 pub struct Admin<'a> {
-    /// The store, of which this process is the only writer.
+    /// The store, whose lock this process holds.
     pub store: &'a Store,
     /// Who asks, for the audit.
     pub actor: Actor,

@@ -1,28 +1,26 @@
 //! So much of something, of which each owner may claim a share: what is beyond that waits for its turn, or is refused.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+
+use crate::network;
 
 /// On whose behalf something is held. One tenant's share is not the others' business.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Owner {
-    /// A client: an IPv4 address, or an IPv6 network of 64 bits, of which one client has all addresses.
-    Address(IpAddr),
+    /// A client, by the network that one machine has all addresses of.
+    Address(IpNet),
     /// An upstream, while an answer that several clients may wait for arrives.
     Upstream(String),
 }
 
 impl From<IpAddr> for Owner {
     fn from(address: IpAddr) -> Self {
-        Self::Address(match address.to_canonical() {
-            IpAddr::V6(address) => {
-                let network = u128::from(address) & !u128::from(u64::MAX);
-                IpAddr::V6(Ipv6Addr::from(network))
-            }
-            address => address,
-        })
+        Self::Address(network::of_machine(address))
     }
 }
 

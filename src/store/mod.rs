@@ -265,9 +265,8 @@ impl Store {
 
     /// Makes the cache forget a blob, and removes its file if nothing hosted needs it, in this order. Idempotent.
     ///
-    /// The file goes while nobody can add a row, and stays if a fill or the reconciliation has just done so.
-    /// A fill that found the file in place and has not written its row yet is waited for, if it runs
-    /// [`Self::while_kept`].
+    /// The file goes while nobody can add a row, and stays if a fill has just done so. A fill that found the file
+    /// in place and has not written its row yet is waited for, if it runs [`Self::while_kept`].
     pub fn remove_blob(&self, digest: &Digest) -> Result<()> {
         let _settling = self.settling(digest);
         self.forget_cached(digest).map(drop)
@@ -344,18 +343,20 @@ impl Store {
         reason = "there is one for each value of a byte"
     )]
     fn settling(&self, digest: &Digest) -> MutexGuard<'_, ()> {
-        let hex = digest.hex();
-        let last = hex.get(hex.len().saturating_sub(2)..).unwrap_or_default();
-        let at = u8::from_str_radix(last, 16).unwrap_or_default();
-        self.settling[usize::from(at)]
+        self.settling[usize::from(Self::settling_place(digest))]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Which of the locks is a digest's: its last byte, because the first is the directory's.
+    fn settling_place(digest: &Digest) -> u8 {
+        let hex = digest.hex();
+        let last = hex.get(hex.len().saturating_sub(2)..).unwrap_or_default();
+        u8::from_str_radix(last, 16).unwrap_or_default()
+    }
+
     /// Makes the cache forget a blob, and removes the file if nothing hosted needs it; says whether it went.
     fn forget_cached(&self, digest: &Digest) -> Result<bool> {
-        // Asked first, so that rows and file go right one after the other: a reconciliation in between would take
-        // the file up again.
         let is_hosted = self.registry.needs(digest)?.is_some();
         self.cache.forget_blob(digest)?;
         Ok(!is_hosted && self.remove_uncached(digest)?)

@@ -56,7 +56,7 @@ impl Store {
         for (digest, _) in self.registry.blobs_in(prefix)? {
             files.remove(&digest);
         }
-        let strays: Vec<Digest> = files.into_iter().collect();
+        let mut strays: Vec<Digest> = files.into_iter().collect();
 
         let size_of = |digest: &Digest| self.blobs.size_of(digest);
         let mut done = Reconciled::default();
@@ -64,10 +64,18 @@ impl Store {
             let dropped = self.cache.forget_missing(digests, size_of)?;
             done.dropped_rows = done.dropped_rows.saturating_add(dropped);
         }
+        // Each under its lock, because a removal takes the row and then the file: adopted in between, the file
+        // would stay, damaged as it may be.
         let now = Timestamp::now();
-        for digests in strays.chunks(ROWS_AT_ONCE) {
-            let adopted = self.cache.adopt_blobs(digests, now, size_of)?;
-            done.adopted_files = done.adopted_files.saturating_add(adopted);
+        strays.sort_by_key(Self::settling_place);
+        for alike in strays.chunk_by(|a, b| Self::settling_place(a) == Self::settling_place(b)) {
+            for digests in alike.chunks(ROWS_AT_ONCE) {
+                let adopt = || self.cache.adopt_blobs(digests, now, size_of);
+                let adopted = digests
+                    .first()
+                    .map_or(Ok(0), |first| self.while_kept(first, adopt))?;
+                done.adopted_files = done.adopted_files.saturating_add(adopted);
+            }
         }
         Ok(done)
     }

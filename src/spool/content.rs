@@ -149,6 +149,8 @@ impl Read for Reader {
                 bytes.get(at..).unwrap_or_default().read(buffer)?
             }
             Content::File { file, .. } => {
+                // Something long: what is short goes first.
+                std::thread::yield_now();
                 file.read_at(buffer.get_mut(..room).unwrap_or_default(), self.at)?
             }
         };

@@ -44,6 +44,8 @@ const FILES: u64 = 512 << 20;
 const FILES_SHARE: u64 = 128 << 20;
 /// How long a turn to work on a long document is waited for.
 const WORK_PATIENCE: Duration = Duration::from_secs(20);
+/// The nice value of the thread that works on long documents, of 19: what is short goes before it.
+const NICE: i32 = 10;
 /// What may lie in memory instead of a file where the disk has no room: pulls go on then.
 const WITHOUT_DISK: u64 = 16 << 20;
 /// When somebody who was refused should come again.
@@ -109,6 +111,10 @@ impl Spools {
             let builder = ThreadPoolBuilder::new().num_threads(1);
             builder
                 .thread_name(|_| "long-documents".to_owned())
+                // Where that is refused, it only competes.
+                .start_handler(|_| {
+                    let _ = rustix::process::setpriority_process(None, NICE);
+                })
                 .build()
                 .ok()
         };
@@ -210,6 +216,8 @@ impl Spool {
         };
         spooled.append(&self.spools, &self.memory)?;
         self.memory.clear();
+        // Something long: what is short goes first.
+        std::thread::yield_now();
         Ok(())
     }
 }

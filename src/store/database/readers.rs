@@ -102,9 +102,15 @@ impl Drop for Reader<'_> {
 
 pub(super) fn connect_reader(path: &Path) -> Result<Connection> {
     let mut connection = connect(path)?;
+    let is_over = || {
+        // A query of a pull does not come here. One that does lets the pulls that wait for the processor go first;
+        // else they would wait for the scheduler's slice, which is some milliseconds.
+        std::thread::yield_now();
+        patience::spent().is_some()
+    };
     connection
         .pragma_update(None, "query_only", true)
-        .and_then(|()| connection.progress_handler(STEPS, Some(|| patience::spent().is_some())))
+        .and_then(|()| connection.progress_handler(STEPS, Some(is_over)))
         .map_err(|error| sql(&format!("open {}", path.display()), error))?;
     Ok(connection)
 }

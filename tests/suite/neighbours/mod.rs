@@ -69,7 +69,7 @@ impl Neighbours {
 
     /// With further configuration.
     pub(crate) fn of(builder: Builder) -> Self {
-        let upstream = FakeUpstream::start();
+        let upstream = elsewhere(FakeUpstream::start);
         let appliance = builder.upstream(upstream.url()).start();
         Self::on(upstream, appliance)
     }
@@ -186,7 +186,7 @@ impl Neighbours {
             let attack = scope.spawn(|| {
                 // Also when it panics: the measuring must end.
                 let _ended = OnDrop(&attacking);
-                attack();
+                elsewhere(attack);
             });
             let probes = scope.spawn(|| {
                 repeatedly(PROBE_PAUSE, goes_on, || {
@@ -241,6 +241,16 @@ fn floor() -> Duration {
     let given = std::env::var("NEIGHBOURS_FLOOR_MS").ok();
     let given = given.and_then(|text| text.parse().ok());
     Duration::from_millis(given.unwrap_or(50))
+}
+
+/// Runs what would run on a machine of its own, an attacker's clients or an upstream: here it goes behind the box and
+/// the victim, with all threads that it starts.
+fn elsewhere<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    let niced = || {
+        rustix::process::setpriority_process(None, 19).expect("a lower priority needs no right");
+        work()
+    };
+    std::thread::scope(|scope| scope.spawn(niced).join().unwrap())
 }
 
 /// Does it with pauses for as long as it `goes_on`; how long each took.

@@ -14,7 +14,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use strum::VariantNames;
 
+use crate::auth::keys::Keys;
+use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::proxy::UpstreamState;
 use crate::store::{Actor, Group, Store};
 
 pub use networks::{AddNetwork, ListNetworks, NetworkView, RemoveNetwork};
@@ -25,6 +28,25 @@ pub struct Admin<'a> {
     pub store: &'a Store,
     /// Who asks, for the audit.
     pub actor: Actor,
+    /// As the server was started with it, or as the command finds it where none runs.
+    pub config: &'a Config,
+    /// The server that performs this, if one does.
+    pub server: Option<&'a dyn RunningServer>,
+}
+
+/// What a running server has in memory beside the store.
+pub trait RunningServer {
+    /// The keys that it signs with.
+    fn keys(&self) -> &Keys;
+    /// Whether no connection leaves the box.
+    fn is_offline(&self) -> bool;
+    /// Lets connections leave the box, or not, from the next request on.
+    fn set_offline(&self, offline: bool);
+    /// How its upstreams are.
+    ///
+    /// # Errors
+    /// `Sql`.
+    fn upstreams(&self) -> Result<Vec<UpstreamState>>;
 }
 
 /// One thing that can be asked for. The request is the type itself; as JSON it goes over the control socket.
@@ -33,6 +55,8 @@ pub trait Operation: Serialize + DeserializeOwned {
     const NAME: &'static str;
     /// What is answered, by REST and by `--json`.
     type View: Serialize + DeserializeOwned;
+    /// Whether it may take minutes, so that a server's silence says nothing.
+    const TAKES_LONG: bool = false;
 
     /// Does it.
     ///

@@ -104,6 +104,11 @@ impl Jwts {
         }
     }
 
+    /// The keys that it signs and checks with.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// How long one is good for.
     pub fn ttl(&self) -> Duration {
         self.ttl

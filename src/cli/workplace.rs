@@ -60,6 +60,8 @@ impl Workplace {
                     let admin = Admin {
                         store: &Store::open(data)?,
                         actor: self.actor.clone(),
+                        config: &self.config,
+                        server: None,
                     };
                     return operation.perform(&admin);
                 }
@@ -77,7 +79,7 @@ impl Workplace {
             account: self.account.clone(),
             request: serde_json::to_value(operation).map_err(json)?,
         };
-        serde_json::from_value(server.perform(O::NAME, &asked)?).map_err(json)
+        serde_json::from_value(server.perform(O::NAME, &asked, O::TAKES_LONG)?).map_err(json)
     }
 
     /// The existing store; the error names the path that was not found.

@@ -83,18 +83,15 @@ impl Client {
         self.exchange("POST", "/cache/gc", &body, None)
     }
 
-    /// Performs the operation of that name; what it gives.
+    /// Performs the operation of that name, for which it is waited as long as it takes where it `takes_long`; what it
+    /// gives.
     ///
     /// # Errors
     /// What the operation says, and as [`Client::get`].
-    pub fn perform(&self, name: &str, asked: &Asked) -> Result<Value> {
-        let body = to_json(asked)?;
-        self.exchange(
-            "POST",
-            &format!("{OPERATIONS}{name}"),
-            &body,
-            Some(self.patience),
-        )
+    pub fn perform(&self, name: &str, asked: &Asked, takes_long: bool) -> Result<Value> {
+        let patience = (!takes_long).then_some(self.patience);
+        let path = format!("{OPERATIONS}{name}");
+        self.exchange("POST", &path, &to_json(asked)?, patience)
     }
 
     fn plain(&self, method: &str, path: &str) -> Result<Value> {

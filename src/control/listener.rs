@@ -103,7 +103,8 @@ impl Drop for Running<'_> {
 fn answer(mut request: Request, controlled: &dyn Controlled, verifying: &AtomicBool) {
     let path = request.url().to_owned();
     if let (Method::Post, Some(name)) = (request.method(), path.strip_prefix(OPERATIONS)) {
-        let result = body(&mut request).and_then(|asked| controlled.perform(name, asked));
+        let result =
+            body(&mut request).and_then(|asked| question(|| controlled.perform(name, asked)));
         return respond(request, result);
     }
     let result = match (request.method(), path.as_str()) {

@@ -123,10 +123,10 @@ fn an_operation_goes_to_the_server_with_its_request_and_who_asks() {
         request: json!({ "text": "x".repeat(100_000) }),
     };
     assert_eq!(
-        client.perform("echo", &asked).unwrap(),
+        client.perform("echo", &asked, false).unwrap(),
         json!(["alice", asked.request])
     );
-    let error = client.perform("shout", &asked).unwrap_err();
+    let error = client.perform("shout", &asked, false).unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
     assert_eq!(error.to_string(), "there is no such thing (say echo)");
 }

@@ -150,8 +150,9 @@ impl Call<'_> {
     /// The address under which the client reaches this box: configured, or the scheme and Host that it used;
     /// forwarded values count from configured proxies only.
     pub(super) fn external_url(&self, appliance: &Appliance) -> String {
-        if !appliance.external_url.is_empty() {
-            return appliance.external_url.trim_end_matches('/').to_owned();
+        let external = &appliance.config.server.external_url;
+        if !external.is_empty() {
+            return external.trim_end_matches('/').to_owned();
         }
         let peer = self.request.peer.ip().to_canonical();
         let headers = &self.request.headers;

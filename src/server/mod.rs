@@ -35,12 +35,13 @@ pub use configured::upstreams;
 pub use error::status_and_code;
 pub use first_start::{INITIAL_ROOT_PASSWORD, ROOT, first_start, forget_initial_password};
 
+use crate::admin::{Admin, RunningServer};
 use crate::auth::Authenticator;
 use crate::auth::administration::places::Mirror;
 use crate::auth::bans::Bans;
 use crate::auth::jwt::{Jwts, lifetime};
 use crate::auth::keys::Keys;
-use crate::config::{Config, MirrorConfig};
+use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Gauge, Handler, Refusal as HttpRefusal, Request, Response};
 use crate::oci::RegistryHost;
@@ -66,13 +67,9 @@ pub struct Appliance {
     auth_log: AuthLog,
     /// Read by every upstream client before it sends anything.
     offline: Arc<AtomicBool>,
-    offline_by_configuration: bool,
-    external_url: String,
     addresses: Addresses,
-    /// As it stands in the configuration, whether it is on or off.
-    mirror: MirrorConfig,
-    /// The names of the upstreams that stand in the configuration.
-    configured_upstreams: Vec<RegistryHost>,
+    /// What it was started with.
+    config: Config,
     /// The first part of request ids: random for each start.
     boot: String,
     requests: AtomicU64,
@@ -103,15 +100,8 @@ impl Appliance {
             auth_log: AuthLog::open(store.directory())?,
             store,
             offline,
-            offline_by_configuration: config.offline,
-            external_url: config.server.external_url.clone(),
             addresses: Addresses::new(&config.server),
-            mirror: config.mirror.clone(),
-            configured_upstreams: config
-                .upstreams
-                .iter()
-                .map(|one| one.name.clone())
-                .collect(),
+            config: config.clone(),
             boot: crate::auth::keys::random_hex::<4>()?,
             requests: AtomicU64::new(0),
             observed: Arc::new(Observed::new()),
@@ -147,7 +137,7 @@ impl Appliance {
     /// # Errors
     /// `Conflict` for going online while the configuration says `offline = true`; `Io`.
     pub fn set_offline(&self, offline: bool) -> Result<()> {
-        if !offline && self.offline_by_configuration {
+        if !offline && self.config.offline {
             return Err(offline_by_configuration());
         }
         self.store.set_offline(offline)?;
@@ -162,6 +152,16 @@ impl Appliance {
         Ok(())
     }
 
+    /// What operations work on when `actor` asks for them.
+    pub fn admin(&self, actor: Actor) -> Admin<'_> {
+        Admin {
+            store: &self.store,
+            actor,
+            config: &self.config,
+            server: Some(self),
+        }
+    }
+
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
@@ -169,20 +169,22 @@ impl Appliance {
 
     /// The mirror's group; `None` where the mirror is off.
     fn mirror_group(&self) -> Option<&str> {
-        self.mirror.enabled.then_some(self.mirror.group.as_str())
+        let mirror = &self.config.mirror;
+        mirror.enabled.then_some(mirror.group.as_str())
     }
 
     /// What the mirror occupies.
     fn mirror(&self) -> Mirror<'_> {
         Mirror {
-            group: &self.mirror.group,
-            default: &self.mirror.default,
+            group: &self.config.mirror.group,
+            default: &self.config.mirror.default,
         }
     }
 
     /// Whether the configuration has an upstream of this name.
     fn has_configured_upstream(&self, name: &RegistryHost) -> bool {
-        self.configured_upstreams.contains(name)
+        let mut configured = self.config.upstreams.iter();
+        configured.any(|one| one.name == *name)
     }
 
     /// Sends a call to its handler.
@@ -233,6 +235,31 @@ impl Appliance {
     fn new_request_id(&self) -> String {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         format!("{}-{number:x}", self.boot)
+    }
+}
+
+impl RunningServer for Appliance {
+    fn keys(&self) -> &Keys {
+        self.authenticator.jwts().keys()
+    }
+
+    fn is_offline(&self) -> bool {
+        self.is_offline()
+    }
+
+    fn set_offline(&self, offline: bool) {
+        if self.offline.swap(offline, Ordering::SeqCst) != offline {
+            let word = if offline {
+                "offline: no connection leaves this box"
+            } else {
+                "online again"
+            };
+            tracing::warn!("switched by command: {word}");
+        }
+    }
+
+    fn upstreams(&self) -> Result<Vec<UpstreamState>> {
+        self.proxy.upstreams().states()
     }
 }
 

@@ -79,7 +79,12 @@ fn imports_only_go_down() {
         ("proxy", &["auth", "oci", "store", "upstream"]),
         ("registry", &["auth", "oci", "store"]),
         ("upkeep", &["auth", "oci", "store"]),
-        ("admin", &["auth", "oci", "store"]),
+        (
+            "admin",
+            &[
+                "auth", "config", "oci", "proxy", "store", "upkeep", "upstream",
+            ],
+        ),
         (
             "server",
             &[

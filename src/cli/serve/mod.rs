@@ -22,7 +22,7 @@ use signal_hook::iterator::Signals;
 use super::privilege::is_root;
 use super::workplace::Workplace;
 use super::{Outcome, garbage, verify};
-use crate::admin::{self, Admin};
+use crate::admin;
 use crate::config::Config;
 use crate::control::{
     Asked, Client, ControlListener, Controlled, GarbageRequest, Progress, Status,
@@ -151,11 +151,8 @@ struct Running {
 
 impl Controlled for Running {
     fn perform(&self, name: &str, asked: Asked) -> Result<Value> {
-        let admin = Admin {
-            store: &self.store,
-            actor: Actor::on_the_box(asked.account.as_deref()),
-        };
-        admin::perform_named(&admin, name, asked.request)
+        let actor = Actor::on_the_box(asked.account.as_deref());
+        admin::perform_named(&self.appliance.admin(actor), name, asked.request)
     }
 
     fn status(&self) -> Status {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::answer::Failure;
 use super::parameters::Fields;
 use super::table::{Captures, Endpoint, Role, Scope};
-use crate::admin::{Admin, Operation};
+use crate::admin::Operation;
 use crate::auth::administration::tokens;
 use crate::auth::credentials::SecretRefusal;
 use crate::auth::policy::administration::{self, Authority};
@@ -111,10 +111,7 @@ impl<'a, 'r> Ask<'a, 'r> {
     /// # Errors
     /// Those of the operation.
     pub(super) fn perform<O: Operation>(&self, operation: O) -> Result<O::View> {
-        operation.perform(&Admin {
-            store: self.store(),
-            actor: self.actor(),
-        })
+        operation.perform(&self.appliance.admin(self.actor()))
     }
 
     /// A captured segment.

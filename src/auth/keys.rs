@@ -9,9 +9,10 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use parking_lot::RwLock;
 use zeroize::Zeroize;
 
 use crate::error::{Error, Kind, Result};
@@ -79,7 +80,7 @@ impl Keys {
     /// `Internal` where there is none, which cannot be.
     pub fn signing(&self) -> Result<Arc<Key>> {
         self.look();
-        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.ring.read();
         let newest = ring.keys.last().map(Arc::clone);
         newest.ok_or_else(|| Error::internal("there is no key to sign with"))
     }
@@ -87,7 +88,7 @@ impl Keys {
     /// The key of this id, if it still verifies.
     pub fn verifying(&self, id: &str, now: Timestamp) -> Option<Arc<Key>> {
         self.look();
-        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.ring.read();
         let key = ring.keys.iter().find(|key| key.id == id)?;
         key.verifies(now).then(|| Arc::clone(key))
     }
@@ -95,7 +96,7 @@ impl Keys {
     /// All, oldest first.
     pub fn all(&self) -> Vec<Arc<Key>> {
         self.look();
-        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.ring.read();
         ring.keys.clone()
     }
 
@@ -139,10 +140,10 @@ impl Keys {
     fn look(&self) {
         let changed_at = changed_at(&self.directory);
         let is_known = |ring: &Ring| ring.changed_at.is_some() && ring.changed_at == changed_at;
-        if is_known(&self.ring.read().unwrap_or_else(PoisonError::into_inner)) {
+        if is_known(&self.ring.read()) {
             return;
         }
-        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = self.ring.write();
         if is_known(&ring) {
             return;
         }

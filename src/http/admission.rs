@@ -4,8 +4,10 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Shutdown, TcpStream};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::patience::Origin;
 
@@ -118,11 +120,7 @@ impl Admission {
             if left.is_zero() {
                 return;
             }
-            open = self
-                .emptied
-                .wait_timeout(open, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            self.emptied.wait_for(&mut open, left);
         }
     }
 
@@ -158,7 +156,7 @@ impl Admission {
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock()
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
@@ -93,13 +93,13 @@ struct Known<'a>(&'a Service);
 
 impl<'a> Known<'a> {
     fn as_probe(service: &'a Service, address: SocketAddr) -> Self {
-        *service.probe.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+        *service.probe.lock() = Some(address);
         Self(service)
     }
 }
 
 impl Drop for Known<'_> {
     fn drop(&mut self) {
-        *self.0.probe.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.probe.lock() = None;
     }
 }

@@ -171,6 +171,10 @@ impl Outgoing<'_> {
             if piece.len() == FIRST_COPY {
                 copy.resize(COPY_SIZE, 0);
             }
+            if copy.len() == COPY_SIZE {
+                // Something long: what is short goes first.
+                std::thread::yield_now();
+            }
         }
         Ok(())
     }

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use super::admission::Admission;
 use super::connection::Connection;
@@ -82,7 +84,7 @@ impl Service {
 
     /// Whether it is ourselves who ask from there.
     pub(super) fn is_probe(&self, peer: SocketAddr) -> bool {
-        *self.probe.lock().unwrap_or_else(PoisonError::into_inner) == Some(peer)
+        *self.probe.lock() == Some(peer)
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -105,17 +107,15 @@ impl Service {
 
     /// Notes that the listeners are closed.
     pub(super) fn note_closed(&self) {
-        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        *self.closed.lock() = true;
         self.closing.notify_all();
     }
 
     /// Waits for that, for at most `within`.
     pub(super) fn wait_until_closed(&self, within: Duration) {
-        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self
-            .closing
-            .wait_timeout_while(closed, within, |closed| !*closed);
-        drop(waited);
+        let mut closed = self.closed.lock();
+        self.closing
+            .wait_while_for(&mut closed, |closed| !*closed, within);
     }
 
     /// Leaves a connection to the poller.
@@ -123,7 +123,7 @@ impl Service {
         if self.phase() == Phase::Ended {
             return;
         }
-        let mut returned = self.returned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut returned = self.returned.lock();
         returned.push(connection);
         let first = returned.len() == 1;
         drop(returned);
@@ -135,7 +135,7 @@ impl Service {
     /// What workers left since the last call.
     #[allow(clippy::vec_box, reason = "connections change hands as pointers")]
     pub(super) fn take_returned(&self) -> Vec<Box<Connection>> {
-        std::mem::take(&mut *self.returned.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.returned.lock())
     }
 
     /// Makes the poller look around.

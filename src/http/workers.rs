@@ -11,9 +11,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::connection::Connection;
 use super::exchange::serve;
@@ -265,8 +267,7 @@ impl Pool {
             let queued = queue.ready.pop_front();
             if queued.is_none() && !queue.closed && !left.is_zero() {
                 queue.idle = queue.idle.saturating_add(1);
-                let woken = self.filled.wait_timeout(queue, left);
-                queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+                self.filled.wait_for(&mut queue, left);
                 queue.idle = queue.idle.saturating_sub(1);
                 continue;
             }
@@ -317,8 +318,7 @@ impl Pool {
             if left.is_zero() {
                 break;
             }
-            let woken = self.gone.wait_timeout(queue, left);
-            queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+            self.gone.wait_for(&mut queue, left);
         }
         drop(queue);
         drop(dropped);
@@ -337,7 +337,7 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 }
 

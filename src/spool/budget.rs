@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::network;
 
@@ -130,16 +131,12 @@ impl Budget {
                 self.freed.notify_all();
                 return None;
             }
-            state = self
-                .freed
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            self.freed.wait_for(&mut state, left);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -258,7 +255,7 @@ mod tests {
                 let (budget, order) = (&budget, &order);
                 scope.spawn(move || {
                     let turn = budget.take(owner(address), 1, LONG);
-                    order.lock().unwrap().push(address);
+                    order.lock().push(address);
                     drop(turn);
                 });
                 while budget.lock().waiting.len() < number {
@@ -271,7 +268,7 @@ mod tests {
             wait("192.0.2.2", 6);
             drop(held);
         });
-        assert_eq!(order.into_inner().unwrap()[0], "192.0.2.2");
+        assert_eq!(order.into_inner()[0], "192.0.2.2");
         let state = budget.lock();
         assert!(state.claims.is_empty() && state.served.is_empty() && state.waiting.is_empty());
     }

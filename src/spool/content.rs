@@ -5,7 +5,9 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::{IN_MEMORY, Owner, Permit, no_room};
 use crate::error::{Error, Kind, Result};
@@ -64,7 +66,7 @@ impl Content {
         else {
             return Ok(());
         };
-        let mut permit = permit.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut permit = permit.lock();
         if permit.hand_over(owner) {
             return Ok(());
         }

@@ -5,8 +5,9 @@
 //! too much is told to come again. Where a request asks for several lists, it enters once, for all of them.
 
 use std::cell::Cell;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::error::{Error, Kind, Result};
 use crate::patience::{self, Origin};
@@ -118,8 +119,7 @@ impl Lane {
         let mut state = self.lock();
         let number = state.join(origin)?;
         while state.next(self.most) != Some((origin, number)) {
-            let waited = self.changed.wait_timeout(state, LOOK_AGAIN);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            self.changed.wait_for(&mut state, LOOK_AGAIN);
             if let Err(error) = patience::check("wait for a turn among the lists") {
                 state.leave(number);
                 self.changed.notify_all();
@@ -134,7 +134,7 @@ impl Lane {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn few_wait_of_one_client_and_in_all() {
-        let mut state = Lane::new(1).state.into_inner().unwrap();
+        let mut state = Lane::new(1).state.into_inner();
         let mut joined = |number| state.join(origin(number)).map(drop);
         for _ in 0..WAITING_PER_ORIGIN {
             joined(0).unwrap();

@@ -7,8 +7,8 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::line::escape_json;
@@ -62,7 +62,7 @@ impl AuthLog {
     pub fn write(&self, event: &Value) {
         let mut line = escape_json(&event.to_string());
         line.push('\n');
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.current.lock();
         if let Err(error) = self.append(&mut current, line.as_bytes()) {
             tracing::error!(%error, event = line.trim_end(), "an event of authentication was not logged");
         }

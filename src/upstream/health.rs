@@ -5,8 +5,10 @@
 //! more than "slow". Where they go unanswered, nobody waits for their like for a while, and everything else is
 //! still asked.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::breaker::State;
 use super::breakers::{Breakers, Leave, Outage, Question, Refusal};
@@ -121,7 +123,7 @@ impl Health {
     }
 
     fn journal(&self) -> MutexGuard<'_, Journal> {
-        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+        self.journal.lock()
     }
 }
 

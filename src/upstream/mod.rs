@@ -16,8 +16,10 @@
 //! | `health` `breakers` `breaker` `rate_limit` `counts` | what is known of the upstream |
 //! | `settings` `fingerprint` `answers` | what it is told, what it is known by, what it gives |
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
@@ -236,9 +238,7 @@ impl Upstream {
         *self.rate_limit() = Some(limit);
     }
 
-    fn rate_limit(&self) -> std::sync::MutexGuard<'_, Option<RateLimit>> {
-        self.rate_limit
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn rate_limit(&self) -> parking_lot::MutexGuard<'_, Option<RateLimit>> {
+        self.rate_limit.lock()
     }
 }

@@ -5,7 +5,9 @@
 //! makes no query.
 
 use std::collections::HashMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
 
 use super::Authenticator;
 use crate::auth::external::Signing;
@@ -250,7 +252,7 @@ impl Authenticator {
 
     /// The memo, emptied if it is of an earlier epoch.
     fn memo(&self, epoch: u64) -> MutexGuard<'_, Memo> {
-        let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memo = self.memo.lock();
         if memo.epoch != epoch {
             *memo = Memo {
                 epoch,

@@ -5,10 +5,11 @@
 
 mod facts;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use facts::Memo;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::address::ClientAddress;
 use super::bans::Bans;
@@ -378,6 +379,6 @@ impl Authenticator {
     }
 
     fn bans(&self) -> MutexGuard<'_, Bans> {
-        self.bans.lock().unwrap_or_else(PoisonError::into_inner)
+        self.bans.lock()
     }
 }

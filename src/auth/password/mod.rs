@@ -14,13 +14,14 @@ mod queue;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use argon2::password_hash::PasswordHasher;
 use argon2::password_hash::phc::{Output, PasswordHash};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize;
 
@@ -197,7 +198,7 @@ impl Verifier {
     }
 
     fn known(&self) -> MutexGuard<'_, KnownLogins> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 
     fn keyed(&self, stored: &str, password: &str) -> [u8; 32] {
@@ -209,12 +210,12 @@ impl Verifier {
     }
 
     fn is_recent(&self, hash: &[u8; 32]) -> bool {
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = self.recent.lock();
         recent.get(hash).is_some_and(|at| at.elapsed() < REMEMBERED)
     }
 
     fn remember(&self, hash: [u8; 32]) {
-        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recent = self.recent.lock();
         if recent.len() >= MAX_REMEMBERED {
             recent.retain(|_, at| at.elapsed() < REMEMBERED);
         }
@@ -233,7 +234,7 @@ impl Drop for Verifier {
 
 impl Turns {
     fn queue(&self) -> MutexGuard<'_, Option<Queue<Job>>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock()
     }
 
     /// Waits for the next login; `None` when no more will come.
@@ -243,8 +244,7 @@ impl Turns {
             if let Some(job) = queue.as_mut()?.pop() {
                 return Some(job);
             }
-            let waited = self.changed.wait(queue);
-            queue = waited.unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait(&mut queue);
         }
     }
 }
@@ -380,12 +380,12 @@ mod tests {
     fn one_is_checked_few_wait_and_the_rest_is_turned_away_at_once() {
         let (started, starts) = mpsc::channel();
         let gate = Arc::new(Mutex::new(()));
-        let closed = gate.lock().unwrap();
+        let closed = gate.lock();
         let verifier = {
             let gate = Arc::clone(&gate);
             Verifier::checking_by(move |password, _| {
                 started.send(password.to_owned()).unwrap();
-                drop(gate.lock().unwrap());
+                drop(gate.lock());
                 Ok(false)
             })
         };
@@ -419,7 +419,7 @@ mod tests {
             let gate = Arc::clone(&gate);
             Verifier::checking_by(move |password, _| {
                 started.send(password.to_owned()).unwrap();
-                drop(gate.lock().unwrap());
+                drop(gate.lock());
                 Ok(password != "wrong")
             })
         };
@@ -433,7 +433,7 @@ mod tests {
         let known = from("known", "198.51.100.1", "right");
         assert!(verifier.verify(&known, Some(&stored("known"))).unwrap());
         assert_eq!(starts.recv().unwrap(), "right");
-        let closed = gate.lock().unwrap();
+        let closed = gate.lock();
         let floods: Vec<_> = (0..100)
             .map(|number| {
                 let address = format!("2001:db8:1:{number:x}::1");

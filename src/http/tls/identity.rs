@@ -4,8 +4,9 @@
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, RwLock};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -82,7 +83,7 @@ impl TlsIdentity {
 
     /// Whether the files have changed into what is of no use, so that an older pair is in use.
     pub fn is_outdated(&self) -> bool {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.lock();
         // The first time it may be that only one of the two was there yet.
         matches!(seen.refused, Some((_, true)))
     }
@@ -91,7 +92,7 @@ impl TlsIdentity {
     /// is of no use is complained about only when it is found unchanged at the next call.
     pub fn refresh(&self) -> Refresh {
         let stamp = Stamp::of(&self.certificate, &self.key);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         if stamp == seen.loaded {
             // Also where somebody has put back what was there before.
             seen.refused = None;
@@ -122,7 +123,7 @@ impl TlsIdentity {
     /// As [`TlsIdentity::load`]; the pair from before stays.
     pub fn reload(&self) -> Result<CertificateSummary> {
         let stamp = Stamp::of(&self.certificate, &self.key);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         self.reload_as(stamp, &mut seen)
             .inspect_err(|_| seen.refused = Some((stamp, true)))
     }
@@ -131,11 +132,7 @@ impl TlsIdentity {
     fn reload_as(&self, stamp: Stamp, seen: &mut Seen) -> Result<CertificateSummary> {
         let pair = read_pair(&self.certificate, &self.key, &self.provider)?;
         let summary = pair.1.clone();
-        *self
-            .current
-            .0
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = pair;
+        *self.current.0.write() = pair;
         *seen = Seen {
             loaded: stamp,
             refused: None,
@@ -150,8 +147,8 @@ impl TlsIdentity {
 }
 
 impl Current {
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, (Arc<CertifiedKey>, CertificateSummary)> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> parking_lot::RwLockReadGuard<'_, (Arc<CertifiedKey>, CertificateSummary)> {
+        self.0.read()
     }
 }
 

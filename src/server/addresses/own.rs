@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::http::interface_addresses;
 use crate::time::Timestamp;
@@ -42,7 +43,7 @@ impl OwnAddresses {
         if address.is_loopback() {
             return true;
         }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         let is_old = known
             .read_at
             .is_none_or(|at| now.0.abs_diff(at.0) >= GOOD_FOR);

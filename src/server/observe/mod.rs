@@ -12,11 +12,13 @@ mod health;
 mod page;
 mod traffic;
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 pub(super) use health::probe;
 pub(super) use traffic::{Answered, MethodClass, RouteClass};
+
+use parking_lot::Mutex;
 
 use super::call::{Call, Credentials};
 use super::{Appliance, error};
@@ -63,7 +65,7 @@ impl Observed {
 
     fn totals(&self, store: &Store) -> Result<Totals> {
         // Not held while counting, so that nobody waits for it longer than for a turn among the lists.
-        let kept = || self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = || self.totals.lock();
         if let Some((at, totals)) = &*kept()
             && at.elapsed() < COUNTS_FOR
         {

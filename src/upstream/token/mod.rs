@@ -10,8 +10,10 @@ mod tests;
 pub(super) use issued::Issued;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::fault::{Fault, FaultKind};
 use super::transport::Deadline;
@@ -138,7 +140,7 @@ impl TokenCache {
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock()
     }
 }
 
@@ -168,7 +170,7 @@ impl Slots {
 
 impl Flight {
     fn wait(&self, name: &str, deadline: Option<Deadline>) -> Result<Arc<str>, Fault> {
-        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outcome = self.outcome.lock();
         loop {
             if let Some(outcome) = &*outcome {
                 return outcome.clone();
@@ -181,11 +183,7 @@ impl Flight {
                     format!("{name} issued no token in time"),
                 ));
             }
-            outcome = self
-                .landed
-                .wait_timeout(outcome, remaining)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            self.landed.wait_for(&mut outcome, remaining);
         }
     }
 }
@@ -224,11 +222,7 @@ impl Drop for Landing<'_> {
             }
         };
         drop(slots);
-        let mut outcome = self
-            .flight
-            .outcome
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut outcome = self.flight.outcome.lock();
         *outcome = Some(told);
         self.flight.landed.notify_all();
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use breakwater::oci::Digest;
 
-use super::Neighbours;
+use super::{Neighbours, OnDrop, elsewhere};
 use crate::support::appliance::Appliance;
 use crate::support::client::{Client, assert_sound};
 use crate::support::fake_upstream::{Answer, FakeUpstream, noise};
@@ -22,7 +22,7 @@ const ROWS: u64 = 1 << 20;
 
 /// A box with both tenants on a disk of 64 MiB. `None` where this user may not mount.
 fn stage() -> Option<(Neighbours, SmallDisk)> {
-    let upstream = FakeUpstream::start();
+    let upstream = elsewhere(FakeUpstream::start);
     let mut appliance = Appliance::builder().upstream(upstream.url()).prepare();
     let disk = SmallDisk::mount(appliance.data(), "64m")?;
     appliance.restart();
@@ -50,8 +50,11 @@ fn keeps_the_reserve(
             }
             least
         });
-        neighbours.unharmed_by(name, attack);
-        attacking.store(false, Ordering::Release);
+        {
+            // Also when it panics: the watching must end.
+            let _ended = OnDrop(&attacking);
+            neighbours.unharmed_by(name, attack);
+        }
         watching.join().unwrap()
     });
     println!("{name}: {before} bytes were free before, {least} at the least");

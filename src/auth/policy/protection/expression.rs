@@ -4,8 +4,9 @@
 //! Tables instead of the crate `regex`: its automata are built while they match, need a cache for each thread, and fall
 //! back to slower ones; `\w{20}` alone took a megabyte and 6 ms, because it is about all of Unicode there.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use regex_automata::dfa::{Automaton as _, StartKind, dense};
@@ -108,7 +109,7 @@ impl Expressions {
         if let Some(kept) = self.kept.get(pattern) {
             return kept;
         }
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let _making = self.making.lock();
         if let Some(kept) = self.kept.get(pattern) {
             return kept;
         }

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use super::breakers::Question;
 use super::challenge::{self, Challenge};
 use super::destination::{self, Realm};
-use super::fault::{Fault, FaultKind, REFUSES_CREDENTIALS};
+use super::fault::{Fault, FaultKind};
 use super::rate_limit;
 use super::token::{Issued, TokenKey};
 use super::transport::{Deadline, Method, Reply};
@@ -63,11 +63,10 @@ impl Upstream {
             }
             if answered || !reply.url.same_origin(&self.home) {
                 self.forget(authorization.as_ref());
-                let why = match authorization {
-                    Some(Authorization::Basic) => REFUSES_CREDENTIALS,
-                    _ => "refuses access (401)",
-                };
-                return Err(self.denied(&reply.url, why));
+                return Err(match authorization {
+                    Some(Authorization::Basic) => self.bad_credentials(&reply.url),
+                    _ => self.denied(&reply.url, "refuses access (401)"),
+                });
             }
             answered = true;
             let challenge = challenge::choose(reply.all("www-authenticate"));
@@ -121,7 +120,7 @@ impl Upstream {
                 }
                 if matches!(rejected, Some(Authorization::Basic)) {
                     self.forget(rejected.as_ref());
-                    return Err(self.denied(&self.home, REFUSES_CREDENTIALS));
+                    return Err(self.bad_credentials(&self.home));
                 }
                 self.wants_basic.store(true, Ordering::Relaxed);
                 Ok(Authorization::Basic)
@@ -177,7 +176,7 @@ impl Upstream {
                 let body = self.read_body(reply, MAX_TOKEN_ANSWER, deadline)?;
                 Issued::parse(&body).map_err(|why| Fault::protocol(subject, why))
             }
-            401 | 403 if sent_password => Err(self.denied(&url, REFUSES_CREDENTIALS)),
+            401 | 403 if sent_password => Err(self.bad_credentials(&url)),
             401 | 403 => Err(self.denied(&url, "issues no token without a username and password")),
             404 | 405 => Err(Fault::protocol(
                 self.transport.subject(&url),
@@ -369,6 +368,10 @@ impl Upstream {
                 .connect
                 .saturating_add(self.patience.silence.saturating_mul(3)),
         )
+    }
+
+    fn bad_credentials(&self, url: &Url) -> Fault {
+        Fault::bad_credentials(self.transport.subject(url))
     }
 
     fn denied(&self, url: &Url, why: &str) -> Fault {

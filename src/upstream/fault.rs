@@ -24,6 +24,8 @@ pub struct Fault {
     pub message: String,
     /// Whether there was not even a connection to the upstream's own host.
     no_connection: bool,
+    /// Whether the username and password were refused, and not only what was asked for with them.
+    refuses_credentials: bool,
 }
 
 /// The kinds of [`Fault`].
@@ -63,13 +65,10 @@ pub enum FaultKind {
     Protocol,
 }
 
-/// How the sentence ends where the username and password themselves were refused.
-pub(super) const REFUSES_CREDENTIALS: &str = "refuses the username and password";
-
 impl Fault {
     /// Whether the username and password were refused, and not only what was asked for with them.
     pub fn refuses_credentials(&self) -> bool {
-        self.kind == FaultKind::Denied && self.message.ends_with(REFUSES_CREDENTIALS)
+        self.refuses_credentials
     }
 
     /// A fault with its sentence.
@@ -78,6 +77,16 @@ impl Fault {
             kind,
             message: message.into(),
             no_connection: false,
+            refuses_credentials: false,
+        }
+    }
+
+    /// `who` refuses the username and password.
+    pub(super) fn bad_credentials(who: impl fmt::Display) -> Self {
+        let message = format!("{who} refuses the username and password");
+        Self {
+            refuses_credentials: true,
+            ..Self::new(FaultKind::Denied, message)
         }
     }
 

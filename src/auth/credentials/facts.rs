@@ -41,9 +41,9 @@ pub(super) struct Memo {
     hosted: HashMap<ProjectId, Option<Arc<HostedProject>>>,
     project_levels: HashMap<(ProjectId, UserId), Option<Level>>,
     group_rules: HashMap<GroupId, Arc<[ProtectionRule]>>,
-    networks: HashMap<(), Arc<[Network]>>,
-    features: HashMap<(), Arc<[Feature]>>,
-    external: HashMap<(), Arc<[Signing]>>,
+    networks: Option<Arc<[Network]>>,
+    features: Option<Arc<[Feature]>>,
+    external: Option<Arc<[Signing]>>,
 }
 
 impl Authenticator {
@@ -73,9 +73,8 @@ impl Authenticator {
     /// # Errors
     /// `Sql`.
     pub fn networks(&self) -> Result<Arc<[Network]>> {
-        self.remember(
+        self.remember_all(
             |memo| &mut memo.networks,
-            (),
             |access| Ok(access.networks()?.into()),
         )
     }
@@ -86,9 +85,8 @@ impl Authenticator {
     /// `Sql`; `Io` and `Config` for the key that their keys are sealed with.
     pub fn external_registries(&self) -> Result<Arc<[Signing]>> {
         let keys = || SealingKeys::find(self.store.directory());
-        self.remember(
+        self.remember_all(
             |memo| &mut memo.external,
-            (),
             |access| Signing::of(access.external_registries()?, keys),
         )
     }
@@ -188,9 +186,8 @@ impl Authenticator {
     /// # Errors
     /// `Sql`.
     pub fn features(&self) -> Result<Arc<[Feature]>> {
-        self.remember(
+        self.remember_all(
             |memo| &mut memo.features,
-            (),
             |access| Ok(access.features()?.into()),
         )
     }
@@ -226,26 +223,50 @@ impl Authenticator {
     }
 
     /// What the memo has under `key` for the current epoch, or what `read` reads.
-    fn remember<K: std::hash::Hash + Eq, V: Clone>(
+    fn remember<K: std::hash::Hash + Eq + Clone, V: Clone>(
         &self,
         map: fn(&mut Memo) -> &mut HashMap<K, V>,
         key: K,
         read: impl FnOnce(&AccessDb) -> Result<V>,
     ) -> Result<V> {
+        let known = |memo: &mut Memo| map(memo).get(&key).cloned();
+        let keep = |memo: &mut Memo, value: V| {
+            let map = map(memo);
+            if map.len() >= MEMO_ENTRIES {
+                map.clear();
+            }
+            map.insert(key.clone(), value);
+        };
+        self.remember_by(known, keep, read)
+    }
+
+    /// As [`Self::remember`], for what there is one of.
+    fn remember_all<V: Clone>(
+        &self,
+        entry: fn(&mut Memo) -> &mut Option<V>,
+        read: impl FnOnce(&AccessDb) -> Result<V>,
+    ) -> Result<V> {
+        let known = |memo: &mut Memo| entry(memo).clone();
+        let keep = |memo: &mut Memo, value: V| *entry(memo) = Some(value);
+        self.remember_by(known, keep, read)
+    }
+
+    fn remember_by<V: Clone>(
+        &self,
+        known: impl FnOnce(&mut Memo) -> Option<V>,
+        keep: impl FnOnce(&mut Memo, V),
+        read: impl FnOnce(&AccessDb) -> Result<V>,
+    ) -> Result<V> {
         let epoch = self.store.access.known_epoch();
-        if let Some(value) = map(&mut self.memo(epoch)).get(&key) {
-            return Ok(value.clone());
+        if let Some(value) = known(&mut self.memo(epoch)) {
+            return Ok(value);
         }
         let value = read(&self.store.access)?;
         let mut memo = self.memo(epoch);
         // What was read belongs to the epoch asked before it, or to a later one: kept under the earlier
         // one, it can only be dropped too soon, never too late.
         if memo.epoch == epoch {
-            let map = map(&mut memo);
-            if map.len() >= MEMO_ENTRIES {
-                map.clear();
-            }
-            map.insert(key, value.clone());
+            keep(&mut memo, value.clone());
         }
         Ok(value)
     }

@@ -9,7 +9,6 @@
 //! - `figures`: what is counted, for whoever watches.
 //! - `notes`: what is remembered for a while of what an upstream said.
 //! - `upstreams`: which upstream a path means; `target`: that, and a repository there.
-//! - `shared_call`: one call to an upstream for all who wait for its answer.
 //!
 //! Every public method takes a [`Grant`]: who may not fill leaves nothing behind. Whether anything that is
 //! not kept is fetched for such a caller is the group's setting: `read_only`.
@@ -26,7 +25,6 @@ mod notes;
 mod pass_through;
 mod purge;
 mod read_only;
-mod shared_call;
 mod tags;
 mod target;
 mod unbroken;
@@ -50,6 +48,7 @@ pub use upstreams::{UpstreamClient, UpstreamState, Upstreams, keyed, settings};
 use crate::auth::Grant;
 use crate::error::Result;
 use crate::oci::{Digest, Reference, RegistryHost, RepositoryName};
+use crate::shared_call::SharedCalls;
 use crate::store::{RepositoryId, Store};
 use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind, ManifestHead};
@@ -58,7 +57,6 @@ use figures::Counters;
 use flight::Flights;
 use manifests::ManifestCall;
 use notes::Notes;
-use shared_call::SharedCalls;
 use target::{OriginKey, TargetKey};
 
 /// Manifests are kept in memory up to this many bytes.

@@ -62,7 +62,14 @@ fn imports(code: &str) -> Vec<&str> {
 
 #[test]
 fn imports_only_go_down() {
-    let everybody = ["error", "network", "patience", "spool", "time"];
+    let everybody = [
+        "error",
+        "network",
+        "patience",
+        "shared_call",
+        "spool",
+        "time",
+    ];
     let table: &[(&str, &[&str])] = &[
         ("oci", &[]),
         ("http", &[]),
@@ -75,6 +82,7 @@ fn imports_only_go_down() {
         ("network", &[]),
         ("time", &[]),
         ("patience", &[]),
+        ("shared_call", &[]),
         ("spool", &[]),
         ("proxy", &["auth", "oci", "store", "upstream"]),
         ("registry", &["auth", "oci", "store"]),

@@ -28,6 +28,6 @@ pub mod scope;
 pub mod seal;
 pub mod secret;
 
-pub use credentials::Authenticator;
+pub use credentials::{Authenticator, LoginCounters};
 pub use identity::{Identity, PlacedProject, Principal};
 pub use policy::{Grant, RepositoryGrant};

@@ -1,72 +1,50 @@
-//! What the proxy counts: fetches, joins, revalidations; and what it knows of its upstreams without the
-//! names of groups. Additions on the requests' way, reading for whoever watches.
+//! What the proxy counts, and what it knows of its upstreams without the names of groups.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Proxy;
 use crate::error::Result;
+use crate::metrics::{Counter, counters};
 use crate::time::Timestamp;
 use crate::upstream::{Counts, RateLimit};
 
-/// The counters; they only grow.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) begun: AtomicU64,
-    pub(super) joined: AtomicU64,
-    pub(super) kept: AtomicU64,
-    pub(super) passed: AtomicU64,
-    pub(super) present: AtomicU64,
-    pub(super) unkept: AtomicU64,
-    pub(super) failed: AtomicU64,
-    pub(super) without_room: AtomicU64,
-    pub(super) resumed_after_break: AtomicU64,
-    pub(super) resumed_after_restart: AtomicU64,
-    pub(super) confirmed: AtomicU64,
-    pub(super) moved: AtomicU64,
-    pub(super) stale: AtomicU64,
+counters! {
+    /// What the proxy did since the start.
+    pub struct Counters {
+        "breakwater_revalidations_total" ["result"] "Requests for kept tags older than tag_ttl by what the upstream said: confirmed, moved, or nothing (stale)." {
+            confirmed = "confirmed",
+            moved = "moved",
+            stale = "stale",
+        }
+        "breakwater_fetches_begun_total" "Blobs that were begun to be fetched." { begun }
+        "breakwater_fetches_ended_total" ["result"] "How they ended: kept, passed (right, and not to be kept), present (kept already, after all), unkept (right, but could not be kept), failed." {
+            kept = "kept",
+            passed = "passed",
+            present = "present",
+            unkept = "unkept",
+            failed = "failed",
+        }
+        "breakwater_fetch_joins_total" "Requests that joined a fetch which somebody else had begun." { joined }
+        "breakwater_fetch_resumes_total" ["after"] "Fetches that went on where they had stopped, after the upstream broke off (break) or an earlier run did (restart)." {
+            resumed_after_break = "break",
+            resumed_after_restart = "restart",
+        }
+        "breakwater_fetches_without_room_total" "Blobs that the disk had no room for." { without_room }
+    }
 }
 
-/// Adds one.
-pub(super) fn note(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
+pub(super) fn note(counter: &Counter) {
+    counter.one();
 }
 
-/// What the proxy did since the start, and does at this moment.
+/// What arrives from upstreams at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Figures {
-    /// Blobs that arrive now.
-    pub in_flight: usize,
+pub struct InFlight {
+    pub blobs: usize,
     /// Those of them that will be kept.
     pub fills: usize,
     /// Clients that are served from them.
     pub clients: usize,
-    /// Fetches that were begun.
-    pub begun: u64,
-    /// Requests that joined one of another request.
-    pub joined: u64,
-    /// Fetches that ended well and were kept.
-    pub kept: u64,
-    /// Those that were right, and not to be kept.
-    pub passed: u64,
-    /// Those that found the blob kept already, after all.
-    pub present: u64,
-    /// Those that were right, and could not be kept.
-    pub unkept: u64,
-    /// Those that failed.
-    pub failed: u64,
-    /// Blobs that the disk had no room for.
-    pub without_room: u64,
-    /// Fetches that went on after the upstream broke off.
-    pub resumed_after_break: u64,
-    /// Fetches that went on where an earlier run had stopped.
-    pub resumed_after_restart: u64,
-    /// Kept tags that the upstream confirmed.
-    pub confirmed: u64,
-    /// Those that had moved.
-    pub moved: u64,
-    /// Those that the upstream did not speak of.
-    pub stale: u64,
 }
 
 /// An upstream of the box, or all those of groups together.
@@ -85,28 +63,16 @@ pub struct UpstreamFigures {
 }
 
 impl Proxy {
-    /// What it did and does.
-    pub fn figures(&self) -> Figures {
-        let (in_flight, fills, clients) = self.flights.counts();
-        let counters = &*self.counters;
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Figures {
-            in_flight,
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub fn in_flight(&self) -> InFlight {
+        let (blobs, fills, clients) = self.flights.counts();
+        InFlight {
+            blobs,
             fills,
             clients,
-            begun: read(&counters.begun),
-            joined: read(&counters.joined),
-            kept: read(&counters.kept),
-            passed: read(&counters.passed),
-            present: read(&counters.present),
-            unkept: read(&counters.unkept),
-            failed: read(&counters.failed),
-            without_room: read(&counters.without_room),
-            resumed_after_break: read(&counters.resumed_after_break),
-            resumed_after_restart: read(&counters.resumed_after_restart),
-            confirmed: read(&counters.confirmed),
-            moved: read(&counters.moved),
-            stale: read(&counters.stale),
         }
     }
 

@@ -37,7 +37,7 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 
 pub use blobs::{BlobAnswer, BlobContent};
-pub use figures::{Figures, UpstreamFigures};
+pub use figures::{Counters, InFlight, UpstreamFigures};
 pub use listings::{ListPage, ListingAnswer};
 pub use manifests::ManifestAnswer;
 pub use purge::PurgeReport;
@@ -53,7 +53,6 @@ use crate::store::{RepositoryId, Store};
 use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind, ManifestHead};
 use failed::upstream_error;
-use figures::Counters;
 use flight::Flights;
 use manifests::ManifestCall;
 use notes::Notes;

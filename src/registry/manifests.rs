@@ -1,8 +1,6 @@
 //! Manifests of a repository (distribution-spec 1.1, "Pulling manifests", "Pushing Manifests", "Deleting
 //! Manifests"): kept byte for byte, checked before they are, and served as they were pushed.
 
-use std::sync::atomic::Ordering;
-
 use super::{Registry, check, limits, repository};
 use crate::auth::policy::{self, Refusal, RepositoryGrant, TagAction, TagMutability, Wanted};
 use crate::error::{Error, Kind, Result};
@@ -165,7 +163,7 @@ impl Registry {
         });
         match put {
             Ok(PutManifest::Kept) => {
-                self.pushed.fetch_add(new.size, Ordering::Relaxed);
+                self.counters.pushed.add(new.size);
                 Ok(ManifestContent::Kept { digest, subject })
             }
             Ok(PutManifest::Missing(missing)) => {

@@ -16,7 +16,6 @@ mod referrers;
 mod uploads;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::sync::Cache;
 
@@ -28,6 +27,7 @@ pub use uploads::UploadStatus;
 
 use crate::auth::policy::{RepositoryGrant, Wanted};
 use crate::error::{Error, Result};
+use crate::metrics::counters;
 use crate::oci::Digest;
 use crate::store::{HostedRepository, StorageLimit, Store};
 use quota::Reservations;
@@ -43,8 +43,14 @@ pub struct Registry {
     hashes: Cache<String, Hashed>,
     /// The room under quotas that requests have taken.
     reservations: Reservations,
-    /// Bytes that pushes brought since the start.
-    pushed: AtomicU64,
+    counters: Counters,
+}
+
+counters! {
+    /// What pushes brought since the start.
+    pub struct Counters {
+        "breakwater_pushed_bytes_total" "Bytes that pushes brought: of blobs as they arrive, of manifests when they are kept." { pushed }
+    }
 }
 
 impl Registry {
@@ -54,13 +60,12 @@ impl Registry {
             store,
             hashes: Cache::new(HASHES_KEPT),
             reservations: Reservations::default(),
-            pushed: AtomicU64::new(0),
+            counters: Counters::default(),
         }
     }
 
-    /// Bytes that pushes brought since the start: of blobs as they arrived, of manifests when they were kept.
-    pub fn pushed_bytes(&self) -> u64 {
-        self.pushed.load(Ordering::Relaxed)
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Removes the file of a blob or manifest whose row has just gone, unless something else needs it. Where

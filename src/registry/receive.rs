@@ -4,9 +4,9 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Kind, Result};
+use crate::metrics::Counter;
 use crate::oci::{Algorithm, Digest, Hasher};
 
 /// How much of a body is in memory at once, for each client that is slow in sending.
@@ -111,7 +111,7 @@ impl Hashed {
 pub(super) fn receive(
     body: &mut dyn Read,
     hashed: &mut Hashed,
-    counter: &AtomicU64,
+    counter: &Counter,
     mut write: impl FnMut(&[u8], u64) -> Result<()>,
 ) -> Result<()> {
     let mut buffer = vec![0; BUFFER];
@@ -130,7 +130,7 @@ pub(super) fn receive(
         let piece = buffer.get(..read).unwrap_or_default();
         write(piece, hashed.length)?;
         hashed.add(piece);
-        counter.fetch_add(read as u64, Ordering::Relaxed);
+        counter.add(read as u64);
     }
 }
 
@@ -148,7 +148,7 @@ mod tests {
             let file = tempfile::tempfile().unwrap();
             let bytes: Vec<u8> = (0..700_000_u32).map(|n| (n % 251) as u8).collect();
             let mut hashed = Hashed::nothing(algorithm);
-            let counter = AtomicU64::new(0);
+            let counter = Counter::default();
             let mut body = bytes.as_slice();
             let write = |bytes: &[u8], at: u64| match most {
                 Some(most) if at + bytes.len() as u64 > most => {
@@ -161,7 +161,7 @@ mod tests {
             };
             let result = receive(&mut body, &mut hashed, &counter, write);
             let written = file.metadata().unwrap().len();
-            assert_eq!(counter.into_inner(), written);
+            assert_eq!(counter.value(), written);
             assert_eq!(hashed.length(), written);
             assert_eq!(result.is_ok(), most != Some(699_999));
             assert!(most.is_none_or(|most| written <= most));

@@ -149,10 +149,15 @@ impl Registry {
         let mut staged = self.store.blobs.stage()?;
         staged.expect(piece.announced())?;
         let mut hashed = Hashed::nothing(digest.algorithm());
-        receive(piece.body, &mut hashed, &self.pushed, |bytes, at| {
-            room.let_in(at.saturating_add(bytes.len() as u64))?;
-            staged.write(bytes, at)
-        })?;
+        receive(
+            piece.body,
+            &mut hashed,
+            &self.counters.pushed,
+            |bytes, at| {
+                room.let_in(at.saturating_add(bytes.len() as u64))?;
+                staged.write(bytes, at)
+            },
+        )?;
         // The wait for the disk is over before its bytes count as kept, and not any more as staged.
         staged.sync()?;
         drop(room);
@@ -239,15 +244,20 @@ impl Registry {
         let announced = piece
             .range
             .map(|_| at.saturating_add(piece.announced().unwrap_or(0)));
-        let received = receive(piece.body, &mut hashed, &self.pushed, |bytes, at| {
-            let end = at.saturating_add(bytes.len() as u64);
-            if announced.is_some_and(|announced| end > announced) {
-                let what = "the body is longer than its Content-Range says";
-                return Err(Error::new(Kind::SizeInvalid, what));
-            }
-            room.let_in(end)?;
-            staged.write(bytes, at)
-        });
+        let received = receive(
+            piece.body,
+            &mut hashed,
+            &self.counters.pushed,
+            |bytes, at| {
+                let end = at.saturating_add(bytes.len() as u64);
+                if announced.is_some_and(|announced| end > announced) {
+                    let what = "the body is longer than its Content-Range says";
+                    return Err(Error::new(Kind::SizeInvalid, what));
+                }
+                room.let_in(end)?;
+                staged.write(bytes, at)
+            },
+        );
         if let Err(error) = received {
             if is_without_room(&error) {
                 staged.discard();

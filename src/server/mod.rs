@@ -34,6 +34,7 @@ use std::time::Instant;
 pub use configured::upstreams;
 pub use error::status_and_code;
 pub use first_start::{INITIAL_ROOT_PASSWORD, ROOT, first_start, forget_initial_password};
+pub use observe::catalog as metrics_catalog;
 
 use crate::admin::{Admin, RunningServer};
 use crate::auth::Authenticator;

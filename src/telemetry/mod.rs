@@ -1,5 +1,4 @@
-//! Logs: the ordinary log on standard error, the log of requests in it, and `DATA/log/auth_json.log`; and
-//! what metrics are called and how they are written.
+//! Logs: the ordinary log on standard error, the log of requests in it, and `DATA/log/auth_json.log`.
 //!
 //! Whatever comes from outside (paths, names, an upstream's words) may end up in a field, so every
 //! format escapes control characters: nobody can forge a line or drive the reader's terminal.
@@ -7,7 +6,6 @@
 
 mod auth_log;
 mod line;
-pub mod metrics;
 
 use std::io::IsTerminal;
 use std::net::IpAddr;

@@ -64,6 +64,7 @@ fn imports(code: &str) -> Vec<&str> {
 fn imports_only_go_down() {
     let everybody = [
         "error",
+        "metrics",
         "network",
         "patience",
         "shared_call",
@@ -80,6 +81,7 @@ fn imports_only_go_down() {
         ("telemetry", &["config"]),
         ("error", &[]),
         ("network", &[]),
+        ("metrics", &[]),
         ("time", &[]),
         ("patience", &[]),
         ("shared_call", &[]),

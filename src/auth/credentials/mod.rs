@@ -6,7 +6,6 @@
 mod facts;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use facts::Memo;
 use parking_lot::{Mutex, MutexGuard};
@@ -20,6 +19,7 @@ use super::password::{Attempt, Verifier};
 use super::policy::protection::Expressions;
 use super::secret::{self, Shape};
 use crate::error::{Error, Kind, Result};
+use crate::metrics::counters;
 use crate::store::{EventPlace, Store, Token, TokenId, TokenKind, User};
 use crate::time::Timestamp;
 
@@ -29,9 +29,7 @@ pub struct Authenticator {
     passwords: Verifier,
     jwts: Jwts,
     bans: Mutex<Bans>,
-    accepted: AtomicU64,
-    failed: AtomicU64,
-    banned: AtomicU64,
+    logins: LoginCounters,
     memo: Mutex<Memo>,
     /// Those of rules about tags; they outlive the memo.
     expressions: Arc<Expressions>,
@@ -59,17 +57,15 @@ fn refusal(token: &Token, now: Timestamp) -> SecretRefusal {
     }
 }
 
-/// How logins by password or token ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Logins {
-    /// Who it is was found out.
-    pub accepted: u64,
-    /// Wrong ones.
-    pub failed: u64,
-    /// Not judged, because too many had failed.
-    pub banned: u64,
-    /// Addresses and users that may not log in now.
-    pub bans: usize,
+counters! {
+    /// How logins by password or token ended.
+    pub struct LoginCounters {
+        "breakwater_logins_total" ["result"] "Logins by password or token: accepted, failed, or refused for too many failures (banned)." {
+            accepted = "accepted",
+            failed = "failed",
+            banned = "banned",
+        }
+    }
 }
 
 impl Authenticator {
@@ -83,9 +79,7 @@ impl Authenticator {
             passwords: Verifier::new()?,
             jwts,
             bans: Mutex::new(bans),
-            accepted: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            banned: AtomicU64::new(0),
+            logins: LoginCounters::default(),
             memo: Mutex::default(),
             expressions: Arc::default(),
         })
@@ -96,14 +90,14 @@ impl Authenticator {
         &self.jwts
     }
 
-    /// How logins ended since the start, and bans at `now`.
-    pub fn logins(&self, now: Timestamp) -> Logins {
-        Logins {
-            accepted: self.accepted.load(Ordering::Relaxed),
-            failed: self.failed.load(Ordering::Relaxed),
-            banned: self.banned.load(Ordering::Relaxed),
-            bans: self.bans().active(now),
-        }
+    /// How logins ended since the start.
+    pub fn logins(&self) -> &LoginCounters {
+        &self.logins
+    }
+
+    /// How many addresses and users may not log in at `now`.
+    pub fn active_bans(&self, now: Timestamp) -> usize {
+        self.bans().active(now)
     }
 
     /// Who sends `username` and `password` by Basic.
@@ -133,7 +127,7 @@ impl Authenticator {
         };
         let banned = self.bans().check(address.ip, account, now);
         if let Err(error) = banned {
-            self.banned.fetch_add(1, Ordering::Relaxed);
+            self.logins.banned.one();
             login.turned_away("banned", self.known(account)?.as_ref());
             return Err(error);
         }
@@ -156,7 +150,7 @@ impl Authenticator {
                 if let Some(account) = account {
                     self.bans().succeeded(account);
                 }
-                self.accepted.fetch_add(1, Ordering::Relaxed);
+                self.logins.accepted.one();
                 login.succeeded(&principal, self.event_place(&principal)?);
                 Ok(Identity {
                     principal,
@@ -165,7 +159,7 @@ impl Authenticator {
                 })
             }
             wrong => {
-                self.failed.fetch_add(1, Ordering::Relaxed);
+                self.logins.failed.one();
                 let known = self.known(account)?;
                 let place = wrong.as_ref().map(|wrong| self.event_place(wrong));
                 login.failed(wrong.as_ref(), place.transpose()?.flatten(), known.as_ref());
@@ -252,7 +246,7 @@ impl Authenticator {
         };
         let banned = self.bans().check(address.ip, None, now);
         if let Err(error) = banned {
-            self.banned.fetch_add(1, Ordering::Relaxed);
+            self.logins.banned.one();
             login.turned_away("banned", None);
             return Err(error);
         }
@@ -280,7 +274,7 @@ impl Authenticator {
                 }))
             }
             wrong => {
-                self.failed.fetch_add(1, Ordering::Relaxed);
+                self.logins.failed.one();
                 let place = wrong.as_ref().map(|wrong| self.event_place(wrong));
                 login.failed(wrong.as_ref(), place.transpose()?.flatten(), None);
                 let begun = self.bans().failed(address.ip, None, now);

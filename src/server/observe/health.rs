@@ -155,8 +155,7 @@ fn details(appliance: &Appliance, body: &mut Value) {
         body["connections"] = load.connections.into();
         body["workers_busy"] = load.busy.into();
     }
-    let figures = appliance.proxy.figures();
-    body["fetches_in_flight"] = figures.in_flight.into();
+    body["fetches_in_flight"] = appliance.proxy.in_flight().blobs.into();
     if let Ok(upstreams) = appliance.proxy.upstream_figures() {
         let named = upstreams.iter().filter_map(|upstream| {
             let (state, _) = upstream.states.first()?;

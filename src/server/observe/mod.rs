@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 pub(super) use health::probe;
+pub use page::catalog;
 pub(super) use traffic::{Answered, MethodClass, RouteClass};
 
 use parking_lot::Mutex;
@@ -27,9 +28,9 @@ use crate::auth::policy::{self, Refusal};
 use crate::auth::secret::{Shape, shape};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Gauge, Response};
+use crate::metrics::CONTENT_TYPE;
 use crate::patience;
 use crate::store::{Store, Totals};
-use crate::telemetry::metrics::CONTENT_TYPE;
 use crate::time::Timestamp;
 use traffic::Traffic;
 

@@ -1,14 +1,26 @@
 //! The page of `/metrics`: asks every room for its numbers, and puts them down. What cannot be told at this
 //! moment, because a database does not answer for example, is left out, and the rest is there.
 
-use crate::proxy::UpstreamFigures;
+use crate::auth::LoginCounters;
+use crate::metrics::{CATALOG, Metric, Page, name, write_process};
+use crate::proxy::{self, UpstreamFigures};
+use crate::registry;
 use crate::server::Appliance;
-use crate::telemetry::metrics::{Page, name, write_process};
 use crate::time::Timestamp;
 
 /// The label of the upstreams that groups bring: their names are the groups' business. No name of an
 /// upstream has a bracket.
 const OF_GROUPS: &str = "(groups)";
+
+/// Every metric that can be on the page; the manual's table is this list.
+pub fn catalog() -> impl Iterator<Item = &'static Metric> {
+    CATALOG
+        .iter()
+        .copied()
+        .chain(proxy::Counters::METRICS)
+        .chain(registry::Counters::METRICS)
+        .chain(LoginCounters::METRICS)
+}
 
 pub(super) fn metrics(appliance: &Appliance) -> String {
     let mut page = Page::default();
@@ -106,27 +118,12 @@ fn upstreams(figures: &[UpstreamFigures], page: &mut Page) {
 }
 
 fn fetches(appliance: &Appliance, page: &mut Page) {
-    let figures = appliance.proxy.figures();
-    let mut family = page.family(&name::REVALIDATIONS);
-    family.sample(&["confirmed"], figures.confirmed);
-    family.sample(&["moved"], figures.moved);
-    family.sample(&["stale"], figures.stale);
-    page.single(&name::FETCHES, figures.in_flight);
-    page.single(&name::FILLS, figures.fills);
-    page.single(&name::FETCH_CLIENTS, figures.clients);
-    page.single(&name::FETCHES_BEGUN, figures.begun);
-    let mut family = page.family(&name::FETCHES_ENDED);
-    family.sample(&["kept"], figures.kept);
-    family.sample(&["passed"], figures.passed);
-    family.sample(&["present"], figures.present);
-    family.sample(&["unkept"], figures.unkept);
-    family.sample(&["failed"], figures.failed);
-    page.single(&name::JOINS, figures.joined);
-    let mut family = page.family(&name::RESUMES);
-    family.sample(&["break"], figures.resumed_after_break);
-    family.sample(&["restart"], figures.resumed_after_restart);
-    page.single(&name::NO_ROOM, figures.without_room);
-    page.single(&name::PUSHED_BYTES, appliance.registry.pushed_bytes());
+    let arriving = appliance.proxy.in_flight();
+    page.single(&name::FETCHES, arriving.blobs);
+    page.single(&name::FILLS, arriving.fills);
+    page.single(&name::FETCH_CLIENTS, arriving.clients);
+    appliance.proxy.counters().write(page);
+    appliance.registry.counters().write(page);
 }
 
 fn disk(appliance: &Appliance, page: &mut Page) {
@@ -164,10 +161,41 @@ fn logins(appliance: &Appliance, page: &mut Page) {
         }
         Err(error) => tracing::warn!(%error, "metrics without tokens"),
     }
-    let logins = appliance.authenticator.logins(now);
-    let mut family = page.family(&name::LOGINS);
-    family.sample(&["accepted"], logins.accepted);
-    family.sample(&["failed"], logins.failed);
-    family.sample(&["banned"], logins.banned);
-    page.single(&name::BANS, logins.bans);
+    let authenticator = &appliance.authenticator;
+    authenticator.logins().write(page);
+    page.single(&name::BANS, authenticator.active_bans(now));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::metrics::MetricKind;
+
+    #[test]
+    fn names_are_as_prometheus_wants_them() {
+        let mut names = HashSet::new();
+        for metric in catalog() {
+            let Metric {
+                name, labels, help, ..
+            } = metric;
+            assert!(names.insert(name), "{name} is there twice");
+            assert_eq!(
+                name.ends_with("_total"),
+                metric.kind == MetricKind::Counter,
+                "{name}: counters end in _total, and nothing else does"
+            );
+            let is_word = |word: &str| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            assert!(is_word(name) && labels.iter().all(|label| is_word(label)));
+            assert!(
+                name.starts_with("breakwater_") || name.starts_with("process_"),
+                "{name}"
+            );
+            assert!(
+                !help.contains(['\\', '\n', '|']) && help.ends_with('.'),
+                "{help}"
+            );
+        }
+    }
 }

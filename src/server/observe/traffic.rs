@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::http::Method;
+use crate::metrics::{Histogram, Page, name};
 use crate::proxy::CacheWord;
 use crate::server::router::{Part, Route};
-use crate::telemetry::metrics::{Histogram, Page, name};
 
 /// What was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

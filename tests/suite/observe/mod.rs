@@ -8,7 +8,8 @@ mod probes;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use breakwater::telemetry::metrics::{CATALOG, MetricKind};
+use breakwater::metrics::MetricKind;
+use breakwater::server;
 
 use crate::support::appliance::Appliance;
 use crate::support::client::Client;
@@ -33,7 +34,9 @@ impl Scrape {
     /// Reads the text format strictly: every sample below its own HELP and TYPE, none twice, labels quoted,
     /// histograms whole.
     fn parse(text: &str) -> Self {
-        let catalog: HashMap<_, _> = CATALOG.iter().map(|metric| (metric.name, metric)).collect();
+        let catalog: HashMap<_, _> = server::metrics_catalog()
+            .map(|metric| (metric.name, metric))
+            .collect();
         assert!(text.ends_with('\n'), "the last line has an end");
         let mut samples = BTreeMap::new();
         let mut families = Vec::new();

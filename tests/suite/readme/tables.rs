@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 use breakwater::cli::TOPICS;
 use breakwater::config::{KeyDefault, SECTIONS};
-use breakwater::telemetry::metrics::CATALOG;
+use breakwater::server;
 use clap::{Arg, ArgAction, Command};
 
 use super::errors::errors;
@@ -105,7 +105,7 @@ fn list_of_topics() -> String {
 
 fn metrics() -> String {
     let mut table = "| metric | kind | labels | |\n|---|---|---|---|\n".to_owned();
-    for metric in CATALOG {
+    for metric in server::metrics_catalog() {
         let labels = metric.labels.iter().map(|label| format!("`{label}`"));
         let labels = labels.collect::<Vec<_>>().join(", ");
         let (name, kind) = (metric.name, metric.kind.as_str());

@@ -1,4 +1,4 @@
-//! Every metric: name, kind, labels, meaning. The manual's table is this list.
+//! The metrics that are no [`counters`](super::counters): name, kind, labels, meaning.
 //!
 //! Names and labels are a contract: dashboards and alerts are written against them. No label's value may be
 //! the name of a group, a project, a user or an image.
@@ -41,7 +41,6 @@ pub struct Metric {
 macro_rules! catalog {
     ($($constant:ident $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
         /// The metrics by constants, so that a typing error does not compile.
-        #[allow(missing_docs, reason = "each says what it means itself")]
         pub mod name {
             use super::{Metric, MetricKind};
             $(pub static $constant: Metric = Metric {
@@ -85,16 +84,9 @@ catalog! {
     RATE_REMAINING Gauge "breakwater_upstream_rate_limit_remaining_pulls" ["upstream"] "Pulls that were left of it when it last said so.";
     RATE_RESET Gauge "breakwater_upstream_rate_limit_reset_timestamp_seconds" ["upstream"] "When the window that it spoke of is over at the latest.";
 
-    REVALIDATIONS Counter "breakwater_revalidations_total" ["result"] "Requests for kept tags older than tag_ttl by what the upstream said: confirmed, moved, or nothing (stale).";
     FETCHES Gauge "breakwater_fetches_in_flight" [] "Blobs that arrive from upstreams at this moment.";
     FILLS Gauge "breakwater_fills_in_flight" [] "Those of them that will be kept.";
     FETCH_CLIENTS Gauge "breakwater_fetch_clients" [] "Clients that are served from blobs on their way.";
-    FETCHES_BEGUN Counter "breakwater_fetches_begun_total" [] "Blobs that were begun to be fetched.";
-    FETCHES_ENDED Counter "breakwater_fetches_ended_total" ["result"] "How they ended: kept, passed (right, and not to be kept), present (kept already, after all), unkept (right, but could not be kept), failed.";
-    JOINS Counter "breakwater_fetch_joins_total" [] "Requests that joined a fetch which somebody else had begun.";
-    RESUMES Counter "breakwater_fetch_resumes_total" ["after"] "Fetches that went on where they had stopped, after the upstream broke off (break) or an earlier run did (restart).";
-    NO_ROOM Counter "breakwater_fetches_without_room_total" [] "Blobs that the disk had no room for.";
-    PUSHED_BYTES Counter "breakwater_pushed_bytes_total" [] "Bytes that pushes brought: of blobs as they arrive, of manifests when they are kept.";
 
     DISK_FREE Gauge "breakwater_disk_free_bytes" [] "Free space on the filesystem of the blobs.";
     DISK_SIZE Gauge "breakwater_disk_size_bytes" [] "The size of that filesystem.";
@@ -105,7 +97,6 @@ catalog! {
     DATABASE_ERRORS Counter "breakwater_database_errors_total" ["reason"] "Statements that failed: the disk is full, another process kept the database busy, it cannot be written (read_only), it is damaged, or something else (other).";
 
     TOKENS Gauge "breakwater_tokens_active" ["kind"] "Tokens that are neither revoked nor expired.";
-    LOGINS Counter "breakwater_logins_total" ["result"] "Logins by password or token: accepted, failed, or refused for too many failures (banned).";
     BANS Gauge "breakwater_bans_active" [] "Addresses and users that may not log in at this moment.";
 
     PROCESS_CPU Counter "process_cpu_seconds_total" [] "CPU time of the process, user and system.";
@@ -115,37 +106,4 @@ catalog! {
     PROCESS_THREADS Gauge "process_threads" [] "Its threads.";
     PROCESS_FDS Gauge "process_open_fds" [] "Its open files.";
     PROCESS_MAX_FDS Gauge "process_max_fds" [] "How many it may open.";
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-
-    use super::*;
-
-    #[test]
-    fn names_are_as_prometheus_wants_them() {
-        let mut names = HashSet::new();
-        for metric in CATALOG {
-            let Metric {
-                name, labels, help, ..
-            } = metric;
-            assert!(names.insert(name), "{name} is there twice");
-            assert_eq!(
-                name.ends_with("_total"),
-                metric.kind == MetricKind::Counter,
-                "{name}: counters end in _total, and nothing else does"
-            );
-            let is_word = |word: &str| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-            assert!(is_word(name) && labels.iter().all(|label| is_word(label)));
-            assert!(
-                name.starts_with("breakwater_") || name.starts_with("process_"),
-                "{name}"
-            );
-            assert!(
-                !help.contains(['\\', '\n', '|']) && help.ends_with('.'),
-                "{help}"
-            );
-        }
-    }
 }

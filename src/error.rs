@@ -108,6 +108,7 @@ pub struct Error {
     kind: Kind,
     what: String,
     remedy: Option<String>,
+    subject: Option<&'static str>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -118,6 +119,7 @@ impl Error {
             kind,
             what: what.into(),
             remedy: None,
+            subject: None,
             source: None,
         }
     }
@@ -161,6 +163,14 @@ impl Error {
         self
     }
 
+    /// Says what it is about in the words of `/api/v4`: the field of the request that is refused, or of a `NotFound`
+    /// the noun of what is missing.
+    #[must_use]
+    pub fn about(mut self, subject: &'static str) -> Self {
+        self.subject = Some(subject);
+        self
+    }
+
     /// Puts what was being done before what went wrong: `context: what`.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
@@ -171,6 +181,11 @@ impl Error {
     /// Whose fault it is.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// What it is about; see [`Self::about`].
+    pub fn subject(&self) -> Option<&'static str> {
+        self.subject
     }
 
     /// What happened, without cause and remedy.

@@ -30,7 +30,7 @@
 //! | `http` | the public port's HTTP/1.1 and TLS; knows no route and no store |
 //! | `oci` | digest, reference, manifest, scope: pure |
 //! | `spool` | bytes on their way: in memory while they are few, in unlinked files beyond that; who may hold how much |
-//! | `config` `telemetry` `metrics` `network` `patience` `shared_call` `error` `time` | what every room may use; `shared_call`: one call for all who wait for its result; `telemetry`: logs; `metrics`: counters, and the metrics' names and text; `network`: whose address counts as whose; `patience`: whether anybody still waits for a thread's work |
+//! | `config` `telemetry` `metrics` `network` `patience` `schema` `shared_call` `error` `time` | what every room may use; `shared_call`: one call for all who wait for its result; `telemetry`: logs; `metrics`: counters, and the metrics' names and text; `network`: whose address counts as whose; `patience`: whether anybody still waits for a thread's work; `schema`: how types look in JSON |
 //!
 //! # Invariants
 //!
@@ -109,6 +109,7 @@ pub mod oci;
 pub mod patience;
 pub mod proxy;
 pub mod registry;
+pub mod schema;
 pub mod server;
 pub mod shared_call;
 pub mod spool;

@@ -5,10 +5,13 @@
 //! for it to be performed, and show its view. An adapter that lets anybody else in than the box's own command line
 //! judges before: the routing table of `/api/v4` says by which right.
 
+mod caller;
+mod named;
 mod networks;
 
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -18,8 +21,10 @@ use crate::auth::keys::Keys;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::proxy::UpstreamState;
-use crate::store::{Actor, Group, Store};
+use crate::store::{Actor, Store};
 
+pub use caller::{Caller, OnTheBox};
+pub use named::Named;
 pub use networks::{AddNetwork, ListNetworks, NetworkView, RemoveNetwork};
 
 /// What operations work on, and for whom.
@@ -28,6 +33,8 @@ pub struct Admin<'a> {
     pub store: &'a Store,
     /// Who asks, for the audit.
     pub actor: Actor,
+    /// Who asks, where an operation's effect depends on it.
+    pub caller: &'a dyn Caller,
     /// As the server was started with it, or as the command finds it where none runs.
     pub config: &'a Config,
     /// The server that performs this, if one does.
@@ -49,8 +56,10 @@ pub trait RunningServer {
     fn upstreams(&self) -> Result<Vec<UpstreamState>>;
 }
 
-/// One thing that can be asked for. The request is the type itself; as JSON it goes over the control socket.
-pub trait Operation: Serialize + DeserializeOwned {
+/// One thing that can be asked for. The request is the type itself; as JSON it goes over the control socket, and from
+/// its JSON schema come the fields that REST takes. A field that its endpoint's path gives, or that only an adapter
+/// sets, is left out of the schema by `#[schemars(skip)]`.
+pub trait Operation: Serialize + DeserializeOwned + JsonSchema {
     /// Its name on the control socket, such as `networks.add`.
     const NAME: &'static str;
     /// What is answered, by REST and by `--json`.
@@ -114,16 +123,6 @@ where
 {
     use clap::builder::{PossibleValuesParser, TypedValueParser as _};
     PossibleValuesParser::new(T::VARIANTS).try_map(|word| word.parse::<T>())
-}
-
-impl Admin<'_> {
-    /// The group of that path.
-    fn group(&self, path: &str) -> Result<Group> {
-        self.store.access.group_by_path(path)?.ok_or_else(|| {
-            Error::new(Kind::NotFound, format!("there is no group `{path}`"))
-                .remedy("see `breakwater group list`")
-        })
-    }
 }
 
 #[cfg(test)]

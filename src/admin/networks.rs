@@ -1,14 +1,15 @@
 //! Networks that are trusted without a login.
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, Operation, one_of};
+use super::{Admin, Named, Operation, one_of};
 use crate::error::{Error, Kind, Result, excerpt};
-use crate::store::{Ability, GroupId, Network};
+use crate::store::{Ability, Group, GroupId, Network, Page, Window};
 
 /// Trust a network; without --group for the mirror alone
-#[derive(Debug, Serialize, Deserialize, clap::Args)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[command(after_help = "\
 Examples:
   breakwater network add 10.1.0.0/16 --ability fill
@@ -25,10 +26,11 @@ pub struct AddNetwork {
 }
 
 /// Stop trusting a network; without --group everywhere
-#[derive(Debug, Serialize, Deserialize, clap::Args)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[command(after_help = "Example:\n  breakwater network remove 127.0.0.0/8")]
 pub struct RemoveNetwork {
     /// As it was added
+    #[schemars(skip)]
     pub cidr: String,
     /// For one group alone, by path
     #[arg(long, value_name = "PATH")]
@@ -36,17 +38,24 @@ pub struct RemoveNetwork {
     /// For the mirror alone, where no group is named
     #[arg(skip)]
     #[serde(default)]
+    #[schemars(skip)]
     pub mirror_only: bool,
 }
 
 /// List all trusted networks
-#[derive(Debug, Serialize, Deserialize)]
-pub struct ListNetworks {}
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ListNetworks {
+    #[serde(default)]
+    #[schemars(skip)]
+    pub window: Window,
+}
 
 /// A network as it is shown.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Network")]
 #[serde(deny_unknown_fields)]
 pub struct NetworkView {
+    #[schemars(with = "String")]
     pub cidr: IpNet,
     pub ability: Ability,
     /// Null for the mirror
@@ -54,44 +63,45 @@ pub struct NetworkView {
     pub group_path: Option<String>,
 }
 
+impl NetworkView {
+    fn new(network: Network, group: Option<Group>) -> Self {
+        Self {
+            cidr: network.cidr,
+            ability: network.ability,
+            group_id: network.group,
+            group_path: group.map(|group| group.path),
+        }
+    }
+}
+
 impl Operation for AddNetwork {
     const NAME: &'static str = "networks.add";
     type View = NetworkView;
 
     fn perform(self, admin: &Admin<'_>) -> Result<NetworkView> {
-        let group = self.group.as_deref().filter(|path| !path.is_empty());
-        let group = group.map(|path| admin.group(path)).transpose()?;
+        let group = find_group(admin, self.group)?;
         let network = Network {
             cidr: parse_cidr(&self.cidr)?,
             ability: self.ability,
             group: group.as_ref().map(|group| group.id),
         };
-        admin.store.access.add_network(&admin.actor, &network)?;
-        Ok(NetworkView {
-            cidr: network.cidr,
-            ability: network.ability,
-            group_id: network.group,
-            group_path: group.map(|group| group.path),
-        })
+        let added = admin.store.access.add_network(&admin.actor, &network);
+        added.map_err(|error| error.about("cidr"))?;
+        Ok(NetworkView::new(network, group))
     }
 }
 
 impl Operation for ListNetworks {
     const NAME: &'static str = "networks.list";
-    type View = Vec<NetworkView>;
+    type View = Page<NetworkView>;
 
-    fn perform(self, admin: &Admin<'_>) -> Result<Vec<NetworkView>> {
+    fn perform(self, admin: &Admin<'_>) -> Result<Page<NetworkView>> {
         let access = &admin.store.access;
         let networks = access.networks()?.into_iter().map(|network| {
             let group = network.group.map(|id| access.group(id)).transpose()?;
-            Ok(NetworkView {
-                cidr: network.cidr,
-                ability: network.ability,
-                group_id: network.group,
-                group_path: group.flatten().map(|group| group.path),
-            })
+            Ok(NetworkView::new(network, group.flatten()))
         });
-        networks.collect()
+        Ok(Page::of(networks.collect::<Result<_>>()?, self.window))
     }
 }
 
@@ -101,9 +111,7 @@ impl Operation for RemoveNetwork {
 
     fn perform(self, admin: &Admin<'_>) -> Result<()> {
         let cidr = parse_cidr(&self.cidr)?;
-        let group = self.group.as_deref().filter(|path| !path.is_empty());
-        let group = group.map(|path| admin.group(path)).transpose()?;
-        let group = group.map(|group| group.id);
+        let group = find_group(admin, self.group)?.map(|group| group.id);
         let is_everywhere = group.is_none() && !self.mirror_only;
         let access = &admin.store.access;
         let mut removed = false;
@@ -116,8 +124,15 @@ impl Operation for RemoveNetwork {
             return Ok(());
         }
         let what = format!("{cidr} is not trusted there anyway");
-        Err(Error::new(Kind::NotFound, what).remedy("see `breakwater network list`"))
+        let missing = Error::new(Kind::NotFound, what).about("Network");
+        Err(missing.remedy("see `breakwater network list`"))
     }
+}
+
+/// The group of that path; none for an empty path, which is how forms leave a field out.
+fn find_group(admin: &Admin<'_>, path: Option<String>) -> Result<Option<Group>> {
+    let path = path.filter(|path| !path.is_empty());
+    path.map(|path| admin.group(&Named::Text(path))).transpose()
 }
 
 /// A network by its first address and its prefix. Host bits are refused: whoever writes
@@ -128,13 +143,14 @@ fn parse_cidr(text: &str) -> Result<IpNet> {
         .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
     let Ok(network) = parsed else {
         let what = format!("`{}` is no network", excerpt(text));
-        return Err(Error::new(Kind::Usage, what).remedy("write it as 10.1.0.0/16 or fd00::/8"));
+        let wrong = Error::new(Kind::Usage, what).about("cidr");
+        return Err(wrong.remedy("write it as 10.1.0.0/16 or fd00::/8"));
     };
     if network.trunc() == network {
         return Ok(network);
     }
     let what = format!("{network} is an address inside of a network, not a network");
-    Err(Error::new(Kind::Usage, what).remedy(format!(
+    Err(Error::new(Kind::Usage, what).about("cidr").remedy(format!(
         "write {} for the whole network, or {} for one machine",
         network.trunc(),
         network.addr()

@@ -50,7 +50,7 @@ impl Network {
 }
 
 fn list(place: &Workplace, json: bool) -> Result<()> {
-    let networks = place.perform(ListNetworks {})?;
+    let networks = place.perform(ListNetworks::default())?.entries;
     if json {
         return print_json(&networks);
     }

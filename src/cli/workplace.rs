@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::account;
 use super::privilege::{close_to_others, drop_to_owner};
-use crate::admin::{Admin, Operation};
+use crate::admin::{Admin, OnTheBox, Operation};
 use crate::auth::administration::places::Mirror;
 use crate::auth::seal::SealingKeys;
 use crate::config::Config;
@@ -60,6 +60,7 @@ impl Workplace {
                     let admin = Admin {
                         store: &Store::open(data)?,
                         actor: self.actor.clone(),
+                        caller: &OnTheBox,
                         config: &self.config,
                         server: None,
                     };

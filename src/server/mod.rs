@@ -36,7 +36,7 @@ pub use error::status_and_code;
 pub use first_start::{INITIAL_ROOT_PASSWORD, ROOT, first_start, forget_initial_password};
 pub use observe::catalog as metrics_catalog;
 
-use crate::admin::{Admin, RunningServer};
+use crate::admin::{Admin, OnTheBox, RunningServer};
 use crate::auth::Authenticator;
 use crate::auth::administration::places::Mirror;
 use crate::auth::bans::Bans;
@@ -158,6 +158,7 @@ impl Appliance {
         Admin {
             store: &self.store,
             actor,
+            caller: &OnTheBox,
             config: &self.config,
             server: Some(self),
         }

@@ -1,6 +1,9 @@
 //! Ids of rows that leave the box in JWTs, lists and the audit; each a type of its own, and never reused.
 
+use std::borrow::Cow;
+
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 macro_rules! ids { ($($(#[$doc:meta])* $id:ident),*) => {$(
@@ -10,6 +13,16 @@ macro_rules! ids { ($($(#[$doc:meta])* $id:ident),*) => {$(
     )]
     #[serde(transparent)]
     pub struct $id(pub i64);
+
+    impl JsonSchema for $id {
+        fn schema_name() -> Cow<'static, str> {
+            stringify!($id).into()
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({ "type": "integer" })
+        }
+    }
 
     impl ToSql for $id {
         fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, ToSql};
+use serde::{Deserialize, Serialize};
 
 use super::statement::{get, list, size, stored_size};
 use crate::error::{Error, Result};
@@ -14,12 +15,18 @@ use crate::error::{Error, Result};
 pub(super) const MAX_COUNTED: u64 = 10_000;
 
 /// Which rows of a sorted list: `count` of them behind the first `offset`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// How many rows come before it.
     pub offset: u64,
     /// How many rows it holds at most.
     pub count: u64,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self::ALL
+    }
 }
 
 impl Window {
@@ -31,7 +38,7 @@ impl Window {
 }
 
 /// A part of a sorted list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page<T> {
     /// The entries, sorted.
     pub entries: Vec<T>,
@@ -51,6 +58,15 @@ impl<T> Page<T> {
             entries,
             more,
             total: None,
+        }
+    }
+
+    /// The same page of what `shape` makes of its entries.
+    pub fn map<U>(self, shape: impl FnMut(T) -> U) -> Page<U> {
+        Page {
+            entries: self.entries.into_iter().map(shape).collect(),
+            more: self.more,
+            total: self.total,
         }
     }
 
@@ -235,7 +251,7 @@ fn count_up_to(
 }
 
 /// A list as a parameter, for `json_each`.
-pub(super) fn json_of(list: &impl serde::Serialize) -> Result<String> {
+pub(super) fn json_of(list: &impl Serialize) -> Result<String> {
     serde_json::to_string(list)
         .map_err(|error| Error::internal("cannot write a list of names or ids").because(error))
 }

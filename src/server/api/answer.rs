@@ -1,8 +1,10 @@
 //! Answers in GitLab's forms: objects, pages with their header fields, and what a failure says.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::ask::Ask;
+use crate::admin::Operation;
 use crate::error::{Error, Kind};
 use crate::http::Response;
 use crate::server::error;
@@ -138,6 +140,16 @@ impl Failure {
 }
 
 fn of_error(error: &Error, request_id: &str) -> Response {
+    let known = error.subject().and_then(|subject| match error.kind() {
+        Kind::NotFound => Some(Failure::not_found(subject)),
+        Kind::Usage | Kind::BadRequest | Kind::NameInvalid | Kind::Conflict => {
+            Some(Failure::invalid(subject, error.to_string()))
+        }
+        _ => None,
+    });
+    if let Some(failure) = known {
+        return failure.response(request_id);
+    }
     let told = error::told(error, request_id);
     // What a command line calls wrong usage is here a request that is wrong.
     let (status, message) = match error.kind() {
@@ -176,20 +188,62 @@ pub(super) fn page<T>(
     read: impl FnOnce(Window) -> Result<Page<T>, Error>,
     shape: impl Fn(&T) -> Result<Value, Failure>,
 ) -> Answer {
-    let (page, per_page) = (
-        number(ask, "page", 1)?,
-        number(ask, "per_page", PAGE.0)?.min(PAGE.1),
-    );
-    let offset = page.saturating_sub(1).saturating_mul(per_page);
-    if offset > MAX_OFFSET {
-        return Err(Failure::error(405, &beyond_offset()));
-    }
-    let found = read(Window {
-        offset,
-        count: per_page,
-    })?;
+    let position = Position::of(ask)?;
+    let found = read(position.window()?)?;
     let entries = found.entries.iter().map(shape);
-    let entries = entries.collect::<Result<Vec<_>, _>>()?;
+    let entries = Page {
+        entries: entries.collect::<Result<Vec<_>, _>>()?,
+        more: found.more,
+        total: found.total,
+    };
+    Ok(paged(ask, position, &entries))
+}
+
+/// What the operation gives.
+pub(super) fn one<O: Operation>(ask: &mut Ask<'_, '_>) -> Answer {
+    object(ask.status(), &json!(ask.perform(ask.request::<O>()?)?))
+}
+
+/// The page that the operation gives.
+pub(super) fn page_of<V: Serialize, O: Operation<View = Page<V>>>(ask: &mut Ask<'_, '_>) -> Answer {
+    let found = ask.perform(ask.request::<O>()?)?;
+    let entries = found.map(|view| json!(view));
+    Ok(paged(ask, Position::of(ask)?, &entries))
+}
+
+/// Nothing, when the operation is done.
+pub(super) fn none<O: Operation<View = ()>>(ask: &mut Ask<'_, '_>) -> Answer {
+    ask.perform(ask.request::<O>()?)?;
+    nothing()
+}
+
+/// Where the page that is asked for lies in its list.
+#[derive(Clone, Copy)]
+pub(super) struct Position {
+    page: u64,
+    per_page: u64,
+}
+
+impl Position {
+    pub(super) fn of(ask: &Ask<'_, '_>) -> Result<Self, Failure> {
+        Ok(Self {
+            page: number(ask, "page", 1)?,
+            per_page: number(ask, "per_page", PAGE.0)?.min(PAGE.1),
+        })
+    }
+
+    pub(super) fn window(self) -> Result<Window, Failure> {
+        let count = self.per_page;
+        let offset = self.page.saturating_sub(1).saturating_mul(count);
+        match offset > MAX_OFFSET {
+            true => Err(Failure::error(405, &beyond_offset())),
+            false => Ok(Window { offset, count }),
+        }
+    }
+}
+
+fn paged(ask: &Ask<'_, '_>, position: Position, found: &Page<Value>) -> Response {
+    let Position { page, per_page } = position;
     let pages = found.total.map(|total| total.div_ceil(per_page).max(1));
     let next = page.checked_add(1).filter(|_| found.more);
     let previous = page.checked_sub(1).filter(|&previous| previous > 0);
@@ -215,7 +269,7 @@ pub(super) fn page<T>(
             .header("X-Total", total.to_string())
             .header("X-Total-Pages", pages.to_string());
     }
-    Ok(error::json_body(response, &Value::Array(entries)))
+    error::json_body(response, &json!(found.entries))
 }
 
 /// A number above zero from the query.

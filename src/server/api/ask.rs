@@ -4,10 +4,12 @@
 
 use std::sync::Arc;
 
-use super::answer::Failure;
+use serde_json::{Value, json};
+
+use super::answer::{Failure, Position};
 use super::parameters::Fields;
-use super::table::{Captures, Endpoint, Role, Scope};
-use crate::admin::Operation;
+use super::table::{Captures, Endpoint, Role, Scope, Shape, TEXT_CAPTURES};
+use crate::admin::{Admin, Caller, Operation};
 use crate::auth::administration::tokens;
 use crate::auth::credentials::SecretRefusal;
 use crate::auth::policy::administration::{self, Authority};
@@ -17,7 +19,8 @@ use crate::error::Result;
 use crate::server::Appliance;
 use crate::server::call::{Call, Credentials};
 use crate::store::{
-    Actor, Group, GroupId, Level, Maker, ProjectId, Store, TokenId, User, UserId, Visibility,
+    Actor, Group, GroupId, Level, Maker, ProjectId, Store, TokenId, User, UserId, Viewer,
+    Visibility,
 };
 
 /// A request whose endpoint's needs are met.
@@ -30,6 +33,7 @@ pub(super) struct Ask<'a, 'r> {
     pub(super) identity: Identity,
     /// The declared fields.
     pub(super) fields: Fields,
+    endpoint: &'static Endpoint,
     captures: Captures,
     place: Place,
     authority: Authority,
@@ -62,6 +66,7 @@ impl<'a, 'r> Ask<'a, 'r> {
             appliance,
             call,
             fields: Fields::default(),
+            endpoint,
             captures,
             place: Place::None,
             authority: Authority {
@@ -111,7 +116,39 @@ impl<'a, 'r> Ask<'a, 'r> {
     /// # Errors
     /// Those of the operation.
     pub(super) fn perform<O: Operation>(&self, operation: O) -> Result<O::View> {
-        operation.perform(&self.appliance.admin(self.actor()))
+        operation.perform(&Admin {
+            caller: self,
+            ..self.appliance.admin(self.actor())
+        })
+    }
+
+    /// The request that the fields, the path and the page make: `:id` of a group becomes the request's `group`, and
+    /// that of a project its `project`.
+    ///
+    /// # Errors
+    /// 400 for what is no such request.
+    pub(super) fn request<O: Operation>(&self) -> Result<O, Failure> {
+        let mut request = self.fields.json();
+        for (name, _) in &self.captures {
+            let (name, value) = match (*name, &self.place) {
+                ("id", Place::Group(group)) => ("group", group.id.0.into()),
+                ("id", Place::Project(placed)) => ("project", placed.project.id.0.into()),
+                (name, _) if TEXT_CAPTURES.contains(&name) => (name, self.capture(name).into()),
+                (name, _) => (name, self.number(name)?.into()),
+            };
+            request.insert(name.to_owned(), value);
+        }
+        if let Shape::Page(_) = self.endpoint.gives.1 {
+            let window = Position::of(self)?.window()?;
+            request.insert("window".to_owned(), json!(window));
+        }
+        serde_json::from_value(Value::Object(request))
+            .map_err(|error| Failure::parameters(&format!("the request is invalid: {error}")))
+    }
+
+    /// The status of success.
+    pub(super) fn status(&self) -> u16 {
+        self.endpoint.gives.0
     }
 
     /// A captured segment.
@@ -282,6 +319,35 @@ impl<'a, 'r> Ask<'a, 'r> {
     pub(super) fn find_user(&self, id: i64) -> Result<Arc<User>, Failure> {
         let user = self.appliance.authenticator.user(UserId(id))?;
         user.ok_or_else(|| Failure::not_found("User"))
+    }
+}
+
+impl Caller for Ask<'_, '_> {
+    fn is_administrator(&self) -> bool {
+        self.authority.is_administrator
+    }
+
+    fn user(&self) -> Option<&User> {
+        self.identity.principal.user()
+    }
+
+    fn viewer(&self) -> Viewer {
+        administration::viewer(&self.identity.principal)
+    }
+
+    fn maker(&self) -> Maker {
+        self.identity.principal.maker()
+    }
+
+    fn on_group(&self, group: &Group) -> Result<Option<Authority>> {
+        Ask::on_group(self, group)
+    }
+
+    fn on_project(&self, project: ProjectId) -> Result<Option<Authority>> {
+        match self.appliance.authenticator.project(project)? {
+            Some(placed) => Ask::on_project(self, &placed),
+            None => Ok(None),
+        }
     }
 }
 

@@ -1,100 +1,25 @@
 //! Networks that are trusted without a login, beyond GitLab.
 
-use serde_json::json;
-
-use super::answer::{Answer, Failure, nothing, object, page};
+use super::answer::{Answer, nothing};
 use super::ask::Ask;
-use super::parameters::{Type, optional, required};
-use super::table::{Endpoint, Role, Scope, Shape};
+use super::table::{Role, Table};
 use crate::admin::{AddNetwork, ListNetworks, RemoveNetwork};
-use crate::error::Kind;
-use crate::store::{Ability, Page};
 
 /// `/networks`.
-pub(super) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
-        method: "GET",
-        path: "/networks",
-        scope: Scope::Read,
-        role: Role::Administrator,
-        parameters: &[],
-        gives: (200, Shape::Page("Network")),
-        summary: "All network rules",
-        handler: list,
-    },
-    Endpoint {
-        method: "POST",
-        path: "/networks",
-        scope: Scope::Write,
-        role: Role::Administrator,
-        parameters: &[
-            required("cidr", Type::Text, "such as 10.0.0.0/8"),
-            required(
-                "ability",
-                Type::OneOf(&["read", "fill"]),
-                "what its addresses may",
-            ),
-            optional(
-                "group",
-                Type::Text,
-                "where, by path; the mirror unless given",
-            ),
-        ],
-        gives: (201, Shape::One("Network")),
-        summary: "Trust a network without a login",
-        handler: add,
-    },
-    Endpoint {
-        method: "DELETE",
-        path: "/networks/:cidr",
-        scope: Scope::Write,
-        role: Role::Administrator,
-        parameters: &[optional(
-            "group",
-            Type::Text,
-            "where, by path; the mirror unless given",
-        )],
-        gives: (204, Shape::Nothing),
-        summary: "Trust it no more; the slash is written as %2F",
-        handler: remove,
-    },
-];
-
-fn list(ask: &mut Ask<'_, '_>) -> Answer {
-    let networks = ask.perform(ListNetworks {})?;
-    page(
-        ask,
-        |window| Ok(Page::of(networks, window)),
-        |network| Ok(json!(network)),
-    )
+pub(super) fn endpoints(table: &mut Table) {
+    let role = Role::Administrator;
+    table.page::<_, ListNetworks>("GET /networks", role, "All network rules");
+    table.one::<AddNetwork>("POST /networks", role, "Trust a network without a login");
+    let summary = "Trust it no more; the slash is written as %2F";
+    let removes = table.nothing::<RemoveNetwork>("DELETE /networks/:cidr", role, summary);
+    removes.handler = remove;
 }
 
-fn group(ask: &Ask<'_, '_>) -> Option<String> {
-    ask.fields.text("group").map(str::to_owned)
-}
-
-fn add(ask: &mut Ask<'_, '_>) -> Answer {
-    let request = AddNetwork {
-        cidr: ask.fields.text("cidr").unwrap_or_default().to_owned(),
-        ability: match ask.fields.text("ability") {
-            Some("fill") => Ability::Fill,
-            _ => Ability::Read,
-        },
-        group: group(ask),
-    };
-    let added = ask.perform(request).map_err(Failure::refused("cidr"))?;
-    object(201, &json!(added))
-}
-
+/// Where no group is named, the mirror alone.
 fn remove(ask: &mut Ask<'_, '_>) -> Answer {
-    let request = RemoveNetwork {
-        cidr: ask.capture("cidr").to_owned(),
-        group: group(ask),
+    ask.perform(RemoveNetwork {
         mirror_only: true,
-    };
-    ask.perform(request).map_err(|error| match error.kind() {
-        Kind::NotFound => Failure::not_found("Network"),
-        _ => Failure::refused("cidr")(error),
+        ..ask.request()?
     })?;
     nothing()
 }

@@ -1,4 +1,5 @@
-//! The OpenAPI 3 document: paths and fields from the routing table, shapes from `schemas.json`.
+//! The OpenAPI 3 document: paths and fields from the routing table, shapes from the views of operations, and of what is
+//! no operation yet from `schemas.json`.
 
 use serde_json::{Map, Value, json};
 
@@ -17,6 +18,7 @@ const SCHEMAS: &str = include_str!("schemas.json");
 pub(super) fn document(external_url: &str) -> Result<Value> {
     let mut schemas: Map<String, Value> = serde_json::from_str(SCHEMAS)
         .map_err(|error| Error::internal("the schemas are no JSON").because(error))?;
+    schemas.extend(table::TABLE.schemas.clone());
     let mut paths = Map::new();
     for endpoint in table::all() {
         if let Shape::One(name) = endpoint.gives.1
@@ -180,6 +182,7 @@ fn schema(kind: Type) -> Value {
     match kind {
         Type::Text => json!({ "type": "string" }),
         Type::Integer => json!({ "type": "integer" }),
+        Type::Count => json!({ "type": "integer", "minimum": 0 }),
         Type::Boolean => json!({ "type": "boolean" }),
         Type::TextList => json!({ "type": "array", "items": { "type": "string" } }),
         Type::OneOf(words) => json!({ "type": "string", "enum": words }),

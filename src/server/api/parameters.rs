@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io::Read as _;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::answer::Failure;
 use crate::http::Request;
@@ -33,6 +33,8 @@ pub(super) enum Type {
     Text,
     /// A whole number.
     Integer,
+    /// A whole number that is not negative.
+    Count,
     /// `true` or `false`; also 1 and 0, and in forms the words of [`yes_or_no`].
     Boolean,
     /// A list of texts, or one text with commas.
@@ -65,6 +67,48 @@ pub(super) const fn optional(name: &'static str, kind: Type, about: &'static str
     }
 }
 
+/// The fields that a request takes, by its JSON schema.
+pub(super) fn of_request(schema: &Value) -> &'static [Parameter] {
+    let required = schema.get("required").and_then(Value::as_array);
+    let is_required = |name: &String| {
+        required.is_some_and(|names| names.iter().any(|required| required == name.as_str()))
+    };
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let parameter = |(name, schema): (&String, &Value)| Parameter {
+        name: name.clone().leak(),
+        kind: kind(schema),
+        is_required: is_required(name),
+        about: match schema.get("description").and_then(Value::as_str) {
+            Some(about) => about.to_owned().leak(),
+            None => "",
+        },
+    };
+    let parameters = properties.into_iter().flatten().map(parameter);
+    parameters.collect::<Vec<_>>().leak()
+}
+
+/// The type of a field by its schema.
+fn kind(schema: &Value) -> Type {
+    let field = |name: &str| schema.get(name);
+    let is = |name: &str| field("type").is_some_and(|kind| kind == name);
+    if field("oneOf").is_some() {
+        return Type::IdOrText;
+    }
+    match field("enum").and_then(Value::as_array) {
+        Some(_) if is("integer") => Type::Level,
+        Some(words) => {
+            let words = words.iter().filter_map(Value::as_str);
+            let words = words.map(|word| &*word.to_owned().leak());
+            Type::OneOf(words.collect::<Vec<_>>().leak())
+        }
+        None if is("integer") && field("minimum").is_some() => Type::Count,
+        None if is("integer") => Type::Integer,
+        None if is("boolean") => Type::Boolean,
+        None if is("array") => Type::TextList,
+        None => Type::Text,
+    }
+}
+
 /// The declared fields that came, of their types.
 #[derive(Debug, Default)]
 pub(super) struct Fields(HashMap<&'static str, Field>);
@@ -72,9 +116,26 @@ pub(super) struct Fields(HashMap<&'static str, Field>);
 #[derive(Debug, PartialEq)]
 enum Field {
     Text(String),
+    /// Digits are an id, anything else is a path.
+    Id(String),
     Integer(i64),
     Boolean(bool),
     List(Vec<String>),
+}
+
+impl Field {
+    fn json(&self) -> Value {
+        match self {
+            Self::Text(text) => text.as_str().into(),
+            Self::Id(id) => match id.parse::<i64>() {
+                Ok(id) => id.into(),
+                Err(_) => id.as_str().into(),
+            },
+            Self::Integer(number) => (*number).into(),
+            Self::Boolean(boolean) => (*boolean).into(),
+            Self::List(list) => list.clone().into(),
+        }
+    }
 }
 
 impl Fields {
@@ -108,6 +169,14 @@ impl Fields {
         }
     }
 
+    /// All of them as JSON, for a request that is made of it.
+    pub(super) fn json(&self) -> Map<String, Value> {
+        let fields = self.0.iter();
+        fields
+            .map(|(&name, field)| (name.to_owned(), field.json()))
+            .collect()
+    }
+
     /// Whether the field came.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
@@ -116,7 +185,7 @@ impl Fields {
     /// A field of type `Text`, `OneOf` or `IdOrText`.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         match self.0.get(name) {
-            Some(Field::Text(text)) => Some(text),
+            Some(Field::Text(text) | Field::Id(text)) => Some(text),
             _ => None,
         }
     }
@@ -210,6 +279,10 @@ fn typed(value: &Value, kind: Type) -> Result<Field, &'static str> {
     match kind {
         Type::Text => text.map(|text| Field::Text(text.to_owned())).ok_or(INVALID),
         Type::Integer => integer().map(Field::Integer).ok_or(INVALID),
+        Type::Count => match integer().ok_or(INVALID)? {
+            number if number < 0 => Err(NOT_IN_LIST),
+            number => Ok(Field::Integer(number)),
+        },
         Type::Boolean => match (value, integer()) {
             (Value::Bool(boolean), _) => Ok(Field::Boolean(*boolean)),
             (_, Some(1)) => Ok(Field::Boolean(true)),
@@ -227,8 +300,8 @@ fn typed(value: &Value, kind: Type) -> Result<Field, &'static str> {
             Ok(Field::Integer(level.number()))
         }
         Type::IdOrText => match (value, text) {
-            (_, Some(text)) => Ok(Field::Text(text.to_owned())),
-            (Value::Number(number), _) if number.is_i64() => Ok(Field::Text(number.to_string())),
+            (_, Some(text)) => Ok(Field::Id(text.to_owned())),
+            (Value::Number(number), _) if number.is_i64() => Ok(Field::Id(number.to_string())),
             _ => Err(INVALID),
         },
     }
@@ -294,8 +367,14 @@ mod tests {
             (json!(30), Type::Level, Ok(Field::Integer(30))),
             (json!("30"), Type::Level, Ok(Field::Integer(30))),
             (json!(35), Type::Level, Err("does not have a valid value")),
-            (json!(5), Type::IdOrText, text("5")),
-            (json!("acme"), Type::IdOrText, text("acme")),
+            (json!(5), Type::IdOrText, Ok(Field::Id("5".to_owned()))),
+            (
+                json!("acme"),
+                Type::IdOrText,
+                Ok(Field::Id("acme".to_owned())),
+            ),
+            (json!("3"), Type::Count, Ok(Field::Integer(3))),
+            (json!(-3), Type::Count, Err("does not have a valid value")),
             (json!([5]), Type::IdOrText, Err("is invalid")),
         ];
         for (value, kind, expected) in cases {

@@ -1,15 +1,23 @@
 //! The routing table: method and path → who may, what it takes, what it gives, and the handler. The
 //! checks, and the OpenAPI document, are made from it; a file a resource adds its part.
 
-use percent_encoding::percent_decode_str;
+use std::sync::LazyLock;
 
-use super::answer::{Answer, Failure};
+use percent_encoding::percent_decode_str;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::answer::{self, Answer, Failure};
 use super::ask::Ask;
-use super::parameters::Parameter;
+use super::parameters::{self, Parameter};
+use crate::admin::Operation;
 use crate::http::Method;
-use crate::store::Level;
+use crate::schema;
+use crate::store::{Level, Page};
 
 /// One thing that can be asked for.
+#[derive(Clone, Copy)]
 pub(super) struct Endpoint {
     /// `GET` answers HEAD too.
     pub(super) method: &'static str,
@@ -76,9 +84,117 @@ pub(super) enum Shape {
 /// Captures that are no numbers.
 pub(super) const TEXT_CAPTURES: &[&str] = &["name", "cidr", "tag_name"];
 
+/// The endpoints, and the schemas of the views that they answer with.
+#[derive(Default)]
+pub(super) struct Table {
+    endpoints: Vec<Endpoint>,
+    /// By the names that [`Shape`]s have.
+    pub(super) schemas: Map<String, Value>,
+}
+
+/// An endpoint that performs `O`: its fields come from the request's type, and the shape of its answer from the view.
+/// Reading takes the scope `Read`, everything else `Write`; whoever wants it otherwise changes the row that is given
+/// back.
+impl Table {
+    /// It answers with one view.
+    pub(super) fn one<O: Operation<View: JsonSchema>>(
+        &mut self,
+        path: &'static str,
+        role: Role,
+        summary: &'static str,
+    ) -> &mut Endpoint {
+        let shape = Shape::One(self.view::<O::View>());
+        self.row::<O>(path, role, summary, shape, answer::one::<O>)
+    }
+
+    /// It answers with a page of views.
+    pub(super) fn page<V: Serialize + JsonSchema, O: Operation<View = Page<V>>>(
+        &mut self,
+        path: &'static str,
+        role: Role,
+        summary: &'static str,
+    ) -> &mut Endpoint {
+        let shape = Shape::Page(self.view::<V>());
+        self.row::<O>(path, role, summary, shape, answer::page_of::<V, O>)
+    }
+
+    /// It answers with all views at once.
+    #[allow(dead_code)]
+    pub(super) fn all<V: JsonSchema, O: Operation<View = Vec<V>>>(
+        &mut self,
+        path: &'static str,
+        role: Role,
+        summary: &'static str,
+    ) -> &mut Endpoint {
+        let shape = Shape::All(self.view::<V>());
+        self.row::<O>(path, role, summary, shape, answer::one::<O>)
+    }
+
+    /// It answers with nothing.
+    pub(super) fn nothing<O: Operation<View = ()>>(
+        &mut self,
+        path: &'static str,
+        role: Role,
+        summary: &'static str,
+    ) -> &mut Endpoint {
+        self.row::<O>(path, role, summary, Shape::Nothing, answer::none::<O>)
+    }
+
+    fn row<O: Operation>(
+        &mut self,
+        path: &'static str,
+        role: Role,
+        summary: &'static str,
+        shape: Shape,
+        handler: fn(&mut Ask<'_, '_>) -> Answer,
+    ) -> &mut Endpoint {
+        let (method, path) = path.split_once(' ').unwrap_or(("GET", path));
+        let status = match (method, shape) {
+            (_, Shape::Nothing) => 204,
+            ("POST", _) => 201,
+            _ => 200,
+        };
+        let endpoint = Endpoint {
+            method,
+            path,
+            scope: match method {
+                "GET" => Scope::Read,
+                _ => Scope::Write,
+            },
+            role,
+            parameters: parameters::of_request(&schema::of_request::<O>()),
+            gives: (status, shape),
+            summary,
+            handler,
+        };
+        self.endpoints.push_mut(endpoint)
+    }
+
+    /// The name of a view, whose schema the document then has.
+    fn view<V: JsonSchema>(&mut self) -> &'static str {
+        let name: &'static str = V::schema_name().into_owned().leak();
+        let schema = schema::of_view::<V>();
+        self.schemas.insert(name.to_owned(), schema);
+        name
+    }
+}
+
+/// The table, made once: names that are derived from types live as long as those that are written here.
+pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    let mut table = Table::default();
+    table.endpoints.extend(written());
+    super::networks::endpoints(&mut table);
+    table
+});
+
 /// All endpoints, resource by resource.
 pub(super) fn all() -> impl Iterator<Item = &'static Endpoint> {
-    let resources: [&'static [Endpoint]; 23] = [
+    TABLE.endpoints.iter()
+}
+
+/// The endpoints that are written out.
+fn written() -> impl Iterator<Item = Endpoint> {
+    let resources: [&'static [Endpoint]; 22] = [
         super::about::ENDPOINTS,
         super::users::ENDPOINTS,
         super::groups::ENDPOINTS,
@@ -99,11 +215,10 @@ pub(super) fn all() -> impl Iterator<Item = &'static Endpoint> {
         super::repositories::ENDPOINTS,
         super::dependency_proxy::ENDPOINTS,
         super::audit_events::ENDPOINTS,
-        super::networks::ENDPOINTS,
         super::upstreams::ENDPOINTS,
         super::cache::ENDPOINTS,
     ];
-    resources.into_iter().flatten()
+    resources.into_iter().flatten().copied()
 }
 
 /// Paths of requests that read: of each endpoint, without and with each of its fields.
@@ -125,7 +240,7 @@ pub(in crate::server) fn reading_requests() -> Vec<String> {
         format!("/api/v4{}", parts.collect::<Vec<_>>().join("/"))
     };
     let value = |parameter: &Parameter| match parameter.kind {
-        Type::Integer | Type::IdOrText => "1",
+        Type::Integer | Type::Count | Type::IdOrText => "1",
         Type::Boolean => "true",
         Type::OneOf(words) => words.first().copied().unwrap_or_default(),
         Type::Level => "40",

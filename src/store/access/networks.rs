@@ -8,6 +8,7 @@ use strum::{EnumString, IntoStaticStr, VariantNames};
 use super::groups::group_place;
 use super::{AccessDb, GroupId, taken};
 use crate::error::{Error, Kind, Result};
+use crate::schema::words_in_schema;
 use crate::store::audit::{Actor, Event, EventKind};
 use crate::store::statement::{decoded, list, run, words_in_sql};
 
@@ -37,6 +38,7 @@ pub enum Ability {
 }
 
 words_in_sql!(Ability);
+words_in_schema!(Ability);
 
 /// A network that is trusted without login. `group` None: the mirror's group alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -30,7 +30,7 @@
 //! | `http` | the public port's HTTP/1.1 and TLS; knows no route and no store |
 //! | `oci` | digest, reference, manifest, scope: pure |
 //! | `spool` | bytes on their way: in memory while they are few, in unlinked files beyond that; who may hold how much |
-//! | `config` `telemetry` `metrics` `network` `patience` `schema` `shared_call` `error` `time` | what every room may use; `shared_call`: one call for all who wait for its result; `telemetry`: logs; `metrics`: counters, and the metrics' names and text; `network`: whose address counts as whose; `patience`: whether anybody still waits for a thread's work; `schema`: how types look in JSON |
+//! | `config` `telemetry` `metrics` `network` `context` `schema` `shared_call` `error` `time` | what every room may use; `telemetry`: logs; `metrics`: counters, and the metrics' names and text; `network`: whose address counts as whose; `context`: for whom a thread works, and whether that client still waits; `schema`: how types look in JSON; `shared_call`: one call for all who wait for its result |
 //!
 //! # Invariants
 //!
@@ -54,8 +54,31 @@
 //! 13. What is remembered in memory about content is keyed by upstream, credentials and repository as well as by
 //!     digest: no tenant's upstream decides anything for another tenant.
 //! 14. Content takes its room on the disk before it is written, and leaves what the databases need.
-//! 15. The work that a request causes is bounded by what it asks for: what reads many rows waits its turn in a lane of its
+//! 15. The work that a request causes is bounded by what it asks for: what reads many rows waits its turn in a queue of its
 //!     own, what changes many rows holds the writer for a moment at a time, and what a client abandons is abandoned.
+//!
+//! # Glossary
+//!
+//! Manifest, index, blob, digest, tag, reference, repository, referrer: as in the OCI distribution specification.
+//!
+//! | term | |
+//! |---|---|
+//! | upstream | a registry that images are fetched from |
+//! | origin | an upstream together with the credentials that it is asked with: what one may see, another may not |
+//! | dependency proxy | a group's cache of upstreams, below `GROUP/dependency_proxy/containers` |
+//! | mirror | the dependency proxy of the box itself, for docker's `registry-mirrors` |
+//! | hosted | pushed to this box, to a repository of a project |
+//! | fill | fetch from an upstream and keep; an ability of its own beside reading |
+//! | pass through | fetch from an upstream for one client and keep nothing |
+//! | revalidate | ask the upstream whether a kept tag still points where it did |
+//! | stale | kept, and served although the upstream could not confirm it |
+//! | link | the row that says that a repository has a blob: who may read a digest is decided by it |
+//! | scope, ability | what a token was made with; what each scope allows |
+//! | grant | what one request may do with one repository; only the policy makes it |
+//! | membership | what somebody is to a group or project: a level, an administrator, a deploy token |
+//! | context | for whom a thread works, and until when |
+//! | reserve | the free space that content leaves to the databases |
+//! | operation | one thing that can be administered, whether by command, by REST or on the page |
 //!
 //! # Decisions
 //!
@@ -71,8 +94,8 @@
 //!   socket, or else the command itself ([`admin`]). So a change is known to the server when it is made. So far this holds for
 //!   networks, `offline`, garbage collection and `verify`; other commands still write to the databases themselves, and the
 //!   server asks at the start of a request whether they have (`AccessDb::notice_changes`).
-//! - **Patience is a value of the thread** ([`patience`]), not a parameter of every function between the front door and a
-//!   statement. Work shared by several requests runs on threads of its own, which have none.
+//! - **The client for whom a thread works is a value of the thread** ([`context`]), not a parameter of every function
+//!   between the public port and a statement. Work shared by several requests runs on threads of its own, which have none.
 //! - **Files rather than shared buffers** for what waits for slow clients ([`spool`]): varied queries defeat sharing, and
 //!   the page cache is not the process's memory.
 //! - Tried and dropped: `regex` for tag rules (a hundred of them took 170 MB; tables of bounded size made by
@@ -100,13 +123,13 @@ pub mod admin;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod context;
 pub mod control;
 pub mod error;
 pub mod http;
 pub mod metrics;
 pub mod network;
 pub mod oci;
-pub mod patience;
 pub mod proxy;
 pub mod registry;
 pub mod schema;

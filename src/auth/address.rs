@@ -21,12 +21,12 @@ pub struct ClientAddress {
     /// The address; IPv4-mapped IPv6 addresses are given as IPv4.
     pub ip: IpAddr,
     /// Why no network rule holds for it, if that is so.
-    pub doubt: Option<Doubt>,
+    pub not_trusted: Option<NotTrusted>,
 }
 
 /// Why no network rule holds for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doubt {
+pub enum NotTrusted {
     /// A configured proxy forwarded it, and does not say for whom.
     UnnamedClient,
     /// It has this header field, which proxies set, and its peer is no configured proxy.
@@ -63,7 +63,7 @@ impl ClientAddress {
         let Some(hops) = provenance.forwarded_for.filter(|_| trusted(peer)) else {
             return Self {
                 ip: peer,
-                doubt: provenance.doubt(trusted(peer)),
+                not_trusted: provenance.not_trusted(trusted(peer)),
             };
         };
         let mut client = peer;
@@ -71,7 +71,7 @@ impl ClientAddress {
             let Ok(ip) = hop.trim().parse::<IpAddr>() else {
                 return Self {
                     ip: client,
-                    doubt: Some(Doubt::UnnamedClient),
+                    not_trusted: Some(NotTrusted::UnnamedClient),
                 };
             };
             client = ip.to_canonical();
@@ -83,15 +83,17 @@ impl ClientAddress {
         // browser still does.
         Self {
             ip: client,
-            doubt: provenance.is_for_other_site.then_some(Doubt::OtherSite),
+            not_trusted: provenance
+                .is_for_other_site
+                .then_some(NotTrusted::OtherSite),
         }
     }
 
     /// The same address as if nothing spoke against network rules.
     #[must_use]
-    pub fn without_doubt(self) -> Self {
+    pub fn as_if_trusted(self) -> Self {
         Self {
-            doubt: None,
+            not_trusted: None,
             ..self
         }
     }
@@ -99,13 +101,13 @@ impl ClientAddress {
 
 impl Provenance<'_> {
     /// What speaks against the peer being the client.
-    fn doubt(&self, is_trusted_proxy: bool) -> Option<Doubt> {
+    fn not_trusted(&self, is_trusted_proxy: bool) -> Option<NotTrusted> {
         match self.forwarding_field {
-            Some(_) if is_trusted_proxy => Some(Doubt::UnnamedClient),
-            Some(field) => Some(Doubt::Forwarded(field)),
-            None if self.is_http_1_0 => Some(Doubt::OldProtocol),
-            None if self.is_for_other_site => Some(Doubt::OtherSite),
-            None if self.is_for_other_host => Some(Doubt::OtherHost),
+            Some(_) if is_trusted_proxy => Some(NotTrusted::UnnamedClient),
+            Some(field) => Some(NotTrusted::Forwarded(field)),
+            None if self.is_http_1_0 => Some(NotTrusted::OldProtocol),
+            None if self.is_for_other_site => Some(NotTrusted::OtherSite),
+            None if self.is_for_other_host => Some(NotTrusted::OtherHost),
             None => None,
         }
     }
@@ -119,7 +121,7 @@ mod tests {
         peer: &'static str,
         provenance: Provenance<'static>,
         ip: &'static str,
-        doubt: Option<Doubt>,
+        not_trusted: Option<NotTrusted>,
     }
 
     /// From this peer, without any mark.
@@ -128,7 +130,7 @@ mod tests {
             peer,
             provenance: Provenance::default(),
             ip: peer,
-            doubt: None,
+            not_trusted: None,
         }
     }
 
@@ -150,9 +152,9 @@ mod tests {
             Self { ip, ..self }
         }
 
-        fn doubted(self, doubt: Doubt) -> Self {
+        fn doubted(self, not_trusted: NotTrusted) -> Self {
             Self {
-                doubt: Some(doubt),
+                not_trusted: Some(not_trusted),
                 ..self
             }
         }
@@ -160,8 +162,8 @@ mod tests {
 
     #[test]
     fn forwarded_addresses_count_only_from_trusted_proxies() {
-        use Doubt::{Forwarded, OldProtocol, OtherHost, OtherSite, UnnamedClient};
-        const FOR: Doubt = Forwarded("X-Forwarded-For");
+        use NotTrusted::{Forwarded, OldProtocol, OtherHost, OtherSite, UnnamedClient};
+        const FOR: NotTrusted = Forwarded("X-Forwarded-For");
         let proxies = ["10.0.0.0/8".parse().unwrap()];
         let via = |it: &mut Provenance<'_>| it.forwarding_field = Some("Via");
         let old = |it: &mut Provenance<'_>| it.is_http_1_0 = true;
@@ -206,8 +208,8 @@ mod tests {
         ] {
             let client = ClientAddress::of(case.peer.parse().unwrap(), case.provenance, &proxies);
             assert_eq!(
-                (client.ip.to_string().as_str(), client.doubt),
-                (case.ip, case.doubt),
+                (client.ip.to_string().as_str(), client.not_trusted),
+                (case.ip, case.not_trusted),
                 "{} {:?}",
                 case.peer,
                 case.provenance

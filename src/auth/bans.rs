@@ -24,14 +24,14 @@ const MAX_ENTRIES: usize = 10_000;
 
 /// What failed: one is counted for each.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Suspect {
+enum FailureKey {
     /// An IPv4 address, or an IPv6 /64.
     Address(IpNet),
     /// A user name that a password was tried for, whether it exists or not.
     Account(String),
 }
 
-impl Suspect {
+impl FailureKey {
     fn of_account(name: &str) -> Self {
         Self::Account(name.chars().take(255).collect())
     }
@@ -49,7 +49,7 @@ struct Failures {
 pub struct Bans {
     after: u32,
     duration: Duration,
-    failures: HashMap<Suspect, Failures>,
+    failures: HashMap<FailureKey, Failures>,
 }
 
 impl Bans {
@@ -72,8 +72,8 @@ impl Bans {
         account: Option<&str>,
         now: Timestamp,
     ) -> Result<(), Error> {
-        for suspect in suspects(address, account) {
-            let Some(failures) = self.failures.get(&suspect) else {
+        for key in failure_keys(address, account) {
+            let Some(failures) = self.failures.get(&key) else {
                 continue;
             };
             let since = now.since(failures.last);
@@ -82,9 +82,9 @@ impl Bans {
                     .duration
                     .saturating_sub(since)
                     .max(Duration::from_secs(1));
-                let whose = match suspect {
-                    Suspect::Address(_) => "from this address",
-                    Suspect::Account(_) => "for this user",
+                let whose = match key {
+                    FailureKey::Address(_) => "from this address",
+                    FailureKey::Account(_) => "for this user",
                 };
                 let what = format!("too many failed logins {whose}");
                 let wait = format!("try again in {} s", retry_after.as_secs());
@@ -105,12 +105,12 @@ impl Bans {
         if self.failures.len() >= MAX_ENTRIES {
             self.forget_old(now);
         }
-        for suspect in suspects(address, account) {
-            let whose = match suspect {
-                Suspect::Address(_) => "address",
-                Suspect::Account(_) => "account",
+        for key in failure_keys(address, account) {
+            let whose = match key {
+                FailureKey::Address(_) => "address",
+                FailureKey::Account(_) => "account",
             };
-            let failures = self.failures.entry(suspect).or_insert(Failures {
+            let failures = self.failures.entry(key).or_insert(Failures {
                 count: 0,
                 first: now,
                 last: now,
@@ -136,7 +136,7 @@ impl Bans {
 
     /// Forgets the failures of an account whose password was now right; those of its address stay.
     pub fn succeeded(&mut self, account: &str) {
-        self.failures.remove(&Suspect::of_account(account));
+        self.failures.remove(&FailureKey::of_account(account));
     }
 
     /// How many addresses and accounts are banned.
@@ -166,9 +166,9 @@ impl Bans {
     }
 }
 
-fn suspects(address: IpAddr, account: Option<&str>) -> impl Iterator<Item = Suspect> {
-    let machine = Suspect::Address(network::of_machine(address));
-    std::iter::once(machine).chain(account.map(Suspect::of_account))
+fn failure_keys(address: IpAddr, account: Option<&str>) -> impl Iterator<Item = FailureKey> {
+    let machine = FailureKey::Address(network::of_machine(address));
+    std::iter::once(machine).chain(account.map(FailureKey::of_account))
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ impl Principal {
         )
     }
 
-    /// What the credential is worth, whatever it is applied to. A job token's abilities (`build_…`) count
+    /// What the credential allows, whatever it is applied to. A job token's abilities (`build_…`) count
     /// as the plain ones; that they end at its own project is the business of whoever judges a project.
     pub fn abilities(&self) -> Abilities {
         match self {

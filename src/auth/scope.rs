@@ -1,4 +1,4 @@
-//! Scopes of tokens, and the abilities that each is worth.
+//! Scopes of tokens, and the abilities that each gives.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Kind, Result, excerpt};
 
-/// One thing that a credential can be worth. The names are those of GitLab's authentication
+/// One thing that a credential can allow. The names are those of GitLab's authentication
 /// abilities; they stand in the log where one is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -59,7 +59,7 @@ pub struct Abilities(u8);
 impl Abilities {
     /// None.
     pub const NONE: Self = Self(0);
-    /// All: what a password and the scope `api` are worth.
+    /// All: what a password and the scope `api` give.
     pub const ALL: Self = Self(0x7f);
 
     /// Just these.
@@ -161,7 +161,7 @@ impl TokenScope {
             })
     }
 
-    /// What the scope is worth.
+    /// The abilities that the scope gives.
     pub fn abilities(self) -> Abilities {
         use Ability as A;
         match self {
@@ -205,7 +205,7 @@ pub fn parse_scopes<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Vec<
     Ok(scopes)
 }
 
-/// What stored scope words are worth together. A word that this program does not know is worth nothing.
+/// The abilities that stored scope words give together. A word that this program does not know gives none.
 pub fn abilities_of(stored: &[String]) -> Abilities {
     stored
         .iter()

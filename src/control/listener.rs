@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use tiny_http::{Header, Method, Request, Response, Server};
 
 use super::{Controlled, OPERATIONS, Refused, SOCKET, reachable};
+use crate::context::{self, Origin};
 use crate::error::{Error, Kind, Result};
-use crate::patience::{self, Origin};
 
 /// The largest request that is read: a certificate authority's file is the longest that one holds.
 const MAX_BODY: u64 = 4 << 20;
@@ -171,7 +171,7 @@ fn respond(request: Request, result: Result<Value>) {
 /// What is asked reads much at most, and waits its turn among the lists that others ask for. Whether whoever asked is
 /// still there cannot be told here.
 fn question<T>(answer: impl FnOnce() -> T) -> T {
-    patience::serve(Origin::BOX, || false, answer)
+    context::serve(Origin::BOX, || false, answer)
 }
 
 fn status_of(controlled: &dyn Controlled) -> Result<Value> {

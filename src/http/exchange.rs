@@ -11,7 +11,7 @@ use super::respond::{Buffers, send};
 use super::response_head::Terms;
 use super::service::Service;
 use super::{Body, Method, Refused, Request, RequestBody, Response};
-use crate::patience;
+use crate::context;
 
 /// A worker waits so long for the next request itself. A client that asks again at once, as all of them do
 /// between a manifest and its blobs, is served without the detour through the poller.
@@ -93,7 +93,7 @@ fn exchange(
     let head_only = head.method == Method::Head;
     let hung_up = connection.wire.transport.hang_up_detector();
     let mut request = request(connection, head);
-    let handled = patience::serve(connection.permit.origin(), hung_up, || {
+    let handled = context::serve(connection.permit.origin(), hung_up, || {
         catch_unwind(AssertUnwindSafe(|| service.handler.handle(&mut request)))
     });
     let mut body = request.body;

@@ -50,7 +50,7 @@ enum Rest {
 
 /// Whether `Incoming::pull` may wait for the client.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Patience {
+enum Waiting {
     Stall,
     None,
 }
@@ -142,7 +142,7 @@ impl Incoming {
         if buf.is_empty() || self.is_done() {
             return Ok(0);
         }
-        let result = self.invite().and_then(|()| self.pull(buf, Patience::Stall));
+        let result = self.invite().and_then(|()| self.pull(buf, Waiting::Stall));
         if let Err(error) = &result {
             self.failed = Some(error.kind());
         }
@@ -159,7 +159,7 @@ impl Incoming {
     }
 
     /// Gives the next bytes of data; 0 only at the end of the body.
-    fn pull(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<usize> {
+    fn pull(&mut self, buf: &mut [u8], waiting: Waiting) -> io::Result<usize> {
         loop {
             if self.is_done() {
                 return Ok(0);
@@ -184,7 +184,7 @@ impl Incoming {
                 return Ok(produced);
             }
             if !self.is_done() {
-                let received = self.receive(buf, patience)?;
+                let received = self.receive(buf, waiting)?;
                 if received > 0 {
                     return Ok(received);
                 }
@@ -194,19 +194,19 @@ impl Incoming {
 
     /// Receives straight into `buf` if data comes next, and gives how much; otherwise receives some framing
     /// into the wire's buffer and gives 0.
-    fn receive(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<usize> {
+    fn receive(&mut self, buf: &mut [u8], waiting: Waiting) -> io::Result<usize> {
         let ahead = match &self.rest {
             Rest::Sized { left, .. } => *left,
             Rest::Chunked(decoder) => decoder.data_ahead(),
         };
         if ahead == 0 {
             let mut piece = [0; 8 * 1024];
-            let count = self.receive_some(&mut piece, patience)?;
+            let count = self.receive_some(&mut piece, waiting)?;
             self.wire.append(piece.get(..count).unwrap_or_default());
             return Ok(0);
         }
         let room = at_most(buf.len(), ahead);
-        let count = self.receive_some(buf.get_mut(..room).unwrap_or_default(), patience)?;
+        let count = self.receive_some(buf.get_mut(..room).unwrap_or_default(), waiting)?;
         match &mut self.rest {
             Rest::Sized { left, .. } => *left = left.saturating_sub(count as u64),
             Rest::Chunked(decoder) => decoder.advance(count as u64),
@@ -214,8 +214,8 @@ impl Incoming {
         Ok(count)
     }
 
-    fn receive_some(&mut self, buf: &mut [u8], patience: Patience) -> io::Result<usize> {
-        let count = if patience == Patience::None {
+    fn receive_some(&mut self, buf: &mut [u8], waiting: Waiting) -> io::Result<usize> {
+        let count = if waiting == Waiting::None {
             self.wire.transport.receive_now(buf)?
         } else {
             let before = Instant::now();
@@ -243,7 +243,7 @@ impl Incoming {
         let mut sink = [0; 8 * 1024];
         let mut skipped = 0_u64;
         while skipped <= DISCARD_LIMIT {
-            match self.pull(&mut sink, Patience::None) {
+            match self.pull(&mut sink, Waiting::None) {
                 Ok(0) => return true,
                 Ok(count) => skipped = skipped.saturating_add(count as u64),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {

@@ -21,7 +21,7 @@ use super::connection::Connection;
 use super::exchange::serve;
 use super::respond::Buffers;
 use super::service::Service;
-use crate::patience::Origin;
+use crate::context::Origin;
 use crate::time::deadline;
 
 /// A worker's stack. Only what is touched of it costs memory.

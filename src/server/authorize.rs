@@ -38,7 +38,7 @@ impl Appliance {
         };
         let verdict = policy::dependency_proxy(identity, Some(facts));
         if verdict.is_err() {
-            self.tell_of_doubt(identity, |trusted| {
+            self.tell_of_not_trusted(identity, |trusted| {
                 policy::dependency_proxy(trusted, Some(facts)).is_ok()
             });
         }
@@ -47,20 +47,20 @@ impl Appliance {
 
     /// Tells the log what spoke against trusting the address of `identity`, which was refused, if `would_be_allowed`
     /// says that it was for this reason alone.
-    pub(super) fn tell_of_doubt(
+    pub(super) fn tell_of_not_trusted(
         &self,
         identity: &Identity,
         would_be_allowed: impl FnOnce(&Identity) -> bool,
     ) {
-        let Some(doubt) = identity.address.doubt else {
+        let Some(not_trusted) = identity.address.not_trusted else {
             return;
         };
         let trusted = Identity {
-            address: identity.address.without_doubt(),
+            address: identity.address.as_if_trusted(),
             ..identity.clone()
         };
         if would_be_allowed(&trusted) {
-            self.addresses.tell(identity.address.ip, doubt);
+            self.addresses.tell(identity.address.ip, not_trusted);
         }
     }
 

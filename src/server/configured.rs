@@ -8,7 +8,7 @@ use crate::config::{Config, UpstreamConfig};
 use crate::error::{Error, Result};
 use crate::proxy::Upstreams;
 use crate::store::Store;
-use crate::upstream::{Ca, Credentials, Patience, Settings, Upstream};
+use crate::upstream::{Ca, Credentials, Settings, Timeouts, Upstream};
 
 /// The upstreams of the configuration and of the store. `offline` tells their clients that no connection may
 /// leave the box.
@@ -50,7 +50,7 @@ fn upstream_client(
         auth_realm: config.auth_realm.clone(),
         ca: config.ca.clone().map(Ca::File),
         allow_private_addresses: true,
-        patience: Patience::default(),
+        timeouts: Timeouts::default(),
     };
     crate::proxy::keyed(store, Upstream::new(settings, Arc::clone(offline))?)
 }

@@ -43,10 +43,10 @@ use crate::auth::bans::Bans;
 use crate::auth::jwt::{Jwts, lifetime};
 use crate::auth::keys::Keys;
 use crate::config::Config;
+use crate::context;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Gauge, Handler, Refusal as HttpRefusal, Request, Response};
 use crate::oci::RegistryHost;
-use crate::patience;
 use crate::proxy::{Freshness, Proxy, UpstreamState};
 use crate::registry::Registry;
 use crate::spool::{IN_MEMORY, Owner};
@@ -274,7 +274,7 @@ impl Handler for Appliance {
         let method_class = MethodClass::from(&request.method);
         let (method, path) = (request.method.as_str().to_owned(), request.path.clone());
         let mut call = Call::new(self, request, id.clone());
-        patience::note_origin(call.address.ip.into());
+        context::note_origin(call.address.ip.into());
         let answered = std::panic::catch_unwind(AssertUnwindSafe(|| self.answer(&mut call)));
         let mut kind = None;
         let response = match answered {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::tests::{by, stage};
 use super::*;
-use crate::auth::address::{ClientAddress, Doubt};
+use crate::auth::address::{ClientAddress, NotTrusted};
 use crate::auth::policy::{self, administration};
 use crate::auth::{Identity, PlacedProject, Principal};
 use crate::store::{
@@ -235,7 +235,7 @@ fn lists_show_what_the_policy_lets_be_seen() {
             }
             let address = ClientAddress {
                 ip: "192.0.2.1".parse().unwrap(),
-                doubt: None::<Doubt>,
+                not_trusted: None::<NotTrusted>,
             };
             let identity = Identity {
                 principal,

@@ -15,7 +15,7 @@ mod database;
 mod directory;
 mod failures;
 mod ids;
-mod lane;
+mod list_queue;
 mod lock;
 mod migrations;
 mod offline;
@@ -160,12 +160,15 @@ impl Store {
         &self.directory
     }
 
-    /// Runs `work`, which makes a list for a client, when it is its turn: see `lane`.
+    /// Runs `work`, which makes a list for a client, when it is its turn: see `list_queue`.
     ///
     /// # Errors
     /// `Unavailable` where too many lists are asked for, or it took too long; `Abandoned`; those of `work`.
-    pub fn in_lane<T, E: From<Error>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        lane::run(work)
+    pub fn in_list_queue<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        list_queue::run(work)
     }
 
     /// How often statements failed in this process, by reason.

@@ -10,9 +10,9 @@ use std::ops::ControlFlow;
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi};
 
+use crate::context;
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::Digest;
-use crate::patience;
 use crate::store::failures;
 
 /// The row that `statement` finds, if there is one.
@@ -117,7 +117,7 @@ pub(super) fn sql(statement: &str, error: rusqlite::Error) -> Error {
             Error::new(Kind::Full, format!("{what}: the disk is full"))
                 .remedy("free space on the filesystem of the data directory")
         }
-        (Some(ErrorCode::OperationInterrupted), _) => match patience::spent() {
+        (Some(ErrorCode::OperationInterrupted), _) => match context::stopped() {
             Some(spent) => spent.error(statement),
             None => Error::internal(format!("{what}: it was interrupted")),
         },

@@ -11,7 +11,7 @@ use ureq::unversioned::transport::{
 };
 
 use super::resolver::CheckedResolver;
-use super::{Ca, Patience};
+use super::{Ca, Timeouts};
 use crate::error::{Error, Kind, Result};
 
 /// Idle connections kept for one host; layers of an image are fetched in parallel.
@@ -19,7 +19,7 @@ const IDLE_PER_HOST: usize = 8;
 
 /// An agent with every timeout set that does not depend on the request.
 pub(super) fn make(
-    patience: &Patience,
+    timeouts: &Timeouts,
     allow_private_addresses: bool,
     roots: &[Certificate<'static>],
 ) -> Agent {
@@ -33,13 +33,13 @@ pub(super) fn make(
         .proxy(None)
         .user_agent(concat!("breakwater/", env!("CARGO_PKG_VERSION")))
         .tls_config(tls)
-        .timeout_resolve(Some(patience.connect))
-        .timeout_connect(Some(patience.connect))
-        .timeout_send_request(Some(patience.silence))
-        .timeout_send_body(Some(patience.silence))
-        .timeout_recv_response(Some(patience.silence))
-        .timeout_per_read(Some(patience.silence))
-        .timeout_per_write(Some(patience.silence))
+        .timeout_resolve(Some(timeouts.connect))
+        .timeout_connect(Some(timeouts.connect))
+        .timeout_send_request(Some(timeouts.silence))
+        .timeout_send_body(Some(timeouts.silence))
+        .timeout_recv_response(Some(timeouts.silence))
+        .timeout_per_read(Some(timeouts.silence))
+        .timeout_per_write(Some(timeouts.silence))
         .max_idle_connections(2 * IDLE_PER_HOST)
         .max_idle_connections_per_host(IDLE_PER_HOST)
         .build();

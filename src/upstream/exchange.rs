@@ -364,9 +364,9 @@ impl Upstream {
     /// The time for an answer that is small: silence is bounded by itself, dripping is by this.
     pub(super) fn small_answer(&self) -> Deadline {
         Deadline::after(
-            self.patience
+            self.timeouts
                 .connect
-                .saturating_add(self.patience.silence.saturating_mul(3)),
+                .saturating_add(self.timeouts.silence.saturating_mul(3)),
         )
     }
 

@@ -65,7 +65,7 @@ fn shortened(digest: &Digest) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Credentials, Patience};
+    use super::super::{Credentials, Timeouts};
     use super::*;
     use crate::oci::RegistryHost;
 
@@ -82,7 +82,7 @@ mod tests {
             auth_realm: None,
             ca,
             allow_private_addresses,
-            patience: Patience::default(),
+            timeouts: Timeouts::default(),
         };
         fingerprint(&Url::parse(url).unwrap(), &settings)
     }

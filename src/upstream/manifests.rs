@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 
 impl Upstream {
     /// HEAD of a manifest, within `deadline` in all (dance included), without retries. One that is shorter
-    /// than [`Patience::silence`](super::Patience::silence) and runs out is no outage: after a few of them
+    /// than [`Timeouts::silence`](super::Timeouts::silence) and runs out is no outage: after a few of them
     /// in a row only such hasty questions fail at once, with `BreakerOpen`.
     ///
     /// # Errors

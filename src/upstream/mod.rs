@@ -53,7 +53,7 @@ pub use counts::Counts;
 pub use fault::{Fault, FaultKind};
 pub use proxy::Proxies;
 pub use rate_limit::RateLimit;
-pub use settings::{Ca, Credentials, Patience, Settings};
+pub use settings::{Ca, Credentials, Settings, Timeouts};
 
 use fingerprint::{fingerprint, keyed};
 use health::Health;
@@ -91,7 +91,7 @@ pub struct Upstream {
     home: Url,
     auth_realm: Option<Url>,
     credentials: Option<Credentials>,
-    patience: Patience,
+    timeouts: Timeouts,
     fingerprint: String,
     transport: Arc<Transport>,
     tokens: TokenCache,
@@ -156,7 +156,7 @@ impl Upstream {
             home,
             auth_realm,
             credentials: settings.credentials,
-            patience: settings.patience,
+            timeouts: settings.timeouts,
             tokens: TokenCache::new(settings.name.to_string()),
             name: settings.name,
             wants_basic: AtomicBool::new(false),

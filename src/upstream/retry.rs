@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::breakers::Question;
 use super::fault::{Fault, FaultKind};
 use super::transport::Deadline;
-use super::{Patience, Upstream};
+use super::{Timeouts, Upstream};
 
 /// When no other try is begun any more: clients wait, and an upstream that hangs costs each try a whole
 /// silence.
@@ -24,7 +24,7 @@ impl Upstream {
         attempt: impl FnOnce() -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         self.transport.check_offline()?;
-        let is_hasty = deadline.allowed() < self.patience.silence;
+        let is_hasty = deadline.allowed() < self.timeouts.silence;
         let permit = if is_hasty {
             self.health.admit_hasty(question)?
         } else {
@@ -69,9 +69,9 @@ impl Upstream {
                 Ok(value) => return Ok(value),
                 Err(fault) => fault,
             };
-            match pause(&fault, number, &self.patience) {
+            match pause(&fault, number, &self.timeouts) {
                 Some(pause)
-                    if number < self.patience.tries && began.elapsed() < LAST_TRY_WITHIN =>
+                    if number < self.timeouts.tries && began.elapsed() < LAST_TRY_WITHIN =>
                 {
                     std::thread::sleep(pause);
                 }
@@ -85,8 +85,8 @@ impl Upstream {
 }
 
 /// How long to wait after try `number` (from 1) failed; `None` where another try is pointless.
-fn pause(fault: &Fault, number: u32, patience: &Patience) -> Option<Duration> {
-    let (first, longest) = patience.pause;
+fn pause(fault: &Fault, number: u32, timeouts: &Timeouts) -> Option<Duration> {
+    let (first, longest) = timeouts.pause;
     let doublings = number.saturating_sub(1).min(16);
     let doubled = first.saturating_mul(1 << doublings).min(longest);
     // Between half of it and all of it.
@@ -113,9 +113,9 @@ mod tests {
     #[test]
     fn pauses_double_within_their_bounds_and_only_where_they_help() {
         let ms = Duration::from_millis;
-        let patience = Patience {
+        let timeouts = Timeouts {
             pause: (ms(200), ms(2000)),
-            ..Patience::default()
+            ..Timeouts::default()
         };
         let down = Fault::new(FaultKind::Unreachable, "");
         for (number, longest) in [
@@ -126,7 +126,7 @@ mod tests {
             (5, 2000),
             (60, 2000),
         ] {
-            let pause = pause(&down, number, &patience).unwrap();
+            let pause = pause(&down, number, &timeouts).unwrap();
             assert!(
                 pause >= ms(longest / 2) && pause <= ms(longest),
                 "{number}: {pause:?}"
@@ -150,7 +150,7 @@ mod tests {
             (FaultKind::Protocol, None),
         ] {
             assert_eq!(
-                pause(&Fault::new(kind, ""), 1, &patience),
+                pause(&Fault::new(kind, ""), 1, &timeouts),
                 expected,
                 "{kind:?}"
             );

@@ -21,7 +21,7 @@ pub struct Settings {
     /// Whether it may resolve to loopback, link-local or private addresses.
     pub allow_private_addresses: bool,
     /// Timeouts and tries.
-    pub patience: Patience,
+    pub timeouts: Timeouts,
 }
 
 /// Further roots, to be trusted beside the system's.
@@ -56,7 +56,7 @@ impl std::fmt::Debug for Credentials {
 
 /// Timeouts and retries.
 #[derive(Debug, Clone)]
-pub struct Patience {
+pub struct Timeouts {
     /// To connect, TLS handshake included; the same again before it, to resolve the name. Default 5 s.
     pub connect: Duration,
     /// Silence between two reads, and before the head of an answer. Default 30 s. A small answer
@@ -68,7 +68,7 @@ pub struct Patience {
     pub pause: (Duration, Duration),
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),

@@ -10,7 +10,7 @@ use ureq::Agent;
 use ureq::http::{HeaderMap, Request};
 use ureq::tls::Certificate;
 
-use super::Patience;
+use super::Timeouts;
 use super::agent::{self, CONNECTED};
 use super::destination::{self, ForbiddenAddress};
 use super::fault::{self, Fault, FaultKind};
@@ -107,7 +107,7 @@ impl Reply {
 pub(super) struct Transport {
     name: String,
     home: Url,
-    patience: Patience,
+    timeouts: Timeouts,
     allow_private_addresses: bool,
     proxies: Proxies,
     ca: Vec<Certificate<'static>>,
@@ -128,14 +128,14 @@ impl Transport {
             .ca
             .as_ref()
             .map_or(Ok(Vec::new()), agent::read_ca)?;
-        let patience = settings.patience.clone();
+        let timeouts = settings.timeouts.clone();
         let allow = settings.allow_private_addresses;
         Ok(Self {
             name: settings.name.to_string(),
             home,
-            plain: agent::make(&patience, allow, &[]),
+            plain: agent::make(&timeouts, allow, &[]),
             secure: OnceLock::new(),
-            patience,
+            timeouts,
             allow_private_addresses: allow,
             proxies,
             ca,
@@ -270,13 +270,13 @@ impl Transport {
             ureq::Error::Timeout(which) => {
                 let after = match (which, deadline) {
                     (ureq::Timeout::Global, Some(deadline)) => deadline.allowed(),
-                    (ureq::Timeout::Resolve | ureq::Timeout::Connect, _) => self.patience.connect,
-                    _ => self.patience.silence,
+                    (ureq::Timeout::Resolve | ureq::Timeout::Connect, _) => self.timeouts.connect,
+                    _ => self.timeouts.silence,
                 };
                 self.timed_out(url, after)
             }
             ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-                self.timed_out(url, self.patience.silence)
+                self.timed_out(url, self.timeouts.silence)
             }
             ureq::Error::Io(error) => unreachable(&fault::reason(&error)),
             ureq::Error::HostNotFound => unreachable("its name has no address"),
@@ -312,7 +312,7 @@ impl Transport {
         }
         self.secure.get_or_init(|| {
             let roots = [agent::native_roots(), &self.ca].concat();
-            agent::make(&self.patience, self.allow_private_addresses, &roots)
+            agent::make(&self.timeouts, self.allow_private_addresses, &roots)
         })
     }
 }

@@ -1,19 +1,19 @@
-//! The abilities check: what a credential is worth to the dependency proxy, under the two feature flags.
+//! The abilities check: what a credential may do in the dependency proxy, under the two feature flags.
 
 use crate::auth::features::Flags;
 use crate::auth::identity::Principal;
 use crate::auth::scope::Ability;
 
-/// What a credential that is let in is worth.
+/// What a credential that is let in may do with the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Worth {
+pub struct CacheAccess {
     /// Whether it fills, and does not only read.
     pub fills: bool,
     /// Whether it lacks abilities and is let in only because enforcement is off: that is reported.
     pub is_tolerated: bool,
 }
 
-/// What `principal` is worth under `flags`.
+/// What `principal` may do under `flags`.
 ///
 /// With the split on, reading and filling are judged apart, and filling includes reading. With it off the
 /// older rule holds: a whole pair for both, or nothing. With enforcement off nobody but a deploy token is
@@ -21,7 +21,7 @@ pub struct Worth {
 ///
 /// # Errors
 /// The ability that is missing.
-pub fn worth(principal: &Principal, flags: Flags) -> Result<Worth, Ability> {
+pub fn cache_access(principal: &Principal, flags: Flags) -> Result<CacheAccess, Ability> {
     let has = |ability| principal.abilities().has(ability);
     let (read, write) = (
         Ability::ReadDependencyProxyContainer,
@@ -34,13 +34,13 @@ pub fn worth(principal: &Principal, flags: Flags) -> Result<Worth, Ability> {
         (pair, pair)
     };
     if reads {
-        return Ok(Worth {
+        return Ok(CacheAccess {
             fills,
             is_tolerated: false,
         });
     }
     if !flags.enforce && !principal.is_deploy_token() {
-        return Ok(Worth {
+        return Ok(CacheAccess {
             fills: !flags.split,
             is_tolerated: true,
         });
@@ -48,22 +48,22 @@ pub fn worth(principal: &Principal, flags: Flags) -> Result<Worth, Ability> {
     Err(missing(principal, flags))
 }
 
-/// What a login, which names no group, is worth under the box's `flags`.
+/// What a login, which names no group, may do under the box's `flags`.
 ///
 /// A project's deploy token is not for the dependency proxy, which the flags are about: it is let in with any
 /// ability for hosted images.
 ///
 /// # Errors
 /// The ability that is missing.
-pub fn login(principal: &Principal, flags: Flags) -> Result<Worth, Ability> {
+pub fn login(principal: &Principal, flags: Flags) -> Result<CacheAccess, Ability> {
     let is_for_hosted =
         matches!(principal, Principal::ProjectDeployToken(..)) && hosted_login(principal).is_ok();
-    match worth(principal, flags) {
-        Err(_) if is_for_hosted => Ok(Worth {
+    match cache_access(principal, flags) {
+        Err(_) if is_for_hosted => Ok(CacheAccess {
             fills: false,
             is_tolerated: false,
         }),
-        worth => worth,
+        access => access,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::auth::identity::Principal;
 use crate::store::{Group, GroupId, Level, Project, Viewer};
 
 /// What a principal is on a group or project that it may know of, where the REST API changes them. Not its
-/// `Standing`, which protection rules judge: there deploy tokens count, and a job is its user.
+/// `Membership`, which protection rules judge: there deploy tokens count, and a job is its user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Authority {
     /// An administrator of the box, who may everything everywhere.

@@ -2,12 +2,12 @@
 //! or a refusal. No IO, no clock. A grant is the only way into `proxy`, a [`RepositoryGrant`] the only way
 //! into hosted repositories.
 //!
-//! - `abilities`: what a credential is worth under the two feature flags.
+//! - `abilities`: what a credential may do in the dependency proxy, under the two feature flags.
 //! - `administration`: who may see and change groups and projects by the REST API.
 //! - `observation`: who may see how the box is.
 //! - here: what a principal may do with a group's dependency proxy.
 //! - `hosted`: what it may do with a hosted repository, which the flags do not concern.
-//! - `protection`: the rules that ask for more than that. `standing`: who meets them.
+//! - `protection`: the rules that ask for more than that. `membership`: who meets them.
 //!
 //! Every decision goes in one order:
 //! 1. *Who are you?* Nobody whom no network rule lets in: [`Refusal::Unauthenticated`].
@@ -20,9 +20,9 @@
 mod abilities;
 pub mod administration;
 mod hosted;
+mod membership;
 mod observation;
 pub mod protection;
-mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -31,9 +31,9 @@ use super::identity::{Identity, Principal};
 use super::scope::Ability;
 use crate::error::{Error, Kind};
 use crate::oci::{RegistryHost, RepositoryName};
-use standing::Standing;
+use membership::Membership;
 
-pub use abilities::{Worth, hosted_login, login, worth};
+pub use abilities::{CacheAccess, cache_access, hosted_login, login};
 pub use hosted::{
     HostedProject, Quota, RepositoryFacts, RepositoryGrant, TagAction, TagMutability, Wanted,
     listed_projects, lists_project, repository,
@@ -49,7 +49,7 @@ pub struct Grant {
     fill: bool,
     /// Whether the group passes through what is not kept to those who may not fill.
     passes_through: bool,
-    standing: Standing,
+    membership: Membership,
 }
 
 impl Grant {
@@ -79,7 +79,7 @@ impl Grant {
         repository: &RepositoryName,
     ) -> Self {
         let minimum = protection::of_cached(rules, host, repository).push;
-        let fill = self.fill && minimum.is_none_or(|minimum| self.standing.meets(minimum));
+        let fill = self.fill && minimum.is_none_or(|minimum| self.membership.meets(minimum));
         Self { fill, ..self }
     }
 
@@ -91,15 +91,15 @@ impl Grant {
         repository: &RepositoryName,
     ) -> bool {
         let minimum = protection::of_cached(rules, host, repository).delete;
-        minimum.is_none_or(|minimum| self.standing.meets(minimum))
+        minimum.is_none_or(|minimum| self.membership.meets(minimum))
     }
 
-    fn new(group: &Group, fill: bool, standing: Standing) -> Self {
+    fn new(group: &Group, fill: bool, membership: Membership) -> Self {
         Self {
             group: group.id,
             fill,
             passes_through: group.on_read_only_miss == OnReadOnlyMiss::PassThrough,
-            standing,
+            membership,
         }
     }
 }
@@ -227,13 +227,14 @@ pub fn dependency_proxy(
     facts: Option<GroupFacts<'_>>,
 ) -> Result<Grant, Refusal> {
     let facts = facts.filter(|facts| facts.group.dependency_proxy_enabled);
-    let standing =
-        |facts: GroupFacts<'_>| Standing::on_group(&identity.principal, facts.lineage, facts.level);
+    let membership = |facts: GroupFacts<'_>| {
+        Membership::on_group(&identity.principal, facts.lineage, facts.level)
+    };
     if matches!(identity.principal, Principal::Anonymous) {
         let by_network = facts.and_then(|facts| Some((facts, network_ability(identity, facts)?)));
         let (facts, ability) = by_network.ok_or(Refusal::Unauthenticated)?;
         let fill = ability == store::Ability::Fill;
-        return Ok(Grant::new(facts.group, fill, standing(facts)));
+        return Ok(Grant::new(facts.group, fill, membership(facts)));
     }
     let facts = facts.ok_or(Refusal::Unknown)?;
     let sees = sees(&identity.principal, facts);
@@ -243,9 +244,9 @@ pub fn dependency_proxy(
     if !sees && by_network.is_none() {
         return Err(Refusal::Unknown);
     }
-    let worth = worth(&identity.principal, facts.flags).map_err(Refusal::Denied)?;
-    let fill = worth.fills && (sees || by_network == Some(store::Ability::Fill));
-    Ok(Grant::new(facts.group, fill, standing(facts)))
+    let access = cache_access(&identity.principal, facts.flags).map_err(Refusal::Denied)?;
+    let fill = access.fills && (sees || by_network == Some(store::Ability::Fill));
+    Ok(Grant::new(facts.group, fill, membership(facts)))
 }
 
 /// Whether a principal may know that a group exists and read its dependency proxy, its abilities apart.
@@ -266,7 +267,7 @@ fn sees(principal: &Principal, facts: GroupFacts<'_>) -> bool {
 
 /// The most that a network rule gives the identity's address on the group.
 fn network_ability(identity: &Identity, facts: GroupFacts<'_>) -> Option<store::Ability> {
-    if identity.address.doubt.is_some() {
+    if identity.address.not_trusted.is_some() {
         return None;
     }
     let applies = |network: &&Network| match network.group {

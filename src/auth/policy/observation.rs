@@ -23,7 +23,7 @@ pub fn observation(
         network.group.is_none() || network.group.is_some_and(|group| Some(group) == mirror)
     };
     let mut networks = networks.iter();
-    let is_trusted = address.doubt.is_none()
+    let is_trusted = address.not_trusted.is_none()
         && networks.any(|network| is_of_mirror(network) && network.cidr.contains(&address.ip));
     if is_trusted {
         return Ok(());
@@ -42,7 +42,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::auth::address::{ClientAddress, Doubt};
+    use crate::auth::address::{ClientAddress, NotTrusted};
     use crate::store::{self, Maker, Token, TokenId, TokenKind, User, UserId};
     use crate::time::Timestamp;
 
@@ -116,7 +116,7 @@ mod tests {
         for (ip, trustworthy, principal, expected) in table {
             let address = ClientAddress {
                 ip: ip.parse().unwrap(),
-                doubt: (!trustworthy).then_some(Doubt::OldProtocol),
+                not_trusted: (!trustworthy).then_some(NotTrusted::OldProtocol),
             };
             let shown = format!("{ip} {trustworthy} {principal:?}");
             let identity = Identity {

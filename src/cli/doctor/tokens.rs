@@ -182,7 +182,7 @@ fn only_reported(known: &Known, owners: &Owners, flags: Flags, places: &[String]
 /// The tokens that a setting of the flags refuses: their descriptions and ids.
 fn refused_by(known: &Known, owners: &Owners, flags: Flags) -> Vec<(String, TokenId)> {
     let refused = known.tokens.iter().filter_map(|principal| {
-        let missing = policy::worth(principal, flags).err()?;
+        let missing = policy::cache_access(principal, flags).err()?;
         let token = principal.token()?;
         let name = format!(
             "token {} `{}` ({}, {}; lacks {})",
@@ -316,7 +316,7 @@ fn fills(
     };
     let nowhere = ClientAddress {
         ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        doubt: None,
+        not_trusted: None,
     };
     let identity = Identity {
         principal: principal.clone(),

@@ -23,7 +23,7 @@ use crate::auth::seal::{Owner, SealingKeys};
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
 use crate::store::{GroupId, NewUpstream, Store, UpstreamRow};
-use crate::upstream::{Ca, Counts, Credentials, Patience, Settings, Upstream};
+use crate::upstream::{Ca, Counts, Credentials, Settings, Timeouts, Upstream};
 use table::{Client, Place, Table, places};
 
 /// The upstreams of a running box.
@@ -54,7 +54,7 @@ pub fn settings(upstream: &NewUpstream, password: Option<String>) -> Settings {
         auth_realm: upstream.auth_realm.clone(),
         ca: upstream.ca.clone().map(Ca::Pem),
         allow_private_addresses: upstream.allow_private_addresses,
-        patience: Patience::default(),
+        timeouts: Timeouts::default(),
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use ipnet::IpNet;
 
-use crate::auth::address::{ClientAddress, Doubt, Provenance};
+use crate::auth::address::{ClientAddress, NotTrusted, Provenance};
 use crate::config::ServerConfig;
 use crate::http::{Authority, Headers, Host, Request, Scheme};
 use crate::time::Timestamp;
@@ -34,7 +34,7 @@ const FORWARDING: [&str; 14] = [
     "Fastly-Client-IP",
 ];
 
-/// Between two lines in the log about the same kind of doubt, in seconds.
+/// Between two lines in the log about the same kind of not_trusted, in seconds.
 const QUIET: i64 = 3600;
 
 /// What is known of this machine and of the proxies before it.
@@ -43,7 +43,7 @@ pub(super) struct Addresses {
     /// Scheme and authority of `server.external_url`.
     external: Option<(Scheme, Authority)>,
     own: OwnAddresses,
-    /// When the log was last told of each kind of doubt, as Unix time.
+    /// When the log was last told of each kind of not_trusted, as Unix time.
     told: [AtomicI64; 5],
 }
 
@@ -104,9 +104,9 @@ impl Addresses {
     }
 
     /// Tells the log that no network rule holds for a request from `ip`, though there is one, and why: once an hour for
-    /// each kind of doubt, because whoever made the rule wonders.
-    pub(super) fn tell(&self, ip: IpAddr, doubt: Doubt) {
-        let (index, what) = told(ip, doubt);
+    /// each kind of not_trusted, because whoever made the rule wonders.
+    pub(super) fn tell(&self, ip: IpAddr, not_trusted: NotTrusted) {
+        let (index, what) = told(ip, not_trusted);
         let now = Timestamp::now().0;
         let Some(told) = self.told.get(index) else {
             return;
@@ -125,32 +125,32 @@ impl Addresses {
     }
 }
 
-/// Which of the kinds a doubt is, and what the log says of it.
-fn told(ip: IpAddr, doubt: Doubt) -> (usize, String) {
-    match doubt {
-        Doubt::UnnamedClient => (
+/// Which of the kinds a not_trusted is, and what the log says of it.
+fn told(ip: IpAddr, not_trusted: NotTrusted) -> (usize, String) {
+    match not_trusted {
+        NotTrusted::UnnamedClient => (
             0,
             format!(
                 "the trusted proxy {ip} does not say for whom it asks: its request has forwarding headers, but no X-Forwarded-For that can be read"
             ),
         ),
-        Doubt::Forwarded(field) => (
+        NotTrusted::Forwarded(field) => (
             1,
             format!(
                 "a request from {ip} has the header {field}, which proxies set, and {ip} is not in server.trusted_proxies"
             ),
         ),
-        Doubt::OldProtocol => (
+        NotTrusted::OldProtocol => (
             2,
             format!(
                 "a request from {ip} is HTTP/1.0, which no registry client speaks, but a proxy such as an older nginx with nothing but proxy_pass"
             ),
         ),
-        Doubt::OtherSite => (
+        NotTrusted::OtherSite => (
             3,
             format!("a browser at {ip} sent a request on behalf of a page of another site"),
         ),
-        Doubt::OtherHost => (
+        NotTrusted::OtherHost => (
             4,
             format!(
                 "a request from {ip} asks for a host that is neither localhost, nor an address of this machine, nor server.external_url, as it does through a proxy on this machine or after DNS rebinding"

@@ -90,16 +90,16 @@ fn from_loopback_the_host_must_be_this_machine() {
     ] {
         let addresses = addresses(case.external_url);
         let client = addresses.client(&request(case.host, case.scheme, &[]));
-        let expected = (!case.is_here).then_some(Doubt::OtherHost);
+        let expected = (!case.is_here).then_some(NotTrusted::OtherHost);
         let Case {
             host, external_url, ..
         } = case;
-        assert_eq!(client.doubt, expected, "{host} of {external_url:?}");
+        assert_eq!(client.not_trusted, expected, "{host} of {external_url:?}");
     }
     // Clients elsewhere call the box as they like.
     let mut elsewhere = request("any.example", Http, &[]);
     elsewhere.peer = "192.0.2.7:1".parse().unwrap();
-    assert_eq!(addresses("").client(&elsewhere).doubt, None);
+    assert_eq!(addresses("").client(&elsewhere).not_trusted, None);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn an_address_of_this_machine_is_a_host_of_it() {
         // A link-local address has its zone there, which no Host has.
         let host = host.split('%').next().unwrap_or_default();
         let client = addresses("").client(&request(host, Scheme::Http, &[]));
-        assert_eq!(client.doubt, None, "{host}");
+        assert_eq!(client.not_trusted, None, "{host}");
     }
 }
 
@@ -125,17 +125,22 @@ fn counted() -> io::Result<Vec<IpAddr>> {
 fn the_machines_addresses_are_never_read_on_the_way_of_a_pull_with_a_token() {
     let mut addresses = addresses("");
     addresses.own = OwnAddresses::read_by(counted);
-    let doubt = |host: &str, fields: &[(&str, &str)]| {
-        addresses.client(&request(host, Scheme::Http, fields)).doubt
+    let not_trusted = |host: &str, fields: &[(&str, &str)]| {
+        addresses
+            .client(&request(host, Scheme::Http, fields))
+            .not_trusted
     };
     let token = [("Authorization", "Bearer x.y.z")];
-    assert_eq!(doubt("192.0.2.1", &token), Some(Doubt::OtherHost));
-    assert_eq!(doubt("localhost", &[]), None);
-    assert_eq!(doubt("127.0.0.1", &[]), None);
+    assert_eq!(
+        not_trusted("192.0.2.1", &token),
+        Some(NotTrusted::OtherHost)
+    );
+    assert_eq!(not_trusted("localhost", &[]), None);
+    assert_eq!(not_trusted("127.0.0.1", &[]), None);
     assert_eq!(READ.load(Ordering::SeqCst), 0);
     // The challenge, or the request for the token, comes first, and without credentials.
-    assert_eq!(doubt("192.0.2.1", &[]), None);
-    assert_eq!(doubt("192.0.2.1", &token), None);
+    assert_eq!(not_trusted("192.0.2.1", &[]), None);
+    assert_eq!(not_trusted("192.0.2.1", &token), None);
     assert_eq!(READ.load(Ordering::SeqCst), 1);
 }
 
@@ -190,8 +195,8 @@ fn browsers_say_for_whom_they_ask() {
         },
     ] {
         let client = addresses("").client(&request("localhost", Scheme::Http, fields));
-        let expected = is_for_other_site.then_some(Doubt::OtherSite);
-        assert_eq!(client.doubt, expected, "{fields:?}");
+        let expected = is_for_other_site.then_some(NotTrusted::OtherSite);
+        assert_eq!(client.not_trusted, expected, "{fields:?}");
     }
 }
 
@@ -200,7 +205,7 @@ fn every_field_that_proxies_set_is_a_mark_in_any_case() {
     for name in FORWARDING {
         let lower = name.to_ascii_lowercase();
         let client = addresses("").client(&request("localhost", Scheme::Http, &[(&lower, "")]));
-        assert_eq!(client.doubt, Some(Doubt::Forwarded(name)));
+        assert_eq!(client.not_trusted, Some(NotTrusted::Forwarded(name)));
     }
 }
 
@@ -209,14 +214,14 @@ fn each_kind_of_doubt_has_a_place_of_its_own() {
     let addresses = addresses("");
     let ip = [127, 0, 0, 1].into();
     let kinds = [
-        Doubt::UnnamedClient,
-        Doubt::Forwarded("Via"),
-        Doubt::OldProtocol,
-        Doubt::OtherSite,
-        Doubt::OtherHost,
+        NotTrusted::UnnamedClient,
+        NotTrusted::Forwarded("Via"),
+        NotTrusted::OldProtocol,
+        NotTrusted::OtherSite,
+        NotTrusted::OtherHost,
     ];
-    for (index, doubt) in kinds.into_iter().enumerate() {
-        assert_eq!(told(ip, doubt).0, index);
+    for (index, not_trusted) in kinds.into_iter().enumerate() {
+        assert_eq!(told(ip, not_trusted).0, index);
     }
     assert_eq!(kinds.len(), addresses.told.len());
 }

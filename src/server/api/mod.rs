@@ -48,7 +48,9 @@ pub(super) fn answer(appliance: &Appliance, call: &mut Call<'_>) -> Response {
         let (endpoint, captures) = table::find(&call.request.method, path)?;
         let mut ask = Ask::check(appliance, call, endpoint, captures)?;
         match endpoint.gives.1 {
-            Shape::Page(_) => appliance.store.in_lane(|| (endpoint.handler)(&mut ask)),
+            Shape::Page(_) => appliance
+                .store
+                .in_list_queue(|| (endpoint.handler)(&mut ask)),
             _ => (endpoint.handler)(&mut ask),
         }
     })();

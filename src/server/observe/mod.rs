@@ -26,10 +26,10 @@ use super::{Appliance, error};
 use crate::auth::Identity;
 use crate::auth::policy::{self, Refusal};
 use crate::auth::secret::{Shape, shape};
+use crate::context;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Gauge, Response};
 use crate::metrics::CONTENT_TYPE;
-use crate::patience;
 use crate::store::{Store, Totals};
 use crate::time::Timestamp;
 use traffic::Traffic;
@@ -94,7 +94,7 @@ pub(super) fn metrics(appliance: &Appliance, call: &mut Call<'_>) -> Result<Resp
 
 /// Waits no longer for a turn among the lists, and for what is counted, than whoever scrapes.
 fn page(appliance: &Appliance) -> String {
-    patience::limited(SCRAPE, || page::metrics(appliance))
+    context::limited(SCRAPE, || page::metrics(appliance))
 }
 
 /// Whether the caller may see the numbers; otherwise what to answer.
@@ -136,7 +136,7 @@ fn observer(
     let networks = authenticator.networks()?;
     let judged = policy::observation(&identity, &networks, mirror);
     if judged.is_err() {
-        appliance.tell_of_doubt(&identity, |trusted| {
+        appliance.tell_of_not_trusted(&identity, |trusted| {
             policy::observation(trusted, &networks, mirror).is_ok()
         });
     }

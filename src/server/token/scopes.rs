@@ -10,7 +10,7 @@
 
 use super::super::Appliance;
 use super::super::router::{self, Place};
-use crate::auth::policy::{self, Refusal, Wanted, Worth};
+use crate::auth::policy::{self, CacheAccess, Refusal, Wanted};
 use crate::auth::scope::Ability;
 use crate::auth::{Identity, Principal};
 use crate::error::Result;
@@ -30,9 +30,9 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    fn note(&mut self, worth: std::result::Result<Worth, Ability>) {
-        match worth {
-            Ok(worth) => self.is_tolerated |= worth.is_tolerated,
+    fn note(&mut self, access: std::result::Result<CacheAccess, Ability>) {
+        match access {
+            Ok(access) => self.is_tolerated |= access.is_tolerated,
             Err(missing) => self.missing = Some(missing),
         }
     }
@@ -162,7 +162,10 @@ fn cached(
     match (verdict, group) {
         (Ok(_), Some(group)) => {
             if !is_anonymous {
-                judged.note(policy::worth(principal, appliance.group_flags(group)?));
+                judged.note(policy::cache_access(
+                    principal,
+                    appliance.group_flags(group)?,
+                ));
             }
             judged.grant(scope, vec!["pull"]);
         }

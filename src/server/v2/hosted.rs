@@ -69,10 +69,10 @@ pub(super) fn repository(
         (_, Part::Blob(digest)) => hosted.blob(call, digest),
         (_, Part::Tags) => appliance
             .store
-            .in_lane(|| super::pages::tags(&hosted, call)),
+            .in_list_queue(|| super::pages::tags(&hosted, call)),
         (_, Part::Referrers(digest)) => appliance
             .store
-            .in_lane(|| super::pages::referrers(&hosted, call, digest)),
+            .in_list_queue(|| super::pages::referrers(&hosted, call, digest)),
         (_, Part::Uploads) => uploads::start(&hosted, call),
         (_, Part::Upload(id)) => uploads::upload(&hosted, call, id),
     }

@@ -49,8 +49,8 @@ pub(super) fn base(appliance: &Appliance, call: &mut Call<'_>) -> Result<Respons
     // A token that was issued for repositories was judged by their groups' flags.
     let is_login = identity.bound.as_ref().is_none_or(Vec::is_empty);
     if is_login && !matches!(identity.principal, Principal::Anonymous) {
-        let worth = policy::login(&identity.principal, appliance.box_flags()?);
-        worth.map_err(|missing| Refusal::Denied(missing).error("/v2/"))?;
+        let access = policy::login(&identity.principal, appliance.box_flags()?);
+        access.map_err(|missing| Refusal::Denied(missing).error("/v2/"))?;
     }
     Ok(error::json_body(
         with_version(Response::new(200)),

@@ -103,7 +103,7 @@ pub(in crate::server) fn catalog(appliance: &Appliance, call: &mut Call<'_>) -> 
     let last = call.query("last").unwrap_or_default();
     let viewer = policy::listed_projects(&identity);
     let store = &appliance.store;
-    let page = store.in_lane(|| appliance.registry.catalog(&viewer, &last, count))?;
+    let page = store.in_list_queue(|| appliance.registry.catalog(&viewer, &last, count))?;
     let response = match page.entries.last().filter(|_| page.more) {
         Some(last) => link(
             Response::new(200),

@@ -14,12 +14,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::directory;
-use super::lane;
+use super::list_queue;
 use super::migrations::{migrate, refuse_newer};
 use super::statement::sql;
 use super::write_ahead_log;
+use crate::context;
 use crate::error::{Error, Kind, Result};
-use crate::patience;
 use readers::{Readers, connect_reader};
 pub(super) use steps::{in_steps, step};
 
@@ -95,16 +95,16 @@ impl Database {
     /// For statements that find what they look for by an index: pulls wait for these readers. What reads many rows
     /// takes [`Self::scan`].
     pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        patience::limited(QUERY_LIMIT, || {
+        context::limited(QUERY_LIMIT, || {
             let reader = self.readers.take(&self.path)?;
             work(reader.connection()?)
         })
     }
 
-    /// As [`Self::read`], for what reads many rows: on readers of its own, and for a client in the lane of lists.
+    /// As [`Self::read`], for what reads many rows: on readers of its own, and for a client in the queue of lists.
     pub(super) fn scan<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        lane::run(|| {
-            patience::check("go on with a list")?;
+        list_queue::run(|| {
+            context::check("go on with a list")?;
             let reader = self.list_readers.take(&self.path)?;
             work(reader.connection()?)
         })

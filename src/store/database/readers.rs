@@ -1,7 +1,7 @@
 //! Readers of one database: opened when there is work for them, kept, and lent to one closure at a time.
 //!
 //! A query that one of them runs for a client ends when the client is gone or has waited for too long: SQLite asks
-//! [`patience`] every few thousand steps.
+//! [`context`] every few thousand steps.
 
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,8 +9,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use rusqlite::Connection;
 
 use super::{connect, sql};
+use crate::context;
 use crate::error::{Error, Result};
-use crate::patience;
 
 /// So many steps of SQLite's machine run between two looks: less than a millisecond's work.
 const STEPS: i32 = 5_000;
@@ -106,7 +106,7 @@ pub(super) fn connect_reader(path: &Path) -> Result<Connection> {
         // A query of a pull does not come here. One that does lets the pulls that wait for the processor go first;
         // else they would wait for the scheduler's slice, which is some milliseconds.
         std::thread::yield_now();
-        patience::spent().is_some()
+        context::stopped().is_some()
     };
     connection
         .pragma_update(None, "query_only", true)

@@ -124,10 +124,10 @@ fn a_query_ends_with_its_client_or_its_time_and_is_no_failure_of_the_database() 
     };
     let before = failures();
     let serve = |is_gone: bool, work: &dyn Fn() -> Result<i64>| {
-        patience::serve(
-            patience::Origin::BOX,
+        context::serve(
+            context::Origin::BOX,
             move || is_gone,
-            || patience::limited(Duration::from_secs(1), work),
+            || context::limited(Duration::from_secs(1), work),
         )
     };
     for asked in [

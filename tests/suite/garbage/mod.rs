@@ -61,7 +61,7 @@ impl Workshop {
                 principal: Principal::Password(Arc::new(user)),
                 address: ClientAddress {
                     ip: "127.0.0.1".parse().unwrap(),
-                    doubt: None,
+                    not_trusted: None,
                 },
                 bound: None,
             },

@@ -4,8 +4,8 @@ use std::net::Shutdown;
 use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
+use breakwater::context::{self, Stopped};
 use breakwater::http::{Request, Response};
-use breakwater::patience::{self, Spent};
 use rustix::net::sockopt::set_socket_linger;
 
 use super::support::{Client, PATIENCE, limits, serve, serve_tls, text};
@@ -13,18 +13,18 @@ use super::support::{Client, PATIENCE, limits, serve, serve_tls, text};
 const REQUEST: &str = "GET /long HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A handler that goes on until it is told to stop: with the path `/short` for no longer than half a second.
-fn toiling(told: Sender<Option<Spent>>) -> impl Fn(&mut Request) -> Response + Send + Sync {
+fn toiling(told: Sender<Option<Stopped>>) -> impl Fn(&mut Request) -> Response + Send + Sync {
     move |request| {
         let most = match request.path.as_str() {
             "/short" => Duration::from_millis(500),
             _ => PATIENCE,
         };
         let begun = Instant::now();
-        let spent = patience::limited(2 * PATIENCE, || {
-            while patience::spent().is_none() && begun.elapsed() < most {
+        let spent = context::limited(2 * PATIENCE, || {
+            while context::stopped().is_none() && begun.elapsed() < most {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            patience::spent()
+            context::stopped()
         });
         told.send(spent).unwrap();
         text(200, "done")
@@ -71,7 +71,7 @@ fn an_end_or_a_reset_is_seen_behind_what_was_sent_before() {
         (case.hang_up)(&client);
         drop(client);
         let spent = heard.recv_timeout(PATIENCE).expect(case.name);
-        assert_eq!(spent, Some(Spent::HungUp), "{}", case.name);
+        assert_eq!(spent, Some(Stopped::HungUp), "{}", case.name);
         // The one behind it, if it came to that.
         while heard.recv_timeout(Duration::from_millis(300)).is_ok() {}
     }
@@ -85,7 +85,7 @@ fn an_end_under_tls_is_seen_too() {
     client.send(REQUEST);
     std::thread::sleep(Duration::from_millis(50));
     drop(client);
-    assert_eq!(heard.recv_timeout(PATIENCE), Ok(Some(Spent::HungUp)));
+    assert_eq!(heard.recv_timeout(PATIENCE), Ok(Some(Stopped::HungUp)));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use breakwater::oci::{Reference, RegistryHost, RepositoryName};
 use breakwater::spool::{Content, Owner, Spool, Spools, TemporaryFile};
-use breakwater::upstream::{Credentials, Fault, Patience, Proxies, Settings, Upstream};
+use breakwater::upstream::{Credentials, Fault, Proxies, Settings, Timeouts, Upstream};
 
 use crate::support::fake_upstream::{FakeUpstream, Image};
 
@@ -33,7 +33,7 @@ fn settings(url: &str) -> Settings {
         auth_realm: None,
         ca: None,
         allow_private_addresses: true,
-        patience: Patience {
+        timeouts: Timeouts {
             connect: Duration::from_secs(10),
             silence: Duration::from_secs(10),
             tries: 3,
@@ -44,7 +44,7 @@ fn settings(url: &str) -> Settings {
 
 fn impatient(url: &str) -> Settings {
     let mut settings = settings(url);
-    settings.patience.silence = Duration::from_millis(300);
+    settings.timeouts.silence = Duration::from_millis(300);
     settings
 }
 

@@ -40,8 +40,8 @@ fn silence_is_bounded_wherever_it_falls() {
 fn a_manifest_that_drips_is_bounded_in_all() {
     let (fake, _) = stage();
     let mut settings = impatient(fake.url());
-    settings.patience.connect = Duration::from_millis(200);
-    settings.patience.tries = 1;
+    settings.timeouts.connect = Duration::from_millis(200);
+    settings.timeouts.tries = 1;
     // A byte every 30 ms is never silent for 300 ms.
     fake.on("GET", "/manifests/")
         .always(Answer::good().slowly(1, Duration::from_millis(30)));
@@ -55,9 +55,9 @@ fn a_manifest_that_drips_is_bounded_in_all() {
 fn a_slow_blob_is_not_bounded_in_all() {
     let (fake, image) = stage();
     let mut settings = settings(fake.url());
-    settings.patience.connect = Duration::from_millis(100);
-    settings.patience.silence = Duration::from_millis(400);
-    settings.patience.tries = 1;
+    settings.timeouts.connect = Duration::from_millis(100);
+    settings.timeouts.silence = Duration::from_millis(400);
+    settings.timeouts.tries = 1;
     // Longer in all than a small answer could take, but never silent for long.
     fake.on("GET", "/blobs/")
         .next([Answer::good().slowly(2_000, Duration::from_millis(35))]);
@@ -151,8 +151,8 @@ fn connections_that_are_not_taken_up_are_bounded() {
     let silent_at = silent.local_addr().unwrap();
     for url in [format!("http://{full_at}"), format!("https://{silent_at}")] {
         let mut settings = settings(&url);
-        settings.patience.connect = patience;
-        settings.patience.tries = 1;
+        settings.timeouts.connect = patience;
+        settings.timeouts.tries = 1;
         let began = Instant::now();
         let fault = get(&make(settings)).unwrap_err();
         assert_eq!(fault.kind, FaultKind::TimedOut, "{url}: {fault}");
@@ -164,7 +164,7 @@ fn connections_that_are_not_taken_up_are_bounded() {
 fn a_head_that_drips_is_bounded_where_a_body_is_not() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut settings = impatient(&format!("http://{}", listener.local_addr().unwrap()));
-    settings.patience.tries = 1;
+    settings.timeouts.tries = 1;
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let head = "HTTP/1.1 200 OK\r\nX: ".to_owned() + &"x".repeat(400);

@@ -33,7 +33,7 @@ fn a_private_ca_is_trusted_where_it_is_configured() {
     ] {
         let mut client = trusting.clone();
         if kind == ErrorKind::TimedOut {
-            client.patience = impatient(fake.url()).patience;
+            client.timeouts = impatient(fake.url()).timeouts;
         }
         fake.on("GET", "/blobs/").next([answer]);
         let blob = make(client)

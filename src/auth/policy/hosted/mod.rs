@@ -23,8 +23,8 @@ mod tests;
 use std::sync::Arc;
 
 use super::Refusal;
+use super::membership::Membership;
 use super::protection::{self, Minimums, TagRules};
-use super::standing::Standing;
 use crate::auth::identity::{Identity, PlacedProject, Principal};
 use crate::auth::scope::Ability;
 use crate::oci::{RepositoryName, Tag};
@@ -127,7 +127,7 @@ pub struct RepositoryGrant {
     push: bool,
     delete: bool,
     quotas: Arc<[Quota]>,
-    standing: Standing,
+    membership: Membership,
     rules: Arc<[ProtectionRule]>,
     tag_rules: Arc<TagRules>,
 }
@@ -177,7 +177,7 @@ impl RepositoryGrant {
         let by_path = protection::of_tag(&self.rules, self.repository.as_str(), tag.as_str());
         let by_tag = self.tag_rules.of(tag.as_str());
         let meets = |minimum: Option<MinimumLevel>| {
-            minimum.is_none_or(|minimum| self.standing.meets(minimum))
+            minimum.is_none_or(|minimum| self.membership.meets(minimum))
         };
         let (of_repository, of_tag, protected) = match action {
             TagAction::Push => (by_path.push, by_tag.minimums.push, Refusal::PushProtected),
@@ -228,7 +228,7 @@ pub fn repository(
         push: may(Wanted::Push),
         delete: may(Wanted::Delete),
         quotas: Arc::clone(quotas),
-        standing: case.standing,
+        membership: case.membership,
         rules: Arc::clone(rules),
         tag_rules: Arc::clone(tag_rules),
     })
@@ -237,7 +237,7 @@ pub fn repository(
 /// Whether a list of repositories shows `identity` those of the project: who may know of it, with a credential
 /// that is for hosted images at all.
 pub fn lists_project(identity: &Identity, project: &HostedProject, level: Option<Level>) -> bool {
-    lists_any(identity) && standing(identity, project, level).is_some()
+    lists_any(identity) && membership(identity, project, level).is_some()
 }
 
 /// The projects of which [`lists_project`] is true.
@@ -245,7 +245,7 @@ pub fn listed_projects(identity: &Identity) -> Viewer {
     if !lists_any(identity) {
         return Viewer::default();
     }
-    Standing::viewer(&identity.principal)
+    Membership::viewer(&identity.principal)
 }
 
 fn lists_any(identity: &Identity) -> bool {
@@ -255,13 +255,13 @@ fn lists_any(identity: &Identity) -> bool {
         .has(Ability::ReadContainerImage)
 }
 
-fn standing(
+fn membership(
     identity: &Identity,
     project: &HostedProject,
     level: Option<Level>,
-) -> Option<Standing> {
+) -> Option<Membership> {
     let placed = &project.placed;
-    Standing::on_project(
+    Membership::on_project(
         &identity.principal,
         placed.project.id,
         &placed.groups,
@@ -274,7 +274,7 @@ fn standing(
 struct Case<'a> {
     identity: &'a Identity,
     facts: RepositoryFacts<'a>,
-    standing: Standing,
+    membership: Membership,
     minimums: Minimums,
 }
 
@@ -284,19 +284,20 @@ impl<'a> Case<'a> {
             return Err(Refusal::Unauthenticated);
         }
         let facts = facts.ok_or(Refusal::Unknown)?;
-        let standing = standing(identity, facts.project, facts.level).ok_or(Refusal::Unknown)?;
+        let membership =
+            membership(identity, facts.project, facts.level).ok_or(Refusal::Unknown)?;
         let minimums = protection::of_path(&facts.project.rules, facts.repository.as_str());
         Ok(Self {
             identity,
             facts,
-            standing,
+            membership,
             minimums,
         })
     }
 
     fn judge(&self, wanted: Wanted) -> Result<(), Refusal> {
         let meets = |minimum: Option<MinimumLevel>| {
-            minimum.is_none_or(|minimum| self.standing.meets(minimum))
+            minimum.is_none_or(|minimum| self.membership.meets(minimum))
         };
         match wanted {
             Wanted::Push if !meets(self.minimums.push) => return Err(Refusal::PushProtected),
@@ -326,15 +327,15 @@ impl<'a> Case<'a> {
         let by_public = self.facts.project.is_public && self.identity.principal.user().is_some();
         match wanted {
             Wanted::Pull => {
-                by_public || self.is_deploy_token() || self.standing.is_at_least(Level::Reporter)
+                by_public || self.is_deploy_token() || self.membership.is_at_least(Level::Reporter)
             }
-            Wanted::Push => self.is_deploy_token() || self.standing.is_at_least(Level::Developer),
-            Wanted::Delete => self.standing.is_at_least(Level::Maintainer),
+            Wanted::Push => self.is_deploy_token() || self.membership.is_at_least(Level::Developer),
+            Wanted::Delete => self.membership.is_at_least(Level::Maintainer),
         }
     }
 
     fn is_deploy_token(&self) -> bool {
-        self.standing == Standing::DeployToken
+        self.membership == Membership::DeployToken
     }
 
     /// Whether this is a job of another project.

@@ -1,5 +1,5 @@
 //! Protection rules: which of them are about a path or a tag, and what they ask for together. Where several
-//! match, the strictest holds. Pure; who meets what is `standing`'s.
+//! match, the strictest holds. Pure; `membership` decides who meets what.
 
 mod expression;
 mod pattern;

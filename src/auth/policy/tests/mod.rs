@@ -8,7 +8,7 @@ mod scopes;
 use std::sync::Arc;
 
 use super::*;
-use crate::auth::address::{ClientAddress, Doubt};
+use crate::auth::address::{ClientAddress, NotTrusted};
 use crate::auth::identity::PlacedProject;
 use crate::store::{
     Maker, Project, ProjectId, Token, TokenId, TokenKind, User, UserId, Visibility,
@@ -100,7 +100,7 @@ pub(super) fn project(groups: &[i64]) -> Arc<PlacedProject> {
 pub(super) fn identity(principal: Principal, ip: &str, trustworthy: bool) -> Identity {
     let address = ClientAddress {
         ip: ip.parse().unwrap(),
-        doubt: (!trustworthy).then_some(Doubt::OldProtocol),
+        not_trusted: (!trustworthy).then_some(NotTrusted::OldProtocol),
     };
     Identity {
         principal,

@@ -1,4 +1,4 @@
-//! What scopes are worth under each setting of the flags.
+//! What scopes allow under each setting of the flags.
 
 use super::*;
 
@@ -87,7 +87,7 @@ fn credentials_without_scopes() {
 fn tolerated_credentials_are_reported() {
     let principal =
         Principal::PersonalToken(user(false), token(TokenKind::Personal, "read_registry"));
-    let tolerated = |flags| worth(&principal, flags).map(|worth| worth.is_tolerated);
+    let tolerated = |flags| cache_access(&principal, flags).map(|access| access.is_tolerated);
     assert_eq!(tolerated(OLDER_LOG_ONLY), Ok(true));
     assert_eq!(tolerated(LOG_ONLY), Ok(false));
     assert_eq!(tolerated(ON), Ok(false));

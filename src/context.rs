@@ -1,4 +1,4 @@
-//! How long the work of a thread is worth going on with: a client hangs up, and nobody waits for an answer for ever.
+//! For whom a thread works, and until when: a client hangs up, and nobody waits for an answer for ever.
 //!
 //! The front door says for whom a thread works ([`serve`]); what takes long asks now and then whether it is still
 //! wanted ([`check`]), and a query is asked by SQLite's progress handler. So whatever a client abandons is abandoned.
@@ -39,16 +39,16 @@ impl From<IpAddr> for Origin {
     }
 }
 
-/// Why work is not worth going on with.
+/// Why work should not go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spent {
+pub enum Stopped {
     /// The client is gone.
     HungUp,
     /// It takes longer than this.
     Late(Duration),
 }
 
-impl Spent {
+impl Stopped {
     /// The error of who could not go on to do something ("list tags").
     pub fn error(self, doing: &str) -> Error {
         match self {
@@ -75,12 +75,12 @@ struct Client {
 }
 
 impl Client {
-    fn spent(&self) -> Option<Spent> {
+    fn stopped(&self) -> Option<Stopped> {
         let (since, limit) = self.limit?;
         match since.elapsed() {
             elapsed if elapsed < SOON => None,
-            elapsed if elapsed > limit => Some(Spent::Late(limit)),
-            _ if (self.hung_up)() => Some(Spent::HungUp),
+            elapsed if elapsed > limit => Some(Stopped::Late(limit)),
+            _ if (self.hung_up)() => Some(Stopped::HungUp),
             _ => None,
         }
     }
@@ -138,16 +138,16 @@ pub fn limited<T>(limit: Duration, work: impl FnOnce() -> T) -> T {
 }
 
 /// Why this thread should not go on, if it should not.
-pub fn spent() -> Option<Spent> {
-    CLIENT.with_borrow(|client| client.as_ref()?.spent())
+pub fn stopped() -> Option<Stopped> {
+    CLIENT.with_borrow(|client| client.as_ref()?.stopped())
 }
 
-/// Fails where it is not worth going on to do something ("list tags").
+/// Fails where the thread should not go on to do something ("list tags").
 ///
 /// # Errors
 /// `Abandoned` where the client is gone; `Unavailable` where it takes too long.
 pub fn check(doing: &str) -> Result<()> {
-    spent().map_or(Ok(()), |spent| Err(spent.error(doing)))
+    stopped().map_or(Ok(()), |stopped| Err(stopped.error(doing)))
 }
 
 /// Does it at the end, also of a panic.
@@ -181,10 +181,10 @@ mod tests {
 
     #[test]
     fn what_is_nobodys_or_short_is_not_asked_about() {
-        assert_eq!((spent(), origin()), (None, None));
+        assert_eq!((stopped(), origin()), (None, None));
         limited(Duration::ZERO, || {
             std::thread::sleep(2 * SOON);
-            assert_eq!(spent(), None, "the box's own work");
+            assert_eq!(stopped(), None, "the box's own work");
         });
         let asked = Rc::new(Cell::new(false));
         let asks = Rc::clone(&asked);
@@ -194,8 +194,8 @@ mod tests {
         };
         serve(HERE, gone, || {
             std::thread::sleep(2 * SOON);
-            assert_eq!(spent(), None, "between two queries");
-            limited(Duration::from_secs(9), || assert_eq!(spent(), None));
+            assert_eq!(stopped(), None, "between two queries");
+            limited(Duration::from_secs(9), || assert_eq!(stopped(), None));
         });
         assert!(!asked.get());
     }
@@ -210,10 +210,10 @@ mod tests {
                 limited(limit, || {
                     std::thread::sleep(2 * SOON);
                     assert_eq!(check("x").unwrap_err().kind(), Kind::Abandoned);
-                    limited(limit, || assert_eq!(spent(), Some(Spent::HungUp)));
-                    assert_eq!(spent(), Some(Spent::HungUp));
+                    limited(limit, || assert_eq!(stopped(), Some(Stopped::HungUp)));
+                    assert_eq!(stopped(), Some(Stopped::HungUp));
                 });
-                assert_eq!(spent(), None);
+                assert_eq!(stopped(), None);
             },
         );
         serve(

@@ -1,4 +1,4 @@
-//! The lane of lists: whatever reads many rows for a client waits here for its turn, so that pulls keep the processors,
+//! The queue of lists: whatever reads many rows for a client waits here for its turn, so that pulls keep the processors,
 //! the readers and the workers, however many lists are asked for.
 //!
 //! Few run at once, of one client one; few wait, and in turns: a client that asks for many waits for its own. Who comes
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::context::{self, Origin};
 use crate::error::{Error, Kind, Result};
-use crate::patience::{self, Origin};
 
 /// So many run at once. On the two processors of a small box, pulls get their share beside them.
 const RUNNING: usize = 2;
@@ -26,28 +26,28 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const COME_AGAIN: Duration = Duration::from_secs(2);
 
 /// One for the process, whose processors and workers it is about.
-static LANE: Lane = Lane::new(RUNNING);
+static LISTS: ListQueue = ListQueue::new(RUNNING);
 
 thread_local! {
-    /// Whether this thread has a place in the lane.
+    /// Whether this thread has a place in the queue.
     static ENTERED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `work` in the lane, if it is a client's and is not in there already.
+/// Runs `work` in the queue, if it is a client's and is not in there already.
 ///
 /// # Errors
 /// `Unavailable` where too many wait, or it took too long; `Abandoned`; those of `work`.
 pub(super) fn run<T, E: From<Error>>(work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    match patience::origin() {
-        Some(origin) if !ENTERED.get() => patience::limited(LIMIT, || {
-            let _place = LANE.enter(origin)?;
+    match context::origin() {
+        Some(origin) if !ENTERED.get() => context::limited(LIMIT, || {
+            let _place = LISTS.enter(origin)?;
             work()
         }),
         _ => work(),
     }
 }
 
-struct Lane {
+struct ListQueue {
     most: usize,
     state: Mutex<State>,
     changed: Condvar,
@@ -101,7 +101,7 @@ fn refused(what: &str) -> Error {
     Error::new(Kind::Unavailable { retry_after }, what).remedy("ask for one after the other")
 }
 
-impl Lane {
+impl ListQueue {
     const fn new(most: usize) -> Self {
         Self {
             most,
@@ -115,12 +115,12 @@ impl Lane {
     }
 
     /// Waits for a turn, for as long as somebody waits for what it is about.
-    fn enter(&self, origin: Origin) -> Result<Place<'_>> {
+    fn enter(&self, origin: Origin) -> Result<Turn<'_>> {
         let mut state = self.lock();
         let number = state.join(origin)?;
         while state.next(self.most) != Some((origin, number)) {
             self.changed.wait_for(&mut state, LOOK_AGAIN);
-            if let Err(error) = patience::check("wait for a turn among the lists") {
+            if let Err(error) = context::check("wait for a turn among the lists") {
                 state.leave(number);
                 self.changed.notify_all();
                 return Err(error);
@@ -130,7 +130,10 @@ impl Lane {
         // There may be a place for the one behind it too.
         self.changed.notify_all();
         ENTERED.set(true);
-        Ok(Place { lane: self, origin })
+        Ok(Turn {
+            queue: self,
+            origin,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -138,22 +141,22 @@ impl Lane {
     }
 }
 
-/// A place in the lane, until it is dropped.
-struct Place<'a> {
-    lane: &'a Lane,
+/// A place in the queue, until it is dropped.
+struct Turn<'a> {
+    queue: &'a ListQueue,
     origin: Origin,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
         ENTERED.set(false);
-        let mut state = self.lane.lock();
+        let mut state = self.queue.lock();
         let at = state.running.iter().position(|of| *of == self.origin);
         if let Some(at) = at {
             state.running.swap_remove(at);
         }
         drop(state);
-        self.lane.changed.notify_all();
+        self.queue.changed.notify_all();
     }
 }
 
@@ -168,45 +171,45 @@ mod tests {
         IpAddr::V4(Ipv4Addr::new(192, 0, 2, number)).into()
     }
 
-    fn wait_for(lane: &Lane, waiting: usize) {
-        while lane.lock().waiting.len() != waiting {
+    fn wait_for(queue: &ListQueue, waiting: usize) {
+        while queue.lock().waiting.len() != waiting {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
     #[test]
     fn one_of_each_runs_and_everybody_has_a_turn_before_anybody_has_a_second() {
-        let lane = Lane::new(1);
+        let queue = ListQueue::new(1);
         let (told, order) = mpsc::channel();
-        let first = lane.enter(origin(0)).unwrap();
+        let first = queue.enter(origin(0)).unwrap();
         std::thread::scope(|scope| {
             for (waiting, number) in [1, 1, 1, 2, 2, 3].into_iter().enumerate() {
-                wait_for(&lane, waiting);
-                let (lane, told) = (&lane, told.clone());
+                wait_for(&queue, waiting);
+                let (queue, told) = (&queue, told.clone());
                 scope.spawn(move || {
-                    let place = lane.enter(origin(number)).unwrap();
+                    let place = queue.enter(origin(number)).unwrap();
                     told.send(number).unwrap();
                     drop(place);
                 });
             }
-            wait_for(&lane, 6);
+            wait_for(&queue, 6);
             drop(first);
         });
         let order: Vec<u8> = order.try_iter().collect();
         assert_eq!(order, [1, 2, 3, 1, 2, 1]);
-        assert!(lane.lock().running.is_empty());
+        assert!(queue.lock().running.is_empty());
     }
 
     #[test]
     fn a_client_has_one_place_and_another_finds_the_next_one_free() {
-        let lane = Lane::new(2);
-        let first = lane.enter(origin(1)).unwrap();
+        let queue = ListQueue::new(2);
+        let first = queue.enter(origin(1)).unwrap();
         std::thread::scope(|scope| {
-            let second = scope.spawn(|| drop(lane.enter(origin(1)).unwrap()));
-            wait_for(&lane, 1);
+            let second = scope.spawn(|| drop(queue.enter(origin(1)).unwrap()));
+            wait_for(&queue, 1);
             // Would wait for ever if the first one's second had taken it.
-            drop(lane.enter(origin(2)).unwrap());
-            assert_eq!(lane.lock().waiting.len(), 1);
+            drop(queue.enter(origin(2)).unwrap());
+            assert_eq!(queue.lock().waiting.len(), 1);
             drop(first);
             second.join().unwrap();
         });
@@ -214,7 +217,7 @@ mod tests {
 
     #[test]
     fn few_wait_of_one_client_and_in_all() {
-        let mut state = Lane::new(1).state.into_inner();
+        let mut state = ListQueue::new(1).state.into_inner();
         let mut joined = |number| state.join(origin(number)).map(drop);
         for _ in 0..WAITING_PER_ORIGIN {
             joined(0).unwrap();
@@ -230,24 +233,24 @@ mod tests {
 
     #[test]
     fn who_hangs_up_gives_its_turn_away() {
-        let lane = Lane::new(1);
-        let place = lane.enter(origin(1)).unwrap();
-        let hung_up = patience::serve(
+        let queue = ListQueue::new(1);
+        let place = queue.enter(origin(1)).unwrap();
+        let hung_up = context::serve(
             origin(2),
             || true,
-            || patience::limited(LIMIT, || lane.enter(origin(2)).map(drop)),
+            || context::limited(LIMIT, || queue.enter(origin(2)).map(drop)),
         );
         assert_eq!(hung_up.unwrap_err().kind(), Kind::Abandoned);
-        assert!(lane.lock().waiting.is_empty());
+        assert!(queue.lock().waiting.is_empty());
         drop(place);
-        drop(lane.enter(origin(1)).unwrap());
+        drop(queue.enter(origin(1)).unwrap());
     }
 
     #[test]
     fn a_request_enters_once_and_the_box_itself_never() {
-        let lane = || run(|| run(|| Ok::<_, Error>(LANE.lock().running.len())));
-        assert_eq!(lane().unwrap(), 0);
-        let client = || patience::serve(origin(1), || false, lane);
+        let queue = || run(|| run(|| Ok::<_, Error>(LISTS.lock().running.len())));
+        assert_eq!(queue().unwrap(), 0);
+        let client = || context::serve(origin(1), || false, queue);
         assert_eq!(client().unwrap(), 1);
         assert_eq!(client().unwrap(), 1, "the place was given back");
     }

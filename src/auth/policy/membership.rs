@@ -1,4 +1,4 @@
-//! What a principal is to a project or a group, apart from what its credential is worth: the level that
+//! What a principal is to a project or a group, apart from what its credential may do: the level that
 //! rules compare with their minimum. Pure.
 
 use crate::auth::identity::Principal;
@@ -6,7 +6,7 @@ use crate::store::{GroupId, Level, MinimumLevel, ProjectId, Viewer};
 
 /// What somebody is to a project or a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Membership {
     /// An administrator of the box.
     Administrator,
     /// A member, here or above; or a bot with this level.
@@ -17,7 +17,7 @@ pub(super) enum Standing {
     DeployToken,
 }
 
-impl Standing {
+impl Membership {
     /// What `principal` is to a project in `groups` (nearest first), its user's level there being `level`.
     /// `None`: it may not know that the project exists.
     pub(super) fn on_project(

@@ -10,7 +10,7 @@ use crate::auth::Grant;
 use crate::error::{Kind, Result};
 use crate::oci::{Digest, Manifest, MediaType, Reference, Tag};
 use crate::spool::Content;
-use crate::store::{CachedManifest, NewManifest, Pull};
+use crate::store::{NewManifest, Pull, StoredManifest};
 use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind};
 
@@ -75,7 +75,7 @@ impl Proxy {
                 media_type: kept.media_type,
                 content,
                 cache: CacheWord::Hit,
-                age: Some(Timestamp::now().since(kept.fetched_at)),
+                age: Some(Timestamp::now().since(kept.arrived_at)),
                 stale_because: None,
             }),
             None => self.fetch_manifest(grant, target, reference, None, FETCH_PATIENCE),
@@ -245,7 +245,7 @@ impl Proxy {
             media_type: checked.media_type,
             size: content.length(),
             references: references
-                .map(|descriptor| (descriptor.digest.clone(), descriptor.size))
+                .map(|descriptor| descriptor.digest.clone())
                 .collect(),
             subject: manifest
                 .subject
@@ -274,7 +274,7 @@ impl Proxy {
         &self,
         target: &Target,
         digest: &Digest,
-    ) -> Result<Option<(CachedManifest, Content)>> {
+    ) -> Result<Option<(StoredManifest, Content)>> {
         let Some(repository) = self.repository_of(target)? else {
             return Ok(None);
         };

@@ -14,7 +14,7 @@ use crate::auth::Grant;
 use crate::error::{Kind, Result};
 use crate::oci::{Digest, MediaType, Reference, Tag};
 use crate::spool::Content;
-use crate::store::{CachedManifest, CachedTag, RepositoryId};
+use crate::store::{CachedTag, RepositoryId, StoredManifest};
 use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind, ManifestHead};
 
@@ -43,7 +43,7 @@ enum Kept {
 
 struct KeptManifest {
     tag: CachedTag,
-    manifest: CachedManifest,
+    manifest: StoredManifest,
     content: Content,
 }
 

@@ -6,7 +6,7 @@ use crate::auth::policy::{self, Refusal, RepositoryGrant, TagAction, TagMutabili
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Descriptor, Digest, Manifest, MediaType, Reference, Tag};
 use crate::spool::{Content, Owner};
-use crate::store::{HostedManifest, NewHostedManifest, NewTag, PutManifest, digest_of};
+use crate::store::{NewHostedManifest, NewTag, PutManifest, StoredManifest, digest_of};
 use crate::time::Timestamp;
 
 /// So many blobs that are missing are named: a manifest can refer to tens of thousands.
@@ -53,7 +53,7 @@ impl Registry {
         &self,
         grant: &RepositoryGrant,
         reference: &Reference,
-    ) -> Result<HostedManifest> {
+    ) -> Result<StoredManifest> {
         check(grant, Wanted::Pull)?;
         self.store
             .registry
@@ -71,7 +71,7 @@ impl Registry {
         &self,
         grant: &RepositoryGrant,
         reference: &Reference,
-    ) -> Result<(HostedManifest, Content)> {
+    ) -> Result<(StoredManifest, Content)> {
         let kept = self.head_manifest(grant, reference)?;
         let content = match self.store.blobs.open(&kept.digest)? {
             Some((file, length)) => self.store.blobs.intact(&file, length, &kept.digest)?,

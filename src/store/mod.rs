@@ -11,6 +11,7 @@ mod blobs;
 mod cache;
 mod check;
 mod condition;
+mod content;
 mod database;
 mod directory;
 mod failures;
@@ -41,18 +42,19 @@ pub use backup::Replaced;
 pub(crate) use blobs::BlobPrefix;
 pub use blobs::{BlobDir, Staged, StagedUpload, digest_of};
 pub use cache::{
-    CacheDb, CachedImage, CachedManifest, CachedTag, KeptListing, ListingKind, NewManifest,
-    OriginId, Pull, PulledRepository, Purged, RepositoryId, Totals,
+    CacheDb, CachedImage, CachedTag, KeptListing, ListingKind, NewManifest, OriginId, Pull,
+    PulledRepository, Purged, RepositoryId, Totals,
 };
 pub(crate) use check::DatabaseFault;
 pub use condition::{Condition, Space};
+pub use content::{Content, StoredManifest};
 pub use failures::{DatabaseFailures, FailureReason};
 pub use lock::DataLock;
 pub use page::{Page, Window};
 pub use reconcile::Reconciled;
 pub use registry::{
-    FoundReferrer, HostedManifest, HostedRepository, HostedTag, HostedUpload, NewHostedManifest,
-    NewTag, PutManifest, Referrer, RegistryDb, RepositoryRow, StorageLimit, Swept, UnlinkBlob,
+    FoundReferrer, HostedRepository, HostedTag, HostedUpload, NewHostedManifest, NewTag,
+    PutManifest, Referrer, RegistryDb, RepositoryRow, StorageLimit, Swept, UnlinkBlob,
     UntaggedManifest,
 };
 #[cfg(test)]
@@ -78,6 +80,8 @@ pub struct Store {
     pub cache: CacheDb,
     /// What was pushed here: precious.
     pub registry: RegistryDb,
+    /// The rows of the two above, read together.
+    pub content: Content,
     /// The content-addressed directory.
     pub blobs: BlobDir,
     /// What is on its way, in unlinked files of `DATA/staging`.
@@ -146,6 +150,7 @@ impl Store {
             audit,
             cache,
             registry,
+            content: Content::of(directory),
             spools: blobs.spools(),
             blobs,
             directory: directory.to_owned(),
@@ -268,11 +273,12 @@ impl Store {
 
     /// Makes the cache forget a blob, and removes its file if nothing hosted needs it, in this order. Idempotent.
     ///
-    /// The file goes while nobody can add a row, and stays if a fill has just done so. A fill that found the file
-    /// in place and has not written its row yet is waited for, if it runs [`Self::while_kept`].
+    /// A fill that found the file in place and has not written its row yet is waited for: it runs
+    /// [`Self::while_kept`].
     pub fn remove_blob(&self, digest: &Digest) -> Result<()> {
         let _settling = self.settling(digest);
-        self.forget_cached(digest).map(drop)
+        self.cache.forget_blob(digest)?;
+        self.remove_unneeded(digest).map(drop)
     }
 
     /// As [`Self::remove_blob`], for damage: only if what lies there is still the file that was `seen`
@@ -285,19 +291,19 @@ impl Store {
         if !self.blobs.is_still(digest, seen)? {
             return Ok(false);
         }
-        self.forget_cached(digest)
+        self.cache.forget_blob(digest)?;
+        self.remove_unneeded(digest)
     }
 
-    /// Removes a file after a row of hosted content that needed it has gone, if no row of either database is
-    /// left; a row of the cache that nothing links is none. Says whether it went.
+    /// Removes a file after a row that needed it has gone, if no row of either database is left; a row of the cache
+    /// that nothing links is none. Says whether it went.
     pub fn release_blob(&self, digest: &Digest) -> Result<bool> {
         let _settling = self.settling(digest);
-        let went = self.registry.needs(digest)?.is_none() && {
-            self.cache.forget_unlinked(digest)?;
-            self.remove_unneeded(digest)?
-        };
-        self.registry.settle(digest)?;
-        self.cache.settle(digest)?;
+        self.cache.forget_unlinked(digest)?;
+        let went = self.remove_unneeded(digest)?;
+        for database in [self.registry.database(), self.cache.database()] {
+            database.settle(digest)?;
+        }
         Ok(went)
     }
 
@@ -317,13 +323,14 @@ impl Store {
     /// # Errors
     /// `Io`, `Sql`: the rest is found the next time.
     pub fn finish_removals(&self) -> Result<()> {
-        if self.registry.finish_removals()? {
-            for digest in self.registry.unsettled()? {
+        let (deleted, purged) = (
+            self.registry.finish_removals()?,
+            self.cache.finish_purges()?,
+        );
+        if deleted || purged {
+            for digest in self.content.unsettled()? {
                 self.release_blob(&digest)?;
             }
-        }
-        for digest in self.cache.finish_purges()? {
-            self.release_blob(&digest)?;
         }
         Ok(())
     }
@@ -336,9 +343,10 @@ impl Store {
 
     /// As [`Self::while_kept`], for pushes: should the box crash between file and rows, the file is found.
     pub fn while_pushed<T>(&self, digest: &Digest, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let _settling = self.settling(digest);
-        self.registry.unsettle(digest)?;
-        work()
+        self.while_kept(digest, || {
+            self.registry.database().unsettle(digest)?;
+            work()
+        })
     }
 
     #[expect(
@@ -358,24 +366,14 @@ impl Store {
         u8::from_str_radix(last, 16).unwrap_or_default()
     }
 
-    /// Makes the cache forget a blob, and removes the file if nothing hosted needs it; says whether it went.
-    fn forget_cached(&self, digest: &Digest) -> Result<bool> {
-        let is_hosted = self.registry.needs(digest)?.is_some();
-        self.cache.forget_blob(digest)?;
-        Ok(!is_hosted && self.remove_uncached(digest)?)
-    }
-
-    /// Removes the file that neither database has a row for; says whether it went. The caller holds the
-    /// digest's lock, under which alone a hosted row for a new file is made.
+    /// Removes a file that nothing needs; says whether it went. The caller holds the digest's lock, under which alone
+    /// the first row of a file is made.
     fn remove_unneeded(&self, digest: &Digest) -> Result<bool> {
-        Ok(self.registry.needs(digest)?.is_none() && self.remove_uncached(digest)?)
-    }
-
-    fn remove_uncached(&self, digest: &Digest) -> Result<bool> {
-        let removed = self
-            .cache
-            .unless_kept(digest, || self.blobs.remove(digest))?;
-        Ok(removed.is_some())
+        let is_needed = self.content.needs(digest)?;
+        if !is_needed {
+            self.blobs.remove(digest)?;
+        }
+        Ok(!is_needed)
     }
 
     /// Notes a clean stop, writes what was deferred.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use rayon::prelude::*;
 
+use super::content::BlobRow;
 use super::{BlobPrefix, Store};
 use crate::error::Result;
 use crate::oci::Digest;
@@ -45,16 +46,18 @@ impl Store {
     fn reconcile_directory(&self, prefix: BlobPrefix) -> Result<Reconciled> {
         // Rows before files: a file comes before its row, so a row seen here has its file below, unless both
         // went in between, which the second look finds out.
-        let rows = self.cache.blobs_in(prefix)?;
+        let rows = self.content.blobs_in(prefix)?;
         let mut files: HashSet<Digest> = self.blobs.listing(prefix)?.digests.into_iter().collect();
-        let missing: Vec<Digest> = rows
+        let (hosted, cached): (Vec<BlobRow>, Vec<BlobRow>) =
+            rows.into_iter().partition(|row| row.is_hosted);
+        let missing: Vec<Digest> = cached
             .into_iter()
-            .filter_map(|(digest, _)| (!files.remove(&digest)).then_some(digest))
+            .filter_map(|row| (!files.remove(&row.digest)).then_some(row.digest))
             .collect();
         // What hosted content needs is no stray, and a hosted row whose file is gone stays: it is precious, and
         // `verify` reports it.
-        for (digest, _) in self.registry.blobs_in(prefix)? {
-            files.remove(&digest);
+        for row in &hosted {
+            files.remove(&row.digest);
         }
         let mut strays: Vec<Digest> = files.into_iter().collect();
 

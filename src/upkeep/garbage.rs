@@ -270,7 +270,7 @@ fn sweep_links(store: &Store, collection: &Collection, collected: &mut Collected
 /// Files that a crash left without a row: those that a push, a deletion or a purge was about to settle, and those that
 /// no row names and that nobody has written to for the grace; the latter only if the rows are known to be all there.
 fn sweep_strays(store: &Store, collection: &Collection, collected: &mut Collected) -> Result<()> {
-    for digest in [store.registry.unsettled()?, store.cache.unsettled()?].concat() {
+    for digest in store.content.unsettled()? {
         if !collection.dry_run {
             remove_file(store, &digest, collected)?;
         }
@@ -283,14 +283,8 @@ fn sweep_strays(store: &Store, collection: &Collection, collected: &mut Collecte
     for prefix in BlobPrefix::all() {
         // Rows before files would take a new file for a stray; so files first, and each again below.
         let files = store.blobs.listing(prefix)?.digests;
-        let rows: HashSet<Digest> = [
-            store.cache.blobs_in(prefix)?,
-            store.registry.blobs_in(prefix)?,
-        ]
-        .concat()
-        .into_iter()
-        .map(|(digest, _)| digest)
-        .collect();
+        let rows = store.content.blobs_in(prefix)?;
+        let rows: HashSet<Digest> = rows.into_iter().map(|row| row.digest).collect();
         for digest in files.into_iter().filter(|digest| !rows.contains(digest)) {
             let size = store.blobs.size_of(&digest)?.unwrap_or(0);
             let went = if collection.dry_run {
@@ -316,10 +310,7 @@ fn sweep_unreferenced(
     collected: &mut Collected,
 ) -> Result<()> {
     let before = collection.before(collection.grace);
-    for digest in store.cache.unreferenced(before)? {
-        if store.registry.needs(&digest)?.is_some() {
-            continue;
-        }
+    for digest in store.content.unreferenced(before)? {
         let files = collected.files;
         if collection.dry_run {
             collected.add_file(store.blobs.size_of(&digest)?.unwrap_or(0));

@@ -88,12 +88,7 @@ pub fn verify(store: &Store, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Rep
     let scan = Scan {
         store,
         progress,
-        // At least so much: what both need is one file.
-        total: store
-            .cache
-            .totals()?
-            .bytes
-            .max(store.registry.total_bytes()?),
+        total: store.content.bytes_at_least()?,
         done: AtomicU64::new(0),
     };
     (scan.progress)(0, scan.total);
@@ -162,16 +157,11 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     fn directory(&self, prefix: BlobPrefix) -> Result<Report> {
-        let Store {
-            cache,
-            registry,
-            blobs,
-            ..
-        } = self.store;
+        let Store { content, blobs, .. } = self.store;
         // Rows before files: see `store::reconcile`.
         let mut rows: HashMap<Digest, Vec<u64>> = HashMap::new();
-        for (digest, size) in [cache.blobs_in(prefix)?, registry.blobs_in(prefix)?].concat() {
-            rows.entry(digest).or_default().push(size);
+        for row in content.blobs_in(prefix)? {
+            rows.entry(row.digest).or_default().push(row.size);
         }
         let mut report = Report::default();
         let listing = match blobs.listing(prefix) {
@@ -200,35 +190,16 @@ impl Scan<'_> {
             .map(|(digest, sizes)| self.file(&digest, sizes))
             .try_reduce(Report::default, |a, b| Ok(a.joined(b)))?;
         let mut report = report.joined(checked);
-        for (digest, media_type) in self.manifests_in(prefix)? {
+        for (digest, media_type) in content.manifests_in(prefix)? {
             self.manifest(&mut report, prefix, &digest, &media_type)?;
         }
         Ok(report)
     }
 
-    /// What is kept as a manifest in one directory, by the cache and as pushed.
-    fn manifests_in(&self, prefix: BlobPrefix) -> Result<Vec<(Digest, String)>> {
-        let mut manifests = self.store.cache.manifests_in(prefix)?;
-        manifests.extend(self.store.registry.manifests_in(prefix)?);
-        manifests.sort();
-        manifests.dedup();
-        Ok(manifests)
-    }
-
-    /// The sizes that rows give a blob: the cache's, and that of what was pushed.
-    fn sizes(&self, digest: &Digest) -> Result<Vec<u64>> {
-        let Store {
-            cache, registry, ..
-        } = self.store;
-        let sizes = [cache.blob_anywhere(digest)?, registry.needs(digest)?];
-        Ok(sizes.into_iter().flatten().collect())
-    }
-
     /// A row without a file, as it seemed.
     fn missing(&self, report: &mut Report, digest: &Digest) -> Result<()> {
-        let blobs = &self.store.blobs;
-        let has_row = || Ok::<_, Error>(!self.sizes(digest)?.is_empty());
-        if has_row()? && !blobs.contains(digest)? && has_row()? {
+        let Store { content, blobs, .. } = self.store;
+        if content.needs(digest)? && !blobs.contains(digest)? && content.needs(digest)? {
             let path = blobs.shown_path(digest);
             report.add(
                 DamageKind::MissingFile,
@@ -266,7 +237,7 @@ impl Scan<'_> {
             let rows = if !expected.is_empty() && fits(&expected) {
                 expected.clone()
             } else {
-                self.sizes(digest)?
+                self.store.content.sizes(digest)?
             };
             let is_sound = found == *digest && fits(&rows);
             if !is_sound && !self.is_in_place(&file, digest) {
@@ -363,7 +334,7 @@ impl Scan<'_> {
             }
         };
         let is_kept = |(kept, _): &(Digest, String)| kept == digest;
-        if self.manifests_in(prefix)?.iter().any(is_kept) {
+        if self.store.content.manifests_in(prefix)?.iter().any(is_kept) {
             report.add(
                 DamageKind::InvalidManifest,
                 format!("{digest} is kept as {}: {why}", media_type.escape_debug()),

@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, params};
 
-use super::{CacheDb, OriginId, RepositoryId, ensure_blob};
+use super::{CacheDb, OriginId, RepositoryId};
 use crate::error::Result;
 use crate::oci::Digest;
-use crate::store::blobs::BlobPrefix;
-use crate::store::statement::{digest, find, list, run, size};
+use crate::store::content::{ensure_blob, reach};
+use crate::store::statement::{find, run, size};
 use crate::time::Timestamp;
 
 pub(super) const FIND_BLOB: &str = "SELECT blobs.size, blob_links.linked_at
@@ -106,70 +106,13 @@ impl CacheDb {
             return Ok(());
         }
         self.database.write(|connection| {
-            run(
-                connection,
-                "forget unlinked blob",
-                "DELETE FROM blobs WHERE digest = ?1
-                 AND NOT EXISTS (SELECT 1 FROM blob_links WHERE blob_id = blobs.id)
-                 AND NOT EXISTS (SELECT 1 FROM manifests WHERE blob_id = blobs.id)",
-                [digest.as_str()],
-            )
+            let text = format!(
+                "DELETE FROM blobs WHERE digest = ?1 AND {}",
+                reach::IS_UNNEEDED
+            );
+            run(connection, "forget unlinked blob", &text, [digest.as_str()])
         })?;
         Ok(())
-    }
-
-    /// Blobs that were taken up before `before`, and that neither a link nor a manifest refers to.
-    pub fn unreferenced(&self, before: Timestamp) -> Result<Vec<Digest>> {
-        self.database.scan(|connection| {
-            list(
-                connection,
-                "list unreferenced blobs",
-                "SELECT digest FROM blobs WHERE added_at < ?1
-                 AND NOT EXISTS (SELECT 1 FROM blob_links WHERE blob_id = blobs.id)
-                 AND NOT EXISTS (SELECT 1 FROM manifests WHERE blob_id = blobs.id)
-                 AND NOT EXISTS (SELECT 1 FROM manifest_children
-                                 WHERE manifest_children.digest = blobs.digest)
-                 ORDER BY digest",
-                [before.0],
-                |row| digest(row, 0),
-            )
-        })
-    }
-
-    /// Whether no row says that the file is there, asked while nobody can add one: `work` runs in the
-    /// writer's place.
-    pub(in crate::store) fn unless_kept<T>(
-        &self,
-        digest: &Digest,
-        work: impl FnOnce() -> Result<T>,
-    ) -> Result<Option<T>> {
-        self.database.write(|connection| {
-            let kept = find(
-                connection,
-                "find blob",
-                FIND_BLOB_ANYWHERE,
-                [digest.as_str()],
-                |_| Ok(()),
-            )?;
-            match kept {
-                Some(()) => Ok(None),
-                None => work().map(Some),
-            }
-        })
-    }
-
-    /// Digest and size of every blob row of one directory of the blob directory.
-    pub(crate) fn blobs_in(&self, prefix: BlobPrefix) -> Result<Vec<(Digest, u64)>> {
-        let (from, to) = prefix.digest_range();
-        self.database.scan(|connection| {
-            list(
-                connection,
-                "list blobs of a directory",
-                "SELECT digest, size FROM blobs WHERE digest >= ?1 AND digest < ?2",
-                [from, to],
-                |row| Ok((digest(row, 0)?, size(row, 1)?)),
-            )
-        })
     }
 
     /// Adds rows without links for those files that `size_of` still finds, asked inside the transaction.

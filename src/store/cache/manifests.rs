@@ -2,17 +2,14 @@
 
 use rusqlite::params;
 
-use super::{CacheDb, CachedManifest, NewManifest, RepositoryId, ensure_blob, tags};
+use super::{CacheDb, NewManifest, RepositoryId, tags};
 use crate::error::Result;
-use crate::oci::{Digest, MediaType};
-use crate::store::blobs::BlobPrefix;
-use crate::store::statement::{
-    decoded, digest, find, get, list, run, size, stored_size, unknown_word,
-};
-use crate::time::Timestamp;
+use crate::oci::Digest;
+use crate::store::content::{StoredManifest, add_references, ensure_blob};
+use crate::store::statement::{find, get, run};
 
 pub(super) const FIND_MANIFEST: &str =
-    "SELECT manifests.media_type, blobs.size, manifests.fetched_at
+    "SELECT blobs.digest, manifests.media_type, blobs.size, manifests.fetched_at
      FROM blobs JOIN manifests ON manifests.blob_id = blobs.id AND manifests.repository_id = ?1
      WHERE blobs.digest = ?2";
 
@@ -22,24 +19,14 @@ impl CacheDb {
         &self,
         repository: RepositoryId,
         digest: &Digest,
-    ) -> Result<Option<CachedManifest>> {
+    ) -> Result<Option<StoredManifest>> {
         self.database.read(|connection| {
             find(
                 connection,
                 "find manifest",
                 FIND_MANIFEST,
                 params![repository.0, digest.as_str()],
-                |row| {
-                    Ok(CachedManifest {
-                        digest: digest.clone(),
-                        media_type: decoded(row, 0, |word| {
-                            MediaType::parse(word)
-                                .ok_or_else(|| unknown_word("a manifest's media type", word))
-                        })?,
-                        size: size(row, 1)?,
-                        fetched_at: Timestamp(row.get(2)?),
-                    })
-                },
+                StoredManifest::of,
             )
         })
     }
@@ -82,37 +69,12 @@ impl CacheDb {
                 )?,
             };
             if kept.is_none() {
-                for (child, size) in &manifest.references {
-                    // A manifest may name the same layer twice.
-                    run(
-                        connection,
-                        "add reference",
-                        "INSERT INTO manifest_children (manifest_id, digest, size)
-                         VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                        params![id, child.as_str(), stored_size(*size)],
-                    )?;
-                }
+                add_references(connection, id, &manifest.references)?;
             }
             if let Some(tag) = &manifest.tag {
                 tags::point(connection, repository, tag, id, manifest.now)?;
             }
             Ok(())
-        })
-    }
-
-    /// Digest and media type, as written, of every manifest row of one directory of the blob directory.
-    pub(crate) fn manifests_in(&self, prefix: BlobPrefix) -> Result<Vec<(Digest, String)>> {
-        let (from, to) = prefix.digest_range();
-        self.database.scan(|connection| {
-            list(
-                connection,
-                "list manifests of a directory",
-                "SELECT DISTINCT blobs.digest, manifests.media_type
-                 FROM blobs JOIN manifests ON manifests.blob_id = blobs.id
-                 WHERE blobs.digest >= ?1 AND blobs.digest < ?2",
-                [from, to],
-                |row| Ok((digest(row, 0)?, row.get(1)?)),
-            )
         })
     }
 }

@@ -25,7 +25,6 @@ use serde::Serialize;
 
 use super::GroupId;
 use super::database::{Database, Synchronous};
-use super::statement::{find, run};
 use crate::error::Result;
 use crate::oci::{Digest, MediaType, RegistryHost, RepositoryName, Tag};
 use crate::time::Timestamp;
@@ -49,19 +48,6 @@ pub struct CachedTag {
     pub gone_at: Option<Timestamp>,
 }
 
-/// A manifest that is kept and linked to the repository that it was asked for in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CachedManifest {
-    /// The digest of its bytes.
-    pub digest: Digest,
-    /// What it was served as, and is served as.
-    pub media_type: MediaType,
-    /// Its own bytes, without what it refers to.
-    pub size: u64,
-    /// When its bytes last came from the upstream.
-    pub fetched_at: Timestamp,
-}
-
 /// A manifest to be kept; its file is in the blob directory already.
 #[derive(Debug, Clone)]
 pub struct NewManifest {
@@ -71,8 +57,8 @@ pub struct NewManifest {
     pub media_type: MediaType,
     /// Its own bytes.
     pub size: u64,
-    /// Child manifests and blobs, for eviction and statistics.
-    pub references: Vec<(Digest, u64)>,
+    /// Child manifests and blobs.
+    pub references: Vec<Digest>,
     /// The manifest that it is a referrer of.
     pub subject: Option<Digest>,
     /// The tag that it was found under.
@@ -185,43 +171,6 @@ impl CacheDb {
 
     pub(super) fn database(&self) -> &Database {
         &self.database
-    }
-}
-
-/// The row of a blob whose file is in place: found, or made; the size is what the file has.
-fn ensure_blob(
-    connection: &rusqlite::Connection,
-    digest: &Digest,
-    size: u64,
-    now: Timestamp,
-) -> Result<i64> {
-    let size = super::statement::stored_size(size);
-    let kept = find(
-        connection,
-        "find blob",
-        "SELECT id, size FROM blobs WHERE digest = ?1",
-        [digest.as_str()],
-        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
-    )?;
-    match kept {
-        Some((id, kept)) if kept == size => Ok(id),
-        // Its bytes were hashed just now, so the row was wrong.
-        Some((id, _)) => {
-            run(
-                connection,
-                "correct a blob's size",
-                "UPDATE blobs SET size = ?2 WHERE id = ?1",
-                [id, size],
-            )?;
-            Ok(id)
-        }
-        None => super::statement::get(
-            connection,
-            "add blob",
-            "INSERT INTO blobs (digest, size, added_at) VALUES (?1, ?2, ?3) RETURNING id",
-            rusqlite::params![digest.as_str(), size, now.0],
-            |row| row.get(0),
-        ),
     }
 }
 

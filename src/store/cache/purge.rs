@@ -4,7 +4,7 @@
 //! its repository, into a row that nobody asks for, and what hangs on it there is removed a few rows at a time. What a
 //! crash leaves is found by that row.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{PoisonError, TryLockError};
 
 use rusqlite::{Connection, params};
@@ -13,6 +13,8 @@ use super::{CacheDb, RepositoryId};
 use crate::error::Result;
 use crate::oci::{Digest, RegistryHost, RepositoryName};
 use crate::store::GroupId;
+use crate::store::content::reach::{Attached, below, is_referred_to};
+use crate::store::content::unsettle;
 use crate::store::database::{in_steps, step};
 use crate::store::statement::{decoded, digest, find, list, run};
 
@@ -37,14 +39,6 @@ pub struct Purged {
     pub manifests: u64,
     /// What may be needed by nobody now; whoever purges releases each.
     pub loose: Vec<Digest>,
-}
-
-/// A manifest of the repository.
-struct Row {
-    digest: Digest,
-    by_group: bool,
-    by_others: bool,
-    children: Vec<Digest>,
 }
 
 impl CacheDb {
@@ -79,41 +73,42 @@ impl CacheDb {
         let _purging = self.purging.lock().unwrap_or_else(PoisonError::into_inner);
         // A place that a crash left is emptied first: the same manifest may have been fetched since.
         let mut loose = self.remove_purged()?;
-        let rows = self
-            .database
-            .scan(|connection| rows(connection, group, repository))?;
         let mut manifests = 0_u64;
-        let mut gone = unneeded(&rows).into_iter().peekable();
-        self.in_pieces(|connection| {
-            let Some(&id) = gone.peek() else {
-                return Ok(false);
-            };
-            match set_aside(connection, group, repository, id)? {
-                Aside::Tags => {}
-                Aside::Done => {
-                    manifests = manifests.saturating_add(1);
-                    gone.next();
+        loop {
+            let found = |connection: &Connection| unneeded(connection, group, repository);
+            let mut found = self.database.scan(found)?.into_iter().peekable();
+            let before = manifests;
+            self.in_pieces(|connection| {
+                let Some(&id) = found.peek() else {
+                    return Ok(false);
+                };
+                match set_aside(connection, group, repository, id)? {
+                    Aside::Tags => {}
+                    Aside::Done => {
+                        manifests = manifests.saturating_add(1);
+                        found.next();
+                    }
+                    Aside::Needed => drop(found.next()),
                 }
-                Aside::Needed => drop(gone.next()),
+                Ok(true)
+            })?;
+            // What was needed by one of the others is not needed any more.
+            if manifests == before {
+                break;
             }
-            Ok(true)
-        })?;
+        }
         loose.extend(self.remove_purged()?);
-        let mut pulled = rows.iter().filter(|(_, row)| row.by_group);
-        self.in_pieces(|connection| match pulled.next() {
-            Some((id, _)) => forget_pulls(connection, group, *id).map(|()| true),
-            None => Ok(false),
-        })?;
+        self.in_pieces(|connection| forget_pulls(connection, group, repository))?;
         self.in_pieces(|connection| forget_listings(connection, repository))?;
         Ok(Purged { manifests, loose })
     }
 
-    /// Removes what a crash left of a purge, in steps; the files that may be needed by nobody now. Does nothing while
-    /// another purge is running.
-    pub fn finish_purges(&self) -> Result<Vec<Digest>> {
+    /// Removes what a crash left of a purge, in steps; says whether there was anything. The files whose rows go are noted
+    /// as unsettled. Does nothing while another purge is running.
+    pub fn finish_purges(&self) -> Result<bool> {
         match self.purging.try_lock() {
-            Err(TryLockError::WouldBlock) => Ok(Vec::new()),
-            Ok(_) | Err(TryLockError::Poisoned(_)) => self.remove_purged(),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Ok(_) | Err(TryLockError::Poisoned(_)) => Ok(!self.remove_purged()?.is_empty()),
         }
     }
 
@@ -151,13 +146,13 @@ fn set_aside(
     let unneeded = find(
         connection,
         "look whether a manifest is needed",
-        "SELECT 1 FROM manifests JOIN blobs ON blobs.id = manifests.blob_id
-         WHERE manifests.id = ?1 AND manifests.repository_id = ?2
-         AND NOT EXISTS (SELECT 1 FROM pulls WHERE manifest_id = ?1 AND group_id <> ?3)
-         AND NOT EXISTS (
-             SELECT 1 FROM manifest_children
-             JOIN manifests AS parents ON parents.id = manifest_children.manifest_id
-             WHERE manifest_children.digest = blobs.digest AND parents.repository_id = ?2)",
+        &format!(
+            "SELECT 1 FROM manifests JOIN blobs ON blobs.id = manifests.blob_id
+             WHERE manifests.id = ?1 AND manifests.repository_id = ?2
+             AND NOT EXISTS (SELECT 1 FROM pulls WHERE manifest_id = ?1 AND group_id <> ?3)
+             AND NOT {}",
+            is_referred_to("blobs.digest", "?2")
+        ),
         params![id, repository.0, group.0],
         |_| Ok(()),
     )?;
@@ -192,14 +187,18 @@ fn set_aside(
     Ok(Aside::Done)
 }
 
-fn forget_pulls(connection: &Connection, group: GroupId, manifest: i64) -> Result<()> {
-    run(
+/// Forgets a few of the group's pulls; says whether there may be more.
+fn forget_pulls(connection: &Connection, group: GroupId, repository: RepositoryId) -> Result<bool> {
+    let forgotten = run(
         connection,
         "forget a group's pulls",
-        "DELETE FROM pulls WHERE manifest_id = ?1 AND group_id = ?2",
-        [manifest, group.0],
-    )
-    .map(drop)
+        "DELETE FROM pulls WHERE (manifest_id, group_id, tag) IN (
+             SELECT manifest_id, group_id, tag FROM manifests
+             CROSS JOIN pulls ON pulls.manifest_id = manifests.id AND pulls.group_id = ?2
+             WHERE manifests.repository_id = ?1 LIMIT ?3)",
+        [repository.0, group.0, PIECE],
+    )?;
+    Ok(forgotten > 0)
 }
 
 /// Forgets a few lists of an empty repository; says whether there may be more.
@@ -246,18 +245,12 @@ fn remove_piece(connection: &Connection, loose: &mut HashSet<Digest>) -> Result<
     let mut digests: Vec<Digest> = list(
         connection,
         "list what a purged manifest refers to",
-        "SELECT digest FROM manifest_children WHERE manifest_id = ?1 LIMIT ?2",
+        "DELETE FROM manifest_references WHERE manifest_id = ?1 AND hash IN (
+             SELECT hash FROM manifest_references WHERE manifest_id = ?1 LIMIT ?2)
+         RETURNING iif(length(hash) = 32, 'sha256:', 'sha512:') || lower(hex(hash))",
         [manifest, PIECE],
         |row| digest(row, 0),
     )?;
-    for child in &digests {
-        run(
-            connection,
-            "purge what a manifest refers to",
-            "DELETE FROM manifest_children WHERE manifest_id = ?1 AND digest = ?2",
-            params![manifest, child.as_str()],
-        )?;
-    }
     if digests.is_empty() {
         let text = "DELETE FROM manifests WHERE id = ?1";
         run(connection, "purge manifest", text, [manifest])?;
@@ -266,110 +259,39 @@ fn remove_piece(connection: &Connection, loose: &mut HashSet<Digest>) -> Result<
     for digest in digests {
         unlink(connection, repository, &digest)?;
         // Whatever a crash makes of the files, garbage collection looks at them.
-        run(
-            connection,
-            "note a purged file",
-            "INSERT INTO unsettled (digest) VALUES (?1) ON CONFLICT DO NOTHING",
-            [digest.as_str()],
-        )?;
+        unsettle(connection, &digest)?;
         loose.insert(digest);
     }
     Ok(true)
 }
 
-/// The repository's manifests by id.
-fn rows(
-    connection: &Connection,
-    group: GroupId,
-    repository: RepositoryId,
-) -> Result<HashMap<i64, Row>> {
-    let manifests = list(
+/// The manifests that only the group has pulled, with what they consist of and nobody else has pulled; without what a
+/// manifest that stays consists of. What refers to others was mostly fetched before them, and comes first.
+fn unneeded(connection: &Connection, group: GroupId, repository: RepositoryId) -> Result<Vec<i64>> {
+    let by_others =
+        "EXISTS (SELECT 1 FROM pulls WHERE manifest_id = manifests.id AND group_id <> ?2)";
+    let own = format!(
+        "SELECT id, repository_id FROM manifests WHERE repository_id = ?1
+         AND EXISTS (SELECT 1 FROM pulls WHERE manifest_id = manifests.id AND group_id = ?2)
+         AND NOT {by_others}"
+    );
+    let stays = format!(
+        "SELECT id, repository_id FROM manifests WHERE repository_id = ?1
+         AND (id NOT IN (SELECT id FROM own) OR {by_others})"
+    );
+    let text = format!(
+        "WITH RECURSIVE {}, {}
+         SELECT id FROM own WHERE id NOT IN (SELECT id FROM kept) ORDER BY id",
+        below("own", &own, Attached::Excluded),
+        below("kept", &stays, Attached::Excluded)
+    );
+    list(
         connection,
-        "list manifests with who has pulled them",
-        "SELECT manifests.id, blobs.digest,
-             EXISTS (SELECT 1 FROM pulls WHERE manifest_id = manifests.id AND group_id = ?2),
-             EXISTS (SELECT 1 FROM pulls WHERE manifest_id = manifests.id AND group_id <> ?2)
-         FROM manifests JOIN blobs ON blobs.id = manifests.blob_id WHERE repository_id = ?1",
+        "list manifests that only a group has pulled",
+        &text,
         [repository.0, group.0],
-        |row| {
-            let manifest = Row {
-                digest: digest(row, 1)?,
-                by_group: row.get(2)?,
-                by_others: row.get(3)?,
-                children: Vec::new(),
-            };
-            Ok((row.get(0)?, manifest))
-        },
-    )?;
-    let mut rows: HashMap<i64, Row> = manifests.into_iter().collect();
-    let children = list(
-        connection,
-        "list what a repository's manifests refer to",
-        "SELECT manifest_id, digest FROM manifest_children
-         WHERE manifest_id IN (SELECT id FROM manifests WHERE repository_id = ?1)",
-        [repository.0],
-        |row| Ok((row.get::<_, i64>(0)?, digest(row, 1)?)),
-    )?;
-    for (id, child) in children {
-        if let Some(row) = rows.get_mut(&id) {
-            row.children.push(child);
-        }
-    }
-    Ok(rows)
-}
-
-/// Those that only the group has pulled, with what they refer to and nobody has pulled; without what a manifest
-/// that stays refers to. What refers to another one of them comes before it.
-fn unneeded(rows: &HashMap<i64, Row>) -> Vec<i64> {
-    let by_digest: HashMap<&Digest, i64> =
-        rows.iter().map(|(id, row)| (&row.digest, *id)).collect();
-    let follow = |from: Vec<i64>| {
-        let mut seen: HashSet<i64> = HashSet::new();
-        let mut next = from;
-        while let Some(id) = next.pop() {
-            if seen.insert(id)
-                && let Some(row) = rows.get(&id)
-            {
-                next.extend(row.children.iter().filter_map(|child| by_digest.get(child)));
-            }
-        }
-        seen
-    };
-    let own = |row: &Row| row.by_group && !row.by_others;
-    let ids = |wanted: &dyn Fn(&Row) -> bool| -> Vec<i64> {
-        let found = rows.iter().filter(|(_, row)| wanted(row));
-        found.map(|(id, _)| *id).collect()
-    };
-    let reached = follow(ids(&own));
-    let stays = |id: &i64| rows.get(id).is_some_and(|row| row.by_others) || !reached.contains(id);
-    let kept = follow(rows.keys().copied().filter(|id| stays(id)).collect());
-    let gone: HashSet<i64> = reached.difference(&kept).copied().collect();
-    let children = |id: &i64| {
-        let children = rows.get(id).map(|row| row.children.iter());
-        let found = children.into_iter().flatten();
-        let found = found.filter_map(|child| by_digest.get(child).copied());
-        found.filter(|child| gone.contains(child))
-    };
-    let mut parents: HashMap<i64, usize> = HashMap::new();
-    for child in gone.iter().flat_map(children) {
-        let left = parents.entry(child).or_default();
-        *left = left.saturating_add(1);
-    }
-    let roots = gone.iter().filter(|id| !parents.contains_key(id));
-    let mut ordered: Vec<i64> = roots.copied().collect();
-    let mut at = 0_usize;
-    while let Some(id) = ordered.get(at).copied() {
-        at = at.saturating_add(1);
-        for child in children(&id) {
-            if let Some(left) = parents.get_mut(&child) {
-                *left = left.saturating_sub(1);
-                if *left == 0 {
-                    ordered.push(child);
-                }
-            }
-        }
-    }
-    ordered
+        |row| row.get(0),
+    )
 }
 
 /// Takes a blob out of the repository, unless a manifest that stays needs it.
@@ -377,12 +299,11 @@ fn unlink(connection: &Connection, repository: RepositoryId, digest: &Digest) ->
     run(
         connection,
         "unlink a purged blob",
-        "DELETE FROM blob_links WHERE repository_id = ?1
-         AND blob_id = (SELECT id FROM blobs WHERE digest = ?2)
-         AND NOT EXISTS (
-             SELECT 1 FROM manifest_children
-             JOIN manifests ON manifests.id = manifest_children.manifest_id
-             WHERE manifest_children.digest = ?2 AND manifests.repository_id = ?1)",
+        &format!(
+            "DELETE FROM blob_links WHERE repository_id = ?1
+             AND blob_id = (SELECT id FROM blobs WHERE digest = ?2) AND NOT {}",
+            is_referred_to("?2", "?1")
+        ),
         params![repository.0, digest.as_str()],
     )?;
     Ok(())

@@ -6,6 +6,7 @@ use rusqlite::{Connection, Row};
 
 use super::{CacheDb, CachedImage, Totals};
 use crate::error::Result;
+use crate::store::content::reach;
 use crate::store::page::{Filling, Page, Window};
 use crate::store::statement::{find, get, size, visit};
 use crate::time::Timestamp;
@@ -21,11 +22,7 @@ const IMAGES: &str = "
     CROSS JOIN blobs ON blobs.id = manifests.blob_id
     WHERE repositories.removed_from IS NULL
     AND NOT EXISTS (SELECT 1 FROM tags WHERE tags.manifest_id = manifests.id)
-    AND NOT EXISTS (
-        SELECT 1 FROM manifest_children
-        JOIN manifests AS parents ON parents.id = manifest_children.manifest_id
-        WHERE manifest_children.digest = blobs.digest
-        AND parents.repository_id = manifests.repository_id)
+    AND NOT {is_referred_to}
     UNION ALL
     SELECT origins.upstream, origins.fingerprint, repositories.name, tags.name, blobs.digest,
         manifests.id, manifests.media_type, manifests.fetched_at, tags.confirmed_at, tags.gone_at,
@@ -37,27 +34,15 @@ const IMAGES: &str = "
     CROSS JOIN blobs ON blobs.id = manifests.blob_id
     ORDER BY 1, 2, 3, 4, 5";
 
-/// The manifest, and downwards what is here of what it refers to, each once. An index's manifests are
-/// followed within their repository.
-const IMAGE_SIZE: &str = "
-    WITH RECURSIVE content (blob_id) AS (
-        SELECT blob_id FROM manifests WHERE id = ?1
-        UNION
-        SELECT blobs.id FROM content
-        JOIN manifests ON manifests.blob_id = content.blob_id
-            AND manifests.repository_id = (SELECT repository_id FROM manifests WHERE id = ?1)
-        JOIN manifest_children ON manifest_children.manifest_id = manifests.id
-        JOIN blobs ON blobs.digest = manifest_children.digest
-    )
-    SELECT CAST(total(blobs.size) AS INTEGER) FROM content JOIN blobs ON blobs.id = content.blob_id";
-
 impl CacheDb {
     /// Images whose `HOST/NAME[:TAG]` (`HOST/NAME@DIGEST` without a tag) holds `pattern` (`*` matches any
     /// run), sorted. Rows are read one by one, no further than the page and its count need.
     pub fn images(&self, pattern: Option<&str>, window: Window) -> Result<Page<CachedImage>> {
         self.database.scan_consistent(|connection| {
             let mut page = Filling::new(window);
-            visit(connection, "list images", IMAGES, [], |row| {
+            let is_referred_to = reach::is_referred_to("blobs.digest", "manifests.repository_id");
+            let text = IMAGES.replace("{is_referred_to}", &is_referred_to);
+            visit(connection, "list images", &text, [], |row| {
                 let image = image(row)?;
                 let is_meant = pattern.is_none_or(|pattern| holds(&name(&image), pattern));
                 Ok(match is_meant {
@@ -141,10 +126,11 @@ fn image(row: &Row<'_>) -> rusqlite::Result<CachedImage> {
 }
 
 fn image_size(connection: &Connection, manifest: i64) -> Result<u64> {
+    let text = reach::image_size();
     get(
         connection,
         "sum an image's size",
-        IMAGE_SIZE,
+        &text,
         [manifest],
         |row| size(row, 0),
     )

@@ -1,12 +1,12 @@
-//! The tables of `cache.sqlite`, as migrations that are only ever appended.
-//!
-//! `blobs` has one row for each file of the blob directory. Everything that needs the file hangs on that row
-//! with ON DELETE CASCADE, so that forgetting a file forgets all of it. Every foreign key has an index:
-//! without one, each removed row would scan the other table.
+//! The tables of `cache.sqlite`, as migrations that are only ever appended. Those that it shares with `registry.sqlite`
+//! stand in `content::schema`.
+
+use crate::store::content::shared_tables;
 
 pub(super) const MIGRATIONS: &[&str] = &[
     // 1: origins, repositories, blobs and their links, manifests, tags, listings, pulls, uses of tokens.
-    "
+    concat!(
+        "
     CREATE TABLE state (
         key TEXT PRIMARY KEY,
         value INTEGER NOT NULL
@@ -19,65 +19,25 @@ pub(super) const MIGRATIONS: &[&str] = &[
         fingerprint TEXT NOT NULL,
         UNIQUE (upstream, fingerprint)
     ) STRICT;
-
-    CREATE TABLE repositories (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
+",
+        shared_tables!(
+            on_delete: " ON DELETE CASCADE",
+            repositories: "
         origin_id INTEGER NOT NULL REFERENCES origins (id) ON DELETE CASCADE,
         name TEXT NOT NULL,
         -- Where what is purged waits for its end: the repository that it was in. Its name is none of an image.
         removed_from INTEGER,
-        UNIQUE (origin_id, name)
-    ) STRICT;
+        UNIQUE (origin_id, name)",
+            blob_links: "",
+            manifests: "
+        fetched_at INTEGER NOT NULL,",
+            tags: "
+        confirmed_at INTEGER NOT NULL,
+        gone_at INTEGER,",
+        ),
+        "
     CREATE UNIQUE INDEX repositories_removed ON repositories (removed_from)
         WHERE removed_from IS NOT NULL;
-
-    CREATE TABLE blobs (
-        id INTEGER PRIMARY KEY,
-        digest TEXT NOT NULL UNIQUE,
-        size INTEGER NOT NULL CHECK (size >= 0),
-        added_at INTEGER NOT NULL
-    ) STRICT;
-
-    CREATE TABLE blob_links (
-        repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
-        blob_id INTEGER NOT NULL REFERENCES blobs (id) ON DELETE CASCADE,
-        linked_at INTEGER NOT NULL,
-        PRIMARY KEY (repository_id, blob_id)
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX blob_links_blob ON blob_links (blob_id);
-
-    CREATE TABLE manifests (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
-        blob_id INTEGER NOT NULL REFERENCES blobs (id) ON DELETE CASCADE,
-        media_type TEXT NOT NULL,
-        subject TEXT,
-        fetched_at INTEGER NOT NULL,
-        UNIQUE (repository_id, blob_id)
-    ) STRICT;
-    CREATE INDEX manifests_blob ON manifests (blob_id);
-    CREATE INDEX manifests_subject ON manifests (repository_id, subject) WHERE subject IS NOT NULL;
-
-    -- What a manifest refers to, here or not.
-    CREATE TABLE manifest_children (
-        manifest_id INTEGER NOT NULL REFERENCES manifests (id) ON DELETE CASCADE,
-        digest TEXT NOT NULL,
-        size INTEGER NOT NULL,
-        PRIMARY KEY (manifest_id, digest)
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX manifest_children_digest ON manifest_children (digest);
-
-    CREATE TABLE tags (
-        repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
-        name TEXT NOT NULL,
-        manifest_id INTEGER NOT NULL REFERENCES manifests (id) ON DELETE CASCADE,
-        confirmed_at INTEGER NOT NULL,
-        gone_at INTEGER,
-        -- By whomever, also what it pointed to before.
-        last_pulled_at INTEGER,
-        PRIMARY KEY (repository_id, name)
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX tags_manifest ON tags (manifest_id);
 
     CREATE TABLE listings (
         repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
@@ -110,11 +70,6 @@ pub(super) const MIGRATIONS: &[&str] = &[
         address TEXT NOT NULL,
         used_at INTEGER NOT NULL
     ) STRICT;
-    ",
-    // 2: what a purge has taken the rows of, until the files are gone too.
     "
-    CREATE TABLE unsettled (
-        digest TEXT PRIMARY KEY
-    ) STRICT, WITHOUT ROWID;
-    ",
+    ),
 ];

@@ -1,11 +1,10 @@
 //! What the cache database remembers about the whole data directory: whether the last stop was clean, whether there was
-//! a `registry.sqlite`, and which files a purge was about to remove.
+//! a `registry.sqlite`.
 
 use super::CacheDb;
 use crate::error::Result;
-use crate::oci::Digest;
 use crate::store::database::Synchronous;
-use crate::store::statement::{digest, find, list, run};
+use crate::store::statement::{find, run};
 
 impl CacheDb {
     /// Whether the last stop was clean; from now on, until [`Self::note_clean_stop`], it was not.
@@ -13,16 +12,15 @@ impl CacheDb {
     /// On disk before it returns: were the note lost in a power cut together with later commits, the next
     /// start would take the stop for a clean one.
     pub(in crate::store) fn take_clean_stop(&self) -> Result<bool> {
-        self.database
-            .write_with(Synchronous::Full, Synchronous::Normal, |connection| {
-                let noted = run(
-                    connection,
-                    "take the note of a clean stop",
-                    "DELETE FROM state WHERE key = 'clean_stop'",
-                    [],
-                )?;
-                Ok(noted > 0)
-            })
+        self.database.write_with(Synchronous::Full, |connection| {
+            let noted = run(
+                connection,
+                "take the note of a clean stop",
+                "DELETE FROM state WHERE key = 'clean_stop'",
+                [],
+            )?;
+            Ok(noted > 0)
+        })
     }
 
     /// Notes that everything is in order on disk.
@@ -79,44 +77,6 @@ impl CacheDb {
         })
     }
 
-    /// The files that a purge was about to remove after their rows.
-    pub fn unsettled(&self) -> Result<Vec<Digest>> {
-        self.database.scan(|connection| {
-            list(
-                connection,
-                "list purged files",
-                "SELECT digest FROM unsettled",
-                [],
-                |row| digest(row, 0),
-            )
-        })
-    }
-
-    /// Takes the note of a purged file back: it is gone, or needed.
-    pub(in crate::store) fn settle(&self, digest: &Digest) -> Result<()> {
-        let noted = self.database.read(|connection| {
-            find(
-                connection,
-                "find a purged file",
-                "SELECT 1 FROM unsettled WHERE digest = ?1",
-                [digest.as_str()],
-                |_| Ok(()),
-            )
-        })?;
-        if noted.is_none() {
-            return Ok(());
-        }
-        self.database.write(|connection| {
-            run(
-                connection,
-                "settle a purged file",
-                "DELETE FROM unsettled WHERE digest = ?1",
-                [digest.as_str()],
-            )
-            .map(drop)
-        })
-    }
-
     fn state(&self, key: &str) -> Result<Option<i64>> {
         self.database.read(|connection| {
             find(
@@ -131,15 +91,14 @@ impl CacheDb {
 
     fn set_state(&self, key: &str, value: i64) -> Result<()> {
         // A power cut must not lose it and keep what came after.
-        self.database
-            .write_with(Synchronous::Full, Synchronous::Normal, |connection| {
-                run(
-                    connection,
-                    "write a note",
-                    "INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)",
-                    rusqlite::params![key, value],
-                )
-                .map(drop)
-            })
+        self.database.write_with(Synchronous::Full, |connection| {
+            run(
+                connection,
+                "write a note",
+                "INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)",
+                rusqlite::params![key, value],
+            )
+            .map(drop)
+        })
     }
 }

@@ -4,6 +4,7 @@
 //! must not be asked for again inside it: the pool is bounded, and nested readers could wait for each other.
 
 mod readers;
+mod reading;
 mod steps;
 
 use std::path::{Path, PathBuf};
@@ -14,13 +15,11 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::directory;
-use super::list_queue;
 use super::migrations::{migrate, refuse_newer};
 use super::statement::sql;
 use super::write_ahead_log;
-use crate::context;
 use crate::error::{Error, Kind, Result};
-use readers::{Readers, connect_reader};
+pub(super) use reading::Reading;
 pub(super) use steps::{in_steps, step};
 
 /// How long a statement waits for another process's lock.
@@ -32,12 +31,6 @@ const SOON: Duration = Duration::from_millis(500);
 const LEFT_AT_LEAST: Duration = Duration::from_millis(100);
 /// Between two looks whether a lock is free.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
-/// The most readers that are open at once; the next one waits until one is given back.
-const MAX_READERS: usize = 8;
-/// As many for lists as may run at once, and some for the box's own work: collecting garbage, comparing rows with files.
-const MAX_LIST_READERS: usize = 6;
-/// How long a query may take that finds what it looks for by an index: far longer than any does.
-const QUERY_LIMIT: Duration = Duration::from_secs(10);
 /// Enough for every statement of one database, so that each is parsed once per connection.
 const STATEMENTS_KEPT: usize = 96;
 
@@ -62,9 +55,10 @@ impl Synchronous {
 /// An SQLite file in WAL mode, opened and migrated.
 pub(super) struct Database {
     path: PathBuf,
+    /// When its commits reach the disk, unless one says otherwise.
+    synchronous: Synchronous,
     writer: Mutex<Connection>,
-    readers: Readers,
-    list_readers: Readers,
+    reading: Reading,
 }
 
 impl Database {
@@ -84,43 +78,28 @@ impl Database {
         write_ahead_log::reserve(path);
         Ok(Self {
             path: path.to_owned(),
+            synchronous,
             writer: Mutex::new(writer),
-            readers: Readers::new(MAX_READERS),
-            list_readers: Readers::new(MAX_LIST_READERS),
+            reading: Reading::of(path),
         })
     }
 
-    /// Runs `work` on a reader: it sees what was committed before.
-    ///
-    /// For statements that find what they look for by an index: pulls wait for these readers. What reads many rows
-    /// takes [`Self::scan`].
+    /// See [`Reading::read`].
     pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        context::limited(QUERY_LIMIT, || {
-            let reader = self.readers.take(&self.path)?;
-            work(reader.connection()?)
-        })
+        self.reading.read(work)
     }
 
-    /// As [`Self::read`], for what reads many rows: on readers of its own, and for a client in the queue of lists.
+    /// See [`Reading::scan`].
     pub(super) fn scan<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        list_queue::run(|| {
-            context::check("go on with a list")?;
-            let reader = self.list_readers.take(&self.path)?;
-            work(reader.connection()?)
-        })
+        self.reading.scan(work)
     }
 
-    /// As [`Self::scan`], in one transaction: all its statements see the same state.
+    /// See [`Reading::scan_consistent`].
     pub(super) fn scan_consistent<T>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
-        self.scan(|reader| {
-            let transaction = reader
-                .unchecked_transaction()
-                .map_err(|error| sql("begin reading", error))?;
-            work(&transaction)
-        })
+        self.reading.scan_consistent(work)
     }
 
     /// Runs `work` in one write transaction and commits it; an error rolls back.
@@ -178,11 +157,10 @@ impl Database {
         commit(&mut writer, patience.saturating_sub(asked.elapsed()), work)
     }
 
-    /// As [`Self::write`], reaching the disk as `synchronous` says instead of the database's `usual` way.
+    /// As [`Self::write`], reaching the disk as `synchronous` says instead of the database's usual way.
     pub(super) fn write_with<T>(
         &self,
         synchronous: Synchronous,
-        usual: Synchronous,
         work: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
         let asked = Instant::now();
@@ -194,7 +172,7 @@ impl Database {
         };
         set(&writer, synchronous)?;
         let result = commit(&mut writer, left_of_busy_timeout(asked), work);
-        set(&writer, usual)?;
+        set(&writer, self.synchronous)?;
         result
     }
 
@@ -206,7 +184,7 @@ impl Database {
 
     /// A connection of its own for a caller that keeps it.
     pub(super) fn dedicated_reader(&self) -> Result<Connection> {
-        connect_reader(&self.path)
+        self.reading.connect()
     }
 
     /// Whether it can be read at this moment: the schema is, so a file that went bad or away shows.

@@ -3,12 +3,10 @@
 //! A query that one of them runs for a client ends when the client is gone or has waited for too long: SQLite asks
 //! [`context`] every few thousand steps.
 
-use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::Connection;
 
-use super::{connect, sql};
 use crate::context;
 use crate::error::{Error, Result};
 
@@ -38,8 +36,8 @@ impl Readers {
         }
     }
 
-    /// A reader of the database at `path`.
-    pub(super) fn take(&self, path: &Path) -> Result<Reader<'_>> {
+    /// A reader that is idle, or one that `connect` opens.
+    pub(super) fn take(&self, connect: impl FnOnce() -> Result<Connection>) -> Result<Reader<'_>> {
         let reader = |connection| Reader {
             readers: self,
             connection,
@@ -54,7 +52,7 @@ impl Readers {
                 drop(state);
                 // The guard gives the place back if the connection cannot be opened.
                 let mut reader = reader(None);
-                reader.connection = Some(connect_reader(path)?);
+                reader.connection = Some(connect()?);
                 return Ok(reader);
             }
             let waited = self.returned.wait(state);
@@ -100,8 +98,8 @@ impl Drop for Reader<'_> {
     }
 }
 
-pub(super) fn connect_reader(path: &Path) -> Result<Connection> {
-    let mut connection = connect(path)?;
+/// Makes a connection that cannot write, and whose queries end when nobody waits for them any more.
+pub(super) fn as_reader(mut connection: Connection) -> rusqlite::Result<Connection> {
     let is_over = || {
         // A query of a pull does not come here. One that does lets the pulls that wait for the processor go first;
         // else they would wait for the scheduler's slice, which is some milliseconds.
@@ -110,7 +108,6 @@ pub(super) fn connect_reader(path: &Path) -> Result<Connection> {
     };
     connection
         .pragma_update(None, "query_only", true)
-        .and_then(|()| connection.progress_handler(STEPS, Some(is_over)))
-        .map_err(|error| sql(&format!("open {}", path.display()), error))?;
+        .and_then(|()| connection.progress_handler(STEPS, Some(is_over)))?;
     Ok(connection)
 }

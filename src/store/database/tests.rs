@@ -2,7 +2,9 @@
 
 use std::sync::Barrier;
 
+use super::reading::{MAX_LIST_READERS, MAX_READERS};
 use super::*;
+use crate::context;
 use crate::store::statement::{list, run};
 
 pub(in crate::store) const FIRST: &str = "CREATE TABLE things (name TEXT NOT NULL UNIQUE) STRICT;";
@@ -58,7 +60,10 @@ fn readers_are_bounded_reused_and_cannot_write() {
             });
         }
     });
-    assert_eq!(database.readers.counts(), (MAX_READERS, MAX_READERS));
+    assert_eq!(
+        database.reading.readers.counts(),
+        (MAX_READERS, MAX_READERS)
+    );
     let write = database.read(|connection| {
         run(connection, "write as a reader", "DELETE FROM things", []).map(drop)
     });
@@ -100,7 +105,11 @@ fn a_panic_in_a_transaction_breaks_nothing() {
     }
     add(&database, "a").unwrap();
     assert_eq!(things(&database).len(), 1);
-    assert_eq!(database.readers.counts(), (1, 1), "its reader came back");
+    assert_eq!(
+        database.reading.readers.counts(),
+        (1, 1),
+        "its reader came back"
+    );
 }
 
 /// Runs for as long as it is let.

@@ -9,8 +9,8 @@ use super::{HostedRepository, RegistryDb, StorageLimit, repositories};
 use crate::error::Result;
 use crate::oci::Digest;
 use crate::store::ProjectId;
-use crate::store::database::Synchronous;
-use crate::store::statement::{find, get, list, run, size, stored_size};
+use crate::store::content::{ensure_blob, reach, settle, unsettle};
+use crate::store::statement::{find, list, run, size};
 use crate::time::Timestamp;
 
 /// A link that a push relied on within this time need not be marked again: so that a push that asks for many
@@ -166,49 +166,6 @@ impl RegistryDb {
         })
     }
 
-    /// The size of a file that something hosted needs: then it may not be removed.
-    pub fn needs(&self, digest: &Digest) -> Result<Option<u64>> {
-        self.database.read(|connection| {
-            find(
-                connection,
-                "find hosted blob",
-                "SELECT size FROM blobs WHERE digest = ?1",
-                [digest.as_str()],
-                |row| size(row, 0),
-            )
-        })
-    }
-
-    /// Notes that a file is about to be put in place whose row comes afterwards, or is about to go after its row:
-    /// whatever a crash makes of it, garbage collection looks at it. Called under the digest's lock.
-    pub(in crate::store) fn unsettle(&self, digest: &Digest) -> Result<()> {
-        self.database
-            .write_with(Synchronous::Normal, Synchronous::Full, |connection| {
-                unsettle(connection, digest)
-            })
-    }
-
-    /// Takes the note back: the file is gone, or has its row.
-    pub(in crate::store) fn settle(&self, digest: &Digest) -> Result<()> {
-        self.database
-            .write_with(Synchronous::Normal, Synchronous::Full, |connection| {
-                settle(connection, digest)
-            })
-    }
-
-    /// The files that are noted so.
-    pub fn unsettled(&self) -> Result<Vec<Digest>> {
-        self.database.scan(|connection| {
-            list(
-                connection,
-                "list unsettled files",
-                "SELECT digest FROM unsettled",
-                [],
-                |row| crate::store::statement::digest(row, 0),
-            )
-        })
-    }
-
     fn link(&self, repository: HostedRepository<'_>, digest: &Digest) -> Result<Option<Link>> {
         self.database
             .read(|connection| find_link(connection, repository, digest))
@@ -280,24 +237,6 @@ pub enum UnlinkBlob {
     NeededBy(Digest),
 }
 
-/// The row of a blob whose file is in place: found, or made. Its bytes were hashed just now, so a row with
-/// another size was wrong.
-pub(super) fn ensure_blob(
-    connection: &Connection,
-    digest: &Digest,
-    size: u64,
-    now: Timestamp,
-) -> Result<i64> {
-    get(
-        connection,
-        "add hosted blob",
-        "INSERT INTO blobs (digest, size, added_at) VALUES (?1, ?2, ?3)
-         ON CONFLICT (digest) DO UPDATE SET size = excluded.size RETURNING id",
-        params![digest.as_str(), stored_size(size), now.0],
-        |row| row.get(0),
-    )
-}
-
 fn link(connection: &Connection, repository: i64, blob: i64, now: Timestamp) -> Result<()> {
     run(
         connection,
@@ -314,10 +253,10 @@ pub(super) fn drop_unneeded(connection: &Connection, blob: i64) -> Result<()> {
     let dropped = find(
         connection,
         "forget hosted blob",
-        "DELETE FROM blobs WHERE id = ?1
-         AND NOT EXISTS (SELECT 1 FROM blob_links WHERE blob_id = ?1)
-         AND NOT EXISTS (SELECT 1 FROM manifests WHERE blob_id = ?1)
-         RETURNING digest",
+        &format!(
+            "DELETE FROM blobs WHERE id = ?1 AND {} RETURNING digest",
+            reach::IS_UNNEEDED
+        ),
         [blob],
         |row| crate::store::statement::digest(row, 0),
     )?;
@@ -325,26 +264,4 @@ pub(super) fn drop_unneeded(connection: &Connection, blob: i64) -> Result<()> {
         Some(digest) => unsettle(connection, &digest),
         None => Ok(()),
     }
-}
-
-/// Notes that a file may be there without a row.
-pub(super) fn unsettle(connection: &Connection, digest: &Digest) -> Result<()> {
-    run(
-        connection,
-        "note an unsettled file",
-        "INSERT INTO unsettled (digest) VALUES (?1) ON CONFLICT DO NOTHING",
-        [digest.as_str()],
-    )
-    .map(drop)
-}
-
-/// Takes that note back.
-pub(super) fn settle(connection: &Connection, digest: &Digest) -> Result<()> {
-    run(
-        connection,
-        "settle a file",
-        "DELETE FROM unsettled WHERE digest = ?1",
-        [digest.as_str()],
-    )
-    .map(drop)
 }

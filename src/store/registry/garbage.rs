@@ -11,6 +11,7 @@ use super::removal::{retire, take};
 use crate::error::Result;
 use crate::oci::Digest;
 use crate::store::ProjectId;
+use crate::store::content::reach::{ABOVE, Attached, below};
 use crate::store::database::{in_steps, step};
 use crate::store::statement::{digest, find, get, list, run, size};
 use crate::time::Timestamp;
@@ -35,58 +36,34 @@ const UNNEEDED_LINKS: &str = "
 
 /// Manifests that no tag leads to: neither their own, nor that of an index above them, nor, for what has a
 /// subject, that of the subject. Those pushed since `?1` are left alone, and so is what hangs on them.
-const UNTAGGED: &str = "
-    WITH RECURSIVE needed (id, repository_id, digest) AS (
-        SELECT manifests.id, manifests.repository_id, blobs.digest
-        FROM manifests JOIN blobs ON blobs.id = manifests.blob_id
-        WHERE manifests.pushed_at >= ?1
-        OR EXISTS (SELECT 1 FROM tags WHERE tags.manifest_id = manifests.id)
-        UNION
-        SELECT manifests.id, manifests.repository_id, blobs.digest
-        FROM needed
-        JOIN manifest_references ON manifest_references.manifest_id = needed.id
-        JOIN blobs
-            ON blobs.digest = iif(length(hash) = 32, 'sha256:', 'sha512:') || lower(hex(hash))
-        JOIN manifests ON manifests.blob_id = blobs.id
-            AND manifests.repository_id = needed.repository_id
-        UNION
-        SELECT manifests.id, manifests.repository_id, blobs.digest
-        FROM needed
-        JOIN manifests ON manifests.repository_id = needed.repository_id
-            AND manifests.subject = needed.digest
-        JOIN blobs ON blobs.id = manifests.blob_id
+fn untagged_text() -> String {
+    let needed = below(
+        "needed",
+        "SELECT id, repository_id FROM manifests WHERE pushed_at >= ?1
+             OR EXISTS (SELECT 1 FROM tags WHERE manifest_id = manifests.id)",
+        Attached::Included,
+    );
+    format!(
+        "WITH RECURSIVE {needed}
+         SELECT manifests.id, repositories.path, blobs.digest
+         FROM manifests
+         JOIN repositories ON repositories.id = manifests.repository_id
+         JOIN blobs ON blobs.id = manifests.blob_id
+         WHERE manifests.id NOT IN (SELECT id FROM needed) AND repositories.removed_at IS NULL
+         ORDER BY repositories.path, blobs.digest"
     )
-    SELECT manifests.id, repositories.path, blobs.digest
-    FROM manifests
-    JOIN repositories ON repositories.id = manifests.repository_id
-    JOIN blobs ON blobs.id = manifests.blob_id
-    WHERE manifests.id NOT IN (SELECT id FROM needed) AND repositories.removed_at IS NULL
-    ORDER BY repositories.path, blobs.digest";
+}
 
-/// Whether a tag leads to the manifest `?1`, or one that was pushed since `?2`, in the way of [`UNTAGGED`].
-const IS_NEEDED: &str = "
-    WITH RECURSIVE above (id, repository_id, digest, subject) AS (
-        SELECT manifests.id, manifests.repository_id, blobs.digest, manifests.subject
-        FROM manifests JOIN blobs ON blobs.id = manifests.blob_id
-        WHERE manifests.id = ?1
-        UNION
-        SELECT manifests.id, manifests.repository_id, blobs.digest, manifests.subject
-        FROM above
-        JOIN manifest_references ON manifest_references.hash = unhex(substr(above.digest, 8))
-        JOIN manifests ON manifests.id = manifest_references.manifest_id
-            AND manifests.repository_id = above.repository_id
-        JOIN blobs ON blobs.id = manifests.blob_id
-        UNION
-        SELECT manifests.id, manifests.repository_id, blobs.digest, manifests.subject
-        FROM above
-        JOIN blobs ON blobs.digest = above.subject
-        JOIN manifests ON manifests.blob_id = blobs.id
-            AND manifests.repository_id = above.repository_id
+/// Whether a tag leads to the manifest `?1`, or one that was pushed since `?2`.
+fn is_needed_text() -> String {
+    format!(
+        "WITH RECURSIVE {ABOVE}
+         SELECT EXISTS (
+             SELECT 1 FROM above CROSS JOIN manifests ON manifests.id = above.id
+             WHERE manifests.pushed_at >= ?2
+             OR EXISTS (SELECT 1 FROM tags WHERE tags.manifest_id = above.id))"
     )
-    SELECT EXISTS (
-        SELECT 1 FROM above JOIN manifests ON manifests.id = above.id
-        WHERE manifests.pushed_at >= ?2
-        OR EXISTS (SELECT 1 FROM tags WHERE tags.manifest_id = above.id))";
+}
 
 /// What one step of the sweep removed, or would.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -256,7 +233,7 @@ fn is_needed(connection: &Connection, manifest: i64, before: Timestamp) -> Resul
     get(
         connection,
         "look whether a manifest is needed",
-        IS_NEEDED,
+        &is_needed_text(),
         [manifest, before.0],
         |row| row.get(0),
     )
@@ -354,7 +331,7 @@ fn untagged(connection: &Connection, before: Timestamp) -> Result<Vec<UntaggedMa
     list(
         connection,
         "list untagged manifests",
-        UNTAGGED,
+        &untagged_text(),
         [before.0],
         manifest,
     )

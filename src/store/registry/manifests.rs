@@ -4,28 +4,28 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
 
-use super::blobs::{drop_unneeded, ensure_blob, find_link, keep_link, settle};
+use super::blobs::{drop_unneeded, find_link, keep_link};
 use super::quota::{Counted, keep_within};
 use super::{
-    HostedManifest, HostedRepository, NewHostedManifest, NewTag, PutManifest, RegistryDb,
-    StorageLimit, repositories,
+    HostedRepository, NewHostedManifest, NewTag, PutManifest, RegistryDb, StorageLimit,
+    repositories,
 };
 use crate::error::{Error, Kind, Result};
-use crate::oci::{Digest, MediaType, Reference, Tag};
-use crate::store::statement::{
-    decoded, digest, find, get, list, run, size, stored_size, unknown_word,
-};
+use crate::oci::{Digest, Reference, Tag};
+use crate::store::content::reach::{self, REFERRED_BLOB};
+use crate::store::content::{StoredManifest, add_references, ensure_blob, settle};
+use crate::store::statement::{decoded, find, get, list, run, stored_size};
 use crate::time::Timestamp;
 
 pub(super) const FIND_BY_DIGEST: &str = "
-    SELECT blobs.digest, manifests.media_type, blobs.size
+    SELECT blobs.digest, manifests.media_type, blobs.size, manifests.pushed_at
     FROM repositories
     CROSS JOIN blobs ON blobs.digest = ?3
     CROSS JOIN manifests ON manifests.repository_id = repositories.id AND manifests.blob_id = blobs.id
     WHERE repositories.project_id = ?1 AND repositories.path = ?2";
 
 pub(super) const FIND_BY_TAG: &str = "
-    SELECT blobs.digest, manifests.media_type, blobs.size
+    SELECT blobs.digest, manifests.media_type, blobs.size, manifests.pushed_at
     FROM repositories
     CROSS JOIN tags ON tags.repository_id = repositories.id AND tags.name = ?3
     CROSS JOIN manifests ON manifests.id = tags.manifest_id
@@ -38,7 +38,7 @@ impl RegistryDb {
         &self,
         repository: HostedRepository<'_>,
         reference: &Reference,
-    ) -> Result<Option<HostedManifest>> {
+    ) -> Result<Option<StoredManifest>> {
         let text = match reference {
             Reference::Tag(_) => FIND_BY_TAG,
             Reference::Digest(_) => FIND_BY_DIGEST,
@@ -49,15 +49,7 @@ impl RegistryDb {
                 "find hosted manifest",
                 text,
                 params![repository.project.0, repository.path, reference.as_str()],
-                |row| {
-                    Ok(HostedManifest {
-                        digest: digest(row, 0)?,
-                        media_type: decoded(row, 1, |word| {
-                            MediaType::parse(word).ok_or_else(|| unknown_word("media type", word))
-                        })?,
-                        size: size(row, 2)?,
-                    })
-                },
+                StoredManifest::of,
             )
         })
     }
@@ -129,28 +121,13 @@ pub(super) fn tags_that_need(connection: &Connection, manifest: i64) -> Result<V
     list(
         connection,
         "list tags that need a manifest",
-        "WITH RECURSIVE above (id, is_attached) AS (
-             SELECT ?1, FALSE
-             UNION
-             SELECT manifests.id, above.is_attached
-             FROM above
-             CROSS JOIN manifests AS part ON part.id = above.id
-             CROSS JOIN blobs ON blobs.id = part.blob_id
-             CROSS JOIN manifest_references
-                 ON manifest_references.hash = unhex(substr(blobs.digest, 8))
-             CROSS JOIN manifests ON manifests.id = manifest_references.manifest_id
-                 AND manifests.repository_id = part.repository_id
-             UNION
-             SELECT manifests.id, TRUE
-             FROM above
-             CROSS JOIN manifests AS part ON part.id = above.id
-             CROSS JOIN blobs ON blobs.digest = part.subject
-             CROSS JOIN manifests ON manifests.blob_id = blobs.id
-                 AND manifests.repository_id = part.repository_id
-         )
-         SELECT tags.name, min(above.is_attached)
-         FROM above CROSS JOIN tags ON tags.manifest_id = above.id
-         GROUP BY tags.name ORDER BY tags.name",
+        &format!(
+            "WITH RECURSIVE {}
+             SELECT tags.name, min(above.is_attached)
+             FROM above CROSS JOIN tags ON tags.manifest_id = above.id
+             GROUP BY tags.name ORDER BY tags.name",
+            reach::ABOVE
+        ),
         [manifest],
         |row| Ok((decoded(row, 0, Tag::parse)?, row.get(1)?)),
     )
@@ -212,11 +189,7 @@ fn add(
     manifest: &NewHostedManifest,
 ) -> Result<i64> {
     // A manifest may name the same layer twice.
-    let references: BTreeMap<_, _> = manifest
-        .references
-        .iter()
-        .map(|(digest, size)| (digest.hash(), *size))
-        .collect();
+    let references: BTreeMap<Digest, u64> = manifest.references.iter().cloned().collect();
     let content = references
         .values()
         .fold(manifest.size, |sum, size| sum.saturating_add(*size));
@@ -241,14 +214,7 @@ fn add(
         ],
         |row| row.get(0),
     )?;
-    for hash in references.keys() {
-        run(
-            connection,
-            "add reference of a hosted manifest",
-            "INSERT INTO manifest_references (manifest_id, hash) VALUES (?1, ?2)",
-            params![row, hash],
-        )?;
-    }
+    add_references(connection, row, references.keys())?;
     Ok(row)
 }
 
@@ -284,12 +250,14 @@ pub(super) fn remove(connection: &Connection, manifest: i64, now: Timestamp) -> 
     run(
         connection,
         "mark a deleted manifest's blobs",
-        "UPDATE blob_links SET needed_at = max(needed_at, ?2)
+        &format!(
+            "UPDATE blob_links SET needed_at = max(needed_at, ?2)
          WHERE repository_id = (SELECT repository_id FROM manifests WHERE id = ?1)
          AND blob_id IN (
              SELECT blobs.id FROM manifest_references
-             CROSS JOIN blobs ON blobs.digest = iif(length(hash) = 32, 'sha256:', 'sha512:') || lower(hex(hash))
-             WHERE manifest_references.manifest_id = ?1)",
+             CROSS JOIN blobs ON {REFERRED_BLOB}
+             WHERE manifest_references.manifest_id = ?1)"
+        ),
         params![manifest, now.0],
     )?;
     let blob = get(

@@ -99,17 +99,6 @@ pub enum PutManifest {
     Missing(Vec<Digest>),
 }
 
-/// A manifest that is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostedManifest {
-    /// The digest of its bytes.
-    pub digest: Digest,
-    /// What it was pushed as, and is served as.
-    pub media_type: MediaType,
-    /// Its own bytes, without what it refers to.
-    pub size: u64,
-}
-
 /// The database of hosted content.
 pub struct RegistryDb {
     database: Database,

@@ -18,6 +18,7 @@ use super::repositories::OF_PATH;
 use super::{HostedRepository, RegistryDb, repositories};
 use crate::error::Result;
 use crate::oci::{Digest, Tag};
+use crate::store::content::reach::REFERRED_BLOB;
 use crate::store::database::{in_steps, step};
 use crate::store::statement::{decoded, find, get, list, run};
 use crate::time::Timestamp;
@@ -410,8 +411,7 @@ fn remove_references(connection: &Connection, removed: &Removed, manifest: i64) 
                  SELECT blobs.id FROM (
                      SELECT hash FROM manifest_references
                      WHERE manifest_id = ?3 ORDER BY hash LIMIT ?4
-                 ) CROSS JOIN blobs ON blobs.digest
-                     = iif(length(hash) = 32, 'sha256:', 'sha512:') || lower(hex(hash)))"
+                 ) CROSS JOIN blobs ON {REFERRED_BLOB})"
         ),
         params![removed.from, removed.path, manifest, PIECE, removed.at.0],
     )?;

@@ -1,13 +1,14 @@
-//! The tables of `registry.sqlite`, as migrations that are only ever appended.
-//!
-//! `blobs` has one row for each file that hosted content needs. Nothing hangs on it by cascade: what was pushed
-//! cannot be had again, so a row of it goes only when somebody names it. Every foreign key has an index.
+//! The tables of `registry.sqlite`, as migrations that are only ever appended. Those that it shares with `cache.sqlite`
+//! stand in `content::schema`.
+
+use crate::store::content::shared_tables;
 
 pub(in crate::store) const MIGRATIONS: &[&str] = &[
     // 1: repositories, blobs and their links, manifests and what they refer to, tags, uploads.
-    "
-    CREATE TABLE repositories (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
+    concat!(
+        shared_tables!(
+            on_delete: "",
+            repositories: "
         -- A row of access.sqlite, which may be gone: then nobody sees the repository, and a new project
         -- of the same path does not get it, because ids are never given out twice.
         project_id INTEGER NOT NULL,
@@ -21,37 +22,12 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
         tag_count INTEGER NOT NULL DEFAULT 0,
         -- What quotas count for its rows, on top of the bytes of the files.
         row_bytes INTEGER NOT NULL DEFAULT 256,
-        UNIQUE (project_id, path)
-    ) STRICT;
-    CREATE INDEX repositories_path ON repositories (path);
-    CREATE INDEX repositories_removed ON repositories (removed_at) WHERE removed_at IS NOT NULL;
-    CREATE INDEX repositories_shown ON repositories (project_id, path) WHERE manifest_count > 0;
-
-    CREATE TABLE blobs (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        digest TEXT NOT NULL UNIQUE,
-        size INTEGER NOT NULL CHECK (size >= 0),
-        added_at INTEGER NOT NULL
-    ) STRICT;
-
-    -- In which repositories a blob was uploaded or mounted: only there it can be read and used.
-    CREATE TABLE blob_links (
-        repository_id INTEGER NOT NULL REFERENCES repositories (id),
-        blob_id INTEGER NOT NULL REFERENCES blobs (id),
-        linked_at INTEGER NOT NULL,
+        UNIQUE (project_id, path)",
+            blob_links: "
         -- When a push last relied on it, or its last manifest went: the grace of garbage counts from here.
-        needed_at INTEGER NOT NULL,
-        PRIMARY KEY (repository_id, blob_id)
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX blob_links_blob ON blob_links (blob_id);
-
-    CREATE TABLE manifests (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        repository_id INTEGER NOT NULL REFERENCES repositories (id),
-        blob_id INTEGER NOT NULL REFERENCES blobs (id),
-        media_type TEXT NOT NULL,
+        needed_at INTEGER NOT NULL,",
+            manifests: "
         artifact_type TEXT,
-        subject TEXT,
         -- JSON, as pushed, of manifests with a subject: lists of referrers show it.
         annotations TEXT,
         -- Its own bytes and those of what it refers to, as it says.
@@ -62,30 +38,15 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
             512 + 128 * reference_count
             + ifnull(octet_length(annotations), 0) + ifnull(octet_length(artifact_type), 0)),
         pushed_at INTEGER NOT NULL,
-        pushed_by TEXT NOT NULL,
-        UNIQUE (repository_id, blob_id)
-    ) STRICT;
-    CREATE INDEX manifests_blob ON manifests (blob_id);
-    CREATE INDEX manifests_subject ON manifests (repository_id, subject) WHERE subject IS NOT NULL;
-
-    -- What a manifest refers to, here or not. An index of 4 MiB has 44,000 of these, so they are short: the digest is
-    -- the hash alone, whose length tells the algorithm.
-    CREATE TABLE manifest_references (
-        manifest_id INTEGER NOT NULL REFERENCES manifests (id) ON DELETE CASCADE,
-        hash BLOB NOT NULL CHECK (length(hash) IN (32, 64)),
-        PRIMARY KEY (manifest_id, hash)
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX manifest_references_hash ON manifest_references (hash);
-
-    CREATE TABLE tags (
-        repository_id INTEGER NOT NULL REFERENCES repositories (id),
-        name TEXT NOT NULL,
-        manifest_id INTEGER NOT NULL REFERENCES manifests (id) ON DELETE CASCADE,
+        pushed_by TEXT NOT NULL,",
+            tags: "
         created_at INTEGER NOT NULL,
-        updated_at INTEGER NOT NULL,
-        PRIMARY KEY (repository_id, name)
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX tags_manifest ON tags (manifest_id);
+        updated_at INTEGER NOT NULL,",
+        ),
+        "
+    CREATE INDEX repositories_path ON repositories (path);
+    CREATE INDEX repositories_removed ON repositories (removed_at) WHERE removed_at IS NOT NULL;
+    CREATE INDEX repositories_shown ON repositories (project_id, path) WHERE manifest_count > 0;
 
     -- Their bytes lie in staging/; the file's own time says when they were last written to.
     CREATE TABLE uploads (
@@ -97,11 +58,6 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX uploads_repository ON uploads (repository_id);
     CREATE INDEX uploads_project ON uploads (project_id);
-
-    -- Files whose row is about to come, or has just gone: what a crash leaves of either is found here.
-    CREATE TABLE unsettled (
-        digest TEXT PRIMARY KEY
-    ) STRICT, WITHOUT ROWID;
 
     -- Cascades run these too.
     CREATE TRIGGER links_added AFTER INSERT ON blob_links BEGIN
@@ -136,5 +92,6 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
         UPDATE repositories SET tag_count = tag_count - 1, row_bytes = row_bytes - 256
         WHERE id = OLD.repository_id;
     END;
-    ",
+    "
+    ),
 ];

@@ -29,34 +29,33 @@ impl RegistryDb {
         upload: &HostedUpload,
         most: u64,
     ) -> Result<bool> {
-        self.database
-            .write_with(Synchronous::Normal, Synchronous::Full, |connection| {
-                let open = get(
-                    connection,
-                    "count uploads of a project",
-                    "SELECT count(*) FROM uploads WHERE project_id = ?1",
-                    [repository.project.0],
-                    |row| size(row, 0),
-                )?;
-                if open >= most {
-                    return Ok(false);
-                }
-                let id = repositories::ensure(connection, repository, upload.started_at)?;
-                run(
-                    connection,
-                    "start upload",
-                    "INSERT INTO uploads (id, repository_id, project_id, algorithm, started_at)
+        self.database.write_with(Synchronous::Normal, |connection| {
+            let open = get(
+                connection,
+                "count uploads of a project",
+                "SELECT count(*) FROM uploads WHERE project_id = ?1",
+                [repository.project.0],
+                |row| size(row, 0),
+            )?;
+            if open >= most {
+                return Ok(false);
+            }
+            let id = repositories::ensure(connection, repository, upload.started_at)?;
+            run(
+                connection,
+                "start upload",
+                "INSERT INTO uploads (id, repository_id, project_id, algorithm, started_at)
                      VALUES (?1, ?2, ?3, ?4, ?5)",
-                    params![
-                        upload.id,
-                        id,
-                        repository.project.0,
-                        upload.algorithm.as_str(),
-                        upload.started_at.0
-                    ],
-                )?;
-                Ok(true)
-            })
+                params![
+                    upload.id,
+                    id,
+                    repository.project.0,
+                    upload.algorithm.as_str(),
+                    upload.started_at.0
+                ],
+            )?;
+            Ok(true)
+        })
     }
 
     /// The ids of uploads to repositories at or below `path`. `0` follows `/`.
@@ -108,16 +107,15 @@ impl RegistryDb {
 
     /// Forgets an upload; says whether there was one.
     pub fn end_upload(&self, id: &str) -> Result<bool> {
-        self.database
-            .write_with(Synchronous::Normal, Synchronous::Full, |connection| {
-                let ended = run(
-                    connection,
-                    "end upload",
-                    "DELETE FROM uploads WHERE id = ?1",
-                    [id],
-                )?;
-                Ok(ended > 0)
-            })
+        self.database.write_with(Synchronous::Normal, |connection| {
+            let ended = run(
+                connection,
+                "end upload",
+                "DELETE FROM uploads WHERE id = ?1",
+                [id],
+            )?;
+            Ok(ended > 0)
+        })
     }
 }
 

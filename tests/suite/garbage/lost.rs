@@ -150,7 +150,7 @@ fn files_of_a_purge_that_was_killed_go_with_the_next_collection() {
         digest: manifest.clone(),
         media_type: breakwater::oci::MediaType::OciManifest,
         size: bytes.len() as u64,
-        references: vec![(layer.clone(), 5)],
+        references: vec![layer.clone()],
         subject: None,
         tag: Some(Tag::parse("t").unwrap()),
         now: workshop.now,
@@ -167,14 +167,14 @@ fn files_of_a_purge_that_was_killed_go_with_the_next_collection() {
     // The rows go, and then the process.
     let purged = cache.purge_repository(GroupId(1), repository).unwrap();
     assert_eq!((purged.manifests, purged.loose.len()), (1, 2));
-    assert_eq!(cache.unsettled().unwrap().len(), 2);
+    assert_eq!(workshop.store.content.unsettled().unwrap().len(), 2);
     // One of them was fetched again meanwhile.
     cache
         .keep_blob(repository, &layer, 5, workshop.now)
         .unwrap();
     assert_eq!(workshop.collect(false).files, 1);
     assert!(!workshop.file_exists(&manifest) && workshop.file_exists(&layer));
-    assert_eq!(cache.unsettled().unwrap(), []);
+    assert_eq!(workshop.store.content.unsettled().unwrap(), []);
 }
 
 #[test]

@@ -181,7 +181,7 @@ fn keep_in_cache(workshop: &Workshop, layer: &[u8], named: &Digest) {
         digest: manifest,
         media_type: MediaType::OciManifest,
         size: bytes.len() as u64,
-        references: vec![(layer_digest, layer.len() as u64), (named.clone(), 4)],
+        references: vec![layer_digest, named.clone()],
         subject: None,
         tag: None,
         now: workshop.now,

@@ -77,10 +77,10 @@ fn keep_image(
         descriptor(config),
         listed.join(",")
     );
-    let mut references = vec![(Digest::of(config), config.len() as u64)];
+    let mut references = vec![Digest::of(config)];
     keep(store, repository, config, now);
     for layer in layers {
-        references.push((keep(store, repository, layer, now), layer.len() as u64));
+        references.push(keep(store, repository, layer, now));
     }
     let kept = NewManifest {
         digest: Digest::of(manifest.as_bytes()),
@@ -122,7 +122,7 @@ fn keep_index(
         digest: Digest::of(index.as_bytes()),
         media_type: MediaType::OciIndex,
         size: index.len() as u64,
-        references: children.to_vec(),
+        references: children.iter().map(|(digest, _)| digest.clone()).collect(),
         subject: None,
         tag: Some(self::tag(tag)),
         now,

@@ -218,7 +218,7 @@ fn every_kind_of_damage_is_found() {
                 sql(
                     data,
                     &format!(
-                        "DELETE FROM manifest_children WHERE manifest_id = {index};
+                        "DELETE FROM manifest_references WHERE manifest_id = {index};
                          DELETE FROM manifests WHERE id = {index}"
                     ),
                 );

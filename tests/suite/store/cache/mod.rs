@@ -80,7 +80,7 @@ fn a_manifest_is_kept_with_its_tag() {
     let manifest = store.cache.manifest(here, &digest).unwrap().unwrap();
     assert_eq!((manifest.digest, manifest.size), (digest.clone(), size));
     assert_eq!(manifest.media_type, MediaType::OciManifest);
-    assert_eq!(manifest.fetched_at, at(10));
+    assert_eq!(manifest.arrived_at, at(10));
     assert_eq!(store.cache.manifest(there, &digest).unwrap(), None);
     let expected = CachedTag {
         digest: digest.clone(),
@@ -93,7 +93,7 @@ fn a_manifest_is_kept_with_its_tag() {
 
     keep_image(&store, here, &[b"l1", b"l1", b"l2"], Some("2"), at(20));
     let manifest = store.cache.manifest(here, &digest).unwrap().unwrap();
-    assert_eq!(manifest.fetched_at, at(20), "fetched anew");
+    assert_eq!(manifest.arrived_at, at(20), "fetched anew");
     assert_eq!(store.cache.totals().unwrap().manifests, 1);
     assert_eq!(store.cache.totals().unwrap().tags, 2);
 }

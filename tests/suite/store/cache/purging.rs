@@ -40,7 +40,7 @@ fn heavy(store: &Store, repository: RepositoryId) -> (Digest, Digest) {
 
 fn children(data: &std::path::Path) -> i64 {
     let connection = strangers_connection(&data.join("cache.sqlite"));
-    let text = "SELECT count(*) FROM manifest_children";
+    let text = "SELECT count(*) FROM manifest_references";
     connection.query_row(text, [], |row| row.get(0)).unwrap()
 }
 

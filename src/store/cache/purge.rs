@@ -74,28 +74,31 @@ impl CacheDb {
         // A place that a crash left is emptied first: the same manifest may have been fetched since.
         let mut loose = self.remove_purged()?;
         let mut manifests = 0_u64;
+        let mut found = self
+            .database
+            .scan(|connection| unneeded(connection, group, repository))?;
+        // Some are needed by others that go: until those have gone.
         loop {
-            let found = |connection: &Connection| unneeded(connection, group, repository);
-            let mut found = self.database.scan(found)?.into_iter().peekable();
-            let before = manifests;
+            let (before, mut left) = (manifests, Vec::new());
+            let mut next = found.into_iter().peekable();
             self.in_pieces(|connection| {
-                let Some(&id) = found.peek() else {
+                let Some(&id) = next.peek() else {
                     return Ok(false);
                 };
                 match set_aside(connection, group, repository, id)? {
                     Aside::Tags => {}
                     Aside::Done => {
                         manifests = manifests.saturating_add(1);
-                        found.next();
+                        next.next();
                     }
-                    Aside::Needed => drop(found.next()),
+                    Aside::Needed => left.extend(next.next()),
                 }
                 Ok(true)
             })?;
-            // What was needed by one of the others is not needed any more.
             if manifests == before {
                 break;
             }
+            found = left;
         }
         loose.extend(self.remove_purged()?);
         self.in_pieces(|connection| forget_pulls(connection, group, repository))?;

@@ -1,6 +1,5 @@
 //! Blobs: kept ones from the directory, others while they arrive.
 
-use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use super::{CacheWord, Proxy, Target, fetch, read_only, upstream_error};
 use crate::auth::Grant;
 use crate::error::{Kind, Result};
 use crate::oci::Digest;
+use crate::store::Blob;
 use crate::time::Timestamp;
 use crate::upstream::FaultKind;
 
@@ -32,8 +32,8 @@ pub struct BlobAnswer {
 
 /// Where the bytes of a blob are.
 pub enum BlobContent {
-    /// In a file, whole.
-    Kept(Arc<File>),
+    /// Here, whole.
+    Kept(Blob),
     /// On their way.
     Arriving(Arriving),
     /// At the upstream: only their size was asked for.
@@ -212,18 +212,18 @@ impl Proxy {
         let Some((size, linked_at)) = self.store.cache.blob(repository, digest)? else {
             return Ok(None);
         };
-        let (file, length) = match self.store.blobs.open(digest)? {
-            Some((file, length)) if length == size => (file, length),
+        let blob = match self.store.blobs.open(digest)? {
+            Some(blob) if blob.size() == size => blob,
             damaged => {
                 tracing::error!(blob = %digest, "a kept blob's file is gone or has another length: fetching it again");
-                self.remove_damaged(digest, damaged.as_ref().map(|(file, _)| &**file));
+                self.remove_damaged(digest, damaged.as_ref());
                 return Ok(None);
             }
         };
         let age = Some(Timestamp::now().since(linked_at));
         Ok(Some(BlobAnswer {
-            size: Some(length),
-            content: BlobContent::Kept(file),
+            size: Some(size),
+            content: BlobContent::Kept(blob),
             cache: CacheWord::Hit,
             age,
         }))

@@ -286,7 +286,7 @@ impl Proxy {
         }
         let opened = self.store.blobs.open(digest)?;
         let content = match &opened {
-            Some((file, length)) => self.store.blobs.intact(file, *length, digest)?,
+            Some(blob) => self.store.blobs.intact(blob, digest)?,
             None => None,
         };
         match content {
@@ -296,7 +296,7 @@ impl Proxy {
             }
             None => {
                 tracing::error!(manifest = %digest, "a kept manifest's file is gone or damaged: fetching it again");
-                self.remove_damaged(digest, opened.as_ref().map(|(file, _)| &**file));
+                self.remove_damaged(digest, opened.as_ref());
                 Ok(None)
             }
         }

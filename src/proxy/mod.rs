@@ -49,7 +49,7 @@ use crate::auth::Grant;
 use crate::error::Result;
 use crate::oci::{Digest, Reference, RegistryHost, RepositoryName};
 use crate::shared_call::SharedCalls;
-use crate::store::{RepositoryId, Store};
+use crate::store::{Blob, RepositoryId, Store};
 use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind, ManifestHead};
 use failed::upstream_error;
@@ -224,7 +224,7 @@ impl Proxy {
 
     /// Removes what was found to be damaged while it was to be served. Where that fails, on a full disk for
     /// example, it is found again next time: it must not cost anybody the image.
-    fn remove_damaged(&self, digest: &Digest, seen: Option<&std::fs::File>) {
+    fn remove_damaged(&self, digest: &Digest, seen: Option<&Blob>) {
         if let Err(error) = self.store.remove_damaged(digest, seen) {
             tracing::error!(blob = %digest, "cannot remove what is damaged: {error}");
         }

@@ -1,22 +1,11 @@
 //! Blobs of a repository (distribution-spec 1.1, "Pulling blobs", "Deleting Blobs").
 
-use std::fs::File;
-use std::sync::Arc;
-
 use super::{Registry, check, repository};
 use crate::auth::policy::{RepositoryGrant, Wanted};
 use crate::error::{Error, Kind, Result};
 use crate::oci::Digest;
-use crate::store::UnlinkBlob;
+use crate::store::{Blob, UnlinkBlob};
 use crate::time::Timestamp;
-
-/// A blob that can be served.
-pub struct HostedBlob {
-    /// Its file.
-    pub file: Arc<File>,
-    /// In bytes.
-    pub size: u64,
-}
 
 impl Registry {
     /// A blob that is linked to the repository. Whoever may push and finds it here will not push it again, so it
@@ -27,12 +16,7 @@ impl Registry {
     ///
     /// # Errors
     /// `BlobUnknown`; `Io`, `Sql`.
-    pub fn blob(
-        &self,
-        grant: &RepositoryGrant,
-        digest: &Digest,
-        now: Timestamp,
-    ) -> Result<HostedBlob> {
+    pub fn blob(&self, grant: &RepositoryGrant, digest: &Digest, now: Timestamp) -> Result<Blob> {
         check(grant, Wanted::Pull)?;
         let (rows, place) = (&self.store.registry, repository(grant));
         let linked = if grant.may_push() {
@@ -42,7 +26,7 @@ impl Registry {
         };
         let size = linked.ok_or_else(|| unknown(digest))?;
         match self.store.blobs.open(digest)? {
-            Some((file, length)) if length == size => Ok(HostedBlob { file, size }),
+            Some(blob) if blob.size() == size => Ok(blob),
             _ => {
                 tracing::error!(
                     blob = %digest,

@@ -74,7 +74,7 @@ impl Registry {
     ) -> Result<(StoredManifest, Content)> {
         let kept = self.head_manifest(grant, reference)?;
         let content = match self.store.blobs.open(&kept.digest)? {
-            Some((file, length)) => self.store.blobs.intact(&file, length, &kept.digest)?,
+            Some(blob) => self.store.blobs.intact(&blob, &kept.digest)?,
             None => None,
         };
         match content {

@@ -19,7 +19,6 @@ use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 
-pub use blobs::HostedBlob;
 pub use manifests::{ManifestContent, PushedManifest};
 pub use receive::Piece;
 pub use referrers::{ReferrersPage, ReferrersQuery};

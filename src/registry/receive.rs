@@ -1,13 +1,12 @@
 //! A body on its way into an upload's file: written and hashed as it arrives, in memory of one size whatever the
 //! body's is. Knows no row.
 
-use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::FileExt;
 
 use crate::error::{Error, Kind, Result};
 use crate::metrics::Counter;
 use crate::oci::{Algorithm, Digest, Hasher};
+use crate::store::Blob;
 
 /// How much of a body is in memory at once, for each client that is slow in sending.
 const BUFFER: usize = 32 * 1024;
@@ -64,24 +63,11 @@ impl Hashed {
         }
     }
 
-    /// Reads the first `length` bytes of `file` again: after a restart, or for another algorithm.
-    pub(super) fn again(file: &File, algorithm: Algorithm, length: u64) -> Result<Self> {
+    /// Reads the first `length` bytes again: after a restart, or for another algorithm.
+    pub(super) fn again(blob: &Blob, algorithm: Algorithm, length: u64) -> Result<Self> {
         let mut hashed = Self::nothing(algorithm);
-        let mut buffer = vec![0; BUFFER];
-        while hashed.length < length {
-            match file.read_at(&mut buffer, hashed.length) {
-                Ok(0) => break,
-                Ok(read) => {
-                    let left =
-                        usize::try_from(length.saturating_sub(hashed.length)).unwrap_or(usize::MAX);
-                    hashed.add(buffer.get(..read.min(left)).unwrap_or_default());
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => {
-                    return Err(Error::new(Kind::Io, "cannot read an upload").because(error));
-                }
-            }
-        }
+        blob.read_up_to(length, BUFFER, |bytes| hashed.add(bytes))
+            .map_err(|error| Error::new(Kind::Io, "cannot read an upload").because(error))?;
         Ok(hashed)
     }
 
@@ -136,6 +122,8 @@ pub(super) fn receive(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt as _;
+
     use super::*;
 
     #[test]
@@ -166,7 +154,7 @@ mod tests {
             assert_eq!(result.is_ok(), most != Some(699_999));
             assert!(most.is_none_or(|most| written <= most));
             let part = &bytes[..usize::try_from(written).unwrap()];
-            let again = Hashed::again(&file, algorithm, written).unwrap();
+            let again = Hashed::again(&Blob::from(file), algorithm, written).unwrap();
             assert_eq!(hashed.digest(), Digest::of_with(algorithm, part));
             assert_eq!(again.digest(), Digest::of_with(algorithm, part));
         }

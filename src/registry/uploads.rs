@@ -8,7 +8,7 @@ use super::{Piece, Registry, check, limits, repository};
 use crate::auth::policy::{RepositoryGrant, Wanted};
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Digest};
-use crate::store::{HostedUpload, Staged};
+use crate::store::{BlobWriter, HostedUpload};
 use crate::time::Timestamp;
 
 /// How many uploads may be open in a project at once.
@@ -123,7 +123,7 @@ impl Registry {
         let hashed = if hashed.algorithm() == digest.algorithm() {
             hashed
         } else {
-            Hashed::again(staged.file(), digest.algorithm(), length)?
+            Hashed::again(&staged.reader()?, digest.algorithm(), length)?
         };
         let done = self.keep(grant, staged, hashed, digest, Some(&upload.id), now);
         if done.is_err() {
@@ -186,7 +186,7 @@ impl Registry {
     }
 
     /// The upload's file, for this request alone.
-    fn stage(&self, grant: &RepositoryGrant, upload: &HostedUpload) -> Result<Staged> {
+    fn stage(&self, grant: &RepositoryGrant, upload: &HostedUpload) -> Result<BlobWriter> {
         let staged = match self.store.blobs.resume_upload(&upload.id) {
             Err(error) if error.kind() == Kind::NotFound => Err(unknown()),
             other => other,
@@ -211,9 +211,9 @@ impl Registry {
         &self,
         grant: &RepositoryGrant,
         upload: &HostedUpload,
-        mut staged: Staged,
+        mut staged: BlobWriter,
         piece: Piece<'_>,
-    ) -> Result<(Staged, Hashed)> {
+    ) -> Result<(BlobWriter, Hashed)> {
         let at = staged.length()?;
         if let Some((first, _)) = piece.range.filter(|(first, _)| *first != at) {
             let what = format!("the piece begins at byte {first}, but the upload goes on at {at}");
@@ -239,7 +239,7 @@ impl Registry {
             .filter(|kept| kept.length() == at && kept.algorithm() == upload.algorithm);
         let mut hashed = match kept {
             Some(hashed) => hashed,
-            None => Hashed::again(staged.file(), upload.algorithm, at)?,
+            None => Hashed::again(&staged.reader()?, upload.algorithm, at)?,
         };
         let announced = piece
             .range
@@ -282,7 +282,7 @@ impl Registry {
     fn keep(
         &self,
         grant: &RepositoryGrant,
-        staged: Staged,
+        staged: BlobWriter,
         hashed: Hashed,
         digest: &Digest,
         upload: Option<&str>,

@@ -40,7 +40,7 @@ pub use audit::{
 };
 pub use backup::Replaced;
 pub(crate) use blobs::BlobPrefix;
-pub use blobs::{BlobDir, Staged, StagedUpload, digest_of};
+pub use blobs::{Blob, BlobDir, BlobWriter, StagedUpload, digest_of};
 pub use cache::{
     CacheDb, CachedImage, CachedTag, KeptListing, ListingKind, NewManifest, OriginId, Pull,
     PulledRepository, Purged, RepositoryId, Totals,
@@ -60,7 +60,6 @@ pub use registry::{
 #[cfg(test)]
 pub(crate) use statement::record;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -286,7 +285,7 @@ impl Store {
     ///
     /// A file that something hosted needs stays, damaged as it is: what was pushed is not dropped silently, and
     /// the next fill or push of these bytes puts a good file in its place.
-    pub fn remove_damaged(&self, digest: &Digest, seen: Option<&File>) -> Result<bool> {
+    pub fn remove_damaged(&self, digest: &Digest, seen: Option<&Blob>) -> Result<bool> {
         let _settling = self.settling(digest);
         if !self.blobs.is_still(digest, seen)? {
             return Ok(false);

@@ -5,8 +5,6 @@
 //! added a file and not its row yet, and a removal takes the row first and then the file.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,7 +13,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::oci::{Digest, Hasher, MAX_MANIFEST_SIZE, Manifest, MediaType};
-use crate::store::{BlobPrefix, DatabaseFault, Store};
+use crate::store::{Blob, BlobPrefix, DatabaseFault, Store};
 
 /// How much of a file is in memory at once, per thread.
 const BUFFER: usize = 1 << 20;
@@ -214,7 +212,7 @@ impl Scan<'_> {
         let blobs = &self.store.blobs;
         let path = blobs.shown_path(digest);
         for _ in 0..ATTEMPTS {
-            let (file, size) = match blobs.open(digest) {
+            let blob = match blobs.open(digest) {
                 Ok(Some(opened)) => opened,
                 Ok(None) => {
                     self.missing(&mut report, digest)?;
@@ -225,7 +223,8 @@ impl Scan<'_> {
                     return Ok(report);
                 }
             };
-            let found = match self.hash(&file, digest) {
+            let size = blob.size();
+            let found = match self.hash(&blob, digest) {
                 Ok(found) => found,
                 Err(error) => {
                     let error = Error::io("cannot read", &path, error);
@@ -240,7 +239,7 @@ impl Scan<'_> {
                 self.store.content.sizes(digest)?
             };
             let is_sound = found == *digest && fits(&rows);
-            if !is_sound && !self.is_in_place(&file, digest) {
+            if !is_sound && !self.is_in_place(&blob, digest) {
                 continue;
             }
             report.blobs = report.blobs.saturating_add(1);
@@ -258,7 +257,7 @@ impl Scan<'_> {
             } else if rows.is_empty() {
                 report.unreferenced = report.unreferenced.saturating_add(1);
             }
-            let mode = file.metadata().map_or(0, |metadata| metadata.mode());
+            let mode = blob.mode().unwrap_or(0);
             if mode & 0o177 != 0 {
                 report.add_wide(&path, mode & 0o7777);
             }
@@ -267,41 +266,25 @@ impl Scan<'_> {
         Ok(report)
     }
 
-    /// Whether the name still leads to the file that was read.
-    fn is_in_place(&self, file: &File, digest: &Digest) -> bool {
-        let identity = |file: &File| {
-            file.metadata()
-                .ok()
-                .map(|metadata| (metadata.dev(), metadata.ino()))
-        };
+    /// Whether the digest still leads to what was read.
+    fn is_in_place(&self, read: &Blob, digest: &Digest) -> bool {
         match self.store.blobs.open(digest) {
-            Ok(Some((now, _))) => identity(&now) == identity(file),
+            Ok(Some(now)) => now.is_same_as(read).unwrap_or(false),
             Ok(None) | Err(_) => false,
         }
     }
 
-    fn hash(&self, file: &File, digest: &Digest) -> std::io::Result<Digest> {
+    fn hash(&self, blob: &Blob, digest: &Digest) -> std::io::Result<Digest> {
         let mut hasher = Hasher::new(digest.algorithm());
-        let length = file.metadata()?.len();
         // Most blobs are small: they shall not cost a MiB each.
-        let room = usize::try_from(length).map_or(BUFFER, |length| length.clamp(1, BUFFER));
-        let mut buffer = vec![0; room];
-        let mut at = 0_u64;
-        loop {
-            match file.read_at(&mut buffer, at) {
-                Ok(0) => break,
-                Ok(read) => {
-                    hasher.update(buffer.get(..read).unwrap_or_default());
-                    let read = read as u64;
-                    at = read.saturating_add(at);
-                    let before = self.done.fetch_add(read, Ordering::Relaxed);
-                    let done = before.saturating_add(read);
-                    (self.progress)(done, self.total.max(done));
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let room = usize::try_from(blob.size()).map_or(BUFFER, |size| size.clamp(1, BUFFER));
+        blob.read_up_to(u64::MAX, room, |bytes| {
+            hasher.update(bytes);
+            let read = bytes.len() as u64;
+            let done = self.done.fetch_add(read, Ordering::Relaxed);
+            let done = done.saturating_add(read);
+            (self.progress)(done, self.total.max(done));
+        })?;
         Ok(hasher.finish())
     }
 
@@ -313,16 +296,17 @@ impl Scan<'_> {
         digest: &Digest,
         media_type: &str,
     ) -> Result<()> {
-        let Ok(Some((file, size))) = self.store.blobs.open(digest) else {
+        let Ok(Some(blob)) = self.store.blobs.open(digest) else {
             return Ok(());
         };
-        let why = if size > MAX_MANIFEST_SIZE {
+        let why = if blob.size() > MAX_MANIFEST_SIZE {
             "it is larger than 4 MiB".to_owned()
         } else {
-            let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
-            if file.read_exact_at(&mut bytes, 0).is_err()
-                || Digest::of_with(digest.algorithm(), &bytes) != *digest
-            {
+            let content = blob.content();
+            let Ok(bytes) = content.read() else {
+                return Ok(());
+            };
+            if Digest::of_with(digest.algorithm(), &bytes) != *digest {
                 return Ok(());
             }
             match MediaType::parse(media_type) {

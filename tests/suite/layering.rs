@@ -152,6 +152,21 @@ fn imports_only_go_down() {
 }
 
 #[test]
+fn where_bytes_lie_is_known_to_the_store_alone() {
+    for (path, code) in sources() {
+        let code = code.split("#[cfg(test)]").next().unwrap();
+        let is_of_content = ["proxy", "registry", "upkeep"].contains(&room(&path));
+        let is_file = ["fs::File", "FileExt", "MetadataExt"]
+            .into_iter()
+            .find(|name| code.contains(name));
+        assert!(
+            !is_of_content || is_file.is_none(),
+            "{path} holds a file: a `Blob` or a `BlobWriter` would do"
+        );
+    }
+}
+
+#[test]
 fn each_dependency_has_one_home() {
     let table = [
         ("rusqlite::", "store"),

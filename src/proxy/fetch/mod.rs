@@ -5,7 +5,6 @@ mod pace;
 mod room;
 mod transfer;
 
-use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use super::flight::{FlightKey, Takeoff};
 use super::{Proxy, Target, upstream_error};
 use crate::error::{Error, Kind, Result};
 use crate::oci::Digest;
-use crate::store::Staged;
+use crate::store::{Blob, BlobWriter};
 use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind};
 
@@ -55,9 +54,10 @@ impl Fetch {
             Some(kept) => Some(kept),
             None => self.confirm_kept_elsewhere(takeoff)?,
         };
-        if let Some((file, size)) = kept {
+        if let Some(blob) = kept {
             note(&self.proxy.counters.present);
-            takeoff.arriving(file, Some(size), size);
+            let size = blob.size();
+            takeoff.arriving(blob, Some(size), size);
             return Ok(());
         }
         let mut staged = self.stage(takeoff)?;
@@ -92,7 +92,7 @@ impl Fetch {
     }
 
     /// The blob, if another flight kept it between this request's look and its flight.
-    fn kept_meanwhile(&self) -> Result<Option<(Arc<File>, u64)>> {
+    fn kept_meanwhile(&self) -> Result<Option<Blob>> {
         let Some(repository) = self.proxy.repository_of(&self.target)? else {
             return Ok(None);
         };
@@ -108,7 +108,7 @@ impl Fetch {
     /// Of what came from other origins this upstream's word proves nothing: whoever runs it could say yes
     /// to any digest, and read what others keep. Nor is it asked, which would tell what they keep. It has to
     /// give the bytes, which prove themselves; the directory keeps them once.
-    fn confirm_kept_elsewhere(&self, takeoff: &Takeoff) -> Result<Option<(Arc<File>, u64)>> {
+    fn confirm_kept_elsewhere(&self, takeoff: &Takeoff) -> Result<Option<Blob>> {
         let (cache, key) = (&self.proxy.store.cache, &self.target.origin);
         let Some(origin) = cache.find_origin(key.upstream(), key.fingerprint())? else {
             return Ok(None);
@@ -116,13 +116,8 @@ impl Fetch {
         let Some(size) = cache.blob_of_origin(origin, &self.digest)? else {
             return Ok(None);
         };
-        let Some((file, _)) = self
-            .proxy
-            .store
-            .blobs
-            .open(&self.digest)?
-            .filter(|(_, length)| *length == size)
-        else {
+        let opened = self.proxy.store.blobs.open(&self.digest)?;
+        let Some(blob) = opened.filter(|blob| blob.size() == size) else {
             return Ok(None);
         };
         let head = self
@@ -152,7 +147,7 @@ impl Fetch {
             let linked = self.proxy.store.while_kept(&self.digest, || {
                 // It may have gone since it was opened.
                 match self.proxy.store.blobs.open(&self.digest)? {
-                    Some((_, length)) if length == size => self.link(size),
+                    Some(blob) if blob.size() == size => self.link(size),
                     _ => Ok(()),
                 }
             });
@@ -160,12 +155,12 @@ impl Fetch {
                 self.log_not_kept(&error);
             }
         }
-        Ok(Some((file, size)))
+        Ok(Some(blob))
     }
 
     /// A fill is staged under a name that the same fill finds again after a crash; what nobody may keep
     /// goes into a file without a name.
-    fn stage(&self, takeoff: &Takeoff) -> Result<Staged> {
+    fn stage(&self, takeoff: &Takeoff) -> Result<BlobWriter> {
         if takeoff.keep_so_far() {
             let name = staging_name(&self.key());
             self.proxy.store.blobs.stage_named(&name)
@@ -177,7 +172,7 @@ impl Fetch {
     /// Keeps the blob if somebody who may fill has joined: file first, then rows.
     ///
     /// The bytes are right, so a failure here is logged and does not fail the readers.
-    fn keep(&self, takeoff: &Takeoff, staged: Staged, size: u64) -> Result<()> {
+    fn keep(&self, takeoff: &Takeoff, staged: BlobWriter, size: u64) -> Result<()> {
         let counters = &self.proxy.counters;
         if !takeoff.decide_keep() {
             note(&counters.passed);

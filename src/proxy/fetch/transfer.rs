@@ -1,9 +1,6 @@
 //! The bytes of a fetch: asked for, resumed where they break off, written, hashed.
 
-use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Fetch;
@@ -12,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::oci::Hasher;
 use crate::proxy::figures::note;
 use crate::proxy::flight::Takeoff;
-use crate::store::Staged;
+use crate::store::BlobWriter;
 use crate::upstream::{BlobStream, Fault, FaultKind};
 
 /// One read from the upstream.
@@ -26,7 +23,7 @@ const TRIES: u32 = 64;
 
 /// How far a fetch is.
 struct Progress<'a> {
-    staged: &'a mut Staged,
+    staged: &'a mut BlobWriter,
     hasher: Hasher,
     written: u64,
     total: Option<u64>,
@@ -34,26 +31,20 @@ struct Progress<'a> {
     pace: Pace,
 }
 
-impl Progress<'_> {
-    fn file(&self) -> Arc<File> {
-        Arc::clone(self.staged.file())
-    }
-}
-
 impl Fetch {
     /// Fetches all bytes and compares their hash; the blob's size.
-    pub(super) fn fetch(&self, takeoff: &Takeoff, staged: &mut Staged) -> Result<u64> {
+    pub(super) fn fetch(&self, takeoff: &Takeoff, staged: &mut BlobWriter) -> Result<u64> {
         let mut progress = self.resume_staged(staged)?;
         let begun = progress.written;
         if begun > 0 && progress.hasher.clone().finish() == self.digest {
-            takeoff.arriving(progress.file(), Some(begun), begun);
+            takeoff.arriving(progress.staged.reader()?, Some(begun), begun);
             return Ok(begun);
         }
         let mut stream = self.first_stream(&mut progress)?;
         self.check_total(&mut progress, &stream)?;
         let expected = progress.staged.expect(progress.total);
         expected.map_err(|error| error.context(self.shown()))?;
-        takeoff.arriving(progress.file(), progress.total, progress.written);
+        takeoff.arriving(progress.staged.reader()?, progress.total, progress.written);
         let mut buffer = vec![0_u8; CHUNK].into_boxed_slice();
         let (mut tries, mut barren_since) = (0_u32, None);
         loop {
@@ -100,28 +91,15 @@ impl Fetch {
     }
 
     /// Where an earlier fetch of the same blob was interrupted: its bytes, hashed again.
-    fn resume_staged<'a>(&self, staged: &'a mut Staged) -> Result<Progress<'a>> {
+    fn resume_staged<'a>(&self, staged: &'a mut BlobWriter) -> Result<Progress<'a>> {
         let mut hasher = Hasher::new(self.digest.algorithm());
-        let length = staged.length()?;
-        let mut written = 0_u64;
-        let mut buffer = vec![0_u8; CHUNK];
-        while written < length {
-            let read = staged
-                .file()
-                .read_at(&mut buffer, written)
-                .map_err(|error| {
-                    Error::new(
-                        Kind::Io,
-                        format!("cannot read what was staged of {}", self.digest),
-                    )
-                    .because(error)
-                })?;
-            if read == 0 {
-                break;
-            }
-            hasher.update(buffer.get(..read).unwrap_or_default());
-            written = written.saturating_add(read as u64);
-        }
+        let staged_so_far = staged.reader()?;
+        let written = staged_so_far
+            .read_up_to(staged_so_far.size(), CHUNK, |bytes| hasher.update(bytes))
+            .map_err(|error| {
+                let what = format!("cannot read what was staged of {}", self.digest);
+                Error::new(Kind::Io, what).because(error)
+            })?;
         if written > 0 {
             note(&self.proxy.counters.resumed_after_restart);
             tracing::info!(blob = %self.digest, repository = self.target.shown(), at = written, "resuming an interrupted fill");

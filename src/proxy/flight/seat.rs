@@ -1,12 +1,11 @@
 //! The reading side of a flight: readers follow behind in the staged file.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use super::state::{Failure, Flight, Phase, is_of_the_disk};
 use crate::error::Error;
+use crate::store::Blob;
 
 /// The reading side of a flight. The upstream client's timeouts bound every wait.
 pub(in crate::proxy) struct Seat(pub(super) Arc<Flight>);
@@ -73,7 +72,7 @@ impl ArrivingBlob {
 
     /// Waits until there is something to read: the file, and how many bytes from the position on.
     /// Zero at the end.
-    fn available(&self) -> io::Result<(Arc<File>, u64)> {
+    fn available(&self) -> io::Result<(Blob, u64)> {
         let flight = &self.seat.0;
         let mut state = flight.lock();
         loop {
@@ -85,10 +84,10 @@ impl ArrivingBlob {
             };
             let readable = self.end.map_or(readable, |end| readable.min(end));
             let done = self.end.is_some_and(|end| self.position >= end);
-            if let Some(file) = &state.file
+            if let Some(blob) = &state.blob
                 && (readable > self.position || whole || done)
             {
-                return Ok((Arc::clone(file), readable.saturating_sub(self.position)));
+                return Ok((blob.clone(), readable.saturating_sub(self.position)));
             }
             state = flight.wait(state);
         }
@@ -97,14 +96,14 @@ impl ArrivingBlob {
 
 impl Read for ArrivingBlob {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (file, available) = self.available()?;
+        let (blob, available) = self.available()?;
         let wanted = usize::try_from(available)
             .unwrap_or(usize::MAX)
             .min(buffer.len());
         if wanted == 0 {
             return Ok(0);
         }
-        let read = file.read_at(buffer.get_mut(..wanted).unwrap_or_default(), self.position)?;
+        let read = blob.read_at(buffer.get_mut(..wanted).unwrap_or_default(), self.position)?;
         self.position = self.position.saturating_add(read as u64);
         Ok(read)
     }
@@ -127,8 +126,8 @@ mod tests {
         else {
             panic!("nobody else flies");
         };
-        let file = Arc::new(tempfile::tempfile().unwrap());
-        takeoff.arriving(file, Some(0), 0);
+        let blob = Blob::from(tempfile::tempfile().unwrap());
+        takeoff.arriving(blob, Some(0), 0);
         let (told, head) = std::sync::mpsc::channel();
         let waiting = std::thread::spawn(move || told.send(seat.head()));
         assert!(head.recv_timeout(Duration::from_millis(100)).is_err());

@@ -1,11 +1,11 @@
 //! One flight: what its fetch and its readers tell each other.
 
 use std::fmt;
-use std::fs::File;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::Seat;
 use crate::error::{Error, Kind};
+use crate::store::Blob;
 
 /// One blob on its way.
 pub(super) struct Flight {
@@ -17,7 +17,7 @@ pub(super) struct Flight {
 pub(super) struct State {
     pub(super) phase: Phase,
     /// The staged file, once there is one.
-    pub(super) file: Option<Arc<File>>,
+    pub(super) blob: Option<Blob>,
     /// The blob's size, once the upstream said it.
     pub(super) total: Option<u64>,
     /// Bytes in the file.
@@ -42,7 +42,7 @@ impl Flight {
     pub(super) fn new(keep: bool) -> Self {
         let state = State {
             phase: Phase::Asking,
-            file: None,
+            blob: None,
             total: None,
             written: 0,
             keep,

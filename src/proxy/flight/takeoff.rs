@@ -1,11 +1,11 @@
 //! The fetching side of a flight.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use super::state::{Flight, Phase};
 use super::{FlightKey, Flights};
 use crate::error::Error;
+use crate::store::Blob;
 
 /// The fetching side of a flight. Dropped without `land`, the flight has failed.
 pub(in crate::proxy) struct Takeoff {
@@ -15,11 +15,11 @@ pub(in crate::proxy) struct Takeoff {
 }
 
 impl Takeoff {
-    /// The bytes will arrive in `file`, of which the first `written` are there already.
-    pub(in crate::proxy) fn arriving(&self, file: Arc<File>, total: Option<u64>, written: u64) {
+    /// The bytes will arrive in `blob`, of which the first `written` are there already.
+    pub(in crate::proxy) fn arriving(&self, blob: Blob, total: Option<u64>, written: u64) {
         let mut state = self.flight.lock();
         state.phase = Phase::Arriving;
-        state.file = Some(file);
+        state.blob = Some(blob);
         state.total = total;
         state.written = written;
         self.flight.changed.notify_all();

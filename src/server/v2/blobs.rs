@@ -31,10 +31,10 @@ pub(super) fn blob(
     let size = answer.size;
     Ok(
         content.answer(call, move |offset, length| match answer.content {
-            BlobContent::Kept(file) => {
+            BlobContent::Kept(blob) => {
                 let length = length.or(size).unwrap_or(0);
                 Body::File {
-                    file,
+                    file: blob.to_send(),
                     offset,
                     length,
                 }

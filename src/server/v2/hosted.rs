@@ -109,14 +109,14 @@ impl Hosted<'_> {
         let content = Content {
             digest,
             media_type: "application/octet-stream",
-            size: Some(blob.size),
+            size: Some(blob.size()),
             cache: None,
             age: None,
         };
         Ok(content.answer(call, move |offset, length| Body::File {
-            file: blob.file,
+            file: blob.to_send(),
             offset,
-            length: length.unwrap_or(blob.size),
+            length: length.unwrap_or(blob.size()),
         }))
     }
 

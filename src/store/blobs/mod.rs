@@ -3,6 +3,7 @@
 //! Owns the files: how they become visible (invariant 3: hash, fsync, rename, fsync of the directory), and
 //! how they go. A path is built from a [`Digest`] or from a name of hex digits, from nothing else. Knows no row.
 
+mod blob;
 mod scan;
 mod staging;
 mod uploads;
@@ -22,8 +23,9 @@ use crate::oci::{Algorithm, Digest, Hasher};
 use crate::spool::{Content, IN_MEMORY, Spools};
 use crate::time::Timestamp;
 
+pub use self::blob::Blob;
 pub(crate) use self::scan::BlobPrefix;
-pub use self::staging::Staged;
+pub use self::staging::BlobWriter;
 pub use self::uploads::StagedUpload;
 
 /// So many long manifests need not be hashed again.
@@ -56,6 +58,11 @@ impl Version {
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
+
+    /// Without the times, which a change of its mode sets too.
+    fn identity(self) -> ((u64, u64), u64) {
+        (self.file, self.length)
+    }
 }
 
 impl BlobDir {
@@ -84,8 +91,8 @@ impl BlobDir {
         ))
     }
 
-    /// Opens a blob for reading, with its size; `None` where it is not.
-    pub fn open(&self, digest: &Digest) -> Result<Option<(Arc<File>, u64)>> {
+    /// Opens a blob for reading; `None` where it is not.
+    pub fn open(&self, digest: &Digest) -> Result<Option<Blob>> {
         let path = self.path(digest);
         let failed = |error| Error::io("cannot open the blob", &path, error);
         let file = match File::open(&path) {
@@ -100,27 +107,21 @@ impl BlobDir {
                     .remedy("run `breakwater verify`"),
             );
         }
-        Ok(Some((Arc::new(file), metadata.len())))
+        Ok(Some(Blob::new(Arc::new(file), metadata.len())))
     }
 
     /// What is in a manifest's file, in memory if it is short and otherwise in that file; `None` if it is not what
     /// `digest` is of. A long one is hashed once for any number of readers, and again after it was written to.
-    pub fn intact(
-        &self,
-        file: &Arc<File>,
-        length: u64,
-        digest: &Digest,
-    ) -> Result<Option<Content>> {
-        let content = Content::kept(Arc::clone(file), length);
-        if length <= IN_MEMORY as u64 {
+    pub fn intact(&self, blob: &Blob, digest: &Digest) -> Result<Option<Content>> {
+        let content = blob.content();
+        if blob.size() <= IN_MEMORY as u64 {
             let bytes = content.read()?;
             let is_intact = Digest::of_with(digest.algorithm(), &bytes) == *digest;
             return Ok(is_intact.then(|| bytes.into_owned().into()));
         }
-        let metadata = file.metadata();
-        let metadata =
-            metadata.map_err(|error| Error::io("cannot read", &self.path(digest), error))?;
-        let now = Version::of(&metadata);
+        let now = blob
+            .version()
+            .map_err(|error| Error::io("cannot read", &self.path(digest), error))?;
         let hashed = || -> Result<(Version, bool)> {
             Ok((now, digest_of(&content, digest.algorithm())? == *digest))
         };
@@ -153,22 +154,21 @@ impl BlobDir {
         }
     }
 
-    /// Whether what lies under the digest is the file that was `seen`, at its length; `None`: nothing.
-    pub(super) fn is_still(&self, digest: &Digest, seen: Option<&File>) -> Result<bool> {
+    /// Whether what lies under the digest is what was `seen`, at its length; `None`: nothing.
+    pub(super) fn is_still(&self, digest: &Digest, seen: Option<&Blob>) -> Result<bool> {
         let path = self.path(digest);
         let failed = |error| Error::io("cannot read", &path, error);
         let now = match fs::symlink_metadata(&path) {
-            Ok(metadata) => Some(metadata),
+            Ok(metadata) => Some(Version::of(&metadata).identity()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(failed(error)),
         };
-        let seen = seen.map(File::metadata).transpose().map_err(failed)?;
-        let identity = |of: fs::Metadata| (of.dev(), of.ino(), of.len());
-        Ok(now.map(identity) == seen.map(identity))
+        let seen = seen.map(Blob::version).transpose().map_err(failed)?;
+        Ok(now == seen.map(Version::identity))
     }
 
     /// A new staged file under a random name (0600). Removed on drop unless committed.
-    pub fn stage(&self) -> Result<Staged> {
+    pub fn stage(&self) -> Result<BlobWriter> {
         Staging::stage(&self.staging)
     }
 
@@ -176,14 +176,14 @@ impl BlobDir {
     /// KEPT on drop unless committed or discarded, so that the next fill resumes: discard it when the disk is
     /// full, or its bytes turned out wrong.
     ///
-    /// While another `Staged` has the name open (a fill that is just ending), a new file under a random name is
+    /// While another `BlobWriter` has the name open (a fill that is just ending), a new file under a random name is
     /// given instead: two writers never share one.
-    pub fn stage_named(&self, name: &str) -> Result<Staged> {
+    pub fn stage_named(&self, name: &str) -> Result<BlobWriter> {
         Staging::stage_named(&self.staging, name)
     }
 
     /// An unlinked temporary file in `staging/` (O_TMPFILE, or made and unlinked): nothing of it remains, whatever happens.
-    pub fn stage_unlinked(&self) -> Result<Staged> {
+    pub fn stage_unlinked(&self) -> Result<BlobWriter> {
         Staging::stage_unlinked(&self.staging)
     }
 

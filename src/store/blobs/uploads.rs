@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::staging::Staging;
-use super::{BlobDir, Staged};
+use super::{BlobDir, BlobWriter};
 use crate::error::{Error, Result};
 use crate::time::Timestamp;
 
@@ -32,7 +32,7 @@ impl BlobDir {
     ///
     /// # Errors
     /// `Internal` for an id that is not one, `Io`, `Full`.
-    pub fn stage_upload(&self, id: &str) -> Result<Option<Staged>> {
+    pub fn stage_upload(&self, id: &str) -> Result<Option<BlobWriter>> {
         Staging::open_named(&self.staging, &name(id)?)
     }
 
@@ -40,7 +40,7 @@ impl BlobDir {
     ///
     /// # Errors
     /// `NotFound` where there is none: the upload has ended. `Internal` for an id that is not one, `Io`.
-    pub fn resume_upload(&self, id: &str) -> Result<Option<Staged>> {
+    pub fn resume_upload(&self, id: &str) -> Result<Option<BlobWriter>> {
         Staging::open_existing(&self.staging, &name(id)?)
     }
 

@@ -118,7 +118,7 @@ fn whoever_may_push_can_read_while_the_database_takes_no_write() {
     let grant = workshop.grant("acme/api");
     assert!(grant.may_push());
     let blob = workshop.registry.blob(&grant, &digest, workshop.now);
-    assert_eq!(blob.map(|blob| blob.size).unwrap(), 4);
+    assert_eq!(blob.map(|blob| blob.size()).unwrap(), 4);
     let error = workshop.store.registry.write_marks().unwrap_err();
     assert_eq!(error.kind(), Kind::Busy, "{error}");
     stranger.execute_batch("ROLLBACK").unwrap();

@@ -6,14 +6,14 @@ use std::path::Path;
 
 use breakwater::error::Kind;
 use breakwater::oci::{Algorithm, Digest};
-use breakwater::store::{Staged, Store};
+use breakwater::store::{BlobWriter, Store};
 
 use crate::support::small_disk::SmallDisk;
 
 use super::{at, blob_path, fresh, mode, repository};
 
-fn write(staged: &Staged, bytes: &[u8]) {
-    staged.file().write_all_at(bytes, 0).unwrap();
+fn write(staged: &mut BlobWriter, bytes: &[u8]) {
+    staged.write(bytes, 0).unwrap();
 }
 
 fn staged_names(store: &Store) -> Vec<String> {
@@ -26,15 +26,13 @@ fn staged_names(store: &Store) -> Vec<String> {
 }
 
 fn read(store: &Store, digest: &Digest) -> Option<Vec<u8>> {
-    let (file, size) = store.blobs.open(digest).unwrap()?;
-    let mut bytes = vec![0; usize::try_from(size).unwrap()];
-    file.read_exact_at(&mut bytes, 0).unwrap();
-    Some(bytes)
+    let blob = store.blobs.open(digest).unwrap()?;
+    Some(blob.content().read().unwrap().into_owned())
 }
 
 #[test]
 fn every_way_of_staging_commits_to_the_same_place() {
-    type Stage = fn(&Store) -> Staged;
+    type Stage = fn(&Store) -> BlobWriter;
     let ways: [(&str, Stage); 3] = [
         ("stage", |store| store.blobs.stage().unwrap()),
         ("named", |store| store.blobs.stage_named("00ff").unwrap()),
@@ -45,19 +43,19 @@ fn every_way_of_staging_commits_to_the_same_place() {
             let (_directory, store) = fresh();
             let bytes = b"some layer";
             let digest = Digest::of_with(algorithm, bytes);
-            let staged = stage(&store);
+            let mut staged = stage(&store);
             assert_eq!(staged.length().unwrap(), 0, "{name}");
-            write(&staged, bytes);
+            write(&mut staged, bytes);
             assert_eq!(staged.length().unwrap(), 10, "{name}");
             assert!(!store.blobs.contains(&digest).unwrap(), "{name}: not yet");
             assert!(store.blobs.open(&digest).unwrap().is_none(), "{name}");
-            let reader = staged.file().clone();
+            let reader = staged.reader().unwrap();
             staged.commit(&digest).unwrap();
 
             assert!(store.blobs.contains(&digest).unwrap(), "{name}");
             assert_eq!(read(&store, &digest).unwrap(), bytes, "{name}");
             let mut seen = [0; 5];
-            reader.read_exact_at(&mut seen, 5).unwrap();
+            assert_eq!(reader.read_at(&mut seen, 5).unwrap(), 5);
             assert_eq!(&seen, b"layer", "{name}: the readers' file stays good");
             let path = blob_path(store.directory(), &digest);
             assert_eq!(mode(&path), 0o600, "{name}");
@@ -70,10 +68,10 @@ fn every_way_of_staging_commits_to_the_same_place() {
 #[test]
 fn what_is_not_committed_leaves_nothing_but_what_can_be_resumed() {
     let (_directory, store) = fresh();
-    let random = store.blobs.stage().unwrap();
-    let unlinked = store.blobs.stage_unlinked().unwrap();
-    write(&random, b"x");
-    write(&unlinked, b"x");
+    let mut random = store.blobs.stage().unwrap();
+    let mut unlinked = store.blobs.stage_unlinked().unwrap();
+    write(&mut random, b"x");
+    write(&mut unlinked, b"x");
     assert_eq!(
         staged_names(&store).len(),
         1,
@@ -85,14 +83,14 @@ fn what_is_not_committed_leaves_nothing_but_what_can_be_resumed() {
     store.blobs.stage_unlinked().unwrap().discard();
     assert_eq!(staged_names(&store), [""; 0]);
 
-    let named = store.blobs.stage_named("abc123").unwrap();
-    write(&named, b"half of ");
+    let mut named = store.blobs.stage_named("abc123").unwrap();
+    write(&mut named, b"half of ");
     drop(named);
     assert_eq!(staged_names(&store), ["abc123"]);
     assert_eq!(mode(&store.directory().join("staging/abc123")), 0o600);
-    let resumed = store.blobs.stage_named("abc123").unwrap();
+    let mut resumed = store.blobs.stage_named("abc123").unwrap();
     assert_eq!(resumed.length().unwrap(), 8);
-    resumed.file().write_all_at(b"it", 8).unwrap();
+    resumed.write(b"it", 8).unwrap();
     let digest = Digest::of(b"half of it");
     resumed.commit(&digest).unwrap();
     assert_eq!(read(&store, &digest).unwrap(), b"half of it");
@@ -107,8 +105,8 @@ fn what_is_not_committed_leaves_nothing_but_what_can_be_resumed() {
 #[test]
 fn two_writers_never_share_a_staged_file() {
     let (_directory, store) = fresh();
-    let first = store.blobs.stage_named("aa").unwrap();
-    write(&first, b"first");
+    let mut first = store.blobs.stage_named("aa").unwrap();
+    write(&mut first, b"first");
     let second = store.blobs.stage_named("aa").unwrap();
     assert_eq!(second.length().unwrap(), 0);
     drop(second);
@@ -135,15 +133,15 @@ fn a_blob_that_is_there_stays_unless_its_length_is_wrong() {
     let digest = Digest::of(b"layer");
     let path = blob_path(store.directory(), &digest);
     let commit = || {
-        let staged = store.blobs.stage().unwrap();
-        write(&staged, b"layer");
+        let mut staged = store.blobs.stage().unwrap();
+        write(&mut staged, b"layer");
         staged.commit(&digest).unwrap();
         fs::metadata(&path).unwrap().ino()
     };
     let first = commit();
     assert_eq!(commit(), first, "the staged file was dropped");
-    let unlinked = store.blobs.stage_unlinked().unwrap();
-    write(&unlinked, b"layer");
+    let mut unlinked = store.blobs.stage_unlinked().unwrap();
+    write(&mut unlinked, b"layer");
     unlinked.commit(&digest).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().ino(), first);
     assert_eq!(staged_names(&store), [""; 0]);

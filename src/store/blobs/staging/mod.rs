@@ -1,13 +1,13 @@
 //! Files on their way to become blobs: the directory `staging/`, who has which file of it open, and its sweep.
-//! A single file is `staged`'s.
+//! A single file is `writer`'s.
 //!
 //! Names of hex digits belong to fills that can be resumed, those with the prefix of uploads to pushes (see
 //! `uploads`); everything else in `staging/` is a leftover.
 
 mod room;
-mod staged;
+mod writer;
 
-pub use staged::Staged;
+pub use writer::BlobWriter;
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -26,7 +26,7 @@ use crate::oci::{Algorithm, Digest};
 use crate::spool::TemporaryFile;
 use crate::store::directory;
 use room::{Ledger, Room};
-use staged::Place;
+use writer::Place;
 
 /// How long an interrupted fill can be resumed.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
@@ -42,14 +42,14 @@ pub(super) struct Staging {
     blobs: PathBuf,
     /// The room on the disk that the files take.
     ledger: Arc<Ledger>,
-    /// Names that a `Staged` has open now.
+    /// Names that a `BlobWriter` has open now.
     named: Mutex<HashSet<String>>,
     /// Per algorithm and first byte: whether this process made sure that the directory is there for good.
     durable: [[AtomicBool; 256]; ALGORITHMS.len()],
 }
 
 /// A named file, or what stood against opening it.
-type Opened = std::result::Result<Staged, (PathBuf, io::Error)>;
+type Opened = std::result::Result<BlobWriter, (PathBuf, io::Error)>;
 
 impl Staging {
     pub(super) fn new(directory: PathBuf, blobs: PathBuf) -> Self {
@@ -62,14 +62,14 @@ impl Staging {
         }
     }
 
-    pub(super) fn stage(self: &Arc<Self>) -> Result<Staged> {
+    pub(super) fn stage(self: &Arc<Self>) -> Result<BlobWriter> {
         let path = self.random_path()?;
         let file = directory::new_file(&path)
             .map_err(|error| Error::io("cannot make the staged file", &path, error))?;
         Ok(self.staged(file, Place::Random(path)))
     }
 
-    pub(super) fn stage_named(self: &Arc<Self>, name: &str) -> Result<Staged> {
+    pub(super) fn stage_named(self: &Arc<Self>, name: &str) -> Result<BlobWriter> {
         if !is_fill_name(name) {
             return Err(Error::internal(
                 "a staged file's name is not made of hex digits",
@@ -81,8 +81,8 @@ impl Staging {
         }
     }
 
-    /// The file of this name, with what is in it, or new; `None` while another `Staged` has it open.
-    pub(super) fn open_named(self: &Arc<Self>, name: &str) -> Result<Option<Staged>> {
+    /// The file of this name, with what is in it, or new; `None` while another `BlobWriter` has it open.
+    pub(super) fn open_named(self: &Arc<Self>, name: &str) -> Result<Option<BlobWriter>> {
         let opened = self.hold(name, |path| match directory::new_file(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open_again(path),
             other => other,
@@ -96,7 +96,7 @@ impl Staging {
     ///
     /// # Errors
     /// `NotFound` where there is none, `Io`.
-    pub(super) fn open_existing(self: &Arc<Self>, name: &str) -> Result<Option<Staged>> {
+    pub(super) fn open_existing(self: &Arc<Self>, name: &str) -> Result<Option<BlobWriter>> {
         let opened = self.hold(name, open_again);
         opened.transpose().map_err(|(path, error)| {
             if error.kind() == io::ErrorKind::NotFound {
@@ -107,7 +107,7 @@ impl Staging {
         })
     }
 
-    /// What `open` makes of this name's path, for one `Staged` at a time; `None` while another has it.
+    /// What `open` makes of this name's path, for one `BlobWriter` at a time; `None` while another has it.
     fn hold(
         self: &Arc<Self>,
         name: &str,
@@ -144,7 +144,7 @@ impl Staging {
         &self.directory
     }
 
-    pub(super) fn stage_unlinked(self: &Arc<Self>) -> Result<Staged> {
+    pub(super) fn stage_unlinked(self: &Arc<Self>) -> Result<BlobWriter> {
         Ok(self.staged(self.unlinked_file()?, Place::Unlinked))
     }
 
@@ -194,7 +194,7 @@ impl Staging {
     }
 
     /// Of interrupted fills removes those that are older than a day, and the oldest beyond 64. What a
-    /// `Staged` of this process has open under a fill's name stays. What lies under random names is a
+    /// `BlobWriter` of this process has open under a fill's name stays. What lies under random names is a
     /// leftover if `leftovers` says so: only at the start does nobody write there.
     pub(super) fn sweep(&self, now: SystemTime, leftovers: bool) -> Result<()> {
         let failed = |error| Error::io("cannot clear", &self.directory, error);
@@ -238,9 +238,9 @@ impl Staging {
             .map_err(|error| Error::io("cannot read", &self.directory, error))
     }
 
-    fn staged(self: &Arc<Self>, file: File, place: Place) -> Staged {
+    fn staged(self: &Arc<Self>, file: File, place: Place) -> BlobWriter {
         let written = file.metadata().map_or(0, |metadata| metadata.len());
-        Staged {
+        BlobWriter {
             staging: Arc::clone(self),
             file: Arc::new(file),
             place,

@@ -13,12 +13,12 @@ use super::Staging;
 use super::room::Room;
 use crate::error::{Error, Kind, Result};
 use crate::oci::Digest;
-use crate::store::blobs::{blob_path, size_of};
+use crate::store::blobs::{Blob, blob_path, size_of};
 use crate::store::directory;
 
-/// A file on its way to become a blob. Written with [`Self::write`] by one writer, and read through `file()` by many
-/// meanwhile; the readers' `Arc<File>` stays good over `commit`.
-pub struct Staged {
+/// A file on its way to become a blob. Written with [`Self::write`] by one writer, and read through [`Self::reader`] by
+/// many meanwhile.
+pub struct BlobWriter {
     pub(super) staging: Arc<Staging>,
     pub(super) file: Arc<File>,
     pub(super) place: Place,
@@ -37,10 +37,13 @@ pub(super) enum Place {
     Settled,
 }
 
-impl Staged {
-    /// The open file, for `read_at`.
-    pub fn file(&self) -> &Arc<File> {
-        &self.file
+impl BlobWriter {
+    /// What is in it until now and what will be written, for any number of readers. It stays good over `commit`.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn reader(&self) -> Result<Blob> {
+        Ok(Blob::new(Arc::clone(&self.file), self.length()?))
     }
 
     /// The file's length now: what an interrupted fill left, for `stage_named`.
@@ -186,7 +189,7 @@ impl Staged {
     }
 }
 
-impl Drop for Staged {
+impl Drop for BlobWriter {
     fn drop(&mut self) {
         let remove = matches!(self.place, Place::Random(_));
         self.settle(remove);

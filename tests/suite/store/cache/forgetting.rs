@@ -53,7 +53,7 @@ fn a_stale_look_at_damage_takes_no_repaired_blob_away() {
         .join(&digest.hex()[..2]);
     let path = path.join(digest.hex());
     std::fs::write(&path, b"cut").unwrap();
-    let (damaged, _) = store.blobs.open(&digest).unwrap().unwrap();
+    let damaged = store.blobs.open(&digest).unwrap().unwrap();
     // Meanwhile somebody else finds it out too, and a fill repairs it.
     assert!(store.remove_damaged(&digest, Some(&damaged)).unwrap());
     assert!(!path.exists());

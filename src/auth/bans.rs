@@ -45,7 +45,6 @@ struct Failures {
     last: Timestamp,
 }
 
-/// Counts failed logins.
 pub struct Bans {
     after: u32,
     duration: Duration,

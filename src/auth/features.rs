@@ -2,7 +2,6 @@
 
 use crate::store::{Feature, GroupId};
 
-/// A feature flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Flag {
     /// On: a credential that lacks abilities is refused. Off: it is let in, and reported in the log; deploy

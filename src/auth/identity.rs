@@ -11,7 +11,6 @@ use crate::time::Timestamp;
 /// The name that a job token logs in with.
 pub const JOB_USERNAME: &str = "gitlab-ci-token";
 
-/// Who somebody is.
 #[derive(Debug, Clone)]
 pub enum Principal {
     /// Nobody: judged by the network that the request comes from.
@@ -35,7 +34,6 @@ pub enum Principal {
 /// A project, and the groups that it lies in.
 #[derive(Debug, Clone)]
 pub struct PlacedProject {
-    /// The project.
     pub project: Project,
     /// Its group and that group's ancestors, nearest first.
     pub groups: Arc<[GroupId]>,
@@ -163,9 +161,7 @@ impl Principal {
 /// A principal, where it comes from, and what its JWT is limited to.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// Who.
     pub principal: Principal,
-    /// From where.
     pub address: ClientAddress,
     /// What a JWT's `access` claim grants at most; `None` without a JWT.
     pub bound: Option<Vec<AccessEntry>>,

@@ -38,14 +38,11 @@ pub enum Bearer {
     Anonymous,
     /// A user, by the password of this version.
     Password {
-        /// The user's row.
         user: UserId,
         /// The password's version when it was issued.
         version: i64,
     },
-    /// A token's row.
     Token {
-        /// The row.
         id: TokenId,
     },
 }
@@ -53,15 +50,11 @@ pub enum Bearer {
 /// The claims.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Claims {
-    /// A random id.
     pub jti: String,
-    /// Issued at.
     pub iat: i64,
     /// Not before: five seconds earlier, for clocks that are behind.
     pub nbf: i64,
-    /// Expires.
     pub exp: i64,
-    /// The configured issuer.
     pub iss: String,
     /// One of [`AUDIENCES`].
     pub aud: String,
@@ -75,7 +68,6 @@ pub struct Claims {
 
 /// What is to be put into a JWT.
 pub struct Issue<'a> {
-    /// Whom for.
     pub bearer: Bearer,
     /// A name for people.
     pub subject: &'a str,
@@ -83,11 +75,9 @@ pub struct Issue<'a> {
     pub access: Vec<AccessEntry>,
     /// One of [`AUDIENCES`].
     pub audience: &'a str,
-    /// When.
     pub now: Timestamp,
 }
 
-/// Signs and checks.
 pub struct Jwts {
     keys: Keys,
     issuer: String,

@@ -22,7 +22,6 @@ use crate::time::Timestamp;
 /// showing it.
 const COARSENESS: Duration = Duration::from_secs(2);
 
-/// One key.
 pub struct Key {
     /// What stands in a JWT's `kid`: the file's name without prefix and ending.
     pub id: String,

@@ -13,9 +13,7 @@ use crate::error::{Error, Kind, Result, excerpt};
 pub enum Ability {
     /// Pull a hosted image.
     ReadContainerImage,
-    /// Push one.
     CreateContainerImage,
-    /// Delete one.
     DestroyContainerImage,
     /// Read what the dependency proxy has, or pass through it.
     ReadDependencyProxyContainer,
@@ -62,12 +60,10 @@ impl Abilities {
     /// All: what a password and the scope `api` give.
     pub const ALL: Self = Self(0x7f);
 
-    /// Just these.
     pub fn of(abilities: &[Ability]) -> Self {
         Self(abilities.iter().fold(0, |set, &ability| set | bit(ability)))
     }
 
-    /// Both sets together.
     #[must_use]
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)

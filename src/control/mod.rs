@@ -58,11 +58,8 @@ pub struct GarbageRequest {
 /// What the running server says about itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Status {
-    /// This program's version.
     pub version: String,
-    /// The server's process.
     pub pid: u32,
-    /// The data directory.
     pub data: PathBuf,
     /// Base URLs of the public port: `http://127.0.0.1:5000`.
     pub listening: Vec<String>,

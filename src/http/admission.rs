@@ -173,7 +173,6 @@ impl Permit {
         self.id
     }
 
-    /// Whose it is.
     pub(super) fn origin(&self) -> Origin {
         self.origin
     }

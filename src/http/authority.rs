@@ -88,7 +88,6 @@ pub(super) fn parse_authority(authority: &[u8]) -> Result<String, Refused> {
 /// The host and the port that an authority names, to be compared with those of another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authority {
-    /// The host.
     pub host: Host,
     /// The port that it names, or else the scheme's.
     pub port: u16,

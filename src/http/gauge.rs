@@ -12,7 +12,6 @@ pub struct Gauge(Weak<Service>);
 /// The front door at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
-    /// Open connections.
     pub connections: usize,
     /// How many there may be.
     pub max_connections: usize,
@@ -22,7 +21,6 @@ pub struct Load {
     pub refused_by_server: u64,
     /// Turned away because there were too many from their address.
     pub refused_by_address: u64,
-    /// Worker threads.
     pub workers: usize,
     /// Those that serve a connection.
     pub busy: usize,

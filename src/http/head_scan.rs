@@ -16,7 +16,6 @@ pub(super) const FIELD_LIMIT: usize = 100;
 /// How far a head was read. The bytes themselves belong to the connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct HeadScan {
-    /// Bytes looked at.
     position: usize,
     /// Where the head begins: behind an empty line that a client may send first.
     start: usize,

@@ -46,7 +46,6 @@ pub struct Refusal {
     pub status: u16,
     /// A sentence for the client.
     pub message: &'static str,
-    /// The connection's peer.
     pub peer: SocketAddr,
 }
 
@@ -181,7 +180,6 @@ impl Server {
         Probe::new(self.service.clone(), self.addresses.clone())
     }
 
-    /// For watching it.
     pub fn gauge(&self) -> Gauge {
         Gauge::new(Arc::downgrade(&self.service))
     }

@@ -9,12 +9,7 @@ pub enum RangeRequest {
     /// All of it: no range, several ranges (a server may ignore those), another unit, or bad syntax.
     Whole,
     /// A part that lies within the representation; `length` is at least 1.
-    Part {
-        /// Bytes to skip.
-        offset: u64,
-        /// Bytes to send.
-        length: u64,
-    },
+    Part { offset: u64, length: u64 },
     /// Nothing of what was asked for exists: 416 with `Content-Range: bytes */TOTAL`.
     Unsatisfiable,
 }

@@ -110,16 +110,13 @@ impl<N: Into<String>, V: Into<Vec<u8>>> FromIterator<(N, V)> for Headers {
     }
 }
 
-/// One request.
 pub struct Request {
-    /// The method.
     pub method: Method,
     /// The path of the target, still percent-encoded, beginning with `/`; only visible ASCII. The one
     /// exception is `OPTIONS *`, whose path is `*`.
     pub path: String,
     /// What stands behind `?`, still encoded; `None` without `?`.
     pub query: Option<String>,
-    /// All header fields.
     pub headers: Headers,
     /// The validated `Host` (`host[:port]`, lower case), or the authority of a target in absolute form;
     /// empty for HTTP/1.0 without one.

@@ -9,7 +9,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub enum Body {
     /// No body; `Content-Length: 0`. For HEAD it is what the handler set itself, and none if it did not.
     Empty,
-    /// From memory.
     Bytes(std::sync::Arc<[u8]>),
     /// `length` bytes of `file` from `offset` on: sendfile on plain TCP.
     File {
@@ -67,9 +66,7 @@ impl Drop for Receipt {
 
 /// A response: status, fields, body.
 pub struct Response {
-    /// The status code.
     pub status: u16,
-    /// The body.
     pub body: Body,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) reason: Option<String>,
@@ -120,7 +117,6 @@ impl Response {
             .map(|(_, value)| value.as_str())
     }
 
-    /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: Body) -> Self {
         self.body = body;

@@ -20,7 +20,6 @@ pub(super) enum Framed {
     Nothing,
     /// `Content-Length`.
     Length(u64),
-    /// Chunked.
     Chunked,
     /// The end of the connection, for HTTP/1.0.
     UntilClose,

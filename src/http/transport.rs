@@ -279,7 +279,6 @@ fn prepare(socket: &TcpStream, stall: Duration) -> io::Result<()> {
     socket.set_write_timeout(Some(stall))
 }
 
-/// Receives once.
 pub(super) fn receive_from(
     socket: &TcpStream,
     buffer: &mut [u8],
@@ -294,7 +293,6 @@ pub(super) fn receive_from(
     }
 }
 
-/// Sends once.
 pub(super) fn send_to(
     socket: &TcpStream,
     parts: &[IoSlice<'_>],

@@ -10,7 +10,6 @@ pub enum MetricKind {
     Counter,
     /// Goes up and down.
     Gauge,
-    /// A distribution.
     Histogram,
 }
 
@@ -28,11 +27,9 @@ impl MetricKind {
 /// A metric of the page.
 #[derive(Debug)]
 pub struct Metric {
-    /// Its name.
     pub name: &'static str,
     /// What kind of number it is.
     pub kind: MetricKind,
-    /// Its labels.
     pub labels: &'static [&'static str],
     /// What it says, in one line.
     pub help: &'static str,
@@ -51,7 +48,6 @@ macro_rules! catalog {
             };)*
         }
 
-        /// All of them.
         pub static CATALOG: &[&Metric] = &[$(&name::$constant),*];
     };
 }

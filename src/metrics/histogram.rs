@@ -37,12 +37,10 @@ pub struct Histogram {
 pub(super) struct Distribution {
     /// Upper bound (`None`: none) and how many were not above it.
     pub(super) buckets: Vec<(Option<f64>, u64)>,
-    /// Seconds.
     pub(super) sum: f64,
 }
 
 impl Histogram {
-    /// Counts one.
     pub fn note(&self, duration: Duration) {
         let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let at = MICROSECONDS.partition_point(|bound| *bound < microseconds);

@@ -39,7 +39,6 @@ impl Page {
         self.family(metric).sample(&[], value);
     }
 
-    /// The text.
     pub fn into_text(self) -> String {
         self.text
     }

@@ -32,7 +32,6 @@ impl RepositoryName {
         ))
     }
 
-    /// The whole name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -90,7 +89,6 @@ impl Tag {
         .remedy("use at most 128 letters, digits, _ . and -, the first one no . or -"))
     }
 
-    /// The tag.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -101,7 +99,6 @@ impl Tag {
 pub enum Reference {
     /// A name that can move.
     Tag(Tag),
-    /// The content itself.
     Digest(Digest),
 }
 

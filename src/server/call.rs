@@ -13,13 +13,11 @@ use super::observe::RouteClass;
 
 /// A request, with what was found out about it.
 pub(super) struct Call<'a> {
-    /// The request itself.
     pub(super) request: &'a mut Request,
     /// `X-Request-Id`.
     pub(super) id: String,
     /// Where it comes from.
     pub(super) address: ClientAddress,
-    /// When it came.
     pub(super) now: Timestamp,
     /// What the log will say.
     pub(super) note: Note,
@@ -30,7 +28,6 @@ pub(super) struct Call<'a> {
 pub(super) struct Note {
     /// What was asked for.
     pub(super) route: RouteClass,
-    /// Who asked.
     pub(super) principal: Option<String>,
     /// The same, as the audit names it.
     pub(super) actor: Option<Actor>,

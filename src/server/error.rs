@@ -43,11 +43,9 @@ pub fn status_and_code(kind: Kind) -> (u16, &'static str) {
 
 /// What a client is told of an error.
 pub(super) struct Told {
-    /// The status.
     pub(super) status: u16,
     /// The OCI code.
     pub(super) code: &'static str,
-    /// The sentence.
     pub(super) message: String,
     /// For `Retry-After`, in seconds.
     pub(super) retry_after: Option<u64>,

@@ -164,7 +164,6 @@ impl Appliance {
         }
     }
 
-    /// The store.
     pub fn store(&self) -> &Store {
         &self.store
     }

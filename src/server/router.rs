@@ -69,18 +69,15 @@ impl RepositoryRoute {
 pub(super) enum Place {
     /// `GROUP/dependency_proxy/containers/[HOST/]IMAGE`.
     Group {
-        /// The group's path.
         group: String,
         /// The upstream, if the path or `ns` names one.
         host: Option<RegistryHost>,
-        /// The image there.
         image: RepositoryName,
     },
     /// Any other path: the mirror, or a hosted repository where the first part is a group of this box.
     Mirror {
         /// The upstream, if the path or `ns` names one.
         host: Option<RegistryHost>,
-        /// The image there.
         image: RepositoryName,
         /// Whether `ns` named it: then it is never a hosted one.
         by_ns: bool,

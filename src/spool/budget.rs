@@ -148,7 +148,6 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// On whose behalf.
     pub(super) fn owner(&self) -> &Owner {
         &self.owner
     }

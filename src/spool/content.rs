@@ -15,7 +15,6 @@ use crate::error::{Error, Kind, Result};
 /// Bytes that are whole: in memory if they are few, in a file otherwise. A clone shares them.
 #[derive(Clone)]
 pub enum Content {
-    /// In memory.
     Memory(Arc<[u8]>),
     /// The first `length` bytes of a file.
     File {

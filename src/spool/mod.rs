@@ -131,7 +131,6 @@ pub struct Spool {
     owner: Owner,
     /// The last of them, at most [`IN_MEMORY`].
     memory: Vec<u8>,
-    /// Those before.
     file: Option<SpoolFile>,
 }
 
@@ -147,7 +146,6 @@ struct SpoolFile {
 /// Why a spool did not take all that a source gives.
 #[derive(Debug)]
 pub enum Unfilled {
-    /// The source failed.
     Source(std::io::Error),
     /// There is no room for it here.
     Refused(Error),

@@ -82,11 +82,9 @@ pub struct RequestRecord<'a> {
     pub remote_ip: IpAddr,
     /// Who it was, for example `user:alice`, `token:7`, `anonymous`; nobody was found out: `None`.
     pub principal: Option<&'a str>,
-    /// As sent.
     pub method: &'a str,
     /// As sent, without the query.
     pub path: &'a str,
-    /// The answer's status.
     pub status: u16,
     /// Body bytes that were sent.
     pub bytes: u64,
@@ -94,7 +92,6 @@ pub struct RequestRecord<'a> {
     pub seconds: f64,
     /// As `X-Cache`.
     pub cache: Option<&'a str>,
-    /// The upstream's name.
     pub upstream: Option<&'a str>,
 }
 

@@ -13,7 +13,6 @@ use crate::time::after;
 const THRESHOLD: u32 = 3;
 /// The first pause.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// What a caller is told to wait while a probe is on its way.
 const WHILE_PROBING: Duration = Duration::from_secs(1);
@@ -21,7 +20,6 @@ const WHILE_PROBING: Duration = Duration::from_secs(1);
 /// How a request was let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// With everybody else.
     Ordinary,
     /// As the one probe; it must end in `succeeded`, `failed` or `abandoned`.
     Probe,
@@ -30,7 +28,6 @@ pub(super) enum Admission {
 /// What `status()` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// Everybody asks.
     Closed,
     /// Nobody asks before this moment.
     Open,
@@ -38,7 +35,6 @@ pub(super) enum State {
     HalfOpen,
 }
 
-/// One upstream's breaker.
 #[derive(Debug)]
 pub(super) struct Breaker {
     failures: u32,

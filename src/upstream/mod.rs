@@ -75,7 +75,6 @@ pub struct Status {
     pub failures_in_a_row: u32,
     /// The last failure's sentence.
     pub last_failure: Option<String>,
-    /// When that was.
     pub last_failure_at: Option<Timestamp>,
     /// When it answered last, be it with a 404.
     pub last_success_at: Option<Timestamp>,
@@ -85,7 +84,6 @@ pub struct Status {
     pub lies: u64,
 }
 
-/// One remote registry.
 pub struct Upstream {
     name: RegistryHost,
     home: Url,

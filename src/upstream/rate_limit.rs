@@ -14,7 +14,6 @@ pub struct RateLimit {
     pub limit: u64,
     /// Pulls that are left.
     pub remaining: u64,
-    /// The window's length.
     pub window_seconds: u64,
     /// `docker-ratelimit-source`: the address or account that is counted.
     pub source: Option<String>,

@@ -12,15 +12,12 @@ pub struct Settings {
     pub name: RegistryHost,
     /// `https://registry-1.docker.io`; http is allowed where it was configured so.
     pub url: String,
-    /// Username and password.
     pub credentials: Option<Credentials>,
     /// A token realm (URL) that may get the credentials although it is on another host.
     pub auth_realm: Option<String>,
-    /// Further roots.
     pub ca: Option<Ca>,
     /// Whether it may resolve to loopback, link-local or private addresses.
     pub allow_private_addresses: bool,
-    /// Timeouts and tries.
     pub timeouts: Timeouts,
 }
 
@@ -54,7 +51,6 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// Timeouts and retries.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
     /// To connect, TLS handshake included; the same again before it, to resolve the name. Default 5 s.

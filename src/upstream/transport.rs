@@ -52,7 +52,6 @@ impl Deadline {
     }
 }
 
-/// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
     Get,
@@ -61,7 +60,6 @@ pub(super) enum Method {
 
 /// An answer: its head, and a body that may still be on its way.
 pub(super) struct Reply {
-    /// Who gave it.
     pub(super) url: Url,
     pub(super) status: u16,
     headers: HeaderMap,

@@ -42,7 +42,6 @@ pub enum SecretRefusal {
     Unknown,
     /// This one was revoked.
     Revoked(TokenId),
-    /// It has expired.
     Expired,
 }
 

@@ -11,7 +11,6 @@ use crate::network;
 /// Machines remembered for an account; those that logged in longest ago are forgotten first. A bound for each, so that
 /// one user with many addresses makes the box forget nobody else's.
 const MAX_MACHINES: usize = 16;
-/// Accounts remembered.
 const MAX_ACCOUNTS: usize = 1_000;
 
 /// Pairs of an account and a machine.

@@ -80,9 +80,7 @@ pub struct Verifier {
 pub struct Attempt<'a> {
     /// The user's name, as it was typed.
     pub account: &'a str,
-    /// The password.
     pub password: &'a str,
-    /// From where.
     pub address: IpAddr,
 }
 

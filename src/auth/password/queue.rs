@@ -68,7 +68,6 @@ impl<T> Queue<T> {
         Some(self.waiting.remove(at).1)
     }
 
-    /// The next one.
     pub(super) fn pop(&mut self) -> Option<T> {
         let next = self.waiting.iter().enumerate();
         let next = next.min_by_key(|(at, (caller, _))| {

@@ -202,7 +202,6 @@ pub fn unknown(name: &str) -> Error {
 /// What is stored about a group, as far as a decision needs it.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupFacts<'a> {
-    /// The group.
     pub group: &'a Group,
     /// The group and its ancestors, nearest first.
     pub lineage: &'a [GroupId],
@@ -212,7 +211,6 @@ pub struct GroupFacts<'a> {
     pub is_public: bool,
     /// Whether it is the mirror's group, to which network rules without a group apply.
     pub is_mirror: bool,
-    /// All network rules.
     pub networks: &'a [Network],
     /// The feature flags as they hold for the group.
     pub flags: Flags,

@@ -67,7 +67,6 @@ impl MediaType {
 /// What a manifest says of one thing that it refers to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Descriptor {
-    /// The content's digest.
     pub digest: Digest,
     /// The content's size in bytes.
     pub size: u64,

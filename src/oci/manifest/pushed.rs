@@ -159,11 +159,9 @@ fn size<'de, D: Deserializer<'de>>(reader: D) -> Result<(), D::Error> {
 /// are errors, as they are not for [`IgnoredAny`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// The document itself.
     Document,
     /// A descriptor, or a list of them.
     Descriptor,
-    /// Anything else.
     Other,
 }
 

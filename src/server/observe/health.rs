@@ -71,7 +71,6 @@ impl Check {
     }
 }
 
-/// Answers a probe.
 pub(in crate::server) fn probe(
     appliance: &Appliance,
     call: &mut Call<'_>,

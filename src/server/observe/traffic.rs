@@ -160,7 +160,6 @@ pub(in crate::server) struct Answered {
 const ROUTES: usize = RouteClass::ALL.len();
 const METHODS: usize = MethodClass::ALL.len();
 
-/// The counters.
 pub(in crate::server) struct Traffic {
     /// By route, method, class of status and cache word.
     answered: Box<[AtomicU64]>,

@@ -16,7 +16,6 @@ const MAX_FIELDS: usize = 200;
 pub(super) struct TokenRequest {
     /// User name and password, or token; `None` for nobody.
     pub(super) credentials: Option<(String, String)>,
-    /// The audience.
     pub(super) service: Option<String>,
     /// The name in the query; it may differ from the one of the credentials.
     pub(super) account: Option<String>,

@@ -55,7 +55,6 @@ pub(super) enum Named {
     Cached(String),
     /// A repository in the cache, by the mirror's path.
     Mirror,
-    /// A hosted repository.
     Hosted(RepositoryName),
     /// The catalog of hosted repositories.
     Catalog,

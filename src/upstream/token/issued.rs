@@ -4,7 +4,6 @@ use std::time::Duration;
 
 /// The shortest life that a token is believed to have; less, or nothing, counts as this.
 const SHORTEST_LIFE: u64 = 60;
-/// The longest.
 const LONGEST_LIFE: u64 = 24 * 60 * 60;
 
 /// A token as it was issued.

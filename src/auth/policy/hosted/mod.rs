@@ -42,7 +42,6 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    /// All of them.
     pub const ALL: [Self; 3] = [Self::Pull, Self::Push, Self::Delete];
 
     /// The action in scopes and in a JWT's `access`.
@@ -75,7 +74,6 @@ pub enum TagAction {
 /// Whether a tag may move once it is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TagMutability {
-    /// It may.
     Mutable,
     /// It is made once; a push of the same digest again is fine. Whoever writes compares, in the same
     /// transaction, and refuses with [`Refusal::TagImmutable`].
@@ -138,7 +136,6 @@ impl RepositoryGrant {
         self.project
     }
 
-    /// The project's path.
     pub fn project_path(&self) -> &str {
         &self.project_path
     }

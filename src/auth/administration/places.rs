@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
-use crate::store::{Group, Store};
+use crate::store::{Group, GroupId, Store};
 
 /// What the mirror occupies.
 #[derive(Debug, Clone, Copy)]
@@ -82,16 +82,12 @@ pub fn check_default_upstream(
     host: &RegistryHost,
 ) -> Result<()> {
     let rows = store.access.upstreams()?;
-    let mut upward = vec![None];
-    let mut at = Some(group.id);
-    while let Some(id) = at {
-        upward.push(Some(id));
-        at = store.access.group(id)?.and_then(|group| group.parent);
-    }
+    let groups = store.access.lineage(group.id)?;
+    let is_above = |of: Option<GroupId>| of.is_none_or(|of| groups.contains(&of));
     let known = is_configured
         || rows
             .iter()
-            .any(|row| row.upstream.name == *host && upward.contains(&row.upstream.group));
+            .any(|row| row.upstream.name == *host && is_above(row.upstream.group));
     if known {
         return Ok(());
     }

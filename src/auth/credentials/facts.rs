@@ -141,7 +141,7 @@ impl Authenticator {
             group,
             |access| {
                 let mut rules = Vec::new();
-                for &group in lineage(access, group)?.iter() {
+                for group in access.lineage(group)? {
                     rules.extend(access.rules(RuleOwner::Group(group))?);
                 }
                 Ok(rules.into())
@@ -169,7 +169,7 @@ impl Authenticator {
         )
     }
 
-    /// A group and its ancestors, nearest first; ends early where one of them was removed just now.
+    /// A group and its ancestors, nearest first; nothing where it was removed just now.
     ///
     /// # Errors
     /// `Sql`.
@@ -177,7 +177,7 @@ impl Authenticator {
         self.remember(
             |memo| &mut memo.lineages,
             group,
-            |access| lineage(access, group),
+            |access| Ok(access.lineage(group)?.into()),
         )
     }
 
@@ -216,7 +216,7 @@ impl Authenticator {
                 let Some(project) = access.project(id)? else {
                     return Ok(None);
                 };
-                let groups = lineage(access, project.group)?;
+                let groups: Arc<[GroupId]> = access.lineage(project.group)?.into();
                 Ok(Some(Arc::new(PlacedProject { project, groups })))
             },
         )
@@ -284,17 +284,6 @@ impl Authenticator {
     }
 }
 
-/// A group and its ancestors, nearest first.
-fn lineage(access: &AccessDb, group: GroupId) -> Result<Arc<[GroupId]>> {
-    let mut lineage = Vec::new();
-    let mut next = Some(group);
-    while let Some(id) = next {
-        lineage.push(id);
-        next = access.group(id)?.and_then(|group| group.parent);
-    }
-    Ok(lineage.into())
-}
-
 /// A project, whether the public may see it, and what holds for it: none of it depends on who asks.
 fn hosted_project(
     access: &AccessDb,
@@ -304,7 +293,7 @@ fn hosted_project(
     let Some(project) = access.project(id)? else {
         return Ok(None);
     };
-    let groups = lineage(access, project.group)?;
+    let groups: Arc<[GroupId]> = access.lineage(project.group)?.into();
     let mut is_public = project.visibility == Visibility::Public;
     let mut quotas: Vec<Quota> = Vec::new();
     let quota = |path: &str, quota: Option<u64>| {

@@ -31,6 +31,7 @@ pub(super) fn find(place: &Workplace, store: &Store) -> Result<Vec<Finding>> {
 struct Known {
     users: Vec<Arc<User>>,
     groups: Vec<Arc<Group>>,
+    lineages: BTreeMap<GroupId, Vec<GroupId>>,
     projects: Vec<Project>,
     levels: BTreeMap<(GroupId, UserId), Level>,
     networks: Vec<Network>,
@@ -43,8 +44,9 @@ impl Known {
     fn read(store: &Store) -> Result<Self> {
         let access = &store.access;
         let groups: Vec<_> = access.groups()?.into_iter().map(Arc::new).collect();
-        let mut levels = BTreeMap::new();
+        let (mut levels, mut lineages) = (BTreeMap::new(), BTreeMap::new());
         for group in &groups {
+            lineages.insert(group.id, access.lineage(group.id)?);
             for member in access.members(group.id)? {
                 levels.insert((group.id, member.user_id), member.level);
             }
@@ -52,6 +54,7 @@ impl Known {
         let mut known = Self {
             users: access.users()?.into_iter().map(Arc::new).collect(),
             groups,
+            lineages,
             projects: access.projects()?,
             levels,
             networks: access.networks()?,
@@ -104,15 +107,8 @@ impl Known {
     }
 
     /// The group and those above it, nearest first.
-    fn lineage(&self, group: GroupId) -> Vec<GroupId> {
-        let mut lineage = Vec::new();
-        let mut next = Some(group);
-        while let Some(id) = next.filter(|_| lineage.len() <= self.groups.len()) {
-            lineage.push(id);
-            let found = self.groups.iter().find(|group| group.id == id);
-            next = found.and_then(|group| group.parent);
-        }
-        lineage
+    fn lineage(&self, group: GroupId) -> &[GroupId] {
+        self.lineages.get(&group).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -130,7 +126,7 @@ fn refused(known: &Known, owners: &Owners) -> Vec<Finding> {
     note(Flags::of(&known.features, &[]), "for the box".to_owned());
     for group in &known.groups {
         if known.features.iter().any(|row| row.group == Some(group.id)) {
-            let flags = Flags::of(&known.features, &known.lineage(group.id));
+            let flags = Flags::of(&known.features, known.lineage(group.id));
             note(flags, format!("for {}", group.path));
         }
     }
@@ -258,7 +254,7 @@ fn unfilled(known: &Known, mirror: &str) -> Vec<Finding> {
             .map(|network| network.ability)
             .max();
         let lineage = known.lineage(group.id);
-        let fills = |principal: &Principal| fills(known, group, &lineage, is_mirror, principal);
+        let fills = |principal: &Principal| fills(known, group, lineage, is_mirror, principal);
         let by_login = principals.iter().filter_map(fills).max();
         if by_network == Some(Ability::Fill) || by_login == Some(true) {
             continue;

@@ -147,6 +147,19 @@ impl AccessDb {
             })
     }
 
+    /// The group and those above it, nearest first; nothing where it was removed just now.
+    pub fn lineage(&self, group: GroupId) -> Result<Vec<GroupId>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "find the groups above a group",
+                "SELECT ancestor_id FROM group_ancestors WHERE group_id = ?1 ORDER BY distance",
+                [group.0],
+                |row| row.get(0).map(GroupId),
+            )
+        })
+    }
+
     /// The group at this path, exactly as written.
     pub fn group_by_path(&self, path: &str) -> Result<Option<Group>> {
         self.database.read(|connection| {
@@ -238,13 +251,9 @@ pub(super) fn lineage(connection: &Connection, group: GroupId) -> Result<Vec<(Gr
     list(
         connection,
         "find a group and those above it",
-        "WITH RECURSIVE upward (id, path, parent_id, height) AS (
-             SELECT id, path, parent_id, 0 FROM groups WHERE id = ?1
-             UNION
-             SELECT groups.id, groups.path, groups.parent_id, height + 1
-             FROM upward JOIN groups ON groups.id = upward.parent_id
-         )
-         SELECT id, path FROM upward ORDER BY height",
+        "SELECT groups.id, groups.path
+         FROM group_ancestors JOIN groups ON groups.id = group_ancestors.ancestor_id
+         WHERE group_ancestors.group_id = ?1 ORDER BY distance",
         [group.0],
         |row| Ok((GroupId(row.get(0)?), row.get(1)?)),
     )

@@ -226,19 +226,13 @@ impl AccessDb {
     /// The highest level on the group or any ancestor.
     pub fn level(&self, group: GroupId, user: UserId) -> Result<Option<Level>> {
         self.database.read(|connection| {
-            // UNION, not UNION ALL: a cycle of parents, should there ever be one, ends the recursion.
             find(
                 connection,
                 "find level",
-                "WITH RECURSIVE upward (id, parent_id) AS (
-                     SELECT id, parent_id FROM groups WHERE id = ?1
-                     UNION
-                     SELECT groups.id, groups.parent_id
-                     FROM upward JOIN groups ON groups.id = upward.parent_id
-                 )
-                 SELECT members.level
-                 FROM upward JOIN members ON members.group_id = upward.id
-                 WHERE members.user_id = ?2 ORDER BY members.level DESC LIMIT 1",
+                "SELECT max(members.level)
+                 FROM group_ancestors JOIN members ON members.group_id = group_ancestors.ancestor_id
+                 WHERE group_ancestors.group_id = ?1 AND members.user_id = ?2
+                 HAVING count(*) > 0",
                 [group.0, user.0],
                 |row| level(row, 0),
             )
@@ -251,16 +245,13 @@ impl AccessDb {
             find(
                 connection,
                 "find level on a project",
-                "WITH RECURSIVE upward (id) AS (
-                     SELECT group_id FROM projects WHERE id = ?1
-                     UNION
-                     SELECT groups.parent_id FROM upward JOIN groups ON groups.id = upward.id
-                 )
-                 SELECT level FROM (
+                "SELECT level FROM (
                      SELECT level FROM project_members WHERE project_id = ?1 AND user_id = ?2
                      UNION ALL
-                     SELECT members.level FROM upward JOIN members ON members.group_id = upward.id
-                     WHERE members.user_id = ?2
+                     SELECT members.level FROM projects
+                     JOIN group_ancestors ON group_ancestors.group_id = projects.group_id
+                     JOIN members ON members.group_id = group_ancestors.ancestor_id
+                     WHERE projects.id = ?1 AND members.user_id = ?2
                  ) ORDER BY level DESC LIMIT 1",
                 [project.0, user.0],
                 |row| level(row, 0),

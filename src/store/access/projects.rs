@@ -199,13 +199,10 @@ fn refuse_below_private(connection: &Connection, path: &str, group: i64) -> Resu
     let private = find(
         connection,
         "find a private group above",
-        "WITH RECURSIVE upward (path, parent_id, visibility) AS (
-             SELECT path, parent_id, visibility FROM groups WHERE id = ?1
-             UNION
-             SELECT groups.path, groups.parent_id, groups.visibility
-             FROM upward JOIN groups ON groups.id = upward.parent_id
-         )
-         SELECT path FROM upward WHERE visibility <> 'public' LIMIT 1",
+        "SELECT groups.path
+         FROM group_ancestors JOIN groups ON groups.id = group_ancestors.ancestor_id
+         WHERE group_ancestors.group_id = ?1 AND groups.visibility <> 'public'
+         ORDER BY distance LIMIT 1",
         [group],
         |row| row.get::<_, String>(0),
     )?;

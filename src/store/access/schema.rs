@@ -29,6 +29,21 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     ) STRICT;
     CREATE INDEX groups_parent ON groups (parent_id);
 
+    -- Each group with itself (distance 0) and all groups above it; groups never move.
+    CREATE TABLE group_ancestors (
+        group_id INTEGER NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+        distance INTEGER NOT NULL,
+        ancestor_id INTEGER NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
+        PRIMARY KEY (group_id, distance)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX group_ancestors_ancestor ON group_ancestors (ancestor_id);
+    CREATE TRIGGER groups_added AFTER INSERT ON groups BEGIN
+        INSERT INTO group_ancestors (group_id, distance, ancestor_id)
+        SELECT NEW.id, 0, NEW.id
+        UNION ALL
+        SELECT NEW.id, distance + 1, ancestor_id FROM group_ancestors WHERE group_id = NEW.parent_id;
+    END;
+
     CREATE TABLE members (
         group_id INTEGER NOT NULL REFERENCES groups (id) ON DELETE CASCADE,
         user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,

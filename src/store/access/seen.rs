@@ -47,11 +47,11 @@ pub struct SeenFilter {
 /// whether what is public is seen, `?5`: single groups, `?6` and `?7`: project and level.
 const PLACES: &str = "
     WITH RECURSIVE placed (id, level) AS (
-        SELECT group_id, level FROM members WHERE user_id = ?1
+        SELECT group_ancestors.group_id, members.level
+        FROM members CROSS JOIN group_ancestors ON group_ancestors.ancestor_id = members.group_id
+        WHERE members.user_id = ?1
         UNION
-        SELECT ?2, ?3 WHERE ?2 IS NOT NULL
-        UNION
-        SELECT groups.id, placed.level FROM placed CROSS JOIN groups ON groups.parent_id = placed.id
+        SELECT group_id, ?3 FROM group_ancestors WHERE ancestor_id = ?2
     ),
     open (id) AS (
         SELECT id FROM groups WHERE ?4 AND parent_id IS NULL AND visibility = 'public'

@@ -4,9 +4,9 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::flight::{Boarded, FlightKey, Seat, is_of_the_disk};
+use super::disk_fallback::DiskFallback;
 use super::pass_through::PassThrough;
-use super::unbroken::Unbroken;
+use super::shared_fetch::{FetchKey, FetchReader, JoinOrStart, is_of_the_disk};
 use super::{CacheWord, Proxy, Target, fetch, read_only, upstream_error};
 use crate::auth::Grant;
 use crate::error::{Kind, Result};
@@ -45,7 +45,7 @@ pub struct Arriving(Source);
 
 enum Source {
     /// In the staged file of this blob, which others may read too.
-    Staged(Seat, Target, Digest),
+    Staged(FetchReader, Target, Digest),
     /// Straight from the upstream: the disk has no room for it.
     Passing(Box<PassThrough>),
 }
@@ -55,9 +55,9 @@ impl Arriving {
     /// fails, and never gives the last byte of bytes that do not match the digest.
     pub fn into_reader(self, offset: u64, length: Option<u64>) -> Box<dyn Read + Send> {
         match self.0 {
-            Source::Staged(seat, target, digest) => {
-                let staged = seat.into_reader(offset, length);
-                Box::new(Unbroken::new(target, digest, staged))
+            Source::Staged(reader, target, digest) => {
+                let staged = reader.into_reader(offset, length);
+                Box::new(DiskFallback::new(target, digest, staged))
             }
             Source::Passing(passing) => Box::new(passing.part(offset, length)),
         }
@@ -123,15 +123,15 @@ impl Proxy {
 
     /// From the fetch of somebody else, for a caller for whom nothing is fetched.
     fn blob_beside(&self, target: &Target, digest: &Digest, wanted: Wanted) -> Result<BlobAnswer> {
-        let key: FlightKey = (target.key(), digest.clone());
-        let seat = self.flights.join(&key).ok_or_else(|| {
+        let key: FetchKey = (target.key(), digest.clone());
+        let reader = self.fetches.join(&key).ok_or_else(|| {
             let what = format!("blob {digest} of {}", target.shown());
             read_only::refused(Kind::BlobUnknown, &what)
         })?;
         Ok(BlobAnswer {
-            size: seat.head()?,
+            size: reader.head()?,
             content: match wanted {
-                Wanted::Bytes => BlobContent::Arriving(arriving(seat, target, digest)),
+                Wanted::Bytes => BlobContent::Arriving(arriving(reader, target, digest)),
                 Wanted::Size => BlobContent::Elsewhere,
             },
             cache: CacheWord::Miss,
@@ -147,18 +147,18 @@ impl Proxy {
         digest: &Digest,
     ) -> Result<BlobAnswer> {
         self.note_fill(grant, target);
-        let key: FlightKey = (target.key(), digest.clone());
+        let key: FetchKey = (target.key(), digest.clone());
         if fetch::has_no_room(self, &key) {
             return passed_through(target, digest);
         }
-        let seat = match self.flights.board(&key, grant.may_fill())? {
-            Boarded::Joined(seat) => seat,
-            Boarded::New(seat, takeoff) => {
-                fetch::start(self, target, digest, takeoff);
-                seat
+        let reader = match self.fetches.join_or_start(&key, grant.may_fill())? {
+            JoinOrStart::Joined(reader) => reader,
+            JoinOrStart::Started(reader, writer) => {
+                fetch::start(self, target, digest, writer);
+                reader
             }
         };
-        let size = match seat.head() {
+        let size = match reader.head() {
             // The disk has no room, or takes no writes: that costs nobody the image.
             Err(error) if is_of_the_disk(error.kind()) => {
                 return passed_through(target, digest);
@@ -166,14 +166,14 @@ impl Proxy {
             head => head?,
         };
         // Who may not fill passes through, unless the fetch is somebody's fill.
-        let cache = if seat.is_kept() {
+        let cache = if reader.is_kept() {
             CacheWord::Miss
         } else {
             CacheWord::fetched(grant)
         };
         Ok(BlobAnswer {
             size,
-            content: BlobContent::Arriving(arriving(seat, target, digest)),
+            content: BlobContent::Arriving(arriving(reader, target, digest)),
             cache,
             age: None,
         })
@@ -230,8 +230,8 @@ impl Proxy {
     }
 }
 
-fn arriving(seat: Seat, target: &Target, digest: &Digest) -> Arriving {
-    Arriving(Source::Staged(seat, target.clone(), digest.clone()))
+fn arriving(reader: FetchReader, target: &Target, digest: &Digest) -> Arriving {
+    Arriving(Source::Staged(reader, target.clone(), digest.clone()))
 }
 
 /// The blob straight from the upstream, for this caller alone: nothing of it touches the disk.

@@ -68,7 +68,7 @@ impl Proxy {
     }
 
     pub fn in_flight(&self) -> InFlight {
-        let (blobs, fills, clients) = self.flights.counts();
+        let (blobs, fills, clients) = self.fetches.counts();
         InFlight {
             blobs,
             fills,

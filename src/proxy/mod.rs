@@ -2,9 +2,9 @@
 //! upstream is away.
 //!
 //! - `manifests`: by tag and digest, after `manifest_check`; `tags` decides whether a kept tag may still be served as it is.
-//! - `blobs`: kept ones, and those that are on their way; `flight` is one blob on its way, `fetch` what
+//! - `blobs`: kept ones, and those that are on their way; `shared_fetch` is one blob on its way, `fetch` what
 //!   moves its bytes from the upstream into the staged file.
-//! - `pass_through`: a blob that the disk has no room for; `unbroken`: one for which it gives out on the way.
+//! - `pass_through`: a blob that the disk has no room for; `disk_fallback`: one for which it gives out on the way.
 //! - `listings`: tags and referrers.
 //! - `figures`: what is counted, for whoever watches.
 //! - `notes`: what is remembered for a while of what an upstream said.
@@ -14,10 +14,10 @@
 //! not kept is fetched for such a caller is the group's setting: `read_only`.
 
 mod blobs;
+mod disk_fallback;
 mod failed;
 mod fetch;
 mod figures;
-mod flight;
 mod listings;
 mod manifest_check;
 mod manifests;
@@ -25,9 +25,9 @@ mod notes;
 mod pass_through;
 mod purge;
 mod read_only;
+mod shared_fetch;
 mod tags;
 mod target;
-mod unbroken;
 mod upstreams;
 
 use std::sync::Arc;
@@ -53,9 +53,9 @@ use crate::store::{Blob, RepositoryId, Store};
 use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind, ManifestHead};
 use failed::upstream_error;
-use flight::Flights;
 use manifests::ManifestCall;
 use notes::Notes;
+use shared_fetch::SharedFetches;
 use target::{OriginKey, TargetKey};
 
 /// Manifests are kept in memory up to this many bytes.
@@ -130,7 +130,7 @@ pub struct Proxy {
     store: Arc<Store>,
     upstreams: Upstreams,
     freshness: Freshness,
-    flights: Arc<Flights>,
+    fetches: Arc<SharedFetches>,
     manifest_calls: SharedCalls<ReferenceKey, ManifestCall>,
     /// Whether kept tags moved: in haste.
     head_calls: HeadCalls,
@@ -164,7 +164,7 @@ impl Proxy {
             store,
             upstreams,
             freshness,
-            flights: Arc::new(Flights::new(Arc::clone(&counters))),
+            fetches: Arc::new(SharedFetches::new(Arc::clone(&counters))),
             counters,
             manifest_calls: SharedCalls::new(),
             head_calls: SharedCalls::new(),
@@ -233,7 +233,7 @@ impl Proxy {
     /// Ends the fetches in progress; what has arrived of fills stays staged, to be resumed.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
-        self.flights.wait_until_empty(Duration::from_secs(5));
+        self.fetches.wait_until_empty(Duration::from_secs(5));
     }
 
     fn is_stopping(&self) -> bool {

@@ -1,6 +1,6 @@
 //! One blob for one client, past the disk: where the disk has no room for it, it is passed on as it comes.
 //!
-//! As in a flight, the last byte is held back until the hash matched, and a broken connection is resumed.
+//! As in a fetch, the last byte is held back until the hash matched, and a broken connection is resumed.
 //! Nothing is kept, and nobody joins.
 
 use std::io::{self, Read};

@@ -39,7 +39,7 @@ pub(super) fn waiting<T>(
             result => return result,
         };
         let absent = matches!(error.kind(), Kind::ManifestUnknown | Kind::BlobUnknown);
-        if !absent || proxy.is_stopping() || !proxy.flights.wait_for_fill(&target.key(), deadline) {
+        if !absent || proxy.is_stopping() || !proxy.fetches.wait_for_fill(&target.key(), deadline) {
             return Err(error);
         }
     }
@@ -49,7 +49,7 @@ impl Proxy {
     /// Notes that somebody fills the repository now.
     pub(super) fn note_fill(&self, grant: &Grant, target: &Target) {
         if grant.may_fill() {
-            self.flights.note_fill(target.key());
+            self.fetches.note_fill(target.key());
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::figures::note;
-use super::flight::{FlightKey, Takeoff};
+use super::shared_fetch::{FetchKey, FetchWriter};
 use super::{Proxy, Target, upstream_error};
 use crate::error::{Error, Kind, Result};
 use crate::oci::Digest;
@@ -19,8 +19,8 @@ use crate::upstream::{Fault, FaultKind};
 
 pub(super) use room::has_no_room;
 
-/// Starts the fetch of a new flight on a thread of its own.
-pub(super) fn start(proxy: &Arc<Proxy>, target: &Target, digest: &Digest, takeoff: Takeoff) {
+/// Starts the fetch of a new fetch on a thread of its own.
+pub(super) fn start(proxy: &Arc<Proxy>, target: &Target, digest: &Digest, writer: FetchWriter) {
     let fetch = Fetch {
         proxy: Arc::clone(proxy),
         target: target.clone(),
@@ -29,12 +29,12 @@ pub(super) fn start(proxy: &Arc<Proxy>, target: &Target, digest: &Digest, takeof
     let spawned = std::thread::Builder::new()
         .name("fetch".into())
         .stack_size(256 * 1024)
-        .spawn(move || match fetch.run(&takeoff) {
-            Ok(()) => takeoff.land(),
+        .spawn(move || match fetch.run(&writer) {
+            Ok(()) => writer.finish(),
             Err(error) => {
                 note(&fetch.proxy.counters.failed);
                 fetch.log(&error);
-                takeoff.fail(error);
+                writer.fail(error);
             }
         });
     if let Err(error) = spawned {
@@ -49,20 +49,20 @@ struct Fetch {
 }
 
 impl Fetch {
-    fn run(&self, takeoff: &Takeoff) -> Result<()> {
+    fn run(&self, writer: &FetchWriter) -> Result<()> {
         let kept = match self.kept_meanwhile()? {
             Some(kept) => Some(kept),
-            None => self.confirm_kept_elsewhere(takeoff)?,
+            None => self.confirm_kept_elsewhere(writer)?,
         };
         if let Some(blob) = kept {
             note(&self.proxy.counters.present);
             let size = blob.size();
-            takeoff.arriving(blob, Some(size), size);
+            writer.arriving(blob, Some(size), size);
             return Ok(());
         }
-        let mut staged = self.stage(takeoff)?;
-        match self.fetch(takeoff, &mut staged) {
-            Ok(size) => self.keep(takeoff, staged, size),
+        let mut staged = self.stage(writer)?;
+        match self.fetch(writer, &mut staged) {
+            Ok(size) => self.keep(writer, staged, size),
             Err(error) => {
                 if error.kind() == Kind::Full {
                     note(&self.proxy.counters.without_room);
@@ -91,7 +91,7 @@ impl Fetch {
         }
     }
 
-    /// The blob, if another flight kept it between this request's look and its flight.
+    /// The blob, if another fetch kept it between this request's look and its fetch.
     fn kept_meanwhile(&self) -> Result<Option<Blob>> {
         let Some(repository) = self.proxy.repository_of(&self.target)? else {
             return Ok(None);
@@ -108,7 +108,7 @@ impl Fetch {
     /// Of what came from other origins this upstream's word proves nothing: whoever runs it could say yes
     /// to any digest, and read what others keep. Nor is it asked, which would tell what they keep. It has to
     /// give the bytes, which prove themselves; the directory keeps them once.
-    fn confirm_kept_elsewhere(&self, takeoff: &Takeoff) -> Result<Option<Blob>> {
+    fn confirm_kept_elsewhere(&self, writer: &FetchWriter) -> Result<Option<Blob>> {
         let (cache, key) = (&self.proxy.store.cache, &self.target.origin);
         let Some(origin) = cache.find_origin(key.upstream(), key.fingerprint())? else {
             return Ok(None);
@@ -143,7 +143,7 @@ impl Fetch {
         if head.size.is_some_and(|said| said != size) {
             return Ok(None);
         }
-        if takeoff.decide_keep() {
+        if writer.decide_keep() {
             let linked = self.proxy.store.while_kept(&self.digest, || {
                 // It may have gone since it was opened.
                 match self.proxy.store.blobs.open(&self.digest)? {
@@ -160,8 +160,8 @@ impl Fetch {
 
     /// A fill is staged under a name that the same fill finds again after a crash; what nobody may keep
     /// goes into a file without a name.
-    fn stage(&self, takeoff: &Takeoff) -> Result<BlobWriter> {
-        if takeoff.keep_so_far() {
+    fn stage(&self, writer: &FetchWriter) -> Result<BlobWriter> {
+        if writer.keep_so_far() {
             let name = staging_name(&self.key());
             self.proxy.store.blobs.stage_named(&name)
         } else {
@@ -172,9 +172,9 @@ impl Fetch {
     /// Keeps the blob if somebody who may fill has joined: file first, then rows.
     ///
     /// The bytes are right, so a failure here is logged and does not fail the readers.
-    fn keep(&self, takeoff: &Takeoff, staged: BlobWriter, size: u64) -> Result<()> {
+    fn keep(&self, writer: &FetchWriter, staged: BlobWriter, size: u64) -> Result<()> {
         let counters = &self.proxy.counters;
-        if !takeoff.decide_keep() {
+        if !writer.decide_keep() {
             note(&counters.passed);
             staged.discard();
             return Ok(());
@@ -204,7 +204,7 @@ impl Fetch {
         tracing::error!(blob = %self.digest, repository = self.target.shown(), "served, but not kept: {error}");
     }
 
-    fn key(&self) -> FlightKey {
+    fn key(&self) -> FetchKey {
         (self.target.key(), self.digest.clone())
     }
 
@@ -239,7 +239,7 @@ impl Fetch {
 }
 
 /// The name under which a fill is staged: the same for the same upstream, credentials, repository and digest.
-fn staging_name(key: &FlightKey) -> String {
+fn staging_name(key: &FetchKey) -> String {
     let ((origin, repository), digest) = key;
     let (upstream, fingerprint) = (origin.upstream(), origin.fingerprint());
     Digest::of(format!("{upstream}\0{fingerprint}\0{repository}\0{digest}").as_bytes())

@@ -8,7 +8,7 @@ use super::pace::Pace;
 use crate::error::{Error, Kind, Result};
 use crate::oci::Hasher;
 use crate::proxy::figures::note;
-use crate::proxy::flight::Takeoff;
+use crate::proxy::shared_fetch::FetchWriter;
 use crate::store::BlobWriter;
 use crate::upstream::{BlobStream, Fault, FaultKind};
 
@@ -33,23 +33,23 @@ struct Progress<'a> {
 
 impl Fetch {
     /// Fetches all bytes and compares their hash; the blob's size.
-    pub(super) fn fetch(&self, takeoff: &Takeoff, staged: &mut BlobWriter) -> Result<u64> {
+    pub(super) fn fetch(&self, writer: &FetchWriter, staged: &mut BlobWriter) -> Result<u64> {
         let mut progress = self.resume_staged(staged)?;
         let begun = progress.written;
         if begun > 0 && progress.hasher.clone().finish() == self.digest {
-            takeoff.arriving(progress.staged.reader()?, Some(begun), begun);
+            writer.arriving(progress.staged.reader()?, Some(begun), begun);
             return Ok(begun);
         }
         let mut stream = self.first_stream(&mut progress)?;
         self.check_total(&mut progress, &stream)?;
         let expected = progress.staged.expect(progress.total);
         expected.map_err(|error| error.context(self.shown()))?;
-        takeoff.arriving(progress.staged.reader()?, progress.total, progress.written);
+        writer.arriving(progress.staged.reader()?, progress.total, progress.written);
         let mut buffer = vec![0_u8; CHUNK].into_boxed_slice();
         let (mut tries, mut barren_since) = (0_u32, None);
         loop {
             let before = progress.written;
-            match self.read_stream(takeoff, stream, &mut progress, &mut buffer) {
+            match self.read_stream(writer, stream, &mut progress, &mut buffer) {
                 Ok(()) => break,
                 Err(Broken::Here(error)) => return Err(error),
                 Err(Broken::Upstream(error)) => {
@@ -64,7 +64,7 @@ impl Fetch {
                     note(&self.proxy.counters.resumed_after_break);
                     tracing::info!(blob = %self.digest, repository = self.target.shown(), at = progress.written,
                         "the upstream broke off, resuming: {error}");
-                    stream = self.next_stream(takeoff, &progress, since)?;
+                    stream = self.next_stream(writer, &progress, since)?;
                     self.check_total(&mut progress, &stream)?;
                 }
             }
@@ -132,7 +132,7 @@ impl Fetch {
     /// clients wait for the rest, but not for longer than `BARREN` without a new byte.
     fn next_stream(
         &self,
-        takeoff: &Takeoff,
+        writer: &FetchWriter,
         progress: &Progress<'_>,
         since: Instant,
     ) -> Result<BlobStream> {
@@ -151,7 +151,7 @@ impl Fetch {
             if !passing || since.elapsed() >= BARREN {
                 return Err(self.upstream_error(fault));
             }
-            self.check_wanted(takeoff).map_err(Broken::into_error)?;
+            self.check_wanted(writer).map_err(Broken::into_error)?;
             std::thread::sleep(PAUSE);
         }
     }
@@ -167,11 +167,11 @@ impl Fetch {
     }
 
     /// Whether the fetch should go on.
-    fn check_wanted(&self, takeoff: &Takeoff) -> Result<(), Broken> {
+    fn check_wanted(&self, writer: &FetchWriter) -> Result<(), Broken> {
         if self.proxy.is_stopping() {
             return Err(Broken::Here(self.unavailable("this box is being stopped")));
         }
-        if !takeoff.is_wanted() {
+        if !writer.is_wanted() {
             return Err(Broken::Here(
                 self.unavailable("nobody waits for it any more"),
             ));
@@ -198,18 +198,18 @@ impl Fetch {
     /// Reads the stream to its end into the file.
     fn read_stream(
         &self,
-        takeoff: &Takeoff,
+        writer: &FetchWriter,
         mut stream: BlobStream,
         progress: &mut Progress<'_>,
         buffer: &mut [u8],
     ) -> Result<(), Broken> {
         let mut offset = stream.offset;
         loop {
-            self.check_wanted(takeoff)?;
+            self.check_wanted(writer)?;
             let now = Instant::now();
             if progress
                 .pace
-                .is_lost(now, progress.written, takeoff.is_read())
+                .is_lost(now, progress.written, writer.is_read())
             {
                 return Err(Broken::Here(self.unavailable(
                     "it came too slowly to go on without anybody who waits for it",
@@ -235,7 +235,7 @@ impl Fetch {
             staged.map_err(|error| Broken::Here(error.context(self.shown())))?;
             progress.hasher.update(news);
             progress.written = written;
-            takeoff.written(progress.written);
+            writer.written(progress.written);
         }
     }
 }

@@ -32,11 +32,6 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "for administrators, and for metrics every 15 seconds",
     ),
     (
-        "find level",
-        "USE TEMP B-TREE",
-        "of one user, in the groups above one",
-    ),
-    (
         "find level on a project",
         "USE TEMP B-TREE",
         "of one user, in the groups above one",

@@ -1,14 +1,14 @@
-//! One flight: what its fetch and its readers tell each other.
+//! One fetch: what its fetch and its readers tell each other.
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::Seat;
+use super::FetchReader;
 use crate::error::{Error, Kind};
 use crate::store::Blob;
 
 /// One blob on its way.
-pub(super) struct Flight {
+pub(super) struct SharedFetch {
     pub(super) state: Mutex<State>,
     pub(super) changed: Condvar,
 }
@@ -26,7 +26,7 @@ pub(super) struct State {
     pub(super) keep: bool,
     /// Whether `keep` has been read for the last time.
     pub(super) decided: bool,
-    /// Seats taken.
+    /// Readers.
     pub(super) readers: usize,
 }
 
@@ -38,7 +38,7 @@ pub(super) enum Phase {
     Failed(Failure),
 }
 
-impl Flight {
+impl SharedFetch {
     pub(super) fn new(keep: bool) -> Self {
         let state = State {
             phase: Phase::Asking,
@@ -59,9 +59,9 @@ impl Flight {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A seat, or `None` where the flight will not be kept any more though the caller may fill.
-    pub(super) fn join(flight: &Arc<Self>, fill: bool) -> Option<Seat> {
-        let mut state = flight.lock();
+    /// A reader, or `None` where the fetch will not be kept any more though the caller may fill.
+    pub(super) fn join(fetch: &Arc<Self>, fill: bool) -> Option<FetchReader> {
+        let mut state = fetch.lock();
         if fill && state.decided && !state.keep {
             return None;
         }
@@ -69,7 +69,7 @@ impl Flight {
             state.keep |= fill;
         }
         state.readers = state.readers.saturating_add(1);
-        Some(Seat(Arc::clone(flight)))
+        Some(FetchReader(Arc::clone(fetch)))
     }
 
     pub(super) fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
@@ -79,7 +79,7 @@ impl Flight {
     }
 }
 
-/// Why a flight failed, to be told to all of its readers.
+/// Why a fetch failed, to be told to all of its readers.
 #[derive(Debug, Clone)]
 pub(super) struct Failure {
     pub(super) kind: Kind,

@@ -4,13 +4,13 @@
 use std::io::{self, Read};
 
 use super::Target;
-use super::flight::ArrivingBlob;
 use super::pass_through::PassThrough;
+use super::shared_fetch::ArrivingBlob;
 use crate::oci::Digest;
 
 /// Reads from the staged file, and goes on with bytes of its own from the upstream where that fails for want of
 /// room, or because the disk takes no writes.
-pub(super) struct Unbroken {
+pub(super) struct DiskFallback {
     target: Target,
     digest: Digest,
     reading: Reading,
@@ -21,7 +21,7 @@ enum Reading {
     Passing(Box<PassThrough>),
 }
 
-impl Unbroken {
+impl DiskFallback {
     pub(super) fn new(target: Target, digest: Digest, staged: ArrivingBlob) -> Self {
         Self {
             target,
@@ -31,7 +31,7 @@ impl Unbroken {
     }
 }
 
-impl Read for Unbroken {
+impl Read for DiskFallback {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let (offset, length) = match &mut self.reading {
             Reading::Passing(passing) => return passing.read(buffer),

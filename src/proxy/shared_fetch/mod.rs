@@ -2,11 +2,11 @@
 //!
 //! The bytes go into a staged file; readers follow behind in that file, so memory grows neither with
 //! clients nor with size. Whoever is to get the last byte gets it after the hash matched: until then
-//! readers see one byte less than there is, and a flight that fails leaves every body incomplete.
+//! readers see one byte less than there is, and a fetch that fails leaves every body incomplete.
 
-mod seat;
+mod reader;
 mod state;
-mod takeoff;
+mod writer;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,87 +18,91 @@ use crate::error::{Error, Kind};
 use crate::oci::Digest;
 use crate::time::deadline;
 
-pub(super) use seat::{ArrivingBlob, Seat};
-use state::Flight;
+pub(super) use reader::{ArrivingBlob, FetchReader};
+use state::SharedFetch;
 pub(super) use state::is_of_the_disk;
-pub(super) use takeoff::Takeoff;
+pub(super) use writer::FetchWriter;
 
 /// Fetches at once; each holds a thread and a staged file.
-const MAX_FLIGHTS: usize = 512;
+const MAX_FETCHES: usize = 512;
 /// Of what the other upstreams leave of these, one upstream may take this part: so however many upstreams a tenant
 /// brings, other tenants' images come through beside them.
 const PART_OF_ORIGIN: usize = 4;
 
 /// A fill's client may be silent for so long between two requests.
-const LULL: Duration = Duration::from_secs(2);
+const FILL_PAUSE: Duration = Duration::from_secs(2);
 /// Between two looks of those who wait for a fill to come to what they ask for.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Repositories remembered as being filled; past it, those of old fills go.
 const MAX_FILLS: usize = 1024;
 
-/// What a flight is told apart by: upstream with credentials, repository, digest.
-pub(super) type FlightKey = (TargetKey, Digest);
+/// What a fetch is told apart by: upstream with credentials, repository, digest.
+pub(super) type FetchKey = (TargetKey, Digest);
 
 /// All blobs on their way.
-pub(super) struct Flights {
+pub(super) struct SharedFetches {
     counters: Arc<Counters>,
-    table: Mutex<HashMap<FlightKey, Arc<Flight>>>,
-    landed: Condvar,
+    table: Mutex<HashMap<FetchKey, Arc<SharedFetch>>>,
+    ended: Condvar,
     /// When somebody last began or ended to fill something of a repository.
     fills: Mutex<HashMap<TargetKey, Instant>>,
 }
 
-/// What [`Flights::board`] gives.
-pub(super) enum Boarded {
-    /// A flight in progress was joined.
-    Joined(Seat),
-    /// A new flight: the caller must start its fetch, once.
-    New(Seat, Takeoff),
+/// What [`SharedFetches::board`] gives.
+pub(super) enum JoinOrStart {
+    /// A fetch in progress was joined.
+    Joined(FetchReader),
+    /// A new fetch: the caller must start its fetch, once.
+    Started(FetchReader, FetchWriter),
 }
 
-impl Flights {
+impl SharedFetches {
     pub(super) fn new(counters: Arc<Counters>) -> Self {
         Self {
             counters,
             table: Mutex::default(),
-            landed: Condvar::new(),
+            ended: Condvar::new(),
             fills: Mutex::default(),
         }
     }
 
-    /// Blobs on their way, those of them that will be kept, and the seats taken in all.
+    /// Blobs on their way, those of them that will be kept, and the readers taken in all.
     pub(super) fn counts(&self) -> (usize, usize, usize) {
         let table = self.lock();
         let (mut fills, mut readers) = (0_usize, 0_usize);
-        for flight in table.values() {
-            let state = flight.lock();
+        for fetch in table.values() {
+            let state = fetch.lock();
             fills = fills.saturating_add(usize::from(state.keep));
             readers = readers.saturating_add(state.readers);
         }
         (table.len(), fills, readers)
     }
 
-    /// Joins the flight of `key`, or makes one. `fill`: whether who asks may keep it.
+    /// Joins the fetch of `key`, or makes one. `fill`: whether who asks may keep it.
     ///
     /// # Errors
     /// `Unavailable` when too many fetches are in progress.
-    pub(super) fn board(self: &Arc<Self>, key: &FlightKey, fill: bool) -> Result<Boarded, Error> {
+    pub(super) fn join_or_start(
+        self: &Arc<Self>,
+        key: &FetchKey,
+        fill: bool,
+    ) -> Result<JoinOrStart, Error> {
         let mut table = self.lock();
-        while let Some(flight) = table.get(key) {
-            if let Some(seat) = Flight::join(flight, fill) {
+        while let Some(fetch) = table.get(key) {
+            if let Some(reader) = SharedFetch::join(fetch, fill) {
                 note(&self.counters.joined);
-                return Ok(Boarded::Joined(seat));
+                return Ok(JoinOrStart::Joined(reader));
             }
-            // It lands without being kept, but who asks now may keep it: it is fetched anew after that.
+            // It ends without being kept, but who asks now may keep it: it is fetched anew after that.
             table = self
-                .landed
+                .ended
                 .wait(table)
                 .unwrap_or_else(PoisonError::into_inner);
         }
         let (origin, _) = &key.0;
         let of_origin = table.keys().filter(|((other, _), _)| other == origin);
         let of_origin = of_origin.count();
-        let left = MAX_FLIGHTS.saturating_sub(table.len().saturating_sub(of_origin));
+        let left = MAX_FETCHES.saturating_sub(table.len().saturating_sub(of_origin));
         if of_origin >= left / PART_OF_ORIGIN {
             let retry_after = Duration::from_secs(5);
             return Err(Error::new(
@@ -108,28 +112,28 @@ impl Flights {
             .remedy("try again in a few seconds"));
         }
         note(&self.counters.begun);
-        let flight = Arc::new(Flight::new(fill));
-        table.insert(key.clone(), Arc::clone(&flight));
-        let takeoff = Takeoff {
-            flights: Arc::clone(self),
+        let fetch = Arc::new(SharedFetch::new(fill));
+        table.insert(key.clone(), Arc::clone(&fetch));
+        let writer = FetchWriter {
+            fetches: Arc::clone(self),
             key: key.clone(),
-            flight: Arc::clone(&flight),
+            fetch: Arc::clone(&fetch),
         };
-        Ok(Boarded::New(Seat(flight), takeoff))
+        Ok(JoinOrStart::Started(FetchReader(fetch), writer))
     }
 
-    /// A seat in the flight of `key`, if there is one, for somebody who may not fill.
-    pub(super) fn join(&self, key: &FlightKey) -> Option<Seat> {
-        let seat = Flight::join(self.lock().get(key)?, false)?;
+    /// A reader in the fetch of `key`, if there is one, for somebody who may not fill.
+    pub(super) fn join(&self, key: &FetchKey) -> Option<FetchReader> {
+        let reader = SharedFetch::join(self.lock().get(key)?, false)?;
         note(&self.counters.joined);
-        Some(seat)
+        Some(reader)
     }
 
     /// Notes that somebody fills the repository now.
     pub(super) fn note_fill(&self, target: TargetKey) {
         let mut fills = self.fills.lock().unwrap_or_else(PoisonError::into_inner);
         if fills.len() >= MAX_FILLS {
-            fills.retain(|_, at| at.elapsed() < LULL);
+            fills.retain(|_, at| at.elapsed() < FILL_PAUSE);
         }
         fills.insert(target, Instant::now());
     }
@@ -137,20 +141,22 @@ impl Flights {
     /// Waits a moment if the repository is being filled; `false` where it is not, or not in time.
     pub(super) fn wait_for_fill(&self, target: &TargetKey, deadline: Instant) -> bool {
         let fills = self.fills.lock().unwrap_or_else(PoisonError::into_inner);
-        let recently = fills.get(target).is_some_and(|at| at.elapsed() < LULL);
+        let recently = fills
+            .get(target)
+            .is_some_and(|at| at.elapsed() < FILL_PAUSE);
         drop(fills);
         let table = self.lock();
-        let mut flights = table.iter().filter(|((of, _), _)| of == target);
-        let filling = recently || flights.any(|(_, flight)| flight.lock().keep);
+        let mut fetches = table.iter().filter(|((of, _), _)| of == target);
+        let filling = recently || fetches.any(|(_, fetch)| fetch.lock().keep);
         let left = deadline.saturating_duration_since(Instant::now());
         if !filling || left.is_zero() {
             return false;
         }
-        drop(self.landed.wait_timeout(table, left.min(LOOK_AGAIN)));
+        drop(self.ended.wait_timeout(table, left.min(LOOK_AGAIN)));
         true
     }
 
-    /// Waits until no flight is left, for at most `patience`.
+    /// Waits until no fetch is left, for at most `patience`.
     pub(super) fn wait_until_empty(&self, patience: Duration) {
         let deadline = deadline(patience);
         let mut table = self.lock();
@@ -160,14 +166,14 @@ impl Flights {
                 return;
             }
             table = self
-                .landed
+                .ended
                 .wait_timeout(table, left)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<FlightKey, Arc<Flight>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<FetchKey, Arc<SharedFetch>>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -178,7 +184,7 @@ mod tests {
     use crate::oci::RepositoryName;
     use crate::proxy::OriginKey;
 
-    pub(super) fn key(upstream: &str, bytes: &[u8]) -> FlightKey {
+    pub(super) fn key(upstream: &str, bytes: &[u8]) -> FetchKey {
         let upstream = crate::oci::RegistryHost::parse(upstream).unwrap();
         let origin = OriginKey(Arc::new((upstream, String::new())));
         let repository = RepositoryName::parse("app").unwrap();
@@ -187,24 +193,24 @@ mod tests {
 
     #[test]
     fn upstreams_leave_room_for_the_others_however_many_they_are() {
-        let flights = Arc::new(Flights::new(Arc::default()));
+        let fetches = Arc::new(SharedFetches::new(Arc::default()));
         let board = |upstream: &str, number: usize| {
-            flights.board(&key(upstream, &number.to_be_bytes()), true)
+            fetches.join_or_start(&key(upstream, &number.to_be_bytes()), true)
         };
-        let mut taken: Vec<_> = (0..MAX_FLIGHTS / PART_OF_ORIGIN)
+        let mut taken: Vec<_> = (0..MAX_FETCHES / PART_OF_ORIGIN)
             .map(|number| board("a.example", number).unwrap())
             .collect();
-        let refused = board("a.example", MAX_FLIGHTS).err().unwrap();
+        let refused = board("a.example", MAX_FETCHES).err().unwrap();
         assert!(matches!(refused.kind(), Kind::Unavailable { .. }));
         assert!(board("a.example", 0).is_ok(), "joining takes no place");
         for upstream in 0..12 {
             let name = format!("{upstream}.example");
-            let more = (0..MAX_FLIGHTS).map_while(|number| board(&name, number).ok());
+            let more = (0..MAX_FETCHES).map_while(|number| board(&name, number).ok());
             let before = taken.len();
             taken.extend(more);
             assert!(taken.len() > before, "{name}");
         }
         drop(taken);
-        assert!(board("a.example", MAX_FLIGHTS).is_ok());
+        assert!(board("a.example", MAX_FETCHES).is_ok());
     }
 }

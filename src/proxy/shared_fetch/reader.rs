@@ -1,16 +1,16 @@
-//! The reading side of a flight: readers follow behind in the staged file.
+//! The reading side of a fetch: readers follow behind in the staged file.
 
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use super::state::{Failure, Flight, Phase, is_of_the_disk};
+use super::state::{Failure, Phase, SharedFetch, is_of_the_disk};
 use crate::error::Error;
 use crate::store::Blob;
 
-/// The reading side of a flight. The upstream client's timeouts bound every wait.
-pub(in crate::proxy) struct Seat(pub(super) Arc<Flight>);
+/// The reading side of a fetch. The upstream client's timeouts bound every wait.
+pub(in crate::proxy) struct FetchReader(pub(super) Arc<SharedFetch>);
 
-impl Seat {
+impl FetchReader {
     /// Waits until the upstream has answered; the blob's size, if it said it. Of nothing at all there is
     /// no last byte to hold back: whether that is right must be known before a head says it.
     ///
@@ -36,23 +36,23 @@ impl Seat {
     /// Reads `length` bytes from `offset` on (`None`: to the end), as they arrive.
     pub(in crate::proxy) fn into_reader(self, offset: u64, length: Option<u64>) -> ArrivingBlob {
         ArrivingBlob {
-            seat: self,
+            reader: self,
             position: offset,
             end: length.map(|length| offset.saturating_add(length)),
         }
     }
 }
 
-impl Drop for Seat {
+impl Drop for FetchReader {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.readers = state.readers.saturating_sub(1);
     }
 }
 
-/// Reads a blob while it arrives; fails where the flight fails.
+/// Reads a blob while it arrives; fails where the fetch fails.
 pub(in crate::proxy) struct ArrivingBlob {
-    seat: Seat,
+    reader: FetchReader,
     position: u64,
     end: Option<u64>,
 }
@@ -73,8 +73,8 @@ impl ArrivingBlob {
     /// Waits until there is something to read: the file, and how many bytes from the position on.
     /// Zero at the end.
     fn available(&self) -> io::Result<(Blob, u64)> {
-        let flight = &self.seat.0;
-        let mut state = flight.lock();
+        let fetch = &self.reader.0;
+        let mut state = fetch.lock();
         loop {
             let (readable, whole) = match &state.phase {
                 Phase::Asking => (0, false),
@@ -89,7 +89,7 @@ impl ArrivingBlob {
             {
                 return Ok((blob.clone(), readable.saturating_sub(self.position)));
             }
-            state = flight.wait(state);
+            state = fetch.wait(state);
         }
     }
 }
@@ -114,24 +114,24 @@ mod tests {
     use std::time::Duration;
 
     use super::super::tests::key;
-    use super::super::{Boarded, Flights};
+    use super::super::{JoinOrStart, SharedFetches};
     use super::*;
     use crate::error::Kind;
 
     #[test]
     fn the_head_of_an_empty_blob_waits_until_its_hash_is_known() {
         let key = key("a.example", b"not empty");
-        let Ok(Boarded::New(seat, takeoff)) =
-            Arc::new(Flights::new(Arc::default())).board(&key, true)
+        let Ok(JoinOrStart::Started(reader, writer)) =
+            Arc::new(SharedFetches::new(Arc::default())).join_or_start(&key, true)
         else {
             panic!("nobody else flies");
         };
         let blob = Blob::from(tempfile::tempfile().unwrap());
-        takeoff.arriving(blob, Some(0), 0);
+        writer.arriving(blob, Some(0), 0);
         let (told, head) = std::sync::mpsc::channel();
-        let waiting = std::thread::spawn(move || told.send(seat.head()));
+        let waiting = std::thread::spawn(move || told.send(reader.head()));
         assert!(head.recv_timeout(Duration::from_millis(100)).is_err());
-        takeoff.fail(Error::new(Kind::UpstreamLied, "it is not empty"));
+        writer.fail(Error::new(Kind::UpstreamLied, "it is not empty"));
         let head = head.recv_timeout(Duration::from_secs(30)).unwrap();
         assert_eq!(head.unwrap_err().kind(), Kind::UpstreamLied);
         waiting.join().unwrap().unwrap();

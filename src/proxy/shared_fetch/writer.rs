@@ -1,73 +1,73 @@
-//! The fetching side of a flight.
+//! The fetching side of a fetch.
 
 use std::sync::Arc;
 
-use super::state::{Flight, Phase};
-use super::{FlightKey, Flights};
+use super::state::{Phase, SharedFetch};
+use super::{FetchKey, SharedFetches};
 use crate::error::Error;
 use crate::store::Blob;
 
-/// The fetching side of a flight. Dropped without `land`, the flight has failed.
-pub(in crate::proxy) struct Takeoff {
-    pub(super) flights: Arc<Flights>,
-    pub(super) key: FlightKey,
-    pub(super) flight: Arc<Flight>,
+/// The fetching side of a fetch. Dropped without `finish`, the fetch has failed.
+pub(in crate::proxy) struct FetchWriter {
+    pub(super) fetches: Arc<SharedFetches>,
+    pub(super) key: FetchKey,
+    pub(super) fetch: Arc<SharedFetch>,
 }
 
-impl Takeoff {
+impl FetchWriter {
     /// The bytes will arrive in `blob`, of which the first `written` are there already.
     pub(in crate::proxy) fn arriving(&self, blob: Blob, total: Option<u64>, written: u64) {
-        let mut state = self.flight.lock();
+        let mut state = self.fetch.lock();
         state.phase = Phase::Arriving;
         state.blob = Some(blob);
         state.total = total;
         state.written = written;
-        self.flight.changed.notify_all();
+        self.fetch.changed.notify_all();
     }
 
     /// The first `written` bytes are in the file now.
     pub(in crate::proxy) fn written(&self, written: u64) {
-        self.flight.lock().written = written;
-        self.flight.changed.notify_all();
+        self.fetch.lock().written = written;
+        self.fetch.changed.notify_all();
     }
 
     /// Whether the fetch should go on: somebody reads, or it is to be kept.
     pub(in crate::proxy) fn is_wanted(&self) -> bool {
-        let state = self.flight.lock();
+        let state = self.fetch.lock();
         state.keep || state.readers > 0
     }
 
     /// Whether somebody reads it now.
     pub(in crate::proxy) fn is_read(&self) -> bool {
-        self.flight.lock().readers > 0
+        self.fetch.lock().readers > 0
     }
 
     /// Whether somebody who may fill has joined by now.
     pub(in crate::proxy) fn keep_so_far(&self) -> bool {
-        self.flight.lock().keep
+        self.fetch.lock().keep
     }
 
     /// Whether it is to be kept; from here on nobody can change it by joining.
     pub(in crate::proxy) fn decide_keep(&self) -> bool {
-        let mut state = self.flight.lock();
+        let mut state = self.fetch.lock();
         state.decided = true;
         state.keep
     }
 
     /// All bytes are there and their hash matches: readers get the last byte.
-    pub(in crate::proxy) fn land(self) {
-        self.flight.lock().phase = Phase::Whole;
+    pub(in crate::proxy) fn finish(self) {
+        self.fetch.lock().phase = Phase::Whole;
     }
 
     /// It failed: no reader gets the last byte.
     pub(in crate::proxy) fn fail(self, error: Error) {
-        self.flight.lock().phase = Phase::Failed(error.into());
+        self.fetch.lock().phase = Phase::Failed(error.into());
     }
 }
 
-impl Drop for Takeoff {
+impl Drop for FetchWriter {
     fn drop(&mut self) {
-        let mut state = self.flight.lock();
+        let mut state = self.fetch.lock();
         if matches!(state.phase, Phase::Asking | Phase::Arriving) {
             let lost = Error::internal("the fetch ended without a result").remedy("see the log");
             state.phase = Phase::Failed(lost.into());
@@ -75,10 +75,10 @@ impl Drop for Takeoff {
         let filled = state.keep;
         drop(state);
         if filled {
-            self.flights.note_fill(self.key.0.clone());
+            self.fetches.note_fill(self.key.0.clone());
         }
-        self.flights.lock().remove(&self.key);
-        self.flights.landed.notify_all();
-        self.flight.changed.notify_all();
+        self.fetches.lock().remove(&self.key);
+        self.fetches.ended.notify_all();
+        self.fetch.changed.notify_all();
     }
 }

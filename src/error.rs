@@ -103,6 +103,15 @@ pub fn excerpt(text: &str) -> String {
         .collect()
 }
 
+/// The one of `known` that is written most like `unknown`: what somebody may have meant.
+pub fn nearest<W: AsRef<str> + Default>(unknown: &str, known: impl IntoIterator<Item = W>) -> W {
+    let like = |word: &W| strsim::normalized_damerau_levenshtein(unknown, word.as_ref());
+    known
+        .into_iter()
+        .max_by(|a, b| like(a).total_cmp(&like(b)))
+        .unwrap_or_default()
+}
+
 /// What happened, why, and what to do.
 pub struct Error {
     kind: Kind,

@@ -5,9 +5,18 @@
 //! for it to be performed, and show its view. An adapter that lets anybody else in than the box's own command line
 //! judges before: the routing table of `/api/v4` says by which right.
 
+mod audit;
+mod backup;
+mod cache;
 mod caller;
+mod features;
+mod garbage;
+mod keys;
 mod named;
 mod networks;
+mod offline;
+mod registries;
+mod upstreams;
 
 use std::str::FromStr;
 
@@ -23,9 +32,24 @@ use crate::error::{Error, Kind, Result};
 use crate::proxy::UpstreamState;
 use crate::store::{Actor, Store};
 
+pub use audit::ListEvents;
+pub use backup::BackUp;
+pub use cache::{CacheStatistics, CacheStatisticsView, ListCachedImages, ShowCachedImage};
 pub use caller::{Caller, OnTheBox};
+pub use features::{
+    FeatureView, GroupFeature, ListFeatures, ListGroupFeatures, ResetFeature, SetFeature,
+};
+pub use garbage::CollectGarbage;
+pub use keys::{KeyView, ListKeys, RotateKey, Rotated};
 pub use named::Named;
 pub use networks::{AddNetwork, ListNetworks, NetworkView, RemoveNetwork};
+pub use offline::{OfflineView, ShowOffline, SwitchOffline, Switched};
+pub use registries::{
+    AddRegistry, ListRegistries, RegistryCertificate, RegistryView, RemoveRegistry,
+};
+pub use upstreams::{
+    AddUpstream, Credentials, ListUpstreams, RemoveUpstream, UpstreamStates, UpstreamView,
+};
 
 /// What operations work on, and for whom.
 pub struct Admin<'a> {
@@ -94,7 +118,33 @@ macro_rules! operations {
     };
 }
 
-operations!(AddNetwork, ListNetworks, RemoveNetwork);
+operations!(
+    AddNetwork,
+    ListNetworks,
+    RemoveNetwork,
+    SetFeature,
+    ResetFeature,
+    ListFeatures,
+    ListGroupFeatures,
+    AddUpstream,
+    RemoveUpstream,
+    ListUpstreams,
+    UpstreamStates,
+    AddRegistry,
+    RemoveRegistry,
+    ListRegistries,
+    RegistryCertificate,
+    RotateKey,
+    ListKeys,
+    ListCachedImages,
+    ShowCachedImage,
+    CacheStatistics,
+    CollectGarbage,
+    ListEvents,
+    SwitchOffline,
+    ShowOffline,
+    BackUp,
+);
 
 fn perform_json<O: Operation>(admin: &Admin<'_>, request: Value) -> Result<Value> {
     let odd = |error| {

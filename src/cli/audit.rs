@@ -7,6 +7,7 @@ use super::Outcome;
 use super::output::{Table, hint, print_json};
 use super::when::parse_past;
 use super::workplace::Workplace;
+use crate::admin::ListEvents;
 use crate::error::Result;
 use crate::store::{EventFilter, EventUser, PlaceFilter, RecordedEvent};
 use crate::time::Timestamp;
@@ -53,7 +54,7 @@ impl Audit {
             limit: Some(self.limit.saturating_add(1)),
             ..EventFilter::default()
         };
-        let mut events = place.open_store()?.audit.events(&filter)?;
+        let mut events = place.perform(ListEvents { filter })?;
         let left_out = events.len().saturating_sub(self.limit as usize);
         if left_out > 0 {
             events.drain(..left_out);

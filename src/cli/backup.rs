@@ -15,11 +15,12 @@ use clap::Args;
 use super::Outcome;
 use super::output::{hint, print};
 use super::workplace::Workplace;
+use crate::admin::BackUp;
 use crate::auth::password::{Attempt, Verifier};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::server::{INITIAL_ROOT_PASSWORD, ROOT, forget_initial_password};
-use crate::store::{Actor, Replaced, Store};
+use crate::store::{Replaced, Store};
 
 /// Write the access database to a new file: users, groups, projects, tokens, flags, networks, upstreams
 ///
@@ -70,10 +71,10 @@ impl Backup {
     }
 
     pub(super) fn run(self, place: &Workplace, file: Option<File>) -> Result<Outcome> {
-        let store = place.open_store()?;
+        place.check_data()?;
         // Nothing was made here where the store came up only just now: then the file is somebody else's.
         let file = file.ok_or_else(|| Error::internal("the store was made meanwhile"))?;
-        if let Err(error) = fill(&store, &place.actor, file, &self.file) {
+        if let Err(error) = fill(place, file, &self.file) {
             // Half a backup is none. Where its directory is root's alone it stays, empty or not whole.
             let _ = fs::remove_file(&self.file);
             return Err(error);
@@ -87,10 +88,10 @@ impl Backup {
 }
 
 /// By way of `staging/`: SQLite wants a path that this process may write beside.
-fn fill(store: &Store, actor: &Actor, mut file: File, path: &Path) -> Result<()> {
-    let name = format!("staging/backup-{}.sqlite", std::process::id());
-    let staged = store.directory().join(name);
-    store.backup(actor, &staged)?;
+fn fill(place: &Workplace, mut file: File, path: &Path) -> Result<()> {
+    let process = std::process::id();
+    let staged = place.perform(BackUp { process })?;
+    let staged = place.config.data.join(staged);
     let copied = File::open(&staged)
         .and_then(|mut from| io::copy(&mut from, &mut file))
         .and_then(|_| file.sync_all());
@@ -131,7 +132,7 @@ impl Restore {
 
     pub(super) fn run(self, place: &Workplace, file: Option<File>) -> Result<Outcome> {
         let mut file = file.ok_or_else(|| Error::internal("the backup was not opened"))?;
-        let replaced = Store::restore(&place.actor, &place.config.data, &mut file)?;
+        let (replaced, _lock) = Store::restore(&place.actor, &place.config.data, &mut file)?;
         print(&format!(
             "restored the access database from {}: what was revoked, blocked or removed since it was made counts again",
             self.file.display()
@@ -141,7 +142,7 @@ impl Restore {
                 "the replaced database could not be read: new ids are a million higher, so that none comes twice",
             );
         }
-        forget_stale_password(&place.open_store()?)?;
+        forget_stale_password(&Store::open(&place.config.data)?)?;
         Ok(Outcome::Done)
     }
 }

@@ -1,15 +1,13 @@
 //! `breakwater feature`: the flags of the abilities check, for the box and for groups.
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
 use super::Outcome;
 use super::output::{Table, print, print_json};
-use super::words::nearest;
-use super::workplace::{Workplace, find_group};
-use crate::auth::features::Flag;
-use crate::error::{Error, Kind, Result};
-use crate::store::{Feature as Row, Group, Store};
+use super::workplace::Workplace;
+use crate::admin::{ListFeatures, ListGroupFeatures, ResetFeature, SetFeature};
+use crate::error::Result;
 
 /// Show and set the flags that say how strictly tokens are judged
 #[derive(Debug, Args)]
@@ -49,7 +47,7 @@ Example:
         /// As `feature list` shows it
         flag: String,
         /// The group
-        #[arg(long, value_name = "PATH")]
+        #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new())]
         group: String,
     },
 }
@@ -59,107 +57,62 @@ struct Change {
     /// As `feature list` shows it
     flag: String,
     /// For this group and those below it, instead of the box
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new())]
     group: Option<String>,
 }
 
 impl Feature {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         match self.action {
-            Action::List { json } => list(&place.open_store()?, json)?,
+            Action::List { json } => list(place, json)?,
             Action::Enable(change) => change.run(place, true)?,
             Action::Disable(change) => change.run(place, false)?,
-            Action::Reset { flag, group } => reset(place, parse_flag(&flag)?, &group)?,
+            Action::Reset { flag, group } => reset(place, flag, group)?,
         }
         Ok(Outcome::Done)
     }
 }
 
 impl Change {
-    fn run(self, place: &Workplace, enabled: bool) -> Result<()> {
-        let flag = parse_flag(&self.flag)?;
-        let store = place.open_store()?;
-        let group = self
-            .group
-            .as_deref()
-            .map(|path| find_group(&store, path))
-            .transpose()?;
-        let id = group.as_ref().map(|group| group.id);
-        store
-            .access
-            .set_feature(&place.actor, flag.as_str(), id, enabled)?;
-        let whom = group.map_or_else(|| "the box".to_owned(), |group| group.path);
-        print(&format!(
-            "{} is {} for {whom}",
-            flag.as_str(),
-            word(enabled)
-        ))
+    fn run(self, place: &Workplace, value: bool) -> Result<()> {
+        let whom = self.group.as_deref().unwrap_or("the box").to_owned();
+        let set = place.perform(SetFeature {
+            name: self.flag,
+            value,
+            group: self.group.into_iter().collect(),
+        })?;
+        print(&format!("{} is {} for {whom}", set.name, word(value)))
     }
 }
 
-fn reset(place: &Workplace, flag: Flag, path: &str) -> Result<()> {
-    let store = place.open_store()?;
-    let group = find_group(&store, path)?;
-    if !store
-        .access
-        .reset_feature(&place.actor, flag.as_str(), Some(group.id))?
-    {
-        let what = format!("{path} has no value of its own for {}", flag.as_str());
-        return Err(Error::new(Kind::NotFound, what).remedy("see `breakwater feature list`"));
-    }
+fn reset(place: &Workplace, flag: String, path: String) -> Result<()> {
+    place.perform(ResetFeature {
+        name: flag.clone(),
+        group: vec![path.clone()],
+    })?;
     let above = match path.rsplit_once('/') {
         Some((parent, _)) => format!("what {parent} has"),
         None => "the box's value".to_owned(),
     };
-    print(&format!("{path} has {above} for {} again", flag.as_str()))
+    print(&format!("{path} has {above} for {flag} again"))
 }
 
-fn parse_flag(name: &str) -> Result<Flag> {
-    Flag::parse(name).ok_or_else(|| {
-        let nearest = nearest(name, Flag::ALL.map(Flag::as_str));
-        Error::new(Kind::Usage, format!("there is no flag `{name}`"))
-            .remedy(format!("did you mean `{nearest}`?"))
-    })
-}
-
-fn list(store: &Store, json: bool) -> Result<()> {
-    let rows = store.access.features()?;
-    let groups = store.access.groups()?;
-    let overrides = |flag: Flag| -> Vec<(&Group, bool)> {
-        let of_flag = |row: &&Row| row.flag == flag.as_str();
-        let pair = |row: &Row| {
-            let group = groups.iter().find(|group| Some(group.id) == row.group)?;
-            Some((group, row.enabled))
-        };
-        rows.iter().filter(of_flag).filter_map(pair).collect()
-    };
+fn list(place: &Workplace, json: bool) -> Result<()> {
+    let flags = place.perform(ListFeatures {})?;
     if json {
-        let shape = |flag: Flag| -> Value {
-            let groups = overrides(flag).into_iter().map(|(group, enabled)| {
-                json!({ "group_id": group.id, "group_path": group.path, "enabled": enabled })
-            });
-            let enabled = flag.value(&rows, &[]);
-            json!({
-                "name": flag.as_str(),
-                "state": word(enabled),
-                "enabled": enabled,
-                "default_enabled": flag.default_value(),
-                "groups": groups.collect::<Vec<_>>(),
-            })
-        };
-        return print_json(&Flag::ALL.map(shape));
+        return print_json(&flags);
     }
+    let of_groups = place.perform(ListGroupFeatures {})?;
     let mut table = Table::new(&["FLAG", "BOX", "DEFAULT", "GROUPS"]);
-    for flag in Flag::ALL {
-        let groups: Vec<_> = overrides(flag)
-            .into_iter()
-            .map(|(group, enabled)| format!("{}: {}", group.path, word(enabled)))
-            .collect();
+    for flag in flags {
+        let own = of_groups.iter().filter(|own| own.name == flag.name);
+        let own = own.map(|own| format!("{}: {}", own.group_path, word(own.enabled)));
+        let groups = own.collect::<Vec<_>>().join(", ");
         table.row([
-            flag.as_str().to_owned(),
-            word(flag.value(&rows, &[])).to_owned(),
-            word(flag.default_value()).to_owned(),
-            groups.join(", "),
+            flag.name.clone(),
+            word(flag.is_enabled()).to_owned(),
+            word(flag.definition.default_enabled).to_owned(),
+            groups,
         ]);
     }
     table.print()

@@ -1,16 +1,13 @@
 //! `breakwater cache gc`: garbage collection, by the running server, or here where none runs.
 
 use clap::Args;
-use serde_json::Value;
 
 use super::Outcome;
 use super::output::{print, print_json, shown_size};
 use super::workplace::Workplace;
-use crate::control::GarbageRequest;
+use crate::admin::CollectGarbage;
 use crate::error::{Error, Kind, Result};
-use crate::store::Store;
-use crate::time::Timestamp;
-use crate::upkeep::garbage::{self, Collection};
+use crate::upkeep::garbage::Collected;
 
 /// Remove what pushed images do not need any more: blobs that no image refers to, uploads that expired
 ///
@@ -48,21 +45,13 @@ impl Gc {
             let what = format!("`{}` is no time", self.grace.escape_debug());
             Error::new(Kind::Usage, what).remedy("write --grace 30m, or 2h")
         })?;
-        let request = GarbageRequest {
+        let collected = place.perform(CollectGarbage {
             dry_run: self.dry_run,
             untagged: self.untagged,
             removed_projects: self.removed_projects,
             unreferenced: self.unreferenced,
             grace,
-        };
-        let store = place.open_store()?;
-        let collected = match place.running_server()? {
-            Some(server) => server.collect_garbage(request)?,
-            None => {
-                let _lock = store.lock()?;
-                collect(&store, request)?
-            }
-        };
+        })?;
         if self.json {
             print_json(&collected)?;
         } else {
@@ -72,47 +61,29 @@ impl Gc {
     }
 }
 
-/// Collects as the command asks; what was removed, as JSON.
-pub(super) fn collect(store: &Store, request: GarbageRequest) -> Result<Value> {
-    let collection = Collection {
-        grace: request.grace,
-        untagged: request.untagged,
-        removed_projects: request.removed_projects,
-        unreferenced: request.unreferenced,
-        dry_run: request.dry_run,
-        ..Collection::periodic(Timestamp::now())
-    };
-    let collected = garbage::collect(store, &collection)?;
-    serde_json::to_value(collected)
-        .map_err(|error| Error::internal("a report is no JSON").because(error))
-}
-
-fn tell(collected: &Value) -> Result<()> {
-    let number = |name: &str| collected[name].as_u64().unwrap_or_default();
-    let named = |name: &str| collected[name].as_array().map_or(&[][..], Vec::as_slice);
-    let manifests = named("manifests");
-    for name in manifests.iter().chain(named("unreferenced")) {
-        print(name.as_str().unwrap_or("?"))?;
+fn tell(collected: &Collected) -> Result<()> {
+    for name in collected.manifests.iter().chain(&collected.unreferenced) {
+        print(name)?;
     }
-    let verb = match collected["dry_run"].as_bool() {
-        Some(true) => "would remove",
-        _ => "removed",
+    let verb = match collected.dry_run {
+        true => "would remove",
+        false => "removed",
     };
     print(&format!(
         "{verb} {} manifests, {} links to blobs, {} uploads; {} files, {}",
-        manifests.len(),
-        number("links"),
-        number("uploads"),
-        number("files"),
-        shown_size(number("bytes")),
+        collected.manifests.len(),
+        collected.links,
+        collected.uploads,
+        collected.files,
+        shown_size(collected.bytes),
     ))?;
-    match number("of_removed_projects") {
+    match collected.of_removed_projects {
         0 => {}
         count => print(&format!(
             "{count} images of removed projects stay; --removed-projects removes them"
         ))?,
     }
-    if collected["strays_left"].as_bool() == Some(true) {
+    if collected.strays_left {
         print(
             "files without a row stay until rows and files are compared, which `breakwater serve` does",
         )?;

@@ -1,15 +1,12 @@
 //! `breakwater key`: the keys that sign the token endpoint's JWTs. Shows ids and times, never a key.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::Outcome;
-use super::output::{Table, hint, print, print_json, shown_time, time};
+use super::output::{Table, hint, print, print_json, shown_time};
 use super::workplace::Workplace;
-use crate::auth::jwt::lifetime;
-use crate::auth::keys::Keys;
+use crate::admin::{ListKeys, RotateKey};
 use crate::error::Result;
-use crate::store::{Event, EventKind};
 use crate::time::Timestamp;
 
 /// List and rotate the keys that sign the short-lived tokens of the token endpoint
@@ -33,11 +30,7 @@ enum Action {
 Examples:
   breakwater key rotate
   breakwater key rotate --at-once")]
-    Rotate {
-        /// A key has leaked: remove all older ones now; every client has to ask for a new token
-        #[arg(long)]
-        at_once: bool,
-    },
+    Rotate(RotateKey),
     /// List the keys: which one signs, and until when the others verify
     #[command(after_help = "Example:\n  breakwater key list --json")]
     List {
@@ -50,61 +43,39 @@ Examples:
 impl Key {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         match self.action {
-            Action::Rotate { at_once } => rotate(place, at_once)?,
+            Action::Rotate(request) => rotate(place, request)?,
             Action::List { json } => list(place, json)?,
         }
         Ok(Outcome::Done)
     }
 }
 
-fn open(place: &Workplace, data: &std::path::Path) -> Result<Keys> {
-    Keys::open_or_make(&data.join("keys"), lifetime(place.config.auth.token_ttl))
-}
-
-fn rotate(place: &Workplace, at_once: bool) -> Result<()> {
-    let store = place.open_store()?;
-    let keys = open(place, store.directory())?;
-    let now = Timestamp::now();
-    let record = |kind, id: &str| {
-        let event = Event::new(kind).subject("key", id, None);
-        store.audit.record(&place.actor, &event);
-    };
-    let id = keys.rotate(now)?;
-    record(EventKind::KeyRotated, &id);
-    for removed in keys.remove_retired(now, at_once)? {
-        record(EventKind::KeyRemoved, &removed);
+fn rotate(place: &Workplace, request: RotateKey) -> Result<()> {
+    let rotated = place.perform(request)?;
+    for removed in rotated.removed {
         hint(&format!("removed key {removed}"));
     }
-    print(&format!("key {id} signs from now on"))
+    print(&format!("key {} signs from now on", rotated.id))
 }
 
 fn list(place: &Workplace, json: bool) -> Result<()> {
-    let store = place.open_store()?;
-    let keys = open(place, store.directory())?.all();
+    let keys = place.perform(ListKeys {})?;
     if json {
-        let shapes = keys.iter().map(|key| {
-            json!({
-                "id": key.id,
-                "created_at": key.made_at.to_string(),
-                "signs": key.retires_at.is_none(),
-                "verifies_until": time(key.retires_at),
-            })
-        });
-        return print_json(&shapes.collect::<Vec<_>>());
+        return print_json(&keys);
     }
     let now = Timestamp::now();
     let mut table = Table::new(&["ID", "STATE", "CREATED", "VERIFIES UNTIL"]);
     for key in keys {
-        let state = match key.retires_at {
+        let state = match key.verifies_until {
             None => "signs",
-            Some(_) if key.verifies(now) => "verifies",
+            Some(end) if now < end => "verifies",
             Some(_) => "retired",
         };
         table.row([
-            key.id.clone(),
+            key.id,
             state.to_owned(),
-            key.made_at.to_string(),
-            shown_time(key.retires_at, "replaced"),
+            key.created_at.to_string(),
+            shown_time(key.verifies_until, "replaced"),
         ]);
     }
     table.print()

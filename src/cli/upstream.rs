@@ -6,22 +6,17 @@
 )]
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
 use super::Outcome;
-use super::output::{Table, print, print_json};
+use super::output::{Table, print, print_json, shown_time};
 use super::user::read_password;
-use super::workplace::{Workplace, find_group, sealing_keys};
-use crate::auth::seal::Owner;
-use crate::config::UpstreamConfig;
+use super::workplace::Workplace;
+use crate::admin::{
+    AddUpstream, Credentials, ListUpstreams, RemoveUpstream, UpstreamStates, UpstreamView,
+};
 use crate::error::{Error, Kind, Result};
-use crate::oci::RegistryHost;
-use crate::proxy;
-use crate::store::{GroupId, NewUpstream, Store, UpstreamRow};
 
 /// More than any bundle of roots has.
 const MAX_CA: u64 = 4 * 1024 * 1024;
@@ -108,7 +103,14 @@ impl Upstream {
         match self.action {
             Action::Add(add) => add.run(place)?,
             Action::List { json } => list(place, json)?,
-            Action::Remove { name, group } => remove(place, &name, group.as_deref())?,
+            Action::Remove { name, group } => {
+                let request = RemoveUpstream {
+                    name: name.clone(),
+                    group,
+                };
+                place.perform(request)?;
+                print(&format!("removed upstream {name}"))?;
+            }
             Action::Status { json } => status(place, json)?,
         }
         Ok(Outcome::Done)
@@ -117,46 +119,23 @@ impl Upstream {
 
 impl Add {
     fn run(self, place: &Workplace) -> Result<()> {
-        let name = RegistryHost::parse(&self.name)?;
-        if self.group.is_none() && of_file(place, &name).is_some() {
-            return Err(taken_by_file(&name)
-                .remedy("change it there and restart the server, or add it with --group"));
-        }
-        let ca = self.ca.as_deref().map(read_ca).transpose()?;
-        let store = place.open_store()?;
-        let group = group_id(&store, self.group.as_deref())?;
-        let mut upstream = NewUpstream {
-            name,
-            group,
-            url: self.url.trim_end_matches('/').to_owned(),
-            credentials: self.username.map(|username| (username, Vec::new())),
+        let credentials = |username| -> Result<Credentials> {
+            let password = read_password()?;
+            Ok(Credentials { username, password })
+        };
+        let request = AddUpstream {
+            name: self.name,
+            url: self.url,
+            ca: self.ca.as_deref().map(read_ca).transpose()?,
+            credentials: self.username.map(credentials).transpose()?,
+            group: self.group,
             auth_realm: self.auth_realm,
-            ca,
-            // Whoever configures the box chooses its network; a group's owner does not.
-            allow_private_addresses: group.is_none() || self.allow_private_addresses,
+            allow_private_addresses: self.allow_private_addresses,
         };
-        let known = store.access.upstreams()?;
-        if known.iter().any(|row| is(row, &upstream.name, group)) {
-            let what = format!("there is an upstream {} already", upstream.name);
-            return Err(Error::new(Kind::Conflict, what)
-                .remedy("remove it first with `breakwater upstream remove`"));
-        }
-        let password = match upstream.credentials {
-            Some(_) => Some(read_password()?),
-            None => None,
-        };
-        // Makes the client and drops it: whatever is wrong with the settings is said now.
-        let settings = proxy::settings(&upstream, password.clone());
-        crate::upstream::Upstream::new(settings, Arc::new(AtomicBool::new(true)))?;
-        if let (Some((_, sealed)), Some(password)) = (&mut upstream.credentials, password) {
-            let owner = Owner::upstream(&upstream.name, group);
-            *sealed = sealing_keys(&store)?.seal(&owner, &password)?;
-        }
-        store.access.add_upstream(&place.actor, &upstream)?;
-        let whose = self
-            .group
-            .map_or_else(String::new, |path| format!(" for group {path}"));
-        print(&format!("added upstream {}{whose}", upstream.name))
+        let added = place.perform(request)?;
+        let whose = added.group;
+        let whose = whose.map_or_else(String::new, |path| format!(" for group {path}"));
+        print(&format!("added upstream {}{whose}", added.name))
     }
 }
 
@@ -171,146 +150,53 @@ fn read_ca(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(cannot)
 }
 
-fn remove(place: &Workplace, name: &str, group: Option<&str>) -> Result<()> {
-    let name = RegistryHost::parse(name)?;
-    let store = place.open_store()?;
-    let id = group_id(&store, group)?;
-    if store.access.remove_upstream(&place.actor, &name, id)? {
-        return print(&format!("removed upstream {name}"));
-    }
-    if id.is_none() && of_file(place, &name).is_some() {
-        return Err(taken_by_file(&name).remedy("remove it there and restart the server"));
-    }
-    let whose = group.map_or_else(|| "this box".to_owned(), |path| format!("group {path}"));
-    let what = format!("{whose} has no upstream {name} of its own");
-    Err(Error::new(Kind::NotFound, what).remedy("see `breakwater upstream list`"))
-}
-
-fn group_id(store: &Store, path: Option<&str>) -> Result<Option<GroupId>> {
-    let group = path.map(|path| find_group(store, path)).transpose()?;
-    Ok(group.map(|group| group.id))
-}
-
-fn is(row: &UpstreamRow, name: &RegistryHost, group: Option<GroupId>) -> bool {
-    row.upstream.name == *name && row.upstream.group == group
-}
-
-fn of_file<'a>(place: &'a Workplace, name: &RegistryHost) -> Option<&'a UpstreamConfig> {
-    place.config.upstreams.iter().find(|one| one.name == *name)
-}
-
-fn taken_by_file(name: &RegistryHost) -> Error {
-    let what = format!("the upstream {name} is the configuration's, which commands only read");
-    Error::new(Kind::Conflict, what)
-}
-
 fn list(place: &Workplace, json: bool) -> Result<()> {
-    let live = match place.running_server()? {
-        Some(server) => server.get("/upstreams")?,
-        None => Value::Null,
-    };
-    let breaker = |shape: &Value| {
-        let same = |state: &&Value| {
-            ["name", "group", "by_command"]
-                .iter()
-                .all(|&key| state[key] == shape[key])
-        };
-        let state = live.as_array()?.iter().find(same)?;
-        Some(text(&state["breaker"]))
-    };
-    let mut upstreams: Vec<_> = place.config.upstreams.iter().map(shape_of_file).collect();
     // Without a store there are only those of the file.
-    if place.config.data.exists() {
-        let store = place.open_store()?;
-        let groups = store.access.groups()?;
-        for row in store.access.upstreams()? {
-            let path = row.upstream.group.and_then(|id| {
-                let group = groups.iter().find(|group| group.id == id);
-                group.map(|group| group.path.as_str())
-            });
-            upstreams.push(shape_of_row(&row, path));
-        }
-    }
-    for upstream in &mut upstreams {
-        let breaker = json!(breaker(upstream));
-        if let Some(fields) = upstream.as_object_mut() {
-            fields.insert("breaker".to_owned(), breaker);
-        }
-    }
+    let upstreams = if place.config.data.exists() {
+        place.perform(ListUpstreams {})?
+    } else {
+        place
+            .config
+            .upstreams
+            .iter()
+            .map(UpstreamView::of)
+            .collect()
+    };
     if json {
         return print_json(&upstreams);
     }
+    let runs = upstreams.iter().any(|upstream| upstream.breaker.is_some());
     let mut table = Table::new(&["NAME", "GROUP", "URL", "USERNAME", "FROM", "BREAKER"]);
     for upstream in upstreams {
-        let state = match (field(&upstream, "breaker"), &live) {
-            (Value::Null, Value::Null) => "(no server runs)".to_owned(),
-            (Value::Null, _) => "unknown".to_owned(),
-            (state, _) => text(state),
+        let state = match upstream.breaker {
+            Some(state) => state.into(),
+            None if runs => "unknown",
+            None => "(no server runs)",
         };
-        let from = match field(&upstream, "read_only").as_bool() {
-            Some(true) => "the configuration (read-only)",
-            _ => "a command",
+        let from = match upstream.read_only {
+            true => "the configuration (read-only)",
+            false => "a command",
         };
         table.row([
-            text(field(&upstream, "name")),
-            field(&upstream, "group")
-                .as_str()
-                .unwrap_or("(the box)")
-                .to_owned(),
-            text(field(&upstream, "url")),
-            text(field(&upstream, "username")),
+            upstream.name,
+            shown_group(upstream.group),
+            upstream.url,
+            upstream.username,
             from.to_owned(),
-            state,
+            state.to_owned(),
         ]);
     }
     table.print()
 }
 
-fn shape_of_file(upstream: &UpstreamConfig) -> Value {
-    json!({
-        "name": upstream.name,
-        "group": null,
-        "url": upstream.url,
-        "username": upstream.username,
-        "auth_realm": upstream.auth_realm,
-        "has_ca": upstream.ca.is_some(),
-        "allow_private_addresses": true,
-        "by_command": false,
-        "read_only": true,
-    })
-}
-
-fn shape_of_row(row: &UpstreamRow, group: Option<&str>) -> Value {
-    let upstream = &row.upstream;
-    let username = upstream.credentials.as_ref().map(|(name, _)| name.as_str());
-    json!({
-        "id": row.id,
-        "name": upstream.name,
-        "group": group,
-        "url": upstream.url,
-        "username": username.unwrap_or_default(),
-        "auth_realm": upstream.auth_realm,
-        "has_ca": upstream.ca.is_some(),
-        "allow_private_addresses": upstream.allow_private_addresses,
-        "created_at": row.created_at.to_string(),
-        "by_command": true,
-        "read_only": false,
-    })
+fn shown_group(path: Option<String>) -> String {
+    path.unwrap_or_else(|| "(the box)".to_owned())
 }
 
 fn status(place: &Workplace, json: bool) -> Result<()> {
-    let data = &place.config.data;
-    let Some(server) = place.running_server()? else {
-        let what = format!(
-            "no server runs on {}: only a running one knows how upstreams are",
-            data.display()
-        );
-        return Err(Error::new(Kind::NotFound, what).remedy("start it with `breakwater serve`"));
-    };
-    let answer = server.get("/upstreams")?;
-    let upstreams: Vec<Value> = serde_json::from_value(answer).unwrap_or_default();
+    let states = place.perform(UpstreamStates::default())?.entries;
     if json {
-        return print_json(&upstreams.into_iter().map(with_times).collect::<Vec<_>>());
+        return print_json(&states);
     }
     let mut table = Table::new(&[
         "NAME",
@@ -321,66 +207,25 @@ fn status(place: &Workplace, json: bool) -> Result<()> {
         "RATE LIMIT",
         "LAST FAILURE",
     ]);
-    for upstream in upstreams.into_iter().map(with_times) {
-        let limit = field(&upstream, "rate_limit");
-        let limit = match limit {
-            Value::Null => "unknown".to_owned(),
-            limit => format!(
-                "{} of {} left",
-                text(field(limit, "remaining")),
-                text(field(limit, "limit"))
-            ),
-        };
-        let failure = match field(&upstream, "last_failure") {
-            Value::Null => "none".to_owned(),
-            failure => format!(
-                "{} at {}",
-                text(failure),
-                text(field(&upstream, "last_failure_at"))
-            ),
-        };
-        let success = match field(&upstream, "last_success_at") {
-            Value::Null => "never".to_owned(),
-            at => text(at),
-        };
-        let failures = text(field(&upstream, "failures_in_a_row"));
+    for state in states {
+        let (group, status) = (state.group, state.status);
+        let limit = status.rate_limit.map_or_else(
+            || "unknown".to_owned(),
+            |limit| format!("{} of {} left", limit.remaining, limit.limit),
+        );
+        let failure = status.last_failure.map_or_else(
+            || "none".to_owned(),
+            |why| format!("{why} at {}", shown_time(status.last_failure_at, "?")),
+        );
         table.row([
-            text(field(&upstream, "name")),
-            field(&upstream, "group")
-                .as_str()
-                .unwrap_or("(the box)")
-                .to_owned(),
-            text(field(&upstream, "breaker")),
-            failures,
-            success,
+            status.name,
+            shown_group(group),
+            <&str>::from(status.breaker).to_owned(),
+            status.failures_in_a_row.to_string(),
+            shown_time(status.last_success_at, "never"),
             limit,
             failure,
         ]);
     }
     table.print()
-}
-
-/// The server speaks in seconds, people and `/api/v4` in RFC 3339.
-fn with_times(mut upstream: Value) -> Value {
-    let render = |value: &mut Value| {
-        if let Some(seconds) = value.as_i64() {
-            *value = Value::from(crate::time::Timestamp(seconds).to_string());
-        }
-    };
-    for name in ["last_failure_at", "last_success_at"] {
-        upstream.get_mut(name).map(render);
-    }
-    upstream.pointer_mut("/rate_limit/read_at").map(render);
-    upstream
-}
-
-/// A field of an answer; null where it has none.
-fn field<'a>(answer: &'a Value, name: &str) -> &'a Value {
-    answer.get(name).unwrap_or(&Value::Null)
-}
-
-fn text(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::output::{print, print_json, shown_size};
-use super::workplace::Workplace;
+use super::workplace::{Holder, Workplace};
 use super::{Outcome, unavailable};
 use crate::control::Progress;
 use crate::error::{Error, Kind, Result};
@@ -39,12 +39,11 @@ impl Verify {
             return Err(unavailable("`verify --repair`")
                 .remedy("run `breakwater verify` to see what is damaged"));
         }
-        let store = place.open_store()?;
         let progress = Bar::new();
         let show = |done: u64, total: u64| progress.show(done, total);
-        let report = match place.running_server()? {
-            Some(server) => server.verify(&show),
-            None => alone(&store, &show),
+        let report = match place.holder()? {
+            Holder::Server(server) => server.verify(&show),
+            Holder::Here(_lock, store) => report(&store, &show),
         };
         progress.clear();
         let report = report?;
@@ -64,12 +63,6 @@ impl Verify {
             .remedy("restart it, so that it has the version of the command line")),
         }
     }
-}
-
-/// Verifies in this process, with the lock held, so that no server starts meanwhile.
-fn alone(store: &Store, progress: Progress<'_>) -> Result<Value> {
-    let _lock = store.lock()?;
-    report(store, progress)
 }
 
 /// The report as JSON, with `clean` beside its fields.

@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use crate::config::Size;
+pub(super) use crate::error::nearest;
 use crate::store;
 
 /// `--level`
@@ -85,15 +86,3 @@ pub(super) fn parse_quota(text: &str) -> Option<Option<u64>> {
 
 /// What else `quota=` could have been.
 pub(super) const QUOTA_VALUES: &str = "a size such as 50GiB, or nothing for no quota";
-
-/// The one of `known` that is written most like `unknown`.
-pub(super) fn nearest<W: AsRef<str> + Default>(
-    unknown: &str,
-    known: impl IntoIterator<Item = W>,
-) -> W {
-    let like = |word: &W| strsim::normalized_damerau_levenshtein(unknown, word.as_ref());
-    known
-        .into_iter()
-        .max_by(|a, b| like(a).total_cmp(&like(b)))
-        .unwrap_or_default()
-}

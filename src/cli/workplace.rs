@@ -6,16 +6,23 @@ use super::account;
 use super::privilege::{close_to_others, drop_to_owner};
 use crate::admin::{Admin, OnTheBox, Operation};
 use crate::auth::administration::places::Mirror;
-use crate::auth::seal::SealingKeys;
 use crate::config::Config;
 use crate::control::{Asked, Client};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Actor, DataLock, Group, Project, Store, UpstreamRow, User};
+use crate::store::{Actor, DataLock, Group, Project, Store, User};
 
 /// How long a command waits for one that has the store, or for a server that is starting.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks whether it is there.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Who works on the data directory.
+pub(super) enum Holder {
+    /// The server that runs.
+    Server(Client),
+    /// This process, with the lock.
+    Here(DataLock, Box<Store>),
+}
 
 /// The configuration of this run, with the rights that the data directory asks for.
 pub(super) struct Workplace {
@@ -42,30 +49,38 @@ impl Workplace {
         })
     }
 
-    /// Lets the running server perform the operation, or performs it here where none runs. A server that is starting,
-    /// or another command, is waited for a moment.
+    /// Lets the running server perform the operation, or performs it here where none runs.
     ///
     /// # Errors
-    /// `Conflict` where another process holds the data directory and does not answer; those of the operation.
+    /// As [`Self::holder`], and those of the operation.
     pub(super) fn perform<O: Operation>(&self, operation: O) -> Result<O::View> {
+        match self.holder()? {
+            Holder::Server(server) => self.ask(&server, &operation),
+            Holder::Here(_lock, store) => operation.perform(&Admin {
+                store: &store,
+                actor: self.actor.clone(),
+                caller: &OnTheBox,
+                config: &self.config,
+                server: None,
+            }),
+        }
+    }
+
+    /// The running server, or this process with the lock where none runs. A server that is starting, or another
+    /// command, is waited for a moment.
+    ///
+    /// # Errors
+    /// `Conflict` where another process holds the data directory and does not answer.
+    pub(super) fn holder(&self) -> Result<Holder> {
         let data = &self.config.data;
         let begun = Instant::now();
         loop {
             if let Some(server) = self.running_server()? {
-                return self.ask(&server, &operation);
+                return Ok(Holder::Server(server));
             }
             self.check_data()?;
             match DataLock::take(data) {
-                Ok(_lock) => {
-                    let admin = Admin {
-                        store: &Store::open(data)?,
-                        actor: self.actor.clone(),
-                        caller: &OnTheBox,
-                        config: &self.config,
-                        server: None,
-                    };
-                    return operation.perform(&admin);
-                }
+                Ok(lock) => return Ok(Holder::Here(lock, Box::new(Store::open(data)?))),
                 Err(error) if error.kind() != Kind::Conflict || begun.elapsed() > PATIENCE => {
                     return Err(error);
                 }
@@ -74,7 +89,8 @@ impl Workplace {
         }
     }
 
-    fn ask<O: Operation>(&self, server: &Client, operation: &O) -> Result<O::View> {
+    /// Lets this server perform the operation.
+    pub(super) fn ask<O: Operation>(&self, server: &Client, operation: &O) -> Result<O::View> {
         let json = |error| Error::internal("an operation is no JSON").because(error);
         let asked = Asked {
             account: self.account.clone(),
@@ -89,7 +105,8 @@ impl Workplace {
         Store::open(&self.config.data)
     }
 
-    fn check_data(&self) -> Result<()> {
+    /// The error names the path that was not found.
+    pub(super) fn check_data(&self) -> Result<()> {
         let data = &self.config.data;
         let missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
         if std::fs::metadata(data).is_err_and(|error| missing(&error)) {
@@ -136,19 +153,6 @@ pub(super) fn find_project(store: &Store, path: &str) -> Result<Project> {
         Error::new(Kind::NotFound, format!("there is no project `{path}`"))
             .remedy("see `breakwater project list`")
     })
-}
-
-/// The keys to seal with. A new one is made only where nothing was sealed before: beside what nothing opens any
-/// more it would hide that the old one is gone.
-pub(super) fn sealing_keys(store: &Store) -> Result<SealingKeys> {
-    let has_password = |row: &UpstreamRow| row.upstream.credentials.is_some();
-    let is_first = !store.access.upstreams()?.iter().any(has_password)
-        && store.access.external_registries()?.is_empty();
-    if is_first {
-        SealingKeys::find_or_make(store.directory())
-    } else {
-        SealingKeys::find(store.directory())
-    }
 }
 
 /// What a path names; the two never have the same.

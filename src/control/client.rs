@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Asked, GarbageRequest, OPERATIONS, Progress, Refused, SOCKET, Status, reachable};
+use super::{Asked, OPERATIONS, Progress, Refused, SOCKET, Status, reachable};
 use crate::error::{Error, Kind, Result};
 
 /// How long a server that is alive may take for a plain answer.
@@ -65,24 +65,6 @@ impl Client {
         self.plain("GET", path)
     }
 
-    /// Does what `path` stands for; the JSON that comes back.
-    ///
-    /// # Errors
-    /// As [`Client::get`].
-    pub fn post(&self, path: &str) -> Result<Value> {
-        self.plain("POST", path)
-    }
-
-    /// Lets the server collect garbage; what it removed, or would.
-    ///
-    /// # Errors
-    /// As [`Client::get`].
-    pub fn collect_garbage(&self, request: GarbageRequest) -> Result<Value> {
-        // Many files take long to look through, so silence says nothing here.
-        let body = to_json(&request)?;
-        self.exchange("POST", "/cache/gc", &body, None)
-    }
-
     /// Performs the operation of that name, for which it is waited as long as it takes where it `takes_long`; what it
     /// gives.
     ///
@@ -98,7 +80,7 @@ impl Client {
         self.exchange(method, path, b"", Some(self.patience))
     }
 
-    fn exchange(
+    pub(super) fn exchange(
         &self,
         method: &str,
         path: &str,

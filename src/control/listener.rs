@@ -19,7 +19,7 @@ use crate::context::{self, Origin};
 use crate::error::{Error, Kind, Result};
 
 /// The largest request that is read: a certificate authority's file is the longest that one holds.
-const MAX_BODY: u64 = 4 << 20;
+const MAX_BODY: u64 = 8 << 20;
 /// Between two lines of progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
@@ -109,14 +109,6 @@ fn answer(mut request: Request, controlled: &dyn Controlled, verifying: &AtomicB
     }
     let result = match (request.method(), path.as_str()) {
         (Method::Get, "/status") => status_of(controlled),
-        (Method::Post, "/offline/on") => controlled
-            .set_offline(true)
-            .and_then(|()| status_of(controlled)),
-        (Method::Post, "/offline/off") => controlled
-            .set_offline(false)
-            .and_then(|()| status_of(controlled)),
-        (Method::Get, "/upstreams") => question(|| controlled.upstreams()),
-        (Method::Get, "/cache/stats") => question(|| controlled.cache_stats()),
         (Method::Post, "/verify") => {
             if verifying.swap(true, Ordering::AcqRel) {
                 Err(
@@ -126,9 +118,6 @@ fn answer(mut request: Request, controlled: &dyn Controlled, verifying: &AtomicB
             } else {
                 return verify(request, controlled, Running(verifying));
             }
-        }
-        (Method::Post, "/cache/gc") => {
-            body(&mut request).and_then(|asked| controlled.collect_garbage(asked))
         }
         _ => Err(Error::new(
             Kind::NotFound,

@@ -10,10 +10,6 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /status` | [`Status`] |
-//! | `GET /upstreams` | array of [`crate::upstream::Status`] |
-//! | `GET /cache/stats` | [`crate::store::Totals`] |
-//! | `POST /offline/on`, `POST /offline/off` | [`Status`], changed |
-//! | `POST /cache/gc`, the body [`GarbageRequest`] | [`crate::upkeep::garbage::Collected`] |
 //! | `POST /operations/NAME`, the body [`Asked`] | what the operation gives |
 //! | `POST /verify` | lines: any number of `{"progress":{"done","total"}}`, then `{"report":…}` or `{"error":"…"}` |
 //!
@@ -23,7 +19,6 @@ mod client;
 mod listener;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,21 +34,6 @@ pub const SOCKET: &str = "control.sock";
 
 /// Where operations are asked for: their name follows.
 const OPERATIONS: &str = "/operations/";
-
-/// What is to be collected: what `breakwater cache gc` was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GarbageRequest {
-    /// Whether to look only.
-    pub dry_run: bool,
-    /// Whether images without a tag go too.
-    pub untagged: bool,
-    /// Whether what belonged to removed projects goes too.
-    pub removed_projects: bool,
-    /// Whether files that were taken up without anybody needing them go too.
-    pub unreferenced: bool,
-    /// How long what is not needed is left alone.
-    pub grace: Duration,
-}
 
 /// What the running server says about itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -122,26 +102,6 @@ pub trait Controlled: Send + Sync + 'static {
     fn perform(&self, name: &str, asked: Asked) -> Result<Value>;
     /// `GET /status`
     fn status(&self) -> Status;
-    /// `GET /upstreams`
-    ///
-    /// # Errors
-    /// Whatever keeps the state from being known.
-    fn upstreams(&self) -> Result<Value>;
-    /// `GET /cache/stats`
-    ///
-    /// # Errors
-    /// `Sql`.
-    fn cache_stats(&self) -> Result<Value>;
-    /// `POST /cache/gc`
-    ///
-    /// # Errors
-    /// `Io` or `Sql` for what kept it from being finished.
-    fn collect_garbage(&self, request: GarbageRequest) -> Result<Value>;
-    /// `POST /offline/on`, `POST /offline/off`: from the next request on, and after a restart.
-    ///
-    /// # Errors
-    /// `Conflict` for `off` while the configuration says `offline = true`; `Io`.
-    fn set_offline(&self, offline: bool) -> Result<()>;
     /// `POST /verify`: the report of [`crate::upkeep::verify()`], and `clean` beside its fields.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -32,29 +33,9 @@ impl Controlled for Played {
     fn perform(&self, name: &str, asked: Asked) -> Result<Value> {
         match name {
             "echo" => Ok(json!([asked.account, asked.request])),
+            "burn" => Err(Error::new(Kind::Sql, "the database is on fire").remedy("extinguish it")),
             _ => Err(Error::new(Kind::Usage, "there is no such thing").remedy("say echo")),
         }
-    }
-    fn upstreams(&self) -> Result<Value> {
-        Ok(json!([{ "name": "docker.io" }]))
-    }
-    fn cache_stats(&self) -> Result<Value> {
-        Err(Error::new(Kind::Sql, "the database is on fire").remedy("extinguish it"))
-    }
-    fn collect_garbage(&self, request: GarbageRequest) -> Result<Value> {
-        Ok(json!([
-            request.dry_run,
-            request.untagged,
-            request.removed_projects,
-            request.unreferenced,
-            request.grace.as_secs()
-        ]))
-    }
-    fn set_offline(&self, offline: bool) -> Result<()> {
-        if offline {
-            return Ok(());
-        }
-        Err(Error::new(Kind::Conflict, "the file says true"))
     }
     fn verify(&self, progress: Progress<'_>) -> Result<Value> {
         *self.running.lock().unwrap() = true;
@@ -87,26 +68,11 @@ fn questions_are_answered_and_errors_come_through() {
     assert_eq!(mode & 0o777, 0o600);
     let client = Client::find(data.path()).unwrap().unwrap();
     assert_eq!(client.status().unwrap().pid, 7);
-    assert_eq!(
-        client.get("/upstreams").unwrap(),
-        json!([{ "name": "docker.io" }])
-    );
-    let request = GarbageRequest {
-        dry_run: true,
-        untagged: false,
-        removed_projects: true,
-        unreferenced: false,
-        grace: Duration::from_secs(90),
+    let asked = Asked {
+        account: None,
+        request: Value::Null,
     };
-    assert_eq!(
-        client.collect_garbage(request).unwrap(),
-        json!([true, false, true, false, 90])
-    );
-    assert!(
-        client.post("/cache/gc").is_err(),
-        "a request without its body"
-    );
-    let error = client.get("/cache/stats").unwrap_err();
+    let error = client.perform("burn", &asked, false).unwrap_err();
     assert_eq!(error.to_string(), "the database is on fire (extinguish it)");
     assert_eq!(error.kind(), Kind::Sql);
     assert_eq!(error.remedy_text(), Some("extinguish it"));
@@ -122,10 +88,14 @@ fn an_operation_goes_to_the_server_with_its_request_and_who_asks() {
         account: Some("alice".to_owned()),
         request: json!({ "text": "x".repeat(100_000) }),
     };
-    assert_eq!(
-        client.perform("echo", &asked, false).unwrap(),
-        json!(["alice", asked.request])
-    );
+    for takes_long in [false, true] {
+        assert_eq!(
+            client.perform("echo", &asked, takes_long).unwrap(),
+            json!(["alice", asked.request])
+        );
+    }
+    let without_body = client.exchange("POST", "/operations/echo", b"", None);
+    assert!(without_body.is_err(), "a request without its body");
     let error = client.perform("shout", &asked, false).unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
     assert_eq!(error.to_string(), "there is no such thing (say echo)");

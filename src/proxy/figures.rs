@@ -6,7 +6,7 @@ use super::Proxy;
 use crate::error::Result;
 use crate::metrics::{Counter, counters};
 use crate::time::Timestamp;
-use crate::upstream::{Counts, RateLimit};
+use crate::upstream::{BreakerState, Counts, RateLimit};
 
 counters! {
     /// What the proxy did since the start.
@@ -55,7 +55,7 @@ pub struct UpstreamFigures {
     /// What was counted.
     pub counts: Arc<Counts>,
     /// States of breakers and how many are in them.
-    pub states: Vec<(&'static str, usize)>,
+    pub states: Vec<(BreakerState, usize)>,
     /// When it answered last; not for those of groups.
     pub last_success_at: Option<Timestamp>,
     /// Its rate limit; not for those of groups.

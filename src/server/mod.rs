@@ -109,15 +109,6 @@ impl Appliance {
         }))
     }
 
-    /// The state of each upstream, for `upstream list` and `upstream status`.
-    ///
-    /// # Errors
-    /// `Sql`.
-    pub fn upstreams(&self) -> Result<Vec<UpstreamState>> {
-        self.store.access.notice_changes();
-        self.proxy.upstreams().states()
-    }
-
     /// Lets metrics and probes know of the front door, once it is open.
     pub fn watch(&self, front_door: Gauge) {
         self.observed.watch(front_door);
@@ -131,26 +122,6 @@ impl Appliance {
     /// Whether no connection leaves the box.
     pub fn is_offline(&self) -> bool {
         self.offline.load(Ordering::SeqCst)
-    }
-
-    /// Switches the box offline or online, now and for later starts.
-    ///
-    /// # Errors
-    /// `Conflict` for going online while the configuration says `offline = true`; `Io`.
-    pub fn set_offline(&self, offline: bool) -> Result<()> {
-        if !offline && self.config.offline {
-            return Err(offline_by_configuration());
-        }
-        self.store.set_offline(offline)?;
-        if self.offline.swap(offline, Ordering::SeqCst) != offline {
-            let word = if offline {
-                "offline: no connection leaves this box"
-            } else {
-                "online again"
-            };
-            tracing::warn!("switched by command: {word}");
-        }
-        Ok(())
     }
 
     /// What operations work on when `actor` asks for them.
@@ -260,6 +231,7 @@ impl RunningServer for Appliance {
     }
 
     fn upstreams(&self) -> Result<Vec<UpstreamState>> {
+        self.store.access.notice_changes();
         self.proxy.upstreams().states()
     }
 }
@@ -328,10 +300,4 @@ fn open_keys(store: &Store, config: &Config) -> Result<Keys> {
         store.audit.record(&Actor::server(), &event);
     }
     Ok(keys)
-}
-
-/// Why a box whose configuration says `offline = true` cannot be switched online by command.
-pub fn offline_by_configuration() -> Error {
-    Error::new(Kind::Conflict, "the configuration says `offline = true`")
-        .remedy("set it to false there, and restart the server")
 }

@@ -36,7 +36,7 @@ pub use access::{
 };
 pub use audit::{
     Actor, AuditDb, Detail, Event, EventFilter, EventKind, EventPlace, EventUser, PlaceFilter,
-    RecordedEvent,
+    RecordedEvent, UNRECORDED,
 };
 pub use backup::Replaced;
 pub(crate) use blobs::BlobPrefix;

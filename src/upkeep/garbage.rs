@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Kind, Result};
 use crate::oci::Digest;
@@ -56,7 +56,7 @@ pub const GRACE: Duration = Duration::from_secs(60 * 60);
 pub const UPLOADS_EXPIRE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What [`collect`] removed, or would.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Collected {
     /// Whether nothing was removed, only looked for.
     pub dry_run: bool,

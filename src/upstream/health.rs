@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::BreakerState;
 use super::breaker::State;
 use super::breakers::{Breakers, Leave, Outage, Question, Refusal};
 use super::fault::{Fault, FaultKind, in_words};
@@ -31,7 +32,7 @@ struct Journal {
 
 /// A snapshot for `status()`.
 pub(super) struct Report {
-    pub(super) breaker: &'static str,
+    pub(super) breaker: BreakerState,
     pub(super) failures_in_a_row: u32,
     pub(super) last_failure: Option<(String, Timestamp)>,
     pub(super) last_success: Option<Timestamp>,
@@ -110,11 +111,11 @@ impl Health {
         let is_slow = journal.hasty.holds_questions_back(now);
         Report {
             breaker: match (journal.breakers.state(now), journal.hasty.state(now)) {
-                (State::Closed, State::Closed) if is_slow => "slow",
-                (State::Closed, State::Closed) => "closed",
-                (State::Closed, _) => "slow",
-                (State::Open, _) => "open",
-                (State::HalfOpen, _) => "half-open",
+                (State::Closed, State::Closed) if is_slow => BreakerState::Slow,
+                (State::Closed, State::Closed) => BreakerState::Closed,
+                (State::Closed, _) => BreakerState::Slow,
+                (State::Open, _) => BreakerState::Open,
+                (State::HalfOpen, _) => BreakerState::HalfOpen,
             },
             failures_in_a_row: journal.breakers.failures(),
             last_failure: journal.last_failure.clone(),
@@ -253,24 +254,24 @@ mod tests {
         let health = Health::new("docker.io".to_owned());
         let late = Fault::new(FaultKind::TimedOut, "late");
         for name in ["a", "b", "c"] {
-            assert_eq!(health.report().breaker, "closed");
+            assert_eq!(health.report().breaker, BreakerState::Closed);
             health.admit_hasty(&question(name)).unwrap().expire(&late);
         }
-        assert_eq!(health.report().breaker, "slow");
+        assert_eq!(health.report().breaker, BreakerState::Slow);
         assert_eq!(health.report().failures_in_a_row, 0);
         let d = question("d");
         let refused = health.admit_hasty(&d).map(|_| ()).unwrap_err();
         assert!(matches!(refused.kind, FaultKind::BreakerOpen { .. }));
         // What is asked with patience still is, and says nothing about haste.
         health.admit(&d).unwrap().settle(&Ok(()), true);
-        assert_eq!(health.report().breaker, "slow");
+        assert_eq!(health.report().breaker, BreakerState::Slow);
         // Its time has come: one probe, and its answer ends it.
         health.journal().hasty = half_open();
         let probe = health.admit_hasty(&d).unwrap();
         assert!(health.admit_hasty(&d).is_err(), "one probe at a time");
         drop(probe);
         health.admit_hasty(&d).unwrap().settle(&Ok(()), true);
-        assert_eq!(health.report().breaker, "closed");
+        assert_eq!(health.report().breaker, BreakerState::Closed);
     }
 
     #[test]
@@ -278,10 +279,10 @@ mod tests {
         let health = Health::new("docker.io".to_owned());
         let (tag, late) = (question("a"), Fault::new(FaultKind::TimedOut, "late"));
         for _ in 0..3 {
-            assert_eq!(health.report().breaker, "closed");
+            assert_eq!(health.report().breaker, BreakerState::Closed);
             health.admit_hasty(&tag).unwrap().expire(&late);
         }
-        assert_eq!(health.report().breaker, "slow");
+        assert_eq!(health.report().breaker, BreakerState::Slow);
         let refused = health.admit_hasty(&tag).map(|_| ()).unwrap_err();
         assert!(refused.message.contains("for this"), "{refused}");
         assert!(health.admit_hasty(&question("b")).is_ok());
@@ -311,7 +312,7 @@ mod tests {
         });
         assert!(panicked.join().is_err());
         health.admit(&a).unwrap().settle(&Ok(()), true);
-        assert_eq!(health.report().breaker, "closed");
+        assert_eq!(health.report().breaker, BreakerState::Closed);
         assert_eq!(health.report().failures_in_a_row, 0);
     }
 
@@ -331,7 +332,7 @@ mod tests {
                 let fault: Result<(), _> = Err(Fault::new(kind, ""));
                 health.admit(&question(name)).unwrap().settle(&fault, true);
             }
-            assert_eq!(health.report().breaker, "closed", "{kind:?}");
+            assert_eq!(health.report().breaker, BreakerState::Closed, "{kind:?}");
         }
     }
 }

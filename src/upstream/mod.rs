@@ -61,16 +61,55 @@ use token::TokenCache;
 use transport::Transport;
 use url::Url;
 
+/// What is done with requests to an upstream.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    serde::Serialize,
+    serde::Deserialize,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum BreakerState {
+    /// It is asked.
+    Closed,
+    /// Some or all kept tags are served without asking, all else is asked for.
+    Slow,
+    Open,
+    HalfOpen,
+    /// No connection leaves the box.
+    Offline,
+    /// It cannot be used as it was added.
+    Unusable,
+}
+
+crate::schema::words_in_schema!(BreakerState);
+
+impl BreakerState {
+    /// All of them, in the order of the metrics.
+    pub const ALL: [Self; 6] = [
+        Self::Closed,
+        Self::Slow,
+        Self::HalfOpen,
+        Self::Open,
+        Self::Offline,
+        Self::Unusable,
+    ];
+}
+
 /// What `upstream status` shows.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Status {
     /// As in [`Settings::name`].
     pub name: String,
     /// As in [`Settings::url`].
     pub url: String,
-    /// `closed`, `slow` (some or all kept tags are served without asking, all else is asked for), `open`,
-    /// `half-open`, `offline`.
-    pub breaker: &'static str,
+    pub breaker: BreakerState,
     /// Failures that count against the upstream since the last whole answer.
     pub failures_in_a_row: u32,
     /// The last failure's sentence.
@@ -211,7 +250,7 @@ impl Upstream {
             name: self.name.to_string(),
             url: self.home.to_string().trim_end_matches('/').to_owned(),
             breaker: if self.transport.is_offline() {
-                "offline"
+                BreakerState::Offline
             } else {
                 report.breaker
             },

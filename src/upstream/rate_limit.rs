@@ -8,7 +8,10 @@ use crate::error::excerpt;
 use crate::time::Timestamp;
 
 /// Docker Hub's `ratelimit-*` headers.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
 pub struct RateLimit {
     /// Pulls within the window.
     pub limit: u64,

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::{Finding, Severity};
+use crate::admin::UpstreamStates;
 use crate::cli::workplace::Workplace;
 use crate::control::Status;
 use crate::error::Result;
+use crate::proxy::UpstreamState;
 
 /// For each of two answers.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -16,8 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Its answers.
 pub(super) struct RunningServer {
     pub(super) status: Status,
-    /// An array of [`crate::proxy::UpstreamState`].
-    pub(super) upstreams: Value,
+    pub(super) upstreams: Vec<UpstreamState>,
 }
 
 /// The server that runs here, or what there is to say of there being none that answers.
@@ -48,6 +47,6 @@ fn answers(place: &Workplace) -> Result<Option<RunningServer>> {
     let server = server.with_patience(PATIENCE);
     Ok(Some(RunningServer {
         status: server.status()?,
-        upstreams: server.get("/upstreams")?,
+        upstreams: place.ask(&server, &UpstreamStates::default())?.entries,
     }))
 }

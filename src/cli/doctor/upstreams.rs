@@ -2,62 +2,59 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::server::RunningServer;
 use super::{Finding, Severity};
+use crate::proxy::UpstreamState;
 use crate::time::Timestamp;
+use crate::upstream::BreakerState;
 
 pub(super) fn find(server: &RunningServer) -> Vec<Finding> {
-    let upstreams = server.upstreams.as_array().map_or(&[][..], Vec::as_slice);
     let now = Timestamp::now();
-    let findings = upstreams.iter().map(|upstream| of_upstream(upstream, now));
-    findings.flatten().collect()
+    let findings = server.upstreams.iter();
+    findings
+        .flat_map(|upstream| of_upstream(upstream, now))
+        .collect()
 }
 
-fn of_upstream(upstream: &Value, now: Timestamp) -> Vec<Finding> {
-    let text = |name: &str| upstream[name].as_str().unwrap_or_default();
-    let number = |name: &str| upstream[name].as_u64().unwrap_or_default();
-    let name = match upstream["group"].as_str() {
-        Some(group) => format!("{} of {group}", text("name")),
-        None => text("name").to_owned(),
+fn of_upstream(upstream: &UpstreamState, now: Timestamp) -> Vec<Finding> {
+    let status = &upstream.status;
+    let name = match &upstream.group {
+        Some(group) => format!("{} of {group}", status.name),
+        None => status.name.clone(),
     };
     let see = "see `breakwater upstream status`; what is kept is served meanwhile";
     let mut findings = Vec::new();
-    let failures = number("failures_in_a_row");
-    let last = match text("last_failure") {
-        "" => "it did not say why",
-        last => last,
-    };
-    if text("breaker") == "unusable" {
-        let what = format!("the upstream {name} cannot be used: {last}");
-        let remedy = "remove it and add it again, or put back what it needs";
-        findings.push(Finding::new(
-            Severity::Error,
-            "upstream_unusable",
-            what,
-            remedy,
-        ));
-    } else if matches!(text("breaker"), "open" | "half-open") {
-        let what = format!("the upstream {name} is failing: {last}");
-        findings.push(Finding::new(Severity::Error, "upstream_fails", what, see));
-    } else if failures > 0 {
-        let what = format!("the upstream {name} failed when it was last asked: {last}");
-        findings.push(Finding::new(Severity::Warning, "upstream_fails", what, see));
+    let last = status.last_failure.as_deref();
+    let last = last.unwrap_or("it did not say why");
+    match status.breaker {
+        BreakerState::Unusable => {
+            let what = format!("the upstream {name} cannot be used: {last}");
+            let remedy = "remove it and add it again, or put back what it needs";
+            findings.push(Finding::new(
+                Severity::Error,
+                "upstream_unusable",
+                what,
+                remedy,
+            ));
+        }
+        BreakerState::Open | BreakerState::HalfOpen => {
+            let what = format!("the upstream {name} is failing: {last}");
+            findings.push(Finding::new(Severity::Error, "upstream_fails", what, see));
+        }
+        _ if status.failures_in_a_row > 0 => {
+            let what = format!("the upstream {name} failed when it was last asked: {last}");
+            findings.push(Finding::new(Severity::Warning, "upstream_fails", what, see));
+        }
+        _ => {}
     }
-    let rate = &upstream["rate_limit"];
-    // Afterwards the upstream counts anew, and nobody has asked it since.
-    let window_ends = rate["read_at"]
-        .as_i64()
-        .zip(rate["window_seconds"].as_u64());
-    let window_ends =
-        window_ends.map(|(at, seconds)| Timestamp(at).plus(Duration::from_secs(seconds)));
-    if let (Some(limit), Some(remaining)) = (rate["limit"].as_u64(), rate["remaining"].as_u64())
-        && window_ends.is_none_or(|end| end > now)
-        && remaining.saturating_mul(10) <= limit
+    if let Some(rate) = &status.rate_limit
+        // Afterwards the upstream counts anew, and nobody has asked it since.
+        && rate.read_at.plus(Duration::from_secs(rate.window_seconds)) > now
+        && rate.remaining.saturating_mul(10) <= rate.limit
     {
         let what = format!(
-            "the upstream {name} had {remaining} of {limit} pulls left when it last said so"
+            "the upstream {name} had {} of {} pulls left when it last said so",
+            rate.remaining, rate.limit
         );
         findings.push(Finding::new(
             Severity::Warning,
@@ -66,10 +63,10 @@ fn of_upstream(upstream: &Value, now: Timestamp) -> Vec<Finding> {
             "give it a username and password, which have a limit of their own; what is kept is served all the same",
         ));
     }
-    if number("lies") > 0 {
+    if status.lies > 0 {
         let what = format!(
             "the upstream {name} has sent something else than it was asked for, {} times since the start",
-            number("lies")
+            status.lies
         );
         let remedy = "look for what changes answers on the way, such as a proxy";
         findings.push(Finding::new(
@@ -120,13 +117,14 @@ mod tests {
             (json!({"name": "docker.io", "breaker": "offline"}), vec![]),
             (
                 json!({"name": "docker.io", "breaker": "closed",
-                    "rate_limit": {"limit": 100, "remaining": 11}}),
+                    "rate_limit": {"limit": 100, "remaining": 11, "window_seconds": 21_600,
+                        "read_at": "2027-01-15T08:00:00Z"}}),
                 vec![],
             ),
             (
                 json!({"name": "docker.io", "breaker": "closed",
                     "rate_limit": {"limit": 100, "remaining": 0, "window_seconds": 21_600,
-                        "read_at": 1_799_978_400}}),
+                        "read_at": "2027-01-15T02:00:00Z"}}),
                 vec![],
             ),
             (
@@ -140,14 +138,19 @@ mod tests {
             (
                 json!({"name": "docker.io", "breaker": "closed",
                     "rate_limit": {"limit": 100, "remaining": 10, "window_seconds": 21_600,
-                        "read_at": 1_799_978_401}}),
+                        "read_at": "2027-01-15T02:00:01Z"}}),
                 vec![(
                     Severity::Warning,
                     "the upstream docker.io had 10 of 100 pulls left when it last said so",
                 )],
             ),
         ] {
-            let found: Vec<_> = of_upstream(&upstream, Timestamp(1_800_000_000))
+            let mut state = json!({"url": "https://registry", "by_command": false,
+                "failures_in_a_row": 0, "lies": 0});
+            let fields = upstream.as_object().unwrap().clone();
+            state.as_object_mut().unwrap().extend(fields);
+            let state = serde_json::from_value(state).unwrap();
+            let found: Vec<_> = of_upstream(&state, Timestamp(1_800_000_000))
                 .into_iter()
                 .map(|finding| (finding.severity, finding.what))
                 .collect();

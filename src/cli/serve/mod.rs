@@ -21,12 +21,10 @@ use signal_hook::iterator::Signals;
 
 use super::privilege::is_root;
 use super::workplace::Workplace;
-use super::{Outcome, garbage, verify};
+use super::{Outcome, verify};
 use crate::admin;
 use crate::config::Config;
-use crate::control::{
-    Asked, Client, ControlListener, Controlled, GarbageRequest, Progress, Status,
-};
+use crate::control::{Asked, Client, ControlListener, Controlled, Progress, Status};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Limits, Scheme, Server};
 use crate::server::{self, Appliance};
@@ -162,27 +160,6 @@ impl Controlled for Running {
         }
     }
 
-    fn set_offline(&self, offline: bool) -> Result<()> {
-        self.appliance.set_offline(offline)
-    }
-
-    fn upstreams(&self) -> Result<Value> {
-        to_json(&self.appliance.upstreams()?)
-    }
-
-    fn cache_stats(&self) -> Result<Value> {
-        to_json(&self.store.cache.totals()?)
-    }
-
-    fn collect_garbage(&self, request: GarbageRequest) -> Result<Value> {
-        let collected = garbage::collect(&self.store, request)?;
-        tracing::info!(
-            ?request,
-            "collected garbage, as the command line asked: {collected}"
-        );
-        Ok(collected)
-    }
-
     fn verify(&self, progress: Progress<'_>) -> Result<Value> {
         tracing::info!("verifying every blob, as the command line asked");
         let report = verify::report(&self.store, progress)?;
@@ -198,11 +175,6 @@ impl Controlled for Running {
         }
         Ok(report)
     }
-}
-
-fn to_json(value: &impl serde::Serialize) -> Result<Value> {
-    serde_json::to_value(value)
-        .map_err(|error| Error::internal("an answer is no JSON").because(error))
 }
 
 /// The store's lock, or who has it.

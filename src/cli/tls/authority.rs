@@ -1,6 +1,6 @@
 //! The box's own certificate authority: made once, kept, and asked for certificates.
 //!
-//! Knows rcgen, as `registry::certificate` does. Files are read here and written by the caller.
+//! Knows rcgen, as `admin::registries` does. Files are read here and written by the caller.
 
 use std::path::Path;
 use std::sync::Arc;

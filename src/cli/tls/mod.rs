@@ -133,7 +133,7 @@ impl SelfSigned {
             Some(out) => out.clone(),
             None => {
                 // The data directory is made by others, with all that belongs into it.
-                place.open_store()?;
+                place.check_data()?;
                 place.config.data.join(DIRECTORY)
             }
         };

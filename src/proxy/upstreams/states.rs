@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::Upstreams;
 use super::table::Client;
 use crate::error::Result;
 use crate::oci::RegistryHost;
 use crate::proxy::UpstreamFigures;
-use crate::upstream::{Counts, Status, Upstream};
+use crate::upstream::{BreakerState, Counts, Status, Upstream};
 
 /// How one upstream is, for `upstream list` and `upstream status`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Upstream", extend("additionalProperties" = false))]
 pub struct UpstreamState {
-    /// The path of the group that brings it; `None`: the box's.
+    /// Its path; null: the box's
     pub group: Option<String>,
     /// Whether it was added by command; otherwise it stands in the configuration file.
     pub by_command: bool,
@@ -54,7 +56,7 @@ impl Upstreams {
                 Client::Unusable(why) => Status {
                     name: row.upstream.name.to_string(),
                     url: row.upstream.url.clone(),
-                    breaker: "unusable",
+                    breaker: BreakerState::Unusable,
                     failures_in_a_row: 0,
                     last_failure: Some(why.clone()),
                     last_failure_at: None,
@@ -103,7 +105,9 @@ impl Upstreams {
                 Client::Ready(upstream) => Some(upstream.status()),
                 Client::Unusable(_) => None,
             };
-            let state = status.as_ref().map_or("unusable", |status| status.breaker);
+            let state = status
+                .as_ref()
+                .map_or(BreakerState::Unusable, |status| status.breaker);
             UpstreamFigures {
                 name: Some(name.to_string()),
                 counts,
@@ -117,7 +121,7 @@ impl Upstreams {
             of_box(upstream.name(), &client, Arc::clone(upstream.counts()))
         });
         let mut figures: Vec<_> = of_file.collect();
-        let mut states: Vec<(&'static str, usize)> = Vec::new();
+        let mut states: Vec<(BreakerState, usize)> = Vec::new();
         for (row, client) in table.rows.iter().zip(&table.clients) {
             let name = &row.upstream.name;
             if row.upstream.group.is_none() {
@@ -128,7 +132,7 @@ impl Upstreams {
             }
             let state = match client {
                 Client::Ready(upstream) => upstream.status().breaker,
-                Client::Unusable(_) => "unusable",
+                Client::Unusable(_) => BreakerState::Unusable,
             };
             match states.iter_mut().find(|(known, _)| *known == state) {
                 Some((_, count)) => *count = count.saturating_add(1),

@@ -3,6 +3,7 @@
 use super::*;
 use crate::store::Actor;
 use crate::store::{GroupChanges, Visibility};
+use crate::upstream::BreakerState;
 
 struct Box {
     _directory: tempfile::TempDir,
@@ -195,9 +196,9 @@ fn a_row_that_cannot_be_used_takes_down_itself_alone() {
     }
     let states = here.upstreams.states().unwrap();
     let state = |name: &str| states.iter().find(|one| one.status.name == name).unwrap();
-    assert_eq!(state("ca.test").status.breaker, "unusable");
+    assert_eq!(state("ca.test").status.breaker, BreakerState::Unusable);
     assert_eq!(state("ca.test").group.as_deref(), Some("acme"));
-    assert_eq!(state("good.test").status.breaker, "offline");
+    assert_eq!(state("good.test").status.breaker, BreakerState::Offline);
     assert!(!state("docker.io").by_command);
 
     // Without its key a box that starts again cannot use it, and says so.

@@ -119,7 +119,6 @@ impl Table {
     }
 
     /// It answers with all views at once.
-    #[allow(dead_code)]
     pub(super) fn all<V: JsonSchema, O: Operation<View = Vec<V>>>(
         &mut self,
         path: &'static str,
@@ -184,6 +183,9 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let mut table = Table::default();
     table.endpoints.extend(written());
     super::networks::endpoints(&mut table);
+    super::features::endpoints(&mut table);
+    super::upstreams::endpoints(&mut table);
+    super::cache::endpoints(&mut table);
     table
 });
 
@@ -194,7 +196,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Endpoint> {
 
 /// The endpoints that are written out.
 fn written() -> impl Iterator<Item = Endpoint> {
-    let resources: [&'static [Endpoint]; 22] = [
+    let resources: [&'static [Endpoint]; 19] = [
         super::about::ENDPOINTS,
         super::users::ENDPOINTS,
         super::groups::ENDPOINTS,
@@ -208,15 +210,12 @@ fn written() -> impl Iterator<Item = Endpoint> {
         super::deploy_tokens::OF_PROJECTS,
         super::deploy_tokens::OF_BOX,
         super::job_tokens::ENDPOINTS,
-        super::features::ENDPOINTS,
         super::protection::OF_PROJECTS,
         super::protection::OF_GROUPS,
         super::protection::OF_TAGS,
         super::repositories::ENDPOINTS,
         super::dependency_proxy::ENDPOINTS,
         super::audit_events::ENDPOINTS,
-        super::upstreams::ENDPOINTS,
-        super::cache::ENDPOINTS,
     ];
     resources.into_iter().flatten().copied()
 }

@@ -18,6 +18,7 @@ use crate::server::router::Probe;
 use crate::server::{Appliance, observe};
 use crate::store::Space;
 use crate::time::Timestamp;
+use crate::upstream::BreakerState;
 
 /// A write that failed so lately, in seconds, makes the databases degraded.
 const LATELY: u64 = 60;
@@ -262,12 +263,15 @@ fn upstreams(appliance: &Appliance) -> Check {
             return Check::bad(part, State::Degraded, why, Some(error.to_string()));
         }
     };
-    let is_away = |state: &str| matches!(state, "open" | "half-open" | "unusable");
+    let is_away = |state: BreakerState| {
+        use BreakerState::{HalfOpen, Open, Unusable};
+        matches!(state, Open | HalfOpen | Unusable)
+    };
     let away = figures.iter().filter(|upstream| {
         let states = &upstream.states;
         states
             .iter()
-            .any(|(state, count)| is_away(state) && *count > 0)
+            .any(|(state, count)| is_away(*state) && *count > 0)
     });
     let away: Vec<&str> = away
         .map(|upstream| upstream.name.as_deref().unwrap_or("one of a group"))

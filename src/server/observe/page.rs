@@ -7,6 +7,7 @@ use crate::proxy::{self, UpstreamFigures};
 use crate::registry;
 use crate::server::Appliance;
 use crate::time::Timestamp;
+use crate::upstream::BreakerState;
 
 /// The label of the upstreams that groups bring: their names are the groups' business. No name of an
 /// upstream has a bracket.
@@ -81,10 +82,10 @@ fn upstreams(figures: &[UpstreamFigures], page: &mut Page) {
     }
     let mut family = page.family(&name::UPSTREAM_STATE);
     for upstream in figures {
-        for state in ["closed", "slow", "half-open", "open", "offline", "unusable"] {
+        for state in BreakerState::ALL {
             let known = upstream.states.iter().find(|(known, _)| *known == state);
             family.sample(
-                &[&label(upstream), state],
+                &[&label(upstream), state.into()],
                 known.map_or(0, |(_, count)| *count),
             );
         }

@@ -1,6 +1,7 @@
 //! External registries that take our tokens: rows of `external_registries`. Keys come here sealed, and stay so.
 
 use rusqlite::{Row, params};
+use serde::{Deserialize, Serialize};
 
 use super::{AccessDb, ExternalRegistryId, taken};
 use crate::error::{Result, excerpt};
@@ -9,7 +10,8 @@ use crate::store::statement::{decoded, find, get, list, unknown_word};
 use crate::time::Timestamp;
 
 /// How tokens for an external registry are signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum SigningAlgorithm {
     /// ECDSA on P-256 with SHA-256.
     Es256,

@@ -1,7 +1,7 @@
 //! Reading events back: by time, user and group, newest last.
 
 use rusqlite::Row;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::AuditDb;
 use crate::error::{Error, Kind, Result};
@@ -16,7 +16,7 @@ const COLUMNS: &str =
     about_user_id, group_id, project_id";
 
 /// Whose events.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventUser {
     /// This user's.
     Id(UserId),
@@ -25,7 +25,7 @@ pub enum EventUser {
 }
 
 /// Of which group or project.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PlaceFilter {
     /// This group, and what is below it.
     Group(GroupId),
@@ -36,7 +36,7 @@ pub enum PlaceFilter {
 }
 
 /// Which events; all conditions hold at once.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct EventFilter {
     /// Those that happened, or happened last, at this time or after it.
     pub since: Option<Timestamp>,
@@ -53,7 +53,7 @@ pub struct EventFilter {
 }
 
 /// An event as it was recorded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedEvent {
     /// The row; never reused.
     pub id: i64,

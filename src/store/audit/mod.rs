@@ -43,6 +43,9 @@ const PRUNED_AT_ONCE: i64 = 2_000;
 /// After an event whose id is a multiple of it, the next writing of notes also prunes.
 const PRUNE_EVERY: i64 = 1_024;
 
+/// What is said where something was done that the audit does not tell.
+pub const UNRECORDED: &str = "this was done, but could not be written to the audit database";
+
 /// The audit database.
 pub struct AuditDb {
     database: Database,
@@ -67,12 +70,13 @@ impl AuditDb {
     }
 
     /// Writes what was done, at once, where it is done already and cannot be undone (a key's file was removed): where
-    /// the event cannot be written, the log says what it was.
-    pub fn record(&self, actor: &Actor, event: &Event) {
-        if let Err(error) = self.write(actor, event, Instant::now()) {
-            let sentence = "this was done, but could not be written to the audit database";
-            complain(&error, actor, event, sentence);
+    /// the event cannot be written, the log says what it was. Whether it was written.
+    pub fn record(&self, actor: &Actor, event: &Event) -> bool {
+        let written = self.write(actor, event, Instant::now());
+        if let Err(error) = &written {
+            complain(error, actor, event, UNRECORDED);
         }
+        written.is_ok()
     }
 
     /// Writes what is about to be changed, at once; its row. Whoever asked for it has waited since `asked`.

@@ -42,13 +42,15 @@ impl Store {
     /// The files of pushes that the backup does not know are kept. No id that the replaced database has given out is
     /// given out again. `audit.sqlite` stays, and gets an event.
     ///
+    /// The lock that it was done under comes back with what was replaced.
+    ///
     /// # Errors
     /// `Conflict` while a process serves the directory, or a command has the database open; `BadRequest`
     /// for a file that is not an access database of ours, or is damaged; `Config` for one of a newer
     /// version; `NotFound` for a directory that is none of ours. In all these cases nothing is changed.
-    pub fn restore(actor: &Actor, data: &Path, from: &mut File) -> Result<Replaced> {
+    pub fn restore(actor: &Actor, data: &Path, from: &mut File) -> Result<(Replaced, DataLock)> {
         refuse_other_directory(data)?;
-        let _lock = DataLock::take(data)?;
+        let lock = DataLock::take(data)?;
         let staged = Staged::copy(data, from)?;
         let mut new = connect(&staged.path).map_err(not_ours)?;
         let pushed = Staged::at(staging(data, "registry")?)?;
@@ -74,13 +76,15 @@ impl Store {
         }
         let replaced = access.finish(data)?;
         match AuditDb::open(&data.join("audit.sqlite")) {
-            Ok(audit) => audit.record(actor, &Event::new(EventKind::DatabaseRestored)),
+            Ok(audit) => {
+                audit.record(actor, &Event::new(EventKind::DatabaseRestored));
+            }
             // It is done, and whoever did it has to know that.
             Err(error) => {
                 tracing::error!(%error, "restored, but the audit cannot be opened to tell of it");
             }
         }
-        Ok(replaced)
+        Ok((replaced, lock))
     }
 }
 

@@ -50,6 +50,7 @@ fn restore(data: &Path, from: &Path) -> Result<Replaced> {
         data,
         &mut File::open(from).unwrap(),
     )
+    .map(|(replaced, _lock)| replaced)
 }
 
 #[test]

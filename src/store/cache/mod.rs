@@ -21,7 +21,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Mutex;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::GroupId;
 use super::database::{Database, Synchronous};
@@ -106,7 +107,8 @@ pub struct Pull {
 
 /// A line of `cache list`: an image is a tag, or a manifest that neither a tag nor a kept index of its
 /// repository names (pulled by digest alone, or left by a tag that moved).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct CachedImage {
     /// The upstream's name.
     pub upstream: String,
@@ -131,7 +133,7 @@ pub struct CachedImage {
 }
 
 /// `cache stats`.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Totals {
     /// Files, manifests included, each once.
     pub blobs: u64,

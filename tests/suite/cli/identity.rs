@@ -98,41 +98,60 @@ fn flags_have_a_value_for_the_box_and_for_groups() {
         "dependency_proxy_split_abilities",
     );
     let list = || appliance.json(&["feature", "list", "--json"]);
-    assert_eq!(
-        list(),
-        json!([
-            { "name": enforce, "state": "on", "enabled": true, "default_enabled": true, "groups": [] },
-            { "name": split, "state": "on", "enabled": true, "default_enabled": true, "groups": [] },
-        ])
-    );
+    let on = |name: &str| {
+        json!({
+            "name": name,
+            "state": "on",
+            "gates": [{ "key": "boolean", "value": true }],
+            "definition": { "name": name, "default_enabled": true },
+        })
+    };
+    assert_eq!(list(), json!([on(enforce), on(split)]));
     let said = appliance.ok(&["feature", "disable", enforce]);
     assert_eq!(said, format!("{enforce} is off for the box\n"));
     appliance.ok(&["feature", "enable", enforce, "--group", "acme"]);
     appliance.ok(&["feature", "disable", split, "--group", "acme/backend"]);
     let flags = list();
+    let actors = |key: &str, path: &str| {
+        let groups = appliance.json(&["group", "list", "--json"]);
+        let mut groups = groups.as_array().unwrap().iter();
+        let id = &groups
+            .find(|group| group["full_path"] == path || group["path"] == path)
+            .unwrap()["id"];
+        json!({ "key": key, "value": [format!("Group:{id}")] })
+    };
     assert_eq!(
-        (&flags[0]["state"], &flags[0]["default_enabled"]),
-        (&json!("off"), &json!(true))
+        (
+            &flags[0]["state"],
+            &flags[0]["definition"]["default_enabled"]
+        ),
+        (&json!("conditional"), &json!(true))
     );
-    assert_eq!(flags[0]["groups"][0]["group_path"], "acme");
-    assert_eq!(flags[0]["groups"][0]["enabled"], true);
     assert_eq!(
-        (&flags[1]["state"], &flags[1]["groups"][0]["group_path"]),
-        (&json!("on"), &json!("acme/backend"))
+        flags[0]["gates"],
+        json!([{ "key": "boolean", "value": false }, actors("actors", "acme")])
+    );
+    assert_eq!(flags[1]["state"], "conditional");
+    assert_eq!(
+        flags[1]["gates"],
+        json!([{ "key": "boolean", "value": true }, actors("disabled_actors", "acme/backend")])
     );
     let table = appliance.ok(&["feature", "list"]);
     let line = table.lines().find(|line| line.contains(split)).unwrap();
     assert!(line.contains("acme/backend: off"), "{table}");
 
     appliance.ok(&["feature", "reset", split, "--group", "acme/backend"]);
-    assert_eq!(list()[1]["groups"], json!([]));
+    assert_eq!(list()[1], on(split));
     refused(
         &appliance,
         &["feature", "reset", split, "--group", "acme/backend"],
         "no value of its own",
     );
     appliance.ok(&["feature", "enable", enforce]);
-    assert_eq!(list()[0]["state"], "on");
+    assert_eq!(
+        list()[0]["gates"][0],
+        json!({ "key": "boolean", "value": true })
+    );
 }
 
 #[test]

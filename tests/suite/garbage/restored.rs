@@ -16,7 +16,7 @@ impl Workshop {
         self.store.shut_down().unwrap();
         let data = self.close();
         let mut backup = File::open(backup).unwrap();
-        Store::restore(&Actor::on_the_box(None), &data, &mut backup).unwrap();
+        drop(Store::restore(&Actor::on_the_box(None), &data, &mut backup).unwrap());
         self.store = std::sync::Arc::new(Store::open(&data).unwrap());
         self.registry = breakwater::registry::Registry::new(std::sync::Arc::clone(&self.store));
     }

@@ -231,7 +231,7 @@ fn recording_invalidates_nothing_and_a_restored_backup_takes_no_event_back() {
     assert_ne!(access.epoch().unwrap(), epoch);
     let data = store.directory().to_owned();
     drop(store);
-    Store::restore(&alice(), &data, &mut File::open(&backup).unwrap()).unwrap();
+    drop(Store::restore(&alice(), &data, &mut File::open(&backup).unwrap()).unwrap());
     let store = Store::open(&data).unwrap();
     assert!(store.access.user_by_name("bob").unwrap().is_some());
     let kinds: Vec<_> = events(&store).into_iter().map(|event| event.kind).collect();

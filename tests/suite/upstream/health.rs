@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use breakwater::error::Kind;
 use breakwater::oci::RepositoryName;
-use breakwater::upstream::{FaultKind, Proxies, Upstream};
+use breakwater::upstream::{BreakerState, FaultKind, Proxies, Upstream};
 
 use super::{
     DEADLINE, drain, get, impatient, latest, make, repository, settings, spool, stage, upstream,
@@ -42,7 +42,7 @@ fn rate_limits_are_read_from_manifest_answers() {
         Kind::TooManyRequests { retry_after: sixty }
     );
     assert_eq!(upstream.status().rate_limit.unwrap().remaining, 0);
-    assert_eq!(upstream.status().breaker, "closed");
+    assert_eq!(upstream.status().breaker, BreakerState::Closed);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn the_breaker_opens_and_then_nothing_is_sent() {
     let upstream = upstream(&fake);
     // Of one repository it counts once, however often that is tried.
     for (name, count) in [("a", 1), ("a", 1), ("b", 2), ("a", 2), ("c", 3)] {
-        assert_eq!(upstream.status().breaker, "closed");
+        assert_eq!(upstream.status().breaker, BreakerState::Closed);
         let name = RepositoryName::parse(name).unwrap();
         let fault = upstream
             .head_manifest(&name, &latest(), DEADLINE)
@@ -85,14 +85,14 @@ fn the_breaker_opens_and_then_nothing_is_sent() {
         assert!(fault.message.contains("failed (500)"), "{fault}");
     }
     assert_eq!(fake.count("*", ""), 0);
-    assert_eq!(upstream.status().breaker, "open");
+    assert_eq!(upstream.status().breaker, BreakerState::Open);
     let said = upstream.status().last_failure.unwrap();
     assert_eq!(said, "registry.example failed (500)");
     // Its time comes after five seconds, and the probe finds the upstream well.
     std::thread::sleep(Duration::from_millis(5_100));
-    assert_eq!(upstream.status().breaker, "half-open");
+    assert_eq!(upstream.status().breaker, BreakerState::HalfOpen);
     assert_eq!(get(&upstream).unwrap(), image.manifest);
-    assert_eq!(upstream.status().breaker, "closed");
+    assert_eq!(upstream.status().breaker, BreakerState::Closed);
 }
 
 #[test]
@@ -102,14 +102,14 @@ fn bodies_that_break_open_the_breaker_too() {
     fake.on("GET", "/blobs/")
         .always(Answer::good().truncate_at(10));
     for (name, count) in [("a", 1), ("a", 1), ("b", 2), ("c", 3)] {
-        assert_eq!(upstream.status().breaker, "closed");
+        assert_eq!(upstream.status().breaker, BreakerState::Closed);
         let digest = fake.put_blob(name, &[7; 1_000]);
         let name = RepositoryName::parse(name).unwrap();
         let blob = upstream.get_blob(&name, &digest, 0, None).unwrap();
         assert!(drain(blob.reader).1.is_err());
         assert_eq!(upstream.status().failures_in_a_row, count);
     }
-    assert_eq!(upstream.status().breaker, "open");
+    assert_eq!(upstream.status().breaker, BreakerState::Open);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn what_hangs_elsewhere_is_not_asked_again_and_all_else_is() {
     let refused = refused.unwrap();
     assert!(matches!(refused.kind, FaultKind::BreakerOpen { .. }));
     assert!(refused.message.contains("not asked for this"), "{refused}");
-    assert_eq!(upstream.status().breaker, "closed");
+    assert_eq!(upstream.status().breaker, BreakerState::Closed);
     assert_eq!(upstream.status().failures_in_a_row, 0);
 }
 
@@ -158,7 +158,7 @@ fn offline_sends_nothing_until_it_ends() {
     assert!(fault.message.contains("registry.example"), "{fault}");
     let head = upstream.head_manifest(&repository(), &latest(), DEADLINE);
     assert_eq!(head.unwrap_err().kind, FaultKind::Offline);
-    assert_eq!(upstream.status().breaker, "offline");
+    assert_eq!(upstream.status().breaker, BreakerState::Offline);
     assert_eq!(fake.connections(), 0);
     offline.store(false, Ordering::SeqCst);
     assert_eq!(get(&upstream).unwrap(), image.manifest);

@@ -17,6 +17,9 @@ mod networks;
 mod offline;
 mod registries;
 mod upstreams;
+mod places;
+pub mod rules;
+pub mod tokens;
 
 use std::str::FromStr;
 
@@ -50,6 +53,8 @@ pub use registries::{
 pub use upstreams::{
     AddUpstream, Credentials, ListUpstreams, RemoveUpstream, UpstreamStates, UpstreamView,
 };
+pub use rules::{AddRule, AddTagRule, ListRules, RemoveRule, RuleView, SetRule};
+pub use tokens::{CreateToken, ListTokens, RevokeToken, RotateToken};
 
 /// What operations work on, and for whom.
 pub struct Admin<'a> {
@@ -144,6 +149,15 @@ operations!(
     SwitchOffline,
     ShowOffline,
     BackUp,
+    AddRule,
+    AddTagRule,
+    SetRule,
+    ListRules,
+    RemoveRule,
+    CreateToken,
+    ListTokens,
+    RevokeToken,
+    RotateToken,
 );
 
 fn perform_json<O: Operation>(admin: &Admin<'_>, request: Value) -> Result<Value> {

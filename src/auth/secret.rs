@@ -14,7 +14,9 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 const RANDOM_LENGTH: usize = 26;
 const CHECKSUM_LENGTH: usize = 6;
 
-/// A token's secret. `Debug` does not show it.
+/// A token's secret. `Debug` does not show it; as JSON it goes to whoever made the token, and nowhere else.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
 pub struct Secret(String);
 
 impl Drop for Secret {

@@ -28,6 +28,7 @@ mod registry;
 mod removal;
 mod rule;
 mod serve;
+mod shown;
 mod tls;
 mod token;
 mod upstream;

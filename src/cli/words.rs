@@ -63,17 +63,6 @@ pub(super) fn visibility_word(visibility: store::Visibility) -> &'static str {
     }
 }
 
-/// A token kind's word.
-pub(super) fn kind_word(kind: store::TokenKind) -> &'static str {
-    match kind {
-        store::TokenKind::Personal => "personal",
-        store::TokenKind::Group => "group",
-        store::TokenKind::Project => "project",
-        store::TokenKind::Deploy => "deploy",
-        store::TokenKind::Job => "job",
-    }
-}
-
 /// A quota: a size in bytes, or nothing for none. `None` for what is neither; zero is refused, as elsewhere it
 /// means that there is no limit.
 pub(super) fn parse_quota(text: &str) -> Option<Option<u64>> {

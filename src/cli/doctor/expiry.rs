@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::{Finding, Severity};
+use crate::admin::tokens::Owners;
 use crate::cli::output::shown_time;
-use crate::cli::token::Owners;
-use crate::cli::words::kind_word;
 use crate::error::Result;
 use crate::store::{Store, Token, TokenKind};
 use crate::time::Timestamp;
@@ -80,7 +79,7 @@ fn shown(token: &Token, owners: &Owners) -> String {
         "token {} `{}` ({}, {})",
         token.id.0,
         token.name,
-        kind_word(token.kind),
+        token.kind.as_str(),
         owners.of(token)
     )
 }

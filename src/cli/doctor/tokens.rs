@@ -5,12 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::{Finding, Severity};
+use crate::admin::tokens::Owners;
 use crate::auth::address::ClientAddress;
 use crate::auth::features::{Flag, Flags};
 use crate::auth::policy::{self, GroupFacts};
 use crate::auth::{Identity, PlacedProject, Principal};
-use crate::cli::token::Owners;
-use crate::cli::words::kind_word;
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
 use crate::store::{
@@ -184,7 +183,7 @@ fn refused_by(known: &Known, owners: &Owners, flags: Flags) -> Vec<(String, Toke
             "token {} `{}` ({}, {}; lacks {})",
             token.id.0,
             token.name,
-            kind_word(token.kind),
+            token.kind.as_str(),
             owners.of(token),
             missing.as_str()
         );

@@ -1,13 +1,12 @@
 //! Deploy tokens of groups and projects, each with a username of its own.
 
-use serde_json::{Value, json};
-
-use super::answer::{Answer, Failure, nothing, object, page};
+use super::answer::{Answer, Failure, object, page};
 use super::ask::{Ask, Place};
 use super::parameters::{Parameter, Type, optional};
 use super::place_tokens::refuse_bots;
 use super::table::{Endpoint, Role, Scope, Shape};
-use super::tokens::{self, CREATION, NewAccessToken};
+use super::tokens::{self, CREATION};
+use crate::admin::CreateToken;
 use crate::store::{Level, Token, TokenId, TokenKind};
 
 const NEW: &[Parameter] = &[
@@ -92,20 +91,6 @@ pub(super) const OF_BOX: &[Endpoint] = &[Endpoint {
     handler: list,
 }];
 
-fn shape(ask: &Ask<'_, '_>, token: &Token) -> Value {
-    json!({
-        "id": token.id,
-        "name": token.name,
-        "username": token.username,
-        "expires_at": token.expires_at.map(|at| at.to_string()),
-        "scopes": token.scopes,
-        "revoked": token.revoked,
-        "expired": tokens::is_expired(token, ask.call.now),
-        "created_by": token.maker.label,
-        "made_by": token.maker.token_id,
-    })
-}
-
 /// Whether it is a deploy token of the place that the path names, if it names one.
 fn belongs(ask: &Ask<'_, '_>, token: &Token) -> bool {
     token.kind == TokenKind::Deploy
@@ -122,7 +107,7 @@ fn list(ask: &mut Ask<'_, '_>) -> Answer {
     page(
         ask,
         |window| access.tokens_page(&filter, window),
-        |token| Ok(shape(ask, token)),
+        |token| tokens::view(ask, token),
     )
 }
 
@@ -134,29 +119,23 @@ fn find(ask: &Ask<'_, '_>) -> Result<Token, Failure> {
 }
 
 fn get(ask: &mut Ask<'_, '_>) -> Answer {
-    object(200, &shape(ask, &find(ask)?))
+    object(200, &tokens::view(ask, &find(ask)?)?)
 }
 
 fn create(ask: &mut Ask<'_, '_>) -> Answer {
     refuse_bots(ask)?;
-    let (group_id, project_id) = match ask.place() {
-        Place::Group(group) => (Some(group.id), None),
-        Place::Project(placed) => (None, Some(placed.project.id)),
+    let deploy = match ask.place() {
+        Place::Group(group) => group.path.clone(),
+        Place::Project(placed) => placed.project.path.clone(),
         Place::None => return Err(Failure::not_found("Group")),
     };
-    let new = NewAccessToken {
-        kind: TokenKind::Deploy,
-        user_id: None,
-        group_id,
-        project_id,
-        access_level: None,
+    let of = CreateToken {
+        deploy: Some(deploy),
+        ..CreateToken::default()
     };
-    let (token, secret) = tokens::create(ask, new)?;
-    object(201, &tokens::with_secret(shape(ask, &token), &secret))
+    tokens::create(ask, of)
 }
 
 fn revoke(ask: &mut Ask<'_, '_>) -> Answer {
-    let token = find(ask)?;
-    ask.store().access.revoke_token(&ask.actor(), token.id)?;
-    nothing()
+    tokens::revoke(ask, find(ask)?.id)
 }

@@ -1,15 +1,12 @@
 //! Job tokens, beyond GitLab: a CI system makes one for each job, and ends it with the job.
 
-use serde_json::{Value, json};
-
-use super::answer::{Answer, Failure, nothing, object, page};
+use super::answer::{Answer, Failure, page};
 use super::ask::Ask;
 use super::parameters::{Type, optional};
 use super::table::{Endpoint, Role, Scope, Shape};
 use super::tokens;
-use crate::auth::administration::expiry::parse_ttl;
-use crate::auth::administration::{names, tokens::create_token};
-use crate::store::{Level, NewToken, Page, Token, TokenFilter, TokenId, TokenKind};
+use crate::admin::{CreateToken, Named};
+use crate::store::{Level, Page, Token, TokenFilter, TokenId, TokenKind};
 
 /// `/projects/:id/job_tokens`.
 pub(super) const ENDPOINTS: &[Endpoint] = &[
@@ -65,21 +62,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     },
 ];
 
-fn shape(ask: &Ask<'_, '_>, token: &Token) -> Value {
-    json!({
-        "id": token.id,
-        "name": token.name,
-        "user_id": token.user_id,
-        "project_id": token.project_id,
-        "created_at": token.created_at.to_string(),
-        "expires_at": token.expires_at.map(|at| at.to_string()),
-        "revoked": token.revoked,
-        "active": tokens::is_active(token, ask.call.now),
-        "created_by": token.maker.label,
-        "made_by": token.maker.token_id,
-    })
-}
-
 /// Whether it is of the path's project, and the caller's or the caller is a maintainer.
 fn may_see(ask: &Ask<'_, '_>, token: &Token) -> Result<bool, Failure> {
     let project = ask.project()?.project.id;
@@ -102,48 +84,33 @@ fn list(ask: &mut Ask<'_, '_>) -> Answer {
         (false, None) => Ok(Page::of(Vec::new(), window)),
         (false, user) => access.tokens_page(&TokenFilter { user, ..of_all }, window),
     };
-    page(ask, read, |token| Ok(shape(ask, token)))
+    page(ask, read, |token| tokens::view(ask, token))
 }
 
 fn create(ask: &mut Ask<'_, '_>) -> Answer {
-    let own = ask.user()?.id;
-    let fields = &ask.fields;
-    let user_id = match fields.integer("user_id") {
-        Some(id) if id != own.0 && !ask.is_administrator() => {
+    let own = ask.user()?;
+    let user = match ask.fields.integer("user_id") {
+        Some(id) if id != own.id.0 && !ask.is_administrator() => {
             return Err(Failure::forbidden_because(
                 "only administrators make job tokens for somebody else",
             ));
         }
         Some(id) => ask.find_user(id)?.id,
-        None => own,
+        None => own.id,
     };
-    let name = fields.text("name").unwrap_or("job");
-    names::check_token_name(name).map_err(Failure::refused("name"))?;
-    let ttl = parse_ttl(fields.text("ttl").unwrap_or("1h")).map_err(Failure::refused("ttl"))?;
-    let token = NewToken {
-        kind: TokenKind::Job,
-        name: name.to_owned(),
-        digest: [0; 32],
-        scopes: Vec::new(),
-        user_id: Some(user_id),
-        group_id: None,
-        project_id: Some(ask.project()?.project.id),
-        username: None,
-        access_level: None,
-        expires_at: Some(ask.call.now.plus(ttl)),
-        maker: ask.identity.principal.maker(),
+    let of = CreateToken {
+        name: "job".to_owned(),
+        user: Some(Named::Id(user)),
+        job: Some(Named::Id(ask.project()?.project.id)),
+        ..CreateToken::default()
     };
-    let (token, secret) = create_token(ask.store(), &ask.actor(), token)?;
-    object(201, &tokens::with_secret(shape(ask, &token), &secret))
+    tokens::create(ask, of)
 }
 
 fn end(ask: &mut Ask<'_, '_>) -> Answer {
     let token = ask.store().access.token(TokenId(ask.number("token_id")?))?;
     match token {
-        Some(token) if may_see(ask, &token)? => {
-            ask.store().access.revoke_token(&ask.actor(), token.id)?;
-            nothing()
-        }
+        Some(token) if may_see(ask, &token)? => tokens::revoke(ask, token.id),
         _ => Err(Failure::not_found("Job Token")),
     }
 }

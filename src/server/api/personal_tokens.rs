@@ -1,14 +1,15 @@
 //! Personal access tokens: one's own, and all of them for administrators. What others have is answered to
 //! everybody else with 401, as GitLab does, whether it exists or not.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::super::fields::put;
-use super::answer::{Answer, Failure, nothing, object, page};
+use super::answer::{Answer, Failure, object, page};
 use super::ask::Ask;
 use super::parameters::{Parameter, Type, optional};
 use super::table::{Endpoint, Role, Scope, Shape};
-use super::tokens::{self, CREATION, NewAccessToken, STATE_FILTERS};
+use super::tokens::{self, CREATION, STATE_FILTERS};
+use crate::admin::tokens::AccessTokenView;
+use crate::admin::{CreateToken, Named};
 use crate::auth::Principal;
 use crate::store::{Token, TokenFilter, TokenId, TokenKind, UserId};
 
@@ -113,12 +114,6 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     },
 ];
 
-fn shape(ask: &Ask<'_, '_>, token: &Token) -> Result<Value, Failure> {
-    let mut shape = tokens::shape(ask, token)?;
-    put(&mut shape, "user_id", json!(token.user_id));
-    Ok(shape)
-}
-
 fn list(ask: &mut Ask<'_, '_>) -> Answer {
     let asked = ask.fields.integer("user_id").map(UserId);
     let of = match (ask.is_administrator(), asked) {
@@ -140,29 +135,20 @@ fn list(ask: &mut Ask<'_, '_>) -> Answer {
     page(
         ask,
         |window| access.tokens_page(&filter, window),
-        |token| shape(ask, token),
+        |token| tokens::view(ask, token),
     )
 }
 
 fn get(ask: &mut Ask<'_, '_>) -> Answer {
-    object(200, &shape(ask, &find(ask)?)?)
+    object(200, &tokens::view(ask, &find(ask)?)?)
 }
 
 fn revoke(ask: &mut Ask<'_, '_>) -> Answer {
-    ask.store()
-        .access
-        .revoke_token(&ask.actor(), find(ask)?.id)?;
-    nothing()
+    tokens::revoke(ask, find(ask)?.id)
 }
 
 fn rotate(ask: &mut Ask<'_, '_>) -> Answer {
-    let id = find(ask)?.id;
-    rotated(ask, id)
-}
-
-fn rotated(ask: &Ask<'_, '_>, id: TokenId) -> Answer {
-    let (token, secret) = tokens::rotate(ask, id)?;
-    object(200, &tokens::with_secret(shape(ask, &token)?, &secret))
+    tokens::rotate(ask, find(ask)?.id)
 }
 
 /// The personal access token of the path.
@@ -189,15 +175,11 @@ fn create(ask: &mut Ask<'_, '_>) -> Answer {
 }
 
 fn create_for(ask: &Ask<'_, '_>, user: UserId) -> Answer {
-    let new = NewAccessToken {
-        kind: TokenKind::Personal,
-        user_id: Some(user),
-        group_id: None,
-        project_id: None,
-        access_level: None,
+    let of = CreateToken {
+        user: Some(Named::Id(user)),
+        ..CreateToken::default()
     };
-    let (token, secret) = tokens::create(ask, new)?;
-    object(201, &tokens::with_secret(shape(ask, &token)?, &secret))
+    tokens::create(ask, of)
 }
 
 /// The token that is used, of whatever kind.
@@ -207,24 +189,17 @@ pub(super) fn own(ask: &Ask<'_, '_>) -> Result<Token, Failure> {
 }
 
 fn get_self(ask: &mut Ask<'_, '_>) -> Answer {
-    let token = own(ask)?;
-    let mut shape = shape(ask, &token)?;
-    if let Some(level) = token.access_level {
-        put(&mut shape, "access_level", json!(level.number()));
-    }
-    object(200, &shape)
+    let view = AccessTokenView::of(ask.store(), own(ask)?, ask.call.now)?;
+    object(200, &json!(view))
 }
 
 fn revoke_self(ask: &mut Ask<'_, '_>) -> Answer {
-    ask.store()
-        .access
-        .revoke_token(&ask.actor(), own(ask)?.id)?;
-    nothing()
+    tokens::revoke(ask, own(ask)?.id)
 }
 
 fn rotate_self(ask: &mut Ask<'_, '_>) -> Answer {
     if !matches!(ask.identity.principal, Principal::PersonalToken(..)) {
         return Err(Failure::message(405, "405 Method Not Allowed"));
     }
-    rotated(ask, own(ask)?.id)
+    tokens::rotate(ask, own(ask)?.id)
 }

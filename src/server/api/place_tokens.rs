@@ -1,14 +1,12 @@
 //! Access tokens of groups and projects: bots with a level of their own, which is never above their maker's.
 
-use serde_json::{Value, json};
-
-use super::super::fields::put;
-use super::answer::{Answer, Failure, nothing, object, page};
+use super::answer::{Answer, Failure, object, page};
 use super::ask::{Ask, Place};
 use super::parameters::{Parameter, Type, optional};
 use super::personal_tokens::own;
 use super::table::{Endpoint, Role, Scope, Shape};
-use super::tokens::{self, CREATION, NewAccessToken, ROTATION, STATE_FILTERS};
+use super::tokens::{self, CREATION, ROTATION, STATE_FILTERS};
+use crate::admin::{CreateToken, Named};
 use crate::auth::Principal;
 use crate::store::{Level, Token, TokenId, TokenKind};
 
@@ -106,18 +104,6 @@ pub(super) const OF_GROUPS: &[Endpoint] = &endpoints!("groups", Role::Group(None
 pub(super) const OF_PROJECTS: &[Endpoint] =
     &endpoints!("projects", Role::Project(None), OF_PROJECT);
 
-/// There is no user behind it: `user_id` is null.
-fn shape(ask: &Ask<'_, '_>, token: &Token) -> Result<Value, Failure> {
-    let mut shape = tokens::shape(ask, token)?;
-    put(&mut shape, "user_id", Value::Null);
-    put(
-        &mut shape,
-        "access_level",
-        json!(token.access_level.map(Level::number)),
-    );
-    Ok(shape)
-}
-
 /// Whether it is an access token of the place that the path names.
 fn belongs(ask: &Ask<'_, '_>, token: &Token) -> bool {
     match ask.place() {
@@ -139,7 +125,7 @@ fn list(ask: &mut Ask<'_, '_>) -> Answer {
     page(
         ask,
         |window| access.tokens_page(&filter, window),
-        |token| shape(ask, token),
+        |token| tokens::view(ask, token),
     )
 }
 
@@ -151,7 +137,7 @@ fn find(ask: &Ask<'_, '_>) -> Result<Token, Failure> {
 }
 
 fn get(ask: &mut Ask<'_, '_>) -> Answer {
-    object(200, &shape(ask, &find(ask)?)?)
+    object(200, &tokens::view(ask, &find(ask)?)?)
 }
 
 fn create(ask: &mut Ask<'_, '_>) -> Answer {
@@ -166,31 +152,24 @@ fn create(ask: &mut Ask<'_, '_>) -> Answer {
             "400 Bad request - Access level of the token can't be greater than the access level of the user who created the token",
         ));
     }
-    let (group_id, project_id, kind) = match ask.place() {
-        Place::Group(group) => (Some(group.id), None, TokenKind::Group),
-        Place::Project(placed) => (None, Some(placed.project.id), TokenKind::Project),
-        Place::None => return Err(Failure::not_found("Group")),
-    };
-    let new = NewAccessToken {
-        kind,
-        user_id: None,
-        group_id,
-        project_id,
+    let mut of = CreateToken {
         access_level: Some(level),
+        ..CreateToken::default()
     };
-    let (token, secret) = tokens::create(ask, new)?;
-    object(201, &tokens::with_secret(shape(ask, &token)?, &secret))
+    match ask.place() {
+        Place::Group(group) => of.group = Some(Named::Id(group.id)),
+        Place::Project(placed) => of.project = Some(Named::Id(placed.project.id)),
+        Place::None => return Err(Failure::not_found("Group")),
+    }
+    tokens::create(ask, of)
 }
 
 fn revoke(ask: &mut Ask<'_, '_>) -> Answer {
-    let token = find_within_level(ask)?;
-    ask.store().access.revoke_token(&ask.actor(), token.id)?;
-    nothing()
+    tokens::revoke(ask, find_within_level(ask)?.id)
 }
 
 fn rotate(ask: &mut Ask<'_, '_>) -> Answer {
-    let token = find_within_level(ask)?;
-    rotated(ask, token.id)
+    tokens::rotate(ask, find_within_level(ask)?.id)
 }
 
 /// The token of the path, which must not be worth more than the caller: whoever rotates it gets its secret.
@@ -201,17 +180,12 @@ fn find_within_level(ask: &Ask<'_, '_>) -> Result<Token, Failure> {
     Ok(token)
 }
 
-fn rotated(ask: &Ask<'_, '_>, id: TokenId) -> Answer {
-    let (token, secret) = tokens::rotate(ask, id)?;
-    object(200, &tokens::with_secret(shape(ask, &token)?, &secret))
-}
-
 fn rotate_self(ask: &mut Ask<'_, '_>) -> Answer {
     let token = own(ask)?;
     if !belongs(ask, &token) {
         return Err(Failure::message(405, "405 Method Not Allowed"));
     }
-    rotated(ask, token.id)
+    tokens::rotate(ask, token.id)
 }
 
 /// Tokens of groups and projects make no others, so that a leaked one ends when it is revoked.

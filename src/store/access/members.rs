@@ -13,8 +13,22 @@ use crate::store::page::{Conditions, Listing, Page, Window, json_of, page};
 use crate::store::statement::{find, list, run, unknown_word};
 
 /// Access levels as in GitLab: 10, 20, 30, 40, 50.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    strum::EnumString,
+    strum::VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Level {
     /// 10
     Guest = 10,

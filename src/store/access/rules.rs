@@ -8,7 +8,7 @@ use super::projects::project_place;
 use super::{AccessDb, GroupId, ProjectId, RuleId, no_such, taken};
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::store::audit::{Actor, Detail, Event, EventKind, EventPlace};
-use crate::store::statement::{decoded, find, get, list, run, size, unknown_word};
+use crate::store::statement::{find, get, list, run, size};
 use crate::time::Timestamp;
 
 /// Whose repositories a rule is about.
@@ -86,8 +86,8 @@ impl AccessDb {
                         group,
                         rule.pattern,
                         rule.tag_pattern,
-                        rule.min_push.map(MinimumLevel::as_str),
-                        rule.min_delete.map(MinimumLevel::as_str),
+                        rule.min_push,
+                        rule.min_delete,
                         Timestamp::now().0,
                     ],
                     |row| row.get(0).map(RuleId),
@@ -114,8 +114,8 @@ impl AccessDb {
                         TAG,
                         rule.project.0,
                         rule.pattern,
-                        rule.min_push.map(MinimumLevel::as_str),
-                        rule.min_delete.map(MinimumLevel::as_str),
+                        rule.min_push,
+                        rule.min_delete,
                         rule.immutable,
                         Timestamp::now().0,
                     ],
@@ -144,8 +144,8 @@ impl AccessDb {
                         rule.id.0,
                         rule.pattern,
                         rule.tag_pattern,
-                        rule.min_push.map(MinimumLevel::as_str),
-                        rule.min_delete.map(MinimumLevel::as_str),
+                        rule.min_push,
+                        rule.min_delete,
                     ],
                 )?;
                 found(changed, rule.id)?;
@@ -170,8 +170,8 @@ impl AccessDb {
                     params![
                         rule.id.0,
                         rule.pattern,
-                        rule.min_push.map(MinimumLevel::as_str),
-                        rule.min_delete.map(MinimumLevel::as_str),
+                        rule.min_push,
+                        rule.min_delete,
                         rule.immutable,
                     ],
                 )?;
@@ -266,16 +266,16 @@ fn about_rule(
         .subject("rule", &rule.pattern, Some(id.0))
         .place(owner)
         .detail_if("tags", rule.tag_pattern.as_deref().map(Detail::name))
-        .detail_if("min_push", rule.min_push.map(MinimumLevel::as_str))
-        .detail_if("min_delete", rule.min_delete.map(MinimumLevel::as_str))
+        .detail_if("min_push", rule.min_push.map(<&str>::from))
+        .detail_if("min_delete", rule.min_delete.map(<&str>::from))
 }
 
 fn about_tag_rule(kind: EventKind, id: RuleId, rule: &TagRule, owner: Option<EventPlace>) -> Event {
     Event::new(kind)
         .subject("tag rule", &rule.pattern, Some(id.0))
         .place(owner)
-        .detail_if("min_push", rule.min_push.map(MinimumLevel::as_str))
-        .detail_if("min_delete", rule.min_delete.map(MinimumLevel::as_str))
+        .detail_if("min_push", rule.min_push.map(<&str>::from))
+        .detail_if("min_delete", rule.min_delete.map(<&str>::from))
         .detail("immutable", rule.immutable)
 }
 
@@ -342,8 +342,8 @@ fn rule(row: &Row<'_>) -> rusqlite::Result<ProtectionRule> {
         owner: owner(row)?,
         pattern: row.get(3)?,
         tag_pattern: row.get(4)?,
-        min_push: minimum(row, 5)?,
-        min_delete: minimum(row, 6)?,
+        min_push: row.get(5)?,
+        min_delete: row.get(6)?,
         created_at: Timestamp(row.get(8)?),
     })
 }
@@ -361,19 +361,9 @@ fn tag_rule(row: &Row<'_>) -> rusqlite::Result<TagRule> {
         id: RuleId(row.get(0)?),
         project: ProjectId(row.get(1)?),
         pattern: row.get(3)?,
-        min_push: minimum(row, 5)?,
-        min_delete: minimum(row, 6)?,
+        min_push: row.get(5)?,
+        min_delete: row.get(6)?,
         immutable: row.get(7)?,
         created_at: Timestamp(row.get(8)?),
     })
-}
-
-fn minimum(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<MinimumLevel>> {
-    if row.get_ref(column)? == rusqlite::types::ValueRef::Null {
-        return Ok(None);
-    }
-    decoded(row, column, |word| {
-        MinimumLevel::parse(word).ok_or_else(|| unknown_word("a minimum level", word))
-    })
-    .map(Some)
 }

@@ -94,18 +94,10 @@ fn rules_are_made_shown_changed_and_removed_in_both_vocabularies() {
     assert_eq!(
         fields(
             &rules[1],
-            &[
-                "id",
-                "kind",
-                "tag_name_pattern",
-                LEVELS[0],
-                LEVELS[1],
-                "immutable"
-            ]
+            &["id", "tag_name_pattern", LEVELS[0], LEVELS[1], "immutable"]
         ),
         [
             json!(2),
-            json!("tag"),
             json!("^v[0-9]+"),
             Value::Null,
             json!("owner"),

@@ -39,9 +39,22 @@ fn a_token_is_printed_alone_and_once() {
     names.sort_unstable();
     assert_eq!(
         names,
-        ["expires_at", "id", "kind", "name", "scopes", "token"]
+        [
+            "active",
+            "created_at",
+            "created_by",
+            "expires_at",
+            "id",
+            "last_used_at",
+            "made_by",
+            "name",
+            "revoked",
+            "scopes",
+            "token",
+            "user_id"
+        ]
     );
-    assert_eq!(created["kind"], "personal");
+    assert!(created["user_id"].is_i64(), "it is a personal one");
     assert_eq!(
         created["scopes"],
         json!(["read_registry", "write_virtual_registry"])

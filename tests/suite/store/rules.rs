@@ -142,30 +142,6 @@ fn rules_about_tags_share_their_ids_with_the_others() {
 }
 
 #[test]
-fn both_vocabularies_say_the_same() {
-    for (minimum, older) in [
-        ("maintainer", "developer"),
-        ("owner", "maintainer"),
-        ("admin", "owner"),
-        ("no_access", "no_access"),
-    ] {
-        let parsed = MinimumLevel::parse(minimum).unwrap();
-        assert_eq!(
-            MinimumLevel::parse_protected_up_to(older),
-            Some(parsed),
-            "{older}"
-        );
-        assert_eq!(
-            (parsed.as_str(), parsed.protected_up_to()),
-            (minimum, older)
-        );
-    }
-    assert_eq!(MinimumLevel::parse("developer"), None);
-    assert_eq!(MinimumLevel::parse_protected_up_to("admin"), None);
-    assert!(MinimumLevel::ALL.is_sorted());
-}
-
-#[test]
 fn members_of_a_project_are_counted_with_those_of_the_groups_above() {
     let (_directory, store) = fresh();
     let (access, by) = (&store.access, Actor::on_the_box(None));

@@ -98,6 +98,18 @@ pub struct Token {
     pub last_used_at: Option<Timestamp>,
 }
 
+impl Token {
+    /// Whether its time has come.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// Whether it still lets somebody in.
+    pub fn is_active(&self, now: Timestamp) -> bool {
+        !self.revoked && !self.is_expired(now)
+    }
+}
+
 /// A token to be made. `digest` is the SHA-256 of the secret.
 #[derive(Debug, Clone)]
 pub struct NewToken {

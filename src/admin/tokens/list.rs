@@ -1,0 +1,161 @@
+//! The list of tokens of all kinds, and whose they are.
+
+use std::collections::HashMap;
+
+use clap::Args;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::TokenView;
+use crate::admin::places::{Place, find_place};
+use crate::admin::{Admin, Named, Operation};
+use crate::error::Result;
+use crate::store::{GroupId, ProjectId, Store, Token, TokenId, TokenKind, UserId};
+use crate::time::Timestamp;
+
+/// List tokens; never their secrets
+#[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
+#[command(after_help = "\
+Examples:
+  breakwater token list --json
+  breakwater token list acme
+  breakwater token list --user alice
+  breakwater token list --made-by 7")]
+pub struct ListTokens {
+    /// Tokens of this group or project itself
+    pub path: Option<String>,
+    /// Tokens of this user
+    #[arg(long, value_name = "NAME", conflicts_with = "path")]
+    pub user: Option<Named<UserId>>,
+    /// Tokens that this one made, over the REST API, and those that they made; rotating counts as the same token
+    #[arg(long, value_name = "ID", conflicts_with_all = ["path", "user"])]
+    pub made_by: Option<i64>,
+}
+
+/// A token as its kind is shown, and what a list of all kinds must say beside it: which kind it is, and whose.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListedToken {
+    pub kind: TokenKind,
+    pub user: Option<String>,
+    pub group_path: Option<String>,
+    pub project_path: Option<String>,
+    pub state: State,
+    /// The moment at which it ends, where `expires_at` is the day
+    pub ends_at: Option<Timestamp>,
+    /// When it was last used, whatever its kind
+    pub used_at: Option<Timestamp>,
+    pub made_by_user_id: Option<UserId>,
+    pub ends_with_maker: bool,
+    #[serde(flatten)]
+    pub view: TokenView,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
+pub enum State {
+    Active,
+    Expired,
+    Revoked,
+}
+
+impl Operation for ListTokens {
+    const NAME: &'static str = "tokens.list";
+    type View = Vec<ListedToken>;
+
+    fn perform(self, admin: &Admin<'_>) -> Result<Vec<ListedToken>> {
+        let (store, now) = (admin.store, Timestamp::now());
+        let owners = Owners::read(store)?;
+        let listed = self.tokens(admin)?.into_iter().map(|token| {
+            let names = owners.names(&token);
+            Ok(ListedToken {
+                kind: token.kind,
+                user: names.user.map(str::to_owned),
+                group_path: names.group.map(str::to_owned),
+                project_path: names.project.map(str::to_owned),
+                state: match (token.revoked, token.is_expired(now)) {
+                    (true, _) => State::Revoked,
+                    (false, true) => State::Expired,
+                    (false, false) => State::Active,
+                },
+                ends_at: token.expires_at,
+                used_at: store.cache.token_last_used(token.id)?.map(|(at, _)| at),
+                made_by_user_id: token.maker.user_id,
+                ends_with_maker: token.ends_with_maker,
+                view: TokenView::of(store, token, now)?,
+            })
+        });
+        listed.collect()
+    }
+}
+
+impl ListTokens {
+    fn tokens(&self, admin: &Admin<'_>) -> Result<Vec<Token>> {
+        let access = &admin.store.access;
+        if let Some(id) = self.made_by {
+            return access.tokens_made_by(TokenId(id));
+        }
+        if let Some(user) = &self.user {
+            return access.tokens(Some(admin.user(user)?.id));
+        }
+        let mut tokens = access.tokens(None)?;
+        if let Some(path) = &self.path {
+            match find_place(admin, path)? {
+                Place::Group(group) => tokens.retain(|token| token.group_id == Some(group)),
+                Place::Project(project) => {
+                    tokens.retain(|token| token.project_id == Some(project.id));
+                }
+            }
+        }
+        Ok(tokens)
+    }
+}
+
+/// The names of those whom tokens belong to.
+pub struct Owners {
+    users: HashMap<UserId, String>,
+    groups: HashMap<GroupId, String>,
+    projects: HashMap<ProjectId, String>,
+}
+
+struct Names<'a> {
+    user: Option<&'a str>,
+    group: Option<&'a str>,
+    project: Option<&'a str>,
+}
+
+impl Owners {
+    pub fn read(store: &Store) -> Result<Self> {
+        let access = &store.access;
+        let (users, groups) = (access.users()?.into_iter(), access.groups()?.into_iter());
+        let projects = access.projects()?.into_iter();
+        Ok(Self {
+            users: users.map(|user| (user.id, user.name)).collect(),
+            groups: groups.map(|group| (group.id, group.path)).collect(),
+            projects: projects.map(|project| (project.id, project.path)).collect(),
+        })
+    }
+
+    fn names(&self, token: &Token) -> Names<'_> {
+        let user = token.user_id.and_then(|id| self.users.get(&id));
+        let group = token.group_id.and_then(|id| self.groups.get(&id));
+        let project = token.project_id.and_then(|id| self.projects.get(&id));
+        Names {
+            user: user.map(String::as_str),
+            group: group.map(String::as_str),
+            project: project.map(String::as_str),
+        }
+    }
+
+    /// A job token belongs to a user and a project, a deploy token to a path and its own username.
+    pub fn of(&self, token: &Token) -> String {
+        let names = self.names(token);
+        let owners = [
+            names.user,
+            names.group,
+            names.project,
+            token.username.as_deref(),
+        ];
+        owners.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}

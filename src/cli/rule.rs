@@ -1,0 +1,109 @@
+//! `breakwater rule`: who may push to which repositories and tags, and who may delete there.
+
+use clap::{Args, Subcommand};
+
+use super::Outcome;
+use super::output::{Table, print, print_json, yes};
+use super::shown::Shown;
+use super::workplace::Workplace;
+use crate::admin::{AddRule, AddTagRule, ListRules, Named, RemoveRule, RuleView, SetRule};
+use crate::error::{Error, Kind, Result};
+use crate::store::MinimumLevel;
+
+/// Protect repositories and tags: say who may push to them, and who may delete there
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  breakwater rule add acme/api 'acme/api/prod*' --min-push maintainer --min-delete owner
+  breakwater rule add acme 'library/*' --push-protected-up-to developer
+  breakwater rule tag acme/api '^v[0-9]+' --immutable
+  breakwater rule list acme/api")]
+pub(super) struct Rule {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Add(Shown<AddRule>),
+    Tag(Shown<AddTagRule>),
+    Set(SetRule),
+    List(Shown<ListRules>),
+    Remove(RemoveRule),
+}
+
+impl Rule {
+    pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
+        match self.action {
+            Action::Add(Shown { request, json }) => {
+                let path = request.path.clone();
+                added(&place.perform(request)?, &path, json)?;
+            }
+            Action::Tag(Shown { request, json }) => {
+                let path = match &request.project {
+                    Named::Text(path) => path.clone(),
+                    Named::Id(id) => id.0.to_string(),
+                };
+                added(&place.perform(request)?, &path, json)?;
+            }
+            Action::Set(request) => {
+                let id = request.id;
+                let nothing = request.pattern.is_none() && request.tags.is_none();
+                if nothing && request.immutable.is_none() && request.minimums.is_empty() {
+                    return Err(Error::new(Kind::Usage, "there is nothing to change")
+                        .remedy("see `breakwater rule set --help`"));
+                }
+                place.perform(request)?;
+                print(&format!("changed rule {id}"))?;
+            }
+            Action::List(Shown { request, json }) => {
+                let rules = place.perform(request)?;
+                match json {
+                    true => print_json(&rules)?,
+                    false => table(rules)?,
+                }
+            }
+            Action::Remove(request) => {
+                let id = request.id;
+                place.perform(request)?;
+                print(&format!("removed rule {id}"))?;
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+fn added(rule: &RuleView, path: &str, json: bool) -> Result<()> {
+    match json {
+        true => print_json(rule),
+        false => print(&format!("added rule {} to {path}", rule.id().0)),
+    }
+}
+
+fn table(rules: Vec<RuleView>) -> Result<()> {
+    let least = |minimum: Option<MinimumLevel>| minimum.map_or("-", <&str>::from).to_owned();
+    let mut table = Table::new(&["ID", "REPOSITORIES", "TAGS", "PUSH", "DELETE", "IMMUTABLE"]);
+    for rule in rules {
+        let id = rule.id().0.to_string();
+        table.row(match rule {
+            RuleView::Repository(rule) => [
+                id,
+                rule.repository_path_pattern,
+                rule.matching_package_version
+                    .unwrap_or_else(|| "*".to_owned()),
+                least(rule.minimum_access_level_for_push),
+                least(rule.minimum_access_level_for_delete),
+                yes(false),
+            ],
+            RuleView::Tag(rule) => [
+                id,
+                "all of the project".to_owned(),
+                format!("/{}/", rule.tag_name_pattern),
+                least(rule.minimum_access_level_for_push),
+                least(rule.minimum_access_level_for_delete),
+                yes(rule.immutable),
+            ],
+        });
+    }
+    table.print()
+}

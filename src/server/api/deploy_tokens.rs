@@ -5,7 +5,7 @@ use super::ask::{Ask, Place};
 use super::parameters::{Parameter, Type, optional};
 use super::place_tokens::refuse_bots;
 use super::table::{Endpoint, Role, Scope, Shape};
-use super::tokens::{self, CREATION};
+use super::tokens::{self, CREATION, ROTATION};
 use crate::admin::CreateToken;
 use crate::store::{Level, Token, TokenId, TokenKind};
 
@@ -69,6 +69,16 @@ macro_rules! endpoints {
                 gives: (204, Shape::Nothing),
                 summary: "Revoke one of its deploy tokens",
                 handler: revoke,
+            },
+            Endpoint {
+                method: "POST",
+                path: concat!("/", $places, "/:id/deploy_tokens/:token_id/rotate"),
+                scope: Scope::Write,
+                role: $managed,
+                parameters: ROTATION,
+                gives: (200, Shape::One("NewDeployToken")),
+                summary: "Replace one of its deploy tokens by another one",
+                handler: rotate,
             },
         ]
     };
@@ -138,4 +148,11 @@ fn create(ask: &mut Ask<'_, '_>) -> Answer {
 
 fn revoke(ask: &mut Ask<'_, '_>) -> Answer {
     tokens::revoke(ask, find(ask)?.id)
+}
+
+/// Beyond GitLab.
+fn rotate(ask: &mut Ask<'_, '_>) -> Answer {
+    let token = find(ask)?;
+    refuse_bots(ask)?;
+    tokens::rotate(ask, token.id)
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::document::operations;
 use super::{Stage, empty, keys, stage};
+use crate::support::client::{Client, token_path};
 
 const NONE: Value = Value::Null;
 
@@ -308,12 +309,37 @@ pub(super) fn walk(stage: &Stage) {
             root.ok("GET", "/deploy_tokens?active=true", NONE, 200)[0]["id"],
             id
         );
+        let login = |token: &Value| {
+            let text = |field: &str| token[field].as_str().unwrap().to_owned();
+            let client = Client::of(&stage.appliance).basic(&text("username"), &text("token"));
+            client.get(&token_path(&[])).status
+        };
+        assert_eq!(login(&token), 200);
+        let until = json!({ "expires_at": "2027-01-31" });
+        let rotate = format!("{tokens}/{id}/rotate");
+        let next = root.ok("POST", &rotate, until, 200);
+        for name in ["name", "username", "scopes"] {
+            assert_eq!(next[name], token[name], "{name}");
+        }
+        assert_eq!(next["expires_at"], "2027-01-31T00:00:00Z");
+        assert_eq!((login(&token), login(&next)), (401, 200));
+        let id = next["id"].as_i64().unwrap();
+        assert_eq!(
+            root.ok("GET", &format!("{tokens}?active=true"), NONE, 200)[0]["id"],
+            id,
+            "it belongs to the same place"
+        );
         root.ok("DELETE", &format!("{tokens}/{id}"), NONE, 204);
         assert_eq!(
             root.ok("GET", "/deploy_tokens?active=true", NONE, 200),
             json!([])
         );
         assert_eq!(root.ok("GET", &tokens, NONE, 200)[0]["revoked"], true);
+        let again = root.call("POST", &rotate, Some(empty()));
+        assert_eq!(
+            (again.status, again.json()["message"].clone()),
+            (400, json!("400 Bad request - token already revoked"))
+        );
     }
 
     // Job tokens.

@@ -71,6 +71,10 @@ fn nobody_gives_a_level_above_their_own() {
         json!({ "path": "made-by-bot", "parent_id": cast.acme }),
         201,
     );
+    let new = json!({ "name": "x", "scopes": ["read_registry"] });
+    let deploy = cast.root.ok("POST", "/groups/acme/deploy_tokens", new, 201);
+    let rotate = format!("/groups/acme/deploy_tokens/{}/rotate", deploy["id"]);
+    assert_eq!(bot.post(&rotate, json!({})).status, 403);
     // Deploy tokens are for registries, whoever makes them.
     let deploy = json!({ "name": "x", "scopes": ["api"] });
     assert_eq!(

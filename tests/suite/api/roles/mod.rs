@@ -147,6 +147,12 @@ fn each_role_may_what_the_table_says() {
         ),
         (
             "POST",
+            "/groups/acme/deploy_tokens/999/rotate",
+            &json!({}),
+            [404, 403, 403, 403, 403, 404, 404],
+        ),
+        (
+            "POST",
             "/groups",
             &json!({ "path": "top" }),
             [403, 403, 403, 403, 403, 403, 201],
@@ -204,6 +210,12 @@ fn each_role_may_what_the_table_says() {
             "/projects/acme%2Fapi/deploy_tokens",
             &json!({}),
             [404, 403, 403, 403, 400, 400, 400],
+        ),
+        (
+            "POST",
+            "/projects/acme%2Fapi/deploy_tokens/999/rotate",
+            &json!({}),
+            [404, 403, 403, 403, 404, 404, 404],
         ),
         (
             "POST",

@@ -118,6 +118,7 @@ pub enum RuleView {
 
 /// As `…/registry/protection/repository/rules` has it.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ProtectionRule")]
 #[serde(deny_unknown_fields)]
 pub struct RepositoryRuleView {
     pub id: RuleId,
@@ -135,6 +136,7 @@ pub struct RepositoryRuleView {
 
 /// As `…/registry/protection/tag/rules` has it.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TagRule")]
 #[serde(deny_unknown_fields)]
 pub struct TagRuleView {
     pub id: RuleId,

@@ -6,8 +6,8 @@ use serde_json::json;
 use super::answer::{Answer, Failure, nothing, object, page};
 use super::ask::{Ask, Place};
 use super::parameters::{Parameter, Type, optional};
-use super::table::{Endpoint, Role, Scope, Shape};
-use crate::admin::rules::Minimums;
+use super::table::{Endpoint, Role, Scope, Shape, Table};
+use crate::admin::rules::{Minimums, RepositoryRuleView, TagRuleView};
 use crate::admin::{AddRule, AddTagRule, ListRules, Named, RemoveRule, RuleView, SetRule};
 use crate::error::{Error, Kind};
 use crate::store::{Level, Page, RuleId, RuleOwner};
@@ -153,6 +153,12 @@ pub(super) const OF_TAGS: &[Endpoint] = &endpoints!(
     edit_of_tags,
     remove_of_tags
 );
+
+/// The shapes of the answers.
+pub(super) fn views(table: &mut Table) {
+    table.view::<RepositoryRuleView>();
+    table.view::<TagRuleView>();
+}
 
 /// Whose rules the path is about, and its path.
 fn owner(ask: &Ask<'_, '_>) -> Result<(RuleOwner, String), Failure> {

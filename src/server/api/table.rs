@@ -170,7 +170,7 @@ impl Table {
     }
 
     /// The name of a view, whose schema the document then has.
-    fn view<V: JsonSchema>(&mut self) -> &'static str {
+    pub(super) fn view<V: JsonSchema>(&mut self) -> &'static str {
         let name: &'static str = V::schema_name().into_owned().leak();
         let schema = schema::of_view::<V>();
         self.schemas.insert(name.to_owned(), schema);
@@ -186,6 +186,8 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
     super::features::endpoints(&mut table);
     super::upstreams::endpoints(&mut table);
     super::cache::endpoints(&mut table);
+    super::tokens::views(&mut table);
+    super::protection::views(&mut table);
     table
 });
 

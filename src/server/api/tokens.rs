@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Failure, nothing, object};
 use super::ask::{Ask, Place};
 use super::parameters::{Parameter, Type, optional, required};
-use crate::admin::tokens::TokenView;
+use super::table::Table;
+use crate::admin::tokens::{AccessTokenView, DeployTokenView, JobTokenView, TokenView};
 use crate::admin::{CreateToken, RevokeToken, RotateToken};
 use crate::error::Kind;
 use crate::store::{Token, TokenFilter, TokenId, TokenKind};
@@ -37,6 +38,13 @@ pub(super) const STATE_FILTERS: [Parameter; 3] = [
 
 /// How `expires_at` is written.
 pub(super) const EXPIRY: &str = "a date (its first moment in UTC), a time, or never; 365 days from now unless given. A personal token that is made for oneself with another one ends with that one at the latest, and is revoked with it";
+
+/// The shapes of the answers.
+pub(super) fn views(table: &mut Table) {
+    table.view::<AccessTokenView>();
+    table.view::<DeployTokenView>();
+    table.view::<JobTokenView>();
+}
 
 /// How a token is shown.
 pub(super) fn view(ask: &Ask<'_, '_>, token: &Token) -> Result<Value, Failure> {

@@ -15,11 +15,11 @@ mod keys;
 mod named;
 mod networks;
 mod offline;
-mod registries;
-mod upstreams;
 mod places;
+mod registries;
 pub mod rules;
 pub mod tokens;
+mod upstreams;
 
 use std::str::FromStr;
 
@@ -50,11 +50,11 @@ pub use offline::{OfflineView, ShowOffline, SwitchOffline, Switched};
 pub use registries::{
     AddRegistry, ListRegistries, RegistryCertificate, RegistryView, RemoveRegistry,
 };
+pub use rules::{AddRule, AddTagRule, ListRules, RemoveRule, RuleView, SetRule};
+pub use tokens::{CreateToken, ListTokens, RevokeToken, RotateToken};
 pub use upstreams::{
     AddUpstream, Credentials, ListUpstreams, RemoveUpstream, UpstreamStates, UpstreamView,
 };
-pub use rules::{AddRule, AddTagRule, ListRules, RemoveRule, RuleView, SetRule};
-pub use tokens::{CreateToken, ListTokens, RevokeToken, RotateToken};
 
 /// What operations work on, and for whom.
 pub struct Admin<'a> {

@@ -4,7 +4,6 @@ use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::telemetry::escape_text;
@@ -94,11 +93,6 @@ impl Table {
         }
         text
     }
-}
-
-/// A time in JSON: RFC 3339, or null.
-pub(super) fn time(time: Option<Timestamp>) -> Value {
-    time.map_or(Value::Null, |time| Value::from(time.to_string()))
 }
 
 /// A time in a table.

@@ -78,7 +78,15 @@ impl Registry {
             None => None,
         };
         match content {
-            Some(content) => Ok((kept, content)),
+            Some(content) => {
+                let tag = match reference {
+                    Reference::Tag(tag) => Some(tag),
+                    Reference::Digest(_) => None,
+                };
+                let (registry, now) = (&self.store.registry, Timestamp::now());
+                registry.note_pull(repository(grant), &kept.digest, tag, now);
+                Ok((kept, content))
+            }
             None => {
                 tracing::error!(
                     manifest = %kept.digest,

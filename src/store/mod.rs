@@ -13,6 +13,7 @@ mod check;
 mod condition;
 mod content;
 mod database;
+mod deferred;
 mod directory;
 mod failures;
 mod ids;
@@ -383,6 +384,7 @@ impl Store {
             .cache
             .write_notes()
             .and(self.registry.write_marks())
+            .and(self.registry.write_notes())
             .and(self.audit.write_notes(Timestamp::now()));
         self.cache.note_clean_stop()?;
         self.cache.database().checkpoint()?;

@@ -114,7 +114,7 @@ fn write_notes(store: &Store, stopped: &mpsc::Receiver<()>) {
         marks.of(store.registry.write_marks());
         if noted.elapsed() >= NOTES_EVERY {
             noted = Instant::now();
-            uses.of(store.cache.write_notes());
+            uses.of(store.cache.write_notes().and(store.registry.write_notes()));
         }
         if swept.elapsed() >= SWEEP_EVERY {
             swept = Instant::now();

@@ -134,6 +134,7 @@ impl Serve {
             // Noting a clean stop would let the next start believe that rows and files were compared.
             store.audit.write_notes(Timestamp::now())?;
             store.cache.write_notes()?;
+            store.registry.write_notes()?;
         }
         tracing::info!(connections_cut = cut, "stopped");
         Ok(Outcome::Done)

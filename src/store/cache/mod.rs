@@ -155,7 +155,7 @@ pub struct CacheDb {
     database: Database,
     origins: Mutex<HashMap<(RegistryHost, String), OriginId>>,
     repositories: quick_cache::sync::Cache<(OriginId, RepositoryName), RepositoryId>,
-    notes: Mutex<Notes>,
+    notes: Notes,
     /// Held by a purge.
     purging: Mutex<()>,
 }
@@ -166,7 +166,7 @@ impl CacheDb {
             database: Database::open(path, Synchronous::Normal, schema::MIGRATIONS)?,
             origins: Mutex::default(),
             repositories: quick_cache::sync::Cache::new(REPOSITORIES_REMEMBERED),
-            notes: Mutex::default(),
+            notes: Notes::default(),
             purging: Mutex::default(),
         })
     }

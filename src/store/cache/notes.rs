@@ -1,64 +1,60 @@
-//! Pulls and uses of tokens: noted in memory on the request's way, written in batches.
-//!
-//! What is lost in a crash is at most the last seconds of statistics.
+//! Pulls and uses of tokens, which are written in batches.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::IpAddr;
-use std::sync::{MutexGuard, PoisonError};
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::{CacheDb, Pull};
 use crate::error::Result;
 use crate::oci::Tag;
 use crate::store::TokenId;
+use crate::store::content::note_tag_pulled;
+use crate::store::deferred::{Deferred, Join};
 use crate::store::statement::{find, run};
 use crate::time::Timestamp;
 
-/// While the disk is full nothing can be written: past this many, new ones are dropped.
+/// Only while nothing can be written for long are there more.
 const MAX_NOTES: usize = 100_000;
 
-#[derive(Debug, Default)]
 pub(super) struct Notes {
-    pulls: HashMap<Pull, Pulled>,
-    tokens: HashMap<TokenId, (IpAddr, Timestamp)>,
+    pulls: Deferred<Pull, Pulled>,
+    token_uses: Deferred<TokenId, TokenUse>,
 }
 
-#[derive(Debug, Clone, Copy)]
+impl Default for Notes {
+    fn default() -> Self {
+        Self {
+            pulls: Deferred::new(MAX_NOTES),
+            token_uses: Deferred::new(MAX_NOTES),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
 struct Pulled {
     first: Timestamp,
     last: Timestamp,
     count: i64,
 }
 
-impl Notes {
-    fn add_pull(&mut self, pull: Pull, pulled: Pulled) {
-        let room = self.pulls.len() < MAX_NOTES;
-        match self.pulls.entry(pull) {
-            Entry::Occupied(mut entry) => {
-                let noted = entry.get_mut();
-                noted.first = noted.first.min(pulled.first);
-                noted.last = noted.last.max(pulled.last);
-                noted.count = noted.count.saturating_add(pulled.count);
-            }
-            Entry::Vacant(entry) if room => {
-                entry.insert(pulled);
-            }
-            Entry::Vacant(_) => {}
-        }
+impl Join for Pulled {
+    fn join(&mut self, other: Self) {
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.count = self.count.saturating_add(other.count);
     }
+}
 
-    fn add_token_use(&mut self, token: TokenId, address: IpAddr, at: Timestamp) {
-        let room = self.tokens.len() < MAX_NOTES;
-        match self.tokens.entry(token) {
-            Entry::Occupied(mut entry) if entry.get().1 <= at => {
-                entry.insert((address, at));
-            }
-            Entry::Vacant(entry) if room => {
-                entry.insert((address, at));
-            }
-            Entry::Occupied(_) | Entry::Vacant(_) => {}
+#[derive(Clone, Copy)]
+struct TokenUse {
+    at: Timestamp,
+    address: IpAddr,
+}
+
+impl Join for TokenUse {
+    fn join(&mut self, other: Self) {
+        if self.at <= other.at {
+            *self = other;
         }
     }
 }
@@ -71,38 +67,26 @@ impl CacheDb {
             last: now,
             count: 1,
         };
-        self.notes().add_pull(pull, pulled);
+        self.notes.pulls.note(pull, pulled);
     }
 
     /// Notes a token's use in memory; written with the next batch.
     pub fn note_token_used(&self, token: TokenId, address: IpAddr, now: Timestamp) {
-        self.notes().add_token_use(token, address, now);
+        let token_use = TokenUse { at: now, address };
+        self.notes.token_uses.note(token, token_use);
     }
 
     /// Writes what was noted; the server calls it every few seconds and at the end. What could not be
     /// written is kept for the next call.
     pub fn write_notes(&self) -> Result<()> {
-        let notes = std::mem::take(&mut *self.notes());
-        if notes.pulls.is_empty() && notes.tokens.is_empty() {
-            return Ok(());
-        }
-        let result = self.insert(&notes);
-        if result.is_err() {
-            let mut newer = self.notes();
-            for (pull, pulled) in notes.pulls {
-                newer.add_pull(pull, pulled);
-            }
-            for (token, (address, at)) in notes.tokens {
-                newer.add_token_use(token, address, at);
-            }
-        }
-        result
+        let pulls = self.write_pulls();
+        self.write_token_uses().and(pulls)
     }
 
     /// When and from which address the token was last used, what is noted and not written yet included.
     pub fn token_last_used(&self, token: TokenId) -> Result<Option<(Timestamp, String)>> {
-        if let Some((address, at)) = self.notes().tokens.get(&token) {
-            return Ok(Some((*at, address.to_string())));
+        if let Some(TokenUse { at, address }) = self.notes.token_uses.get(&token) {
+            return Ok(Some((at, address.to_string())));
         }
         self.database.read(|connection| {
             find(
@@ -115,56 +99,61 @@ impl CacheDb {
         })
     }
 
-    fn insert(&self, notes: &Notes) -> Result<()> {
-        self.database.write(|connection| {
-            for (pull, pulled) in &notes.pulls {
-                // A manifest that is not kept (streamed past, or evicted since) has nothing to hang it on.
-                run(
-                    connection,
-                    "write pull",
-                    "INSERT INTO pulls (manifest_id, group_id, tag, first_at, last_at, count)
-                     SELECT manifests.id, ?3, ?4, ?5, ?6, ?7
-                     FROM blobs JOIN manifests
-                         ON manifests.blob_id = blobs.id AND manifests.repository_id = ?1
-                     WHERE blobs.digest = ?2
-                     ON CONFLICT (manifest_id, group_id, tag) DO UPDATE SET
-                         last_at = max(last_at, excluded.last_at), count = count + excluded.count",
-                    params![
-                        pull.repository.0,
-                        pull.manifest.as_str(),
-                        pull.group.0,
-                        pull.tag.as_ref().map_or("", Tag::as_str),
-                        pulled.first.0,
-                        pulled.last.0,
-                        pulled.count
-                    ],
-                )?;
-                if let Some(tag) = &pull.tag {
-                    run(
-                        connection,
-                        "write a tag's last pull",
-                        "UPDATE tags SET last_pulled_at = max(ifnull(last_pulled_at, 0), ?3)
-                         WHERE repository_id = ?1 AND name = ?2",
-                        params![pull.repository.0, tag.as_str(), pulled.last.0],
-                    )?;
+    fn write_pulls(&self) -> Result<()> {
+        self.notes.pulls.write(|pulls| {
+            self.database.write(|connection| {
+                for (pull, pulled) in pulls {
+                    write_pull(connection, pull, pulled)?;
                 }
-            }
-            for (token, (address, at)) in &notes.tokens {
-                run(
-                    connection,
-                    "write a token's use",
-                    "INSERT INTO token_uses (token_id, address, used_at) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (token_id) DO UPDATE SET
-                         address = excluded.address, used_at = excluded.used_at
-                     WHERE excluded.used_at >= used_at",
-                    params![token.0, address.to_string(), at.0],
-                )?;
-            }
-            Ok(())
+                Ok(())
+            })
         })
     }
 
-    fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn write_token_uses(&self) -> Result<()> {
+        self.notes.token_uses.write(|uses| {
+            self.database.write(|connection| {
+                for (token, TokenUse { at, address }) in uses {
+                    run(
+                        connection,
+                        "write a token's use",
+                        "INSERT INTO token_uses (token_id, address, used_at) VALUES (?1, ?2, ?3)
+                         ON CONFLICT (token_id) DO UPDATE SET
+                             address = excluded.address, used_at = excluded.used_at
+                         WHERE excluded.used_at >= used_at",
+                        params![token.0, address.to_string(), at.0],
+                    )?;
+                }
+                Ok(())
+            })
+        })
+    }
+}
+
+/// A manifest that is not kept (streamed past, or evicted since) has nothing to hang a pull on.
+fn write_pull(connection: &Connection, pull: &Pull, pulled: &Pulled) -> Result<()> {
+    run(
+        connection,
+        "write pull",
+        "INSERT INTO pulls (manifest_id, group_id, tag, first_at, last_at, count)
+         SELECT manifests.id, ?3, ?4, ?5, ?6, ?7
+         FROM blobs JOIN manifests
+             ON manifests.blob_id = blobs.id AND manifests.repository_id = ?1
+         WHERE blobs.digest = ?2
+         ON CONFLICT (manifest_id, group_id, tag) DO UPDATE SET
+             last_at = max(last_at, excluded.last_at), count = count + excluded.count",
+        params![
+            pull.repository.0,
+            pull.manifest.as_str(),
+            pull.group.0,
+            pull.tag.as_ref().map_or("", Tag::as_str),
+            pulled.first.0,
+            pulled.last.0,
+            pulled.count
+        ],
+    )?;
+    match &pull.tag {
+        Some(tag) => note_tag_pulled(connection, pull.repository.0, tag, pulled.last),
+        None => Ok(()),
     }
 }

@@ -20,7 +20,7 @@ use crate::store::blobs::BlobPrefix;
 use crate::time::Timestamp;
 
 pub use rows::StoredManifest;
-pub(super) use rows::{add_references, ensure_blob};
+pub(super) use rows::{add_references, ensure_blob, note_tag_pulled};
 pub(super) use schema::shared_tables;
 pub(super) use unsettled::{settle, unsettle};
 

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row};
 
 use crate::error::Result;
-use crate::oci::{Digest, MediaType};
+use crate::oci::{Digest, MediaType, Tag};
 use crate::store::statement::{decoded, digest, get, run, size, stored_size, unknown_word};
 use crate::time::Timestamp;
 
@@ -68,4 +68,21 @@ pub(in crate::store) fn add_references<'a>(
         )?;
     }
     Ok(())
+}
+
+/// Writes when a tag was last pulled, by whomever and whatever it points to now.
+pub(in crate::store) fn note_tag_pulled(
+    connection: &Connection,
+    repository: i64,
+    tag: &Tag,
+    at: Timestamp,
+) -> Result<()> {
+    run(
+        connection,
+        "write a tag's last pull",
+        "UPDATE tags SET last_pulled_at = max(ifnull(last_pulled_at, 0), ?3)
+         WHERE repository_id = ?1 AND name = ?2",
+        rusqlite::params![repository, tag.as_str(), at.0],
+    )
+    .map(drop)
 }

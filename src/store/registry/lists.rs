@@ -20,6 +20,8 @@ pub struct HostedTag {
     pub total_size: u64,
     /// When the tag was first set.
     pub created_at: Timestamp,
+    /// The last noted pull by this tag, by anybody.
+    pub last_pulled_at: Option<Timestamp>,
 }
 
 impl RegistryDb {
@@ -70,7 +72,8 @@ impl RegistryDb {
             find(
                 connection,
                 "find hosted tag",
-                "SELECT tags.name, blobs.digest, manifests.total_size, tags.created_at
+                "SELECT tags.name, blobs.digest, manifests.total_size, tags.created_at,
+                     tags.last_pulled_at
                  FROM tags
                  CROSS JOIN manifests ON manifests.id = tags.manifest_id
                  CROSS JOIN blobs ON blobs.id = manifests.blob_id
@@ -82,6 +85,7 @@ impl RegistryDb {
                         digest: digest(row, 1)?,
                         total_size: size(row, 2)?,
                         created_at: Timestamp(row.get(3)?),
+                        last_pulled_at: row.get::<_, Option<i64>>(4)?.map(Timestamp),
                     })
                 },
             )

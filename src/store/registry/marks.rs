@@ -5,7 +5,6 @@
 //! missing.
 
 use std::collections::HashMap;
-use std::sync::{MutexGuard, PoisonError};
 
 use rusqlite::{Connection, params};
 
@@ -14,6 +13,7 @@ use super::{HostedRepository, RegistryDb};
 use crate::error::Result;
 use crate::oci::Digest;
 use crate::store::ProjectId;
+use crate::store::deferred::Deferred;
 use crate::store::statement::run;
 use crate::time::Timestamp;
 
@@ -21,42 +21,33 @@ use crate::time::Timestamp;
 const MAX_MARKS: usize = 10_000;
 
 /// By project, repository and digest: when somebody was told last.
-pub(super) type Marks = HashMap<(ProjectId, String, Digest), Timestamp>;
+pub(super) type Marks = Deferred<(ProjectId, String, Digest), Timestamp>;
+
+pub(super) fn new() -> Marks {
+    Deferred::new(MAX_MARKS)
+}
 
 impl RegistryDb {
     pub(super) fn mark(&self, repository: HostedRepository<'_>, digest: &Digest, now: Timestamp) {
-        let key = (
+        let blob = (
             repository.project,
             repository.path.to_owned(),
             digest.clone(),
         );
-        let mark = Marks::from([(key.clone(), now)]);
+        let mark = HashMap::from([(blob.clone(), now)]);
         let written = self
             .database
             .write_unless_busy(|connection| write(connection, &mark));
-        if written.is_ok() {
-            return;
-        }
-        // Whatever is in the way is told by the batch, if it is still there.
-        let mut marks = self.marks();
-        if marks.len() < MAX_MARKS || marks.contains_key(&key) {
-            marks.insert(key, now);
+        if written.is_err() {
+            // The batch fails with the same error if it persists.
+            self.marks.note(blob, now);
         }
     }
 
-    /// Writes what was noted; the server calls it every second and at the end. What could not be written is kept
-    /// for the next call.
+    /// Writes what was noted; the server calls it every second and at the end.
     pub fn write_marks(&self) -> Result<()> {
-        let noted = self.marks().clone();
-        if noted.is_empty() {
-            return Ok(());
-        }
-        self.database
-            .write(|connection| write(connection, &noted))?;
-        // Those of meanwhile stay for the next call.
-        self.marks()
-            .retain(|blob, at| noted.get(blob).is_none_or(|written| written < at));
-        Ok(())
+        self.marks
+            .write(|marks| self.database.write(|connection| write(connection, marks)))
     }
 
     /// Runs `work` in one write transaction that begins with what was noted. Nobody is told of a blob between that
@@ -64,23 +55,17 @@ impl RegistryDb {
     pub(super) fn write_marked<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         // Taken inside the transaction, so that nobody waits for it while another process has the database.
         let mut held = None;
-        let done = self.database.write(|connection| {
-            let marks: &Marks = held.insert(self.marks());
-            write(connection, marks)?;
+        self.database.write(|connection| {
+            write(connection, &held.insert(self.marks.hold()).all())?;
             work(connection)
-        });
-        if let (Ok(_), Some(mut marks)) = (&done, held) {
-            marks.clear();
-        }
-        done
-    }
-
-    fn marks(&self) -> MutexGuard<'_, Marks> {
-        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+        })
     }
 }
 
-fn write(connection: &Connection, marks: &Marks) -> Result<()> {
+fn write(
+    connection: &Connection,
+    marks: &HashMap<(ProjectId, String, Digest), Timestamp>,
+) -> Result<()> {
     for ((project, path, digest), at) in marks {
         run(
             connection,

@@ -10,6 +10,7 @@ mod garbage;
 mod lists;
 mod manifests;
 mod marks;
+mod pulls;
 mod quota;
 mod referrers;
 mod removal;
@@ -20,7 +21,6 @@ mod sound;
 mod uploads;
 
 use std::path::Path;
-use std::sync::Mutex;
 
 use super::ProjectId;
 use super::database::{Database, Synchronous};
@@ -102,14 +102,16 @@ pub enum PutManifest {
 /// The database of hosted content.
 pub struct RegistryDb {
     database: Database,
-    marks: Mutex<marks::Marks>,
+    marks: marks::Marks,
+    pulls: pulls::Pulls,
 }
 
 impl RegistryDb {
     pub(super) fn open(path: &Path) -> Result<Self> {
         Ok(Self {
             database: Database::open(path, Synchronous::Full, MIGRATIONS)?,
-            marks: Mutex::default(),
+            marks: marks::new(),
+            pulls: pulls::new(),
         })
     }
 

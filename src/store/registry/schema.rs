@@ -38,7 +38,9 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
             512 + 128 * reference_count
             + ifnull(octet_length(annotations), 0) + ifnull(octet_length(artifact_type), 0)),
         pushed_at INTEGER NOT NULL,
-        pushed_by TEXT NOT NULL,",
+        pushed_by TEXT NOT NULL,
+        -- By tag or digest, by whomever.
+        last_pulled_at INTEGER,",
             tags: "
         created_at INTEGER NOT NULL,
         updated_at INTEGER NOT NULL,",

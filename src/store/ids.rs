@@ -50,5 +50,9 @@ ids!(
     /// A rule's row, of either kind; never reused.
     RuleId,
     /// An external registry's row; never reused.
-    ExternalRegistryId
+    ExternalRegistryId,
+    /// An upstream with its credentials, in the cache.
+    OriginId,
+    /// A repository of an origin, in the cache.
+    RepositoryId
 );

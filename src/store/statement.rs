@@ -7,13 +7,14 @@
 
 use std::ops::ControlFlow;
 
-use rusqlite::types::Type;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, ffi};
 
 use crate::context;
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::Digest;
 use crate::store::failures;
+use crate::time::Timestamp;
 
 /// The row that `statement` finds, if there is one.
 pub(super) fn find<T>(
@@ -146,11 +147,6 @@ pub(super) fn sql(statement: &str, error: rusqlite::Error) -> Error {
     }
 }
 
-/// Reads a column as a digest.
-pub(super) fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<Digest> {
-    decoded(row, column, Digest::parse)
-}
-
 /// Reads a text column with `parse`.
 pub(super) fn decoded<T>(
     row: &Row<'_>,
@@ -187,6 +183,30 @@ macro_rules! words_in_sql {
 }
 
 pub(super) use words_in_sql;
+
+impl ToSql for Digest {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.as_str().into())
+    }
+}
+
+impl FromSql for Digest {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        Self::parse(value.as_str()?).map_err(|error| FromSqlError::Other(Box::new(error)))
+    }
+}
+
+impl ToSql for Timestamp {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.0.to_sql()
+    }
+}
+
+impl FromSql for Timestamp {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        i64::column_result(value).map(Self)
+    }
+}
 
 /// Reads a column of bytes: SQLite's integers are signed, ours are not.
 pub(super) fn size(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

@@ -32,8 +32,8 @@ impl CacheDb {
                 connection,
                 "find blob of repository",
                 FIND_BLOB,
-                params![repository.0, digest.as_str()],
-                |row| Ok((size(row, 0)?, Timestamp(row.get(1)?))),
+                params![repository, digest],
+                |row| Ok((size(row, 0)?, row.get(1)?)),
             )
         })
     }
@@ -45,7 +45,7 @@ impl CacheDb {
                 connection,
                 "find blob of origin",
                 FIND_BLOB_OF_ORIGIN,
-                params![origin.0, digest.as_str()],
+                params![origin, digest],
                 |row| size(row, 0),
             )
         })
@@ -58,7 +58,7 @@ impl CacheDb {
                 connection,
                 "find blob",
                 FIND_BLOB_ANYWHERE,
-                [digest.as_str()],
+                [digest],
                 |row| size(row, 0),
             )
         })
@@ -110,7 +110,7 @@ impl CacheDb {
                 "DELETE FROM blobs WHERE digest = ?1 AND {}",
                 reach::IS_UNNEEDED
             );
-            run(connection, "forget unlinked blob", &text, [digest.as_str()])
+            run(connection, "forget unlinked blob", &text, [digest])
         })?;
         Ok(())
     }
@@ -134,11 +134,7 @@ impl CacheDb {
                     "adopt blob",
                     "INSERT INTO blobs (digest, size, added_at) VALUES (?1, ?2, ?3)
                      ON CONFLICT DO NOTHING",
-                    params![
-                        digest.as_str(),
-                        crate::store::statement::stored_size(size),
-                        now.0
-                    ],
+                    params![digest, crate::store::statement::stored_size(size), now],
                 )?;
                 adopted = adopted.saturating_add(added as u64);
             }
@@ -172,6 +168,6 @@ fn forget(connection: &Connection, digest: &Digest) -> Result<usize> {
         connection,
         "forget blob",
         "DELETE FROM blobs WHERE digest = ?1",
-        [digest.as_str()],
+        [digest],
     )
 }

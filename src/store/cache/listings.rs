@@ -5,7 +5,6 @@ use rusqlite::params;
 use super::{CacheDb, KeptListing, ListingKind, RepositoryId};
 use crate::error::Result;
 use crate::store::statement::{find, run};
-use crate::time::Timestamp;
 
 pub(super) const FIND_LISTING: &str =
     "SELECT body, content_type, next, filters_applied, fetched_at FROM listings
@@ -50,14 +49,14 @@ impl CacheDb {
                      next = excluded.next, filters_applied = excluded.filters_applied,
                      fetched_at = excluded.fetched_at",
                 params![
-                    repository.0,
+                    repository,
                     kind.as_str(),
                     key,
                     listing.body,
                     listing.content_type,
                     listing.next,
                     listing.filters_applied,
-                    listing.fetched_at.0
+                    listing.fetched_at
                 ],
             )?;
             run(
@@ -69,7 +68,7 @@ impl CacheDb {
                          WHERE repository_id = ?1 AND kind = ?2 AND key <> ?3
                          ORDER BY fetched_at DESC, rowid DESC LIMIT ?4)",
                 params![
-                    repository.0,
+                    repository,
                     kind.as_str(),
                     key,
                     kind.most_kept().saturating_sub(1)
@@ -91,14 +90,14 @@ impl CacheDb {
                 connection,
                 "find listing",
                 FIND_LISTING,
-                params![repository.0, kind.as_str(), key],
+                params![repository, kind.as_str(), key],
                 |row| {
                     Ok(KeptListing {
                         body: row.get(0)?,
                         content_type: row.get(1)?,
                         next: row.get(2)?,
                         filters_applied: row.get(3)?,
-                        fetched_at: Timestamp(row.get(4)?),
+                        fetched_at: row.get(4)?,
                     })
                 },
             )

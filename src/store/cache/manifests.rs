@@ -25,7 +25,7 @@ impl CacheDb {
                 connection,
                 "find manifest",
                 FIND_MANIFEST,
-                params![repository.0, digest.as_str()],
+                params![repository, digest],
                 StoredManifest::of,
             )
         })
@@ -49,7 +49,7 @@ impl CacheDb {
                         connection,
                         "update manifest",
                         "UPDATE manifests SET media_type = ?2, fetched_at = ?3 WHERE id = ?1",
-                        params![id, manifest.media_type.as_str(), manifest.now.0],
+                        params![id, manifest.media_type.as_str(), manifest.now],
                     )?;
                     id
                 }
@@ -59,11 +59,11 @@ impl CacheDb {
                     "INSERT INTO manifests (repository_id, blob_id, media_type, subject, fetched_at)
                      VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id",
                     params![
-                        repository.0,
+                        repository,
                         blob,
                         manifest.media_type.as_str(),
-                        manifest.subject.as_ref().map(Digest::as_str),
-                        manifest.now.0
+                        manifest.subject,
+                        manifest.now
                     ],
                     |row| row.get(0),
                 )?,

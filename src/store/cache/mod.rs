@@ -26,17 +26,11 @@ use serde::{Deserialize, Serialize};
 
 use super::GroupId;
 use super::database::{Database, Synchronous};
+pub use super::ids::{OriginId, RepositoryId};
 use crate::error::Result;
 use crate::oci::{Digest, MediaType, RegistryHost, RepositoryName, Tag};
 use crate::time::Timestamp;
 use notes::Notes;
-
-/// An upstream with its credentials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct OriginId(pub i64);
-/// A repository of an origin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RepositoryId(pub i64);
 
 /// A tag as it was last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -94,7 +94,7 @@ impl CacheDb {
                 "find a token's last use",
                 "SELECT used_at, address FROM token_uses WHERE token_id = ?1",
                 [token.0],
-                |row| Ok((Timestamp(row.get(0)?), row.get(1)?)),
+                |row| Ok((row.get(0)?, row.get(1)?)),
             )
         })
     }
@@ -121,7 +121,7 @@ impl CacheDb {
                          ON CONFLICT (token_id) DO UPDATE SET
                              address = excluded.address, used_at = excluded.used_at
                          WHERE excluded.used_at >= used_at",
-                        params![token.0, address.to_string(), at.0],
+                        params![token, address.to_string(), at],
                     )?;
                 }
                 Ok(())
@@ -143,12 +143,12 @@ fn write_pull(connection: &Connection, pull: &Pull, pulled: &Pulled) -> Result<(
          ON CONFLICT (manifest_id, group_id, tag) DO UPDATE SET
              last_at = max(last_at, excluded.last_at), count = count + excluded.count",
         params![
-            pull.repository.0,
-            pull.manifest.as_str(),
-            pull.group.0,
+            pull.repository,
+            pull.manifest,
+            pull.group,
             pull.tag.as_ref().map_or("", Tag::as_str),
-            pulled.first.0,
-            pulled.last.0,
+            pulled.first,
+            pulled.last,
             pulled.count
         ],
     )?;

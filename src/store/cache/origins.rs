@@ -54,7 +54,7 @@ impl CacheDb {
                 "add origin",
                 "INSERT INTO origins (upstream, fingerprint) VALUES (?1, ?2) RETURNING id",
                 params![upstream.as_str(), fingerprint],
-                |row| row.get(0).map(OriginId),
+                |row| row.get(0),
             )
         })?;
         self.remember_origin((upstream.clone(), fingerprint.to_owned()), id);
@@ -101,8 +101,8 @@ impl CacheDb {
                 connection,
                 "add repository",
                 "INSERT INTO repositories (origin_id, name) VALUES (?1, ?2) RETURNING id",
-                params![origin.0, name.as_str()],
-                |row| row.get(0).map(RepositoryId),
+                params![origin, name.as_str()],
+                |row| row.get(0),
             )
         })?;
         self.repositories.insert((origin, name.clone()), id);
@@ -120,7 +120,7 @@ fn find_origin(
         "find origin",
         FIND_ORIGIN,
         params![upstream.as_str(), fingerprint],
-        |row| row.get(0).map(OriginId),
+        |row| row.get(0),
     )
 }
 
@@ -133,7 +133,7 @@ fn find_repository(
         connection,
         "find repository",
         FIND_REPOSITORY,
-        params![origin.0, name.as_str()],
-        |row| row.get(0).map(RepositoryId),
+        params![origin, name.as_str()],
+        |row| row.get(0),
     )
 }

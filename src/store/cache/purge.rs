@@ -16,7 +16,7 @@ use crate::store::GroupId;
 use crate::store::content::reach::{Attached, below, is_referred_to};
 use crate::store::content::unsettle;
 use crate::store::database::{in_steps, step};
-use crate::store::statement::{decoded, digest, find, list, run};
+use crate::store::statement::{decoded, find, list, run};
 
 /// So many rows go between two looks at the clock.
 const PIECE: i64 = 50;
@@ -54,10 +54,10 @@ impl CacheDb {
                  JOIN origins ON origins.id = repositories.origin_id
                  WHERE pulls.group_id = ?1 AND repositories.removed_from IS NULL
                  ORDER BY 2, 3",
-                [group.0],
+                [group],
                 |row| {
                     Ok(PulledRepository {
-                        id: RepositoryId(row.get(0)?),
+                        id: row.get(0)?,
                         host: decoded(row, 1, RegistryHost::parse)?,
                         name: decoded(row, 2, RepositoryName::parse)?,
                     })
@@ -156,7 +156,7 @@ fn set_aside(
              AND NOT {}",
             is_referred_to("blobs.digest", "?2")
         ),
-        params![id, repository.0, group.0],
+        params![id, repository, group],
         |_| Ok(()),
     )?;
     if unneeded.is_none() {
@@ -167,7 +167,7 @@ fn set_aside(
         "purge tags",
         "DELETE FROM tags WHERE repository_id = ?1 AND name IN (
              SELECT name FROM tags WHERE manifest_id = ?2 LIMIT ?3)",
-        params![repository.0, id, PIECE],
+        params![repository, id, PIECE],
     )?;
     if tags > 0 {
         return Ok(Aside::Tags);
@@ -178,7 +178,7 @@ fn set_aside(
         "INSERT INTO repositories (origin_id, name, removed_from)
          SELECT origin_id, '/' || id, id FROM repositories WHERE id = ?1
          ON CONFLICT DO NOTHING",
-        [repository.0],
+        [repository],
     )?;
     run(
         connection,
@@ -212,7 +212,7 @@ fn forget_listings(connection: &Connection, repository: RepositoryId) -> Result<
         "DELETE FROM listings WHERE rowid IN (
              SELECT rowid FROM listings WHERE repository_id = ?1 LIMIT 1)
          AND NOT EXISTS (SELECT 1 FROM manifests WHERE repository_id = ?1)",
-        [repository.0],
+        [repository],
     )?;
     Ok(forgotten > 0)
 }
@@ -224,7 +224,7 @@ fn next(connection: &Connection) -> Result<Option<(i64, RepositoryId)>> {
         "find what is purged",
         "SELECT id, removed_from FROM repositories WHERE removed_from IS NOT NULL LIMIT 1",
         [],
-        |row| Ok((row.get(0)?, RepositoryId(row.get(1)?))),
+        |row| Ok((row.get(0)?, row.get(1)?)),
     )
 }
 
@@ -239,7 +239,7 @@ fn remove_piece(connection: &Connection, loose: &mut HashSet<Digest>) -> Result<
         "SELECT manifests.id, blobs.digest FROM manifests
          JOIN blobs ON blobs.id = manifests.blob_id WHERE repository_id = ?1 LIMIT 1",
         [place],
-        |row| Ok((row.get::<_, i64>(0)?, digest(row, 1)?)),
+        |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)),
     )?;
     let Some((manifest, own)) = manifest else {
         let text = "DELETE FROM repositories WHERE id = ?1";
@@ -252,7 +252,7 @@ fn remove_piece(connection: &Connection, loose: &mut HashSet<Digest>) -> Result<
              SELECT hash FROM manifest_references WHERE manifest_id = ?1 LIMIT ?2)
          RETURNING iif(length(hash) = 32, 'sha256:', 'sha512:') || lower(hex(hash))",
         [manifest, PIECE],
-        |row| digest(row, 0),
+        |row| row.get(0),
     )?;
     if digests.is_empty() {
         let text = "DELETE FROM manifests WHERE id = ?1";
@@ -307,7 +307,7 @@ fn unlink(connection: &Connection, repository: RepositoryId, digest: &Digest) ->
              AND blob_id = (SELECT id FROM blobs WHERE digest = ?2) AND NOT {}",
             is_referred_to("?2", "?1")
         ),
-        params![repository.0, digest.as_str()],
+        params![repository, digest],
     )?;
     Ok(())
 }

@@ -118,9 +118,9 @@ fn image(row: &Row<'_>) -> rusqlite::Result<CachedImage> {
         digest: row.get(4)?,
         media_type: row.get(6)?,
         size: 0,
-        fetched_at: Timestamp(row.get(7)?),
-        confirmed_at: Timestamp(row.get(8)?),
-        gone_at: row.get::<_, Option<i64>>(9)?.map(Timestamp),
+        fetched_at: row.get(7)?,
+        confirmed_at: row.get(8)?,
+        gone_at: row.get(9)?,
         last_pulled_at: row.get::<_, Option<i64>>(10)?.map(Timestamp),
     })
 }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use super::{CacheDb, CachedTag, RepositoryId};
 use crate::error::Result;
 use crate::oci::{Digest, Tag};
-use crate::store::statement::{digest, find, list, run};
+use crate::store::statement::{find, list, run};
 use crate::time::Timestamp;
 
 pub(super) const FIND_TAG: &str = "SELECT blobs.digest, tags.confirmed_at, tags.gone_at
@@ -21,12 +21,12 @@ impl CacheDb {
                 connection,
                 "find tag",
                 FIND_TAG,
-                params![repository.0, tag.as_str()],
+                params![repository, tag.as_str()],
                 |row| {
                     Ok(CachedTag {
-                        digest: digest(row, 0)?,
-                        confirmed_at: Timestamp(row.get(1)?),
-                        gone_at: row.get::<_, Option<i64>>(2)?.map(Timestamp),
+                        digest: row.get(0)?,
+                        confirmed_at: row.get(1)?,
+                        gone_at: row.get(2)?,
                     })
                 },
             )
@@ -56,7 +56,7 @@ impl CacheDb {
                  WHERE repository_id = ?1 AND name = ?2 AND manifest_id IN (
                      SELECT manifests.id FROM manifests JOIN blobs ON blobs.id = manifests.blob_id
                      WHERE manifests.repository_id = ?1 AND blobs.digest = ?3)",
-                params![repository.0, tag.as_str(), digest.as_str(), now.0],
+                params![repository, tag.as_str(), digest, now],
             )
         })?;
         Ok(())
@@ -76,7 +76,7 @@ impl CacheDb {
                 "mark tag as gone",
                 "UPDATE tags SET gone_at = ?3
                  WHERE repository_id = ?1 AND name = ?2 AND gone_at IS NULL",
-                params![repository.0, tag.as_str(), now.0],
+                params![repository, tag.as_str(), now],
             )
         })?;
         Ok(())
@@ -96,7 +96,7 @@ impl CacheDb {
                 "SELECT name FROM tags WHERE repository_id = ?1 AND name > ?2
                  ORDER BY name LIMIT ?3",
                 params![
-                    repository.0,
+                    repository,
                     last.unwrap_or_default(),
                     i64::try_from(n).unwrap_or(i64::MAX)
                 ],
@@ -140,7 +140,7 @@ pub(super) fn point(
          ON CONFLICT (repository_id, name) DO UPDATE SET
              manifest_id = excluded.manifest_id, gone_at = NULL,
              confirmed_at = excluded.confirmed_at",
-        params![repository.0, tag.as_str(), manifest, now.0],
+        params![repository, tag.as_str(), manifest, now],
     )?;
     Ok(())
 }

@@ -13,7 +13,7 @@ mod unsettled;
 use std::path::Path;
 
 use super::database::Reading;
-use super::statement::{digest, get, list, size};
+use super::statement::{get, list, size};
 use crate::error::Result;
 use crate::oci::Digest;
 use crate::store::blobs::BlobPrefix;
@@ -59,7 +59,7 @@ impl Content {
                 "look whether a file is needed",
                 "SELECT size FROM cache.blobs WHERE digest = ?1
                  UNION ALL SELECT size FROM registry.blobs WHERE digest = ?1",
-                [digest.as_str()],
+                [digest],
                 |row| size(row, 0),
             )
         })
@@ -78,7 +78,7 @@ impl Content {
                 [from, to],
                 |row| {
                     Ok(BlobRow {
-                        digest: digest(row, 0)?,
+                        digest: row.get(0)?,
                         size: size(row, 1)?,
                         is_hosted: row.get(2)?,
                     })
@@ -102,7 +102,7 @@ impl Content {
                  JOIN registry.manifests AS manifests ON manifests.blob_id = blobs.id
                  WHERE digest >= ?1 AND digest < ?2",
                 [from, to],
-                |row| Ok((digest(row, 0)?, row.get(1)?)),
+                |row| Ok((row.get(0)?, row.get(1)?)),
             )
         })
     }
@@ -129,8 +129,8 @@ impl Content {
                  AND NOT EXISTS (SELECT 1 FROM registry.blobs AS hosted
                                  WHERE hosted.digest = blobs.digest)
                  ORDER BY digest",
-                [before.0],
-                |row| digest(row, 0),
+                [before],
+                |row| row.get(0),
             )
         })
     }
@@ -143,7 +143,7 @@ impl Content {
                 "list unsettled files",
                 "SELECT digest FROM cache.unsettled UNION SELECT digest FROM registry.unsettled",
                 [],
-                |row| digest(row, 0),
+                |row| row.get(0),
             )
         })
     }

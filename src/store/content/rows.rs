@@ -4,7 +4,7 @@ use rusqlite::{Connection, Row};
 
 use crate::error::Result;
 use crate::oci::{Digest, MediaType, Tag};
-use crate::store::statement::{decoded, digest, get, run, size, stored_size, unknown_word};
+use crate::store::statement::{decoded, get, run, size, stored_size, unknown_word};
 use crate::time::Timestamp;
 
 /// A manifest that is kept in the repository that it was asked for in.
@@ -26,10 +26,10 @@ impl StoredManifest {
             MediaType::parse(word).ok_or_else(|| unknown_word("a manifest's media type", word))
         })?;
         Ok(Self {
-            digest: digest(row, 0)?,
+            digest: row.get(0)?,
             media_type,
             size: size(row, 2)?,
-            arrived_at: Timestamp(row.get(3)?),
+            arrived_at: row.get(3)?,
         })
     }
 }
@@ -47,7 +47,7 @@ pub(in crate::store) fn ensure_blob(
         "add blob",
         "INSERT INTO blobs (digest, size, added_at) VALUES (?1, ?2, ?3)
          ON CONFLICT (digest) DO UPDATE SET size = excluded.size RETURNING id",
-        rusqlite::params![digest.as_str(), stored_size(size), now.0],
+        rusqlite::params![digest, stored_size(size), now],
         |row| row.get(0),
     )
 }
@@ -82,7 +82,7 @@ pub(in crate::store) fn note_tag_pulled(
         "write a tag's last pull",
         "UPDATE tags SET last_pulled_at = max(ifnull(last_pulled_at, 0), ?3)
          WHERE repository_id = ?1 AND name = ?2",
-        rusqlite::params![repository, tag.as_str(), at.0],
+        rusqlite::params![repository, tag.as_str(), at],
     )
     .map(drop)
 }

@@ -15,7 +15,7 @@ pub(in crate::store) fn unsettle(connection: &Connection, digest: &Digest) -> Re
         connection,
         "note an unsettled file",
         "INSERT INTO unsettled (digest) VALUES (?1) ON CONFLICT DO NOTHING",
-        [digest.as_str()],
+        [digest],
     )
     .map(drop)
 }
@@ -26,7 +26,7 @@ pub(in crate::store) fn settle(connection: &Connection, digest: &Digest) -> Resu
         connection,
         "settle a file",
         "DELETE FROM unsettled WHERE digest = ?1",
-        [digest.as_str()],
+        [digest],
     )
     .map(drop)
 }
@@ -47,7 +47,7 @@ impl Database {
                 connection,
                 "find an unsettled file",
                 "SELECT 1 FROM unsettled WHERE digest = ?1",
-                [digest.as_str()],
+                [digest],
                 |_| Ok(()),
             )
         })?;

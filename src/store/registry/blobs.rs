@@ -119,8 +119,8 @@ impl RegistryDb {
                  CROSS JOIN blob_links ON blob_links.blob_id = blobs.id
                  CROSS JOIN repositories ON repositories.id = blob_links.repository_id
                  WHERE blobs.digest = ?1 LIMIT ?2",
-                params![digest.as_str(), count],
-                |row| Ok((ProjectId(row.get(0)?), row.get(1)?)),
+                params![digest, count],
+                |row| Ok((row.get(0)?, row.get(1)?)),
             )
         })
     }
@@ -146,7 +146,7 @@ impl RegistryDb {
                  WHERE manifest_references.hash = ?3
                  AND repositories.project_id = ?1 AND repositories.path = ?2 LIMIT 1",
                 params![project, path, digest.hash()],
-                |row| crate::store::statement::digest(row, 0),
+                |row| row.get(0),
             )?;
             if let Some(manifest) = needed_by {
                 return Ok(UnlinkBlob::NeededBy(manifest));
@@ -195,14 +195,14 @@ pub(super) fn find_link(
                  AND blob_links.blob_id = blobs.id
              WHERE {condition} AND repositories.path = ?2"
         );
-        let parameters = params![repository.project.0, repository.path, digest.as_str()];
+        let parameters = params![repository.project, repository.path, digest];
         let what = "find blob of hosted repository";
         find(connection, what, &text, parameters, |row| {
             Ok(Link {
                 repository: row.get(0)?,
                 blob: row.get(1)?,
                 size: size(row, 2)?,
-                needed_at: Timestamp(row.get(3)?),
+                needed_at: row.get(3)?,
             })
         })
     };
@@ -258,7 +258,7 @@ pub(super) fn drop_unneeded(connection: &Connection, blob: i64) -> Result<()> {
             reach::IS_UNNEEDED
         ),
         [blob],
-        |row| crate::store::statement::digest(row, 0),
+        |row| row.get(0),
     )?;
     match dropped {
         Some(digest) => unsettle(connection, &digest),

@@ -13,7 +13,7 @@ use crate::oci::Digest;
 use crate::store::ProjectId;
 use crate::store::content::reach::{ABOVE, Attached, below};
 use crate::store::database::{in_steps, step};
-use crate::store::statement::{digest, find, get, list, run, size};
+use crate::store::statement::{find, get, list, run, size};
 use crate::time::Timestamp;
 
 /// So many unneeded links are looked for at once.
@@ -162,7 +162,7 @@ impl RegistryDb {
                 "list projects with repositories",
                 "SELECT DISTINCT project_id FROM repositories WHERE removed_at IS NULL ORDER BY 1",
                 [],
-                |row| row.get(0).map(ProjectId),
+                |row| row.get(0),
             )
         })
     }
@@ -198,7 +198,7 @@ impl RegistryDb {
                 connection,
                 "list empty repositories",
                 &text,
-                [before.0],
+                [before],
                 |row| row.get::<_, i64>(0),
             )
         })?;
@@ -246,7 +246,7 @@ fn repository_of(connection: &Connection, project: ProjectId) -> Result<Option<i
         "find a repository of a project",
         "SELECT id FROM repositories WHERE project_id = ?1
          AND EXISTS (SELECT 1 FROM manifests WHERE repository_id = repositories.id) LIMIT 1",
-        [project.0],
+        [project],
         |row| row.get(0),
     )
 }
@@ -285,7 +285,7 @@ fn of_project(connection: &Connection, project: ProjectId) -> Result<Vec<Untagge
          JOIN manifests ON manifests.repository_id = repositories.id
          JOIN blobs ON blobs.id = manifests.blob_id
          WHERE repositories.project_id = ?1",
-        [project.0],
+        [project],
         manifest,
     )
 }
@@ -302,12 +302,12 @@ fn unneeded(connection: &Connection, before: Timestamp, count: u32) -> Result<Ve
         connection,
         "list unneeded links",
         &format!("{UNNEEDED_LINKS} LIMIT ?2"),
-        params![before.0, count],
+        params![before, count],
         |row| {
             Ok(Link {
                 repository: row.get(0)?,
                 blob: row.get(1)?,
-                digest: digest(row, 2)?,
+                digest: row.get(2)?,
                 size: size(row, 3)?,
             })
         },
@@ -332,7 +332,7 @@ fn untagged(connection: &Connection, before: Timestamp) -> Result<Vec<UntaggedMa
         connection,
         "list untagged manifests",
         &untagged_text(),
-        [before.0],
+        [before],
         manifest,
     )
 }
@@ -341,6 +341,6 @@ fn manifest(row: &rusqlite::Row<'_>) -> rusqlite::Result<UntaggedManifest> {
     Ok(UntaggedManifest {
         id: row.get(0)?,
         repository: row.get(1)?,
-        digest: digest(row, 2)?,
+        digest: row.get(2)?,
     })
 }

@@ -6,7 +6,7 @@ use super::{HostedRepository, RegistryDb};
 use crate::error::Result;
 use crate::oci::{Digest, Tag};
 use crate::store::page::{Conditions, Listing, Page, Window, page};
-use crate::store::statement::{decoded, digest, find, list, size};
+use crate::store::statement::{decoded, find, list, size};
 use crate::time::Timestamp;
 
 /// A tag with the manifest that it points to.
@@ -41,7 +41,7 @@ impl RegistryDb {
                  WHERE repositories.project_id = ?1 AND repositories.path = ?2
                  ORDER BY tags.name LIMIT ?4",
                 params![
-                    repository.project.0,
+                    repository.project,
                     repository.path,
                     after,
                     i64::try_from(count).unwrap_or(i64::MAX)
@@ -82,10 +82,10 @@ impl RegistryDb {
                 |row| {
                     Ok(HostedTag {
                         name: decoded(row, 0, Tag::parse)?,
-                        digest: digest(row, 1)?,
+                        digest: row.get(1)?,
                         total_size: size(row, 2)?,
-                        created_at: Timestamp(row.get(3)?),
-                        last_pulled_at: row.get::<_, Option<i64>>(4)?.map(Timestamp),
+                        created_at: row.get(3)?,
+                        last_pulled_at: row.get(4)?,
                     })
                 },
             )

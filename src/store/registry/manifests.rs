@@ -48,7 +48,7 @@ impl RegistryDb {
                 connection,
                 "find hosted manifest",
                 text,
-                params![repository.project.0, repository.path, reference.as_str()],
+                params![repository.project, repository.path, reference.as_str()],
                 StoredManifest::of,
             )
         })
@@ -108,7 +108,7 @@ impl RegistryDb {
                 "delete tag",
                 "DELETE FROM tags WHERE name = ?3 AND repository_id =
                      (SELECT id FROM repositories WHERE project_id = ?1 AND path = ?2)",
-                params![repository.project.0, repository.path, tag.as_str()],
+                params![repository.project, repository.path, tag.as_str()],
             )?;
             Ok(removed > 0)
         })
@@ -163,7 +163,7 @@ fn keep(
         "find a pushed manifest",
         "UPDATE manifests SET pushed_at = ?3 WHERE repository_id = ?1 AND blob_id = ?2
          RETURNING id, media_type",
-        params![repository, blob, manifest.now.0],
+        params![repository, blob, manifest.now],
         |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)),
     )?;
     match kept {
@@ -205,11 +205,11 @@ fn add(
             blob,
             manifest.media_type.as_str(),
             manifest.artifact_type,
-            manifest.subject.as_ref().map(Digest::as_str),
+            manifest.subject,
             manifest.annotations,
             stored_size(content),
             stored_size(references.len() as u64),
-            manifest.now.0,
+            manifest.now,
             manifest.pushed_by
         ],
         |row| row.get(0),
@@ -233,7 +233,7 @@ fn point(
          ON CONFLICT (repository_id, name) DO UPDATE SET
              manifest_id = excluded.manifest_id, updated_at = excluded.updated_at
          WHERE ?5 OR manifest_id = excluded.manifest_id",
-        params![repository, tag.name.as_str(), manifest, now.0, tag.may_move],
+        params![repository, tag.name.as_str(), manifest, now, tag.may_move],
     )?;
     if moved == 0 {
         return Err(Error::new(
@@ -258,7 +258,7 @@ pub(super) fn remove(connection: &Connection, manifest: i64, now: Timestamp) -> 
              CROSS JOIN blobs ON {REFERRED_BLOB}
              WHERE manifest_references.manifest_id = ?1)"
         ),
-        params![manifest, now.0],
+        params![manifest, now],
     )?;
     let blob = get(
         connection,

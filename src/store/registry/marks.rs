@@ -75,7 +75,7 @@ fn write(
                  WHERE repository_id IN ({OF_PATH})
                  AND blob_id = (SELECT id FROM blobs WHERE digest = ?3)"
             ),
-            params![project.0, path, digest.as_str(), at.0],
+            params![project, path, digest, at],
         )?;
     }
     Ok(())

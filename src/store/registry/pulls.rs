@@ -74,7 +74,7 @@ fn write(connection: &Connection, pulled: &Pulled, at: Timestamp) -> Result<()> 
         "write a pushed image's last pull",
         "UPDATE manifests SET last_pulled_at = max(ifnull(last_pulled_at, 0), ?3)
          WHERE repository_id = ?1 AND blob_id = (SELECT id FROM blobs WHERE digest = ?2)",
-        params![id, pulled.manifest.as_str(), at.0],
+        params![id, pulled.manifest, at],
     )?;
     match &pulled.tag {
         Some(tag) => note_tag_pulled(connection, id, tag, at),

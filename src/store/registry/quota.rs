@@ -92,7 +92,7 @@ fn is_counted(connection: &Connection, path: &str, digest: &Digest) -> Result<bo
                  JOIN repositories ON repositories.id = manifests.repository_id
                  WHERE manifests.blob_id = blobs.id
                  AND (path = ?1 OR (path > ?1 || '/' AND path < ?1 || '0'))))",
-        params![path, digest.as_str()],
+        params![path, digest],
         |_| Ok(()),
     )?;
     Ok(found.is_some())
@@ -104,7 +104,7 @@ fn row_bytes(connection: &Connection, repository: HostedRepository<'_>) -> Resul
         connection,
         "find what a repository's rows take",
         "SELECT row_bytes FROM repositories WHERE project_id = ?1 AND path = ?2",
-        params![repository.project.0, repository.path],
+        params![repository.project, repository.path],
         |row| size(row, 0),
     )?;
     Ok(bytes.unwrap_or(0))

@@ -6,7 +6,7 @@ use rusqlite::params;
 use super::{HostedRepository, RegistryDb};
 use crate::error::{Error, Result};
 use crate::oci::Digest;
-use crate::store::statement::{digest, list, size, sql};
+use crate::store::statement::{list, size, sql};
 
 /// A manifest that has a subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,9 +58,9 @@ impl RegistryDb {
                  AND (?4 IS NULL OR manifests.artifact_type = ?4) AND blobs.digest > ?5
                  ORDER BY blobs.digest LIMIT ?6",
                 params![
-                    repository.project.0,
+                    repository.project,
                     repository.path,
-                    subject.as_str(),
+                    subject,
                     artifact_type,
                     after,
                     i64::try_from(count).unwrap_or(i64::MAX)
@@ -68,7 +68,7 @@ impl RegistryDb {
                 |row| {
                     Ok(FoundReferrer {
                         row: row.get(0)?,
-                        digest: digest(row, 1)?,
+                        digest: row.get(1)?,
                         annotations: size(row, 2)?,
                     })
                 },
@@ -106,7 +106,7 @@ impl RegistryDb {
                     })
                 };
                 take(Referrer {
-                    digest: digest(row, 0).map_err(failed)?,
+                    digest: row.get(0).map_err(failed)?,
                     media_type: text(1)?.unwrap_or_default(),
                     size: size(row, 2).map_err(failed)?,
                     artifact_type: text(3)?,

@@ -214,7 +214,7 @@ fn manifest(
          CROSS JOIN manifests ON manifests.repository_id = repositories.id
              AND manifests.blob_id = blobs.id
          WHERE repositories.project_id = ?1 AND repositories.path = ?2",
-        params![repository.project.0, repository.path, digest.as_str()],
+        params![repository.project, repository.path, digest],
         |row| row.get(0),
     )
 }
@@ -345,7 +345,7 @@ fn next(connection: &Connection) -> Result<Option<Removed>> {
                 id: row.get(0)?,
                 from: row.get(1)?,
                 path: row.get(2)?,
-                at: Timestamp(row.get(3)?),
+                at: row.get(3)?,
             })
         },
     )
@@ -413,7 +413,7 @@ fn remove_references(connection: &Connection, removed: &Removed, manifest: i64) 
                      WHERE manifest_id = ?3 ORDER BY hash LIMIT ?4
                  ) CROSS JOIN blobs ON {REFERRED_BLOB})"
         ),
-        params![removed.from, removed.path, manifest, PIECE, removed.at.0],
+        params![removed.from, removed.path, manifest, PIECE, removed.at],
     )?;
     run(
         connection,

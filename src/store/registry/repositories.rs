@@ -25,7 +25,7 @@ pub(super) fn id(connection: &Connection, repository: HostedRepository<'_>) -> R
         connection,
         "find repository",
         "SELECT id FROM repositories WHERE project_id = ?1 AND path = ?2",
-        params![repository.project.0, repository.path],
+        params![repository.project, repository.path],
         |row| row.get(0),
     )
 }
@@ -43,7 +43,7 @@ pub(super) fn ensure(
         connection,
         "add repository",
         "INSERT INTO repositories (project_id, path, created_at) VALUES (?1, ?2, ?3) RETURNING id",
-        params![repository.project.0, repository.path, now.0],
+        params![repository.project, repository.path, now],
         |row| row.get(0),
     )
 }

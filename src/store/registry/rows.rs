@@ -71,7 +71,7 @@ impl RegistryDb {
                 "SELECT path FROM repositories
                  WHERE project_id = ?1 AND manifest_count > 0 AND path > ?2
                  ORDER BY path LIMIT ?3",
-                params![project.0, after, stored_size(count)],
+                params![project, after, stored_size(count)],
                 |row| row.get(0),
             )
         })
@@ -106,7 +106,7 @@ fn count(connection: &Connection, project: ProjectId, most: u64) -> Result<u64> 
         "count a project's repositories",
         "SELECT count(*) FROM (
              SELECT 1 FROM repositories WHERE project_id = ?1 AND manifest_count > 0 LIMIT ?2)",
-        params![project.0, stored_size(most)],
+        params![project, stored_size(most)],
         |row| size(row, 0),
     )
 }
@@ -114,9 +114,9 @@ fn count(connection: &Connection, project: ProjectId, most: u64) -> Result<u64> 
 fn row(row: &Row<'_>) -> rusqlite::Result<RepositoryRow> {
     Ok(RepositoryRow {
         id: row.get(0)?,
-        project: ProjectId(row.get(1)?),
+        project: row.get(1)?,
         path: row.get(2)?,
-        created_at: Timestamp(row.get(3)?),
+        created_at: row.get(3)?,
         tag_count: size(row, 4)?,
     })
 }

@@ -49,9 +49,9 @@ impl RegistryDb {
                 params![
                     upload.id,
                     id,
-                    repository.project.0,
+                    repository.project,
                     upload.algorithm.as_str(),
-                    upload.started_at.0
+                    upload.started_at
                 ],
             )?;
             Ok(true)
@@ -86,7 +86,7 @@ impl RegistryDb {
                 "SELECT uploads.id, uploads.algorithm, uploads.started_at
                  FROM uploads JOIN repositories ON repositories.id = uploads.repository_id
                  WHERE uploads.id = ?1 AND repositories.project_id = ?2 AND repositories.path = ?3",
-                params![id, repository.project.0, repository.path],
+                params![id, repository.project, repository.path],
                 upload,
             )
         })
@@ -127,6 +127,6 @@ fn upload(row: &rusqlite::Row<'_>) -> rusqlite::Result<HostedUpload> {
     Ok(HostedUpload {
         id: row.get(0)?,
         algorithm,
-        started_at: Timestamp(row.get(2)?),
+        started_at: row.get(2)?,
     })
 }

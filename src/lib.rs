@@ -90,6 +90,10 @@
 //! - **An HTTP room of our own for the public port.** What a stranger can send is bounded before a thread is spent on it,
 //!   and files go by `sendfile`; [`http`] has what was measured against tiny_http, which serves the control socket, where
 //!   only the box's own commands speak.
+//! - **One model of content, in two files with a writer each.** `cache` and `registry` have one schema for what they share,
+//!   and [`store::Content`] asks both in one statement whether a file is needed. One writer for both would let fills wait
+//!   while a push is synced. No transaction writes to both, which a power cut could halve: who adds a file's first row, and
+//!   who removes the file, holds the digest's lock (`Store::while_kept`).
 //! - **One writer.** The process that holds `DATA/lock` performs what commands ask for: the running server by its control
 //!   socket, or else the command itself ([`admin`]). So a change is known to the server when it is made. So far this holds for
 //!   most of what is administered, but not yet for users, groups, projects and members: those commands still write to the

@@ -2,25 +2,20 @@
 //! in Unix seconds.
 //!
 //! The newest signs. An older one verifies for as long as a JWT that it has signed can be alive, and its file may go
-//! after that. The directory is looked at before each use, by one `stat`, so that a key that a command makes signs
-//! from the next JWT on.
+//! after that. They are read once, and again when this process changes them: nobody else does.
 
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 use zeroize::Zeroize;
 
 use crate::error::{Error, Kind, Result};
 use crate::time::Timestamp;
-
-/// How coarse a filesystem's times may be: a directory that has changed within it may change again without
-/// showing it.
-const COARSENESS: Duration = Duration::from_secs(2);
 
 pub struct Key {
     /// What stands in a JWT's `kid`: the file's name without prefix and ending.
@@ -43,15 +38,8 @@ impl Drop for Key {
 pub struct Keys {
     directory: PathBuf,
     lifetime: Duration,
-    ring: RwLock<Ring>,
-}
-
-/// What the directory held when it was looked at.
-struct Ring {
     /// Oldest first; never empty.
-    keys: Vec<Arc<Key>>,
-    /// The directory's time of change then; `None`: read it again in any case.
-    changed_at: Option<SystemTime>,
+    keys: RwLock<Vec<Arc<Key>>>,
 }
 
 impl Keys {
@@ -69,7 +57,7 @@ impl Keys {
         Ok(Self {
             directory: directory.to_owned(),
             lifetime,
-            ring: RwLock::new(Ring::read_or_make(directory, lifetime)?),
+            keys: RwLock::new(read_or_make(directory, lifetime)?),
         })
     }
 
@@ -78,25 +66,20 @@ impl Keys {
     /// # Errors
     /// `Internal` where there is none, which cannot be.
     pub fn signing(&self) -> Result<Arc<Key>> {
-        self.look();
-        let ring = self.ring.read();
-        let newest = ring.keys.last().map(Arc::clone);
+        let newest = self.keys.read().last().map(Arc::clone);
         newest.ok_or_else(|| Error::internal("there is no key to sign with"))
     }
 
     /// The key of this id, if it still verifies.
     pub fn verifying(&self, id: &str, now: Timestamp) -> Option<Arc<Key>> {
-        self.look();
-        let ring = self.ring.read();
-        let key = ring.keys.iter().find(|key| key.id == id)?;
+        let keys = self.keys.read();
+        let key = keys.iter().find(|key| key.id == id)?;
         key.verifies(now).then(|| Arc::clone(key))
     }
 
     /// All, oldest first.
     pub fn all(&self) -> Vec<Arc<Key>> {
-        self.look();
-        let ring = self.ring.read();
-        ring.keys.clone()
+        self.keys.read().clone()
     }
 
     /// Makes a new key, which signs from now on; its id.
@@ -106,10 +89,10 @@ impl Keys {
     pub fn rotate(&self, now: Timestamp) -> Result<String> {
         // Also where the clock was set back, the new one is the newest.
         let newest = self.signing()?.made_at;
-        make(
-            &self.directory,
-            now.max(Timestamp(newest.0.saturating_add(1))),
-        )
+        let made_at = now.max(Timestamp(newest.0.saturating_add(1)));
+        let id = make(&self.directory, made_at)?;
+        self.read_again()?;
+        Ok(id)
     }
 
     /// Removes the files of keys that verify nothing any more, or, with `at_once`, of all that do not sign: then
@@ -118,42 +101,28 @@ impl Keys {
     /// # Errors
     /// `Io` with the path.
     pub fn remove_retired(&self, now: Timestamp, at_once: bool) -> Result<Vec<String>> {
-        let mut removed = Vec::new();
-        for key in self.all() {
-            if key.retires_at.is_none() || (key.verifies(now) && !at_once) {
-                continue;
-            }
+        let goes = |key: &Arc<Key>| key.retires_at.is_some() && (at_once || !key.verifies(now));
+        let removed = self.all().into_iter().filter(goes).map(|key| {
             let path = self.directory.join(format!("jwt-{}.key", key.id));
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io("cannot remove", &path, error));
+                    Err(Error::io("cannot remove", &path, error))
                 }
-                _ => removed.push(key.id.clone()),
+                _ => Ok(key.id.clone()),
             }
-        }
-        Ok(removed)
+        });
+        let removed = removed.collect::<Result<Vec<_>>>();
+        // Also where one could not be removed, those that were verify nothing.
+        self.read_again()?;
+        removed
     }
 
-    /// Reads the directory again if it has changed. What cannot be read is complained of, and the keys that
-    /// are known go on.
-    fn look(&self) {
-        let changed_at = changed_at(&self.directory);
-        let is_known = |ring: &Ring| ring.changed_at.is_some() && ring.changed_at == changed_at;
-        if is_known(&self.ring.read()) {
-            return;
-        }
-        let mut ring = self.ring.write();
-        if is_known(&ring) {
-            return;
-        }
-        match Ring::read_or_make(&self.directory, self.lifetime) {
-            Ok(read) => *ring = read,
-            Err(error) => {
-                tracing::error!(%error, "the signing keys cannot be read again: those that are known go on");
-                // Not once more for each request.
-                ring.changed_at = changed_at;
-            }
-        }
+    /// What cannot be read leaves the keys that are known.
+    fn read_again(&self) -> Result<()> {
+        // Held meanwhile: of two who change something, the later one reads what both have done.
+        let mut keys = self.keys.write();
+        *keys = read_or_make(&self.directory, self.lifetime)?;
+        Ok(())
     }
 }
 
@@ -164,40 +133,21 @@ impl Key {
     }
 }
 
-impl Ring {
-    fn read_or_make(directory: &Path, lifetime: Duration) -> Result<Self> {
-        // Asked before the files: what comes in between is seen the next time.
-        let mut changed = changed_at(directory);
-        let mut keys = read(directory)?;
-        if keys.is_empty() {
-            make(directory, Timestamp::now())?;
-            changed = changed_at(directory);
-            keys = read(directory)?;
-        }
-        if keys.is_empty() {
-            return Err(Error::internal("a key was made, but is not there"));
-        }
-        keys.sort_by(|one, other| (one.made_at, &one.id).cmp(&(other.made_at, &other.id)));
-        let successors: Vec<_> = keys.iter().skip(1).map(|key| key.made_at).collect();
-        for (key, successor) in keys.iter_mut().zip(successors) {
-            key.retires_at = Some(successor.plus(lifetime));
-        }
-        // Far in the future: the clock was set back since.
-        let settled = |at: &SystemTime| match at.elapsed() {
-            Ok(age) => age > COARSENESS,
-            Err(ahead) => ahead.duration() > COARSENESS,
-        };
-        Ok(Self {
-            keys: keys.into_iter().map(Arc::new).collect(),
-            changed_at: changed.filter(settled),
-        })
+fn read_or_make(directory: &Path, lifetime: Duration) -> Result<Vec<Arc<Key>>> {
+    let mut keys = read(directory)?;
+    if keys.is_empty() {
+        make(directory, Timestamp::now())?;
+        keys = read(directory)?;
     }
-}
-
-fn changed_at(directory: &Path) -> Option<SystemTime> {
-    fs::metadata(directory)
-        .and_then(|metadata| metadata.modified())
-        .ok()
+    if keys.is_empty() {
+        return Err(Error::internal("a key was made, but is not there"));
+    }
+    keys.sort_by(|one, other| (one.made_at, &one.id).cmp(&(other.made_at, &other.id)));
+    let successors: Vec<_> = keys.iter().skip(1).map(|key| key.made_at).collect();
+    for (key, successor) in keys.iter_mut().zip(successors) {
+        key.retires_at = Some(successor.plus(lifetime));
+    }
+    Ok(keys.into_iter().map(Arc::new).collect())
 }
 
 fn read(directory: &Path) -> Result<Vec<Key>> {
@@ -217,7 +167,7 @@ fn read(directory: &Path) -> Result<Vec<Key>> {
         };
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
-            // Retired meanwhile, by another process.
+            // Removed meanwhile.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(Error::io("cannot read", &path, error)),
         };
@@ -337,10 +287,10 @@ mod tests {
     #[test]
     fn a_new_key_signs_at_once_and_the_old_one_verifies_while_its_tokens_live() {
         let directory = tempfile::tempdir().unwrap();
-        let (server, command) = (open(&directory), open(&directory));
+        let server = open(&directory);
         let first = server.signing().unwrap();
         let now = first.made_at;
-        let second = command.rotate(now).unwrap();
+        let second = server.rotate(now).unwrap();
         assert_eq!(server.signing().unwrap().id, second);
         let second = server.verifying(&second, now).unwrap();
         assert!(second.made_at > first.made_at, "within one second, too");
@@ -350,13 +300,13 @@ mod tests {
         assert!(server.verifying(&second.id, Timestamp(end.0 * 2)).is_some());
         assert!(server.verifying("unknown", now).is_none());
         assert!(
-            command
+            server
                 .remove_retired(Timestamp(end.0 - 1), false)
                 .unwrap()
                 .is_empty()
         );
         assert_eq!(
-            command.remove_retired(end, false).unwrap(),
+            server.remove_retired(end, false).unwrap(),
             [first.id.as_str()]
         );
         assert_eq!(files(&directory), 1);

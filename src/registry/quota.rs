@@ -5,7 +5,8 @@
 //! together. That what is kept stays within a quota is made sure of in the transaction that keeps a blob, not here.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Piece, Registry, limits};
 use crate::auth::policy::RepositoryGrant;
@@ -41,7 +42,7 @@ struct Reserved {
 
 impl Reservations {
     fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock()
     }
 }
 

@@ -62,8 +62,10 @@ pub use registry::{
 pub(crate) use statement::record;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::error::{Error, Kind, Result};
 use crate::oci::Digest;
@@ -354,9 +356,7 @@ impl Store {
         reason = "there is one for each value of a byte"
     )]
     fn settling(&self, digest: &Digest) -> MutexGuard<'_, ()> {
-        self.settling[usize::from(Self::settling_place(digest))]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.settling[usize::from(Self::settling_place(digest))].lock()
     }
 
     /// Which of the locks is a digest's: its last byte, because the first is the directory's.

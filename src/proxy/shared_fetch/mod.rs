@@ -9,8 +9,10 @@ mod state;
 mod writer;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::TargetKey;
 use super::figures::{Counters, note};
@@ -94,10 +96,7 @@ impl SharedFetches {
                 return Ok(JoinOrStart::Joined(reader));
             }
             // It ends without being kept, but who asks now may keep it: it is fetched anew after that.
-            table = self
-                .ended
-                .wait(table)
-                .unwrap_or_else(PoisonError::into_inner);
+            self.ended.wait(&mut table);
         }
         let (origin, _) = &key.0;
         let of_origin = table.keys().filter(|((other, _), _)| other == origin);
@@ -131,7 +130,7 @@ impl SharedFetches {
 
     /// Notes that somebody fills the repository now.
     pub(super) fn note_fill(&self, target: TargetKey) {
-        let mut fills = self.fills.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fills = self.fills.lock();
         if fills.len() >= MAX_FILLS {
             fills.retain(|_, at| at.elapsed() < FILL_PAUSE);
         }
@@ -140,19 +139,19 @@ impl SharedFetches {
 
     /// Waits a moment if the repository is being filled; `false` where it is not, or not in time.
     pub(super) fn wait_for_fill(&self, target: &TargetKey, deadline: Instant) -> bool {
-        let fills = self.fills.lock().unwrap_or_else(PoisonError::into_inner);
+        let fills = self.fills.lock();
         let recently = fills
             .get(target)
             .is_some_and(|at| at.elapsed() < FILL_PAUSE);
         drop(fills);
-        let table = self.lock();
+        let mut table = self.lock();
         let mut fetches = table.iter().filter(|((of, _), _)| of == target);
         let filling = recently || fetches.any(|(_, fetch)| fetch.lock().keep);
         let left = deadline.saturating_duration_since(Instant::now());
         if !filling || left.is_zero() {
             return false;
         }
-        drop(self.ended.wait_timeout(table, left.min(LOOK_AGAIN)));
+        self.ended.wait_for(&mut table, left.min(LOOK_AGAIN));
         true
     }
 
@@ -165,16 +164,12 @@ impl SharedFetches {
             if left.is_zero() {
                 return;
             }
-            table = self
-                .ended
-                .wait_timeout(table, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            self.ended.wait_for(&mut table, left);
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<FetchKey, Arc<SharedFetch>>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }
 

@@ -20,8 +20,8 @@ impl FetchReader {
         let mut state = self.0.lock();
         loop {
             match &state.phase {
-                Phase::Asking => state = self.0.wait(state),
-                Phase::Arriving if state.total == Some(0) => state = self.0.wait(state),
+                Phase::Asking => self.0.wait(&mut state),
+                Phase::Arriving if state.total == Some(0) => self.0.wait(&mut state),
                 Phase::Arriving | Phase::Whole => return Ok(state.total),
                 Phase::Failed(failure) => return Err(failure.clone().into()),
             }
@@ -89,7 +89,7 @@ impl ArrivingBlob {
             {
                 return Ok((blob.clone(), readable.saturating_sub(self.position)));
             }
-            state = fetch.wait(state);
+            fetch.wait(&mut state);
         }
     }
 }

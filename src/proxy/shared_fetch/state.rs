@@ -1,7 +1,9 @@
 //! One fetch: what its fetch and its readers tell each other.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::FetchReader;
 use crate::error::{Error, Kind};
@@ -56,7 +58,7 @@ impl SharedFetch {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// A reader, or `None` where the fetch will not be kept any more though the caller may fill.
@@ -72,10 +74,8 @@ impl SharedFetch {
         Some(FetchReader(Arc::clone(fetch)))
     }
 
-    pub(super) fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed
-            .wait(state)
-            .unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn wait(&self, state: &mut MutexGuard<'_, State>) {
+        self.changed.wait(state);
     }
 }
 

@@ -15,9 +15,11 @@ mod tests;
 pub use states::{UpstreamClient, UpstreamState};
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
 
 use crate::auth::seal::{Owner, SealingKeys};
 use crate::error::{Error, Kind, Result};
@@ -137,12 +139,12 @@ impl Upstreams {
     fn table(&self) -> Result<Arc<Table>> {
         // Before the rows are read: a change in between makes the table too old, never too new.
         let epoch = self.store.access.known_epoch();
-        let kept = || Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner));
+        let kept = || Arc::clone(&self.table.read());
         let table = kept();
         if table.is_of(epoch) {
             return Ok(table);
         }
-        let _building = self.building.lock().unwrap_or_else(PoisonError::into_inner);
+        let _building = self.building.lock();
         let table = kept();
         if table.is_of(epoch) {
             return Ok(table);
@@ -154,7 +156,7 @@ impl Upstreams {
             return Ok(table);
         }
         let table = Arc::new(self.build(epoch, rows, groups, &table));
-        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&table);
+        *self.table.write() = Arc::clone(&table);
         Ok(table)
     }
 
@@ -240,7 +242,7 @@ impl Upstreams {
 
     /// Where the upstream of this name is counted; `None`: those of groups.
     fn counts_of(&self, name: Option<RegistryHost>) -> Arc<Counts> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock();
         Arc::clone(counts.entry(name).or_default())
     }
 }

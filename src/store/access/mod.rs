@@ -34,9 +34,10 @@ pub use upstreams::{NewUpstream, UpstreamRow};
 pub use users::{User, UserFilter};
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use super::audit::AuditDb;
@@ -86,7 +87,7 @@ impl AccessDb {
     /// Whoever keeps something in memory reads the epoch *before* the rows: then a change in between makes
     /// the kept thing too old, never too new. Numbers of two processes, or of two runs, are not comparable.
     pub fn epoch(&self) -> Result<u64> {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watch = self.watch.lock();
         let data_version = data_version(&watch.watcher)?;
         if data_version != watch.data_version {
             watch.data_version = data_version;

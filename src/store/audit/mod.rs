@@ -15,10 +15,10 @@ pub use event::{Detail, Event, EventKind, EventPlace};
 pub use list::{EventFilter, EventUser, PlaceFilter, RecordedEvent};
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, params};
 
 use super::database::{Database, Synchronous};

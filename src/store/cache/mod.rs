@@ -19,7 +19,6 @@ pub use purge::{PulledRepository, Purged};
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Mutex;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,6 +30,7 @@ use crate::error::Result;
 use crate::oci::{Digest, MediaType, RegistryHost, RepositoryName, Tag};
 use crate::time::Timestamp;
 use notes::Notes;
+use parking_lot::Mutex;
 
 /// A tag as it was last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,5 @@
 //! Origins (an upstream with its credentials) and their repositories: ids, kept in memory after first sight.
 
-use std::sync::PoisonError;
-
 use rusqlite::{Connection, params};
 
 use super::{CacheDb, OriginId, RepositoryId};
@@ -25,7 +23,7 @@ impl CacheDb {
         fingerprint: &str,
     ) -> Result<Option<OriginId>> {
         let key = (upstream.clone(), fingerprint.to_owned());
-        let origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        let origins = self.origins.lock();
         if let Some(id) = origins.get(&key) {
             return Ok(Some(*id));
         }
@@ -62,7 +60,7 @@ impl CacheDb {
     }
 
     fn remember_origin(&self, key: (RegistryHost, String), id: OriginId) {
-        let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut origins = self.origins.lock();
         if origins.len() >= ORIGINS_REMEMBERED {
             origins.clear();
         }

@@ -5,7 +5,6 @@
 //! crash leaves is found by that row.
 
 use std::collections::HashSet;
-use std::sync::{PoisonError, TryLockError};
 
 use rusqlite::{Connection, params};
 
@@ -70,7 +69,7 @@ impl CacheDb {
     /// pulled and that no manifest that stays refers to; their tags go with them, and the links of their blobs.
     pub fn purge_repository(&self, group: GroupId, repository: RepositoryId) -> Result<Purged> {
         // Otherwise `finish_purges` would take a part of what is counted here.
-        let _purging = self.purging.lock().unwrap_or_else(PoisonError::into_inner);
+        let _purging = self.purging.lock();
         // A place that a crash left is emptied first: the same manifest may have been fetched since.
         let mut loose = self.remove_purged()?;
         let mut manifests = 0_u64;
@@ -110,8 +109,8 @@ impl CacheDb {
     /// as unsettled. Does nothing while another purge is running.
     pub fn finish_purges(&self) -> Result<bool> {
         match self.purging.try_lock() {
-            Err(TryLockError::WouldBlock) => Ok(false),
-            Ok(_) | Err(TryLockError::Poisoned(_)) => Ok(!self.remove_purged()?.is_empty()),
+            None => Ok(false),
+            Some(_purging) => Ok(!self.remove_purged()?.is_empty()),
         }
     }
 

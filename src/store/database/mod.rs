@@ -8,9 +8,9 @@ mod reading;
 mod steps;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
@@ -29,8 +29,6 @@ const SOON: Duration = Duration::from_millis(500);
 /// What is left at least to one that has waited for others of this process: so that those who queue up behind a
 /// stuck process do not wait for it one after the other.
 const LEFT_AT_LEAST: Duration = Duration::from_millis(100);
-/// Between two looks whether a lock is free.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// Enough for every statement of one database, so that each is parsed once per connection.
 const STATEMENTS_KEPT: usize = 96;
 
@@ -141,19 +139,11 @@ impl Database {
         work: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
         let asked = Instant::now();
-        let mut writer = loop {
-            match self.writer.try_lock() {
-                Ok(writer) => break writer,
-                Err(TryLockError::Poisoned(poisoned)) => break poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) if asked.elapsed() < patience => {
-                    std::thread::sleep(LOOK_AGAIN);
-                }
-                Err(TryLockError::WouldBlock) => {
-                    let what = "cannot begin writing: others are writing to the database";
-                    return Err(Error::new(Kind::Busy, what).remedy("try again"));
-                }
-            }
-        };
+        let writer = self.writer.try_lock_for(patience);
+        let mut writer = writer.ok_or_else(|| {
+            let what = "cannot begin writing: others are writing to the database";
+            Error::new(Kind::Busy, what).remedy("try again")
+        })?;
         commit(&mut writer, patience.saturating_sub(asked.elapsed()), work)
     }
 
@@ -232,7 +222,7 @@ impl Database {
 
     /// A poisoned lock is taken all the same: a panic rolled its transaction back.
     fn writer(&self) -> MutexGuard<'_, Connection> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.writer.lock()
     }
 }
 
@@ -240,7 +230,7 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let writer = self.writer.get_mut();
-        let writer = writer.unwrap_or_else(PoisonError::into_inner);
+        let writer = writer;
         // Whoever uses it now, or finds no room for it, leaves it to the next one: nothing is lost in the log.
         let _ = writer
             .busy_timeout(Duration::ZERO)

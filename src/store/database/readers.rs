@@ -3,8 +3,7 @@
 //! A query that one of them runs for a client ends when the client is gone or has waited for too long: SQLite asks
 //! [`context`] every few thousand steps.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::Connection;
 
 use crate::context;
@@ -55,8 +54,7 @@ impl Readers {
                 reader.connection = Some(connect()?);
                 return Ok(reader);
             }
-            let waited = self.returned.wait(state);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
+            self.returned.wait(&mut state);
         }
     }
 
@@ -68,7 +66,7 @@ impl Readers {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -9,7 +9,8 @@
 mod folding;
 
 use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
+
+use parking_lot::MutexGuard;
 
 use super::{Actor, AuditDb, Event, Occurrence, insert};
 use crate::error::Result;
@@ -44,7 +45,7 @@ impl AuditDb {
 
     fn write_unwritten(&self, now: Timestamp) -> Result<()> {
         // Two at once would write the same notes twice.
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writing = self.writing.lock();
         let mut unwritten = self.notes().unwritten();
         unwritten.sort_by_key(|(_, noted)| noted.first);
         if !unwritten.is_empty() {
@@ -87,7 +88,7 @@ impl AuditDb {
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
-        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.notes.lock()
     }
 }
 

@@ -14,10 +14,11 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 use rustix::fs::{Mode, OFlags};
 
 use super::{ALGORITHMS, blob_path};
@@ -113,11 +114,7 @@ impl Staging {
         name: &str,
         open: impl FnOnce(&Path) -> io::Result<File>,
     ) -> Option<Opened> {
-        let is_free = self
-            .named
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.to_owned());
+        let is_free = self.named.lock().insert(name.to_owned());
         if !is_free {
             return None;
         }
@@ -198,7 +195,7 @@ impl Staging {
     /// leftover if `leftovers` says so: only at the start does nobody write there.
     pub(super) fn sweep(&self, now: SystemTime, leftovers: bool) -> Result<()> {
         let failed = |error| Error::io("cannot clear", &self.directory, error);
-        let named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = self.named.lock();
         let mut kept = Vec::new();
         for entry in fs::read_dir(&self.directory).map_err(failed)? {
             let entry = entry.map_err(failed)?;
@@ -249,10 +246,7 @@ impl Staging {
     }
 
     fn release(&self, name: &str) {
-        self.named
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(name);
+        self.named.lock().remove(name);
     }
 
     fn random_path(&self) -> Result<PathBuf> {

@@ -96,8 +96,8 @@
 //!   who removes the file, holds the digest's lock (`Store::while_kept`).
 //! - **One writer.** The process that holds `DATA/lock` performs what commands ask for: the running server by its control
 //!   socket, or else the command itself ([`admin`]). So a change is known to the server when it is made. So far this holds for
-//!   most of what is administered, but not yet for users, groups, projects and members: those commands still write to the
-//!   databases themselves, and the server asks at the start of a request whether they have (`AccessDb::notice_changes`).
+//!   what is administered; the server still asks at the start of a request whether another process has written
+//!   (`AccessDb::notice_changes`).
 //! - **The client for whom a thread works is a value of the thread** ([`context`]), not a parameter of every function
 //!   between the public port and a statement. Work shared by several requests runs on threads of its own, which have none.
 //! - **Files rather than shared buffers** for what waits for slow clients ([`spool`]): varied queries defeat sharing, and

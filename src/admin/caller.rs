@@ -1,8 +1,6 @@
 //! Who asks for an operation, where more depends on it than the adapter has judged: what they are at other places than
 //! the one that is named, and what of a list they see.
 
-#![allow(dead_code)]
-
 use crate::auth::policy::administration::Authority;
 use crate::error::{Error, Kind, Result};
 use crate::store::{Group, Level, Maker, ProjectId, User, Viewer};
@@ -19,6 +17,11 @@ pub trait Caller {
     fn on_group(&self, group: &Group) -> Result<Option<Authority>>;
     /// What the caller is on a project; `None` where it may not know of it.
     fn on_project(&self, project: ProjectId) -> Result<Option<Authority>>;
+    /// Refuses to remove a project where a rule keeps one of its images from the caller.
+    ///
+    /// # Errors
+    /// `Denied`, with the rule and the repository.
+    fn may_remove(&self, project: ProjectId) -> Result<()>;
 }
 
 /// The box's own command line, which may do everything.
@@ -56,6 +59,10 @@ impl Caller for OnTheBox {
 
     fn on_project(&self, _: ProjectId) -> Result<Option<Authority>> {
         Ok(Some(EVERYTHING))
+    }
+
+    fn may_remove(&self, _: ProjectId) -> Result<()> {
+        Ok(())
     }
 }
 

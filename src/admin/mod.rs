@@ -10,16 +10,22 @@ mod backup;
 mod cache;
 mod caller;
 mod features;
+mod filters;
 mod garbage;
+mod groups;
 mod keys;
+mod members;
 mod named;
 mod networks;
 mod offline;
 mod places;
+mod projects;
 mod registries;
+mod removal;
 pub mod rules;
 pub mod tokens;
 mod upstreams;
+mod users;
 
 use std::str::FromStr;
 
@@ -29,6 +35,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use strum::VariantNames;
 
+use crate::auth::administration::places::Mirror;
 use crate::auth::keys::Keys;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -43,17 +50,28 @@ pub use features::{
     FeatureView, GroupFeature, ListFeatures, ListGroupFeatures, ResetFeature, SetFeature,
 };
 pub use garbage::CollectGarbage;
+pub use groups::{AddGroup, GetGroup, GroupSettings, GroupView, ListGroups, RemoveGroup, SetGroup};
 pub use keys::{KeyView, ListKeys, RotateKey, Rotated};
-pub use named::Named;
+pub use members::{AddMember, EditMember, GetMember, ListMembers, MemberView, RemoveMember};
+pub use named::{Named, NamedPlace};
 pub use networks::{AddNetwork, ListNetworks, NetworkView, RemoveNetwork};
 pub use offline::{OfflineView, ShowOffline, SwitchOffline, Switched};
+pub use projects::{
+    AddProject, GetProject, ListProjects, ListProjectsOfGroup, ProjectSettings, ProjectView,
+    RemoveProject, SetProject,
+};
 pub use registries::{
     AddRegistry, ListRegistries, RegistryCertificate, RegistryView, RemoveRegistry,
 };
+pub use removal::{RepositoryToGo, ShowRemoval};
 pub use rules::{AddRule, AddTagRule, ListRules, RemoveRule, RuleView, SetRule};
 pub use tokens::{CreateToken, ListTokens, RevokeToken, RotateToken};
 pub use upstreams::{
     AddUpstream, Credentials, ListUpstreams, RemoveUpstream, UpstreamStates, UpstreamView,
+};
+pub use users::{
+    AddUser, GetCurrentUser, GetUser, INITIAL_ROOT_PASSWORD, ListUsers, ROOT, RemoveUser,
+    SetBlocked, SetPassword, UserState, UserView, forget_initial_password,
 };
 
 /// What operations work on, and for whom.
@@ -124,40 +142,64 @@ macro_rules! operations {
 }
 
 operations!(
+    AddGroup,
+    AddMember,
     AddNetwork,
-    ListNetworks,
-    RemoveNetwork,
-    SetFeature,
-    ResetFeature,
-    ListFeatures,
-    ListGroupFeatures,
-    AddUpstream,
-    RemoveUpstream,
-    ListUpstreams,
-    UpstreamStates,
+    AddProject,
     AddRegistry,
-    RemoveRegistry,
-    ListRegistries,
-    RegistryCertificate,
-    RotateKey,
-    ListKeys,
-    ListCachedImages,
-    ShowCachedImage,
-    CacheStatistics,
-    CollectGarbage,
-    ListEvents,
-    SwitchOffline,
-    ShowOffline,
-    BackUp,
     AddRule,
     AddTagRule,
-    SetRule,
-    ListRules,
-    RemoveRule,
+    AddUpstream,
+    AddUser,
+    BackUp,
+    CacheStatistics,
+    CollectGarbage,
     CreateToken,
+    EditMember,
+    GetCurrentUser,
+    GetGroup,
+    GetMember,
+    GetProject,
+    GetUser,
+    ListCachedImages,
+    ListEvents,
+    ListFeatures,
+    ListGroupFeatures,
+    ListGroups,
+    ListKeys,
+    ListMembers,
+    ListNetworks,
+    ListProjects,
+    ListProjectsOfGroup,
+    ListRegistries,
+    ListRules,
     ListTokens,
+    ListUpstreams,
+    ListUsers,
+    RegistryCertificate,
+    RemoveGroup,
+    RemoveMember,
+    RemoveNetwork,
+    RemoveProject,
+    RemoveRegistry,
+    RemoveRule,
+    RemoveUpstream,
+    RemoveUser,
+    ResetFeature,
     RevokeToken,
+    RotateKey,
     RotateToken,
+    SetBlocked,
+    SetFeature,
+    SetGroup,
+    SetPassword,
+    SetProject,
+    SetRule,
+    ShowCachedImage,
+    ShowOffline,
+    ShowRemoval,
+    SwitchOffline,
+    UpstreamStates,
 );
 
 fn perform_json<O: Operation>(admin: &Admin<'_>, request: Value) -> Result<Value> {
@@ -179,8 +221,26 @@ fn unknown(name: &str) -> Error {
     Error::new(Kind::NotFound, what).remedy(OTHER_VERSION)
 }
 
+/// Says which field a refusal is about; what is missing or wrong with the box stays what it is.
+fn refused(field: &'static str) -> impl Fn(Error) -> Error {
+    move |error| match error.kind() {
+        Kind::NotFound => error,
+        _ => error.about(field),
+    }
+}
+
+impl Admin<'_> {
+    /// What the mirror occupies.
+    fn mirror(&self) -> Mirror<'_> {
+        Mirror {
+            group: &self.config.mirror.group,
+            default: &self.config.mirror.default,
+        }
+    }
+}
+
 /// Reads an option that takes one of the words of an enum; help and completions name them.
-fn one_of<T>() -> impl clap::builder::TypedValueParser<Value = T>
+pub fn one_of<T>() -> impl clap::builder::TypedValueParser<Value = T>
 where
     T: FromStr + VariantNames + Clone + Send + Sync + 'static,
     T::Err: std::error::Error + Send + Sync + 'static,

@@ -1,7 +1,5 @@
 //! How requests name what there is already: by its id or by its path or name.
 
-#![allow(dead_code)]
-
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -40,7 +38,48 @@ impl<Id> JsonSchema for Named<Id> {
     }
 }
 
+/// A group or a project, flattened into a request: REST says which of the two; a path of the command line may be of
+/// either, which never have the same.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NamedPlace {
+    Group(Named<GroupId>),
+    Project(Named<ProjectId>),
+    Path(String),
+}
+
+impl From<String> for NamedPlace {
+    fn from(path: String) -> Self {
+        Self::Path(path)
+    }
+}
+
+/// What a [`NamedPlace`] names.
+pub(super) enum Place {
+    Group(Group),
+    Project(Project),
+}
+
 impl Admin<'_> {
+    /// The group or project that is named.
+    pub(super) fn place(&self, named: &NamedPlace) -> Result<Place> {
+        let access = &self.store.access;
+        let path = match named {
+            NamedPlace::Group(named) => return Ok(Place::Group(self.group(named)?)),
+            NamedPlace::Project(named) => return Ok(Place::Project(self.project(named)?)),
+            NamedPlace::Path(path) => path,
+        };
+        if let Some(group) = access.group_by_path(path)? {
+            return Ok(Place::Group(group));
+        }
+        let project = access.project_by_path(path)?;
+        project.map(Place::Project).ok_or_else(|| {
+            let what = format!("there is no group or project `{path}`");
+            Error::new(Kind::NotFound, what)
+                .remedy("see `breakwater group list` and `breakwater project list`")
+        })
+    }
+
     /// The group that is named.
     pub(super) fn group(&self, named: &Named<GroupId>) -> Result<Group> {
         let access = &self.store.access;
@@ -77,6 +116,7 @@ impl Admin<'_> {
         found.ok_or_else(|| {
             Error::new(Kind::NotFound, format!("there is no user {shown}"))
                 .remedy("see `breakwater user list`")
+                .about("User")
         })
     }
 }

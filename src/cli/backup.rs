@@ -15,11 +15,10 @@ use clap::Args;
 use super::Outcome;
 use super::output::{hint, print};
 use super::workplace::Workplace;
-use crate::admin::BackUp;
+use crate::admin::{BackUp, INITIAL_ROOT_PASSWORD, ROOT, forget_initial_password};
 use crate::auth::password::{Attempt, Verifier};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::server::{INITIAL_ROOT_PASSWORD, ROOT, forget_initial_password};
 use crate::store::{Replaced, Store};
 
 /// Write the access database to a new file: users, groups, projects, tokens, flags, networks, upstreams

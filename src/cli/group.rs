@@ -1,17 +1,18 @@
 //! `breakwater group`: groups, which nest by path.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
 use super::Outcome;
 use super::output::{Table, print, print_json, yes};
 use super::removal::tell_images;
-use super::words::{QUOTA_VALUES, Visibility, nearest, parse_quota, visibility_word};
-use super::workplace::{Workplace, find_group};
-use crate::auth::administration::{names, places};
+use super::words::{QUOTA_VALUES, nearest, parse_quota};
+use super::workplace::Workplace;
+use crate::admin::{
+    AddGroup, GroupSettings, ListGroups, Named, NamedPlace, RemoveGroup, SetGroup, one_of,
+};
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
-use crate::store::{self, GroupChanges, Store};
+use crate::store::{GroupId, Visibility};
 
 /// What `group set` can set.
 const KEYS: [&str; 5] = [
@@ -41,7 +42,7 @@ enum Action {
         /// Such as acme or acme/backend
         path: String,
         /// Who may know that it exists: members, or everybody who is logged in
-        #[arg(long, value_enum, default_value = "private")]
+        #[arg(long, value_parser = one_of::<Visibility>(), default_value = "private")]
         visibility: Visibility,
     },
     /// List all groups
@@ -89,44 +90,38 @@ Examples:
 
 impl Group {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
-        let mirror = place.mirror();
         match self.action {
             Action::Add { path, visibility } => {
-                names::check_group_path(&path, mirror.group)?;
-                let store = place.open_store()?;
-                places::check_new_group(&store, mirror, &path)?;
-                store
-                    .access
-                    .create_group(&place.actor, &path, visibility.into())?;
+                let (parent, last) = match path.rsplit_once('/') {
+                    Some((parent, last)) => (Some(parent.to_owned().into()), last.to_owned()),
+                    None => (None, path.clone()),
+                };
+                place.perform(AddGroup {
+                    path: last,
+                    parent_id: parent,
+                    visibility: Some(visibility),
+                    dependency_proxy_enabled: None,
+                    on_read_only_miss: None,
+                })?;
                 print(&format!("added group {path}"))?;
             }
-            Action::List { json } => list(&place.open_store()?, json)?,
+            Action::List { json } => list(place, json)?,
             Action::Set { path, settings } => {
-                let changes = parse_changes(&settings)?;
-                let store = place.open_store()?;
-                let group = find_group(&store, &path)?;
-                if let Some(Some(host)) = &changes.default_upstream {
-                    let configured = place.config.upstreams.iter().any(|one| one.name == *host);
-                    places::check_default_upstream(&store, configured, &group, host)?;
-                }
-                store.access.set_group(&place.actor, group.id, &changes)?;
+                place.perform(SetGroup {
+                    group: path.clone().into(),
+                    path: None,
+                    settings: parse_settings(&settings)?,
+                })?;
                 print(&format!("changed group {path}"))?;
             }
             Action::Remove { path, dry_run } => {
-                places::check_group_removal(mirror, &path)?;
-                let store = place.open_store()?;
-                let group = find_group(&store, &path)?;
-                let mut projects = store.access.projects()?;
-                projects.retain(|project| {
-                    let below = project.path.strip_prefix(&path);
-                    below.is_some_and(|rest| rest.starts_with('/'))
-                });
-                tell_images(&store, &projects)?;
+                let group: Named<GroupId> = path.clone().into();
+                tell_images(place, NamedPlace::Group(group.clone()))?;
                 if dry_run {
                     print(&format!("would remove group {path}, with what is below it"))?;
                     return Ok(Outcome::Done);
                 }
-                store.access.remove_group(&place.actor, group.id)?;
+                place.perform(RemoveGroup { group })?;
                 print(&format!("removed group {path}, with what was below it"))?;
             }
         }
@@ -134,17 +129,17 @@ impl Group {
     }
 }
 
-fn list(store: &Store, json: bool) -> Result<()> {
-    let groups = store.access.groups()?;
+fn list(place: &Workplace, json: bool) -> Result<()> {
+    let groups = place.perform(ListGroups::default())?.entries;
     if json {
-        return print_json(&groups.iter().map(shape).collect::<Vec<_>>());
+        return print_json(&groups);
     }
     let mut table = Table::new(&["ID", "PATH", "VISIBILITY", "DEPENDENCY PROXY", "CREATED"]);
     for group in groups {
         table.row([
             group.id.0.to_string(),
-            group.path,
-            visibility_word(group.visibility).to_owned(),
+            group.full_path,
+            group.visibility.as_str().to_owned(),
             yes(group.dependency_proxy_enabled),
             group.created_at.to_string(),
         ]);
@@ -152,28 +147,10 @@ fn list(store: &Store, json: bool) -> Result<()> {
     table.print()
 }
 
-/// The field names of `/api/v4/groups`.
-fn shape(group: &store::Group) -> Value {
-    let last = group.path.rsplit('/').next().unwrap_or_default();
-    json!({
-        "id": group.id,
-        "name": last,
-        "path": last,
-        "full_path": group.path,
-        "parent_id": group.parent,
-        "visibility": visibility_word(group.visibility),
-        "dependency_proxy_enabled": group.dependency_proxy_enabled,
-        "on_read_only_miss": group.on_read_only_miss,
-        "default_upstream": group.default_upstream,
-        "quota": group.quota,
-        "created_at": group.created_at.to_string(),
-    })
-}
-
 /// What `group set` was asked to change.
-fn parse_changes(settings: &[String]) -> Result<GroupChanges> {
+fn parse_settings(settings: &[String]) -> Result<GroupSettings> {
     let wrong = |what: String, remedy: String| Error::new(Kind::Usage, what).remedy(remedy);
-    let mut changes = GroupChanges::default();
+    let mut changes = GroupSettings::default();
     for setting in settings {
         let Some((key, value)) = setting.split_once('=') else {
             let what = format!("`{setting}` is no setting");
@@ -190,11 +167,8 @@ fn parse_changes(settings: &[String]) -> Result<GroupChanges> {
         };
         match key {
             "visibility" => {
-                changes.visibility = Some(match value {
-                    "private" => store::Visibility::Private,
-                    "public" => store::Visibility::Public,
-                    _ => return Err(bad_value("private or public")),
-                });
+                let visibility = value.parse();
+                changes.visibility = Some(visibility.map_err(|_| bad_value("private or public"))?);
             }
             "dependency_proxy_enabled" => {
                 changes.dependency_proxy_enabled = Some(match value {
@@ -204,21 +178,19 @@ fn parse_changes(settings: &[String]) -> Result<GroupChanges> {
                 });
             }
             "on_read_only_miss" => {
-                changes.on_read_only_miss = Some(match value {
-                    "pass_through" => store::OnReadOnlyMiss::PassThrough,
-                    "deny" => store::OnReadOnlyMiss::Deny,
-                    _ => return Err(bad_value("pass_through or deny")),
-                });
+                let miss = value.parse();
+                changes.on_read_only_miss =
+                    Some(miss.map_err(|_| bad_value("pass_through or deny"))?);
             }
             "default_upstream" => {
-                let host = (!value.is_empty()).then(|| RegistryHost::parse(value));
-                let host = host
-                    .transpose()
-                    .map_err(|_| bad_value("the name of an upstream, such as quay.io"))?;
-                changes.default_upstream = Some(host);
+                if !value.is_empty() && RegistryHost::parse(value).is_err() {
+                    return Err(bad_value("the name of an upstream, such as quay.io"));
+                }
+                changes.default_upstream = Some(value.to_owned());
             }
             "quota" => {
-                changes.quota = Some(parse_quota(value).ok_or_else(|| bad_value(QUOTA_VALUES))?);
+                let quota = parse_quota(value).ok_or_else(|| bad_value(QUOTA_VALUES))?;
+                changes.quota = Some(quota.unwrap_or_default());
             }
             unknown => {
                 let nearest = nearest(unknown, KEYS);
@@ -233,35 +205,35 @@ fn parse_changes(settings: &[String]) -> Result<GroupChanges> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::OnReadOnlyMiss;
 
     #[test]
     fn settings_are_keys_and_values() {
         let parse = |settings: &[&str]| {
             let settings: Vec<_> = settings.iter().map(|&s| s.to_owned()).collect();
-            parse_changes(&settings)
+            parse_settings(&settings)
         };
         assert_eq!(
             parse(&["visibility=public", "dependency_proxy_enabled=false"]).unwrap(),
-            GroupChanges {
-                visibility: Some(store::Visibility::Public),
+            GroupSettings {
+                visibility: Some(Visibility::Public),
                 dependency_proxy_enabled: Some(false),
-                ..GroupChanges::default()
+                ..GroupSettings::default()
             }
         );
-        let quay = RegistryHost::parse("quay.io").unwrap();
         for (setting, default_upstream) in [
-            ("default_upstream=quay.io", Some(Some(quay))),
-            ("default_upstream=", Some(None)),
+            ("default_upstream=quay.io", "quay.io"),
+            ("default_upstream=", ""),
         ] {
-            let expected = GroupChanges {
-                on_read_only_miss: Some(store::OnReadOnlyMiss::Deny),
-                default_upstream,
-                ..GroupChanges::default()
+            let expected = GroupSettings {
+                on_read_only_miss: Some(OnReadOnlyMiss::Deny),
+                default_upstream: Some(default_upstream.to_owned()),
+                ..GroupSettings::default()
             };
             let got = parse(&["on_read_only_miss=deny", setting]).unwrap();
             assert_eq!(got, expected, "{setting}");
         }
-        for (setting, quota) in [("quota=2KiB", Some(2048)), ("quota=", None)] {
+        for (setting, quota) in [("quota=2KiB", 2048), ("quota=", 0)] {
             assert_eq!(parse(&[setting]).unwrap().quota, Some(quota), "{setting}");
         }
         for (setting, part) in [

@@ -1,14 +1,13 @@
 //! `breakwater member`: who belongs to a group or a project, and at which level.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::Outcome;
 use super::output::{Table, print, print_json};
-use super::words::{Level, level_word};
-use super::workplace::{Place, Workplace, find_place, find_user};
-use crate::error::{Error, Kind, Result};
-use crate::store::Store;
+use super::workplace::Workplace;
+use crate::admin::{AddMember, ListMembers, RemoveMember, one_of};
+use crate::error::Result;
+use crate::store::{Level, Window};
 
 /// Add, list and remove members of groups and projects
 #[derive(Debug, Args)]
@@ -31,7 +30,7 @@ enum Action {
         /// The user
         user: String,
         /// What the user may do there
-        #[arg(long, value_enum)]
+        #[arg(long, value_parser = one_of::<Level>())]
         level: Level,
     },
     /// List a group's or project's own members
@@ -55,37 +54,24 @@ enum Action {
 
 impl Member {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
-        let store = place.open_store()?;
         match self.action {
             Action::Add { path, user, level } => {
-                let (access, actor) = (&store.access, &place.actor);
-                let member = find_user(&store, &user)?.id;
-                match find_place(&store, &path)? {
-                    Place::Group(group) => {
-                        access.set_member(actor, group.id, member, level.into())?;
-                    }
-                    Place::Project(project) => {
-                        access.set_project_member(actor, project.id, member, level.into())?;
-                    }
-                }
-                print(&format!("{user} is {} of {path}", level_word(level.into())))?;
+                place.perform(AddMember {
+                    place: path.clone().into(),
+                    user_id: None,
+                    username: Some(user.clone()),
+                    access_level: level,
+                    expires_at: None,
+                    or_change: true,
+                })?;
+                print(&format!("{user} is {} of {path}", <&str>::from(level)))?;
             }
-            Action::List { path, json } => list(&store, &path, json)?,
+            Action::List { path, json } => list(place, path, json)?,
             Action::Remove { path, user } => {
-                let (access, actor) = (&store.access, &place.actor);
-                let member = find_user(&store, &user)?.id;
-                let was_member = match find_place(&store, &path)? {
-                    Place::Group(group) => access.remove_member(actor, group.id, member)?,
-                    Place::Project(project) => {
-                        access.remove_project_member(actor, project.id, member)?
-                    }
-                };
-                if !was_member {
-                    let what = format!("`{user}` is no member of `{path}` itself");
-                    return Err(Error::new(Kind::NotFound, what).remedy(format!(
-                        "see `breakwater member list {path}`, and the groups above"
-                    )));
-                }
+                place.perform(RemoveMember {
+                    place: path.clone().into(),
+                    user_id: user.clone().into(),
+                })?;
                 print(&format!("{user} is no member of {path} any more"))?;
             }
         }
@@ -93,26 +79,20 @@ impl Member {
     }
 }
 
-fn list(store: &Store, path: &str, json: bool) -> Result<()> {
-    let members = match find_place(store, path)? {
-        Place::Group(group) => store.access.members(group.id)?,
-        Place::Project(project) => store.access.project_members(project.id)?,
-    };
+fn list(place: &Workplace, path: String, json: bool) -> Result<()> {
+    let members = place.perform(ListMembers {
+        place: path.into(),
+        query: None,
+        inherited: false,
+        window: Window::ALL,
+    })?;
     if json {
-        // The field names of `/api/v4/groups/ID/members`, and of projects.
-        let shape = |member: &crate::store::Member| {
-            json!({
-                "id": member.user_id,
-                "username": member.user,
-                "name": member.user,
-                "access_level": member.level as i64,
-            })
-        };
-        return print_json(&members.iter().map(shape).collect::<Vec<_>>());
+        return print_json(&members.entries);
     }
     let mut table = Table::new(&["USER", "LEVEL"]);
-    for member in members {
-        table.row([member.user, level_word(member.level).to_owned()]);
+    for member in members.entries {
+        let level = <&str>::from(member.access_level);
+        table.row([member.username, level.to_owned()]);
     }
     table.print()
 }

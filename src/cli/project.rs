@@ -1,16 +1,18 @@
 //! `breakwater project`: projects, which lie in groups and own pushed images.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
 use super::Outcome;
 use super::output::{Table, print, print_json};
 use super::removal::tell_images;
-use super::words::{QUOTA_VALUES, Visibility, nearest, parse_quota, visibility_word};
-use super::workplace::{Workplace, find_project};
+use super::words::{QUOTA_VALUES, nearest, parse_quota};
+use super::workplace::Workplace;
+use crate::admin::{
+    AddProject, ListProjects, Named, NamedPlace, ProjectSettings, RemoveProject, SetProject, one_of,
+};
 use crate::auth::administration::names;
 use crate::error::{Error, Kind, Result};
-use crate::store::{self, ProjectChanges, Store};
+use crate::store::{ProjectId, Visibility};
 
 /// What `project set` can set.
 const KEYS: [&str; 2] = ["visibility", "quota"];
@@ -34,7 +36,7 @@ enum Action {
         /// A group's path and a name, such as acme/api
         path: String,
         /// Who may know that it exists: members, or everybody who is logged in
-        #[arg(long, value_enum, default_value = "private")]
+        #[arg(long, value_parser = one_of::<Visibility>(), default_value = "private")]
         visibility: Visibility,
     },
     /// List all projects
@@ -77,37 +79,34 @@ impl Project {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         match self.action {
             Action::Add { path, visibility } => {
-                let group = names::check_project_path(&path, &place.config.mirror.group)?;
-                let store = place.open_store()?;
-                if store.access.group_by_path(group)?.is_none() {
-                    let what = format!("there is no group `{group}` to make `{path}` in");
-                    return Err(Error::new(Kind::NotFound, what)
-                        .remedy(format!("make it with `breakwater group add {group}`")));
-                }
-                store
-                    .access
-                    .create_project(&place.actor, &path, visibility.into())?;
+                let mirror = &place.config.mirror.group;
+                let group = names::check_project_path(&path, mirror)?;
+                let last = path.rsplit('/').next().map(str::to_owned);
+                place.perform(AddProject {
+                    path: last,
+                    name: None,
+                    namespace_id: group.to_owned().into(),
+                    visibility: Some(visibility),
+                })?;
                 print(&format!("added project {path}"))?;
             }
-            Action::List { json } => list(&place.open_store()?, json)?,
+            Action::List { json } => list(place, json)?,
             Action::Set { path, settings } => {
-                let changes = parse_changes(&settings)?;
-                let store = place.open_store()?;
-                let project = find_project(&store, &path)?;
-                store
-                    .access
-                    .set_project(&place.actor, project.id, &changes)?;
+                place.perform(SetProject {
+                    project: path.clone().into(),
+                    path: None,
+                    settings: parse_settings(&settings)?,
+                })?;
                 print(&format!("changed project {path}"))?;
             }
             Action::Remove { path, dry_run } => {
-                let store = place.open_store()?;
-                let project = find_project(&store, &path)?;
-                tell_images(&store, std::slice::from_ref(&project))?;
+                let project: Named<ProjectId> = path.clone().into();
+                tell_images(place, NamedPlace::Project(project.clone()))?;
                 if dry_run {
                     print(&format!("would remove project {path}, with its tokens"))?;
                     return Ok(Outcome::Done);
                 }
-                store.access.remove_project(&place.actor, project.id)?;
+                place.perform(RemoveProject { project })?;
                 print(&format!("removed project {path}, with its tokens"))?;
             }
         }
@@ -115,42 +114,27 @@ impl Project {
     }
 }
 
-fn list(store: &Store, json: bool) -> Result<()> {
-    let projects = store.access.projects()?;
+fn list(place: &Workplace, json: bool) -> Result<()> {
+    let projects = place.perform(ListProjects::default())?.entries;
     if json {
-        return print_json(&projects.iter().map(shape).collect::<Vec<_>>());
+        return print_json(&projects);
     }
     let mut table = Table::new(&["ID", "PATH", "VISIBILITY", "CREATED"]);
     for project in projects {
         table.row([
             project.id.0.to_string(),
-            project.path,
-            visibility_word(project.visibility).to_owned(),
+            project.path_with_namespace,
+            project.visibility.as_str().to_owned(),
             project.created_at.to_string(),
         ]);
     }
     table.print()
 }
 
-/// The field names of `/api/v4/projects`.
-fn shape(project: &store::Project) -> Value {
-    let (group, name) = project.path.rsplit_once('/').unwrap_or_default();
-    json!({
-        "id": project.id,
-        "name": name,
-        "path": name,
-        "path_with_namespace": project.path,
-        "namespace": { "id": project.group, "full_path": group, "kind": "group" },
-        "visibility": visibility_word(project.visibility),
-        "quota": project.quota,
-        "created_at": project.created_at.to_string(),
-    })
-}
-
 /// What `project set` was asked to change; the last word on a setting counts.
-fn parse_changes(settings: &[String]) -> Result<ProjectChanges> {
+fn parse_settings(settings: &[String]) -> Result<ProjectSettings> {
     let wrong = |what: String, remedy: String| Error::new(Kind::Usage, what).remedy(remedy);
-    let mut changes = ProjectChanges::default();
+    let mut changes = ProjectSettings::default();
     for setting in settings {
         let Some((key, value)) = setting.split_once('=') else {
             let remedy = "write KEY=VALUE, such as visibility=public".to_owned();
@@ -163,11 +147,13 @@ fn parse_changes(settings: &[String]) -> Result<ProjectChanges> {
             )
         };
         match (key, value) {
-            ("visibility", "private") => changes.visibility = Some(store::Visibility::Private),
-            ("visibility", "public") => changes.visibility = Some(store::Visibility::Public),
-            ("visibility", _) => return Err(bad_value("private or public")),
+            ("visibility", word) => {
+                let visibility = word.parse();
+                changes.visibility = Some(visibility.map_err(|_| bad_value("private or public"))?);
+            }
             ("quota", size) => {
-                changes.quota = Some(parse_quota(size).ok_or_else(|| bad_value(QUOTA_VALUES))?);
+                let quota = parse_quota(size).ok_or_else(|| bad_value(QUOTA_VALUES))?;
+                changes.quota = Some(quota.unwrap_or_default());
             }
             (unknown, _) => {
                 let what = format!("a project has no setting `{unknown}`");

@@ -3,16 +3,13 @@
 use std::io::{BufRead, Read};
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 
 use super::Outcome;
 use super::output::{Table, print, print_json, yes};
-use super::workplace::{Workplace, find_user};
+use super::workplace::Workplace;
+use crate::admin::{AddUser, ListUsers, RemoveUser, SetBlocked, SetPassword};
 use crate::auth::administration::names;
-use crate::auth::password;
 use crate::error::{Error, Kind, Result};
-use crate::server::{ROOT, forget_initial_password};
-use crate::store::{self, Store};
 
 /// More than any password may have, so that too long ones are told as such.
 const MAX_LINE: u64 = 4096;
@@ -118,25 +115,26 @@ impl User {
             }
             _ => {}
         }
-        let store = place.open_store()?;
         match self.action {
             Action::Add {
                 name,
                 admin,
                 service,
                 ..
-            } => add(place, &store, &name, admin, service)?,
-            Action::List { json } => list(&store, json)?,
-            Action::Block { name } => set_blocked(place, &store, &name, true)?,
-            Action::Unblock { name } => set_blocked(place, &store, &name, false)?,
-            Action::Passwd { name, .. } => passwd(place, &store, &name)?,
+            } => add(place, name, admin, service)?,
+            Action::List { json } => list(place, json)?,
+            Action::Block { name } => set_blocked(place, &name, true)?,
+            Action::Unblock { name } => set_blocked(place, &name, false)?,
+            Action::Passwd { name, .. } => {
+                place.perform(SetPassword {
+                    id: name.clone().into(),
+                    password: Some(read_password()?),
+                })?;
+                print(&format!("changed the password of {name}"))?;
+            }
             Action::Remove { name } => {
-                store
-                    .access
-                    .remove_user(&place.actor, find_user(&store, &name)?.id)?;
-                if name == ROOT {
-                    forget_initial_password(&store)?;
-                }
+                let id = name.clone().into();
+                place.perform(RemoveUser { id })?;
                 print(&format!("removed user {name}, with memberships and tokens"))?;
             }
         }
@@ -144,77 +142,42 @@ impl User {
     }
 }
 
-fn add(place: &Workplace, store: &Store, name: &str, admin: bool, service: bool) -> Result<()> {
-    let hash = if service {
-        None
-    } else {
-        Some(password::hash(&read_password()?)?)
-    };
-    store
-        .access
-        .create_user(&place.actor, name, admin, service, hash.as_deref())?;
+fn add(place: &Workplace, name: String, admin: bool, service: bool) -> Result<()> {
+    let added = place.perform(AddUser {
+        username: name,
+        password: (!service).then(read_password).transpose()?,
+        admin: Some(admin),
+        service: Some(service),
+        force_random_password: None,
+    })?;
     let what = if service { "service account" } else { "user" };
-    print(&format!("added {what} {name}"))
+    print(&format!("added {what} {}", added.username))
 }
 
-fn list(store: &Store, json: bool) -> Result<()> {
-    let users = store.access.users()?;
+fn list(place: &Workplace, json: bool) -> Result<()> {
+    let users = place.perform(ListUsers::default())?.entries;
     if json {
-        return print_json(&users.iter().map(shape).collect::<Vec<_>>());
+        return print_json(&users);
     }
     let mut table = Table::new(&["ID", "NAME", "STATE", "ADMIN", "SERVICE", "CREATED"]);
     for user in users {
         table.row([
             user.id.0.to_string(),
-            user.name.clone(),
-            state(&user).to_owned(),
-            yes(user.admin),
-            yes(user.service),
+            user.username,
+            <&str>::from(user.state).to_owned(),
+            yes(user.is_admin == Some(true)),
+            yes(user.bot),
             user.created_at.to_string(),
         ]);
     }
     table.print()
 }
 
-/// The field names of `/api/v4/users`.
-fn shape(user: &store::User) -> Value {
-    json!({
-        "id": user.id,
-        "username": user.name,
-        "name": user.name,
-        "state": state(user),
-        "is_admin": user.admin,
-        "bot": user.service,
-        "created_at": user.created_at.to_string(),
-    })
-}
-
-fn state(user: &store::User) -> &'static str {
-    if user.blocked { "blocked" } else { "active" }
-}
-
-fn set_blocked(place: &Workplace, store: &Store, name: &str, blocked: bool) -> Result<()> {
-    store
-        .access
-        .set_blocked(&place.actor, find_user(store, name)?.id, blocked)?;
-    print(&format!(
-        "{} user {name}",
-        if blocked { "blocked" } else { "unblocked" }
-    ))
-}
-
-fn passwd(place: &Workplace, store: &Store, name: &str) -> Result<()> {
-    let user = find_user(store, name)?;
-    if user.service {
-        let what = format!("`{name}` is a service account, which has no password");
-        return Err(Error::new(Kind::Conflict, what).remedy("make it a token instead"));
-    }
-    let hash = password::hash(&read_password()?)?;
-    store.access.set_password(&place.actor, user.id, &hash)?;
-    if name == ROOT {
-        forget_initial_password(store)?;
-    }
-    print(&format!("changed the password of {name}"))
+fn set_blocked(place: &Workplace, name: &str, blocked: bool) -> Result<()> {
+    let id = name.to_owned().into();
+    place.perform(SetBlocked { id, blocked })?;
+    let done = if blocked { "blocked" } else { "unblocked" };
+    print(&format!("{done} user {name}"))
 }
 
 /// The first line of standard input, without its end.

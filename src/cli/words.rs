@@ -39,30 +39,6 @@ pub(super) fn level_word(level: store::Level) -> &'static str {
     }
 }
 
-/// `--visibility`
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum Visibility {
-    Private,
-    Public,
-}
-
-impl From<Visibility> for store::Visibility {
-    fn from(visibility: Visibility) -> Self {
-        match visibility {
-            Visibility::Private => Self::Private,
-            Visibility::Public => Self::Public,
-        }
-    }
-}
-
-/// A visibility's word.
-pub(super) fn visibility_word(visibility: store::Visibility) -> &'static str {
-    match visibility {
-        store::Visibility::Private => "private",
-        store::Visibility::Public => "public",
-    }
-}
-
 /// A quota: a size in bytes, or nothing for none. `None` for what is neither; zero is refused, as elsewhere it
 /// means that there is no limit.
 pub(super) fn parse_quota(text: &str) -> Option<Option<u64>> {

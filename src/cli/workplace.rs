@@ -5,11 +5,10 @@ use std::time::{Duration, Instant};
 use super::account;
 use super::privilege::{close_to_others, drop_to_owner};
 use crate::admin::{Admin, OnTheBox, Operation};
-use crate::auth::administration::places::Mirror;
 use crate::config::Config;
 use crate::control::{Asked, Client};
 use crate::error::{Error, Kind, Result};
-use crate::store::{Actor, DataLock, Group, Project, Store, User};
+use crate::store::{Actor, DataLock, Store};
 
 /// How long a command waits for one that has the store, or for a server that is starting.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -117,61 +116,8 @@ impl Workplace {
         Ok(())
     }
 
-    /// What the mirror occupies.
-    pub(super) fn mirror(&self) -> Mirror<'_> {
-        Mirror {
-            group: &self.config.mirror.group,
-            default: &self.config.mirror.default,
-        }
-    }
-
     /// The server that runs on the store, if one does.
     pub(super) fn running_server(&self) -> Result<Option<Client>> {
         Client::find(&self.config.data)
     }
-}
-
-/// The user of that name.
-pub(super) fn find_user(store: &Store, name: &str) -> Result<User> {
-    store.access.user_by_name(name)?.ok_or_else(|| {
-        Error::new(Kind::NotFound, format!("there is no user `{name}`"))
-            .remedy("see `breakwater user list`")
-    })
-}
-
-/// The group of that path.
-pub(super) fn find_group(store: &Store, path: &str) -> Result<Group> {
-    store.access.group_by_path(path)?.ok_or_else(|| {
-        Error::new(Kind::NotFound, format!("there is no group `{path}`"))
-            .remedy("see `breakwater group list`")
-    })
-}
-
-/// The project of that path.
-pub(super) fn find_project(store: &Store, path: &str) -> Result<Project> {
-    store.access.project_by_path(path)?.ok_or_else(|| {
-        Error::new(Kind::NotFound, format!("there is no project `{path}`"))
-            .remedy("see `breakwater project list`")
-    })
-}
-
-/// What a path names; the two never have the same.
-pub(super) enum Place {
-    /// A group.
-    Group(Group),
-    /// A project.
-    Project(Project),
-}
-
-/// The group or project of that path.
-pub(super) fn find_place(store: &Store, path: &str) -> Result<Place> {
-    if let Some(group) = store.access.group_by_path(path)? {
-        return Ok(Place::Group(group));
-    }
-    let project = store.access.project_by_path(path)?;
-    project.map(Place::Project).ok_or_else(|| {
-        let what = format!("there is no group or project `{path}`");
-        Error::new(Kind::NotFound, what)
-            .remedy("see `breakwater group list` and `breakwater project list`")
-    })
 }

@@ -4,15 +4,11 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use crate::admin::{INITIAL_ROOT_PASSWORD, ROOT};
 use crate::auth::password;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::store::{Ability, Actor, Network, Store, Visibility};
-
-/// The administrator of the first start.
-pub const ROOT: &str = "root";
-/// In the data directory: root's first password, until it is changed.
-pub const INITIAL_ROOT_PASSWORD: &str = "initial_root_password";
 
 /// Makes the mirror's group where it is missing, and at the very first start (while there is no user)
 /// the networks 127.0.0.0/8 and ::1, which may fill the mirror, and an administrator `root` whose random
@@ -75,18 +71,4 @@ pub fn first_start(
         path.display()
     ));
     Ok(told)
-}
-
-/// Removes the file of root's first password: what it holds is no password any more.
-///
-/// # Errors
-/// `Io` with the path.
-pub fn forget_initial_password(store: &Store) -> Result<()> {
-    let path = store.directory().join(INITIAL_ROOT_PASSWORD);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("it is done, but cannot remove", &path, error))
-        }
-        _ => Ok(()),
-    }
 }

@@ -33,12 +33,11 @@ use std::time::Instant;
 
 pub use configured::upstreams;
 pub use error::status_and_code;
-pub use first_start::{INITIAL_ROOT_PASSWORD, ROOT, first_start, forget_initial_password};
+pub use first_start::first_start;
 pub use observe::catalog as metrics_catalog;
 
 use crate::admin::{Admin, OnTheBox, RunningServer};
 use crate::auth::Authenticator;
-use crate::auth::administration::places::Mirror;
 use crate::auth::bans::Bans;
 use crate::auth::jwt::{Jwts, lifetime};
 use crate::auth::keys::Keys;
@@ -46,7 +45,6 @@ use crate::config::Config;
 use crate::context;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Gauge, Handler, Refusal as HttpRefusal, Request, Response};
-use crate::oci::RegistryHost;
 use crate::proxy::{Freshness, Proxy, UpstreamState};
 use crate::registry::Registry;
 use crate::spool::{IN_MEMORY, Owner};
@@ -143,20 +141,6 @@ impl Appliance {
     fn mirror_group(&self) -> Option<&str> {
         let mirror = &self.config.mirror;
         mirror.enabled.then_some(mirror.group.as_str())
-    }
-
-    /// What the mirror occupies.
-    fn mirror(&self) -> Mirror<'_> {
-        Mirror {
-            group: &self.config.mirror.group,
-            default: &self.config.mirror.default,
-        }
-    }
-
-    /// Whether the configuration has an upstream of this name.
-    fn has_configured_upstream(&self, name: &RegistryHost) -> bool {
-        let mut configured = self.config.upstreams.iter();
-        configured.any(|one| one.name == *name)
     }
 
     /// Sends a call to its handler.

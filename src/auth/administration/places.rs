@@ -74,7 +74,7 @@ pub fn check_group_removal(mirror: Mirror<'_>, path: &str) -> Result<()> {
 /// the group into a 404. `is_configured` says whether the configuration file has an upstream of that name.
 ///
 /// # Errors
-/// `NotFound` where neither the box nor the group, nor one above it, has such an upstream.
+/// `Conflict` where neither the box nor the group, nor one above it, has such an upstream.
 pub fn check_default_upstream(
     store: &Store,
     is_configured: bool,
@@ -92,5 +92,5 @@ pub fn check_default_upstream(
         return Ok(());
     }
     let what = format!("{} has no upstream {host}", group.path);
-    Err(Error::new(Kind::NotFound, what).remedy("add it with `breakwater upstream add` first"))
+    Err(Error::new(Kind::Conflict, what).remedy("add it with `breakwater upstream add` first"))
 }

@@ -3,11 +3,11 @@
 use std::os::unix::fs::MetadataExt;
 
 use super::{Finding, Severity};
+use crate::admin::{INITIAL_ROOT_PASSWORD, ROOT};
 use crate::auth::external::Signing;
 use crate::auth::seal::{Owner, SealingKeys};
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
-use crate::server::{INITIAL_ROOT_PASSWORD, ROOT};
 use crate::store::{Ability, Store};
 
 pub(super) fn find(place: &Workplace, store: &Store) -> Result<Vec<Finding>> {

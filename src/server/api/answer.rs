@@ -57,17 +57,6 @@ impl Failure {
         Self::Known(400, json!({ "message": fields }))
     }
 
-    /// A field whose value a check of ours refused; what is wrong with the box stays what it is.
-    pub(super) fn refused(field: &'static str) -> impl Fn(Error) -> Self {
-        move |error| match error.kind() {
-            Kind::Usage | Kind::BadRequest | Kind::NameInvalid => {
-                Self::invalid(field, error.to_string())
-            }
-            Kind::Conflict => Self::invalid(field, error.to_string()),
-            _ => Self::Of(error),
-        }
-    }
-
     /// Without a good token.
     pub(super) fn unauthorized() -> Self {
         Self::message(401, "401 Unauthorized")
@@ -206,7 +195,16 @@ pub(super) fn one<O: Operation>(ask: &mut Ask<'_, '_>) -> Answer {
 
 /// The page that the operation gives.
 pub(super) fn page_of<V: Serialize, O: Operation<View = Page<V>>>(ask: &mut Ask<'_, '_>) -> Answer {
-    let found = ask.perform(ask.request::<O>()?)?;
+    let request = ask.request::<O>()?;
+    show_page(ask, request)
+}
+
+/// The page that the request gives.
+pub(super) fn show_page<V: Serialize, O: Operation<View = Page<V>>>(
+    ask: &Ask<'_, '_>,
+    request: O,
+) -> Answer {
+    let found = ask.perform(request)?;
     let entries = found.map(|view| json!(view));
     Ok(paged(ask, Position::of(ask)?, &entries))
 }

@@ -349,6 +349,14 @@ impl Caller for Ask<'_, '_> {
             None => Ok(None),
         }
     }
+
+    fn may_remove(&self, project: ProjectId) -> Result<()> {
+        let judged = self.appliance.judge_removal(&self.identity, project)?;
+        judged.map_err(|(path, refusal)| {
+            let refused = refusal.error(&path);
+            refused.remedy(format!("it is about {path}"))
+        })
+    }
 }
 
 /// Who sends the request: a token's secret in `PRIVATE-TOKEN` or as Bearer, or where GitLab takes it that of a

@@ -84,7 +84,11 @@ pub(super) fn of_request(schema: &Value) -> &'static [Parameter] {
         },
     };
     let parameters = properties.into_iter().flatten().map(parameter);
-    parameters.collect::<Vec<_>>().leak()
+    let mut parameters: Vec<_> = parameters.collect();
+    // JSON's objects have no order, but what is missing is told in the order in which the type has it.
+    let place = |name: &str| required?.iter().position(|required| required == name);
+    parameters.sort_by_key(|parameter| place(parameter.name).unwrap_or(usize::MAX));
+    parameters.leak()
 }
 
 /// The type of a field by its schema.

@@ -274,17 +274,3 @@ fn delete_tag(ask: &mut Ask<'_, '_>) -> Answer {
     ask.appliance.registry.delete_tag(&grant, &tag)?;
     object(200, &json!({ "message": "200 OK" }))
 }
-
-/// Whether the caller may take away what the project holds: who may not delete a repository or a tag does not get rid
-/// of it by removing what it lies in.
-///
-/// # Errors
-/// 403 with the rule's message and the repository.
-pub(super) fn may_go(ask: &Ask<'_, '_>, project: ProjectId) -> Result<(), Failure> {
-    match ask.appliance.judge_removal(&ask.identity, project)? {
-        Ok(()) => Ok(()),
-        Err((path, refusal)) => Err(Failure::Of(
-            refusal.error(&path).remedy(format!("it is about {path}")),
-        )),
-    }
-}

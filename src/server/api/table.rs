@@ -182,12 +182,16 @@ impl Table {
 pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let mut table = Table::default();
     table.endpoints.extend(written());
+    super::groups::endpoints(&mut table);
+    super::members::endpoints(&mut table);
     super::networks::endpoints(&mut table);
     super::features::endpoints(&mut table);
     super::upstreams::endpoints(&mut table);
     super::cache::endpoints(&mut table);
     super::tokens::views(&mut table);
     super::protection::views(&mut table);
+    super::projects::endpoints(&mut table);
+    super::users::endpoints(&mut table);
     table
 });
 
@@ -198,13 +202,8 @@ pub(super) fn all() -> impl Iterator<Item = &'static Endpoint> {
 
 /// The endpoints that are written out.
 fn written() -> impl Iterator<Item = Endpoint> {
-    let resources: [&'static [Endpoint]; 19] = [
+    let resources: [&'static [Endpoint]; 14] = [
         super::about::ENDPOINTS,
-        super::users::ENDPOINTS,
-        super::groups::ENDPOINTS,
-        super::projects::ENDPOINTS,
-        super::members::OF_GROUPS,
-        super::members::OF_PROJECTS,
         super::personal_tokens::ENDPOINTS,
         super::place_tokens::OF_GROUPS,
         super::place_tokens::OF_PROJECTS,

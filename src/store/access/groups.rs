@@ -3,10 +3,12 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::{AccessDb, GroupId, no_such, taken};
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::RegistryHost;
+use crate::schema::words_in_schema;
 use crate::store::audit::{Actor, Detail, Event, EventKind, EventPlace};
 use crate::store::statement::{decoded, find, get, list, run, size, stored_size, unknown_word};
 use crate::time::Timestamp;
@@ -15,8 +17,21 @@ pub(super) const COLUMNS: &str = "id, path, parent_id, visibility, dependency_pr
     on_read_only_miss, default_upstream, created_at, quota";
 
 /// Who may know that a group exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Visibility {
     /// Its members.
     Private,
@@ -27,16 +42,26 @@ pub enum Visibility {
 impl Visibility {
     /// The word in commands, JSON and the database.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Private => "private",
-            Self::Public => "public",
-        }
+        self.into()
     }
 }
 
 /// What somebody who may read but not fill gets of an image that is not kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum OnReadOnlyMiss {
     /// The image, streamed from the upstream; nothing of it is kept.
     PassThrough,
@@ -47,12 +72,11 @@ pub enum OnReadOnlyMiss {
 impl OnReadOnlyMiss {
     /// The word in commands, JSON and the database.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::PassThrough => "pass_through",
-            Self::Deny => "deny",
-        }
+        self.into()
     }
 }
+
+words_in_schema!(Visibility, OnReadOnlyMiss);
 
 /// A group; groups nest by path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

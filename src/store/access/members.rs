@@ -1,8 +1,12 @@
 //! Members of groups and projects, and the levels that they inherit down the tree.
 
+use std::borrow::Cow;
+
 use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::groups::group_place;
 use super::projects::project_place;
@@ -13,6 +17,8 @@ use crate::store::page::{Conditions, Listing, Page, Window, json_of, page};
 use crate::store::statement::{find, list, run, unknown_word};
 
 /// Access levels as in GitLab: 10, 20, 30, 40, 50.
+///
+/// JSON has the number, commands have the word.
 #[derive(
     Debug,
     Clone,
@@ -24,11 +30,12 @@ use crate::store::statement::{find, list, run, unknown_word};
     Ord,
     Serialize,
     Deserialize,
-    strum::EnumString,
-    strum::VariantNames,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
 )]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase")]
+#[serde(try_from = "i64", into = "i64")]
+#[strum(serialize_all = "snake_case")]
 pub enum Level {
     /// 10
     Guest = 10,
@@ -43,22 +50,47 @@ pub enum Level {
 }
 
 impl Level {
+    /// All of them, from the lowest.
+    const ALL: [Self; 5] = [
+        Self::Guest,
+        Self::Reporter,
+        Self::Developer,
+        Self::Maintainer,
+        Self::Owner,
+    ];
+
     /// The level of GitLab's number; `None` for other numbers.
     pub fn from_number(number: i64) -> Option<Self> {
-        [
-            Self::Guest,
-            Self::Reporter,
-            Self::Developer,
-            Self::Maintainer,
-            Self::Owner,
-        ]
-        .into_iter()
-        .find(|level| level.number() == number)
+        Self::ALL.into_iter().find(|level| level.number() == number)
     }
 
     /// GitLab's number.
     pub fn number(self) -> i64 {
         self as i64
+    }
+}
+
+impl TryFrom<i64> for Level {
+    type Error = &'static str;
+
+    fn try_from(number: i64) -> std::result::Result<Self, Self::Error> {
+        Self::from_number(number).ok_or("it is no access level")
+    }
+}
+
+impl From<Level> for i64 {
+    fn from(level: Level) -> Self {
+        level.number()
+    }
+}
+
+impl JsonSchema for Level {
+    fn schema_name() -> Cow<'static, str> {
+        "Level".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "enum": Self::ALL.map(Self::number) })
     }
 }
 
@@ -71,6 +103,8 @@ pub struct Member {
     pub user_id: UserId,
     /// The level given here; a group above may give a higher one.
     pub level: Level,
+    /// Whether the user is let in nowhere.
+    pub is_blocked: bool,
 }
 
 /// Which members: of all these places together.
@@ -201,7 +235,7 @@ impl AccessDb {
                 connection,
                 "list members",
                 &format!(
-                    "SELECT users.name, users.id, {table}.level
+                    "SELECT users.name, users.id, {table}.level, users.blocked
                      FROM {table} JOIN users ON users.id = {table}.user_id
                      WHERE {table}.{column} = ?1 ORDER BY users.name"
                 ),
@@ -223,7 +257,7 @@ impl AccessDb {
                     WHERE group_id IN (SELECT value FROM json_each(?2)))
                 WHERE ?3 IS NULL OR user_id = ?3
                 GROUP BY user_id)",
-            columns: "users.name, users.id, levels.level",
+            columns: "users.name, users.id, levels.level, users.blocked",
             from: "FROM levels CROSS JOIN users ON users.id = levels.user_id",
             order: "users.name",
         };
@@ -291,12 +325,13 @@ fn about(connection: &Connection, kind: EventKind, of: MemberOf, user: UserId) -
         .place(place))
 }
 
-/// Reads a row of `users.name, users.id, level` as a member.
+/// Reads a row of `users.name, users.id, level, users.blocked` as a member.
 fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
     Ok(Member {
         user: row.get(0)?,
         user_id: UserId(row.get(1)?),
         level: level(row, 2)?,
+        is_blocked: row.get(3)?,
     })
 }
 

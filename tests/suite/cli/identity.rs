@@ -67,7 +67,13 @@ fn projects_are_made_shown_changed_and_removed() {
     );
     assert_eq!(
         projects[1]["namespace"],
-        json!({ "id": id("acme/backend"), "full_path": "acme/backend", "kind": "group" })
+        json!({
+            "id": id("acme/backend"),
+            "name": "backend",
+            "path": "backend",
+            "kind": "group",
+            "full_path": "acme/backend",
+        })
     );
     assert_eq!(projects[1]["visibility"], "private");
     assert!(

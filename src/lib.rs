@@ -95,9 +95,8 @@
 //!   while a push is synced. No transaction writes to both, which a power cut could halve: who adds a file's first row, and
 //!   who removes the file, holds the digest's lock (`Store::while_kept`).
 //! - **One writer.** The process that holds `DATA/lock` performs what commands ask for: the running server by its control
-//!   socket, or else the command itself ([`admin`]). So a change is known to the server when it is made. So far this holds for
-//!   what is administered; the server still asks at the start of a request whether another process has written
-//!   (`AccessDb::notice_changes`).
+//!   socket, or else the command itself ([`admin`]). So a change is known to the server when it is made: what it remembers
+//!   is of a generation (`AccessDb::generation`), which every change moves, and no request looks for what others did.
 //! - **The client for whom a thread works is a value of the thread** ([`context`]), not a parameter of every function
 //!   between the public port and a statement. Work shared by several requests runs on threads of its own, which have none.
 //! - **Files rather than shared buffers** for what waits for slow clients ([`spool`]): varied queries defeat sharing, and

@@ -215,7 +215,6 @@ impl RunningServer for Appliance {
     }
 
     fn upstreams(&self) -> Result<Vec<UpstreamState>> {
-        self.store.access.notice_changes();
         self.proxy.upstreams().states()
     }
 }
@@ -223,8 +222,6 @@ impl RunningServer for Appliance {
 impl Handler for Appliance {
     fn handle(&self, request: &mut Request) -> Response {
         let started = Instant::now();
-        // What holds is what stood there when the request came; asked here, and by nobody behind it.
-        self.store.access.notice_changes();
         let id = self.request_id(request);
         let method_class = MethodClass::from(&request.method);
         let (method, path) = (request.method.as_str().to_owned(), request.path.clone());

@@ -25,10 +25,10 @@ use crate::store::{
 /// Entries kept of each kind; beyond that all of that kind are dropped and read again.
 const MEMO_ENTRIES: usize = 10_000;
 
-/// What was read from `access.sqlite` since `epoch`.
+/// What was read from `access.sqlite` since `generation`.
 #[derive(Default)]
 pub(super) struct Memo {
-    epoch: u64,
+    generation: u64,
     users: HashMap<UserId, Option<Arc<User>>>,
     tokens: HashMap<TokenId, Option<Arc<Token>>>,
     groups: HashMap<String, Option<Arc<Group>>>,
@@ -222,7 +222,7 @@ impl Authenticator {
         )
     }
 
-    /// What the memo has under `key` for the current epoch, or what `read` reads.
+    /// What the memo has under `key` for the current generation, or what `read` reads.
     fn remember<K: std::hash::Hash + Eq + Clone, V: Clone>(
         &self,
         map: fn(&mut Memo) -> &mut HashMap<K, V>,
@@ -257,26 +257,26 @@ impl Authenticator {
         keep: impl FnOnce(&mut Memo, V),
         read: impl FnOnce(&AccessDb) -> Result<V>,
     ) -> Result<V> {
-        let epoch = self.store.access.known_epoch();
-        if let Some(value) = known(&mut self.memo(epoch)) {
+        let generation = self.store.access.generation();
+        if let Some(value) = known(&mut self.memo(generation)) {
             return Ok(value);
         }
         let value = read(&self.store.access)?;
-        let mut memo = self.memo(epoch);
-        // What was read belongs to the epoch asked before it, or to a later one: kept under the earlier
+        let mut memo = self.memo(generation);
+        // What was read belongs to the generation asked before it, or to a later one: kept under the earlier
         // one, it can only be dropped too soon, never too late.
-        if memo.epoch == epoch {
+        if memo.generation == generation {
             keep(&mut memo, value.clone());
         }
         Ok(value)
     }
 
-    /// The memo, emptied if it is of an earlier epoch.
-    fn memo(&self, epoch: u64) -> MutexGuard<'_, Memo> {
+    /// The memo, emptied if it is of an earlier generation.
+    fn memo(&self, generation: u64) -> MutexGuard<'_, Memo> {
         let mut memo = self.memo.lock();
-        if memo.epoch != epoch {
+        if memo.generation != generation {
             *memo = Memo {
-                epoch,
+                generation,
                 ..Memo::default()
             };
         }

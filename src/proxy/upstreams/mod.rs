@@ -2,7 +2,7 @@
 //! box's and the groups'.
 //!
 //! A group's path finds the upstreams of the group, then of the groups above it, then the box's; the
-//! nearest one of a name wins. What another process adds or removes counts from the next request on. The
+//! nearest one of a name wins. What is added or removed counts from the next request on. The
 //! clients of rows that did not change stay as they are, with connections, tokens, breaker and rate limit.
 //!
 //! Reads rows and makes clients; asks no upstream.
@@ -138,24 +138,24 @@ impl Upstreams {
     /// The table as the database has it now. Where nothing changed, that costs no query.
     fn table(&self) -> Result<Arc<Table>> {
         // Before the rows are read: a change in between makes the table too old, never too new.
-        let epoch = self.store.access.known_epoch();
+        let generation = self.store.access.generation();
         let kept = || Arc::clone(&self.table.read());
         let table = kept();
-        if table.is_of(epoch) {
+        if table.is_of(generation) {
             return Ok(table);
         }
         let _building = self.building.lock();
         let table = kept();
-        if table.is_of(epoch) {
+        if table.is_of(generation) {
             return Ok(table);
         }
         let rows = self.store.access.upstreams()?;
         let groups = places(self.store.access.groups()?);
         if table.rows == rows && table.groups == groups && !table.is_retry_due() {
-            table.epoch.store(epoch, Ordering::Release);
+            table.generation.store(generation, Ordering::Release);
             return Ok(table);
         }
-        let table = Arc::new(self.build(epoch, rows, groups, &table));
+        let table = Arc::new(self.build(generation, rows, groups, &table));
         *self.table.write() = Arc::clone(&table);
         Ok(table)
     }
@@ -163,7 +163,7 @@ impl Upstreams {
     /// A table of these rows, with the clients of `before` for those that did not change.
     fn build(
         &self,
-        epoch: u64,
+        generation: u64,
         rows: Vec<UpstreamRow>,
         groups: HashMap<GroupId, Place>,
         before: &Table,
@@ -191,7 +191,7 @@ impl Upstreams {
             );
         }
         Table {
-            epoch: AtomicU64::new(epoch),
+            generation: AtomicU64::new(generation),
             built: Instant::now(),
             rows,
             groups,

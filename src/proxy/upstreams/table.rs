@@ -15,7 +15,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// What was read from `access.sqlite`, and the clients that it makes.
 pub(super) struct Table {
     /// When the rows were last compared with the database's.
-    pub(super) epoch: AtomicU64,
+    pub(super) generation: AtomicU64,
     pub(super) built: Instant,
     pub(super) rows: Vec<UpstreamRow>,
     pub(super) groups: HashMap<GroupId, Place>,
@@ -43,7 +43,7 @@ pub(super) enum Client {
 impl Table {
     pub(super) fn empty() -> Self {
         Self {
-            epoch: AtomicU64::new(u64::MAX),
+            generation: AtomicU64::new(u64::MAX),
             built: Instant::now(),
             rows: Vec::new(),
             groups: HashMap::new(),
@@ -52,8 +52,8 @@ impl Table {
         }
     }
 
-    pub(super) fn is_of(&self, epoch: u64) -> bool {
-        self.epoch.load(Ordering::Acquire) == epoch && !self.is_retry_due()
+    pub(super) fn is_of(&self, generation: u64) -> bool {
+        self.generation.load(Ordering::Acquire) == generation && !self.is_retry_due()
     }
 
     pub(super) fn is_retry_due(&self) -> bool {

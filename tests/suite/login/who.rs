@@ -5,11 +5,11 @@ use crate::support::appliance::Appliance;
 use crate::support::client::{Client, assert_sound, token_path};
 use crate::support::fake_upstream::{FakeUpstream, Image};
 
-/// What another process does to the access database while a JWT is out, and the status of that JWT's next
-/// request; the third says whether a new login works afterwards.
+/// What changes while a JWT is out, and the status of that JWT's next request; the third says whether a new login works
+/// afterwards.
 enum Change {
     Command(&'static [&'static str]),
-    /// No command changes a scope or an expiry, and time cannot be waited for: rows can.
+    /// No command changes a scope or an expiry, and time cannot be waited for: rows can, while no server runs.
     Row(&'static str),
 }
 
@@ -58,7 +58,7 @@ fn example_10_what_changes_bites_on_the_very_next_request() {
         (BOTH, Row("DELETE FROM tokens"), 401, 401),
     ];
     for (scopes, change, next, login) in table {
-        let stage = stage();
+        let mut stage = stage();
         let secret = stage.appliance.token("alice", scopes);
         let client = stage.login("alice", &secret);
         assert_eq!(stage.manifest(&client).status, 200);
@@ -71,12 +71,15 @@ fn example_10_what_changes_bites_on_the_very_next_request() {
                 (words.join(" "), stage.appliance.ok(&words))
             }
             Row(text) => {
+                stage.appliance.stop();
                 let database = stage.appliance.data().join("access.sqlite");
                 let connection = rusqlite::Connection::open(database).unwrap();
                 connection
                     .pragma_update(None, "foreign_keys", true)
                     .unwrap();
                 assert!(connection.execute(text, []).unwrap() > 0, "{text}");
+                drop(connection);
+                stage.appliance.restart();
                 ((*text).to_owned(), String::new())
             }
         };

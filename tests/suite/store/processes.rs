@@ -1,4 +1,4 @@
-//! What only shows between processes: the lock, the epoch, the umask. The other process is this test's own
+//! What only shows between processes: the lock, the umask. The other process is this test's own
 //! program, started again for the one test below that plays it.
 
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use breakwater::error::Kind;
-use breakwater::store::{AccessDb, Store};
+use breakwater::store::Store;
 
 use super::{at, by_box, fresh, keep, mode, repository};
 
@@ -25,14 +25,6 @@ fn other_process() {
         "lock" => {
             let store = Store::open(data).unwrap();
             let _lock = store.lock().unwrap();
-            say_and_wait();
-        }
-        "write" => {
-            let store = Store::open(data).unwrap();
-            store
-                .access
-                .create_user(&by_box(), "other", false, false, None)
-                .unwrap();
             say_and_wait();
         }
         "create" => {
@@ -108,17 +100,6 @@ fn the_lock_names_the_process_that_has_it() {
     );
     drop(lock);
     store.lock().unwrap();
-}
-
-#[test]
-fn the_epoch_moves_when_another_process_writes() {
-    let (_directory, store) = fresh();
-    let epoch = |access: &AccessDb| access.epoch().unwrap();
-    let before = epoch(&store.access);
-    let _other = Other::start("write", store.directory());
-    assert_ne!(epoch(&store.access), before);
-    assert!(store.access.user_by_name("other").unwrap().is_some());
-    assert_eq!(epoch(&store.access), epoch(&store.access));
 }
 
 #[test]

@@ -60,11 +60,11 @@ fn upstreams_are_told_apart_by_name_and_group() {
     access
         .add_upstream(&by_box(), &new("quay.io", None))
         .unwrap();
-    let epoch = access.epoch().unwrap();
+    let generation = access.generation();
     access
         .add_upstream(&by_box(), &new("quay.io", Some(acme)))
         .unwrap();
-    assert_ne!(access.epoch().unwrap(), epoch);
+    assert_ne!(access.generation(), generation);
     let mut anonymous = new("ghcr.io", Some(acme));
     anonymous.credentials = None;
     access.add_upstream(&by_box(), &anonymous).unwrap();

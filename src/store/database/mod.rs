@@ -230,7 +230,6 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let writer = self.writer.get_mut();
-        let writer = writer;
         // Whoever uses it now, or finds no room for it, leaves it to the next one: nothing is lost in the log.
         let _ = writer
             .busy_timeout(Duration::ZERO)

@@ -8,7 +8,7 @@
 //! nothing with it. Work that is shared by several requests, as a fetch is, runs on threads of its own, and is nobody's
 //! here. Threads of the box itself (garbage collection, start-up) have no client and are never told to stop.
 //!
-//! Asking whether a client is still there costs a system call. It is spared for [`SOON`], which no pull's query takes.
+//! Asking whether a client is still there costs a system call. It is spared for `SOON`, which no pull's query takes.
 
 use std::cell::RefCell;
 use std::net::IpAddr;

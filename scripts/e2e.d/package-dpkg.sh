@@ -32,6 +32,7 @@ package_by_dpkg() {
         "/usr/bin/breakwater 640 root breakwater" "$(machine sh -c \
             'readlink /proc/$(systemctl show -P MainPID breakwater)/exe; stat -c "%a %U %G" /etc/breakwater/breakwater.toml' | xargs)"
     check "... with a manual" machine man --warnings breakwater-serve
+    # shellcheck disable=SC2016  # the variable is that of the shell in the container
     check_equal "... whose topics man can show without a warning" "" "$(machine sh -c \
         'for page in /usr/share/man/man[57]/breakwater*; do man --warnings --local-file "$page" 2>&1 >/dev/null; done')"
     check_contains "... and the program too" "Tokens" "$(machine breakwater help tokens)"

@@ -10,7 +10,7 @@ use super::users::UserState;
 use super::{Admin, Named, NamedPlace, Operation};
 use crate::auth::policy::administration::Authority;
 use crate::error::{Error, Kind, Result};
-use crate::store::{GroupId, Level, Member, MemberFilter, Page, UserId, Window};
+use crate::store::{Level, Member, MemberFilter, Page, UserId, Window};
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ListMembers {
@@ -130,19 +130,18 @@ impl Place {
         if !inherited {
             return Ok(filter);
         }
-        let mut at: Option<GroupId> = match self {
-            Self::Group(group) => Some(group.id),
-            Self::Project(project) => Some(project.group),
+        let nearest = match self {
+            Self::Group(group) => group.id,
+            Self::Project(project) => project.group,
         };
         filter.groups.clear();
-        while let Some(id) = at {
-            let Some(group) = admin.store.access.group(id)? else {
-                break;
-            };
-            if admin.caller.on_group(&group)?.is_some() {
+        let access = &admin.store.access;
+        for id in access.lineage(nearest)? {
+            if let Some(group) = access.group(id)?
+                && admin.caller.on_group(&group)?.is_some()
+            {
                 filter.groups.push(id);
             }
-            at = group.parent;
         }
         Ok(filter)
     }

@@ -18,7 +18,6 @@ mod members;
 mod named;
 mod networks;
 mod offline;
-mod places;
 mod projects;
 mod registries;
 mod removal;

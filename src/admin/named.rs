@@ -63,12 +63,16 @@ pub(super) enum Place {
 impl Admin<'_> {
     /// The group or project that is named.
     pub(super) fn place(&self, named: &NamedPlace) -> Result<Place> {
+        match named {
+            NamedPlace::Group(named) => self.group(named).map(Place::Group),
+            NamedPlace::Project(named) => self.project(named).map(Place::Project),
+            NamedPlace::Path(path) => self.place_of_path(path),
+        }
+    }
+
+    /// The group or project of that path.
+    pub(super) fn place_of_path(&self, path: &str) -> Result<Place> {
         let access = &self.store.access;
-        let path = match named {
-            NamedPlace::Group(named) => return Ok(Place::Group(self.group(named)?)),
-            NamedPlace::Project(named) => return Ok(Place::Project(self.project(named)?)),
-            NamedPlace::Path(path) => path,
-        };
         if let Some(group) = access.group_by_path(path)? {
             return Ok(Place::Group(group));
         }

@@ -1,4 +1,4 @@
-//! The metrics that are no [`counters`](super::counters): name, kind, labels, meaning.
+//! The metrics that are no counters: name, kind, labels, meaning.
 //!
 //! Names and labels are a contract: dashboards and alerts are written against them. No label's value may be
 //! the name of a group, a project, a user or an image.

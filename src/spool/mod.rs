@@ -11,7 +11,7 @@
 //! | what | in all | of one address or upstream |
 //! |---|---|---|
 //! | in memory while somebody is waited for | [`IN_MEMORY`] for each connection | the same, by its connections |
-//! | in temporary files | [`FILES`] | [`FILES_SHARE`] |
+//! | in temporary files | `FILES` | `FILES_SHARE` |
 //! | worked on in memory | one document | in turns |
 //!
 //! Who wants more gets 503 with `Retry-After`. Knows no route, no store and no upstream.

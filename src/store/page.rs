@@ -44,7 +44,7 @@ pub struct Page<T> {
     pub entries: Vec<T>,
     /// Whether there are more behind them.
     pub more: bool,
-    /// How many there are in all; `None` where they were not counted, or are more than [`MAX_COUNTED`].
+    /// How many there are in all; `None` where they were not counted, or are more than `MAX_COUNTED`.
     pub total: Option<u64>,
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::places::{Place, find_place};
+use super::named::Place;
 use super::{Admin, Named, Operation};
 use crate::auth::policy::protection::{check_pattern, check_tag_expression, check_tag_pattern};
 use crate::error::{Error, Kind, Result};
@@ -216,9 +216,9 @@ impl Operation for AddRule {
     type View = RuleView;
 
     fn perform(self, admin: &Admin<'_>) -> Result<RuleView> {
-        let (owner, project) = match find_place(admin, &self.path)? {
+        let (owner, project) = match admin.place_of_path(&self.path)? {
             Place::Project(project) => (RuleOwner::Project(project.id), Some(project.path)),
-            Place::Group(group) => (RuleOwner::Group(group), None),
+            Place::Group(group) => (RuleOwner::Group(group.id), None),
         };
         let mut rule = ProtectionRule {
             id: RuleId(0),
@@ -303,12 +303,12 @@ impl Operation for ListRules {
 
     fn perform(self, admin: &Admin<'_>) -> Result<Vec<RuleView>> {
         let access = &admin.store.access;
-        let (owner, tag_rules) = match find_place(admin, &self.path)? {
+        let (owner, tag_rules) = match admin.place_of_path(&self.path)? {
             Place::Project(project) => (
                 RuleOwner::Project(project.id),
                 access.tag_rules(project.id)?,
             ),
-            Place::Group(group) => (RuleOwner::Group(group), Vec::new()),
+            Place::Group(group) => (RuleOwner::Group(group.id), Vec::new()),
         };
         let rules = access.rules(owner)?.into_iter().map(RuleView::from);
         Ok(rules

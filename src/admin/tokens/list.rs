@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::TokenView;
-use crate::admin::places::{Place, find_place};
+use crate::admin::named::Place;
 use crate::admin::{Admin, Named, Operation};
 use crate::error::Result;
 use crate::store::{GroupId, ProjectId, Store, Token, TokenId, TokenKind, UserId};
@@ -100,8 +100,8 @@ impl ListTokens {
         }
         let mut tokens = access.tokens(None)?;
         if let Some(path) = &self.path {
-            match find_place(admin, path)? {
-                Place::Group(group) => tokens.retain(|token| token.group_id == Some(group)),
+            match admin.place_of_path(path)? {
+                Place::Group(group) => tokens.retain(|token| token.group_id == Some(group.id)),
                 Place::Project(project) => {
                     tokens.retain(|token| token.project_id == Some(project.id));
                 }

@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::places::{Place, find_place};
+use super::named::Place;
 use super::{Admin, Named, Operation, one_of};
 use crate::auth::administration::expiry::parse_ttl;
 use crate::auth::administration::{names, tokens};
@@ -186,8 +186,8 @@ impl CreateToken {
             token.project_id = Some(admin.project(project)?.id);
         }
         if let Some(path) = &self.deploy {
-            match find_place(admin, path)? {
-                Place::Group(group) => token.group_id = Some(group),
+            match admin.place_of_path(path)? {
+                Place::Group(group) => token.group_id = Some(group.id),
                 Place::Project(project) => token.project_id = Some(project.id),
             }
         }

@@ -50,7 +50,7 @@ pub(super) struct SharedFetches {
     fills: Mutex<HashMap<TargetKey, Instant>>,
 }
 
-/// What [`SharedFetches::board`] gives.
+/// What `SharedFetches::board` gives.
 pub(super) enum JoinOrStart {
     /// A fetch in progress was joined.
     Joined(FetchReader),

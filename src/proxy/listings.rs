@@ -71,7 +71,7 @@ impl Proxy {
         let spool = || self.store.spools.spool(page.owner.clone());
         let asked = upstream.tags_list(repository, &page.query, spool);
         self.listing(grant, target, key, asked, &page.owner, kept_tags)
-            .map_err(|fault| upstream_error(fault, Kind::NameUnknown, &what()))?
+            .map_err(|unlisted| unlisted.error(Kind::NameUnknown, &what()))
     }
 
     /// The referrers of a manifest (distribution-spec, "Listing Referrers"), of which only the page's query counts.
@@ -104,11 +104,10 @@ impl Proxy {
             return self.referrers_by_tag(grant, target, digest);
         }
         self.listing(grant, target, key, asked, &page.owner, kept_fallback)
-            .map_err(|fault| upstream_error(fault, Kind::ManifestUnknown, &what()))?
+            .map_err(|unlisted| unlisted.error(Kind::ManifestUnknown, &what()))
     }
 
-    /// The upstream's answer, kept if `grant` may fill; or what is kept, where it gave none. The outer error
-    /// is the upstream's where nothing is kept.
+    /// The upstream's answer, kept if `grant` may fill; or what is kept, where it gave none.
     fn listing(
         &self,
         grant: &Grant,
@@ -117,7 +116,7 @@ impl Proxy {
         asked: Result<Listing, Fault>,
         owner: &Owner,
         otherwise: impl FnOnce() -> Result<Option<ListingAnswer>>,
-    ) -> Result<Result<ListingAnswer>, Fault> {
+    ) -> Result<ListingAnswer, Unlisted> {
         let asked = asked.and_then(|listing| {
             let (spools, body) = (&self.store.spools, &listing.body);
             // In turns, because it keeps a processor busy for as long as the list is long.
@@ -131,14 +130,14 @@ impl Proxy {
             Ok(listing)
         });
         match asked {
-            Ok(listing) => Ok(Ok(self.answer_listing(grant, target, kind, key, listing))),
+            Ok(listing) => Ok(self.answer_listing(grant, target, kind, key, listing)),
             Err(fault) => match self.kept_list(target, (kind, key), owner, otherwise) {
-                Ok(Some(kept)) => Ok(Ok(ListingAnswer {
+                Ok(Some(kept)) => Ok(ListingAnswer {
                     cache: CacheWord::Stale,
                     ..kept
-                })),
-                Ok(None) => Err(fault),
-                Err(error) => Ok(Err(error)),
+                }),
+                Ok(None) => Err(Unlisted::Upstream(fault)),
+                Err(error) => Err(Unlisted::Here(error)),
             },
         }
     }
@@ -297,6 +296,22 @@ impl Proxy {
             return Ok(None);
         }
         self.referrers_by_tag(grant, target, digest).map(Some)
+    }
+}
+
+/// Why there is no list.
+enum Unlisted {
+    /// The upstream gave none, and none is kept.
+    Upstream(Fault),
+    Here(Error),
+}
+
+impl Unlisted {
+    fn error(self, unknown: Kind, what: &str) -> Error {
+        match self {
+            Self::Upstream(fault) => upstream_error(fault, unknown, what),
+            Self::Here(error) => error,
+        }
     }
 }
 

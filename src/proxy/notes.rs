@@ -43,7 +43,7 @@ mod tests {
             let upstream = RegistryHost::parse(upstream).unwrap();
             let origin = OriginKey(Arc::new((upstream, fingerprint.to_owned())));
             let repository = RepositoryName::parse(repository).unwrap();
-            ((origin, repository), Digest::of(bytes))
+            (TargetKey { origin, repository }, Digest::of(bytes))
         };
         let notes = Notes::new(100);
         let noted = key("a.example", "1", "app", b"blob");

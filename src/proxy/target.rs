@@ -19,7 +19,10 @@ pub struct Target {
 impl Target {
     /// What fetches and calls in progress are told apart by: upstream, credentials, repository.
     pub(super) fn key(&self) -> TargetKey {
-        (self.origin.clone(), self.repository.clone())
+        TargetKey {
+            origin: self.origin.clone(),
+            repository: self.repository.clone(),
+        }
     }
 
     /// On whose behalf answers of the upstream are held that several clients may wait for.
@@ -54,5 +57,9 @@ impl OriginKey {
     }
 }
 
-/// See [`Target::key`].
-pub(super) type TargetKey = (OriginKey, RepositoryName);
+/// A repository of an origin.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct TargetKey {
+    pub(super) origin: OriginKey,
+    pub(super) repository: RepositoryName,
+}

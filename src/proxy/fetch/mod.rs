@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::figures::note;
 use super::shared_fetch::{FetchKey, FetchWriter};
-use super::{Proxy, Target, upstream_error};
+use super::{Proxy, Target, TargetKey, upstream_error};
 use crate::error::{Error, Kind, Result};
 use crate::oci::Digest;
 use crate::store::{Blob, BlobWriter};
@@ -240,7 +240,7 @@ impl Fetch {
 
 /// The name under which a fill is staged: the same for the same upstream, credentials, repository and digest.
 fn staging_name(key: &FetchKey) -> String {
-    let ((origin, repository), digest) = key;
+    let (TargetKey { origin, repository }, digest) = key;
     let (upstream, fingerprint) = (origin.upstream(), origin.fingerprint());
     Digest::of(format!("{upstream}\0{fingerprint}\0{repository}\0{digest}").as_bytes())
         .hex()

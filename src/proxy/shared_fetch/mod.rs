@@ -98,8 +98,9 @@ impl SharedFetches {
             // It ends without being kept, but who asks now may keep it: it is fetched anew after that.
             self.ended.wait(&mut table);
         }
-        let (origin, _) = &key.0;
-        let of_origin = table.keys().filter(|((other, _), _)| other == origin);
+        let (target, _) = key;
+        let fetched = table.keys();
+        let of_origin = fetched.filter(|(other, _)| other.origin == target.origin);
         let of_origin = of_origin.count();
         let left = MAX_FETCHES.saturating_sub(table.len().saturating_sub(of_origin));
         if of_origin >= left / PART_OF_ORIGIN {
@@ -145,7 +146,7 @@ impl SharedFetches {
             .is_some_and(|at| at.elapsed() < FILL_PAUSE);
         drop(fills);
         let mut table = self.lock();
-        let mut fetches = table.iter().filter(|((of, _), _)| of == target);
+        let mut fetches = table.iter().filter(|((of, _digest), _)| of == target);
         let filling = recently || fetches.any(|(_, fetch)| fetch.lock().keep);
         let left = deadline.saturating_duration_since(Instant::now());
         if !filling || left.is_zero() {
@@ -183,7 +184,8 @@ mod tests {
         let upstream = crate::oci::RegistryHost::parse(upstream).unwrap();
         let origin = OriginKey(Arc::new((upstream, String::new())));
         let repository = RepositoryName::parse("app").unwrap();
-        ((origin, repository), Digest::of(bytes))
+        let target = TargetKey { origin, repository };
+        (target, Digest::of(bytes))
     }
 
     #[test]

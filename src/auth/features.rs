@@ -2,12 +2,14 @@
 
 use crate::store::{Feature, GroupId};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
 pub enum Flag {
     /// On: a credential that lacks abilities is refused. Off: it is let in, and reported in the log; deploy
     /// tokens are judged all the same.
+    #[strum(serialize = "enforce_abilities_check_for_dependency_proxy")]
     EnforceAbilitiesCheck,
     /// On: reading and filling are judged apart. Off: the older rule, a whole pair for both.
+    #[strum(serialize = "dependency_proxy_split_abilities")]
     SplitAbilities,
 }
 
@@ -17,10 +19,7 @@ impl Flag {
 
     /// The name in commands, REST and the database.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::EnforceAbilitiesCheck => "enforce_abilities_check_for_dependency_proxy",
-            Self::SplitAbilities => "dependency_proxy_split_abilities",
-        }
+        self.into()
     }
 
     /// The flag of this name.

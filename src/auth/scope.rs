@@ -8,8 +8,11 @@ use crate::error::{Error, Kind, Result, excerpt};
 
 /// One thing that a credential can allow. The names are those of GitLab's authentication
 /// abilities; they stand in the log where one is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Ability {
     /// Pull a hosted image.
     ReadContainerImage,
@@ -22,6 +25,7 @@ pub enum Ability {
     /// Read the REST API.
     ReadApi,
     /// Change things by the REST API.
+    #[strum(serialize = "api")]
     WriteApi,
 }
 
@@ -38,15 +42,7 @@ impl Ability {
 
     /// The ability's name as it is logged.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ReadContainerImage => "read_container_image",
-            Self::CreateContainerImage => "create_container_image",
-            Self::DestroyContainerImage => "destroy_container_image",
-            Self::ReadDependencyProxyContainer => "read_dependency_proxy_container",
-            Self::WriteDependencyProxyContainer => "write_dependency_proxy_container",
-            Self::ReadApi => "read_api",
-            Self::WriteApi => "api",
-        }
+        self.into()
     }
 }
 
@@ -95,7 +91,8 @@ impl fmt::Debug for Abilities {
 }
 
 /// A scope: a word on a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum TokenScope {
     /// `read_registry`
     ReadRegistry,
@@ -124,14 +121,7 @@ impl TokenScope {
 
     /// The word under which the scope is stored and shown.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ReadRegistry => "read_registry",
-            Self::WriteRegistry => "write_registry",
-            Self::ReadVirtualRegistry => "read_virtual_registry",
-            Self::WriteVirtualRegistry => "write_virtual_registry",
-            Self::ReadApi => "read_api",
-            Self::Api => "api",
-        }
+        self.into()
     }
 
     /// Reads a scope or one of the two aliases.

@@ -4,7 +4,8 @@
 //! the name of a group, a project, a user or an image.
 
 /// What kind of number it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum MetricKind {
     /// Only grows, from 0 at the start.
     Counter,
@@ -16,11 +17,7 @@ pub enum MetricKind {
 impl MetricKind {
     /// As the text format has it.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-        }
+        self.into()
     }
 }
 

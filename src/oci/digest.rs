@@ -7,7 +7,8 @@ use sha2::Digest as _;
 use crate::error::{Error, Kind, Result, excerpt};
 
 /// A hash algorithm that image-spec registers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Algorithm {
     /// SHA-256, what everybody uses.
     Sha256,
@@ -18,10 +19,7 @@ pub enum Algorithm {
 impl Algorithm {
     /// The word before the colon; also the directory name below `blobs/`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Sha256 => "sha256",
-            Self::Sha512 => "sha512",
-        }
+        self.into()
     }
 
     /// The algorithm of this name; `None` for one that is not supported.

@@ -85,7 +85,8 @@ impl Freshness {
 }
 
 /// Where an answer came from: `X-Cache`, and the same word in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum CacheWord {
     /// From the cache, without asking.
     Hit,
@@ -102,13 +103,7 @@ pub enum CacheWord {
 impl CacheWord {
     /// The word as it stands in `X-Cache`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Hit => "hit",
-            Self::Revalidated => "revalidated",
-            Self::Stale => "stale",
-            Self::Miss => "miss",
-            Self::Bypass => "bypass",
-        }
+        self.into()
     }
 
     /// `miss` where the answer is kept, `bypass` where it is not.

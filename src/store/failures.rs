@@ -8,7 +8,8 @@ use rusqlite::{ErrorCode, ffi};
 use crate::time::Timestamp;
 
 /// Why a statement failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum FailureReason {
     /// The disk is full.
     Full,
@@ -33,13 +34,7 @@ impl FailureReason {
 
     /// The word in metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::Busy => "busy",
-            Self::ReadOnly => "read_only",
-            Self::Damaged => "damaged",
-            Self::Other => "other",
-        }
+        self.into()
     }
 }
 

@@ -18,15 +18,19 @@ use crate::error::{Error, Kind, Result};
 pub const MAX_MANIFEST_SIZE: u64 = 4 * 1024 * 1024;
 
 /// The media types of manifests that clients accept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
 pub enum MediaType {
     /// `application/vnd.oci.image.manifest.v1+json`
+    #[strum(serialize = "application/vnd.oci.image.manifest.v1+json")]
     OciManifest,
     /// `application/vnd.oci.image.index.v1+json`
+    #[strum(serialize = "application/vnd.oci.image.index.v1+json")]
     OciIndex,
     /// `application/vnd.docker.distribution.manifest.v2+json`
+    #[strum(serialize = "application/vnd.docker.distribution.manifest.v2+json")]
     DockerManifest,
     /// `application/vnd.docker.distribution.manifest.list.v2+json`
+    #[strum(serialize = "application/vnd.docker.distribution.manifest.list.v2+json")]
     DockerList,
 }
 
@@ -41,12 +45,7 @@ impl MediaType {
 
     /// The type's name, without parameters.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OciManifest => "application/vnd.oci.image.manifest.v1+json",
-            Self::OciIndex => "application/vnd.oci.image.index.v1+json",
-            Self::DockerManifest => "application/vnd.docker.distribution.manifest.v2+json",
-            Self::DockerList => "application/vnd.docker.distribution.manifest.list.v2+json",
-        }
+        self.into()
     }
 
     /// Reads a `Content-Type` or `mediaType`; parameters after `;` are dropped. `None` for others,

@@ -26,8 +26,10 @@ const LATELY: u64 = 60;
 const LITTLE: (u64, u64) = (100, 256 << 20);
 
 /// How a part is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 enum State {
+    #[strum(serialize = "ok")]
     Good,
     /// Requests are served all the same.
     Degraded,
@@ -36,11 +38,7 @@ enum State {
 
 impl State {
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Good => "ok",
-            Self::Degraded => "degraded",
-            Self::Failed => "failed",
-        }
+        self.into()
     }
 }
 

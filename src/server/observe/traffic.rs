@@ -9,7 +9,8 @@ use crate::proxy::CacheWord;
 use crate::server::router::{Part, Route};
 
 /// What was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(in crate::server) enum RouteClass {
     Base,
     Token,
@@ -44,20 +45,7 @@ impl RouteClass {
     ];
 
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Base => "base",
-            Self::Token => "token",
-            Self::Manifest => "manifest",
-            Self::Blob => "blob",
-            Self::Tags => "tags",
-            Self::Referrers => "referrers",
-            Self::Upload => "upload",
-            Self::Catalog => "catalog",
-            Self::Api => "api",
-            Self::Probe => "probe",
-            Self::Metrics => "metrics",
-            Self::Other => "other",
-        }
+        self.into()
     }
 }
 
@@ -82,13 +70,20 @@ impl From<&Route> for RouteClass {
 }
 
 /// The method; those that nobody needs here are one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(in crate::server) enum MethodClass {
+    #[strum(serialize = "GET")]
     Get,
+    #[strum(serialize = "HEAD")]
     Head,
+    #[strum(serialize = "POST")]
     Post,
+    #[strum(serialize = "PUT")]
     Put,
+    #[strum(serialize = "PATCH")]
     Patch,
+    #[strum(serialize = "DELETE")]
     Delete,
     Other,
 }
@@ -105,15 +100,7 @@ impl MethodClass {
     ];
 
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-            Self::Other => "other",
-        }
+        self.into()
     }
 }
 

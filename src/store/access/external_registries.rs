@@ -10,8 +10,9 @@ use crate::store::statement::{decoded, find, get, list, unknown_word};
 use crate::time::Timestamp;
 
 /// How tokens for an external registry are signed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "UPPERCASE")]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum SigningAlgorithm {
     /// ECDSA on P-256 with SHA-256.
     Es256,
@@ -22,10 +23,7 @@ pub enum SigningAlgorithm {
 impl SigningAlgorithm {
     /// The word in JWTs, JSON and the database.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Es256 => "ES256",
-            Self::Rs256 => "RS256",
-        }
+        self.into()
     }
 }
 

@@ -107,7 +107,8 @@ kinds! {
 }
 
 /// What is pruned apart: a flood of one of these pushes out none of another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum Class {
     /// Something was changed.
     Change,
@@ -124,12 +125,7 @@ impl Class {
 
     /// The word in the database.
     pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Change => "change",
-            Self::Login => "login",
-            Self::Ban => "ban",
-            Self::Refusal => "refusal",
-        }
+        self.into()
     }
 }
 

@@ -33,7 +33,8 @@ const LEFT_AT_LEAST: Duration = Duration::from_millis(100);
 const STATEMENTS_KEPT: usize = 96;
 
 /// When a commit reaches the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "UPPERCASE")]
 pub(super) enum Synchronous {
     /// Before the commit returns: for what cannot be had again.
     Full,
@@ -43,10 +44,7 @@ pub(super) enum Synchronous {
 
 impl Synchronous {
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Full => "FULL",
-            Self::Normal => "NORMAL",
-        }
+        self.into()
     }
 }
 

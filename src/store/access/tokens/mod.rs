@@ -23,8 +23,9 @@ const COLUMNS: &str = "id, kind, name, scopes, user_id, group_id, username, acce
     ends_with_maker";
 
 /// The kinds of tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "snake_case")]
 pub enum TokenKind {
     /// A user's own (`bwp_`).
     Personal,
@@ -49,13 +50,7 @@ impl TokenKind {
 
     /// The word in commands, JSON and the database.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Personal => "personal",
-            Self::Group => "group",
-            Self::Project => "project",
-            Self::Deploy => "deploy",
-            Self::Job => "job",
-        }
+        self.into()
     }
 }
 

@@ -32,9 +32,7 @@ pub struct BlobAnswer {
 
 /// Where the bytes of a blob are.
 pub enum BlobContent {
-    /// Here, whole.
     Kept(Blob),
-    /// On their way.
     Arriving(Arriving),
     /// At the upstream: only their size was asked for.
     Elsewhere,

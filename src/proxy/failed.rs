@@ -19,7 +19,6 @@ impl From<Fault> for Failed {
 }
 
 impl Failed {
-    /// A sentence.
     pub(super) fn why(self) -> String {
         match self {
             Self::Upstream(fault) => fault.message,

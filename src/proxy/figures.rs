@@ -52,7 +52,6 @@ pub struct InFlight {
 pub struct UpstreamFigures {
     /// Its name; `None`: those of groups.
     pub name: Option<String>,
-    /// What was counted.
     pub counts: Arc<Counts>,
     /// States of breakers and how many are in them.
     pub states: Vec<(BreakerState, usize)>,

@@ -22,7 +22,6 @@ const MANIFEST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A manifest to be answered with.
 pub struct ManifestAnswer {
-    /// Its digest.
     pub digest: Digest,
     /// Its type, as the upstream had it.
     pub media_type: MediaType,

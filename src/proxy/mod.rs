@@ -120,7 +120,6 @@ type HeadCalls = SharedCalls<ReferenceKey, Result<ManifestHead, Fault>>;
 /// What manifests are asked for by: upstream with credentials, repository, tag or digest.
 type ReferenceKey = (TargetKey, Reference);
 
-/// The dependency proxy.
 pub struct Proxy {
     store: Arc<Store>,
     upstreams: Upstreams,

@@ -76,7 +76,6 @@ impl KeptManifest {
 
 /// What HEAD of a manifest says.
 pub struct ManifestSummary {
-    /// Its digest.
     pub digest: Digest,
     /// Its type, as the upstream has it.
     pub media_type: MediaType,

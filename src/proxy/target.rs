@@ -9,7 +9,6 @@ use crate::upstream::Upstream;
 /// A repository of an upstream.
 #[derive(Clone)]
 pub struct Target {
-    /// The upstream.
     pub upstream: Arc<Upstream>,
     /// The repository's name there, `library/` included.
     pub repository: RepositoryName,

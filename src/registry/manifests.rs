@@ -26,14 +26,12 @@ pub struct PushedManifest<'a> {
     pub owner: Owner,
     /// Who pushes it, for people.
     pub pushed_by: String,
-    /// When.
     pub now: Timestamp,
 }
 
 /// What became of it.
 #[derive(Debug)]
 pub enum ManifestContent {
-    /// It is kept.
     Kept {
         /// The digest of its bytes.
         digest: Digest,

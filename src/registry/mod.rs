@@ -35,7 +35,6 @@ use receive::Hashed;
 /// How many uploads' hashes are kept between two requests; those beyond are hashed again from their files.
 const HASHES_KEPT: usize = 1_024;
 
-/// The hosted registry.
 pub struct Registry {
     store: Arc<Store>,
     /// How far each upload is hashed.

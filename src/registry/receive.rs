@@ -13,7 +13,6 @@ const BUFFER: usize = 32 * 1024;
 
 /// A part of a blob as a request brings it.
 pub struct Piece<'a> {
-    /// The request's body.
     pub body: &'a mut dyn Read,
     /// Its announced length in bytes; `None`: as much as comes.
     pub length: Option<u64>,
@@ -50,7 +49,6 @@ impl Piece<'_> {
 pub(super) struct Hashed {
     hasher: Hasher,
     algorithm: Algorithm,
-    /// From the start.
     length: u64,
 }
 

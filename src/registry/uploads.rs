@@ -17,7 +17,6 @@ const OPEN_UPLOADS: u64 = 1_000;
 /// How far an upload is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadStatus {
-    /// Its id.
     pub id: String,
     /// The bytes that have arrived.
     pub length: u64,

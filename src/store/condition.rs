@@ -24,7 +24,6 @@ const NEWEST_TOKENS: &str = "SELECT max(created_at) FROM
 pub struct Space {
     /// Bytes that may be written.
     pub free: u64,
-    /// Bytes in all.
     pub size: u64,
     /// Files that may be made; `None` where the filesystem does not count them.
     pub free_inodes: Option<u64>,

@@ -16,7 +16,6 @@ pub(super) trait Join {
     fn join(&mut self, other: Self);
 }
 
-/// The latest counts.
 impl Join for Timestamp {
     fn join(&mut self, other: Self) {
         *self = other.max(*self);

@@ -19,7 +19,6 @@ pub enum FailureReason {
     ReadOnly,
     /// The file is damaged, or is no database.
     Damaged,
-    /// Something else.
     Other,
 }
 
@@ -44,9 +43,7 @@ static LAST: [AtomicI64; FailureReason::ALL.len()] = [const { AtomicI64::new(0) 
 /// Failures for one reason since the start of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DatabaseFailures {
-    /// Why.
     pub reason: FailureReason,
-    /// How many.
     pub count: u64,
     /// When the last one was.
     pub last_at: Option<Timestamp>,

@@ -84,7 +84,6 @@ pub struct Store {
     pub registry: RegistryDb,
     /// The rows of the two above, read together.
     pub content: Content,
-    /// The content-addressed directory.
     pub blobs: BlobDir,
     /// What is on its way, in unlinked files of `DATA/staging`.
     pub spools: Arc<Spools>,
@@ -162,7 +161,6 @@ impl Store {
         })
     }
 
-    /// The data directory.
     pub fn directory(&self) -> &Path {
         &self.directory
     }

@@ -18,7 +18,6 @@ use crate::time::Timestamp;
 /// What is collected, and as of when.
 #[derive(Debug, Clone, Copy)]
 pub struct Collection {
-    /// Now.
     pub now: Timestamp,
     /// How long what is not needed is left alone.
     pub grace: Duration,
@@ -72,7 +71,6 @@ pub struct Collected {
     pub strays_left: bool,
     /// Blobs that were taken out of repositories, once per repository.
     pub links: u64,
-    /// Files that went.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,

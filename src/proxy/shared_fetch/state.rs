@@ -28,7 +28,6 @@ pub(super) struct State {
     pub(super) keep: bool,
     /// Whether `keep` has been read for the last time.
     pub(super) decided: bool,
-    /// Readers.
     pub(super) readers: usize,
 }
 

@@ -115,7 +115,6 @@ impl Failure {
         Self::NoSuchMethod(allowed)
     }
 
-    /// The response.
     pub(super) fn response(&self, request_id: &str) -> Response {
         match self {
             Self::Known(status, body) => error::json_body(Response::new(*status), body),
@@ -155,7 +154,6 @@ fn of_error(error: &Error, request_id: &str) -> Response {
     }
 }
 
-/// One object.
 pub(super) fn object(status: u16, value: &Value) -> Answer {
     Ok(error::json_body(Response::new(status), value))
 }

@@ -25,13 +25,9 @@ use crate::store::{
 
 /// A request whose endpoint's needs are met.
 pub(super) struct Ask<'a, 'r> {
-    /// The box.
     pub(super) appliance: &'a Appliance,
-    /// The request.
     pub(super) call: &'a mut Call<'r>,
-    /// Who asks.
     pub(super) identity: Identity,
-    /// The declared fields.
     pub(super) fields: Fields,
     endpoint: &'static Endpoint,
     captures: Captures,
@@ -42,11 +38,8 @@ pub(super) struct Ask<'a, 'r> {
 /// What `:id` names where the endpoint's role is about a group or a project.
 #[derive(Debug, Clone)]
 pub(super) enum Place {
-    /// Nothing.
     None,
-    /// A group.
     Group(Arc<Group>),
-    /// A project.
     Project(Arc<PlacedProject>),
 }
 
@@ -101,7 +94,6 @@ impl<'a, 'r> Ask<'a, 'r> {
         Ok(())
     }
 
-    /// The store.
     pub(super) fn store(&self) -> &'a Store {
         &self.appliance.store
     }
@@ -151,7 +143,6 @@ impl<'a, 'r> Ask<'a, 'r> {
         self.endpoint.gives.0
     }
 
-    /// A captured segment.
     pub(super) fn capture(&self, name: &str) -> &str {
         let mut captures = self.captures.iter();
         let found = captures.find(|(known, _)| *known == name);

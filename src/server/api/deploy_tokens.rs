@@ -150,7 +150,6 @@ fn revoke(ask: &mut Ask<'_, '_>) -> Answer {
     tokens::revoke(ask, find(ask)?.id)
 }
 
-/// Beyond GitLab.
 fn rotate(ask: &mut Ask<'_, '_>) -> Answer {
     let token = find(ask)?;
     refuse_bots(ask)?;

@@ -29,9 +29,7 @@ pub(super) struct Parameter {
 /// What a field may hold. Forms and queries have only text: there numbers and words are read from it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Type {
-    /// Any text.
     Text,
-    /// A whole number.
     Integer,
     /// A whole number that is not negative.
     Count,

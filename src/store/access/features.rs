@@ -17,7 +17,6 @@ pub struct Feature {
     pub flag: String,
     /// `None`: the box's value.
     pub group: Option<GroupId>,
-    /// On or off.
     pub enabled: bool,
 }
 

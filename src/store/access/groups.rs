@@ -33,7 +33,6 @@ pub(super) const COLUMNS: &str = "id, path, parent_id, visibility, dependency_pr
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Visibility {
-    /// Its members.
     Private,
     /// Everybody who is logged in.
     Public,
@@ -81,7 +80,6 @@ words_in_schema!(Visibility, OnReadOnlyMiss);
 /// A group; groups nest by path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Group {
-    /// The row.
     pub id: GroupId,
     /// `acme` or `acme/backend`.
     pub path: String,

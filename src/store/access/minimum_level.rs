@@ -25,9 +25,7 @@ use crate::store::statement::words_in_sql;
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum MinimumLevel {
-    /// Maintainers, owners, administrators.
     Maintainer,
-    /// Owners and administrators.
     Owner,
     /// Administrators of the box.
     Admin,

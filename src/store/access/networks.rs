@@ -45,7 +45,6 @@ words_in_schema!(Ability);
 pub struct Network {
     /// The addresses; host bits are dropped when it is stored.
     pub cidr: IpNet,
-    /// What they may.
     pub ability: Ability,
     /// Where they may it.
     pub group: Option<GroupId>,

@@ -16,7 +16,6 @@ pub(super) const COLUMNS: &str = "id, path, group_id, visibility, created_at, qu
 /// A project: a path below a group, which owns hosted repositories.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Project {
-    /// The row.
     pub id: ProjectId,
     /// `acme/backend/api`.
     pub path: String,

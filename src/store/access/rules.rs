@@ -23,9 +23,7 @@ pub enum RuleOwner {
 /// A rule about the repositories whose path matches a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProtectionRule {
-    /// The row.
     pub id: RuleId,
-    /// Whose repositories.
     pub owner: RuleOwner,
     /// Of the whole path; `*` matches any run of characters.
     pub pattern: String,
@@ -42,9 +40,7 @@ pub struct ProtectionRule {
 /// A rule about a project's tags that match a regular expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagRule {
-    /// The row.
     pub id: RuleId,
-    /// Whose tags.
     pub project: ProjectId,
     /// The regular expression; it matches anywhere in the tag unless it is anchored.
     pub pattern: String,

@@ -12,7 +12,6 @@ use crate::store::page::{Conditions, Listing, Page, Window, json_of, page, rows}
 /// What somebody sees of groups and projects: the union of all that is given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Viewer {
-    /// Everything.
     pub all: bool,
     /// That of which this user is a member, and what is below it.
     pub user: Option<UserId>,

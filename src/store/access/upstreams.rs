@@ -14,7 +14,6 @@ use crate::time::Timestamp;
 /// An upstream that was added by command.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UpstreamRow {
-    /// The row.
     pub id: UpstreamId,
     /// When it was added.
     pub created_at: Timestamp,

@@ -16,11 +16,9 @@ const COLUMNS: &str =
 /// A user, or a service account (a user without a password that can be set).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct User {
-    /// The row.
     pub id: UserId,
     /// The login name, unique.
     pub name: String,
-    /// Administrators may everything.
     pub admin: bool,
     /// A service account: no password.
     pub service: bool,
@@ -45,7 +43,6 @@ pub struct UserFilter {
     pub search: Option<String>,
     /// Those who are not blocked.
     pub active: bool,
-    /// Those who are.
     pub blocked: bool,
     /// Those who administer the box.
     pub admin: bool,

@@ -46,7 +46,6 @@ impl Actor {
         }
     }
 
-    /// The server itself.
     pub fn server() -> Self {
         Self::new("server")
     }
@@ -58,7 +57,6 @@ impl Actor {
         self
     }
 
-    /// The client's address.
     #[must_use]
     pub fn address(mut self, address: IpAddr) -> Self {
         self.from = Some(address.into());

@@ -110,11 +110,9 @@ kinds! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub(super) enum Class {
-    /// Something was changed.
     Change,
     /// Somebody was let in.
     Login,
-    /// Somebody was banned.
     Ban,
     /// What anybody can cause who reaches the box.
     Refusal,
@@ -244,7 +242,6 @@ impl Event {
         self
     }
 
-    /// One more detail.
     #[must_use]
     pub fn detail(mut self, key: &'static str, value: impl Into<Detail>) -> Self {
         self.details.push((key, value.into()));

@@ -15,10 +15,8 @@ const COLUMNS: &str =
     subject_name, subject_id, about_user, group_path, details, count, last_time, actor_user_id,
     about_user_id, group_id, project_id";
 
-/// Whose events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventUser {
-    /// This user's.
     Id(UserId),
     /// Those of every user who was ever called so.
     Name(String),
@@ -29,7 +27,6 @@ pub enum EventUser {
 pub enum PlaceFilter {
     /// This group, and what is below it.
     Group(GroupId),
-    /// This project.
     Project(ProjectId),
     /// Whatever was ever called so, and what was below it.
     Path(String),
@@ -61,33 +58,25 @@ pub struct RecordedEvent {
     pub time: Timestamp,
     /// Such as `user.created`.
     pub kind: String,
-    /// Who.
     pub actor: String,
     /// The user that the actor is, or speaks for.
     pub actor_user: Option<String>,
-    /// Its row.
     pub actor_user_id: Option<UserId>,
-    /// From where.
     pub address: Option<String>,
     /// The request's id; of several, the first one's.
     pub correlation_id: Option<String>,
     /// What it was done to: `user`, `token`, …
     pub subject_kind: Option<String>,
-    /// Its name.
     pub subject_name: Option<String>,
-    /// Its row's id.
     pub subject_id: Option<i64>,
     /// The user whom it concerns.
     pub about_user: Option<String>,
-    /// Its row.
     pub about_user_id: Option<UserId>,
     /// The path of the group or project that it concerns.
     pub group_path: Option<String>,
     /// The group's row; of a path that belongs to no project the nearest group's above it.
     pub group_id: Option<GroupId>,
-    /// The project's row.
     pub project_id: Option<ProjectId>,
-    /// A small object.
     pub details: serde_json::Value,
     /// How often it happened within its minute.
     pub count: u64,

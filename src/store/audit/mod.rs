@@ -46,7 +46,6 @@ const PRUNE_EVERY: i64 = 1_024;
 /// What is said where something was done that the audit does not tell.
 pub const UNRECORDED: &str = "this was done, but could not be written to the audit database";
 
-/// The audit database.
 pub struct AuditDb {
     database: Database,
     notes: Mutex<Notes>,

@@ -42,7 +42,6 @@ impl BlobPrefix {
 pub(crate) struct Listing {
     /// Names that are digests that belong here.
     pub(crate) digests: Vec<Digest>,
-    /// Other names.
     pub(crate) strays: Vec<PathBuf>,
 }
 

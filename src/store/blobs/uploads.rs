@@ -18,7 +18,6 @@ const ID_LENGTH: usize = 32;
 /// The file of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StagedUpload {
-    /// The upload's id.
     pub id: String,
     /// How many bytes have arrived.
     pub length: u64,

@@ -23,18 +23,14 @@ const PIECE: i64 = 50;
 /// A repository that a group has pulled from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PulledRepository {
-    /// The row.
     pub id: RepositoryId,
-    /// The upstream's name.
     pub host: RegistryHost,
-    /// The name there.
     pub name: RepositoryName,
 }
 
 /// What a purge took out of one repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Purged {
-    /// How many manifests.
     pub manifests: u64,
     /// What may be needed by nobody now; whoever purges releases each.
     pub loose: Vec<Digest>,

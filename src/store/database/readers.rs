@@ -12,7 +12,6 @@ use crate::error::{Error, Result};
 /// So many steps of SQLite's machine run between two looks: less than a millisecond's work.
 const STEPS: i32 = 5_000;
 
-/// A bounded pool.
 pub(super) struct Readers {
     /// The most that are open at once; the next one waits until one is given back.
     most: usize,

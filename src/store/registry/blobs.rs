@@ -231,7 +231,6 @@ pub(super) fn keep_link(
 pub enum UnlinkBlob {
     /// It is not linked to the repository any more.
     Unlinked,
-    /// It was not.
     Unknown,
     /// This manifest of the repository refers to it; nothing was changed.
     NeededBy(Digest),

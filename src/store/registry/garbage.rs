@@ -68,7 +68,6 @@ fn is_needed_text() -> String {
 /// What one step of the sweep removed, or would.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// How many links.
     pub links: u64,
     /// The blobs that they led to: their files may go, if nothing else needs them.
     pub blobs: Vec<(Digest, u64)>,
@@ -77,9 +76,7 @@ pub struct Swept {
 /// A manifest that nothing leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UntaggedManifest {
-    /// Its row.
     pub id: i64,
-    /// The repository's path.
     pub repository: String,
     /// The digest of its bytes.
     pub digest: Digest,

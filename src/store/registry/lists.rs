@@ -12,9 +12,7 @@ use crate::time::Timestamp;
 /// A tag with the manifest that it points to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostedTag {
-    /// Its name.
     pub name: Tag,
-    /// The manifest's digest.
     pub digest: Digest,
     /// The manifest's bytes and those of what it refers to, as it says.
     pub total_size: u64,

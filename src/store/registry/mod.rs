@@ -39,7 +39,6 @@ pub use uploads::HostedUpload;
 /// A hosted repository: its path counts only together with the project that it belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostedRepository<'a> {
-    /// The project.
     pub project: ProjectId,
     /// The whole path, the project's included.
     pub path: &'a str,
@@ -77,14 +76,12 @@ pub struct NewHostedManifest {
     pub tags: Vec<NewTag>,
     /// Who pushes it, for people.
     pub pushed_by: String,
-    /// When.
     pub now: Timestamp,
 }
 
 /// A tag to be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTag {
-    /// Its name.
     pub name: Tag,
     /// Whether it may leave another manifest for this one.
     pub may_move: bool,

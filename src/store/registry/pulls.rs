@@ -15,7 +15,6 @@ use crate::time::Timestamp;
 /// Only while nothing can be written for long are there more.
 const MAX_NOTES: usize = 100_000;
 
-/// What was pulled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Pulled {
     project: ProjectId,

@@ -14,11 +14,9 @@ const COLUMNS: &str = "id, project_id, path, created_at, tag_count";
 /// A repository that holds a manifest, with an id that is never reused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryRow {
-    /// The row.
     pub id: i64,
     /// Its project, which may be gone.
     pub project: ProjectId,
-    /// Its whole path.
     pub path: String,
     /// When something was first pushed to it.
     pub created_at: Timestamp,

@@ -16,7 +16,6 @@ pub struct HostedUpload {
     pub id: String,
     /// What its bytes are hashed by while they arrive.
     pub algorithm: Algorithm,
-    /// When it began.
     pub started_at: Timestamp,
 }
 
@@ -92,7 +91,6 @@ impl RegistryDb {
         })
     }
 
-    /// All uploads.
     pub fn uploads(&self) -> Result<Vec<HostedUpload>> {
         self.database.scan(|connection| {
             list(

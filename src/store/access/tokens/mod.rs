@@ -57,7 +57,6 @@ impl TokenKind {
 /// A token's row: never its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Token {
-    /// The row.
     pub id: TokenId,
     /// What it belongs to.
     pub kind: TokenKind,
@@ -83,7 +82,6 @@ pub struct Token {
     pub created_at: Timestamp,
     /// From when on it is refused; `None`: never.
     pub expires_at: Option<Timestamp>,
-    /// Who made it.
     #[serde(flatten)]
     pub maker: Maker,
     /// It lives no longer than the token that made it, and is revoked with it.
@@ -138,7 +136,6 @@ pub struct Maker {
     /// As lists show it: a user's name, a token's label such as `alice (token 7)`, or `box` for the command line.
     #[serde(rename = "created_by")]
     pub label: String,
-    /// The user.
     #[serde(rename = "made_by_user_id")]
     pub user_id: Option<UserId>,
     /// The token that was used for it. Names its row also when that is gone.

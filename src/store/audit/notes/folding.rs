@@ -55,7 +55,6 @@ pub(super) struct Noted {
 #[derive(Debug, Default)]
 pub(in crate::store::audit) struct Notes {
     pub(super) refusals: HashMap<Key, Noted>,
-    /// Logins and bans.
     pub(super) precious: HashMap<Key, Noted>,
     told_apart: HashMap<Share, usize>,
     /// Logins and bans since the last call of [`Self::is_write_due`].

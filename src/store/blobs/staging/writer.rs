@@ -138,7 +138,6 @@ impl BlobWriter {
         }
     }
 
-    /// Throws it away.
     pub fn discard(mut self) {
         self.settle(true);
     }

@@ -23,10 +23,18 @@ fn pulls_are_counted_by_what_became_of_them() {
     assert_eq!(client.get("/v2/").status, 401);
     assert_eq!(client.get("/nowhere").status, 404);
 
+    // Each is counted after its last byte, in whatever order.
     let hits = requests("blob", "HEAD", "2xx", "hit");
+    let counted = [
+        hits.clone(),
+        requests("blob", "GET", "2xx", "hit"),
+        requests("manifest", "GET", "2xx", "revalidated"),
+        requests("base", "GET", "4xx", "none"),
+        requests("other", "GET", "4xx", "none"),
+    ];
     let scrape = eventually(&appliance, "all are counted", |scrape| {
-        let other = requests("other", "GET", "4xx", "none");
-        scrape.samples.contains_key(&other) && scrape.samples.contains_key(&hits)
+        let mut counted = counted.iter();
+        counted.all(|series| scrape.samples.contains_key(series))
     });
     for (series, expected) in [
         (requests("manifest", "GET", "2xx", "miss"), 1.0),
@@ -127,7 +135,10 @@ fn what_goes_wrong_upstream_shows() {
     // No request: the first line is too long to be one.
     assert_eq!(client.get(&format!("/{}", "a".repeat(40_000))).status, 431);
 
-    let scrape = Scrape::of(&appliance);
+    let scrape = eventually(&appliance, "the last ones are counted", |scrape| {
+        scrape.get("breakwater_fetches_ended_total{result=\"failed\"}") == 1.0
+            && scrape.get("breakwater_http_refused_requests_total{status=\"431\"}") == 1.0
+    });
     for (series, expected) in [
         ("breakwater_fetch_resumes_total{after=\"break\"}", 1.0),
         (

@@ -2,16 +2,15 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strum::{EnumString, IntoStaticStr, VariantNames};
 
 use super::caller::forbidden_because;
 use super::{Admin, Named, Operation, refused};
 use crate::auth::administration::names::check_user_name;
 use crate::auth::password;
 use crate::error::{Error, Kind, Result};
-use crate::schema::words_in_schema;
 use crate::store::{Page, Store, User, UserFilter, UserId, Window};
 use crate::time::Timestamp;
+use crate::words::words;
 
 /// The administrator of the first start.
 pub const ROOT: &str = "root";
@@ -97,26 +96,13 @@ pub struct SetBlocked {
     pub blocked: bool,
 }
 
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Serialize,
-    Deserialize,
-    EnumString,
-    IntoStaticStr,
-    VariantNames,
-)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum UserState {
-    Active,
-    Blocked,
+words! {
+    "snake_case"
+    pub enum UserState {
+        Active,
+        Blocked,
+    }
 }
-
-words_in_schema!(UserState);
 
 impl UserState {
     pub(super) fn new(blocked: bool) -> Self {

@@ -61,34 +61,22 @@ use token::TokenCache;
 use transport::Transport;
 use url::Url;
 
-/// What is done with requests to an upstream.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    serde::Serialize,
-    serde::Deserialize,
-    strum::IntoStaticStr,
-    strum::VariantNames,
-)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum BreakerState {
-    /// It is asked.
-    Closed,
-    /// Some or all kept tags are served without asking, all else is asked for.
-    Slow,
-    Open,
-    HalfOpen,
-    /// No connection leaves the box.
-    Offline,
-    /// It cannot be used as it was added.
-    Unusable,
+crate::words::words! {
+    "kebab-case"
+    /// What is done with requests to an upstream.
+    pub enum BreakerState {
+        /// It is asked.
+        Closed,
+        /// Some or all kept tags are served without asking, all else is asked for.
+        Slow,
+        Open,
+        HalfOpen,
+        /// No connection leaves the box.
+        Offline,
+        /// It cannot be used as it was added.
+        Unusable,
+    }
 }
-
-crate::schema::words_in_schema!(BreakerState);
 
 impl BreakerState {
     /// All of them, in the order of the metrics.

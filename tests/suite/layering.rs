@@ -71,6 +71,7 @@ fn imports_only_go_down() {
         "shared_call",
         "spool",
         "time",
+        "words",
     ];
     let table: &[(&str, &[&str])] = &[
         ("oci", &[]),
@@ -84,6 +85,7 @@ fn imports_only_go_down() {
         ("network", &[]),
         ("metrics", &[]),
         ("time", &[]),
+        ("words", &[]),
         ("context", &[]),
         ("shared_call", &[]),
         ("spool", &[]),

@@ -1,5 +1,5 @@
 //! One request to the REST API, checked: who asks, about which place, with which fields. In this order: who
-//! are you (401), is the token worth it (403), may you know that the place exists (404), is your level high
+//! are you (401), do the token's scopes allow it (403), may you know that the place exists (404), is your level high
 //! enough (403), are the fields right (400).
 
 use std::sync::Arc;
@@ -7,20 +7,17 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::answer::{Failure, Position};
+use super::identify::identify;
 use super::parameters::Fields;
 use super::table::{Captures, Endpoint, Role, Scope, Shape, TEXT_CAPTURES};
 use crate::admin::{Admin, Caller, Operation};
-use crate::auth::administration::tokens;
-use crate::auth::credentials::SecretRefusal;
 use crate::auth::policy::administration::{self, Authority};
-use crate::auth::scope::Ability;
-use crate::auth::{Identity, PlacedProject, Principal};
+use crate::auth::{Identity, PlacedProject};
 use crate::error::Result;
 use crate::server::Appliance;
-use crate::server::call::{Call, Credentials};
+use crate::server::call::Call;
 use crate::store::{
-    Actor, Group, GroupId, Level, Maker, ProjectId, Store, TokenId, User, UserId, Viewer,
-    Visibility,
+    Actor, Group, GroupId, Level, Maker, ProjectId, Store, User, UserId, Viewer, Visibility,
 };
 
 /// A request whose endpoint's needs are met.
@@ -348,66 +345,4 @@ impl Caller for Ask<'_, '_> {
             refused.remedy(format!("it is about {path}"))
         })
     }
-}
-
-/// Who sends the request: a token's secret in `PRIVATE-TOKEN` or as Bearer, or where GitLab takes it that of a
-/// job token in `JOB-TOKEN`. A JWT of the token endpoint is none, whatever it was issued for.
-fn identify(
-    appliance: &Appliance,
-    call: &mut Call<'_>,
-    endpoint: &Endpoint,
-) -> Result<Identity, Failure> {
-    let takes_jobs = matches!(endpoint.scope, Scope::ReadOrJob | Scope::WriteOrJob);
-    // An empty field is no failed login: scripts send one where their variable is not set.
-    let field = |name| call.request.headers.get(name).filter(|it| !it.is_empty());
-    let job = field("JOB-TOKEN").filter(|_| takes_jobs);
-    let secret = match (field("PRIVATE-TOKEN"), job, call.credentials()) {
-        (Some(secret), ..) | (None, Some(secret), _) => secret.to_owned(),
-        (None, None, Credentials::Bearer(secret)) => secret,
-        _ => return Err(Failure::unauthorized()),
-    };
-    let is_by_job = job.is_some() && field("PRIVATE-TOKEN").is_none();
-    let authenticator = &appliance.authenticator;
-    let identity = match authenticator.by_secret(&secret, call.address, &call.id, call.now)? {
-        Ok(identity) => identity,
-        Err(SecretRefusal::Unknown) => return Err(Failure::unauthorized()),
-        Err(SecretRefusal::Expired) => {
-            return Err(Failure::invalid_token(
-                "Token is expired. You can either do re-authorization or token refresh.",
-            ));
-        }
-        Err(SecretRefusal::Revoked(id)) => {
-            if endpoint.path.ends_with("/self/rotate") {
-                revoke_family(appliance, call, id)?;
-            }
-            return Err(Failure::invalid_token(
-                "Token was revoked. You have to re-authorize from the user.",
-            ));
-        }
-    };
-    call.note_principal(&identity.principal);
-    if matches!(identity.principal, Principal::JobToken(..)) != is_by_job {
-        return Err(Failure::unauthorized());
-    }
-    let abilities = identity.principal.abilities();
-    let (reads, writes) = (
-        abilities.has(Ability::ReadApi) || is_by_job,
-        abilities.has(Ability::WriteApi) || is_by_job,
-    );
-    match endpoint.scope {
-        Scope::Read | Scope::ReadOrJob if !reads => {
-            Err(Failure::insufficient_scope("api read_api"))
-        }
-        Scope::Write | Scope::WriteOrJob if !writes => Err(Failure::insufficient_scope("api")),
-        _ => Ok(identity),
-    }
-}
-
-/// Whoever rotates a token that was revoked already uses a secret that should be gone.
-fn revoke_family(appliance: &Appliance, call: &Call<'_>, id: TokenId) -> Result<()> {
-    let actor = Actor::new(format!("token {} after its revocation", id.0))
-        .address(call.address.ip)
-        .correlation_id(&call.id);
-    tokens::rotate_token(&appliance.store, &actor, id, None, &Maker::on_the_box())?;
-    Ok(())
 }

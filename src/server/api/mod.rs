@@ -13,6 +13,7 @@ mod dependency_proxy;
 mod deploy_tokens;
 mod features;
 mod groups;
+mod identify;
 mod job_tokens;
 mod members;
 mod networks;

@@ -117,7 +117,7 @@ fn needs(endpoint: &Endpoint) -> String {
         Scope::Open => "Needs no token",
         Scope::Valid => "Needs a token, whatever its scopes",
         Scope::Read => "Needs the scope read_api or api",
-        Scope::Write => "Needs the scope api",
+        Scope::Write | Scope::SelfRotation => "Needs the scope api",
         Scope::ReadOrJob => "Needs the scope read_api or api, or a job token in JOB-TOKEN",
         Scope::WriteOrJob => "Needs the scope api, or a job token in JOB-TOKEN",
     };

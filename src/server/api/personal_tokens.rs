@@ -55,7 +55,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
         method: "POST",
         path: "/personal_access_tokens/self/rotate",
-        scope: Scope::Write,
+        scope: Scope::SelfRotation,
         role: Role::Anyone,
         parameters: tokens::ROTATION,
         gives: (200, Shape::One("NewAccessToken")),

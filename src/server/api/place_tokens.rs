@@ -57,7 +57,7 @@ macro_rules! endpoints {
             Endpoint {
                 method: "POST",
                 path: concat!("/", $places, "/:id/access_tokens/self/rotate"),
-                scope: Scope::Write,
+                scope: Scope::SelfRotation,
                 role: $seen,
                 parameters: SELF_ROTATION,
                 gives: (200, Shape::One("NewAccessToken")),

@@ -24,7 +24,7 @@ pub(super) struct Endpoint {
     /// Below `/api/v4`; `:name` stands for one segment. `:id` of groups and projects is a number or an encoded
     /// path; the others are numbers, unless [`TEXT_CAPTURES`] has them.
     pub(super) path: &'static str,
-    /// What the token must be worth.
+    /// Which scopes the token must have.
     pub(super) scope: Scope,
     /// Who may.
     pub(super) role: Role,
@@ -38,7 +38,7 @@ pub(super) struct Endpoint {
     pub(super) handler: fn(&mut Ask<'_, '_>) -> Answer,
 }
 
-/// What a token must be worth.
+/// Which scopes a token must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
     /// No token at all is needed.
@@ -49,6 +49,9 @@ pub(super) enum Scope {
     Read,
     /// `api`.
     Write,
+    /// As `Write`; who comes with a token that was revoked already uses a secret that should be gone, so its successors
+    /// end too.
+    SelfRotation,
     /// As `Read`, or a job token.
     ReadOrJob,
     /// As `Write`, or a job token.
@@ -375,7 +378,7 @@ mod tests {
                 reads
                     || matches!(
                         endpoint.scope,
-                        Scope::Write | Scope::WriteOrJob | Scope::Valid
+                        Scope::Write | Scope::SelfRotation | Scope::WriteOrJob | Scope::Valid
                     ),
                 "{method} {path} changes something with {:?}",
                 endpoint.scope

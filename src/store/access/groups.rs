@@ -2,80 +2,41 @@
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row, params};
-use serde::{Deserialize, Serialize};
-use strum::{EnumString, IntoStaticStr, VariantNames};
+use serde::Serialize;
 
 use super::{AccessDb, GroupId, no_such, taken};
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::RegistryHost;
-use crate::schema::words_in_schema;
 use crate::store::audit::{Actor, Detail, Event, EventKind, EventPlace};
-use crate::store::statement::{decoded, find, get, list, run, size, stored_size, unknown_word};
+use crate::store::statement::{decoded, find, get, list, run, size, stored_size, words_in_sql};
 use crate::time::Timestamp;
+use crate::words::words;
 
 pub(super) const COLUMNS: &str = "id, path, parent_id, visibility, dependency_proxy_enabled,
     on_read_only_miss, default_upstream, created_at, quota";
 
-/// Who may know that a group exists.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    EnumString,
-    IntoStaticStr,
-    VariantNames,
-)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum Visibility {
-    Private,
-    /// Everybody who is logged in.
-    Public,
-}
-
-impl Visibility {
-    /// The word in commands, JSON and the database.
-    pub fn as_str(self) -> &'static str {
-        self.into()
+words! {
+    "snake_case"
+    /// Who may know that a group exists.
+    pub enum Visibility {
+        Private,
+        /// Everybody who is logged in.
+        Public,
     }
 }
 
-/// What somebody who may read but not fill gets of an image that is not kept.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    EnumString,
-    IntoStaticStr,
-    VariantNames,
-)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum OnReadOnlyMiss {
-    /// The image, streamed from the upstream; nothing of it is kept.
-    PassThrough,
-    /// A 404 that says so.
-    Deny,
-}
-
-impl OnReadOnlyMiss {
-    /// The word in commands, JSON and the database.
-    pub fn as_str(self) -> &'static str {
-        self.into()
+words! {
+    "snake_case"
+    /// What somebody who may read but not fill gets of an image that is not kept.
+    pub enum OnReadOnlyMiss {
+        /// The image, streamed from the upstream; nothing of it is kept.
+        PassThrough,
+        /// A 404 that says so.
+        Deny,
     }
 }
 
-words_in_schema!(Visibility, OnReadOnlyMiss);
+words_in_sql!(Visibility, OnReadOnlyMiss);
 
 /// A group; groups nest by path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -320,28 +281,15 @@ pub(super) fn group(row: &Row<'_>) -> rusqlite::Result<Group> {
         id: GroupId(row.get(0)?),
         path: row.get(1)?,
         parent: row.get::<_, Option<i64>>(2)?.map(GroupId),
-        visibility: visibility(row, 3)?,
+        visibility: row.get(3)?,
         dependency_proxy_enabled: row.get(4)?,
-        on_read_only_miss: decoded(row, 5, |word| match word {
-            "pass_through" => Ok(OnReadOnlyMiss::PassThrough),
-            "deny" => Ok(OnReadOnlyMiss::Deny),
-            _ => Err(unknown_word("what happens on a miss", word)),
-        })?,
+        on_read_only_miss: row.get(5)?,
         default_upstream: match row.get_ref(6)? {
             ValueRef::Null => None,
             _ => Some(decoded(row, 6, RegistryHost::parse)?),
         },
         created_at: Timestamp(row.get(7)?),
         quota: quota(row, 8)?,
-    })
-}
-
-/// Reads a column as a visibility.
-pub(super) fn visibility(row: &Row<'_>, column: usize) -> rusqlite::Result<Visibility> {
-    decoded(row, column, |word| match word {
-        "private" => Ok(Visibility::Private),
-        "public" => Ok(Visibility::Public),
-        _ => Err(unknown_word("a visibility", word)),
     })
 }
 

@@ -2,43 +2,28 @@
 
 use ipnet::IpNet;
 use rusqlite::params;
-use serde::{Deserialize, Serialize};
-use strum::{EnumString, IntoStaticStr, VariantNames};
+use serde::Serialize;
 
 use super::groups::group_place;
 use super::{AccessDb, GroupId, taken};
 use crate::error::{Error, Kind, Result};
-use crate::schema::words_in_schema;
 use crate::store::audit::{Actor, Event, EventKind};
 use crate::store::statement::{decoded, list, run, words_in_sql};
+use crate::words::words;
 
-/// What a network rule allows.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    EnumString,
-    IntoStaticStr,
-    VariantNames,
-)]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "lowercase")]
-pub enum Ability {
-    /// What is cached, and what passes through.
-    Read,
-    /// Reading, and writing into the cache what came from an upstream.
-    Fill,
+words! {
+    "snake_case"
+    /// What a network rule allows.
+    #[derive(PartialOrd, Ord)]
+    pub enum Ability {
+        /// What is cached, and what passes through.
+        Read,
+        /// Reading, and writing into the cache what came from an upstream.
+        Fill,
+    }
 }
 
 words_in_sql!(Ability);
-words_in_schema!(Ability);
 
 /// A network that is trusted without login. `group` None: the mirror's group alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

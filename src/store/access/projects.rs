@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
-use super::groups::{lineage, quota, quota_detail, visibility};
+use super::groups::{lineage, quota, quota_detail};
 use super::{AccessDb, GroupId, ProjectId, Viewer, Visibility, no_such, taken};
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::store::audit::{Actor, Event, EventKind, EventPlace};
@@ -256,7 +256,7 @@ pub(super) fn project(row: &Row<'_>) -> rusqlite::Result<Project> {
         id: ProjectId(row.get(0)?),
         path: row.get(1)?,
         group: GroupId(row.get(2)?),
-        visibility: visibility(row, 3)?,
+        visibility: row.get(3)?,
         created_at: Timestamp(row.get(4)?),
         quota: quota(row, 5)?,
     })

@@ -1,0 +1,76 @@
+//! Who sends a request to the REST API, and whether the token's scopes are enough for the endpoint.
+
+use super::answer::Failure;
+use super::table::{Endpoint, Scope};
+use crate::auth::administration::tokens;
+use crate::auth::credentials::SecretRefusal;
+use crate::auth::scope::Ability;
+use crate::auth::{Identity, Principal};
+use crate::error::Result;
+use crate::server::Appliance;
+use crate::server::call::{Call, Credentials};
+use crate::store::{Actor, Maker, TokenId};
+
+/// Who sends the request: a token's secret in `PRIVATE-TOKEN` or as Bearer, or where GitLab takes it that of a
+/// job token in `JOB-TOKEN`. A JWT of the token endpoint is none, whatever it was issued for.
+pub(super) fn identify(
+    appliance: &Appliance,
+    call: &mut Call<'_>,
+    endpoint: &Endpoint,
+) -> Result<Identity, Failure> {
+    let takes_jobs = matches!(endpoint.scope, Scope::ReadOrJob | Scope::WriteOrJob);
+    // An empty field is no failed login: scripts send one where their variable is not set.
+    let field = |name| call.request.headers.get(name).filter(|it| !it.is_empty());
+    let job = field("JOB-TOKEN").filter(|_| takes_jobs);
+    let secret = match (field("PRIVATE-TOKEN"), job, call.credentials()) {
+        (Some(secret), ..) | (None, Some(secret), _) => secret.to_owned(),
+        (None, None, Credentials::Bearer(secret)) => secret,
+        _ => return Err(Failure::unauthorized()),
+    };
+    let is_by_job = job.is_some() && field("PRIVATE-TOKEN").is_none();
+    let authenticator = &appliance.authenticator;
+    let identity = match authenticator.by_secret(&secret, call.address, &call.id, call.now)? {
+        Ok(identity) => identity,
+        Err(SecretRefusal::Unknown) => return Err(Failure::unauthorized()),
+        Err(SecretRefusal::Expired) => {
+            return Err(Failure::invalid_token(
+                "Token is expired. You can either do re-authorization or token refresh.",
+            ));
+        }
+        Err(SecretRefusal::Revoked(id)) => {
+            if endpoint.scope == Scope::SelfRotation {
+                revoke_family(appliance, call, id)?;
+            }
+            return Err(Failure::invalid_token(
+                "Token was revoked. You have to re-authorize from the user.",
+            ));
+        }
+    };
+    call.note_principal(&identity.principal);
+    if matches!(identity.principal, Principal::JobToken(..)) != is_by_job {
+        return Err(Failure::unauthorized());
+    }
+    let abilities = identity.principal.abilities();
+    let (reads, writes) = (
+        abilities.has(Ability::ReadApi) || is_by_job,
+        abilities.has(Ability::WriteApi) || is_by_job,
+    );
+    match endpoint.scope {
+        Scope::Read | Scope::ReadOrJob if !reads => {
+            Err(Failure::insufficient_scope("api read_api"))
+        }
+        Scope::Write | Scope::SelfRotation | Scope::WriteOrJob if !writes => {
+            Err(Failure::insufficient_scope("api"))
+        }
+        _ => Ok(identity),
+    }
+}
+
+/// Whoever rotates a token that was revoked already uses a secret that should be gone.
+fn revoke_family(appliance: &Appliance, call: &Call<'_>, id: TokenId) -> Result<()> {
+    let actor = Actor::new(format!("token {} after its revocation", id.0))
+        .address(call.address.ip)
+        .correlation_id(&call.id);
+    tokens::rotate_token(&appliance.store, &actor, id, None, &Maker::on_the_box())?;
+    Ok(())
+}

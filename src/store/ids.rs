@@ -54,5 +54,9 @@ ids!(
     /// An upstream with its credentials, in the cache.
     OriginId,
     /// A repository of an origin, in the cache.
-    RepositoryId
+    RepositoryId,
+    /// A manifest of a repository, in the cache; never reused.
+    ManifestId,
+    /// A file's row in the cache; never reused.
+    BlobId
 );

@@ -16,6 +16,7 @@ mod database;
 mod deferred;
 mod directory;
 mod failures;
+mod frequency;
 mod ids;
 mod list_queue;
 mod lock;
@@ -43,13 +44,17 @@ pub use backup::Replaced;
 pub(crate) use blobs::BlobPrefix;
 pub use blobs::{Blob, BlobDir, BlobWriter, StagedUpload, digest_of};
 pub use cache::{
-    CacheDb, CachedImage, CachedTag, KeptListing, ListingKind, NewManifest, OriginId, Pull,
-    PulledRepository, Purged, RepositoryId, Totals,
+    BlobId, CacheDb, CachedImage, CachedTag, Evicted, Eviction, KeptListing, ListingKind,
+    ManifestId, NewManifest, OriginId, Pull, PulledRepository, Purged, RepositoryId, Totals,
 };
 pub(crate) use check::DatabaseFault;
 pub use condition::{Condition, Space};
-pub use content::{Content, StoredManifest};
+pub use content::{
+    CachedRepository, Content, Inventory, InventoryBlob, InventoryManifest, InventoryPulls,
+    InventoryTag, LooseBlob, Part, StoredManifest,
+};
 pub use failures::{DatabaseFailures, FailureReason};
+pub use frequency::Frequency;
 pub use lock::DataLock;
 pub use page::{Page, Window};
 pub use reconcile::Reconciled;

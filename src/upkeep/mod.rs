@@ -3,6 +3,7 @@
 //!
 //! Works on the store alone: asks no upstream, knows no route, and imports neither `proxy` nor `registry`.
 
+pub mod eviction;
 pub mod garbage;
 pub mod verify;
 

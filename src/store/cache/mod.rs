@@ -5,6 +5,7 @@
 //! Only the process that holds `DATA/lock` writes here; so ids may be kept in memory.
 
 mod blobs;
+mod eviction;
 mod listings;
 mod manifests;
 mod notes;
@@ -15,6 +16,7 @@ mod schema;
 mod state;
 mod tags;
 
+pub use eviction::{Evicted, Eviction};
 pub use purge::{PulledRepository, Purged};
 
 use std::collections::HashMap;
@@ -25,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use super::GroupId;
 use super::database::{Database, Synchronous};
-pub use super::ids::{OriginId, RepositoryId};
+pub use super::ids::{BlobId, ManifestId, OriginId, RepositoryId};
 use crate::error::Result;
 use crate::oci::{Digest, MediaType, RegistryHost, RepositoryName, Tag};
 use crate::time::Timestamp;

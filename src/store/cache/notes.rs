@@ -7,10 +7,10 @@ use rusqlite::{Connection, params};
 use super::{CacheDb, Pull};
 use crate::error::Result;
 use crate::oci::Tag;
-use crate::store::TokenId;
 use crate::store::content::note_tag_pulled;
 use crate::store::deferred::{Deferred, Join};
 use crate::store::statement::{find, run};
+use crate::store::{Frequency, TokenId};
 use crate::time::Timestamp;
 
 /// Only while nothing can be written for long are there more.
@@ -132,24 +132,46 @@ impl CacheDb {
 
 /// A manifest that is not kept (streamed past, or evicted since) has nothing to hang a pull on.
 fn write_pull(connection: &Connection, pull: &Pull, pulled: &Pulled) -> Result<()> {
+    let tag = pull.tag.as_ref().map_or("", Tag::as_str);
+    let before = find(
+        connection,
+        "find pulls",
+        "SELECT weight, last_at FROM blobs
+         JOIN manifests ON manifests.blob_id = blobs.id AND manifests.repository_id = ?1
+         JOIN pulls ON pulls.manifest_id = manifests.id AND group_id = ?3 AND tag = ?4
+         WHERE blobs.digest = ?2",
+        params![pull.repository, pull.manifest, pull.group, tag],
+        |row| {
+            Ok(Frequency {
+                weight: row.get(0)?,
+                at: row.get(1)?,
+            })
+        },
+    )?;
+    let new = Frequency {
+        weight: pulled.count as f64,
+        at: pulled.last,
+    };
+    let all = before.map_or(new, |before| before.and(new));
     run(
         connection,
         "write pull",
-        "INSERT INTO pulls (manifest_id, group_id, tag, first_at, last_at, count)
-         SELECT manifests.id, ?3, ?4, ?5, ?6, ?7
+        "INSERT INTO pulls (manifest_id, group_id, tag, first_at, last_at, count, weight)
+         SELECT manifests.id, ?3, ?4, ?5, ?6, ?7, ?8
          FROM blobs JOIN manifests
              ON manifests.blob_id = blobs.id AND manifests.repository_id = ?1
          WHERE blobs.digest = ?2
          ON CONFLICT (manifest_id, group_id, tag) DO UPDATE SET
-             last_at = max(last_at, excluded.last_at), count = count + excluded.count",
+             last_at = excluded.last_at, count = count + excluded.count, weight = excluded.weight",
         params![
             pull.repository,
             pull.manifest,
             pull.group,
-            pull.tag.as_ref().map_or("", Tag::as_str),
+            tag,
             pulled.first,
-            pulled.last,
-            pulled.count
+            all.at,
+            pulled.count,
+            all.weight
         ],
     )?;
     match &pull.tag {

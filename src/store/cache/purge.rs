@@ -6,9 +6,10 @@
 
 use std::collections::HashSet;
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, params};
 
-use super::{CacheDb, RepositoryId};
+use super::{CacheDb, ManifestId, RepositoryId};
 use crate::error::Result;
 use crate::oci::{Digest, RegistryHost, RepositoryName};
 use crate::store::GroupId;
@@ -110,7 +111,12 @@ impl CacheDb {
         }
     }
 
-    fn remove_purged(&self) -> Result<Vec<Digest>> {
+    /// Held by whoever purges or evicts.
+    pub(super) fn purging(&self) -> &Mutex<()> {
+        &self.purging
+    }
+
+    pub(super) fn remove_purged(&self) -> Result<Vec<Digest>> {
         let mut loose = HashSet::new();
         // Mostly there is nothing, and nobody need wait for the writer.
         if self.database.read(next)?.is_some() {
@@ -119,13 +125,16 @@ impl CacheDb {
         Ok(loose.into_iter().collect())
     }
 
-    fn in_pieces(&self, mut piece: impl FnMut(&Connection) -> Result<bool>) -> Result<()> {
+    pub(super) fn in_pieces(
+        &self,
+        mut piece: impl FnMut(&Connection) -> Result<bool>,
+    ) -> Result<()> {
         in_steps(|| self.database.write(|connection| step(|| piece(connection))))
     }
 }
 
 /// What became of a manifest that was to go.
-enum Aside {
+pub(super) enum Aside {
     /// Some of its tags have gone, and there may be more.
     Tags,
     /// It is out of its repository.
@@ -134,7 +143,7 @@ enum Aside {
     Needed,
 }
 
-/// Moves a manifest out of its repository, if it is still unneeded, once its tags have gone.
+/// Moves a manifest out of its repository, if it is still unneeded.
 fn set_aside(
     connection: &Connection,
     group: GroupId,
@@ -157,6 +166,15 @@ fn set_aside(
     if unneeded.is_none() {
         return Ok(Aside::Needed);
     }
+    move_out(connection, repository, ManifestId(id))
+}
+
+/// Moves a manifest out of its repository, once its tags have gone.
+pub(super) fn move_out(
+    connection: &Connection,
+    repository: RepositoryId,
+    id: ManifestId,
+) -> Result<Aside> {
     let tags = run(
         connection,
         "purge tags",
@@ -180,7 +198,7 @@ fn set_aside(
         "take a manifest out of its repository",
         "UPDATE manifests SET repository_id
              = (SELECT id FROM repositories WHERE removed_from = ?2) WHERE id = ?1",
-        [id, repository.0],
+        params![id, repository],
     )?;
     Ok(Aside::Done)
 }

@@ -60,9 +60,27 @@ pub(super) const MIGRATIONS: &[&str] = &[
         first_at INTEGER NOT NULL,
         last_at INTEGER NOT NULL,
         count INTEGER NOT NULL,
+        -- As `count`, but older pulls count less: see `Frequency`. As of `last_at`.
+        weight REAL NOT NULL,
         PRIMARY KEY (manifest_id, group_id, tag)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX pulls_group ON pulls (group_id);
+
+    -- The bytes of all files, so that each fill can ask for them.
+    CREATE TABLE used (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        bytes INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO used (id, bytes) VALUES (1, 0);
+    CREATE TRIGGER blobs_added AFTER INSERT ON blobs BEGIN
+        UPDATE used SET bytes = bytes + new.size;
+    END;
+    CREATE TRIGGER blobs_removed AFTER DELETE ON blobs BEGIN
+        UPDATE used SET bytes = bytes - old.size;
+    END;
+    CREATE TRIGGER blobs_changed AFTER UPDATE OF size ON blobs BEGIN
+        UPDATE used SET bytes = bytes + new.size - old.size;
+    END;
 
     CREATE TABLE token_uses (
         -- A row of access.sqlite, which may be gone.

@@ -5,6 +5,7 @@
 //! is synced. No transaction has to write to both. Whoever adds the first row of a file, or removes the file, holds the
 //! digest's lock of [`super::Store`]; so an answer of [`Content`] about one digest stays true while the lock is held.
 
+mod inventory;
 pub(super) mod reach;
 mod rows;
 mod schema;
@@ -19,6 +20,10 @@ use crate::oci::Digest;
 use crate::store::blobs::BlobPrefix;
 use crate::time::Timestamp;
 
+pub use inventory::{
+    CachedRepository, Inventory, InventoryBlob, InventoryManifest, InventoryPulls, InventoryTag,
+    LooseBlob, Part,
+};
 pub use rows::StoredManifest;
 pub(super) use rows::{add_references, ensure_blob, note_tag_pulled};
 pub(super) use schema::shared_tables;

@@ -54,7 +54,7 @@ pub use content::{
     InventoryTag, LooseBlob, Part, StoredManifest,
 };
 pub use failures::{DatabaseFailures, FailureReason};
-pub use frequency::Frequency;
+pub use frequency::{Frequency, HALF_LIFE};
 pub use lock::DataLock;
 pub use page::{Page, Window};
 pub use reconcile::Reconciled;

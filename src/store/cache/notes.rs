@@ -148,11 +148,10 @@ fn write_pull(connection: &Connection, pull: &Pull, pulled: &Pulled) -> Result<(
             })
         },
     )?;
-    let new = Frequency {
-        weight: pulled.count as f64,
-        at: pulled.last,
-    };
-    let all = before.map_or(new, |before| before.and(new));
+    let all = before.map_or(Frequency::once(pulled.first), |before| {
+        before.pulled(pulled.first)
+    });
+    let all = all.pulled(pulled.last);
     run(
         connection,
         "write pull",

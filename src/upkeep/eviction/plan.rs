@@ -409,11 +409,9 @@ impl<'a> Planning<'a> {
 
     fn turn(&self, manifest: usize, bundle: &[usize]) -> Option<Turn> {
         let node = self.nodes.get(manifest)?;
-        let (frees, files) = self.frees(bundle);
-        let worth = worth(node.used, frees, files, self.question.now);
         Some(Turn {
             rank: Self::rank(node),
-            worth,
+            worth: worth(node.used, self.part(bundle)),
             used_at: node.used.at,
             manifest,
         })
@@ -471,6 +469,19 @@ impl<'a> Planning<'a> {
             }
         }
         (bytes, files)
+    }
+
+    /// The bytes of these manifests, each blob's divided by the number of those that need it.
+    fn part(&self, bundle: &[usize]) -> u64 {
+        let parts = self.needs(bundle).into_iter().map(|(blob, times)| {
+            let held = self.held.get(blob as usize).copied().unwrap_or_default();
+            let blob = self.inventory.blobs.get(blob as usize);
+            let all = blob
+                .map_or(0, |blob| blob.size)
+                .saturating_mul(u64::from(times));
+            all.checked_div(u64::from(held)).unwrap_or(all)
+        });
+        parts.fold(0, u64::saturating_add)
     }
 
     fn bytes_in_scope(&self, bundle: &[usize]) -> u64 {
@@ -554,7 +565,7 @@ impl<'a> Planning<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Turn {
     rank: Rank,
-    worth: f64,
+    worth: Timestamp,
     used_at: Timestamp,
     manifest: usize,
 }
@@ -563,7 +574,7 @@ impl Ord for Turn {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.rank
             .cmp(&other.rank)
-            .then(self.worth.total_cmp(&other.worth))
+            .then(self.worth.cmp(&other.worth))
             .then(self.used_at.cmp(&other.used_at))
             .then(self.manifest.cmp(&other.manifest))
     }

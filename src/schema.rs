@@ -80,6 +80,9 @@ impl Transform for Plain {
             schema.remove("maximum");
         }
         schema.remove("title");
+        if schema.get("additionalProperties") == Some(&Value::Bool(true)) {
+            schema.remove("additionalProperties");
+        }
         if let Some(Value::Array(words)) = schema.get_mut("enum") {
             words.retain(|word| !word.is_null());
         }

@@ -147,7 +147,7 @@ impl Place {
     }
 
     /// What the caller is there.
-    fn authority(&self, admin: &Admin<'_>) -> Result<Authority> {
+    pub(super) fn authority(&self, admin: &Admin<'_>) -> Result<Authority> {
         let authority = match self {
             Self::Group(group) => admin.caller.on_group(group)?,
             Self::Project(project) => admin.caller.on_project(project.id)?,

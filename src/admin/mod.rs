@@ -5,6 +5,7 @@
 //! for it to be performed, and show its view. An adapter that lets anybody else in than the box's own command line
 //! judges before: the routing table of `/api/v4` says by which right.
 
+mod about;
 mod audit;
 mod backup;
 mod cache;
@@ -41,7 +42,8 @@ use crate::error::{Error, Kind, Result};
 use crate::proxy::UpstreamState;
 use crate::store::{Actor, Store};
 
-pub use audit::ListEvents;
+pub use about::ShowVersion;
+pub use audit::{ListAuditEvents, ListEvents};
 pub use backup::BackUp;
 pub use cache::{CacheStatistics, CacheStatisticsView, ListCachedImages, ShowCachedImage};
 pub use caller::{Caller, OnTheBox};
@@ -63,8 +65,11 @@ pub use registries::{
     AddRegistry, ListRegistries, RegistryCertificate, RegistryView, RemoveRegistry,
 };
 pub use removal::{RepositoryToGo, ShowRemoval};
-pub use rules::{AddRule, AddTagRule, ListRules, RemoveRule, RuleView, SetRule};
-pub use tokens::{CreateToken, ListTokens, RevokeToken, RotateToken};
+pub use rules::{AddRule, AddTagRule, ListRules, RemoveRule, SetRule};
+pub use tokens::{
+    CreateAccessToken, CreateDeployToken, CreateJobToken, CreatePersonalToken, ListTokens,
+    RevokeToken, RotateToken,
+};
 pub use upstreams::{
     AddUpstream, Credentials, ListUpstreams, RemoveUpstream, UpstreamStates, UpstreamView,
 };
@@ -153,7 +158,10 @@ operations!(
     BackUp,
     CacheStatistics,
     CollectGarbage,
-    CreateToken,
+    CreateAccessToken,
+    CreateDeployToken,
+    CreateJobToken,
+    CreatePersonalToken,
     EditMember,
     GetCurrentUser,
     GetGroup,

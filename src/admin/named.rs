@@ -55,7 +55,7 @@ impl From<String> for NamedPlace {
 }
 
 /// What a [`NamedPlace`] names.
-pub(super) enum Place {
+pub enum Place {
     Group(Group),
     Project(Project),
 }

@@ -1,14 +1,16 @@
 //! `breakwater rule`: who may push to which repositories and tags, and who may delete there.
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 
 use super::Outcome;
 use super::output::{Table, print, print_json, yes};
 use super::shown::Shown;
 use super::workplace::Workplace;
-use crate::admin::{AddRule, AddTagRule, ListRules, Named, RemoveRule, RuleView, SetRule};
+use crate::admin::rules::RuleView;
+use crate::admin::{AddRule, AddTagRule, ListRules, Named, NamedPlace, RemoveRule, SetRule};
 use crate::error::{Error, Kind, Result};
-use crate::store::MinimumLevel;
+use crate::store::{MinimumLevel, RuleId};
 
 /// Protect repositories and tags: say who may push to them, and who may delete there
 #[derive(Debug, Args)]
@@ -36,15 +38,20 @@ impl Rule {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         match self.action {
             Action::Add(Shown { request, json }) => {
-                let path = request.path.clone();
-                added(&place.perform(request)?, &path, json)?;
+                let path = match &request.place {
+                    NamedPlace::Path(path) => path.clone(),
+                    NamedPlace::Group(_) | NamedPlace::Project(_) => String::new(),
+                };
+                let added = place.perform(request)?;
+                tell_added(&added, added.id, &path, json)?;
             }
             Action::Tag(Shown { request, json }) => {
                 let path = match &request.project {
                     Named::Text(path) => path.clone(),
                     Named::Id(id) => id.0.to_string(),
                 };
-                added(&place.perform(request)?, &path, json)?;
+                let added = place.perform(request)?;
+                tell_added(&added, added.id, &path, json)?;
             }
             Action::Set(request) => {
                 let id = request.id;
@@ -73,10 +80,10 @@ impl Rule {
     }
 }
 
-fn added(rule: &RuleView, path: &str, json: bool) -> Result<()> {
+fn tell_added(rule: &impl Serialize, id: RuleId, path: &str, json: bool) -> Result<()> {
     match json {
         true => print_json(rule),
-        false => print(&format!("added rule {} to {path}", rule.id().0)),
+        false => print(&format!("added rule {} to {path}", id.0)),
     }
 }
 

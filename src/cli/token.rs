@@ -1,16 +1,20 @@
 //! `breakwater token`: credentials with scopes. The secret is printed once, alone, on standard output.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
+use serde::Serialize;
 
 use super::Outcome;
 use super::output::{Table, hint, print, print_json, shown_time};
 use super::shown::Shown;
 use super::words::level_word;
 use super::workplace::Workplace;
-use crate::admin::tokens::{ListedToken, NewTokenView, TokenView};
-use crate::admin::{CreateToken, ListTokens, RevokeToken, RotateToken};
+use crate::admin::tokens::{ListedToken, NewTokenFields, NewTokenView, TokenView};
+use crate::admin::{
+    CreateAccessToken, CreateDeployToken, CreateJobToken, CreatePersonalToken, ListTokens, Named,
+    NamedPlace, RevokeToken, RotateToken, one_of,
+};
 use crate::error::Result;
-use crate::store::{Level, TokenId};
+use crate::store::{GroupId, Level, ProjectId, TokenId, UserId};
 
 /// Make, list, rotate and revoke tokens
 #[derive(Debug, Args)]
@@ -26,10 +30,57 @@ pub(super) struct Token {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    Create(Box<Shown<CreateToken>>),
+    Create(Box<Shown<Create>>),
     List(Shown<ListTokens>),
     Revoke(RevokeToken),
     Rotate(Shown<RotateToken>),
+}
+
+/// Make a token and print its secret alone on standard output; it is not shown again
+#[derive(Debug, Args)]
+// clap waives `requires` where what is required conflicts with what is given: both are said.
+#[command(group(ArgGroup::new("owner").required(true).multiple(true).args(["user", "group", "project", "deploy", "job"])))]
+#[command(after_help = "\
+Examples:
+  TOKEN=$(breakwater token create --name ci --user alice --scope read_registry)
+  breakwater token create --name ci --user alice --scope read_registry,write_registry
+  breakwater token create --name box --user alice --scope api --expires 30d --json
+  breakwater token create --name farm --group acme --level developer --scope read_registry,write_registry
+  breakwater token create --name k8s --deploy acme --username puller --scope read_registry
+  breakwater token create --name job-1 --job acme/api --user alice --ttl 1h")]
+struct Create {
+    #[command(flatten)]
+    new: NewTokenFields,
+    /// The access level of a group's or project's token [default: maintainer]
+    #[arg(long = "level", value_name = "LEVEL", value_parser = one_of::<Level>(), conflicts_with_all = ["user", "deploy", "job"])]
+    access_level: Option<Level>,
+    /// A personal access token of this user
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["group", "project", "deploy"])]
+    user: Option<Named<UserId>>,
+    /// A group access token
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["project", "deploy", "job"])]
+    group: Option<Named<GroupId>>,
+    /// A project access token
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["deploy", "job"])]
+    project: Option<Named<ProjectId>>,
+    /// A deploy token of this group or project
+    #[arg(long, value_name = "PATH", conflicts_with = "job")]
+    deploy: Option<String>,
+    /// The name that a deploy token logs in with [default: gitlab+deploy-token-ID]
+    #[arg(long, value_name = "U", requires = "deploy", conflicts_with_all = ["user", "group", "project", "job"])]
+    username: Option<String>,
+    /// A job token for this project; it logs in as gitlab-ci-token, and speaks for --user
+    #[arg(long, value_name = "PROJECT", requires = "user")]
+    job: Option<Named<ProjectId>>,
+    /// How long a job token lives
+    #[arg(
+        long,
+        value_name = "1h",
+        default_value = "1h",
+        requires = "job",
+        conflicts_with = "scopes"
+    )]
+    ttl: Option<String>,
 }
 
 impl Token {
@@ -37,13 +88,7 @@ impl Token {
         match self.action {
             Action::Create(create) => {
                 let Shown { request, json } = *create;
-                let is_named = request.username.is_some();
-                let made = place.perform(request)?;
-                print_secret(&made, json)?;
-                if let (TokenView::Deploy(token), false, false) = (&made.view, json, is_named) {
-                    let username = token.username.as_deref().unwrap_or_default();
-                    hint(&format!("this token logs in as {username}"));
-                }
+                request.run(place, json)?;
             }
             Action::List(Shown { request, json }) => {
                 let tokens = place.perform(request)?;
@@ -65,6 +110,48 @@ impl Token {
     }
 }
 
+impl Create {
+    fn run(self, place: &Workplace, json: bool) -> Result<()> {
+        let new = self.new;
+        if let Some(project) = self.job {
+            let request = CreateJobToken {
+                project,
+                name: Some(new.name),
+                ttl: self.ttl,
+                user: self.user,
+            };
+            return print_secret(&place.perform(request)?, json);
+        }
+        if let Some(path) = self.deploy {
+            let is_named = self.username.is_some();
+            let made = place.perform(CreateDeployToken {
+                place: path.into(),
+                new,
+                username: self.username,
+            })?;
+            print_secret(&made, json)?;
+            if !json && !is_named {
+                let username = made.view.username.unwrap_or_default();
+                hint(&format!("this token logs in as {username}"));
+            }
+            return Ok(());
+        }
+        let group = self.group.map(NamedPlace::Group);
+        let made = match group.or(self.project.map(NamedPlace::Project)) {
+            Some(of) => place.perform(CreateAccessToken {
+                place: of,
+                new,
+                access_level: self.access_level,
+            })?,
+            None => place.perform(CreatePersonalToken {
+                user: self.user,
+                new,
+            })?,
+        };
+        print_secret(&made, json)
+    }
+}
+
 /// `, and what was made with it: 9, 12`
 fn shown_with_it(ids: &[TokenId]) -> String {
     if ids.is_empty() {
@@ -74,7 +161,7 @@ fn shown_with_it(ids: &[TokenId]) -> String {
     format!(", and what was made with it: {}", ids.join(", "))
 }
 
-fn print_secret(made: &NewTokenView, json: bool) -> Result<()> {
+fn print_secret<V: Serialize>(made: &NewTokenView<V>, json: bool) -> Result<()> {
     match json {
         true => print_json(made),
         false => print(made.token.expose()),

@@ -70,6 +70,22 @@ impl<T> Page<T> {
         }
     }
 
+    /// As [`Self::map`], where `shape` can fail.
+    ///
+    /// # Errors
+    /// Those of `shape`.
+    pub fn try_map<U, E>(self, shape: impl FnMut(T) -> Result<U, E>) -> Result<Page<U>, E> {
+        Ok(Page {
+            entries: self
+                .entries
+                .into_iter()
+                .map(shape)
+                .collect::<Result<_, _>>()?,
+            more: self.more,
+            total: self.total,
+        })
+    }
+
     /// A window of a list that is in memory already, because it is short by its nature.
     pub fn of(entries: Vec<T>, window: Window) -> Self {
         let total = entries.len() as u64;

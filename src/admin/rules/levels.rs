@@ -18,6 +18,7 @@ pub struct Minimums {
         value_name = "LEVEL",
         conflicts_with = "push_protected_up_to_access_level"
     )]
+    #[schemars(description = "who may push; empty: everybody who may anyway")]
     pub minimum_access_level_for_push: Option<Least>,
     /// Up to which level nobody may push; no_access: nobody at all, not even an administrator
     #[arg(
@@ -25,6 +26,7 @@ pub struct Minimums {
         visible_alias = "push-protected-up-to-access-level",
         value_name = "LEVEL"
     )]
+    #[schemars(description = "another way to say who may push")]
     pub push_protected_up_to_access_level: Option<UpTo>,
     /// Who may delete at least; with `rule set`, none takes it away
     #[arg(
@@ -33,6 +35,7 @@ pub struct Minimums {
         value_name = "LEVEL",
         conflicts_with = "delete_protected_up_to_access_level"
     )]
+    #[schemars(description = "who may delete; empty: everybody who may anyway")]
     pub minimum_access_level_for_delete: Option<Least>,
     /// Up to which level nobody may delete; no_access: nobody at all, not even an administrator
     #[arg(
@@ -40,6 +43,7 @@ pub struct Minimums {
         visible_alias = "delete-protected-up-to-access-level",
         value_name = "LEVEL"
     )]
+    #[schemars(description = "another way to say who may delete")]
     pub delete_protected_up_to_access_level: Option<UpTo>,
 }
 

@@ -1,6 +1,7 @@
 //! Rules as they are shown, by REST and by `--json`.
 
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::UpTo;
@@ -49,13 +50,44 @@ pub struct TagRuleView {
     pub created_at: Timestamp,
 }
 
+/// Rules of one kind, or all.
+pub trait ShownRule: Serialize + DeserializeOwned + JsonSchema {
+    /// The rule, if it is of this kind.
+    fn of(rule: RuleView) -> Option<Self>;
+}
+
+impl ShownRule for RuleView {
+    fn of(rule: RuleView) -> Option<Self> {
+        Some(rule)
+    }
+}
+
+impl ShownRule for RepositoryRuleView {
+    fn of(rule: RuleView) -> Option<Self> {
+        match rule {
+            RuleView::Repository(rule) => Some(rule),
+            RuleView::Tag(_) => None,
+        }
+    }
+}
+
+impl ShownRule for TagRuleView {
+    fn of(rule: RuleView) -> Option<Self> {
+        match rule {
+            RuleView::Tag(rule) => Some(rule),
+            RuleView::Repository(_) => None,
+        }
+    }
+}
+
 impl RuleView {
     /// The rule of either kind.
     pub fn find(store: &Store, id: RuleId) -> Result<Option<Self>> {
         if let Some(rule) = store.access.rule(id)? {
-            return Ok(Some(rule.into()));
+            return Ok(Some(Self::Repository(rule.into())));
         }
-        Ok(store.access.tag_rule(id)?.map(Self::from))
+        let rule = store.access.tag_rule(id)?;
+        Ok(rule.map(|rule| Self::Tag(rule.into())))
     }
 
     pub fn id(&self) -> RuleId {
@@ -77,13 +109,13 @@ impl RuleView {
     }
 }
 
-impl From<ProtectionRule> for RuleView {
+impl From<ProtectionRule> for RepositoryRuleView {
     fn from(rule: ProtectionRule) -> Self {
         let (project_id, group_id) = match rule.owner {
             RuleOwner::Project(project) => (Some(project), None),
             RuleOwner::Group(group) => (None, Some(group)),
         };
-        Self::Repository(RepositoryRuleView {
+        Self {
             id: rule.id,
             project_id,
             group_id,
@@ -94,13 +126,13 @@ impl From<ProtectionRule> for RuleView {
             push_protected_up_to_access_level: rule.min_push.map(UpTo::from),
             delete_protected_up_to_access_level: rule.min_delete.map(UpTo::from),
             created_at: rule.created_at,
-        })
+        }
     }
 }
 
-impl From<TagRule> for RuleView {
+impl From<TagRule> for TagRuleView {
     fn from(rule: TagRule) -> Self {
-        Self::Tag(TagRuleView {
+        Self {
             id: rule.id,
             project_id: rule.project,
             tag_name_pattern: rule.pattern,
@@ -108,6 +140,6 @@ impl From<TagRule> for RuleView {
             minimum_access_level_for_delete: rule.min_delete,
             immutable: rule.immutable,
             created_at: rule.created_at,
-        })
+        }
     }
 }

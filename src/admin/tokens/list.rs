@@ -82,7 +82,7 @@ impl Operation for ListTokens {
                 used_at: store.cache.token_last_used(token.id)?.map(|(at, _)| at),
                 made_by_user_id: token.maker.user_id,
                 ends_with_maker: token.ends_with_maker,
-                view: TokenView::of(store, token, now)?,
+                view: TokenView::new(store, token, now)?,
             })
         });
         listed.collect()

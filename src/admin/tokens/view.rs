@@ -80,49 +80,29 @@ pub struct JobTokenView {
 
 /// A token that was just made, with its secret, which is shown for the only time.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "New{V}", extend("additionalProperties" = false))]
 pub struct NewTokenView<V = TokenView> {
     #[serde(flatten)]
     pub view: V,
-    /// The secret, which is not shown again
+    /// The secret, shown only here
     #[schemars(with = "String")]
     pub token: Secret,
 }
 
 impl TokenView {
-    pub fn of(store: &Store, token: Token, now: Timestamp) -> Result<Self> {
+    pub fn new(store: &Store, token: Token, now: Timestamp) -> Result<Self> {
         Ok(match token.kind {
             TokenKind::Personal | TokenKind::Group | TokenKind::Project => {
-                Self::Access(AccessTokenView::of(store, token, now)?)
+                Self::Access(AccessTokenView::new(store, token, now)?)
             }
-            TokenKind::Deploy => Self::Deploy(DeployTokenView {
-                id: token.id,
-                expired: token.is_expired(now),
-                name: token.name,
-                username: token.username,
-                expires_at: token.expires_at,
-                scopes: token.scopes,
-                revoked: token.revoked,
-                created_by: token.maker.label,
-                made_by: token.maker.token_id,
-            }),
-            TokenKind::Job => Self::Job(JobTokenView {
-                id: token.id,
-                active: token.is_active(now),
-                name: token.name,
-                user_id: token.user_id,
-                project_id: token.project_id,
-                created_at: token.created_at,
-                expires_at: token.expires_at,
-                revoked: token.revoked,
-                created_by: token.maker.label,
-                made_by: token.maker.token_id,
-            }),
+            TokenKind::Deploy => Self::Deploy(DeployTokenView::new(token, now)),
+            TokenKind::Job => Self::Job(JobTokenView::new(token, now)),
         })
     }
 }
 
 impl AccessTokenView {
-    pub fn of(store: &Store, token: Token, now: Timestamp) -> Result<Self> {
+    pub fn new(store: &Store, token: Token, now: Timestamp) -> Result<Self> {
         // Uses are written to the cache's database, in batches.
         let used = store.cache.token_last_used(token.id)?;
         Ok(Self {
@@ -139,6 +119,39 @@ impl AccessTokenView {
             created_by: token.maker.label,
             made_by: token.maker.token_id,
         })
+    }
+}
+
+impl DeployTokenView {
+    pub fn new(token: Token, now: Timestamp) -> Self {
+        Self {
+            id: token.id,
+            expired: token.is_expired(now),
+            name: token.name,
+            username: token.username,
+            expires_at: token.expires_at,
+            scopes: token.scopes,
+            revoked: token.revoked,
+            created_by: token.maker.label,
+            made_by: token.maker.token_id,
+        }
+    }
+}
+
+impl JobTokenView {
+    pub fn new(token: Token, now: Timestamp) -> Self {
+        Self {
+            id: token.id,
+            active: token.is_active(now),
+            name: token.name,
+            user_id: token.user_id,
+            project_id: token.project_id,
+            created_at: token.created_at,
+            expires_at: token.expires_at,
+            revoked: token.revoked,
+            created_by: token.maker.label,
+            made_by: token.maker.token_id,
+        }
     }
 }
 

@@ -1,57 +1,24 @@
 //! The box itself: its version, and what this API has.
 
-use serde_json::json;
+use serde_json::{Map, Value};
 
 use super::answer::{Answer, object};
 use super::ask::Ask;
 use super::openapi;
-use super::table::{Endpoint, Role, Scope, Shape};
+use super::table::{Nothing, Role, Scope, Shape, Table};
+use crate::admin::ShowVersion;
 
-/// `/version`, `/metadata`, `/openapi.json`.
-pub(super) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
-        method: "GET",
-        path: "/version",
-        scope: Scope::Read,
-        role: Role::Anyone,
-        parameters: &[],
-        gives: (200, Shape::One("Version")),
-        summary: "The version of this box",
-        handler: version,
-    },
-    Endpoint {
-        method: "GET",
-        path: "/metadata",
-        scope: Scope::Read,
-        role: Role::Anyone,
-        parameters: &[],
-        gives: (200, Shape::One("Version")),
-        summary: "The version of this box",
-        handler: version,
-    },
-    Endpoint {
-        method: "GET",
-        path: "/openapi.json",
-        scope: Scope::Open,
-        role: Role::Anyone,
-        parameters: &[],
-        gives: (200, Shape::One("Object")),
-        summary: "This document",
-        handler: document,
-    },
-];
-
-fn version(_: &mut Ask<'_, '_>) -> Answer {
-    let version = env!("CARGO_PKG_VERSION");
-    object(
-        200,
-        &json!({ "version": version, "revision": version, "enterprise": false }),
-    )
+pub(super) fn endpoints(table: &mut Table) {
+    for path in ["GET /version", "GET /metadata"] {
+        table.one::<ShowVersion>(path, Role::Anyone, "The version of this box");
+    }
+    let shape = Shape::One(table.shape::<Map<String, Value>>("Object"));
+    let path = "GET /openapi.json";
+    let opens = table.row::<Nothing>(path, Role::Anyone, "This document", shape, document);
+    opens.scope = Scope::Open;
 }
 
 fn document(ask: &mut Ask<'_, '_>) -> Answer {
-    object(
-        200,
-        &openapi::document(&ask.call.external_url(ask.appliance))?,
-    )
+    let url = ask.call.external_url(ask.appliance);
+    object(200, &openapi::document(&url))
 }

@@ -1,5 +1,6 @@
 //! Answers in GitLab's forms: objects, pages with their header fields, and what a failure says.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -20,12 +21,45 @@ const MAX_OFFSET: u64 = 100_000;
 
 /// Why there is no success.
 pub(super) enum Failure {
-    /// A status and its body.
-    Known(u16, Value),
+    Known(u16, Box<Told>),
     /// 405, with the methods that there are.
     NoSuchMethod(String),
     /// Whatever a room below said.
     Of(Error),
+}
+
+/// What a failure says.
+#[derive(Default, Serialize, JsonSchema)]
+#[schemars(rename = "Failure")]
+pub(super) struct Told {
+    /// A sentence, or sentences by field
+    #[serde(skip_serializing_if = "Value::is_null")]
+    #[schemars(extend("oneOf" = [{ "type": "string" }, { "type": "object" }]))]
+    message: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    error_description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    scope: Option<String>,
+}
+
+/// Success that only says so.
+#[derive(Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Message {
+    message: String,
+}
+
+impl Message {
+    pub(super) fn new(text: &str) -> Self {
+        Self {
+            message: text.to_owned(),
+        }
+    }
 }
 
 impl From<Error> for Failure {
@@ -35,14 +69,26 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
+    fn known(status: u16, told: Told) -> Self {
+        Self::Known(status, Box::new(told))
+    }
+
     /// `{"message": …}`.
-    pub(super) fn message(status: u16, text: impl Into<String>) -> Self {
-        Self::Known(status, json!({ "message": text.into() }))
+    pub(super) fn message(status: u16, message: impl Into<Value>) -> Self {
+        let told = Told {
+            message: message.into(),
+            ..Told::default()
+        };
+        Self::known(status, told)
     }
 
     /// `{"error": …}`.
     pub(super) fn error(status: u16, text: &str) -> Self {
-        Self::Known(status, json!({ "error": text }))
+        let told = Told {
+            error: Some(text.to_owned()),
+            ..Told::default()
+        };
+        Self::known(status, told)
     }
 
     /// Fields that are missing or of the wrong type.
@@ -52,9 +98,7 @@ impl Failure {
 
     /// A field whose value is not acceptable.
     pub(super) fn invalid(field: &str, why: impl Into<String>) -> Self {
-        let mut fields = serde_json::Map::new();
-        fields.insert(field.to_owned(), json!([why.into()]));
-        Self::Known(400, json!({ "message": fields }))
+        Self::message(400, json!({ field: [why.into()] }))
     }
 
     /// Without a good token.
@@ -64,22 +108,24 @@ impl Failure {
 
     /// A token that is good no more (RFC 6750, section 3.1).
     pub(super) fn invalid_token(description: &str) -> Self {
-        Self::Known(
-            401,
-            json!({ "error": "invalid_token", "error_description": description }),
-        )
+        let told = Told {
+            error: Some("invalid_token".to_owned()),
+            error_description: Some(description.to_owned()),
+            ..Told::default()
+        };
+        Self::known(401, told)
     }
 
     /// A token without the scope (RFC 6750, section 3.1).
     pub(super) fn insufficient_scope(scopes: &str) -> Self {
-        Self::Known(
-            403,
-            json!({
-                "error": "insufficient_scope",
-                "error_description": "The request requires higher privileges than provided by the access token.",
-                "scope": scopes,
-            }),
-        )
+        let why = "The request requires higher privileges than provided by the access token.";
+        let told = Told {
+            error: Some("insufficient_scope".to_owned()),
+            error_description: Some(why.to_owned()),
+            scope: Some(scopes.to_owned()),
+            ..Told::default()
+        };
+        Self::known(403, told)
     }
 
     /// Known, but not allowed.
@@ -117,7 +163,7 @@ impl Failure {
 
     pub(super) fn response(&self, request_id: &str) -> Response {
         match self {
-            Self::Known(status, body) => error::json_body(Response::new(*status), body),
+            Self::Known(status, told) => error::json_body(Response::new(*status), &json!(told)),
             Self::NoSuchMethod(allowed) => {
                 let body = json!({ "error": "405 Not Allowed" });
                 error::json_body(Response::new(405).header("Allow", allowed.as_str()), &body)
@@ -165,25 +211,19 @@ pub(super) fn nothing() -> Answer {
 
 /// What is done behind the answer, or was accepted as if it were.
 pub(super) fn accepted() -> Answer {
-    object(202, &json!({ "message": "202 Accepted" }))
+    object(202, &json!(Message::new("202 Accepted")))
 }
 
-/// The page that the caller asks for: `read` gets it from the database, `shape` makes each entry of it. With GitLab's
+/// The page that the caller asks for: `read` gets it from the database, `view` shows each entry of it. With GitLab's
 /// header fields for pagination: of more than 10,000 entries it does not tell how many there are.
-pub(super) fn page<T>(
+pub(super) fn page<T, V: Serialize>(
     ask: &Ask<'_, '_>,
     read: impl FnOnce(Window) -> Result<Page<T>, Error>,
-    shape: impl Fn(&T) -> Result<Value, Failure>,
+    view: impl Fn(T) -> Result<V, Failure>,
 ) -> Answer {
     let position = Position::of(ask)?;
-    let found = read(position.window()?)?;
-    let entries = found.entries.iter().map(shape);
-    let entries = Page {
-        entries: entries.collect::<Result<Vec<_>, _>>()?,
-        more: found.more,
-        total: found.total,
-    };
-    Ok(paged(ask, position, &entries))
+    let found = read(position.window()?)?.try_map(view)?;
+    Ok(paged(ask, position, &found.map(|view| json!(view))))
 }
 
 /// What the operation gives.
@@ -208,7 +248,7 @@ pub(super) fn show_page<V: Serialize, O: Operation<View = Page<V>>>(
 }
 
 /// Nothing, when the operation is done.
-pub(super) fn none<O: Operation<View = ()>>(ask: &mut Ask<'_, '_>) -> Answer {
+pub(super) fn none<O: Operation>(ask: &mut Ask<'_, '_>) -> Answer {
     ask.perform(ask.request::<O>()?)?;
     nothing()
 }

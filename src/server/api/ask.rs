@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 
 use super::answer::{Failure, Position};
 use super::identify::identify;
@@ -16,9 +17,7 @@ use crate::auth::{Identity, PlacedProject};
 use crate::error::Result;
 use crate::server::Appliance;
 use crate::server::call::Call;
-use crate::store::{
-    Actor, Group, GroupId, Level, Maker, ProjectId, Store, User, UserId, Viewer, Visibility,
-};
+use crate::store::{Actor, Group, GroupId, Maker, ProjectId, Store, User, Viewer, Visibility};
 
 /// A request whose endpoint's needs are met.
 pub(super) struct Ask<'a, 'r> {
@@ -131,8 +130,15 @@ impl<'a, 'r> Ask<'a, 'r> {
             let window = Position::of(self)?.window()?;
             request.insert("window".to_owned(), json!(window));
         }
-        serde_json::from_value(Value::Object(request))
-            .map_err(|error| Failure::parameters(&format!("the request is invalid: {error}")))
+        read(request)
+    }
+
+    /// The fields alone, for what is no operation.
+    ///
+    /// # Errors
+    /// 400 for what does not fit together.
+    pub(super) fn fields<F: DeserializeOwned>(&self) -> Result<F, Failure> {
+        read(self.fields.json())
     }
 
     /// The status of success.
@@ -154,28 +160,6 @@ impl<'a, 'r> Ask<'a, 'r> {
         self.capture(name)
             .parse()
             .map_err(|_| Failure::parameters(&format!("{name} is invalid")))
-    }
-
-    /// Whether an administrator of the box asks.
-    pub(super) fn is_administrator(&self) -> bool {
-        self.authority.is_administrator
-    }
-
-    /// What the caller is at the place that the path names.
-    pub(super) fn authority(&self) -> Authority {
-        self.authority
-    }
-
-    /// Whether the caller may what takes `level` at the place that the path names.
-    ///
-    /// # Errors
-    /// 403.
-    pub(super) fn needs(&self, level: Level) -> Result<(), Failure> {
-        if self.authority.has(level) {
-            Ok(())
-        } else {
-            Err(Failure::forbidden())
-        }
     }
 
     /// The place that the path names.
@@ -203,17 +187,6 @@ impl<'a, 'r> Ask<'a, 'r> {
             Place::Project(placed) => Ok(Arc::clone(placed)),
             _ => Err(Failure::not_found("Project")),
         }
-    }
-
-    /// The user whom the token speaks for.
-    ///
-    /// # Errors
-    /// 403 for tokens of groups and projects, which speak for nobody.
-    pub(super) fn user(&self) -> Result<&User, Failure> {
-        self.identity
-            .principal
-            .user()
-            .ok_or_else(|| Failure::forbidden_because("this takes a user's token"))
     }
 
     /// What the caller is on a group, or `None` where it may not know of it.
@@ -299,15 +272,11 @@ impl<'a, 'r> Ask<'a, 'r> {
             .zip(authority)
             .ok_or_else(|| Failure::not_found("Project"))
     }
+}
 
-    /// The user of this id.
-    ///
-    /// # Errors
-    /// 404.
-    pub(super) fn find_user(&self, id: i64) -> Result<Arc<User>, Failure> {
-        let user = self.appliance.authenticator.user(UserId(id))?;
-        user.ok_or_else(|| Failure::not_found("User"))
-    }
+fn read<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, Failure> {
+    serde_json::from_value(Value::Object(fields))
+        .map_err(|error| Failure::parameters(&format!("the request is invalid: {error}")))
 }
 
 impl Caller for Ask<'_, '_> {

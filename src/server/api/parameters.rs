@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::answer::Failure;
 use crate::http::Request;
 use crate::store::Level;
+use crate::time::parse_moment;
 
 /// The largest body that is read.
 const MAX_BODY: u64 = 64 * 1024;
@@ -30,6 +31,8 @@ pub(super) struct Parameter {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Type {
     Text,
+    /// A date, or a time.
+    Moment,
     Integer,
     /// A whole number that is not negative.
     Count,
@@ -43,26 +46,6 @@ pub(super) enum Type {
     Level,
     /// A number, or a text: an id or a path.
     IdOrText,
-}
-
-/// A field that must be there.
-pub(super) const fn required(name: &'static str, kind: Type, about: &'static str) -> Parameter {
-    Parameter {
-        name,
-        kind,
-        is_required: true,
-        about,
-    }
-}
-
-/// A field that may be there; `null` is as if it were not.
-pub(super) const fn optional(name: &'static str, kind: Type, about: &'static str) -> Parameter {
-    Parameter {
-        name,
-        kind,
-        is_required: false,
-        about,
-    }
 }
 
 /// The fields that a request takes, by its JSON schema.
@@ -107,6 +90,7 @@ fn kind(schema: &Value) -> Type {
         None if is("integer") => Type::Integer,
         None if is("boolean") => Type::Boolean,
         None if is("array") => Type::TextList,
+        None if field("format").is_some_and(|format| format == "date-time") => Type::Moment,
         None => Type::Text,
     }
 }
@@ -207,19 +191,6 @@ impl Fields {
             _ => None,
         }
     }
-
-    /// A field of type `TextList`; empty where it did not come.
-    pub(super) fn list(&self, name: &str) -> &[String] {
-        match self.0.get(name) {
-            Some(Field::List(list)) => list,
-            _ => &[],
-        }
-    }
-
-    /// A field of type `Level`.
-    pub(super) fn level(&self, name: &str) -> Option<Level> {
-        self.integer(name).and_then(Level::from_number)
-    }
 }
 
 /// The fields of a body.
@@ -280,6 +251,10 @@ fn typed(value: &Value, kind: Type) -> Result<Field, &'static str> {
     };
     match kind {
         Type::Text => text.map(|text| Field::Text(text.to_owned())).ok_or(INVALID),
+        Type::Moment => match text.and_then(parse_moment) {
+            Some(at) => Ok(Field::Text(at.to_string())),
+            None => Err(INVALID),
+        },
         Type::Integer => integer().map(Field::Integer).ok_or(INVALID),
         Type::Count => match integer().ok_or(INVALID)? {
             number if number < 0 => Err(NOT_IN_LIST),
@@ -342,6 +317,12 @@ mod tests {
             (json!("a"), Type::Text, text("a")),
             (json!(1), Type::Text, Err("is invalid")),
             (json!({}), Type::Text, Err("is invalid")),
+            (
+                json!("2027-01-31"),
+                Type::Moment,
+                text("2027-01-31T00:00:00Z"),
+            ),
+            (json!("soon"), Type::Moment, Err("is invalid")),
             (json!(7), Type::Integer, Ok(Field::Integer(7))),
             (json!("7"), Type::Integer, Ok(Field::Integer(7))),
             (json!(7.5), Type::Integer, Err("is invalid")),

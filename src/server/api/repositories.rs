@@ -3,107 +3,128 @@
 
 use std::cell::Cell;
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::super::fields::put;
-use super::answer::{Answer, Failure, accepted, object, page};
+use super::answer::{Answer, Failure, Message, accepted, object, page};
 use super::ask::{Ask, Place};
-use super::parameters::{Parameter, Type, optional};
-use super::table::{Endpoint, Role, Scope, Shape};
+use super::table::{Endpoint, Nothing, Role, Scope, Shape, Table};
 use crate::auth::policy::{self, Refusal, RepositoryGrant, Wanted};
 use crate::error::Kind;
 use crate::oci::{RepositoryName, Tag};
 use crate::store::{HostedTag, ProjectId, RepositoryRow, Window};
+use crate::time::Timestamp;
 
 /// The most tags that one answer about repositories gives, of all these together: the rest is to be had page by page.
 const TAGS_IN_ANSWER: u64 = 10_000;
 
-const WITH_TAGS: &[Parameter] = &[
-    optional(
-        "tags",
-        Type::Boolean,
-        "with the tags, where the caller may pull; at most 10,000 in one answer",
-    ),
-    optional(
-        "tags_count",
-        Type::Boolean,
-        "with their number, where the caller may pull",
-    ),
-];
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+struct WithTags {
+    /// with the tags, where the caller may pull; at most 10,000 in one answer
+    #[serde(default)]
+    tags: bool,
+    /// with their number, where the caller may pull
+    #[serde(default)]
+    tags_count: bool,
+}
 
-/// `/projects/:id/registry/repositories`, a group's, and one by its id alone.
-pub(super) const ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
-        method: "GET",
-        path: "/projects/:id/registry/repositories",
-        scope: Scope::ReadOrJob,
-        role: Role::Project(None),
-        parameters: WITH_TAGS,
-        gives: (200, Shape::Page("Repository")),
-        summary: "The repositories of a project that something was pushed to",
-        handler: list,
-    },
-    Endpoint {
-        method: "GET",
-        path: "/groups/:id/registry/repositories",
-        scope: Scope::Read,
-        role: Role::Group(None),
-        parameters: WITH_TAGS,
-        gives: (200, Shape::Page("Repository")),
-        summary: "The repositories of the projects in a group that the caller may see",
-        handler: list,
-    },
-    Endpoint {
-        method: "GET",
-        path: "/registry/repositories/:id",
-        scope: Scope::ReadOrJob,
-        role: Role::Anyone,
-        parameters: WITH_TAGS,
-        gives: (200, Shape::One("Repository")),
-        summary: "One repository",
-        handler: get,
-    },
-    Endpoint {
-        method: "DELETE",
-        path: "/projects/:id/registry/repositories/:repository_id",
-        scope: Scope::WriteOrJob,
-        role: Role::Project(None),
-        parameters: &[],
-        gives: (202, Shape::One("Message")),
-        summary: "Delete a repository: all of its images, or none where one is protected",
-        handler: delete,
-    },
-    Endpoint {
-        method: "GET",
-        path: "/projects/:id/registry/repositories/:repository_id/tags",
-        scope: Scope::ReadOrJob,
-        role: Role::Project(None),
-        parameters: &[],
-        gives: (200, Shape::Page("RepositoryTag")),
-        summary: "A repository's tags",
-        handler: tags,
-    },
-    Endpoint {
-        method: "GET",
-        path: "/projects/:id/registry/repositories/:repository_id/tags/:tag_name",
-        scope: Scope::ReadOrJob,
-        role: Role::Project(None),
-        parameters: &[],
-        gives: (200, Shape::One("RepositoryTagDetails")),
-        summary: "One tag",
-        handler: tag,
-    },
-    Endpoint {
-        method: "DELETE",
-        path: "/projects/:id/registry/repositories/:repository_id/tags/:tag_name",
-        scope: Scope::WriteOrJob,
-        role: Role::Project(None),
-        parameters: &[],
-        gives: (200, Shape::One("Message")),
-        summary: "Delete one tag; what it points to stays until it is collected",
-        handler: delete_tag,
-    },
-];
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Repository")]
+#[serde(deny_unknown_fields)]
+struct RepositoryView {
+    id: i64,
+    /// Below the project; empty for the project's own path
+    name: String,
+    path: String,
+    project_id: ProjectId,
+    location: String,
+    created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64")]
+    tags_count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Vec<TagView>")]
+    tags: Option<Vec<TagView>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RepositoryTag")]
+#[serde(deny_unknown_fields)]
+struct TagView {
+    name: String,
+    path: String,
+    location: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "RepositoryTagDetails", extend("additionalProperties" = false))]
+struct TagDetailsView {
+    #[serde(flatten)]
+    tag: TagView,
+    digest: String,
+    total_size: u64,
+    created_at: Timestamp,
+}
+
+pub(super) fn endpoints(table: &mut Table) {
+    let page = Shape::Page(table.view::<RepositoryView>());
+    let path = "GET /projects/:id/registry/repositories";
+    let summary = "The repositories of a project that something was pushed to";
+    for_jobs(table.row::<WithTags>(path, Role::Project(None), summary, page, list));
+    let path = "GET /groups/:id/registry/repositories";
+    let summary = "The repositories of the projects in a group that the caller may see";
+    table.row::<WithTags>(path, Role::Group(None), summary, page, list);
+    let (path, one) = (
+        "GET /registry/repositories/:id",
+        Shape::One(table.view::<RepositoryView>()),
+    );
+    for_jobs(table.row::<WithTags>(path, Role::Anyone, "One repository", one, get));
+
+    let message = Shape::One(table.view::<Message>());
+    let summary = "Delete a repository: all of its images, or none where one is protected";
+    of_one(table, "DELETE", "", summary, message, delete)
+        .gives
+        .0 = 202;
+    let tags = Shape::Page(table.view::<TagView>());
+    of_one(
+        table,
+        "GET",
+        "/tags",
+        "A repository's tags",
+        tags,
+        list_tags,
+    );
+    let (path, tag) = (
+        "/tags/:tag_name",
+        Shape::One(table.view::<TagDetailsView>()),
+    );
+    of_one(table, "GET", path, "One tag", tag, get_tag);
+    let summary = "Delete one tag; what it points to stays until it is collected";
+    of_one(table, "DELETE", path, summary, message, delete_tag);
+}
+
+/// A row about one repository of a project; `rest` is the path below it.
+fn of_one<'t>(
+    table: &'t mut Table,
+    method: &str,
+    rest: &str,
+    summary: &str,
+    shape: Shape,
+    handler: fn(&mut Ask<'_, '_>) -> Answer,
+) -> &'t mut Endpoint {
+    let path = format!("{method} /projects/:id/registry/repositories/:repository_id{rest}");
+    for_jobs(table.row::<Nothing>(&path, Role::Project(None), summary, shape, handler))
+}
+
+/// Job tokens may do it too.
+fn for_jobs(row: &mut Endpoint) -> &mut Endpoint {
+    row.scope = match row.scope {
+        Scope::Read => Scope::ReadOrJob,
+        _ => Scope::WriteOrJob,
+    };
+    row
+}
 
 /// The address without the scheme, as docker writes it.
 fn location(ask: &Ask<'_, '_>, path: &str) -> String {
@@ -113,75 +134,89 @@ fn location(ask: &Ask<'_, '_>, path: &str) -> String {
 }
 
 /// A repository with at most as many tags as are `left` of an answer's.
-fn shape(ask: &Ask<'_, '_>, row: &RepositoryRow, left: &Cell<u64>) -> Result<Value, Failure> {
+fn view(
+    ask: &Ask<'_, '_>,
+    row: &RepositoryRow,
+    with: WithTags,
+    left: &Cell<u64>,
+) -> Result<RepositoryView, Failure> {
     let project = ask.store().access.project(row.project)?;
     let project = project.map(|project| project.path).unwrap_or_default();
     let name = row.path.strip_prefix(&project).unwrap_or_default();
-    let mut shape = json!({
-        "id": row.id,
-        "name": name.trim_start_matches('/'),
-        "path": row.path,
-        "project_id": row.project,
-        "location": location(ask, &row.path),
-        "created_at": row.created_at.to_string(),
-    });
-    let wants = |field| ask.fields.boolean(field) == Some(true);
     // Who may know of the repository may not always read from it.
-    if (wants("tags") || wants("tags_count")) && judge(ask, row, Wanted::Pull)?.is_ok() {
-        put(&mut shape, "tags_count", json!(row.tag_count));
-        if wants("tags") {
-            let window = Window {
-                offset: 0,
-                count: left.get(),
-            };
-            let tags = ask.store().registry.tag_names(row.id, window)?.entries;
-            left.set(left.get().saturating_sub(tags.len() as u64));
-            let tags: Vec<_> = tags.iter().map(|tag| shape_of_tag(ask, row, tag)).collect();
-            put(&mut shape, "tags", json!(tags));
-        }
-    }
-    Ok(shape)
+    let is_read = (with.tags || with.tags_count)
+        && matches!(judge(ask, row, Wanted::Pull)?, Judged::Granted(_));
+    let tags = match is_read && with.tags {
+        true => Some(first_tags(ask, row, left)?),
+        false => None,
+    };
+    Ok(RepositoryView {
+        id: row.id,
+        name: name.trim_start_matches('/').to_owned(),
+        path: row.path.clone(),
+        project_id: row.project,
+        location: location(ask, &row.path),
+        created_at: row.created_at,
+        tags_count: is_read.then_some(row.tag_count),
+        tags,
+    })
 }
 
-fn shape_of_tag(ask: &Ask<'_, '_>, row: &RepositoryRow, tag: &str) -> Value {
+fn first_tags(
+    ask: &Ask<'_, '_>,
+    row: &RepositoryRow,
+    left: &Cell<u64>,
+) -> Result<Vec<TagView>, Failure> {
+    let window = Window {
+        offset: 0,
+        count: left.get(),
+    };
+    let tags = ask.store().registry.tag_names(row.id, window)?.entries;
+    left.set(left.get().saturating_sub(tags.len() as u64));
+    Ok(tags.iter().map(|tag| view_of_tag(ask, row, tag)).collect())
+}
+
+fn view_of_tag(ask: &Ask<'_, '_>, row: &RepositoryRow, tag: &str) -> TagView {
     let path = format!("{}:{tag}", row.path);
-    json!({ "name": tag, "path": path, "location": location(ask, &path) })
+    TagView {
+        name: tag.to_owned(),
+        location: location(ask, &path),
+        path,
+    }
+}
+
+enum Judged {
+    Granted(RepositoryGrant),
+    Refused(Refusal),
 }
 
 /// Judges by the policy that the registry protocol has, which goes by the path. Where another project has the
 /// path by now, what the former one left behind is not there.
-fn judge(
-    ask: &Ask<'_, '_>,
-    row: &RepositoryRow,
-    wanted: Wanted,
-) -> Result<Result<RepositoryGrant, Refusal>, Failure> {
+fn judge(ask: &Ask<'_, '_>, row: &RepositoryRow, wanted: Wanted) -> Result<Judged, Failure> {
     let name = RepositoryName::parse(&row.path)?;
     let judged = ask
         .appliance
         .authorize_repository(&ask.identity, &name, wanted)?;
-    Ok(judged.and_then(|grant| {
-        if grant.project() == row.project {
-            Ok(grant)
-        } else {
-            Err(Refusal::Unknown)
-        }
-    }))
+    Ok(match judged {
+        Ok(grant) if grant.project() == row.project => Judged::Granted(grant),
+        Ok(_) => Judged::Refused(Refusal::Unknown),
+        Err(refusal) => Judged::Refused(refusal),
+    })
 }
 
-/// The grant for a repository.
 fn grant(
     ask: &Ask<'_, '_>,
     row: &RepositoryRow,
     wanted: Wanted,
 ) -> Result<RepositoryGrant, Failure> {
-    judge(ask, row, wanted)?.map_err(|refusal| failure(row, refusal))
-}
-
-fn failure(row: &RepositoryRow, refusal: Refusal) -> Failure {
-    match refusal.error(&row.path) {
+    let refusal = match judge(ask, row, wanted)? {
+        Judged::Granted(grant) => return Ok(grant),
+        Judged::Refused(refusal) => refusal,
+    };
+    Err(match refusal.error(&row.path) {
         error if error.kind() == Kind::NameUnknown => Failure::not_found("Repository"),
         error => Failure::Of(error),
-    }
+    })
 }
 
 fn list(ask: &mut Ask<'_, '_>) -> Answer {
@@ -200,10 +235,11 @@ fn list(ask: &mut Ask<'_, '_>) -> Answer {
         Place::None => Vec::new(),
     };
     let (registry, tags) = (&ask.store().registry, Cell::new(TAGS_IN_ANSWER));
+    let with: WithTags = ask.fields()?;
     page(
         ask,
         |window| registry.rows_of(&projects, window),
-        |row| shape(ask, row, &tags),
+        |row| view(ask, &row, with, &tags),
     )
 }
 
@@ -211,7 +247,8 @@ fn get(ask: &mut Ask<'_, '_>) -> Answer {
     let row = ask.store().registry.row(ask.number("id")?)?;
     let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
     grant(ask, &row, Wanted::Pull)?;
-    object(200, &shape(ask, &row, &Cell::new(TAGS_IN_ANSWER))?)
+    let view = view(ask, &row, ask.fields()?, &Cell::new(TAGS_IN_ANSWER))?;
+    object(200, &json!(view))
 }
 
 /// The repository of the path, which must be the project's.
@@ -236,14 +273,14 @@ fn delete(ask: &mut Ask<'_, '_>) -> Answer {
     }
 }
 
-fn tags(ask: &mut Ask<'_, '_>) -> Answer {
+fn list_tags(ask: &mut Ask<'_, '_>) -> Answer {
     let row = find(ask)?;
     grant(ask, &row, Wanted::Pull)?;
     let registry = &ask.store().registry;
     page(
         ask,
         |window| registry.tag_names(row.id, window),
-        |tag| Ok(shape_of_tag(ask, &row, tag)),
+        |tag| Ok(view_of_tag(ask, &row, &tag)),
     )
 }
 
@@ -256,15 +293,17 @@ fn find_tag(ask: &Ask<'_, '_>, row: &RepositoryRow) -> Result<HostedTag, Failure
     found.ok_or_else(|| Failure::not_found("Tag"))
 }
 
-fn tag(ask: &mut Ask<'_, '_>) -> Answer {
+fn get_tag(ask: &mut Ask<'_, '_>) -> Answer {
     let row = find(ask)?;
     grant(ask, &row, Wanted::Pull)?;
     let tag = find_tag(ask, &row)?;
-    let mut shape = shape_of_tag(ask, &row, tag.name.as_str());
-    put(&mut shape, "digest", json!(tag.digest.as_str()));
-    put(&mut shape, "total_size", json!(tag.total_size));
-    put(&mut shape, "created_at", json!(tag.created_at.to_string()));
-    object(200, &shape)
+    let view = TagDetailsView {
+        tag: view_of_tag(ask, &row, tag.name.as_str()),
+        digest: tag.digest.to_string(),
+        total_size: tag.total_size,
+        created_at: tag.created_at,
+    };
+    object(200, &json!(view))
 }
 
 fn delete_tag(ask: &mut Ask<'_, '_>) -> Answer {
@@ -272,5 +311,5 @@ fn delete_tag(ask: &mut Ask<'_, '_>) -> Answer {
     let grant = grant(ask, &row, Wanted::Delete)?;
     let tag = find_tag(ask, &row)?.name;
     ask.appliance.registry.delete_tag(&grant, &tag)?;
-    object(200, &json!({ "message": "200 OK" }))
+    object(200, &json!(Message::new("200 OK")))
 }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::answer::{self, Answer, Failure};
+use super::answer::{self, Answer, Failure, Message, Told};
 use super::ask::Ask;
 use super::parameters::{self, Parameter};
 use crate::admin::Operation;
@@ -71,6 +71,10 @@ pub(super) enum Role {
     Project(Option<Level>),
 }
 
+/// A request without fields.
+#[derive(JsonSchema)]
+pub(super) struct Nothing {}
+
 /// What success looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
@@ -102,9 +106,9 @@ impl Table {
     /// It answers with one view.
     pub(super) fn one<O: Operation<View: JsonSchema>>(
         &mut self,
-        path: &'static str,
+        path: &str,
         role: Role,
-        summary: &'static str,
+        summary: &str,
     ) -> &mut Endpoint {
         let shape = Shape::One(self.view::<O::View>());
         self.row::<O>(path, role, summary, shape, answer::one::<O>)
@@ -113,9 +117,9 @@ impl Table {
     /// It answers with a page of views.
     pub(super) fn page<V: Serialize + JsonSchema, O: Operation<View = Page<V>>>(
         &mut self,
-        path: &'static str,
+        path: &str,
         role: Role,
-        summary: &'static str,
+        summary: &str,
     ) -> &mut Endpoint {
         let shape = Shape::Page(self.view::<V>());
         self.row::<O>(path, role, summary, shape, answer::page_of::<V, O>)
@@ -124,29 +128,30 @@ impl Table {
     /// It answers with all views at once.
     pub(super) fn all<V: JsonSchema, O: Operation<View = Vec<V>>>(
         &mut self,
-        path: &'static str,
+        path: &str,
         role: Role,
-        summary: &'static str,
+        summary: &str,
     ) -> &mut Endpoint {
         let shape = Shape::All(self.view::<V>());
         self.row::<O>(path, role, summary, shape, answer::one::<O>)
     }
 
     /// It answers with nothing.
-    pub(super) fn nothing<O: Operation<View = ()>>(
+    pub(super) fn nothing<O: Operation>(
         &mut self,
-        path: &'static str,
+        path: &str,
         role: Role,
-        summary: &'static str,
+        summary: &str,
     ) -> &mut Endpoint {
         self.row::<O>(path, role, summary, Shape::Nothing, answer::none::<O>)
     }
 
-    fn row<O: Operation>(
+    /// A row whose handler does it, with fields that come from the request's type.
+    pub(super) fn row<R: JsonSchema>(
         &mut self,
-        path: &'static str,
+        path: &str,
         role: Role,
-        summary: &'static str,
+        summary: &str,
         shape: Shape,
         handler: fn(&mut Ask<'_, '_>) -> Answer,
     ) -> &mut Endpoint {
@@ -157,16 +162,16 @@ impl Table {
             _ => 200,
         };
         let endpoint = Endpoint {
-            method,
-            path,
+            method: method.to_owned().leak(),
+            path: path.to_owned().leak(),
             scope: match method {
                 "GET" => Scope::Read,
                 _ => Scope::Write,
             },
             role,
-            parameters: parameters::of_request(&schema::of_request::<O>()),
+            parameters: parameters::of_request(&schema::of_request::<R>()),
             gives: (status, shape),
-            summary,
+            summary: summary.to_owned().leak(),
             handler,
         };
         self.endpoints.push_mut(endpoint)
@@ -174,54 +179,41 @@ impl Table {
 
     /// The name of a view, whose schema the document then has.
     pub(super) fn view<V: JsonSchema>(&mut self) -> &'static str {
-        let name: &'static str = V::schema_name().into_owned().leak();
-        let schema = schema::of_view::<V>();
-        self.schemas.insert(name.to_owned(), schema);
-        name
+        self.shape::<V>(&V::schema_name())
+    }
+
+    /// The same for a type that the document knows by another name.
+    pub(super) fn shape<V: JsonSchema>(&mut self, name: &str) -> &'static str {
+        self.schemas.insert(name.to_owned(), schema::of_view::<V>());
+        name.to_owned().leak()
     }
 }
 
 /// The table, made once: names that are derived from types live as long as those that are written here.
 pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let mut table = Table::default();
-    table.endpoints.extend(written());
+    table.endpoints.extend(super::dependency_proxy::ENDPOINTS);
+    table.view::<Told>();
+    table.view::<Message>();
+    super::about::endpoints(&mut table);
     super::groups::endpoints(&mut table);
     super::members::endpoints(&mut table);
     super::networks::endpoints(&mut table);
     super::features::endpoints(&mut table);
     super::upstreams::endpoints(&mut table);
     super::cache::endpoints(&mut table);
-    super::tokens::views(&mut table);
-    super::protection::views(&mut table);
+    super::tokens::endpoints(&mut table);
+    super::protection::endpoints(&mut table);
     super::projects::endpoints(&mut table);
     super::users::endpoints(&mut table);
+    super::repositories::endpoints(&mut table);
+    super::audit_events::endpoints(&mut table);
     table
 });
 
 /// All endpoints, resource by resource.
 pub(super) fn all() -> impl Iterator<Item = &'static Endpoint> {
     TABLE.endpoints.iter()
-}
-
-/// The endpoints that are written out.
-fn written() -> impl Iterator<Item = Endpoint> {
-    let resources: [&'static [Endpoint]; 14] = [
-        super::about::ENDPOINTS,
-        super::personal_tokens::ENDPOINTS,
-        super::place_tokens::OF_GROUPS,
-        super::place_tokens::OF_PROJECTS,
-        super::deploy_tokens::OF_GROUPS,
-        super::deploy_tokens::OF_PROJECTS,
-        super::deploy_tokens::OF_BOX,
-        super::job_tokens::ENDPOINTS,
-        super::protection::OF_PROJECTS,
-        super::protection::OF_GROUPS,
-        super::protection::OF_TAGS,
-        super::repositories::ENDPOINTS,
-        super::dependency_proxy::ENDPOINTS,
-        super::audit_events::ENDPOINTS,
-    ];
-    resources.into_iter().flatten().copied()
 }
 
 /// Paths of requests that read: of each endpoint, without and with each of its fields.
@@ -248,7 +240,7 @@ pub(in crate::server) fn reading_requests() -> Vec<String> {
         Type::OneOf(words) => words.first().copied().unwrap_or_default(),
         Type::Level => "40",
         // A text that is also a moment.
-        Type::Text | Type::TextList => "2026-01-01",
+        Type::Text | Type::TextList | Type::Moment => "2026-01-01",
     };
     let mut requests = Vec::new();
     for endpoint in reading {

@@ -1,115 +1,122 @@
-//! What the kinds of access tokens have in common: their fields, making, rotating and revoking them.
+//! Access tokens: personal ones, those of groups and projects, deploy tokens, and, beyond GitLab, those that a CI system
+//! makes for each job.
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde_json::json;
 
-use super::answer::{Answer, Failure, nothing, object};
-use super::ask::{Ask, Place};
-use super::parameters::{Parameter, Type, optional, required};
-use super::table::Table;
-use crate::admin::tokens::{AccessTokenView, DeployTokenView, JobTokenView, TokenView};
-use crate::admin::{CreateToken, RevokeToken, RotateToken};
+use super::answer::{Answer, Failure, object};
+use super::ask::Ask;
+use super::table::{Endpoint, Role, Scope, Table};
+use crate::admin::Operation;
+use crate::admin::tokens::{
+    AccessTokenView, CreateAccessToken, CreateDeployToken, CreateJobToken, CreatePersonalToken,
+    DeployTokenView, GetOwnToken, GetToken, JobTokenView, ListAccessTokens, ListDeployTokens,
+    ListJobTokens, ListPersonalTokens, RevokeOwnToken, RevokeToken, RotateOwnToken, RotateToken,
+    ShownToken,
+};
 use crate::error::Kind;
-use crate::store::{Token, TokenFilter, TokenId, TokenKind};
+use crate::store::Level;
 
-/// The fields of a new personal access token.
-pub(super) const CREATION: [Parameter; 3] = [
-    required("name", Type::Text, "what it is called in lists"),
-    required("scopes", Type::TextList, "what it is worth"),
-    optional("expires_at", Type::Text, EXPIRY),
-];
-
-/// The fields of a rotation.
-pub(super) const ROTATION: &[Parameter] = &[optional(
-    "expires_at",
-    Type::Text,
-    "as at creation, but at most a year away or as before; a week from now unless given, or as long as before; whoever rotates another token of one's own makes one, which ends with the token that is used",
-)];
-
-/// What lists of tokens can be asked for.
-pub(super) const STATE_FILTERS: [Parameter; 3] = [
-    optional("search", Type::Text, "a part of the name"),
-    optional("state", Type::OneOf(&["active", "inactive"]), "only these"),
-    optional(
-        "revoked",
-        Type::Boolean,
-        "only those that are revoked, or not",
-    ),
-];
-
-/// How `expires_at` is written.
-pub(super) const EXPIRY: &str = "a date (its first moment in UTC), a time, or never; 365 days from now unless given. A personal token that is made for oneself with another one ends with that one at the latest, and is revoked with it";
-
-/// The shapes of the answers.
-pub(super) fn views(table: &mut Table) {
-    table.view::<AccessTokenView>();
-    table.view::<DeployTokenView>();
-    table.view::<JobTokenView>();
+pub(super) fn endpoints(table: &mut Table) {
+    personal(table);
+    let owner = Role::Group(Some(Level::Owner));
+    of_place(table, "/groups/:id", Role::Group(None), owner);
+    let maintainer = Role::Project(Some(Level::Maintainer));
+    of_place(table, "/projects/:id", Role::Project(None), maintainer);
+    let (path, summary) = ("GET /deploy_tokens", "All deploy tokens");
+    table.page::<_, ListDeployTokens>(path, Role::Administrator, summary);
+    of_jobs(table);
 }
 
-/// How a token is shown.
-pub(super) fn view(ask: &Ask<'_, '_>, token: &Token) -> Result<Value, Failure> {
-    let view = TokenView::of(ask.store(), token.clone(), ask.call.now)?;
-    Ok(json!(view))
+fn personal(table: &mut Table) {
+    let anyone = Role::Anyone;
+    let path = "/personal_access_tokens";
+    table.page::<_, ListPersonalTokens>(
+        &format!("GET {path}"),
+        anyone,
+        "One's own personal access tokens; for administrators everybody's",
+    );
+    let summary = "The token that is used";
+    let own = table.one::<GetOwnToken>(&format!("GET {path}/self"), anyone, summary);
+    own.scope = Scope::Valid;
+    let summary = "Revoke the token that is used";
+    let own = table.nothing::<RevokeOwnToken>(&format!("DELETE {path}/self"), anyone, summary);
+    own.scope = Scope::Valid;
+    let summary = "Replace the token that is used by another one";
+    rotates::<RotateOwnToken>(table, &format!("{path}/self"), anyone, summary).scope =
+        Scope::SelfRotation;
+    one_of::<AccessTokenView>(
+        table,
+        &format!("{path}/:id"),
+        anyone,
+        "a personal access token",
+    );
+
+    let path = "POST /user/personal_access_tokens";
+    let summary = "Make a personal access token for oneself";
+    table.one::<CreatePersonalToken>(path, anyone, summary);
+    let path = "POST /users/:user_id/personal_access_tokens";
+    let summary = "Make a personal access token for a user";
+    table.one::<CreatePersonalToken>(path, Role::Administrator, summary);
 }
 
-/// What the list's fields ask for.
-pub(super) fn filter(ask: &Ask<'_, '_>) -> TokenFilter {
-    let (fields, now) = (&ask.fields, ask.call.now);
-    let by_state = fields.text("state").map(|state| state == "active");
-    let active = by_state.or(fields.boolean("active"));
-    TokenFilter {
-        search: fields.text("search").map(str::to_owned),
-        revoked: fields.boolean("revoked"),
-        active: active.map(|active| (active, now)),
-        ..TokenFilter::default()
-    }
+/// The access tokens of a group or project, which are bots with a level of their own, and its deploy tokens.
+fn of_place(table: &mut Table, place: &str, seen: Role, managed: Role) {
+    let path = &format!("{place}/access_tokens");
+    table.page::<_, ListAccessTokens>(&format!("GET {path}"), managed, "Its access tokens");
+    let summary = "Make an access token for it";
+    table.one::<CreateAccessToken>(&format!("POST {path}"), managed, summary);
+    let summary = "Replace the access token that is used by another one";
+    rotates::<RotateOwnToken>(table, &format!("{path}/self"), seen, summary).scope =
+        Scope::SelfRotation;
+    let what = "one of its access tokens";
+    one_of::<AccessTokenView>(table, &format!("{path}/:token_id"), managed, what);
+
+    let path = &format!("{place}/deploy_tokens");
+    table.page::<_, ListDeployTokens>(&format!("GET {path}"), managed, "Its deploy tokens");
+    let summary = "Make a deploy token for it";
+    table.one::<CreateDeployToken>(&format!("POST {path}"), managed, summary);
+    let what = "one of its deploy tokens";
+    one_of::<DeployTokenView>(table, &format!("{path}/:token_id"), managed, what);
 }
 
-/// As [`filter`], for tokens of one kind of the place that the path names; all places' where it names none.
-pub(super) fn filter_of_place(ask: &Ask<'_, '_>, kind: TokenKind) -> TokenFilter {
-    let (group, project) = match ask.place() {
-        Place::Group(group) => (Some(group.id), None),
-        Place::Project(placed) => (None, Some(placed.project.id)),
-        Place::None => (None, None),
-    };
-    TokenFilter {
-        kind: Some(kind),
-        group,
-        project,
-        ..filter(ask)
-    }
+/// One token of a kind, at `path`: shown, revoked, replaced.
+fn one_of<V: ShownToken + JsonSchema>(table: &mut Table, path: &str, role: Role, what: &str) {
+    table.one::<GetToken<V>>(&format!("GET {path}"), role, &format!("Show {what}"));
+    let summary = format!("Revoke {what}");
+    table.nothing::<RevokeToken<V>>(&format!("DELETE {path}"), role, &summary);
+    rotates::<RotateToken<V>>(table, path, role, &format!("Replace {what} by another one"));
 }
 
-/// Makes a token from the fields `name`, `scopes`, `username`, `expires_at` and `ttl`; `of` says of which kind, and whose.
-pub(super) fn create(ask: &Ask<'_, '_>, of: CreateToken) -> Answer {
-    let fields = &ask.fields;
-    let text = |name| fields.text(name).map(str::to_owned);
-    let request = CreateToken {
-        name: text("name").unwrap_or(of.name),
-        scopes: fields.list("scopes").to_vec(),
-        username: text("username"),
-        expires_at: text("expires_at"),
-        ttl: text("ttl"),
-        ..of
-    };
-    let made = ask.perform(request)?;
-    object(201, &json!(made))
+fn rotates<'t, O: Operation<View: JsonSchema>>(
+    table: &'t mut Table,
+    path: &str,
+    role: Role,
+    summary: &str,
+) -> &'t mut Endpoint {
+    let rotates = table.one::<O>(&format!("POST {path}/rotate"), role, summary);
+    (rotates.gives.0, rotates.handler) = (200, rotate::<O>);
+    rotates
 }
 
-/// Replaces a token by one with another secret.
-pub(super) fn rotate(ask: &Ask<'_, '_>, id: TokenId) -> Answer {
-    let request = RotateToken {
-        id: id.0,
-        expires_at: ask.fields.text("expires_at").map(str::to_owned),
-    };
-    let made = ask.perform(request).map_err(|error| match error.kind() {
+fn of_jobs(table: &mut Table) {
+    let (path, developer) = (
+        "/projects/:id/job_tokens",
+        Role::Project(Some(Level::Developer)),
+    );
+    let summary = "One's own job tokens for a project; for its maintainers all of them";
+    table.page::<_, ListJobTokens>(&format!("GET {path}"), developer, summary);
+    let summary = "Make a token for one job; it logs in as gitlab-ci-token";
+    table.one::<CreateJobToken>(&format!("POST {path}"), developer, summary);
+    let path = format!("DELETE {path}/:token_id");
+    table.nothing::<RevokeToken<JobTokenView>>(&path, developer, "End a job token");
+}
+
+fn rotate<O: Operation>(ask: &mut Ask<'_, '_>) -> Answer {
+    let made = ask.perform(ask.request::<O>()?);
+    let made = made.map_err(|error| match error.kind() {
         Kind::Conflict => Failure::message(400, "400 Bad request - token already revoked"),
         _ => Failure::Of(error),
     })?;
-    object(200, &json!(made))
-}
-
-pub(super) fn revoke(ask: &Ask<'_, '_>, id: TokenId) -> Answer {
-    ask.perform(RevokeToken { id: id.0 })?;
-    nothing()
+    object(ask.status(), &json!(made))
 }

@@ -25,6 +25,7 @@ pub(super) fn endpoints(table: &mut Table) {
     changes.handler = edit;
     let summary = "Remove a user with memberships and tokens";
     table.nothing::<RemoveUser>("DELETE /users/:id", administrator, summary);
+    let boolean = Shape::One(table.shape::<bool>("Boolean"));
     for (path, summary, handler) in [
         ("POST /users/:id/block", "Let a user in nowhere", block as _),
         (
@@ -34,7 +35,7 @@ pub(super) fn endpoints(table: &mut Table) {
         ),
     ] {
         let blocks = table.nothing::<SetBlocked>(path, administrator, summary);
-        blocks.gives = (201, Shape::One("Boolean"));
+        blocks.gives = (201, boolean);
         blocks.handler = handler;
     }
 }

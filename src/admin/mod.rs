@@ -19,6 +19,7 @@ mod members;
 mod named;
 mod networks;
 mod offline;
+mod pins;
 mod projects;
 mod registries;
 mod removal;
@@ -57,6 +58,7 @@ pub use members::{AddMember, EditMember, GetMember, ListMembers, MemberView, Rem
 pub use named::{Named, NamedPlace};
 pub use networks::{AddNetwork, ListNetworks, NetworkView, RemoveNetwork};
 pub use offline::{OfflineView, ShowOffline, SwitchOffline, Switched};
+pub use pins::{AddPin, AddedPin, ListPins, PinView, RemovePin, RemovedPin};
 pub use projects::{
     AddProject, GetProject, ListProjects, ListProjectsOfGroup, ProjectSettings, ProjectView,
     RemoveProject, SetProject,
@@ -149,6 +151,7 @@ operations!(
     AddGroup,
     AddMember,
     AddNetwork,
+    AddPin,
     AddProject,
     AddRegistry,
     AddRule,
@@ -176,6 +179,7 @@ operations!(
     ListKeys,
     ListMembers,
     ListNetworks,
+    ListPins,
     ListProjects,
     ListProjectsOfGroup,
     ListRegistries,
@@ -187,6 +191,7 @@ operations!(
     RemoveGroup,
     RemoveMember,
     RemoveNetwork,
+    RemovePin,
     RemoveProject,
     RemoveRegistry,
     RemoveRule,

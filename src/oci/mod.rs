@@ -1,10 +1,12 @@
-//! The nouns of the OCI specifications: digest, repository name, tag, reference, manifest, scope.
+//! The nouns of the OCI specifications: digest, repository name, tag, reference, image pattern, manifest,
+//! scope.
 //!
 //! Pure: no IO, no clock. A string from outside becomes one of these types, or an error, before it
 //! touches a path, an SQL statement or an upstream's URL.
 
 mod digest;
 mod manifest;
+mod pattern;
 mod reference;
 mod scope;
 
@@ -12,5 +14,6 @@ pub use digest::{Algorithm, Digest, Hasher};
 pub use manifest::{
     Descriptor, MAX_ARTIFACT_TYPE, MAX_CONTENT_SIZE, MAX_MANIFEST_SIZE, Manifest, MediaType,
 };
-pub use reference::{ImageName, Reference, RegistryHost, RepositoryName, Tag};
+pub use pattern::{ImagePattern, ImagePatterns, matches_glob};
+pub use reference::{DOCKER_HUB, ImageName, Reference, RegistryHost, RepositoryName, Tag};
 pub use scope::{AccessEntry, Scope};

@@ -9,6 +9,8 @@ use crate::error::{Error, Kind, Result, excerpt};
 /// distribution-spec leaves the length open; 255 is what registries and clients agree on.
 const MAX_NAME_LENGTH: usize = 255;
 const MAX_TAG_LENGTH: usize = 128;
+/// The host of an image that is written without one.
+pub const DOCKER_HUB: &str = "docker.io";
 
 /// A repository name: path components of `[a-z0-9]+` joined by `.`, `_`, `__` or dashes, joined by `/`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -207,6 +209,31 @@ impl ImageName {
             repository: RepositoryName::parse(name)?,
             reference,
         })
+    }
+
+    /// With what docker supplies where no host is written, and `library/` for a name of Docker Hub without a slash.
+    #[must_use]
+    pub fn with_docker_hub(self) -> Self {
+        let is_docker_hub = self
+            .host
+            .as_ref()
+            .is_none_or(|host| host.as_str() == DOCKER_HUB);
+        if !is_docker_hub {
+            return self;
+        }
+        Self {
+            host: Some(RegistryHost(DOCKER_HUB.into())),
+            repository: self.repository.with_library(),
+            ..self
+        }
+    }
+
+    /// `HOST/NAME`, or `NAME` where no host was written.
+    pub fn full_name(&self) -> String {
+        match &self.host {
+            Some(host) => format!("{host}/{}", self.repository),
+            None => self.repository.to_string(),
+        }
     }
 }
 

@@ -16,6 +16,7 @@
 )]
 
 mod api;
+mod cached;
 mod cli;
 mod conformance;
 mod crash;

@@ -1,12 +1,28 @@
 //! What is in the cache, beyond GitLab.
 
-use super::table::{Role, Table};
-use crate::admin::{CacheStatistics, ListCachedImages};
+use serde_json::json;
 
-/// `/cache/images`, `/cache/statistics`.
+use super::answer::{Answer, object};
+use super::ask::Ask;
+use super::table::{Role, Shape, Table};
+use crate::admin::{AddPin, CacheStatistics, ListCachedImages, ListPins, PinView, RemovePin};
+
+/// `/cache/images`, `/cache/statistics`, `/cache/pins`.
 pub(super) fn endpoints(table: &mut Table) {
     let role = Role::Administrator;
     table.page::<_, ListCachedImages>("GET /cache/images", role, "The images that are kept");
     let summary = "How much is kept, and how much room there is";
     table.one::<CacheStatistics>("GET /cache/statistics", role, summary);
+
+    table.page::<_, ListPins>("GET /cache/pins", role, "All pins, with what each keeps");
+    let shape = Shape::One(table.view::<PinView>());
+    let summary = "Keep cached images whatever has to go, those too that come later";
+    table.row::<AddPin>("POST /cache/pins", role, summary, shape, pin);
+    let summary = "Let pinned images go when it is their turn";
+    table.nothing::<RemovePin>("DELETE /cache/pins", role, summary);
+}
+
+fn pin(ask: &mut Ask<'_, '_>) -> Answer {
+    let added = ask.perform::<AddPin>(ask.request()?)?;
+    object(ask.status(), &json!(added.pin))
 }

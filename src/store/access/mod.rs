@@ -1,5 +1,5 @@
 //! `access.sqlite`: users, groups, projects and their members, tokens, protection rules, flags, networks, upstreams,
-//! external registries. Precious, so `synchronous=FULL`.
+//! external registries, pins. Precious, so `synchronous=FULL`.
 //!
 //! Owns the rows and their relations: uniqueness, cascades, inheritance of levels. Judges nothing: what a
 //! scope or a level is worth, and which names are allowed, is decided above. A file per noun.
@@ -11,6 +11,7 @@ mod groups;
 mod members;
 mod minimum_level;
 mod networks;
+mod pins;
 mod projects;
 mod rules;
 mod schema;
@@ -25,6 +26,7 @@ pub use groups::{Group, GroupChanges, OnReadOnlyMiss, Visibility};
 pub use members::{Level, Member, MemberFilter};
 pub use minimum_level::MinimumLevel;
 pub use networks::{Ability, Network};
+pub use pins::{Pin, Pins};
 pub use projects::{Project, ProjectChanges};
 pub use rules::{MAX_RULES, ProtectionRule, RuleOwner, TagRule};
 pub(super) use schema::MIGRATIONS;

@@ -91,6 +91,13 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     ) STRICT;
     CREATE UNIQUE INDEX networks_cidr_group ON networks (cidr, ifnull(group_id, 0));
     CREATE INDEX networks_group ON networks (group_id);
+
+    -- Images that are not evicted.
+    CREATE TABLE pins (
+        pattern TEXT PRIMARY KEY CHECK (pattern <> ''),
+        created_at INTEGER NOT NULL,
+        created_by TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
     ",
     // 2: upstreams that are added by command, and the groups' settings about them.
     "

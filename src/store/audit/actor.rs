@@ -46,6 +46,10 @@ impl Actor {
         }
     }
 
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     pub fn server() -> Self {
         Self::new("server")
     }

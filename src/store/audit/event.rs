@@ -68,6 +68,10 @@ kinds! {
     UpstreamAdded = "upstream.added",
     /// An upstream was removed.
     UpstreamRemoved = "upstream.removed",
+    /// A pattern of cached images was pinned.
+    PinAdded = "pin.added",
+    /// A pattern of cached images is pinned no longer.
+    PinRemoved = "pin.removed",
     /// A protection rule was added, about repositories or about tags.
     RuleAdded = "rule.added",
     /// A protection rule was changed.

@@ -9,6 +9,7 @@ mod inventory;
 pub(super) mod reach;
 mod rows;
 mod schema;
+mod sharing;
 mod unsettled;
 
 use std::path::Path;

@@ -411,6 +411,16 @@ pub(super) fn walk(stage: &Stage) {
         "{flags}"
     );
 
+    // Pins.
+    let pattern = json!({ "pattern": "alpine" });
+    let pinned = root.ok("POST", "/cache/pins", pattern.clone(), 201);
+    assert_eq!(pinned["pattern"], "docker.io/library/alpine");
+    assert_eq!(root.ok("POST", "/cache/pins", pattern, 201), pinned);
+    assert_eq!(root.ok("GET", "/cache/pins", NONE, 200), json!([pinned]));
+    root.ok("DELETE", "/cache/pins?pattern=alpine", NONE, 204);
+    root.ok("DELETE", "/cache/pins?pattern=alpine", NONE, 204);
+    assert_eq!(root.ok("GET", "/cache/pins", NONE, 200), json!([]));
+
     super::hosted::walk(stage, &root, acme, api);
 
     // Away with it all.

@@ -11,9 +11,8 @@ pub use pattern::{check_pattern, check_tag_expression, check_tag_pattern};
 
 use std::sync::Arc;
 
-use crate::oci::{RegistryHost, RepositoryName};
+use crate::oci::{RegistryHost, RepositoryName, matches_glob};
 use crate::store::{MinimumLevel, ProtectionRule, TagRule};
-use pattern::matches;
 
 /// What rules ask of who pushes and who deletes; `None`: nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,7 +38,7 @@ impl Minimums {
 pub(super) fn of_path(rules: &[ProtectionRule], path: &str) -> Minimums {
     rules
         .iter()
-        .filter(|rule| rule.tag_pattern.is_none() && matches(&rule.pattern, path))
+        .filter(|rule| rule.tag_pattern.is_none() && matches_glob(&rule.pattern, path))
         .fold(Minimums::default(), |minimums, rule| {
             minimums.and(rule.min_push, rule.min_delete)
         })
@@ -70,7 +69,7 @@ pub(super) fn of_cached(
 pub(super) fn of_tag(rules: &[ProtectionRule], path: &str, tag: &str) -> Minimums {
     let about = |rule: &&ProtectionRule| {
         let tags = rule.tag_pattern.as_deref();
-        tags.is_some_and(|tags| matches(tags, tag)) && matches(&rule.pattern, path)
+        tags.is_some_and(|tags| matches_glob(tags, tag)) && matches_glob(&rule.pattern, path)
     };
     rules
         .iter()

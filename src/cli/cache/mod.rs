@@ -1,4 +1,6 @@
-//! `breakwater cache`: what is kept. Only `gc` changes something, and has a file of its own.
+//! `breakwater cache`: what is kept, and what stays. `gc` has a file of its own.
+
+mod pins;
 
 use clap::{Args, Subcommand};
 
@@ -10,12 +12,13 @@ use crate::admin::{CacheStatistics, ListCachedImages, ShowCachedImage};
 use crate::error::Result;
 use crate::store::CachedImage;
 
-/// Show what is cached
+/// Show what is cached, and say what stays
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   breakwater cache list
-  breakwater cache show alpine:3.20")]
+  breakwater cache show alpine:3.20
+  breakwater cache pin alpine")]
 pub(super) struct Cache {
     #[command(subcommand)]
     action: Action,
@@ -54,6 +57,9 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    Pin(pins::Add),
+    Unpin(pins::Remove),
+    Pins(pins::List),
     Gc(Gc),
 }
 
@@ -63,6 +69,9 @@ impl Cache {
             Action::List { pattern, json } => list(place, pattern, json)?,
             Action::Show { image, json } => show(place, image, json)?,
             Action::Stats { json } => stats(place, json)?,
+            Action::Pin(add) => add.run(place)?,
+            Action::Unpin(remove) => remove.run(place)?,
+            Action::Pins(list) => list.run(place)?,
             Action::Gc(gc) => return gc.run(place),
         }
         Ok(Outcome::Done)

@@ -11,6 +11,8 @@ flow_install() {
         "/usr/local/bin/breakwater 755" \
         "/usr/local/lib/systemd/system/breakwater.service 644" \
         "/usr/local/share/bash-completion/completions/breakwater 644" \
+        "/usr/local/share/breakwater/alerts.yml 644" \
+        "/usr/local/share/breakwater/dashboard.json 644" \
         "/usr/local/share/fish/vendor_completions.d/breakwater.fish 644" \
         "/usr/local/share/man/man1/breakwater.1 644" \
         "/usr/local/share/man/man5/breakwater.toml.5 644" \

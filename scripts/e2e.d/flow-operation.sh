@@ -17,6 +17,8 @@ flow_operation() {
     check_contains "... and health" '"status":"ok"' "$OUTPUT"
     recipe_to prometheus "$WORK/prometheus.yml"
     check "the README's scrape configuration is one" promtool check config "$WORK/prometheus.yml"
+    check "the alert rules are rules" promtool check rules "$ROOT/scripts/monitoring/alerts.yml"
+    check "... and alert when they should" promtool test rules "$ROOT/scripts/monitoring/alerts-test.yml"
 
     BACKUPS=$WORK/backups
     export BACKUPS

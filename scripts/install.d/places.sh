@@ -21,6 +21,8 @@ stage_files() {
     "$program" completions bash >"$directory$bash/breakwater"
     "$program" completions zsh >"$directory$zsh/_breakwater"
     "$program" completions fish >"$directory$fish/breakwater.fish"
+    install -D -m 0644 --target-directory "$directory$prefix/share/breakwater" -- \
+        "$ROOT"/scripts/monitoring/{dashboard.json,alerts.yml}
     chmod -R u=rwX,go=rX "$directory"
 }
 
@@ -33,6 +35,8 @@ installed_files() {
     compgen -G "$destination$1/share/man/man1/breakwater-*.1" || true
     compgen -G "$destination$1/share/man/man5/breakwater.toml.5" || true
     compgen -G "$destination$1/share/man/man7/breakwater-*.7" || true
+    compgen -G "$destination$1/share/breakwater/dashboard.json" || true
+    compgen -G "$destination$1/share/breakwater/alerts.yml" || true
     compgen -G "$destination$1/share/bash-completion/completions/breakwater" || true
     compgen -G "$destination$1/share/zsh/site-functions/_breakwater" || true
     compgen -G "$destination$1/share/fish/vendor_completions.d/breakwater.fish" || true

@@ -30,12 +30,12 @@ pub(crate) struct Ranked<R> {
     order: VecDeque<(f64, ImageId)>,
 }
 
-impl<R> Ranked<R> {
-    pub(crate) fn new(rank: R) -> Self {
-        Self {
+impl<R: Rank + 'static> Ranked<R> {
+    pub(crate) fn boxed(rank: R) -> Box<dyn Policy> {
+        Box::new(Self {
             rank,
             order: VecDeque::new(),
-        }
+        })
     }
 }
 

@@ -30,6 +30,7 @@ mod layering;
 mod login;
 mod metrics;
 mod mirror;
+mod monitoring;
 mod neighbours;
 mod networks;
 mod observe;

@@ -64,6 +64,7 @@ pub const TOPICS: &[Topic] = topics![
     "networks"
     "tokens"
     "upstreams"
+    "caching"
     "hosted"
     "rules"
     "external-registries"

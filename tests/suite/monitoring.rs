@@ -48,7 +48,9 @@ fn named(text: &str) -> Vec<(&str, Vec<&str>)> {
                 .strip_prefix('{')
                 .and_then(|after| after.split_once('}'));
             let matchers = selector.map_or("", |(matchers, _)| matchers).split(',');
-            let labels = matchers.filter_map(|matcher| matcher.split(['=', '!']).next());
+            let labels = matchers
+                .filter_map(|matcher| matcher.split(['=', '!']).next())
+                .map(str::trim);
             found.push((word, labels.filter(|label| !label.is_empty()).collect()));
         }
         rest = after;

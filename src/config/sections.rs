@@ -152,8 +152,12 @@ section! {
 section! {
     /// `[cache]`
     pub struct CacheConfig {
-        /// how much of the filesystem of the data should stay free: `doctor` warns below it
+        /// how much the cache may take; 0: as much as `cache.min_free` leaves
+        max_size: Size = Text("0"), size;
+        /// how much of the filesystem of the data stays free: images go for it, and what does not fit is not kept
         min_free: Size = Text("5%"), size;
+        /// images that nobody has pulled for so many days go; 0: never
+        unused_days: u32 = Integer(90), number(0..=36_500);
         /// how long a tag is served without asking
         tag_ttl: Duration = Text("60s"), duration(Duration::ZERO);
         /// how long the upstream may think about a kept tag

@@ -28,6 +28,14 @@ impl Size {
     pub fn parse(text: &str) -> Result<Self, String> {
         size(text)
     }
+
+    /// In bytes, of a filesystem of that size.
+    pub fn of(self, filesystem: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Percent(percent) => (filesystem / 100).saturating_mul(u64::from(percent)),
+        }
+    }
 }
 
 impl fmt::Display for Size {

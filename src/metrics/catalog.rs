@@ -87,6 +87,10 @@ catalog! {
     DISK_READ_ONLY Gauge "breakwater_disk_read_only" [] "Whether that filesystem takes no writes (1).";
     CACHED_BLOBS Gauge "breakwater_cached_blobs" [] "Kept blobs, manifests included.";
     CACHED_BYTES Gauge "breakwater_cached_bytes" [] "Their bytes.";
+    CACHE_LIMIT Gauge "breakwater_cache_limit_bytes" [] "cache.max_size in bytes; 0: none.";
+    MIN_FREE Gauge "breakwater_disk_min_free_bytes" [] "cache.min_free in bytes.";
+    EVICTION_AGE Gauge "breakwater_eviction_age_seconds" [] "How long the last image that went for want of room had not been pulled. Short: the disk is too small.";
+    EVICTED_AT Gauge "breakwater_last_eviction_timestamp_seconds" [] "When that was.";
     DATABASE_ERRORS Counter "breakwater_database_errors_total" ["reason"] "Statements that failed: the disk is full, another process kept the database busy, it cannot be written (read_only), it is damaged, or something else (other).";
 
     TOKENS Gauge "breakwater_tokens_active" ["kind"] "Tokens that are neither revoked nor expired.";

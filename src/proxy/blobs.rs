@@ -152,7 +152,7 @@ impl Proxy {
         let reader = match self.fetches.join_or_start(&key, grant.may_fill())? {
             JoinOrStart::Joined(reader) => reader,
             JoinOrStart::Started(reader, writer) => {
-                fetch::start(self, target, digest, writer);
+                fetch::start(self, grant.group(), target, digest, writer);
                 reader
             }
         };
@@ -163,11 +163,11 @@ impl Proxy {
             }
             head => head?,
         };
-        // Who may not fill passes through, unless the fetch is somebody's fill.
+        // Who may not fill passes through, unless the fetch is somebody's fill; and so does who may, where there is no room.
         let cache = if reader.is_kept() {
             CacheWord::Miss
         } else {
-            CacheWord::fetched(grant)
+            CacheWord::Bypass
         };
         Ok(BlobAnswer {
             size,

@@ -11,6 +11,7 @@ mod authorize;
 mod call;
 mod configured;
 mod error;
+mod eviction;
 mod fields;
 mod first_start;
 mod observe;
@@ -51,6 +52,7 @@ use crate::spool::{IN_MEMORY, Owner};
 use crate::store::{Actor, Event, EventKind, Store};
 use crate::telemetry::AuthLog;
 use crate::time::Timestamp;
+use crate::upkeep::eviction::Evictor;
 use access_line::AccessLine;
 use addresses::Addresses;
 use call::Call;
@@ -63,6 +65,7 @@ pub struct Appliance {
     authenticator: Authenticator,
     proxy: Arc<Proxy>,
     registry: Registry,
+    evictor: Evictor,
     auth_log: AuthLog,
     /// Read by every upstream client before it sends anything.
     offline: Arc<AtomicBool>,
@@ -96,6 +99,7 @@ impl Appliance {
             authenticator: Authenticator::new(Arc::clone(&store), jwts, bans)?,
             proxy: Proxy::new(Arc::clone(&store), upstreams, freshness),
             registry: Registry::new(Arc::clone(&store)),
+            evictor: Evictor::new(Arc::clone(&store)),
             auth_log: AuthLog::open(store.directory())?,
             store,
             offline,

@@ -26,6 +26,7 @@ mod origin_key;
 mod page;
 mod reconcile;
 mod registry;
+mod room;
 mod statement;
 mod write_ahead_log;
 
@@ -63,6 +64,7 @@ pub use registry::{
     PutManifest, Referrer, RegistryDb, RepositoryRow, StorageLimit, Swept, UnlinkBlob,
     UntaggedManifest,
 };
+pub use room::{CacheRoom, FillRoom, Part as LimitedPart, RoomLimits, Scope};
 #[cfg(test)]
 pub(crate) use statement::record;
 
@@ -92,6 +94,8 @@ pub struct Store {
     pub blobs: BlobDir,
     /// What is on its way, in unlinked files of `DATA/staging`.
     pub spools: Arc<Spools>,
+    /// How much the cache may take.
+    pub room: Arc<CacheRoom>,
     directory: PathBuf,
     /// Whether this process knows that rows and files agree.
     agreed: AtomicBool,
@@ -159,6 +163,7 @@ impl Store {
             content: Content::of(directory),
             spools: blobs.spools(),
             blobs,
+            room: Arc::default(),
             directory: directory.to_owned(),
             agreed: AtomicBool::new(false),
             owes_note: AtomicBool::new(false),

@@ -20,6 +20,7 @@ mod cached;
 mod cli;
 mod conformance;
 mod crash;
+mod eviction;
 mod external;
 mod faults;
 mod garbage;

@@ -69,10 +69,7 @@ fn of_space(data: &Path, space: Space, min_free: Size) -> Vec<Finding> {
             "look into the kernel's log for why, repair it, and mount it for writing",
         ));
     }
-    let least = match min_free {
-        Size::Bytes(bytes) => bytes,
-        Size::Percent(percent) => (space.size / 100).saturating_mul(u64::from(percent)),
-    };
+    let least = min_free.of(space.size);
     let free = shown_size(space.free);
     let remedy =
         "free space on it, or give it more; what does not fit is passed through and not kept";

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::threads::spawn;
 use crate::error::Result;
+use crate::server::Appliance;
 use crate::store::Store;
 use crate::time::Timestamp;
 use crate::upkeep::garbage::{self, Collection};
@@ -28,6 +29,9 @@ const COLLECT_FIRST: Duration = Duration::from_secs(5 * 60);
 /// How often afterwards.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 
+/// How often it is looked how far the cache is from its limits, unless a fill waits for room.
+const EVICT_EVERY: Duration = Duration::from_secs(5);
+
 /// The running threads.
 pub(super) struct Background {
     stop_notes: mpsc::Sender<()>,
@@ -37,13 +41,19 @@ pub(super) struct Background {
     _stop_collecting: mpsc::Sender<()>,
     /// The same for what deletions have left.
     _stop_removing: mpsc::Sender<()>,
+    /// The same for images that go for want of room.
+    _stop_evicting: mpsc::Sender<()>,
     /// Whether rows and files are known to agree.
     reconciled: Arc<AtomicBool>,
 }
 
 impl Background {
     /// Starts them; `reconcile` is what [`Store::start_up`] said.
-    pub(super) fn start(store: &Arc<Store>, reconcile: bool) -> Result<Self> {
+    pub(super) fn start(
+        appliance: &Arc<Appliance>,
+        store: &Arc<Store>,
+        reconcile: bool,
+    ) -> Result<Self> {
         let (stop_notes, stopped) = mpsc::channel();
         let noting = Arc::clone(store);
         let notes = spawn("notes", move || write_notes(&noting, &stopped))?;
@@ -53,6 +63,9 @@ impl Background {
         let (stop_removing, stopped) = mpsc::channel();
         let removing = Arc::clone(store);
         spawn("removals", move || finish_removals(&removing, &stopped))?;
+        let (stop_evicting, stopped) = mpsc::channel();
+        let evicting = Arc::clone(appliance);
+        spawn("eviction", move || make_room(&evicting, &stopped))?;
         let reconciled = Arc::new(AtomicBool::new(!reconcile));
         if reconcile {
             let (store, reconciled) = (Arc::clone(store), Arc::clone(&reconciled));
@@ -64,6 +77,7 @@ impl Background {
             notes,
             _stop_collecting: stop_collecting,
             _stop_removing: stop_removing,
+            _stop_evicting: stop_evicting,
             reconciled,
         })
     }
@@ -150,6 +164,13 @@ fn finish_removals(store: &Store, stopped: &mpsc::Receiver<()>) {
     let mut failed = Complaint::about("what was deleted could not be removed");
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(REMOVE_EVERY) {
         failed.of(store.finish_removals());
+    }
+}
+
+fn make_room(appliance: &Appliance, stopped: &mpsc::Receiver<()>) {
+    let mut failed = Complaint::about("no room could be made in the cache");
+    while let Err(mpsc::TryRecvError::Empty) = stopped.try_recv() {
+        failed.of(appliance.make_room(EVICT_EVERY));
     }
 }
 

@@ -104,7 +104,7 @@ impl Serve {
             },
         };
         let control = ControlListener::start(store.directory(), Arc::new(running))?;
-        let background = Background::start(&store, reconcile)?;
+        let background = Background::start(&appliance, &store, reconcile)?;
         let watch = identity.clone().map(CertificateWatch::start).transpose()?;
         greet(&listening, config);
         if appliance.is_offline() {

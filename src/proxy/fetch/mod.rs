@@ -13,16 +13,23 @@ use super::shared_fetch::{FetchKey, FetchWriter};
 use super::{Proxy, Target, TargetKey, upstream_error};
 use crate::error::{Error, Kind, Result};
 use crate::oci::Digest;
-use crate::store::{Blob, BlobWriter};
+use crate::store::{Blob, BlobWriter, FillRoom, GroupId};
 use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind};
 
 pub(super) use room::has_no_room;
 
 /// Starts the fetch of a new fetch on a thread of its own.
-pub(super) fn start(proxy: &Arc<Proxy>, target: &Target, digest: &Digest, writer: FetchWriter) {
+pub(super) fn start(
+    proxy: &Arc<Proxy>,
+    group: GroupId,
+    target: &Target,
+    digest: &Digest,
+    writer: FetchWriter,
+) {
     let fetch = Fetch {
         proxy: Arc::clone(proxy),
+        group,
         target: target.clone(),
         digest: digest.clone(),
     };
@@ -44,6 +51,8 @@ pub(super) fn start(proxy: &Arc<Proxy>, target: &Target, digest: &Digest, writer
 
 struct Fetch {
     proxy: Arc<Proxy>,
+    /// Whose request began it.
+    group: GroupId,
     target: Target,
     digest: Digest,
 }
@@ -61,8 +70,15 @@ impl Fetch {
             return Ok(());
         }
         let mut staged = self.stage(writer)?;
-        match self.fetch(writer, &mut staged) {
-            Ok(size) => self.keep(writer, staged, size),
+        let mut room = None;
+        match self.fetch(writer, &mut staged, &mut room) {
+            Ok(size) => {
+                let is_kept = self.keep(writer, staged, size);
+                if let (Some(room), false) = (room, is_kept) {
+                    room.not_kept();
+                }
+                Ok(())
+            }
             Err(error) => {
                 if error.kind() == Kind::Full {
                     note(&self.proxy.counters.without_room);
@@ -76,6 +92,9 @@ impl Fetch {
                     if let Err(error) = self.proxy.store.blobs.forget_old_fills() {
                         tracing::warn!("cannot forget interrupted fills: {error}");
                     }
+                }
+                if let Some(room) = room {
+                    room.not_kept();
                 }
                 Err(error)
             }
@@ -171,26 +190,51 @@ impl Fetch {
 
     /// Keeps the blob if somebody who may fill has joined: file first, then rows.
     ///
-    /// The bytes are right, so a failure here is logged and does not fail the readers.
-    fn keep(&self, writer: &FetchWriter, staged: BlobWriter, size: u64) -> Result<()> {
+    /// The bytes are right, so a failure here is logged and does not fail the readers. Says whether it is kept.
+    fn keep(&self, writer: &FetchWriter, staged: BlobWriter, size: u64) -> bool {
         let counters = &self.proxy.counters;
         if !writer.decide_keep() {
             note(&counters.passed);
             staged.discard();
-            return Ok(());
+            return false;
         }
         let kept = self.proxy.store.while_kept(&self.digest, || {
             staged.commit(&self.digest)?;
             self.link(size)
         });
-        match kept {
+        match &kept {
             Ok(()) => note(&counters.kept),
             Err(error) => {
                 note(&counters.unkept);
-                self.log_not_kept(&error);
+                self.log_not_kept(error);
             }
         }
-        Ok(())
+        kept.is_ok()
+    }
+
+    /// Takes room for what will be kept. Where the limits of the cache leave none and nothing may go, the fetch goes on for
+    /// those who read it, and is not kept.
+    fn take_room(&self, writer: &FetchWriter, total: Option<u64>) -> Option<FillRoom> {
+        if !writer.keep_so_far() {
+            return None;
+        }
+        let store = &self.proxy.store;
+        let upstream = self.target.origin.upstream();
+        match store.room_for_fill(total.unwrap_or_default(), upstream, self.group) {
+            Ok(Some(room)) => Some(room),
+            Ok(None) => {
+                tracing::info!(blob = %self.digest, repository = self.target.shown(), bytes = total,
+                    "passed on and not kept: the limits of the cache leave no room for it, and nothing may go");
+                note(&self.proxy.counters.without_room);
+                writer.give_up_keeping();
+                None
+            }
+            // It can be kept all the same.
+            Err(error) => {
+                tracing::warn!("cannot look for room in the cache: {error}");
+                None
+            }
+        }
     }
 
     /// Rows for the blob, whose file is in place.

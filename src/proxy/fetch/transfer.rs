@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::oci::Hasher;
 use crate::proxy::figures::note;
 use crate::proxy::shared_fetch::FetchWriter;
-use crate::store::BlobWriter;
+use crate::store::{BlobWriter, FillRoom};
 use crate::upstream::{BlobStream, Fault, FaultKind};
 
 /// One read from the upstream.
@@ -33,7 +33,12 @@ struct Progress<'a> {
 
 impl Fetch {
     /// Fetches all bytes and compares their hash; the blob's size.
-    pub(super) fn fetch(&self, writer: &FetchWriter, staged: &mut BlobWriter) -> Result<u64> {
+    pub(super) fn fetch(
+        &self,
+        writer: &FetchWriter,
+        staged: &mut BlobWriter,
+        room: &mut Option<FillRoom>,
+    ) -> Result<u64> {
         let mut progress = self.resume_staged(staged)?;
         let begun = progress.written;
         if begun > 0 && progress.hasher.clone().finish() == self.digest {
@@ -42,6 +47,7 @@ impl Fetch {
         }
         let mut stream = self.first_stream(&mut progress)?;
         self.check_total(&mut progress, &stream)?;
+        *room = self.take_room(writer, progress.total);
         let expected = progress.staged.expect(progress.total);
         expected.map_err(|error| error.context(self.shown()))?;
         writer.arriving(progress.staged.reader()?, progress.total, progress.written);

@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) keep: bool,
     /// Whether `keep` has been read for the last time.
     pub(super) decided: bool,
+    /// Whether there is no room to keep it, whoever joins.
+    pub(super) is_without_room: bool,
     pub(super) readers: usize,
 }
 
@@ -48,6 +50,7 @@ impl SharedFetch {
             written: 0,
             keep,
             decided: false,
+            is_without_room: false,
             readers: 1,
         };
         Self {
@@ -63,7 +66,7 @@ impl SharedFetch {
     /// A reader, or `None` where the fetch will not be kept any more though the caller may fill.
     pub(super) fn join(fetch: &Arc<Self>, fill: bool) -> Option<FetchReader> {
         let mut state = fetch.lock();
-        if fill && state.decided && !state.keep {
+        if fill && state.decided && !state.keep && !state.is_without_room {
             return None;
         }
         if !state.decided {

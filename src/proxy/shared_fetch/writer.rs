@@ -54,6 +54,14 @@ impl FetchWriter {
         state.keep
     }
 
+    /// There is no room to keep it, whoever joins.
+    pub(in crate::proxy) fn give_up_keeping(&self) {
+        let mut state = self.fetch.lock();
+        state.decided = true;
+        state.is_without_room = true;
+        state.keep = false;
+    }
+
     /// All bytes are there and their hash matches: readers get the last byte.
     pub(in crate::proxy) fn finish(self) {
         self.fetch.lock().phase = Phase::Whole;

@@ -7,6 +7,7 @@ use crate::proxy::{self, UpstreamFigures};
 use crate::registry;
 use crate::server::Appliance;
 use crate::time::Timestamp;
+use crate::upkeep::eviction;
 use crate::upstream::BreakerState;
 
 /// The label of the upstreams that groups bring: their names are the groups' business. No name of an
@@ -21,6 +22,7 @@ pub fn catalog() -> impl Iterator<Item = &'static Metric> {
         .chain(proxy::Counters::METRICS)
         .chain(registry::Counters::METRICS)
         .chain(LoginCounters::METRICS)
+        .chain(eviction::Counters::METRICS)
 }
 
 pub(super) fn metrics(appliance: &Appliance) -> String {
@@ -145,6 +147,14 @@ fn disk(appliance: &Appliance, page: &mut Page) {
         }
         Err(error) => tracing::warn!(%error, "metrics without the cache's size"),
     }
+    appliance.evictor.counters().write(page);
+    if let Ok(Some((at, pulled_at))) = store.cache.last_eviction() {
+        page.single(&name::EVICTION_AGE, at.since(pulled_at).as_secs());
+        page.single(&name::EVICTED_AT, at.0);
+    }
+    let limits = store.room.limits();
+    page.single(&name::CACHE_LIMIT, limits.max_size.unwrap_or_default());
+    page.single(&name::MIN_FREE, limits.min_free);
     let mut family = page.family(&name::DATABASE_ERRORS);
     for failures in store.database_failures() {
         family.sample(&[failures.reason.as_str()], failures.count);

@@ -15,6 +15,7 @@ mod report;
 mod schema;
 mod state;
 mod tags;
+mod usage;
 
 pub use eviction::{Evicted, Eviction};
 pub use purge::{PulledRepository, Purged};

@@ -5,6 +5,7 @@ use super::CacheDb;
 use crate::error::Result;
 use crate::store::database::Synchronous;
 use crate::store::statement::{find, run};
+use crate::time::Timestamp;
 
 impl CacheDb {
     /// Whether the last stop was clean; from now on, until [`Self::note_clean_stop`], it was not.
@@ -75,6 +76,30 @@ impl CacheDb {
             )
             .map(drop)
         })
+    }
+
+    /// Notes when images last went for want of room, and when the last of them had last been pulled.
+    pub fn note_eviction(&self, now: Timestamp, pulled_at: Timestamp) -> Result<()> {
+        self.database.write(|connection| {
+            for (key, at) in [("evicted_at", now), ("evicted_pulled_at", pulled_at)] {
+                run(
+                    connection,
+                    "note an eviction",
+                    "INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)",
+                    rusqlite::params![key, at],
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// When images last went for want of room, and when the last of them had last been pulled.
+    pub fn last_eviction(&self) -> Result<Option<(Timestamp, Timestamp)>> {
+        let at = self.state("evicted_at")?;
+        let pulled_at = self.state("evicted_pulled_at")?;
+        Ok(at
+            .zip(pulled_at)
+            .map(|(at, pulled_at)| (Timestamp(at), Timestamp(pulled_at))))
     }
 
     fn state(&self, key: &str) -> Result<Option<i64>> {

@@ -3,17 +3,19 @@
 //! Rows go in steps that hold the writer for a moment each, then the files, at a pace that leaves the disk to others. What
 //! was pulled or fetched since the plan was made stays. Whatever a crash leaves, garbage collection takes up.
 
+mod limits;
 pub mod order;
 mod plan;
 
 use std::time::{Duration, Instant};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::oci::Digest;
-use crate::store::{BlobId, Eviction, Inventory, RepositoryId, Store};
+use crate::store::{BlobId, Eviction, Inventory, RepositoryId, Scope, Store};
 use crate::time::Timestamp;
 
-pub use plan::{Explained, Goal, LOOSE_FOR, Plan, Question, Scope, Stays, Victim, explain, plan};
+pub use limits::{Counters, Demand, Evictor, Limits, Reason, World};
+pub use plan::{Explained, Goal, LOOSE_FOR, Plan, Question, Stays, Victim, explain, plan};
 
 /// So many images go before their files do, and before it is looked again whether enough has gone.
 const AT_ONCE: usize = 50;
@@ -106,6 +108,24 @@ fn eviction(inventory: &Inventory, place: usize, scope: &Scope) -> Option<Evicti
         fetched_at: manifest.fetched_at,
         pulled_at: pulls.map(|pulls| pulls.pulls.at).max(),
         group,
+    })
+}
+
+/// Runs `work`, which needs the processor for long and holds no lock that others wait for, on a thread that pulls go before.
+fn after_others<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    const NICE: i32 = 10;
+    let work = || {
+        // Not allowed, it competes as before.
+        let _ = rustix::process::setpriority_process(None, NICE);
+        work()
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("plan".into());
+        let thread = thread.spawn_scoped(scope, work);
+        let thread =
+            thread.map_err(|error| Error::internal("cannot start a thread").because(error))?;
+        let panicked = |_| Err(Error::internal("the thread that plans evictions panicked"));
+        thread.join().unwrap_or_else(panicked)
     })
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::oci::RegistryHost;
-use crate::store::{Frequency, GroupId, Inventory, InventoryManifest};
+use crate::store::{Frequency, Inventory, InventoryManifest, Scope};
 use crate::time::Timestamp;
 use crate::upkeep::eviction::order::worth;
 
@@ -19,15 +19,6 @@ const BUSY: Duration = Duration::from_secs(10 * 60);
 const LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
 /// How old what no manifest explains must be: a client may push or fill its manifest last.
 pub const LOOSE_FOR: Duration = Duration::from_secs(60 * 60);
-
-/// Of which images something is to go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
-    All,
-    Upstream(RegistryHost),
-    /// What the group has pulled: it goes for this group, and from the disk if no other has pulled it.
-    Group(GroupId),
-}
 
 /// How much is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,17 +24,17 @@ use serde_json::json;
 use tempfile::TempDir;
 
 /// A box without its server: store, registry, an administrator's grants, and a clock of its own.
-struct Workshop {
+pub(crate) struct Workshop {
     directory: TempDir,
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     registry: Registry,
     identity: Identity,
     project: HostedProject,
-    now: Timestamp,
+    pub(crate) now: Timestamp,
 }
 
 impl Workshop {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::create(&directory.path().join("data")).unwrap());
         let actor = Actor::on_the_box(None);
@@ -91,7 +91,7 @@ impl Workshop {
     }
 
     /// Ends and starts again, after a clean stop or as after a crash.
-    fn restart(&mut self, clean: bool) {
+    pub(crate) fn restart(&mut self, clean: bool) {
         if clean {
             self.store.shut_down().unwrap();
         }
@@ -108,7 +108,7 @@ impl Workshop {
         self.store = store;
     }
 
-    fn push_blob(&self, repository: &str, bytes: &[u8]) -> Digest {
+    pub(crate) fn push_blob(&self, repository: &str, bytes: &[u8]) -> Digest {
         let digest = Digest::of(bytes);
         let piece = Piece {
             body: &mut &*bytes,
@@ -164,7 +164,12 @@ impl Workshop {
     }
 
     /// Pushes a manifest that refers to these blobs, under a tag or its digest; whether it was taken.
-    fn put_image(&self, repository: &str, tag: Option<&str>, parts: &[&[u8]]) -> (Digest, bool) {
+    pub(crate) fn put_image(
+        &self,
+        repository: &str,
+        tag: Option<&str>,
+        parts: &[&[u8]],
+    ) -> (Digest, bool) {
         let bytes = image(parts, None);
         let digest = Digest::of(&bytes);
         let reference = match tag {
@@ -175,7 +180,7 @@ impl Workshop {
         (digest, matches!(put, ManifestContent::Kept { .. }))
     }
 
-    fn collect(&self, untagged: bool) -> Collected {
+    pub(crate) fn collect(&self, untagged: bool) -> Collected {
         let collection = Collection {
             untagged,
             ..Collection::periodic(self.now)
@@ -183,7 +188,7 @@ impl Workshop {
         collect(&self.store, &collection).unwrap()
     }
 
-    fn file_exists(&self, digest: &Digest) -> bool {
+    pub(crate) fn file_exists(&self, digest: &Digest) -> bool {
         self.store.blobs.contains(digest).unwrap()
     }
 
@@ -201,7 +206,7 @@ impl Workshop {
 }
 
 /// An image manifest: the first part is its config, the others are layers.
-fn image(parts: &[&[u8]], subject: Option<&Digest>) -> Vec<u8> {
+pub(crate) fn image(parts: &[&[u8]], subject: Option<&Digest>) -> Vec<u8> {
     let described: Vec<_> = parts
         .iter()
         .map(|part| {

@@ -17,6 +17,8 @@ use crate::upstream::{Fault, FaultKind};
 /// How long a request waits for a manifest that is not kept. The upstream client's own timeouts end
 /// the call sooner as a rule; this bounds the sum of its tries.
 pub(super) const FETCH_PATIENCE: Duration = Duration::from_secs(120);
+/// How long after it asked what a tag is a client goes on with the digest.
+const GOES_ON_WITHIN: Duration = Duration::from_secs(60);
 /// How long somebody who may only read waits for somebody else's fill to come to a manifest.
 const MANIFEST_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -51,11 +53,21 @@ impl Proxy {
         target: &Target,
         reference: &Reference,
     ) -> Result<ManifestAnswer> {
-        let answer = read_only::waiting(self, grant, target, MANIFEST_PATIENCE, || {
-            self.manifest_now(grant, target, reference)
-        })?;
+        let answer = self.manifest_unnoted(grant, target, reference)?;
         self.note_pull(grant, target, reference, &answer.digest)?;
         Ok(answer)
+    }
+
+    /// As [`Self::manifest`], without taking it for a pull.
+    pub(super) fn manifest_unnoted(
+        self: &Arc<Self>,
+        grant: &Grant,
+        target: &Target,
+        reference: &Reference,
+    ) -> Result<ManifestAnswer> {
+        read_only::waiting(self, grant, target, MANIFEST_PATIENCE, || {
+            self.manifest_now(grant, target, reference)
+        })
     }
 
     fn manifest_now(
@@ -312,7 +324,7 @@ impl Proxy {
         if let Some(repository) = self.repository_of(target)? {
             let tag: Option<Tag> = match reference {
                 Reference::Tag(tag) => Some(tag.clone()),
-                Reference::Digest(_) => None,
+                Reference::Digest(digest) => self.tag_asked_for(grant, target, digest),
             };
             let pull = Pull {
                 group: grant.group(),
@@ -323,5 +335,20 @@ impl Proxy {
             self.store.cache.note_pull(pull, Timestamp::now());
         }
         Ok(())
+    }
+
+    /// Notes that the group asked by HEAD what a tag is. A client that goes on with the digest pulls the tag; one that has
+    /// the image already, or only looks, does not.
+    pub(super) fn note_head(&self, grant: &Grant, target: &Target, tag: &Tag, digest: &Digest) {
+        let asked = (grant.group(), tag.clone());
+        self.heads.note((target.key(), digest.clone()), asked);
+    }
+
+    fn tag_asked_for(&self, grant: &Grant, target: &Target, digest: &Digest) -> Option<Tag> {
+        let asked = self
+            .heads
+            .recent(&(target.key(), digest.clone()), GOES_ON_WITHIN);
+        let (_, tag) = asked.filter(|(group, _)| *group == grant.group())?;
+        Some(tag)
     }
 }

@@ -47,9 +47,9 @@ pub use upstreams::{UpstreamClient, UpstreamState, Upstreams, keyed, settings};
 
 use crate::auth::Grant;
 use crate::error::Result;
-use crate::oci::{Digest, Reference, RegistryHost, RepositoryName};
+use crate::oci::{Digest, Reference, RegistryHost, RepositoryName, Tag};
 use crate::shared_call::SharedCalls;
-use crate::store::{Blob, RepositoryId, Store};
+use crate::store::{Blob, GroupId, RepositoryId, Store};
 use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind, ManifestHead};
 use failed::upstream_error;
@@ -64,6 +64,9 @@ const MANIFEST_MEMORY: u64 = 8 * 1024 * 1024;
 const NEGATIVE_ENTRIES: usize = 10_000;
 /// How many blobs are remembered that the disk had no room for.
 const NO_ROOM_ENTRIES: usize = 1_000;
+
+/// How many HEADs of tags are remembered, until their clients go on.
+const HEAD_ENTRIES: usize = 10_000;
 
 /// How fresh is fresh.
 #[derive(Debug, Clone)]
@@ -136,6 +139,8 @@ pub struct Proxy {
     not_found: Notes<Reference, Fault>,
     /// Blobs that the disk had no room for.
     no_room: Notes<Digest, ()>,
+    /// By which tag a manifest was asked for by HEAD.
+    heads: Notes<Digest, (GroupId, Tag)>,
     stopping: AtomicBool,
     counters: Arc<Counters>,
 }
@@ -166,6 +171,7 @@ impl Proxy {
             manifest_bytes: Cache::with_weighter(1_000, MANIFEST_MEMORY, ByLength),
             not_found: Notes::new(NEGATIVE_ENTRIES),
             no_room: Notes::new(NO_ROOM_ENTRIES),
+            heads: Notes::new(HEAD_ENTRIES),
             stopping: AtomicBool::new(false),
         })
     }

@@ -142,7 +142,10 @@ impl Proxy {
         {
             return Ok(summary);
         }
-        let answer = self.manifest(grant, target, reference)?;
+        let answer = self.manifest_unnoted(grant, target, reference)?;
+        if let Reference::Tag(tag) = reference {
+            self.note_head(grant, target, tag, &answer.digest);
+        }
         Ok(ManifestSummary {
             size: answer.content.length(),
             digest: answer.digest,

@@ -32,6 +32,9 @@ const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How often it is looked how far the cache is from its limits, unless a fill waits for room.
 const EVICT_EVERY: Duration = Duration::from_secs(5);
 
+/// How long after the start for the first time.
+const EVICT_FIRST: Duration = Duration::from_secs(1);
+
 /// The running threads.
 pub(super) struct Background {
     stop_notes: mpsc::Sender<()>,
@@ -169,8 +172,10 @@ fn finish_removals(store: &Store, stopped: &mpsc::Receiver<()>) {
 
 fn make_room(appliance: &Appliance, stopped: &mpsc::Receiver<()>) {
     let mut failed = Complaint::about("no room could be made in the cache");
+    let mut wait = EVICT_FIRST;
     while let Err(mpsc::TryRecvError::Empty) = stopped.try_recv() {
-        failed.of(appliance.make_room(EVICT_EVERY));
+        failed.of(appliance.make_room(wait));
+        wait = EVICT_EVERY;
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the cache lets go: by a farm whose model says what must still be there.
 
 mod plans;
+mod served;
 mod year;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -30,9 +30,10 @@ impl Appliance {
     /// What was configured, and what groups and upstreams may take.
     pub(super) fn limits(&self) -> Result<Limits> {
         let cache = &self.config.cache;
+        let (_, filesystem) = self.store.blobs.space()?;
         Ok(Limits {
-            max_size: cache.max_size,
-            min_free: cache.min_free,
+            max_size: Some(cache.max_size.of(filesystem)).filter(|most| *most > 0),
+            min_free: cache.min_free.of(filesystem),
             unused_days: cache.unused_days,
             parts: Vec::new(),
         })

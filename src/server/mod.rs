@@ -95,7 +95,7 @@ impl Appliance {
             revalidate_timeout: config.cache.revalidate_timeout,
             negative_ttl: config.cache.negative_ttl,
         };
-        Ok(Arc::new(Self {
+        let appliance = Arc::new(Self {
             authenticator: Authenticator::new(Arc::clone(&store), jwts, bans)?,
             proxy: Proxy::new(Arc::clone(&store), upstreams, freshness),
             registry: Registry::new(Arc::clone(&store)),
@@ -108,7 +108,10 @@ impl Appliance {
             boot: crate::auth::keys::random_hex::<4>()?,
             requests: AtomicU64::new(0),
             observed: Arc::new(Observed::new()),
-        }))
+        });
+        let limits = appliance.limits()?;
+        appliance.evictor.set_limits(&limits, Timestamp::now())?;
+        Ok(appliance)
     }
 
     /// Lets metrics and probes know of the front door, once it is open.

@@ -111,6 +111,7 @@ fn imports_only_go_down() {
                 "registry",
                 "store",
                 "telemetry",
+                "upkeep",
                 "upstream",
             ],
         ),

@@ -9,8 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::plan::{Goal, Plan, Question, plan};
-use super::{Evicted, after_others, evict};
-use crate::config::Size;
+use super::{Evicted, after_others, evict, release};
 use crate::error::Result;
 use crate::metrics::counters;
 use crate::oci::RegistryHost;
@@ -32,8 +31,10 @@ const HEARD_WITHIN: Duration = Duration::from_secs(24 * 60 * 60);
 /// The limits, as they were set.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    pub max_size: Size,
-    pub min_free: Size,
+    /// Bytes of all that is cached.
+    pub max_size: Option<u64>,
+    /// Bytes of the filesystem that stay free.
+    pub min_free: u64,
     pub unused_days: u32,
     /// Of upstreams and groups.
     pub parts: Vec<(Scope, u64)>,
@@ -105,6 +106,8 @@ struct Times {
     unused: Option<Timestamp>,
     parts: Option<Timestamp>,
     rests_until: Option<Timestamp>,
+    /// Whether it was looked for what a crash left.
+    has_finished: bool,
 }
 
 impl Evictor {
@@ -125,6 +128,7 @@ impl Evictor {
     /// # Errors
     /// `Sql`, `Io`, `Busy`: the next round goes on.
     pub fn round(&self, limits: &Limits, world: &World<'_>, wanted: Option<u64>) -> Result<()> {
+        self.finish()?;
         let mut was_enough = true;
         let demands = self.demands(limits, world.now, wanted)?;
         let is_resting = self
@@ -142,6 +146,15 @@ impl Evictor {
         self.refresh_parts(limits)?;
         self.store.room.answer(was_enough);
         Ok(())
+    }
+
+    /// Removes the files whose rows went before a crash.
+    fn finish(&self) -> Result<()> {
+        if std::mem::replace(&mut self.times.lock().has_finished, true) {
+            return Ok(());
+        }
+        let digests = self.store.content.unsettled()?;
+        release(&self.store, &digests, &mut Evicted::default())
     }
 
     /// What the limits ask for now, if so many bytes more are `wanted`.
@@ -243,8 +256,8 @@ impl Evictor {
         if gentle.is_enough || !is_of_disk || wanted.is_some() {
             return Ok((inventory, gentle));
         }
-        let (free, size) = self.store.blobs.space()?;
-        let missing = limits.min_free.of(size).saturating_sub(free);
+        let (free, _) = self.store.blobs.space()?;
+        let missing = limits.min_free.saturating_sub(free);
         if gentle.frees >= missing {
             return Ok((inventory, gentle));
         }
@@ -296,7 +309,10 @@ impl Evictor {
     }
 
     /// Tells fills of the limits; gives them with what is used.
-    fn set_limits(&self, limits: &Limits, now: Timestamp) -> Result<RoomLimits> {
+    ///
+    /// # Errors
+    /// `Sql`, `Io`.
+    pub fn set_limits(&self, limits: &Limits, now: Timestamp) -> Result<RoomLimits> {
         let due = {
             let times = self.times.lock();
             times.parts.is_none_or(|at| now.since(at) >= PARTS_EVERY)
@@ -305,10 +321,7 @@ impl Evictor {
             self.times.lock().parts = Some(now);
             self.refresh_parts(limits)?;
         }
-        let (_, size) = self.store.blobs.space()?;
-        let max_size = Some(limits.max_size.of(size)).filter(|most| *most > 0);
-        let min_free = limits.min_free.of(size);
-        Ok(self.store.room.set_limits(max_size, min_free))
+        Ok(self.store.room.set_limits(limits.max_size, limits.min_free))
     }
 
     /// Adds up the parts that have limits of their own.

@@ -7,7 +7,6 @@ mod year;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use breakwater::config::Size;
 use breakwater::oci::{Digest, MediaType, RegistryHost, RepositoryName, Tag};
 use breakwater::store::{GroupId, NewManifest, Pull, RepositoryId, Store, Window};
 use breakwater::time::Timestamp;
@@ -18,8 +17,8 @@ use crate::garbage::{Workshop, image};
 const HOUR: i64 = 60 * 60;
 const DAY: i64 = 24 * HOUR;
 const NO_LIMITS: Limits = Limits {
-    max_size: Size::Bytes(0),
-    min_free: Size::Bytes(0),
+    max_size: None,
+    min_free: 0,
     unused_days: 0,
     parts: Vec::new(),
 };

@@ -64,9 +64,10 @@ impl Appliance {
                 .get(name.as_str())
                 .map_or(Some(now), |(_, heard_at)| *heard_at)
         };
+        let pins = self.store.access.pins()?;
         work(&World {
             now,
-            is_pinned: &|_| false,
+            is_pinned: &|name| pins.hold(name),
             is_away: &is_away,
             heard_at: &heard_at,
         })

@@ -3,6 +3,7 @@
 //! Looks and changes nothing, and connects to nobody unless `--probe` says so. What a token is worth and who
 //! may fill is asked of `auth::policy`, so that the doctor cannot say anything else than the server does.
 
+mod cache;
 mod callers;
 mod certificate;
 mod clock;
@@ -128,6 +129,7 @@ impl Doctor {
         look_at("networks and secrets", surroundings::find(place, store));
         look_at("the clock", clock::find(store));
         look_at("the disk", disk::find(place, store));
+        look_at("the size of the cache", cache::find(place, store));
         look_at("tokens' ends", expiry::find(store));
         look_at("tokens and groups", tokens::find(place, store));
         if self.probe {

@@ -15,7 +15,9 @@ use crate::store::{BlobId, Eviction, Inventory, RepositoryId, Scope, Store};
 use crate::time::Timestamp;
 
 pub use limits::{Counters, Demand, Evictor, Limits, Reason, World};
-pub use plan::{Explained, Goal, LOOSE_FOR, Plan, Question, Stays, Victim, explain, plan};
+pub use plan::{
+    Explained, Goal, LOOSE_FOR, Plan, Question, Stays, Victim, bytes_of, explain, plan,
+};
 
 /// So many images go before their files do, and before it is looked again whether enough has gone.
 const AT_ONCE: usize = 50;

@@ -136,6 +136,26 @@ pub fn explain(
     })
 }
 
+/// The bytes of the images that are meant, with their parts, each file once.
+pub fn bytes_of(inventory: &Inventory, is_meant: impl Fn(&InventoryManifest) -> bool) -> u64 {
+    let meant = inventory
+        .manifests
+        .iter()
+        .filter(|manifest| is_meant(manifest));
+    let parts = meant.flat_map(|manifest| {
+        let parts = manifest.parts.iter();
+        let parts = parts.filter_map(|part| inventory.manifests.get(part.manifest));
+        std::iter::once(manifest).chain(parts)
+    });
+    let blobs: HashSet<u32> = parts
+        .flat_map(|manifest| manifest.blobs.iter().copied())
+        .collect();
+    let blobs = blobs.into_iter();
+    blobs
+        .filter_map(|blob| inventory.blobs.get(blob as usize))
+        .fold(0, |sum, blob| sum.saturating_add(blob.size))
+}
+
 /// What is known of a manifest while a plan is made.
 #[derive(Clone)]
 struct Node {

@@ -163,9 +163,10 @@ fn a_tenth_of_all_images_goes_beside_pulls() {
         })
     };
     let cache = rusqlite::Connection::open(appliance.data().join("cache.sqlite")).unwrap();
-    let left: u64 = cache
+    let left: i64 = cache
         .query_row("SELECT count(*) FROM manifests", [], |row| row.get(0))
         .unwrap();
+    let left = left as u64;
     let files = fs::read_dir(appliance.data().join("blobs/sha256")).unwrap();
     let files: u64 = files
         .map(|prefix| fs::read_dir(prefix.unwrap().path()).unwrap().count() as u64)

@@ -54,12 +54,13 @@ impl AuditedDatabase {
     pub(super) fn change<T>(
         &self,
         actor: &Actor,
-        work: impl FnOnce(&Connection) -> Result<(T, Option<Event>)>,
+        work: impl Fn(&Connection) -> Result<(T, Option<Event>)>,
     ) -> Result<T> {
         // Those who queue up here while the audit is held wait for it together, not one after the other.
         let asked = Instant::now();
         let mut recorded = None;
-        let changed = self.database.write_since(asked, |connection| {
+        // The event is written to another database before this one commits, and may have to be taken back.
+        let changed = self.database.write_once(asked, |connection| {
             let (value, event) = work(connection)?;
             if let Some(event) = event {
                 let written = self.audit.write(actor, &event, asked).map_err(|error| {

@@ -1,6 +1,6 @@
 //! Users: rows of `users`.
 
-use rusqlite::{Row, params};
+use rusqlite::{Row, ToSql, params};
 use serde::Serialize;
 
 use super::{AccessDb, UserId, no_such, taken};
@@ -176,7 +176,7 @@ impl AccessDb {
         (id, kind): (UserId, EventKind),
         statement: &'static str,
         text: &str,
-        parameters: impl rusqlite::Params,
+        parameters: &[&dyn ToSql],
     ) -> Result<()> {
         self.database.change(actor, |connection| {
             let name = find(connection, statement, text, parameters, |row| {

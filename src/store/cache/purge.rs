@@ -5,6 +5,7 @@
 //! crash leaves is found by that row.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, params};
@@ -129,7 +130,11 @@ impl CacheDb {
         &self,
         mut piece: impl FnMut(&Connection) -> Result<bool>,
     ) -> Result<()> {
-        in_steps(|| self.database.write(|connection| step(|| piece(connection))))
+        // Pieces remember how far they got in their lists; the first error ends all of them.
+        in_steps(|| {
+            self.database
+                .write_once(Instant::now(), |connection| step(|| piece(connection)))
+        })
     }
 }
 

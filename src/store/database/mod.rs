@@ -20,7 +20,7 @@ use super::statement::sql;
 use super::write_ahead_log;
 use crate::error::{Error, Kind, Result};
 pub(super) use reading::Reading;
-pub(super) use steps::{in_steps, step};
+pub(super) use steps::{each_in_steps, in_steps, step};
 
 /// How long a statement waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -100,8 +100,10 @@ impl Database {
 
     /// Runs `work` in one write transaction and commits it; an error rolls back.
     ///
-    /// Everybody else's writes wait meanwhile: no network, no streaming of a body in here.
-    pub(super) fn write<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    /// Everybody else's writes wait meanwhile: no network, no streaming of a body in here. `work` could run twice: it
+    /// changes rows and nothing else, and what it found out it returns. Counters, locks and memory are the caller's,
+    /// after the commit.
+    pub(super) fn write<T>(&self, work: impl Fn(&Connection) -> Result<T>) -> Result<T> {
         self.write_since(Instant::now(), work)
     }
 
@@ -109,24 +111,43 @@ impl Database {
     pub(super) fn write_since<T>(
         &self,
         asked: Instant,
+        work: impl Fn(&Connection) -> Result<T>,
+    ) -> Result<T> {
+        self.write_once(asked, work)
+    }
+
+    /// As [`Self::write_since`], for work that can run only once, because it changes more than rows of this database. Each
+    /// caller says why that cannot wait until after the commit.
+    pub(super) fn write_once<T>(
+        &self,
+        asked: Instant,
         work: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
-        let mut writer = self.writer();
-        commit(&mut writer, left_of_busy_timeout(asked), work)
+        commit(&mut self.writer(), left_of_busy_timeout(asked), work)
+    }
+
+    /// As [`Self::write`], for a change of each item of a list, in transactions of a moment each: what `change` gave of
+    /// them.
+    pub(super) fn write_each<I, T>(
+        &self,
+        items: &[I],
+        change: impl Fn(&Connection, &I) -> Result<Option<T>>,
+    ) -> Result<Vec<T>> {
+        each_in_steps(items, |work| self.write(work), change)
     }
 
     /// As [`Self::write`], for what nobody shall wait long for: gives up after half a second.
     ///
     /// # Errors
     /// `Busy` also where others of this process are writing for longer.
-    pub(super) fn write_soon<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    pub(super) fn write_soon<T>(&self, work: impl Fn(&Connection) -> Result<T>) -> Result<T> {
         self.write_within(SOON, work)
     }
 
     /// As [`Self::write_soon`], without waiting for anybody.
     pub(super) fn write_unless_busy<T>(
         &self,
-        work: impl FnOnce(&Connection) -> Result<T>,
+        work: impl Fn(&Connection) -> Result<T>,
     ) -> Result<T> {
         self.write_within(Duration::ZERO, work)
     }
@@ -134,7 +155,7 @@ impl Database {
     fn write_within<T>(
         &self,
         patience: Duration,
-        work: impl FnOnce(&Connection) -> Result<T>,
+        work: impl Fn(&Connection) -> Result<T>,
     ) -> Result<T> {
         let asked = Instant::now();
         let writer = self.writer.try_lock_for(patience);
@@ -149,7 +170,7 @@ impl Database {
     pub(super) fn write_with<T>(
         &self,
         synchronous: Synchronous,
-        work: impl FnOnce(&Connection) -> Result<T>,
+        work: impl Fn(&Connection) -> Result<T>,
     ) -> Result<T> {
         let asked = Instant::now();
         let mut writer = self.writer();

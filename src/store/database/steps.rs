@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
+
 use crate::error::Result;
 
 /// How long one step goes on with further pieces: so that with its commit nobody waits for longer than about 50 ms.
@@ -29,6 +31,40 @@ pub(in crate::store) fn in_steps(mut transaction: impl FnMut() -> Result<bool>) 
         }
         std::thread::sleep(begun.elapsed().clamp(PAUSE.0, PAUSE.1));
     }
+}
+
+/// What a transaction of [`each_in_steps`] comes to: the items that are left, and what was given of those before them.
+pub(in crate::store) type Went<'i, I, T> = (&'i [I], Vec<T>);
+
+/// Makes a change of each item, in transactions of a moment each; what `change` gave of them. `transaction` runs the
+/// work that it is given in one that it commits.
+pub(in crate::store) fn each_in_steps<'i, I, T>(
+    items: &'i [I],
+    transaction: impl Fn(&dyn Fn(&Connection) -> Result<Went<'i, I, T>>) -> Result<Went<'i, I, T>>,
+    change: impl Fn(&Connection, &I) -> Result<Option<T>>,
+) -> Result<Vec<T>> {
+    let (mut rest, mut all) = (items, Vec::new());
+    in_steps(|| {
+        // Mostly there is nothing, and nobody need wait for the writer.
+        if rest.is_empty() {
+            return Ok(false);
+        }
+        let (left, given) = transaction(&|connection| {
+            let (mut left, mut given) = (rest.iter(), Vec::new());
+            step(|| {
+                let Some(item) = left.next() else {
+                    return Ok(false);
+                };
+                given.extend(change(connection, item)?);
+                Ok(true)
+            })?;
+            Ok((left.as_slice(), given))
+        })?;
+        all.extend(given);
+        rest = left;
+        Ok(true)
+    })?;
+    Ok(all)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::oci::Digest;
 use crate::store::ProjectId;
 use crate::store::content::reach::{ABOVE, Attached, below};
-use crate::store::database::{in_steps, step};
+use crate::store::database::{each_in_steps, in_steps, step};
 use crate::store::statement::{find, get, list, run, size};
 use crate::time::Timestamp;
 
@@ -95,24 +95,11 @@ impl RegistryDb {
     /// was removed.
     pub fn sweep_links(&self, before: Timestamp) -> Result<Swept> {
         let found = |connection: &Connection| unneeded(connection, before, LINKS_AT_ONCE);
-        let mut found = self.database.scan(found)?.into_iter();
-        let mut removed = Vec::new();
-        in_steps(|| {
-            // Most of the time there is nothing, and nobody need wait for the writer.
-            if found.len() == 0 {
-                return Ok(false);
-            }
-            self.write_marked(|connection| {
-                step(|| {
-                    let Some(link) = found.next() else {
-                        return Ok(false);
-                    };
-                    if remove_link(connection, &link, before)? {
-                        removed.push(link);
-                    }
-                    Ok(true)
-                })
-            })
+        let found = self.database.scan(found)?;
+        let marked = |work: &dyn Fn(&Connection) -> Result<_>| self.write_marked(work);
+        let removed = each_in_steps(&found, marked, |connection, link| {
+            let went = remove_link(connection, link, before)?;
+            Ok(went.then(|| link.clone()))
         })?;
         Ok(swept(&removed))
     }
@@ -129,26 +116,14 @@ impl RegistryDb {
         before: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<UntaggedManifest>> {
-        let mut found = self.untagged(before)?.into_iter();
-        let mut removed = Vec::new();
-        in_steps(|| {
-            if found.len() == 0 {
-                return Ok(false);
+        let found = self.untagged(before)?;
+        self.database.write_each(&found, |connection, manifest| {
+            if is_needed(connection, manifest.id, before)? {
+                return Ok(None);
             }
-            self.database.write(|connection| {
-                step(|| {
-                    let Some(manifest) = found.next() else {
-                        return Ok(false);
-                    };
-                    if !is_needed(connection, manifest.id, before)? {
-                        take(connection, manifest.id, now)?;
-                        removed.push(manifest);
-                    }
-                    Ok(true)
-                })
-            })
-        })?;
-        Ok(removed)
+            take(connection, manifest.id, now)?;
+            Ok(Some(manifest.clone()))
+        })
     }
 
     /// Projects that have repositories here.
@@ -199,24 +174,12 @@ impl RegistryDb {
                 |row| row.get::<_, i64>(0),
             )
         })?;
-        let (mut empty, mut removed) = (empty.into_iter(), 0_u64);
-        in_steps(|| {
-            if empty.len() == 0 {
-                return Ok(false);
-            }
-            self.database.write(|connection| {
-                step(|| {
-                    let Some(id) = empty.next() else {
-                        return Ok(false);
-                    };
-                    let text = format!("DELETE FROM repositories WHERE id = ?2 AND {EMPTY}");
-                    let went = run(connection, "sweep a repository", &text, [before.0, id])?;
-                    removed = removed.saturating_add(went as u64);
-                    Ok(true)
-                })
-            })
+        let removed = self.database.write_each(&empty, |connection, id| {
+            let text = format!("DELETE FROM repositories WHERE id = ?2 AND {EMPTY}");
+            let went = run(connection, "sweep a repository", &text, [before.0, *id])?;
+            Ok((went > 0).then_some(()))
         })?;
-        Ok(removed)
+        Ok(removed.len() as u64)
     }
 }
 
@@ -287,6 +250,7 @@ fn of_project(connection: &Connection, project: ProjectId) -> Result<Vec<Untagge
     )
 }
 
+#[derive(Clone)]
 struct Link {
     repository: i64,
     blob: i64,

@@ -5,6 +5,7 @@
 //! missing.
 
 use std::collections::HashMap;
+use std::time::Instant;
 
 use rusqlite::{Connection, params};
 
@@ -52,10 +53,11 @@ impl RegistryDb {
 
     /// Runs `work` in one write transaction that begins with what was noted. Nobody is told of a blob between that
     /// and the commit: what `work` removes, nobody relies on.
-    pub(super) fn write_marked<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        // Taken inside the transaction, so that nobody waits for it while another process has the database.
+    pub(super) fn write_marked<T>(&self, work: impl Fn(&Connection) -> Result<T>) -> Result<T> {
+        // Held from inside the transaction until after its commit, so that nobody who has a note to make waits while
+        // others write.
         let mut held = None;
-        self.database.write(|connection| {
+        self.database.write_once(Instant::now(), |connection| {
             write(connection, &held.insert(self.marks.hold()).all())?;
             work(connection)
         })

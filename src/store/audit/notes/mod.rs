@@ -11,6 +11,7 @@ mod folding;
 use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
+use rusqlite::Connection;
 
 use super::{Actor, AuditDb, Event, Occurrence, insert};
 use crate::error::Result;
@@ -48,13 +49,22 @@ impl AuditDb {
         let _writing = self.writing.lock();
         let mut unwritten = self.notes().unwritten();
         unwritten.sort_by_key(|(_, noted)| noted.first);
-        if !unwritten.is_empty() {
-            self.insert_notes(&mut unwritten)?;
+        if unwritten.is_empty() {
+            self.notes().forget_written(now);
+            return Ok(());
         }
+        let rows = self.database.write(|connection| {
+            let unwritten = unwritten.iter();
+            let rows = unwritten.map(|(key, noted)| write_note(connection, key, noted));
+            rows.collect::<Result<Vec<i64>>>()
+        })?;
         let mut notes = self.notes();
-        for (key, written) in unwritten {
+        for ((key, written), row) in unwritten.into_iter().zip(rows) {
+            if written.row.is_none() {
+                self.note_row(row);
+            }
             if let Some(noted) = notes.get_mut(&key) {
-                noted.row = written.row;
+                noted.row = Some(row);
                 noted.written = written.count;
             }
         }
@@ -62,34 +72,28 @@ impl AuditDb {
         Ok(())
     }
 
-    fn insert_notes(&self, unwritten: &mut [(Key, Noted)]) -> Result<()> {
-        self.database.write(|connection| {
-            for (key, noted) in unwritten {
-                if let Some(row) = noted.row {
-                    run(
-                        connection,
-                        "count an audit event",
-                        "UPDATE events SET count = ?2, last_time = ?3 WHERE id = ?1",
-                        [row, noted.count, noted.last.0],
-                    )?;
-                    continue;
-                }
-                let occurrence = Occurrence {
-                    first: noted.first,
-                    last: noted.last,
-                    count: noted.count,
-                };
-                let row = insert(connection, &noted.actor, &key.event, &occurrence)?;
-                noted.row = Some(row);
-                self.note_row(row);
-            }
-            Ok(())
-        })
-    }
-
     fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock()
     }
+}
+
+/// Writes how often it happened by now; its row.
+fn write_note(connection: &Connection, key: &Key, noted: &Noted) -> Result<i64> {
+    let Some(row) = noted.row else {
+        let occurrence = Occurrence {
+            first: noted.first,
+            last: noted.last,
+            count: noted.count,
+        };
+        return insert(connection, &noted.actor, &key.event, &occurrence);
+    };
+    run(
+        connection,
+        "count an audit event",
+        "UPDATE events SET count = ?2, last_time = ?3 WHERE id = ?1",
+        [row, noted.count, noted.last.0],
+    )?;
+    Ok(row)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use strum::{VariantArray, VariantNames};
 
 use super::{Admin, Named, Operation};
 use crate::auth::features::Flag;
@@ -189,8 +190,8 @@ impl Operation for ListFeatures {
 
     fn perform(self, admin: &Admin<'_>) -> Result<Vec<FeatureView>> {
         let rows = admin.store.access.features()?;
-        let flags = Flag::ALL.into_iter();
-        Ok(flags.map(|flag| FeatureView::new(flag, &rows)).collect())
+        let flags = <Flag as VariantArray>::VARIANTS.iter();
+        Ok(flags.map(|&flag| FeatureView::new(flag, &rows)).collect())
     }
 }
 
@@ -224,7 +225,7 @@ fn groups(admin: &Admin<'_>, paths: Vec<String>) -> Result<Vec<GroupId>> {
 
 fn parse_flag(name: &str) -> Result<Flag> {
     Flag::parse(name).ok_or_else(|| {
-        let nearest = nearest(name, Flag::ALL.map(Flag::as_str));
+        let nearest = nearest(name, <Flag as VariantNames>::VARIANTS.iter().copied());
         Error::new(Kind::Usage, format!("there is no flag `{name}`"))
             .remedy(format!("did you mean `{nearest}`?"))
     })

@@ -2,7 +2,19 @@
 
 use crate::store::{Feature, GroupId};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+/// In the order in which they are shown.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+    strum::VariantNames,
+)]
 pub enum Flag {
     /// On: a credential that lacks abilities is refused. Off: it is let in, and reported in the log; deploy
     /// tokens are judged all the same.
@@ -14,9 +26,6 @@ pub enum Flag {
 }
 
 impl Flag {
-    /// All flags, in the order in which they are shown.
-    pub const ALL: [Self; 2] = [Self::EnforceAbilitiesCheck, Self::SplitAbilities];
-
     /// The name in commands, REST and the database.
     pub fn as_str(self) -> &'static str {
         self.into()
@@ -24,7 +33,7 @@ impl Flag {
 
     /// The flag of this name.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|flag| flag.as_str() == name)
+        name.parse().ok()
     }
 
     /// Its value on a box where nobody has set it.

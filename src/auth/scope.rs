@@ -3,13 +3,24 @@
 use std::fmt;
 
 use serde::Serialize;
+use strum::{VariantArray as _, VariantNames as _};
 
 use crate::error::{Error, Kind, Result, excerpt};
 
 /// One thing that a credential can allow. The names are those of GitLab's authentication
 /// abilities; they stand in the log where one is missing.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, strum::IntoStaticStr,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    strum::IntoStaticStr,
+    strum::VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -30,16 +41,6 @@ pub enum Ability {
 }
 
 impl Ability {
-    const ALL: [Self; 7] = [
-        Self::ReadContainerImage,
-        Self::CreateContainerImage,
-        Self::DestroyContainerImage,
-        Self::ReadDependencyProxyContainer,
-        Self::WriteDependencyProxyContainer,
-        Self::ReadApi,
-        Self::WriteApi,
-    ];
-
     /// The ability's name as it is logged.
     pub fn as_str(self) -> &'static str {
         self.into()
@@ -72,9 +73,8 @@ impl Abilities {
 
     /// The abilities, in a fixed order.
     pub fn iter(self) -> impl Iterator<Item = Ability> {
-        Ability::ALL
-            .into_iter()
-            .filter(move |&ability| self.has(ability))
+        let abilities = Ability::VARIANTS.iter().copied();
+        abilities.filter(move |&ability| self.has(ability))
     }
 }
 
@@ -90,8 +90,19 @@ impl fmt::Debug for Abilities {
     }
 }
 
-/// A scope: a word on a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr)]
+/// A scope: a word on a token. In the order in which they are shown.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum TokenScope {
     /// `read_registry`
@@ -109,16 +120,6 @@ pub enum TokenScope {
 }
 
 impl TokenScope {
-    /// All scopes, in the order in which they are shown.
-    pub const ALL: [Self; 6] = [
-        Self::ReadRegistry,
-        Self::WriteRegistry,
-        Self::ReadVirtualRegistry,
-        Self::WriteVirtualRegistry,
-        Self::ReadApi,
-        Self::Api,
-    ];
-
     /// The word under which the scope is stored and shown.
     pub fn as_str(self) -> &'static str {
         self.into()
@@ -134,17 +135,11 @@ impl TokenScope {
             "write_dependency_proxy" => "write_virtual_registry",
             other => other,
         };
-        Self::ALL
-            .into_iter()
-            .find(|scope| scope.as_str() == word)
-            .ok_or_else(|| {
-                let known = Self::ALL.map(Self::as_str).join(", ");
-                Error::new(
-                    Kind::BadRequest,
-                    format!("`{}` is not a scope", excerpt(text)),
-                )
-                .remedy(format!("use one of {known}"))
-            })
+        word.parse().map_err(|_| {
+            let known = Self::VARIANTS.join(", ");
+            let what = format!("`{}` is not a scope", excerpt(text));
+            Error::new(Kind::BadRequest, what).remedy(format!("use one of {known}"))
+        })
     }
 
     /// The abilities that the scope gives.
@@ -182,7 +177,7 @@ pub fn parse_scopes<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Vec<
     scopes.sort_unstable();
     scopes.dedup();
     if scopes.is_empty() {
-        let known = TokenScope::ALL.map(TokenScope::as_str).join(", ");
+        let known = TokenScope::VARIANTS.join(", ");
         return Err(
             Error::new(Kind::BadRequest, "a token without scopes is worth nothing")
                 .remedy(format!("give one or more of {known}")),

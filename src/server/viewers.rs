@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use strum::VariantArray;
+
 use super::tests::{by, stage};
 use super::*;
 use crate::auth::address::{ClientAddress, NotTrusted};
@@ -11,14 +13,6 @@ use crate::auth::{Identity, PlacedProject, Principal};
 use crate::store::{
     Group, Level, NewToken, SeenFilter, Token, TokenKind, User, Visibility, Window,
 };
-
-const LEVELS: [Level; 5] = [
-    Level::Guest,
-    Level::Reporter,
-    Level::Developer,
-    Level::Maintainer,
-    Level::Owner,
-];
 
 /// Numbers that follow from a seed.
 struct Numbers(u64);
@@ -40,7 +34,8 @@ impl Numbers {
     }
 
     fn level(&mut self) -> Level {
-        LEVELS[self.below(LEVELS.len())]
+        let levels = <Level as VariantArray>::VARIANTS;
+        levels[self.below(levels.len())]
     }
 }
 

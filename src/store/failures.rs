@@ -4,11 +4,12 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use rusqlite::{ErrorCode, ffi};
+use strum::VariantArray;
 
 use crate::time::Timestamp;
 
 /// Why a statement failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum FailureReason {
     /// The disk is full.
@@ -23,22 +24,15 @@ pub enum FailureReason {
 }
 
 impl FailureReason {
-    const ALL: [Self; 5] = [
-        Self::Full,
-        Self::Busy,
-        Self::ReadOnly,
-        Self::Damaged,
-        Self::Other,
-    ];
-
     /// The word in metrics.
     pub fn as_str(self) -> &'static str {
         self.into()
     }
 }
 
-static COUNTS: [AtomicU64; FailureReason::ALL.len()] = [const { AtomicU64::new(0) }; 5];
-static LAST: [AtomicI64; FailureReason::ALL.len()] = [const { AtomicI64::new(0) }; 5];
+const REASONS: usize = FailureReason::VARIANTS.len();
+static COUNTS: [AtomicU64; REASONS] = [const { AtomicU64::new(0) }; REASONS];
+static LAST: [AtomicI64; REASONS] = [const { AtomicI64::new(0) }; REASONS];
 
 /// Failures for one reason since the start of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +45,8 @@ pub struct DatabaseFailures {
 
 /// All reasons, those without a failure too.
 pub(super) fn counted() -> Vec<DatabaseFailures> {
-    let reasons = FailureReason::ALL.into_iter().zip(COUNTS.iter().zip(&LAST));
-    let failures = reasons.map(|(reason, (count, last))| {
+    let reasons = FailureReason::VARIANTS.iter().zip(COUNTS.iter().zip(&LAST));
+    let failures = reasons.map(|(&reason, (count, last))| {
         let count = count.load(Ordering::Relaxed);
         DatabaseFailures {
             reason,

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use strum::VariantNames as _;
+
 use super::breakers::Question;
 use super::exchange::Ask;
 use super::fault::Fault;
@@ -78,7 +80,7 @@ impl Upstream {
             method,
             question,
             query: None,
-            headers: vec![("Accept", MediaType::ALL.map(MediaType::as_str).join(", "))],
+            headers: vec![("Accept", MediaType::VARIANTS.join(", "))],
             deadline: Some(deadline),
         })?;
         if let Some(limit) = RateLimit::read(|name| reply.header(name), Timestamp::now()) {

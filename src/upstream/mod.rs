@@ -64,30 +64,19 @@ use url::Url;
 crate::words::words! {
     "kebab-case"
     /// What is done with requests to an upstream.
+    #[derive(strum::VariantArray)]
     pub enum BreakerState {
         /// It is asked.
         Closed,
         /// Some or all kept tags are served without asking, all else is asked for.
         Slow,
-        Open,
         HalfOpen,
+        Open,
         /// No connection leaves the box.
         Offline,
         /// It cannot be used as it was added.
         Unusable,
     }
-}
-
-impl BreakerState {
-    /// All of them, in the order of the metrics.
-    pub const ALL: [Self; 6] = [
-        Self::Closed,
-        Self::Slow,
-        Self::HalfOpen,
-        Self::Open,
-        Self::Offline,
-        Self::Unusable,
-    ];
 }
 
 /// What `upstream status` shows.

@@ -17,32 +17,31 @@ use crate::error::{Error, Kind, Result};
 /// The most bytes a manifest may have (distribution-spec asks registries for at least 4 MiB).
 pub const MAX_MANIFEST_SIZE: u64 = 4 * 1024 * 1024;
 
-/// The media types of manifests that clients accept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+/// The media types of manifests that clients accept, in the order in which an upstream is asked for them.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+)]
+#[strum(ascii_case_insensitive)]
 pub enum MediaType {
-    /// `application/vnd.oci.image.manifest.v1+json`
-    #[strum(serialize = "application/vnd.oci.image.manifest.v1+json")]
-    OciManifest,
-    /// `application/vnd.oci.image.index.v1+json`
     #[strum(serialize = "application/vnd.oci.image.index.v1+json")]
     OciIndex,
-    /// `application/vnd.docker.distribution.manifest.v2+json`
-    #[strum(serialize = "application/vnd.docker.distribution.manifest.v2+json")]
-    DockerManifest,
-    /// `application/vnd.docker.distribution.manifest.list.v2+json`
     #[strum(serialize = "application/vnd.docker.distribution.manifest.list.v2+json")]
     DockerList,
+    #[strum(serialize = "application/vnd.oci.image.manifest.v1+json")]
+    OciManifest,
+    #[strum(serialize = "application/vnd.docker.distribution.manifest.v2+json")]
+    DockerManifest,
 }
 
 impl MediaType {
-    /// All of them, in the order in which they are asked for from an upstream.
-    pub const ALL: [Self; 4] = [
-        Self::OciIndex,
-        Self::DockerList,
-        Self::OciManifest,
-        Self::DockerManifest,
-    ];
-
     /// The type's name, without parameters.
     pub fn as_str(self) -> &'static str {
         self.into()
@@ -51,10 +50,8 @@ impl MediaType {
     /// Reads a `Content-Type` or `mediaType`; parameters after `;` are dropped. `None` for others,
     /// among them Docker's schema 1, which is not served.
     pub fn parse(text: &str) -> Option<Self> {
-        let name = text.split(';').next().unwrap_or_default().trim();
-        Self::ALL
-            .into_iter()
-            .find(|media_type| media_type.as_str().eq_ignore_ascii_case(name))
+        let name = text.split(';').next().unwrap_or_default();
+        name.trim().parse().ok()
     }
 
     /// Whether it lists manifests rather than layers.

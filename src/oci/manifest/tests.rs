@@ -1,5 +1,7 @@
 //! What is taken for a manifest, from an upstream and from who pushes.
 
+use strum::VariantNames as _;
+
 use super::*;
 
 fn descriptor(content: &[u8]) -> String {
@@ -12,9 +14,9 @@ fn descriptor(content: &[u8]) -> String {
 
 #[test]
 fn every_media_type_is_read_back() {
-    for media_type in MediaType::ALL {
-        let with_parameter = format!("{}; charset=utf-8", media_type.as_str());
-        assert_eq!(MediaType::parse(&with_parameter), Some(media_type));
+    for name in MediaType::VARIANTS {
+        let read = MediaType::parse(&format!("{name}; charset=utf-8"));
+        assert_eq!(read.map(MediaType::as_str), Some(*name));
     }
     assert_eq!(
         MediaType::parse("application/vnd.docker.distribution.manifest.v1+prettyjws"),

@@ -1,6 +1,8 @@
 //! The page of `/metrics`: asks every room for its numbers, and puts them down. What cannot be told at this
 //! moment, because a database does not answer for example, is left out, and the rest is there.
 
+use strum::VariantArray as _;
+
 use crate::auth::LoginCounters;
 use crate::metrics::{CATALOG, Metric, Page, name, write_process};
 use crate::proxy::{self, UpstreamFigures};
@@ -84,7 +86,7 @@ fn upstreams(figures: &[UpstreamFigures], page: &mut Page) {
     }
     let mut family = page.family(&name::UPSTREAM_STATE);
     for upstream in figures {
-        for state in BreakerState::ALL {
+        for &state in BreakerState::VARIANTS {
             let known = upstream.states.iter().find(|(known, _)| *known == state);
             family.sample(
                 &[&label(upstream), state.into()],

@@ -3,13 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use strum::{IntoStaticStr, VariantArray};
+
 use crate::http::Method;
 use crate::metrics::{Histogram, Page, name};
 use crate::proxy::CacheWord;
 use crate::server::router::{Part, Route};
 
 /// What was asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub(in crate::server) enum RouteClass {
     Base,
@@ -29,21 +31,6 @@ pub(in crate::server) enum RouteClass {
 }
 
 impl RouteClass {
-    const ALL: [Self; 12] = [
-        Self::Base,
-        Self::Token,
-        Self::Manifest,
-        Self::Blob,
-        Self::Tags,
-        Self::Referrers,
-        Self::Upload,
-        Self::Catalog,
-        Self::Api,
-        Self::Probe,
-        Self::Metrics,
-        Self::Other,
-    ];
-
     fn as_str(self) -> &'static str {
         self.into()
     }
@@ -70,7 +57,7 @@ impl From<&Route> for RouteClass {
 }
 
 /// The method; those that nobody needs here are one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub(in crate::server) enum MethodClass {
     #[strum(serialize = "GET")]
@@ -89,16 +76,6 @@ pub(in crate::server) enum MethodClass {
 }
 
 impl MethodClass {
-    const ALL: [Self; 7] = [
-        Self::Get,
-        Self::Head,
-        Self::Post,
-        Self::Put,
-        Self::Patch,
-        Self::Delete,
-        Self::Other,
-    ];
-
     fn as_str(self) -> &'static str {
         self.into()
     }
@@ -144,8 +121,8 @@ pub(in crate::server) struct Answered {
     pub(in crate::server) duration: Duration,
 }
 
-const ROUTES: usize = RouteClass::ALL.len();
-const METHODS: usize = MethodClass::ALL.len();
+const ROUTES: usize = RouteClass::VARIANTS.len();
+const METHODS: usize = MethodClass::VARIANTS.len();
 
 pub(in crate::server) struct Traffic {
     /// By route, method, class of status and cache word.
@@ -212,8 +189,8 @@ impl Traffic {
     pub(super) fn write(&self, page: &mut Page) {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut family = page.family(&name::REQUESTS);
-        for route in RouteClass::ALL {
-            for method in MethodClass::ALL {
+        for &route in RouteClass::VARIANTS {
+            for &method in MethodClass::VARIANTS {
                 for (status, digit) in STATUS.iter().zip(0..) {
                     for (word, at) in CACHE.iter().zip(0..) {
                         let place = index(route as usize, method as usize, digit, at);
@@ -227,7 +204,7 @@ impl Traffic {
             }
         }
         let mut family = page.family(&name::REQUEST_DURATION);
-        for (route, histogram) in RouteClass::ALL.iter().zip(&self.durations) {
+        for (route, histogram) in RouteClass::VARIANTS.iter().zip(&self.durations) {
             if !histogram.is_empty() {
                 family.histogram(&[route.as_str()], histogram);
             }
@@ -272,9 +249,9 @@ mod tests {
     fn every_combination_has_a_counter_of_its_own() {
         let traffic = Traffic::default();
         let mut expected = 0;
-        for (n, route) in RouteClass::ALL.into_iter().enumerate() {
+        for (n, &route) in RouteClass::VARIANTS.iter().enumerate() {
             assert_eq!(route as usize, n, "{route:?} stands at its own place");
-            for (n, method) in MethodClass::ALL.into_iter().enumerate() {
+            for (n, &method) in MethodClass::VARIANTS.iter().enumerate() {
                 assert_eq!(method as usize, n, "{method:?} stands at its own place");
                 for status in [100, 204, 307, 404, 503] {
                     for cache in CACHE {

@@ -8,6 +8,8 @@
 //! client prints, whereas skopeo and podman print only the status of a refused token request. An external registry
 //! cannot give the reason, so for its tokens the push is noted in [`Judged::protected`].
 
+use strum::VariantArray as _;
+
 use super::super::Appliance;
 use super::super::router::{self, Place};
 use crate::auth::policy::{self, CacheAccess, Refusal, Wanted};
@@ -188,7 +190,7 @@ fn hosted(
 ) -> Result<()> {
     let asks = |word: &str| scope.actions.iter().any(|action| action == word);
     let mut granted = Vec::new();
-    for wanted in Wanted::ALL {
+    for &wanted in Wanted::VARIANTS {
         let by_name = asks(wanted.action());
         if !by_name && !asks("*") {
             continue;

@@ -6,7 +6,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use strum::{EnumString, IntoStaticStr, VariantNames};
+use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use super::groups::group_place;
 use super::projects::project_place;
@@ -32,6 +32,7 @@ use crate::store::statement::{find, list, run, unknown_word};
     Deserialize,
     EnumString,
     IntoStaticStr,
+    VariantArray,
     VariantNames,
 )]
 #[serde(try_from = "i64", into = "i64")]
@@ -50,18 +51,10 @@ pub enum Level {
 }
 
 impl Level {
-    /// All of them, from the lowest.
-    const ALL: [Self; 5] = [
-        Self::Guest,
-        Self::Reporter,
-        Self::Developer,
-        Self::Maintainer,
-        Self::Owner,
-    ];
-
     /// The level of GitLab's number; `None` for other numbers.
     pub fn from_number(number: i64) -> Option<Self> {
-        Self::ALL.into_iter().find(|level| level.number() == number)
+        let mut levels = <Self as VariantArray>::VARIANTS.iter().copied();
+        levels.find(|level| level.number() == number)
     }
 
     /// GitLab's number.
@@ -90,7 +83,8 @@ impl JsonSchema for Level {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "integer", "enum": Self::ALL.map(Self::number) })
+        let levels = <Self as VariantArray>::VARIANTS;
+        json_schema!({ "type": "integer", "enum": levels })
     }
 }
 

@@ -111,7 +111,7 @@ kinds! {
 }
 
 /// What is pruned apart: a flood of one of these pushes out none of another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub(super) enum Class {
     Change,
@@ -123,8 +123,6 @@ pub(super) enum Class {
 }
 
 impl Class {
-    pub(super) const ALL: [Self; 4] = [Self::Change, Self::Login, Self::Ban, Self::Refusal];
-
     /// The word in the database.
     pub(super) fn as_str(self) -> &'static str {
         self.into()

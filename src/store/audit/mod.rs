@@ -20,6 +20,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, params};
+use strum::VariantArray as _;
 
 use super::database::{Database, Synchronous};
 use super::statement::{find, get, run};
@@ -116,7 +117,7 @@ impl AuditDb {
 
     fn prune_to(&self, now: Timestamp, max_rows: impl Fn(Class) -> i64) -> Result<()> {
         while self.prune_old(now)? > 0 {}
-        for class in Class::ALL {
+        for &class in Class::VARIANTS {
             while self.prune_class(class, max_rows(class))? > 0 {}
         }
         Ok(())

@@ -10,6 +10,7 @@ use breakwater::registry::Piece;
 use breakwater::store::Actor;
 use breakwater::upkeep::garbage::{Collection, collect};
 use serde_json::json;
+use strum::VariantArray as _;
 
 use super::{Workshop, image};
 use crate::support::pushing::{Hosted, must_push_blob, push_image, start};
@@ -206,7 +207,7 @@ fn what_belonged_to_a_removed_project_goes_by_command_only_and_to_nobody_else() 
     placed.project = workshop.store.access.project(new).unwrap().unwrap();
     workshop.project.placed = std::sync::Arc::new(placed);
     let grant = workshop.grant(repository);
-    assert!(grant.may_pull() && Wanted::ALL.len() == 3);
+    assert!(grant.may_pull() && Wanted::VARIANTS.len() == 3);
     let reference = Reference::Digest(manifest.clone());
     assert!(workshop.registry.manifest(&grant, &reference).is_err());
     assert!(!workshop.has_blob(repository, &Digest::of(blob)));

@@ -31,7 +31,7 @@ use crate::oci::{RepositoryName, Tag};
 use crate::store::{Level, MinimumLevel, ProjectId, ProtectionRule, Viewer};
 
 /// What is to be done with a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::VariantArray)]
 pub enum Wanted {
     /// Read anything of it; mount a blob from it.
     Pull,
@@ -42,8 +42,6 @@ pub enum Wanted {
 }
 
 impl Wanted {
-    pub const ALL: [Self; 3] = [Self::Pull, Self::Push, Self::Delete];
-
     /// The action in scopes and in a JWT's `access`.
     pub fn action(self) -> &'static str {
         match self {

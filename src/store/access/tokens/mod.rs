@@ -23,7 +23,18 @@ const COLUMNS: &str = "id, kind, name, scopes, user_id, group_id, username, acce
     ends_with_maker";
 
 /// The kinds of tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "snake_case")]
 pub enum TokenKind {
@@ -40,14 +51,6 @@ pub enum TokenKind {
 }
 
 impl TokenKind {
-    const ALL: [Self; 5] = [
-        Self::Personal,
-        Self::Group,
-        Self::Project,
-        Self::Deploy,
-        Self::Job,
-    ];
-
     /// The word in commands, JSON and the database.
     pub fn as_str(self) -> &'static str {
         self.into()
@@ -231,10 +234,8 @@ fn select(rest: &str) -> String {
 }
 
 fn kind(word: &str) -> Result<TokenKind> {
-    TokenKind::ALL
-        .into_iter()
-        .find(|kind| kind.as_str() == word)
-        .ok_or_else(|| unknown_word("a token's kind", word))
+    word.parse()
+        .map_err(|_| unknown_word("a token's kind", word))
 }
 
 fn token(row: &Row<'_>) -> rusqlite::Result<Token> {

@@ -6,6 +6,8 @@ mod tags;
 
 use std::sync::Arc;
 
+use strum::VariantArray as _;
+
 use super::*;
 use crate::auth::policy::tests::{group, identity, project as placed, status, token, user};
 use crate::store::{GroupId, RuleId, RuleOwner, TagRule, TokenKind, Visibility};
@@ -54,11 +56,12 @@ fn verdicts(
     let rules = vec![rule("group/project*", None, push, delete)];
     let project = hosted(is_public, rules, &[]);
     let who = identity(principal.clone(), "192.0.2.1", true);
-    let verdict = |wanted| match ask(&who, &project, level, wanted) {
+    let verdict = |&wanted| match ask(&who, &project, level, wanted) {
         Ok(_) => "ok",
         Err(refusal) => status(refusal),
     };
-    Wanted::ALL.map(verdict).join(" ")
+    let verdicts: Vec<_> = Wanted::VARIANTS.iter().map(verdict).collect();
+    verdicts.join(" ")
 }
 
 fn ask(

@@ -44,7 +44,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Config, Options};
 use crate::error::{Error, Kind, Result};
@@ -134,7 +134,7 @@ enum Outcome {
 /// Runs the command that `arguments` (the program's name first) ask for.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let done = match CommandLine::try_parse_from(&arguments) {
+    let done = match parse(&arguments) {
         Ok(line) => line.run(),
         Err(error) if usage::asks_for_help(&error) => {
             let words = arguments.into_iter().skip(1);
@@ -155,7 +155,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Every command with its options, as `--help` shows them.
+/// Reads a command line; the help that it may ask for names topics of the manual.
+fn parse(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> std::result::Result<CommandLine, clap::Error> {
+    let mut command = help::with_topics(command());
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    CommandLine::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// Every command with its options and examples.
 pub fn command() -> clap::Command {
     CommandLine::command()
 }

@@ -4,10 +4,9 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::{CommandLine, Outcome, complain};
+use super::{Outcome, complain, parse};
 use crate::error::{Error, Kind, Result};
 
 /// Prints what clap has to say; the exit status.
@@ -35,7 +34,7 @@ pub(super) fn show_help(words: &[OsString]) -> Result<Outcome> {
     let mut line = words.to_vec();
     line.insert(0, "breakwater".into());
     line.push("--help".into());
-    match CommandLine::try_parse_from(line) {
+    match parse(line) {
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             report(&error);
             Ok(Outcome::Done)

@@ -8,11 +8,14 @@ mod document;
 mod pager;
 pub(super) mod roff;
 mod text;
+mod topics;
 
 use std::ffi::{OsStr, OsString};
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, Args};
+
+pub(super) use topics::with_topics;
 
 use super::words::nearest;
 use super::{Outcome, command, usage};

@@ -97,13 +97,12 @@ impl Operation for CreatePersonalToken {
     type View = NewTokenView<AccessTokenView>;
 
     fn perform(self, admin: &Admin<'_>) -> Result<Self::View> {
-        let user = match &self.user {
+        let mut token = self.new.draft(admin, TokenKind::Personal)?;
+        token.user_id = Some(match &self.user {
             Some(named) => admin.user(named)?.id,
             None => own_user(admin)?,
-        };
-        self.new.make(admin, TokenKind::Personal, |token| {
-            token.user_id = Some(user);
-        })
+        });
+        self.new.make(admin, token)
     }
 }
 
@@ -113,6 +112,7 @@ impl Operation for CreateAccessToken {
 
     fn perform(self, admin: &Admin<'_>) -> Result<Self::View> {
         refuse_bots(admin)?;
+        let mut token = self.new.draft(admin, TokenKind::Group)?;
         let place = admin.place(&self.place)?;
         let level = self.access_level.unwrap_or(Level::Maintainer);
         if !place.authority(admin)?.has(level) {
@@ -121,10 +121,10 @@ impl Operation for CreateAccessToken {
                 "Access level of the token can't be greater than the access level of the user who created the token",
             ));
         }
-        self.new.make(admin, place.token_kind(), |token| {
-            place.own(token);
-            token.access_level = Some(level);
-        })
+        place.own(&mut token);
+        token.kind = place.token_kind();
+        token.access_level = Some(level);
+        self.new.make(admin, token)
     }
 }
 
@@ -134,15 +134,13 @@ impl Operation for CreateDeployToken {
 
     fn perform(self, admin: &Admin<'_>) -> Result<Self::View> {
         refuse_bots(admin)?;
-        let place = admin.place(&self.place)?;
-        let username = self.username.filter(|name| !name.is_empty());
-        if let Some(username) = &username {
+        let mut token = self.new.draft(admin, TokenKind::Deploy)?;
+        token.username = self.username.filter(|name| !name.is_empty());
+        if let Some(username) = &token.username {
             names::check_deploy_username(username).map_err(|error| error.about("username"))?;
         }
-        self.new.make(admin, TokenKind::Deploy, |token| {
-            place.own(token);
-            token.username = username;
-        })
+        admin.place(&self.place)?.own(&mut token);
+        self.new.make(admin, token)
     }
 }
 
@@ -151,13 +149,12 @@ impl Operation for CreateJobToken {
     type View = NewTokenView<JobTokenView>;
 
     fn perform(self, admin: &Admin<'_>) -> Result<Self::View> {
-        let project = admin.project(&self.project)?.id;
-        let user = self.user(admin)?;
         let mut token = blank(admin, TokenKind::Job, self.name.as_deref().unwrap_or("job"))?;
         let ttl = parse_ttl(self.ttl.as_deref().unwrap_or("1h"));
         let ttl = ttl.map_err(|error| error.about("ttl"))?;
         token.expires_at = Some(Timestamp::now().plus(ttl));
-        (token.project_id, token.user_id) = (Some(project), Some(user));
+        token.project_id = Some(admin.project(&self.project)?.id);
+        token.user_id = Some(self.user(admin)?);
         create(admin, token)
     }
 }
@@ -182,18 +179,20 @@ impl CreateJobToken {
 }
 
 impl NewTokenFields {
-    /// Makes the token; `own` says whose it is.
-    fn make<V: ShownToken>(
-        self,
-        admin: &Admin<'_>,
-        kind: TokenKind,
-        own: impl FnOnce(&mut NewToken),
-    ) -> Result<NewTokenView<V>> {
-        let now = Timestamp::now();
+    /// The token, which belongs to nobody yet and has no end.
+    fn draft(&self, admin: &Admin<'_>, kind: TokenKind) -> Result<NewToken> {
         let mut token = blank(admin, kind, &self.name)?;
         let words = self.scopes.iter().map(String::as_str);
         token.scopes = tokens::scope_words(kind, words).map_err(|error| error.about("scopes"))?;
-        own(&mut token);
+        Ok(token)
+    }
+
+    fn make<V: ShownToken>(
+        &self,
+        admin: &Admin<'_>,
+        mut token: NewToken,
+    ) -> Result<NewTokenView<V>> {
+        let now = Timestamp::now();
         let asked = expiry::parse(self.expires_at.as_deref(), now)?;
         token.expires_at = expiry::of_new(admin, asked, &token, now)?;
         create(admin, token)

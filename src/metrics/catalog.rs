@@ -70,6 +70,8 @@ catalog! {
 
     UPSTREAM_REQUESTS Counter "breakwater_upstream_requests_total" ["upstream", "result"] "Tries at an upstream by how they ended. The label upstream is a name of the box's own, or (groups) for those of all groups together.";
     UPSTREAM_BYTES Counter "breakwater_upstream_received_bytes_total" ["upstream"] "Bytes of manifests, blobs and lists that came from an upstream.";
+    UPSTREAM_SERVED Counter "breakwater_upstream_served_total" ["upstream", "cache"] "Manifests and blobs of an upstream that went to clients, by X-Cache: hit, revalidated and stale came from the disk.";
+    UPSTREAM_SERVED_BYTES Counter "breakwater_upstream_served_bytes_total" ["upstream", "cache"] "Their bytes.";
     UPSTREAM_LIES Counter "breakwater_upstream_lies_total" ["upstream"] "How often an upstream sent something else than it was asked for.";
     UPSTREAM_STATE Gauge "breakwater_upstream_breaker_state" ["upstream", "state"] "How many upstreams are in this state; closed is the good one, slow and half-open are on the way.";
     UPSTREAM_SUCCESS Gauge "breakwater_upstream_last_success_timestamp_seconds" ["upstream"] "When an upstream of the box answered last.";

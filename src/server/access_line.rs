@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::call::Note;
-use super::observe::{Answered, MethodClass, Observed};
+use super::observe::{Answered, MethodClass, Observed, RouteClass};
 use crate::http::Delivery;
 use crate::proxy::CacheWord;
 use crate::telemetry::RequestRecord;
@@ -35,6 +35,12 @@ impl AccessLine {
             bytes: delivery.bytes,
             duration,
         });
+        let is_content = matches!(note.route, RouteClass::Manifest | RouteClass::Blob);
+        if let (Some(upstream), Some(word), true, 200..300) =
+            (&note.upstream, note.cache, is_content, status)
+        {
+            upstream.counts().note_served(word.as_str(), delivery.bytes);
+        }
         RequestRecord {
             request_id: &self.id,
             remote_ip: self.remote_ip,
@@ -45,7 +51,10 @@ impl AccessLine {
             bytes: delivery.bytes,
             seconds: duration.as_secs_f64(),
             cache: note.cache.map(CacheWord::as_str),
-            upstream: note.upstream.as_deref(),
+            upstream: note
+                .upstream
+                .as_ref()
+                .map(|upstream| upstream.name().as_str()),
         }
         .log();
     }

@@ -1,5 +1,7 @@
 //! One request on its way through the server: who asks, from where, and what the log will say of it.
 
+use std::sync::Arc;
+
 use crate::auth::address::ClientAddress;
 use crate::auth::{Identity, Principal};
 use crate::error::{Error, Kind, Result};
@@ -7,6 +9,7 @@ use crate::http::{Method, Request, Scheme};
 use crate::proxy::CacheWord;
 use crate::store::Actor;
 use crate::time::Timestamp;
+use crate::upstream::Upstream;
 
 use super::Appliance;
 use super::observe::RouteClass;
@@ -36,7 +39,7 @@ pub(super) struct Note {
     /// Where the answer came from.
     pub(super) cache: Option<CacheWord>,
     /// The upstream that it is about.
-    pub(super) upstream: Option<String>,
+    pub(super) upstream: Option<Arc<Upstream>>,
 }
 
 /// What stands in `Authorization`.

@@ -317,6 +317,26 @@ impl Store {
         Ok(went)
     }
 
+    /// As [`Self::release_blob`], for many: their rows and notes go in steps, and the files one by one. `removed` is told the
+    /// bytes of each.
+    pub fn release_blobs(&self, digests: &[Digest], mut removed: impl FnMut(u64)) -> Result<()> {
+        self.cache.forget_all_unlinked(digests)?;
+        for digest in digests {
+            let size = self.blobs.size_of(digest)?.unwrap_or_default();
+            let went = {
+                let _settling = self.settling(digest);
+                self.remove_unneeded(digest)?
+            };
+            if went {
+                removed(size);
+            }
+        }
+        for database in [self.registry.database(), self.cache.database()] {
+            database.settle_all(digests)?;
+        }
+        Ok(())
+    }
+
     /// As [`Self::release_blob`], for a file that no row ever named: only if it was last written before
     /// `before`, so that a push or a fill that has not written its row yet is left alone.
     pub fn release_stray(&self, digest: &Digest, before: Timestamp) -> Result<bool> {

@@ -17,15 +17,40 @@ const RESULTS: [&str; 9] = [
     "protocol",
 ];
 
+/// The words of `X-Cache`, in the order of [`Counts::served`].
+const WORDS: [&str; 5] = ["hit", "revalidated", "stale", "miss", "bypass"];
+
 /// Counters of one upstream, or of several that are counted together. They only grow.
 #[derive(Debug, Default)]
 pub struct Counts {
     tries: [AtomicU64; RESULTS.len()],
     received: AtomicU64,
     lies: AtomicU64,
+    /// Answers, and their bytes.
+    served: [(AtomicU64, AtomicU64); WORDS.len()],
 }
 
 impl Counts {
+    /// How many manifests and blobs went to clients, and their bytes, by where they came from.
+    pub fn served(&self) -> impl Iterator<Item = (&'static str, u64, u64)> {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let counts = self
+            .served
+            .iter()
+            .map(move |(answers, bytes)| (read(answers), read(bytes)));
+        let counts = WORDS.into_iter().zip(counts);
+        counts.map(|(word, (answers, bytes))| (word, answers, bytes))
+    }
+
+    /// Counts a manifest or blob that went to a client.
+    pub fn note_served(&self, word: &str, bytes: u64) {
+        let place = WORDS.iter().position(|known| *known == word);
+        if let Some((answers, sum)) = place.and_then(|place| self.served.get(place)) {
+            answers.fetch_add(1, Ordering::Relaxed);
+            sum.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
     /// Every result of a try with how often there was one.
     pub fn tries(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = self.tries.iter().map(|count| count.load(Ordering::Relaxed));

@@ -80,6 +80,23 @@ fn upstreams(figures: &[UpstreamFigures], page: &mut Page) {
     for upstream in figures {
         family.sample(&[&label(upstream)], upstream.counts.received());
     }
+    let served = || {
+        let all = figures.iter();
+        all.flat_map(|upstream| {
+            upstream
+                .counts
+                .served()
+                .map(|served| (label(upstream), served))
+        })
+    };
+    let mut family = page.family(&name::UPSTREAM_SERVED);
+    for (label, (word, answers, _)) in served() {
+        family.sample(&[&label, word], answers);
+    }
+    let mut family = page.family(&name::UPSTREAM_SERVED_BYTES);
+    for (label, (word, _, bytes)) in served() {
+        family.sample(&[&label, word], bytes);
+    }
     let mut family = page.family(&name::UPSTREAM_LIES);
     for upstream in figures {
         family.sample(&[&label(upstream)], upstream.counts.lies());

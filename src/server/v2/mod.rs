@@ -9,6 +9,8 @@ mod manifests;
 mod pages;
 mod uploads;
 
+use std::sync::Arc;
+
 use super::call::{Call, Credentials};
 use super::router::{Part, Place, RepositoryRoute, Route};
 use super::{Appliance, error};
@@ -90,7 +92,7 @@ pub(super) fn repository(
     }
     let target = appliance.proxy.target(&grant, host, image)?;
     let grant = appliance.keep_to_rules(grant, &target)?;
-    call.note.upstream = Some(target.upstream.name().to_string());
+    call.note.upstream = Some(Arc::clone(&target.upstream));
     let response = match &route.part {
         Part::Manifest(reference) => {
             manifests::manifest(appliance, call, &grant, &target, reference)?

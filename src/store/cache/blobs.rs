@@ -105,14 +105,18 @@ impl CacheDb {
         if self.blob_anywhere(digest)?.is_none() {
             return Ok(());
         }
-        self.database.write(|connection| {
-            let text = format!(
-                "DELETE FROM blobs WHERE digest = ?1 AND {}",
-                reach::IS_UNNEEDED
-            );
-            run(connection, "forget unlinked blob", &text, [digest])
-        })?;
+        self.database
+            .write(|connection| forget_unlinked(connection, digest))?;
         Ok(())
+    }
+
+    /// As [`Self::forget_unlinked`], for many, in steps.
+    pub(in crate::store) fn forget_all_unlinked(&self, digests: &[Digest]) -> Result<()> {
+        let mut next = digests.iter();
+        self.in_pieces(|connection| match next.next() {
+            Some(digest) => forget_unlinked(connection, digest).map(|_| true),
+            None => Ok(false),
+        })
     }
 
     /// Adds rows without links for those files that `size_of` still finds, asked inside the transaction.
@@ -160,6 +164,14 @@ impl CacheDb {
             Ok(forgotten)
         })
     }
+}
+
+fn forget_unlinked(connection: &Connection, digest: &Digest) -> Result<usize> {
+    let text = format!(
+        "DELETE FROM blobs WHERE digest = ?1 AND {}",
+        reach::IS_UNNEEDED
+    );
+    run(connection, "forget unlinked blob", &text, [digest])
 }
 
 /// Removes the blob's row, and by cascade what hangs on it.

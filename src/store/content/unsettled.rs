@@ -58,4 +58,20 @@ impl Database {
             }
         }
     }
+
+    /// As [`Self::settle`], for many.
+    pub(in crate::store) fn settle_all(&self, digests: &[Digest]) -> Result<()> {
+        let is_empty = self.read(|connection| {
+            let text = "SELECT 1 FROM unsettled LIMIT 1";
+            Ok(find(connection, "find an unsettled file", text, [], |_| Ok(()))?.is_none())
+        })?;
+        if is_empty {
+            return Ok(());
+        }
+        self.write_with(Synchronous::Normal, |connection| {
+            digests
+                .iter()
+                .try_for_each(|digest| settle(connection, digest))
+        })
+    }
 }

@@ -17,7 +17,8 @@ use crate::support::small_disk::SmallDisk;
 /// What the doctor says of a check: severities and sentences; every finding has a remedy.
 pub(super) fn found(command: &mut Command, check: &str) -> Vec<(String, String)> {
     let output = command.output().unwrap();
-    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let report: Value = serde_json::from_str(&stdout(&output))
+        .unwrap_or_else(|error| panic!("{error}: {output:?}"));
     let errors = report["errors"].as_u64().unwrap();
     assert_eq!(
         output.status.code(),

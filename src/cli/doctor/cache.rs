@@ -57,7 +57,7 @@ fn of_age(store: &Store, now: Timestamp) -> Result<Option<Finding>> {
         format!(
             "images go for want of room that were pulled {age} before: the cache is too small for this farm"
         ),
-        "give it more disk, or raise cache.max_size; see `breakwater cache stats` and `breakwater help cache`",
+        "give it more disk, or raise cache.max_size; see `breakwater cache stats` and `breakwater help caching`",
     )))
 }
 

@@ -288,3 +288,37 @@ fn what_was_pushed_stays_though_the_cache_lets_go_of_the_same_bytes() {
     assert!(farm.workshop.file_exists(&Digest::of(&layer)));
     assert_eq!(farm.store().cache.used().unwrap(), 0);
 }
+
+#[test]
+fn what_two_repositories_have_alike_goes_before_what_is_pulled_later() {
+    let mut farm = Farm::new(NO_LIMITS);
+    let (alike, new) = (bytes(1, 50_000), bytes(2, 50_000));
+    // The going of neither of the first two frees anything while the other is there.
+    for (name, layer) in [("a:1", &alike), ("b:1", &alike), ("c:1", &new)] {
+        farm.pull(&Image::of(HUB, name, &[&[b"{}", layer]]), 0, GROUP);
+        farm.pass(10 * DAY);
+    }
+    let used = farm.store().cache.used().unwrap();
+    farm.limits = max_size(used - 1_000);
+    farm.round();
+    assert_eq!(names(&farm), ["docker.io/c:1"]);
+    assert!(!farm.workshop.file_exists(&Digest::of(&alike)));
+}
+
+#[test]
+fn what_is_pulled_every_day_stays_longer_than_what_many_pulled_at_once_later() {
+    let mut farm = Farm::new(NO_LIMITS);
+    let images = pulled_daily(&mut farm, 2);
+    for _ in 0..5 {
+        farm.pull(&images[0], 0, GROUP);
+        farm.store().cache.write_notes().unwrap();
+        farm.pass(DAY);
+    }
+    for _ in 0..20 {
+        farm.pull(&images[1], 0, GROUP);
+    }
+    farm.pass(DAY);
+    farm.limits = max_size(farm.store().cache.used().unwrap());
+    farm.round();
+    assert_eq!(names(&farm), [images[0].name()]);
+}

@@ -20,7 +20,7 @@ const TOPICS_OF: &[(&str, &str)] = &[
     ("network", "networks"),
     ("offline", "upstreams"),
     ("upstream", "upstreams"),
-    ("cache", "diagnosis"),
+    ("cache", "caching"),
     ("cache gc", "hosted"),
     ("verify", "diagnosis"),
     ("backup", "backups"),

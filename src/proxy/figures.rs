@@ -29,7 +29,7 @@ counters! {
             resumed_after_break = "break",
             resumed_after_restart = "restart",
         }
-        "breakwater_fetches_without_room_total" "Blobs that the disk had no room for." { without_room }
+        "breakwater_fetches_without_room_total" "Blobs that there was no room for, on the disk or within the limits of the cache." { without_room }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Appliance;
 use crate::error::Result;
 use crate::oci::RegistryHost;
+use crate::store::reserve;
 use crate::time::Timestamp;
 use crate::upkeep::eviction::{Limits, World};
 use crate::upstream::BreakerState;
@@ -33,7 +34,8 @@ impl Appliance {
         let (_, filesystem) = self.store.blobs.space()?;
         Ok(Limits {
             max_size: Some(cache.max_size.of(filesystem)).filter(|most| *most > 0),
-            min_free: cache.min_free.of(filesystem),
+            // Below the reserve nothing is kept any more: so room is made before.
+            min_free: cache.min_free.of(filesystem).max(reserve(filesystem)),
             unused_days: cache.unused_days,
             parts: Vec::new(),
         })

@@ -42,6 +42,9 @@ pub const IN_MEMORY: usize = 32 * 1024;
 const FILES: u64 = 512 << 20;
 /// What those of one owner may: eight of the largest lists.
 const FILES_SHARE: u64 = 128 << 20;
+/// From so many bytes on a document is read with a pause after each piece of [`IN_MEMORY`]: 30 MB in a second at most.
+const LONG: u64 = 256 * 1024;
+const PAUSE: Duration = Duration::from_millis(1);
 /// How long a turn to work on a long document is waited for.
 const WORK_PATIENCE: Duration = Duration::from_secs(20);
 /// The nice value of the thread that works on long documents, of 19: what is short goes before it.
@@ -213,9 +216,13 @@ impl Spool {
             none => none.insert(self.spools.file(&self.owner)?),
         };
         spooled.append(&self.spools, &self.memory)?;
+        let is_long = spooled.length > LONG;
         self.memory.clear();
-        // Something long: what is short goes first.
-        std::thread::yield_now();
+        // What is short goes first. Several that are long would keep the processors busy in turns even so.
+        match is_long {
+            true => std::thread::sleep(PAUSE),
+            false => std::thread::yield_now(),
+        }
         Ok(())
     }
 }

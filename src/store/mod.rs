@@ -43,7 +43,7 @@ pub use audit::{
 };
 pub use backup::Replaced;
 pub(crate) use blobs::BlobPrefix;
-pub use blobs::{Blob, BlobDir, BlobWriter, StagedUpload, digest_of};
+pub use blobs::{Blob, BlobDir, BlobWriter, StagedUpload, digest_of, reserve};
 pub use cache::{
     BlobId, CacheDb, CachedImage, CachedTag, Evicted, Eviction, KeptListing, ListingKind,
     ManifestId, NewManifest, OriginId, Pull, PulledRepository, Purged, RepositoryId, Totals,

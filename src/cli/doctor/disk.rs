@@ -8,7 +8,7 @@ use crate::cli::output::shown_size;
 use crate::cli::workplace::Workplace;
 use crate::config::Size;
 use crate::error::Result;
-use crate::store::{Space, Store};
+use crate::store::{Space, Store, reserve};
 
 /// Fewer free files than this are few: each blob is one.
 const FEW_INODES: u64 = 10_000;
@@ -73,9 +73,7 @@ fn of_space(data: &Path, space: Space, min_free: Size) -> Vec<Finding> {
     let free = shown_size(space.free);
     let remedy =
         "free space on it, or give it more; what does not fit is passed through and not kept";
-    // What fills leave free for the databases; below it nothing is kept any more.
-    let reserve = (64 << 20).min(space.size / 16);
-    if space.free < reserve {
+    if space.free < reserve(space.size) {
         let what =
             format!("the disk of {at} is full: {free} are free, and no blob is kept any more");
         findings.push(Finding::new(Severity::Error, "disk_full", what, remedy));

@@ -25,7 +25,7 @@ use crate::time::Timestamp;
 
 pub use self::blob::Blob;
 pub(crate) use self::scan::BlobPrefix;
-pub use self::staging::BlobWriter;
+pub use self::staging::{BlobWriter, reserve};
 pub use self::uploads::StagedUpload;
 
 /// So many long manifests need not be hashed again.

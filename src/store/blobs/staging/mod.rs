@@ -26,6 +26,7 @@ use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Digest};
 use crate::spool::TemporaryFile;
 use crate::store::directory;
+pub use room::reserve;
 use room::{Ledger, Room};
 use writer::Place;
 

@@ -58,8 +58,8 @@ impl Ledger {
     /// What can be taken beside what is `taken`. A disk that does not say how much is free is tried.
     fn left(&self, taken: u64) -> u64 {
         (self.space)().map_or(u64::MAX, |space| {
-            let reserve = RESERVE.min(space.size / 16);
-            space.free.saturating_sub(reserve).saturating_sub(taken)
+            let free = space.free.saturating_sub(reserve(space.size));
+            free.saturating_sub(taken)
         })
     }
 
@@ -159,6 +159,11 @@ impl Drop for Room {
         let mut taken = self.ledger.lock();
         *taken = taken.saturating_sub(self.end.saturating_sub(self.written));
     }
+}
+
+/// What files leave free of a filesystem of that size, for the databases and their logs.
+pub fn reserve(filesystem: u64) -> u64 {
+    RESERVE.min(filesystem / 16)
 }
 
 fn step(left: u64) -> u64 {

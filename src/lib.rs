@@ -23,7 +23,7 @@
 //! | `server` | what is served: router, token endpoint, registry protocol, REST API, the mapping of errors; knows no socket |
 //! | `proxy` | the dependency proxy: which upstream, freshness, single flight, fill, serve-stale |
 //! | `registry` | the hosted registry: uploads, mounts, manifests, tags, referrers |
-//! | `upkeep` | verify, garbage collection of what was pushed |
+//! | `upkeep` | verify, repair and the scrub, what is saved every night, garbage collection of what was pushed |
 //! | `auth` | credentials → identity; tokens; policy → grant; the rules for making groups and tokens; sealing of secrets that must be given back |
 //! | `upstream` | remote registries: the only place that knows ureq |
 //! | `store` | four databases (access, cache, registry, audit) and the blob directory: the only place that knows rusqlite |
@@ -40,7 +40,8 @@
 //!    [`auth::RepositoryGrant`], and only `auth::policy` can build one.
 //! 2. One home per dependency, as the code map says.
 //! 3. A blob is visible only after hash, fsync, rename, and fsync of the directory. Rows come after files,
-//!    deletion goes in reverse: a stray file is harmless, a dangling row is not.
+//!    deletion goes in reverse: a stray file is harmless, a dangling row is not. Only what is noted as damaged keeps its rows
+//!    without a file, until it is fetched again (`store::repairs`).
 //! 4. No SQLite transaction spans network IO or the streaming of a body.
 //! 5. Every upstream call has timeouts. rayon is for hashing and copying, never for network waits.
 //! 6. `oci` and `auth::policy` do no IO and take the time as a parameter.

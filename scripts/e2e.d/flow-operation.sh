@@ -13,6 +13,8 @@ flow_operation() {
     check_contains "... and the image" "docker.io/library/small:latest" "$OUTPUT"
     check_contains "... and that nothing is damaged" "nothing is damaged" "$OUTPUT"
 
+    operation_repair
+
     check "the README's recipe for metrics" recipe_run metrics
     check_contains "... and health" '"status":"ok"' "$OUTPUT"
     recipe_to prometheus "$WORK/prometheus.yml"
@@ -45,4 +47,20 @@ flow_operation() {
         curl -fsS --user "root:$NEW_PASSWORD" "http://$BOX/jwt/auth?service=dependency_proxy"
     unset NEW_PASSWORD
     rm -rf "$WORK/operation"
+}
+
+# A layer is damaged on the disk: found, fetched again from the registry that it came from, and pulled whole without it.
+operation_repair() {
+    local layer
+    layer=$(find "$BREAKWATER_DATA/blobs" -type f -printf '%s %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-)
+    printf 'damaged' | dd of="$layer" bs=1 seek=100 conv=notrunc status=none
+    check_fails "verify finds a damaged layer" breakwater verify
+    check "verify --repair mends it" breakwater verify --repair
+    check_contains "... by fetching it again" "whole again: sha256:${layer##*/} of docker.io/library/small" "$OUTPUT"
+    check "... and nothing is damaged afterwards" breakwater verify
+    hub_stop
+    rm -rf "$WORK/operation"
+    check "... and the image is pulled whole while its upstream is away" \
+        skopeo copy --quiet --src-tls-verify=false "docker://$BOX/library/small:latest" "dir:$WORK/operation"
+    hub_start
 }

@@ -45,7 +45,7 @@ use crate::store::{Actor, Store};
 
 pub use about::ShowVersion;
 pub use audit::{ListAuditEvents, ListEvents};
-pub use backup::BackUp;
+pub use backup::{BackUp, SaveRows};
 pub use cache::{CacheStatistics, CacheStatisticsView, ListCachedImages, ShowCachedImage};
 pub use caller::{Caller, OnTheBox};
 pub use features::{
@@ -201,6 +201,7 @@ operations!(
     RevokeToken,
     RotateKey,
     RotateToken,
+    SaveRows,
     SetBlocked,
     SetFeature,
     SetGroup,

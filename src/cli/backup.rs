@@ -15,7 +15,7 @@ use clap::Args;
 use super::Outcome;
 use super::output::{hint, print};
 use super::workplace::Workplace;
-use crate::admin::{BackUp, INITIAL_ROOT_PASSWORD, ROOT, forget_initial_password};
+use crate::admin::{BackUp, INITIAL_ROOT_PASSWORD, ROOT, SaveRows, forget_initial_password};
 use crate::auth::password::{Attempt, Verifier};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -27,10 +27,17 @@ use crate::store::{Replaced, Store};
 /// `secret.key` and `keys/` of the data directory apart from it. Without `secret.key` the passwords of
 /// upstreams in the backup cannot be read; whoever has both can read them.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  breakwater backup /var/backups/breakwater.sqlite")]
+#[command(after_help = "\
+Examples:
+  breakwater backup /var/backups/breakwater.sqlite
+  breakwater backup --nightly")]
 pub(super) struct Backup {
     /// Where to; must not exist
-    file: PathBuf,
+    #[arg(required_unless_present = "nightly")]
+    file: Option<PathBuf>,
+    /// Write no file, but save in the data directory's `saved/`, now, what is saved there every night
+    #[arg(long, conflicts_with = "file")]
+    nightly: bool,
 }
 
 /// Put a backup in the place of the access database; no server may run
@@ -47,6 +54,9 @@ pub(super) struct Restore {
 impl Backup {
     /// Makes the file, with the caller's rights; `None` where there is no store to fill it from.
     pub(super) fn make_file(&self, config: &Config) -> Result<Option<File>> {
+        let Some(path) = self.file.as_deref() else {
+            return Ok(None);
+        };
         if !config.data.join("access.sqlite").exists() {
             return Ok(None);
         }
@@ -54,7 +64,7 @@ impl Backup {
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(&self.file)
+            .open(path)
             .and_then(|file| {
                 file.set_permissions(fs::Permissions::from_mode(0o600))?;
                 Ok(file)
@@ -62,25 +72,34 @@ impl Backup {
         match made {
             Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let what = format!("{} exists already", self.file.display());
+                let what = format!("{} exists already", path.display());
                 Err(Error::new(Kind::Conflict, what).remedy("name a file that does not exist"))
             }
-            Err(error) => Err(Error::io("cannot make", &self.file, error)),
+            Err(error) => Err(Error::io("cannot make", path, error)),
         }
     }
 
     pub(super) fn run(self, place: &Workplace, file: Option<File>) -> Result<Outcome> {
         place.check_data()?;
+        let Some(path) = self.file else {
+            place.perform(SaveRows {})?;
+            let saved = place.config.data.join("saved");
+            print(&format!(
+                "saved the rows of the databases in {}",
+                saved.display()
+            ))?;
+            return Ok(Outcome::Done);
+        };
         // Nothing was made here where the store came up only just now: then the file is somebody else's.
         let file = file.ok_or_else(|| Error::internal("the store was made meanwhile"))?;
-        if let Err(error) = fill(place, file, &self.file) {
+        if let Err(error) = fill(place, file, &path) {
             // Half a backup is none. Where its directory is root's alone it stays, empty or not whole.
-            let _ = fs::remove_file(&self.file);
+            let _ = fs::remove_file(&path);
             return Err(error);
         }
         print(&format!(
             "wrote the access database to {}; `secret.key` and `keys/` are not in it: keep them apart",
-            self.file.display()
+            path.display()
         ))?;
         Ok(Outcome::Done)
     }

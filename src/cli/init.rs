@@ -3,11 +3,12 @@
 use clap::Args;
 
 use super::Outcome;
-use super::output::print;
+use super::output::{hint, print};
 use super::workplace::Workplace;
 use crate::error::Result;
 use crate::server;
-use crate::store::Store;
+use crate::store::{DataLock, Store};
+use crate::time::Timestamp;
 
 /// Make the data directory, and in it an administrator `root` with a random password
 #[derive(Debug, Args)]
@@ -20,9 +21,13 @@ pub(super) struct Init {}
 impl Init {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         let data = &place.config.data;
-        let store = Store::create(data)?;
+        Store::make_directory(data)?;
         // A server that starts at this moment makes the first start itself.
-        let _lock = store.lock()?;
+        let lock = DataLock::take(data)?;
+        if let Some(lost) = Store::mend_databases(data, &lock, Timestamp::now())? {
+            hint(&lost.sentence());
+        }
+        let store = Store::create(data)?;
         let sentences =
             server::first_start(&place.actor, &store, &place.config, store.directory())?;
         if sentences.is_empty() {

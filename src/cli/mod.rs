@@ -23,6 +23,7 @@ mod network;
 mod offline;
 mod output;
 mod privilege;
+mod progress;
 mod project;
 mod registry;
 mod removal;
@@ -47,7 +48,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Config, Options};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Kind, Result};
 use crate::telemetry;
 pub use help::{TOPICS, Topic};
 use workplace::Workplace;
@@ -256,14 +257,6 @@ fn exit_status(kind: Kind) -> u8 {
         | Kind::DigestInvalid => 2,
         _ => 1,
     }
-}
-
-/// What the interface has, but not yet.
-fn unavailable(what: &str) -> Error {
-    Error::new(
-        Kind::Usage,
-        format!("{what} is not available in this version"),
-    )
 }
 
 #[cfg(test)]

@@ -1,32 +1,33 @@
-//! `breakwater verify`: the scrub, by the running server, or here where none runs.
-
-use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+//! `breakwater verify`: everything read again, and mended where that is asked for, by the running server, or here where
+//! none runs.
 
 use clap::Args;
 use serde_json::Value;
 
+use super::Outcome;
 use super::output::{print, print_json, shown_size};
+use super::progress::Bar;
 use super::workplace::{Holder, Workplace};
-use super::{Outcome, unavailable};
 use crate::control::Progress;
 use crate::error::{Error, Kind, Result};
-use crate::store::Store;
+use crate::store::{Repaired, Store};
+use crate::time::Timestamp;
 use crate::upkeep;
 
-/// How often a terminal hears how far it is.
-const PROGRESS_EVERY: Duration = Duration::from_millis(500);
-
 /// Hash every blob again and compare rows with files; exit status 1 if anything is damaged
+///
+/// The running server does the same by itself once in `cache.scrub`, and mends what it finds. What `--repair` finds
+/// damaged is set aside in the data directory's `damaged/` and fetched again from its upstream: by the server at once, or,
+/// where none runs, when it runs. What was pushed is reported, and stays where it is.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   breakwater verify
+  breakwater verify --repair
   breakwater verify --json")]
 pub(super) struct Verify {
-    /// Mend what can be mended: refused by this version, so help does not offer it
-    #[arg(long, hide = true)]
+    /// Mend what is damaged; exit status 1 if anything stays damaged, or is lost
+    #[arg(long)]
     repair: bool,
     /// Print the report as JSON
     #[arg(long)]
@@ -35,17 +36,13 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
-        if self.repair {
-            return Err(unavailable("`verify --repair`")
-                .remedy("run `breakwater verify` to see what is damaged"));
-        }
-        let progress = Bar::new();
-        let show = |done: u64, total: u64| progress.show(done, total);
+        let bar = Bar::new();
+        let show = |done: u64, total: u64| bar.show(done, total);
         let report = match place.holder()? {
-            Holder::Server(server) => server.verify(&show),
-            Holder::Here(_lock, store) => report(&store, &show),
+            Holder::Server(server) => server.verify(self.repair, &show),
+            Holder::Here(_lock, store) => report(&store, self.repair, &show, Ok),
         };
-        progress.clear();
+        bar.clear();
         let report = report?;
         if self.json {
             print_json(&report)?;
@@ -65,14 +62,32 @@ impl Verify {
     }
 }
 
-/// The report as JSON, with `clean` beside its fields.
-pub(super) fn report(store: &Store, progress: Progress<'_>) -> Result<Value> {
-    let report = upkeep::verify(store, progress)?;
-    let clean = report.is_clean();
-    let mut value = serde_json::to_value(report)
-        .map_err(|error| Error::internal("a report is no JSON").because(error))?;
+/// The report as JSON, with `clean` beside its fields, and after a repair with `repair`. `fetch` fetches again what was
+/// set aside, where somebody is there who can.
+pub(super) fn report(
+    store: &Store,
+    repair: bool,
+    progress: Progress<'_>,
+    fetch: impl FnOnce(Repaired) -> Result<Repaired>,
+) -> Result<Value> {
+    let (report, repaired) = if repair {
+        let (report, repaired) = upkeep::repair::repair(store, progress, Timestamp::now())?;
+        (report, Some(fetch(repaired)?))
+    } else {
+        (upkeep::verify(store, progress)?, None)
+    };
+    let clean = match &repaired {
+        Some(repaired) => report.is_clean_but_for_bytes() && repaired.is_complete(),
+        None => report.is_clean(),
+    };
+    let no_json = |error| Error::internal("a report is no JSON").because(error);
+    let mut value = serde_json::to_value(report).map_err(no_json)?;
     if let Some(fields) = value.as_object_mut() {
         fields.insert("clean".to_owned(), Value::from(clean));
+        if let Some(repaired) = repaired {
+            let repaired = serde_json::to_value(repaired).map_err(no_json)?;
+            fields.insert("repair".to_owned(), repaired);
+        }
     }
     Ok(value)
 }
@@ -90,41 +105,20 @@ fn tell(report: &Value) -> Result<()> {
         1 => "1 thing is damaged".to_owned(),
         more => format!("{more} things are damaged"),
     };
-    print(&format!("verified {blobs} blobs, {size}: {verdict}"))
-}
-
-/// A line on a terminal's standard error that is written over and over.
-struct Bar {
-    terminal: bool,
-    last: Mutex<Option<Instant>>,
-}
-
-impl Bar {
-    fn new() -> Self {
-        Self {
-            terminal: std::io::stderr().is_terminal(),
-            last: Mutex::new(None),
+    print(&format!("verified {blobs} blobs, {size}: {verdict}"))?;
+    for (field, verb) in [
+        ("fetched", "whole again"),
+        ("lost", "lost"),
+        ("waiting", "still to be fetched"),
+        (
+            "pushed",
+            "pushed, and kept as it is until it is pushed again",
+        ),
+    ] {
+        let items = report.get("repair").and_then(|repair| repair.get(field));
+        for item in items.and_then(Value::as_array).into_iter().flatten() {
+            print(&format!("{verb}: {}", item.as_str().unwrap_or("?")))?;
         }
     }
-
-    fn show(&self, done: u64, total: u64) {
-        let Ok(mut last) = self.last.try_lock() else {
-            return;
-        };
-        if self.terminal && last.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) {
-            *last = Some(Instant::now());
-            write_over(&format!("{} of {}", shown_size(done), shown_size(total)));
-        }
-    }
-
-    fn clear(&self) {
-        if self.terminal {
-            write_over("");
-        }
-    }
-}
-
-fn write_over(text: &str) {
-    // Progress that cannot be shown is no failure.
-    let _ = std::io::stderr().write_all(format!("\r\u{1b}[K{text}").as_bytes());
+    Ok(())
 }

@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::account;
+use super::output::hint;
 use super::privilege::{close_to_others, drop_to_owner};
 use crate::admin::{Admin, OnTheBox, Operation};
 use crate::config::Config;
 use crate::control::{Asked, Client};
 use crate::error::{Error, Kind, Result};
 use crate::store::{Actor, DataLock, Store};
+use crate::time::Timestamp;
 
 /// How long a command waits for one that has the store, or for a server that is starting.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -79,7 +81,12 @@ impl Workplace {
             }
             self.check_data()?;
             match DataLock::take(data) {
-                Ok(lock) => return Ok(Holder::Here(lock, Box::new(Store::open(data)?))),
+                Ok(lock) => {
+                    if let Some(lost) = Store::mend_databases(data, &lock, Timestamp::now())? {
+                        hint(&lost.sentence());
+                    }
+                    return Ok(Holder::Here(lock, Box::new(Store::open(data)?)));
+                }
                 Err(error) if error.kind() != Kind::Conflict || begun.elapsed() > PATIENCE => {
                     return Err(error);
                 }

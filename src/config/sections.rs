@@ -158,6 +158,8 @@ section! {
         min_free: Size = Text("5%"), size;
         /// images that nobody has pulled for so many days go; 0: never
         unused_days: u32 = Integer(90), number(0..=36_500);
+        /// how often every kept byte is read again, and mended if it is damaged; `0`: never
+        scrub: Duration = Text("30d"), duration(Duration::ZERO);
         /// how long a tag is served without asking
         tag_ttl: Duration = Text("60s"), duration(Duration::ZERO);
         /// how long the upstream may think about a kept tag

@@ -95,13 +95,14 @@ impl Client {
         serde_json::from_str(&body).map_err(|error| self.odd(&error.to_string()))
     }
 
-    /// Lets the server verify its store; `progress` hears how far it is. The report.
+    /// Lets the server verify its store, and `repair` what is damaged; `progress` hears how far it is. The report.
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub fn verify(&self, progress: Progress<'_>) -> Result<Value> {
+    pub fn verify(&self, repair: bool, progress: Progress<'_>) -> Result<Value> {
+        let path = if repair { "/repair" } else { "/verify" };
         // One large file can take minutes, so silence says nothing here.
-        let answer = self.ask("POST", "/verify", b"", None)?;
+        let answer = self.ask("POST", path, b"", None)?;
         for line in answer.lines() {
             let line = line.map_err(|error| self.gone(&error))?;
             let mut event: Value =

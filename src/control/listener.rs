@@ -109,14 +109,15 @@ fn answer(mut request: Request, controlled: &dyn Controlled, verifying: &AtomicB
     }
     let result = match (request.method(), path.as_str()) {
         (Method::Get, "/status") => status_of(controlled),
-        (Method::Post, "/verify") => {
+        (Method::Post, "/verify" | "/repair") => {
             if verifying.swap(true, Ordering::AcqRel) {
                 Err(
                     Error::new(Kind::Conflict, "another `verify` is running already")
                         .remedy("wait until it is done"),
                 )
             } else {
-                return verify(request, controlled, Running(verifying));
+                let repair = path == "/repair";
+                return verify(request, controlled, repair, Running(verifying));
             }
         }
         _ => Err(Error::new(
@@ -170,7 +171,7 @@ fn status_of(controlled: &dyn Controlled) -> Result<Value> {
 
 /// Streams progress while the files are read. tiny_http would collect a body of unknown length for
 /// an HTTP/1.0 client, so the answer is written by hand; its end is the connection's.
-fn verify(request: Request, controlled: &dyn Controlled, running: Running<'_>) {
+fn verify(request: Request, controlled: &dyn Controlled, repair: bool, running: Running<'_>) {
     let writer = Mutex::new(request.into_writer());
     let write = |line: &str| {
         if let Ok(mut writer) = writer.lock() {
@@ -192,7 +193,7 @@ fn verify(request: Request, controlled: &dyn Controlled, running: Running<'_>) {
             ));
         }
     };
-    let end = match controlled.verify(&progress) {
+    let end = match controlled.verify(repair, &progress) {
         Ok(report) => json!({ "report": report }),
         Err(error) => json!({ "error": Refused::from(&error) }),
     };

@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `GET /status` | [`Status`] |
 //! | `POST /operations/NAME`, the body [`Asked`] | what the operation gives |
-//! | `POST /verify` | lines: any number of `{"progress":{"done","total"}}`, then `{"report":…}` or `{"error":"…"}` |
+//! | `POST /verify`, `POST /repair` | lines: any number of `{"progress":{"done","total"}}`, then `{"report":…}` or `{"error":"…"}` |
 //!
 //! Other answers than 200 are [`Refused`].
 
@@ -102,11 +102,12 @@ pub trait Controlled: Send + Sync + 'static {
     fn perform(&self, name: &str, asked: Asked) -> Result<Value>;
     /// `GET /status`
     fn status(&self) -> Status;
-    /// `POST /verify`: the report of [`crate::upkeep::verify()`], and `clean` beside its fields.
+    /// `POST /verify`: the report of [`crate::upkeep::verify()`], and `clean` beside its fields. `POST /repair`: the same,
+    /// and what is damaged is mended.
     ///
     /// # Errors
     /// `Io` or `Sql` for what kept it from being finished; damage is in the report.
-    fn verify(&self, progress: Progress<'_>) -> Result<Value>;
+    fn verify(&self, repair: bool, progress: Progress<'_>) -> Result<Value>;
 }
 
 /// A path that fits into a socket's address (107 bytes), whatever the directory's is: for a long

@@ -37,7 +37,7 @@ impl Controlled for Played {
             _ => Err(Error::new(Kind::Usage, "there is no such thing").remedy("say echo")),
         }
     }
-    fn verify(&self, progress: Progress<'_>) -> Result<Value> {
+    fn verify(&self, _repair: bool, progress: Progress<'_>) -> Result<Value> {
         *self.running.lock().unwrap() = true;
         self.begun.notify_all();
         let mut open = self.gate.lock().unwrap();
@@ -110,13 +110,16 @@ fn verify_tells_how_far_it_is_and_runs_once_at_a_time() {
     let client = Client::find(data.path()).unwrap().unwrap();
     let heard = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        let first =
-            scope.spawn(|| client.verify(&|done, total| heard.lock().unwrap().push((done, total))));
+        let first = scope.spawn(|| {
+            client.verify(false, &|done, total| {
+                heard.lock().unwrap().push((done, total))
+            })
+        });
         let mut running = played.running.lock().unwrap();
         while !*running {
             running = played.begun.wait(running).unwrap();
         }
-        let second = client.verify(&|_, _| {}).unwrap_err();
+        let second = client.verify(false, &|_, _| {}).unwrap_err();
         assert_eq!(second.kind(), Kind::Conflict, "{second}");
         assert_eq!(
             client.status().unwrap().pid,
@@ -128,7 +131,7 @@ fn verify_tells_how_far_it_is_and_runs_once_at_a_time() {
     });
     assert_eq!(*heard.lock().unwrap(), [(3, 9)]);
     played.open_gate();
-    client.verify(&|_, _| {}).unwrap();
+    client.verify(false, &|_, _| {}).unwrap();
 }
 
 #[test]

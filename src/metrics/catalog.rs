@@ -94,6 +94,11 @@ catalog! {
     EVICTION_AGE Gauge "breakwater_eviction_age_seconds" [] "How long the last image that went for want of room had not been pulled. Short: the disk is too small.";
     EVICTED_AT Gauge "breakwater_last_eviction_timestamp_seconds" [] "When that was.";
     DATABASE_ERRORS Counter "breakwater_database_errors_total" ["reason"] "Statements that failed: the disk is full, another process kept the database busy, it cannot be written (read_only), it is damaged, or something else (other).";
+    SCRUB_ENDED Gauge "breakwater_scrub_last_round_timestamp_seconds" [] "When everything that is kept had last been read again; absent until then.";
+    SCRUB_PLACE Gauge "breakwater_scrub_directories_read" [] "How many of the 512 directories of blobs the scrub has read in this round.";
+    DAMAGED Gauge "breakwater_damaged_blobs" [] "Blobs that are damaged and not whole again: to be fetched again, or pushed.";
+    LOST Gauge "breakwater_lost_blobs" [] "Blobs that were damaged and that their upstream has no more, for 30 days.";
+    ROWS_SAVED Gauge "breakwater_rows_saved_timestamp_seconds" [] "When the rows of the databases were last saved; absent until then.";
 
     TOKENS Gauge "breakwater_tokens_active" ["kind"] "Tokens that are neither revoked nor expired.";
     BANS Gauge "breakwater_bans_active" [] "Addresses and users that may not log in at this moment.";

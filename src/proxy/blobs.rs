@@ -138,7 +138,7 @@ impl Proxy {
     }
 
     /// From a fetch in progress, or from a new one.
-    fn arriving_blob(
+    pub(super) fn arriving_blob(
         self: &Arc<Self>,
         grant: &Grant,
         target: &Target,

@@ -5,6 +5,7 @@
 //! - `blobs`: kept ones, and those that are on their way; `shared_fetch` is one blob on its way, `fetch` what
 //!   moves its bytes from the upstream into the staged file.
 //! - `pass_through`: a blob that the disk has no room for; `disk_fallback`: one for which it gives out on the way.
+//! - `again`: what was found damaged.
 //! - `listings`: tags and referrers.
 //! - `figures`: what is counted, for whoever watches.
 //! - `notes`: what is remembered for a while of what an upstream said.
@@ -13,6 +14,7 @@
 //! Every public method takes a [`Grant`]: who may not fill leaves nothing behind. Whether anything that is
 //! not kept is fetched for such a caller is the group's setting: `read_only`.
 
+mod again;
 mod blobs;
 mod disk_fallback;
 mod failed;
@@ -36,6 +38,7 @@ use std::time::Duration;
 
 use quick_cache::sync::Cache;
 
+pub use again::Again;
 pub use blobs::{BlobAnswer, BlobContent};
 pub use figures::{Counters, InFlight, UpstreamFigures};
 pub use listings::{ListPage, ListingAnswer};

@@ -16,6 +16,7 @@ mod fields;
 mod first_start;
 mod observe;
 mod refusals;
+mod repair;
 mod router;
 mod token;
 mod v2;
@@ -36,6 +37,8 @@ pub use configured::upstreams;
 pub use error::status_and_code;
 pub use first_start::first_start;
 pub use observe::catalog as metrics_catalog;
+
+use parking_lot::Mutex;
 
 use crate::admin::{Admin, OnTheBox, RunningServer};
 use crate::auth::Authenticator;
@@ -77,6 +80,9 @@ pub struct Appliance {
     requests: AtomicU64,
     /// What is counted and watched; shared with the answers on their way out.
     observed: Arc<Observed>,
+    /// What was found damaged and is fetched again.
+    repairing: Mutex<repair::Tried>,
+    repairs_held: AtomicBool,
 }
 
 impl Appliance {
@@ -108,6 +114,8 @@ impl Appliance {
             boot: crate::auth::keys::random_hex::<4>()?,
             requests: AtomicU64::new(0),
             observed: Arc::new(Observed::new()),
+            repairing: Mutex::default(),
+            repairs_held: AtomicBool::new(false),
         });
         let limits = appliance.limits()?;
         appliance.evictor.set_limits(&limits, Timestamp::now())?;

@@ -26,6 +26,7 @@ mod origin_key;
 mod page;
 mod reconcile;
 mod registry;
+mod repairs;
 mod room;
 mod statement;
 mod write_ahead_log;
@@ -41,12 +42,13 @@ pub use audit::{
     Actor, AuditDb, Detail, Event, EventFilter, EventKind, EventPlace, EventUser, PlaceFilter,
     RecordedEvent, UNRECORDED,
 };
-pub use backup::Replaced;
+pub use backup::{LostRows, Replaced};
 pub(crate) use blobs::BlobPrefix;
 pub use blobs::{Blob, BlobDir, BlobWriter, StagedUpload, digest_of, reserve};
 pub use cache::{
-    BlobId, CacheDb, CachedImage, CachedTag, Evicted, Eviction, KeptListing, ListingKind,
-    ManifestId, NewManifest, OriginId, Pull, PulledRepository, Purged, RepositoryId, Totals,
+    BlobId, CacheDb, CachedImage, CachedTag, Evicted, Eviction, FetchedFrom, KeptListing,
+    ListingKind, ManifestId, NewManifest, OriginId, Pull, PulledRepository, Purged, Repair,
+    RepositoryId, ScrubPlace, Totals,
 };
 pub(crate) use check::DatabaseFault;
 pub use condition::{Condition, Space};
@@ -64,6 +66,7 @@ pub use registry::{
     PutManifest, Referrer, RegistryDb, RepositoryRow, StorageLimit, Swept, UnlinkBlob,
     UntaggedManifest,
 };
+pub use repairs::{RepairCounters, Repaired, SetAside};
 pub use room::{CacheRoom, FillRoom, Part as LimitedPart, RoomLimits, Scope};
 #[cfg(test)]
 pub(crate) use statement::record;
@@ -101,6 +104,8 @@ pub struct Store {
     agreed: AtomicBool,
     /// Whether the note of the last clean stop is still to be taken, which a full disk or another process refused.
     owes_note: AtomicBool,
+    /// What was found damaged, and became of it.
+    pub repairs: RepairCounters,
     /// By the digest's last byte: held while a blob is kept, and while one is removed.
     settling: [Mutex<()>; SETTLING],
 }
@@ -135,7 +140,16 @@ impl Store {
         Self::open_parts(directory)
     }
 
+    /// Makes the data directory alone, so that its lock can be taken before anything in it is opened.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn make_directory(directory: &Path) -> Result<()> {
+        directory::make_data_directory(directory)
+    }
+
     fn open_parts(directory: &Path) -> Result<Self> {
+        backup::refuse_missing(directory)?;
         let audit = Arc::new(AuditDb::open(&directory.join("audit.sqlite"))?);
         let access = AccessDb::open(&directory.join("access.sqlite"), Arc::clone(&audit))?;
         let cache = CacheDb::open(&directory.join("cache.sqlite"))?;
@@ -155,11 +169,17 @@ impl Store {
             // No rows and no files: nothing to reconcile at the first start.
             cache.note_clean_stop()?;
         }
+        for repair in cache.repairs()? {
+            if repair.lost_at.is_none() {
+                blobs.hide_damaged(&repair.digest);
+            }
+        }
         Ok(Self {
             access,
             audit,
             cache,
             registry,
+            repairs: RepairCounters::default(),
             content: Content::of(directory),
             spools: blobs.spools(),
             blobs,
@@ -298,7 +318,8 @@ impl Store {
     /// the next fill or push of these bytes puts a good file in its place.
     pub fn remove_damaged(&self, digest: &Digest, seen: Option<&Blob>) -> Result<bool> {
         let _settling = self.settling(digest);
-        if !self.blobs.is_still(digest, seen)? {
+        // What is noted to be fetched again keeps its rows until then.
+        if self.blobs.is_known_damaged(digest) || !self.blobs.is_still(digest, seen)? {
             return Ok(false);
         }
         self.cache.forget_blob(digest)?;

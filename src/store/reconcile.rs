@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 
 use super::content::BlobRow;
-use super::{BlobPrefix, Store};
+use super::{BlobPrefix, LostRows, Store};
 use crate::error::Result;
 use crate::oci::Digest;
 use crate::time::Timestamp;
@@ -39,6 +39,11 @@ impl Store {
                 })
             })?;
         self.cache.forget_missing_registry()?;
+        if let Some(lost) = self.cache.lost_rows()?.filter(|lost| lost.files.is_none()) {
+            self.cache.note_lost_files(done.adopted_files)?;
+            let files = Some(done.adopted_files);
+            tracing::error!("{}", LostRows { files, ..lost }.sentence());
+        }
         self.agreed.store(true, Ordering::Release);
         Ok(done)
     }
@@ -53,6 +58,8 @@ impl Store {
         let missing: Vec<Digest> = cached
             .into_iter()
             .filter_map(|row| (!files.remove(&row.digest)).then_some(row.digest))
+            // Its file was set aside, and is fetched again.
+            .filter(|digest| !self.blobs.is_known_damaged(digest))
             .collect();
         // What hosted content needs is no stray, and a hosted row whose file is gone stays: it is precious, and
         // `verify` reports it.

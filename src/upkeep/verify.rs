@@ -1,5 +1,5 @@
 //! The scrub: every blob hashed again, rows of what is cached and of what was pushed against files, the databases,
-//! all modes. Reads only.
+//! all modes. Reads only; what is damaged is shown to whoever mends it (`repair`).
 //!
 //! Runs beside traffic: what looks wrong is looked at again before it is called damage, because a fill may have
 //! added a file and not its row yet, and a removal takes the row first and then the file.
@@ -39,6 +39,13 @@ impl Report {
     /// Whether nothing is wrong.
     pub fn is_clean(&self) -> bool {
         self.damage.is_empty()
+    }
+
+    /// Whether nothing is wrong but with the bytes of files, which can be fetched again.
+    pub fn is_clean_but_for_bytes(&self) -> bool {
+        use DamageKind::{MissingFile, Unreadable, WrongHash, WrongSize};
+        let of_bytes = |kind| matches!(kind, MissingFile | Unreadable | WrongHash | WrongSize);
+        self.damage.iter().all(|damage| of_bytes(damage.kind))
     }
 }
 
@@ -83,11 +90,22 @@ pub enum DamageKind {
 /// # Errors
 /// Only for what keeps it from looking at all (a database that cannot be read); what it finds is in the report.
 pub fn verify(store: &Store, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Report> {
+    verify_with(store, progress, &|_, _| None)
+}
+
+/// As [`verify`]; `mend` is shown each file that is damaged or missing, as it was seen, and says what it did about it.
+pub(super) fn verify_with(
+    store: &Store,
+    progress: &(dyn Fn(u64, u64) + Sync),
+    mend: Mend<'_>,
+) -> Result<Report> {
     let scan = Scan {
         store,
         progress,
+        mend,
         total: store.content.bytes_at_least()?,
         done: AtomicU64::new(0),
+        one_by_one: false,
     };
     (scan.progress)(0, scan.total);
     let mut report = BlobPrefix::all()
@@ -116,7 +134,36 @@ pub fn verify(store: &Store, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Rep
     Ok(report)
 }
 
+/// Hashes the files of one directory again, on this thread, and compares them with rows.
+pub(super) fn verify_directory(
+    store: &Store,
+    prefix: BlobPrefix,
+    progress: &(dyn Fn(u64, u64) + Sync),
+    mend: Mend<'_>,
+) -> Result<Report> {
+    let scan = Scan {
+        store,
+        progress,
+        mend,
+        total: 0,
+        done: AtomicU64::new(0),
+        one_by_one: true,
+    };
+    scan.directory(prefix)
+}
+
+/// What is done about a damaged file; `None`: nothing.
+pub(super) type Mend<'a> = &'a (dyn Fn(&Digest, Option<&Blob>) -> Option<String> + Sync);
+
 impl Report {
+    /// Adds what is wrong with a file, and what was done about it.
+    fn add_mended(&mut self, kind: DamageKind, what: String, mended: Option<String>) {
+        match mended {
+            Some(mended) => self.add(kind, format!("{what}: {mended}")),
+            None => self.add(kind, what),
+        }
+    }
+
     fn add(&mut self, kind: DamageKind, what: impl Into<String>) {
         let what = what.into();
         self.damage.push(Damage { kind, what });
@@ -149,8 +196,11 @@ impl Report {
 struct Scan<'a> {
     store: &'a Store,
     progress: &'a (dyn Fn(u64, u64) + Sync),
+    mend: Mend<'a>,
     total: u64,
     done: AtomicU64,
+    /// On this thread, rather than on all that there are.
+    one_by_one: bool,
 }
 
 impl Scan<'_> {
@@ -183,10 +233,14 @@ impl Scan<'_> {
         for digest in rows.into_keys() {
             self.missing(&mut report, &digest)?;
         }
-        let checked = files
-            .into_par_iter()
-            .map(|(digest, sizes)| self.file(&digest, sizes))
-            .try_reduce(Report::default, |a, b| Ok(a.joined(b)))?;
+        let check = |(digest, sizes): (Digest, Vec<u64>)| self.file(&digest, sizes);
+        let checked = if self.one_by_one {
+            let mut files = files.into_iter().map(check);
+            files.try_fold(Report::default(), |a, b| Ok::<_, Error>(a.joined(b?)))?
+        } else {
+            let files = files.into_par_iter().map(check);
+            files.try_reduce(Report::default, |a, b| Ok(a.joined(b)))?
+        };
         let mut report = report.joined(checked);
         for (digest, media_type) in content.manifests_in(prefix)? {
             self.manifest(&mut report, prefix, &digest, &media_type)?;
@@ -199,9 +253,10 @@ impl Scan<'_> {
         let Store { content, blobs, .. } = self.store;
         if content.needs(digest)? && !blobs.contains(digest)? && content.needs(digest)? {
             let path = blobs.shown_path(digest);
-            report.add(
+            report.add_mended(
                 DamageKind::MissingFile,
                 format!("{} is missing", path.display()),
+                (self.mend)(digest, None),
             );
         }
         Ok(())
@@ -212,7 +267,7 @@ impl Scan<'_> {
         let blobs = &self.store.blobs;
         let path = blobs.shown_path(digest);
         for _ in 0..ATTEMPTS {
-            let blob = match blobs.open(digest) {
+            let blob = match blobs.open_even_damaged(digest) {
                 Ok(Some(opened)) => opened,
                 Ok(None) => {
                     self.missing(&mut report, digest)?;
@@ -227,8 +282,9 @@ impl Scan<'_> {
             let found = match self.hash(&blob, digest) {
                 Ok(found) => found,
                 Err(error) => {
-                    let error = Error::io("cannot read", &path, error);
-                    report.add(DamageKind::Unreadable, error.to_string());
+                    let what = Error::io("cannot read", &path, error).to_string();
+                    let mended = (self.mend)(digest, Some(&blob));
+                    report.add_mended(DamageKind::Unreadable, what, mended);
                     return Ok(report);
                 }
             };
@@ -244,16 +300,13 @@ impl Scan<'_> {
             }
             report.blobs = report.blobs.saturating_add(1);
             report.bytes = report.bytes.saturating_add(size);
+            let mend = || (self.mend)(digest, Some(&blob));
             if let Some(row) = rows.iter().find(|row| **row != size) {
-                report.add(
-                    DamageKind::WrongSize,
-                    format!("{} has {size} bytes, not {row}", path.display()),
-                );
+                let what = format!("{} has {size} bytes, not {row}", path.display());
+                report.add_mended(DamageKind::WrongSize, what, mend());
             } else if found != *digest {
-                report.add(
-                    DamageKind::WrongHash,
-                    format!("{} has the digest {found}", path.display()),
-                );
+                let what = format!("{} has the digest {found}", path.display());
+                report.add_mended(DamageKind::WrongHash, what, mend());
             } else if rows.is_empty() {
                 report.unreferenced = report.unreferenced.saturating_add(1);
             }
@@ -268,7 +321,7 @@ impl Scan<'_> {
 
     /// Whether the digest still leads to what was read.
     fn is_in_place(&self, read: &Blob, digest: &Digest) -> bool {
-        match self.store.blobs.open(digest) {
+        match self.store.blobs.open_even_damaged(digest) {
             Ok(Some(now)) => now.is_same_as(read).unwrap_or(false),
             Ok(None) | Err(_) => false,
         }

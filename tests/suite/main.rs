@@ -24,6 +24,7 @@ mod eviction;
 mod external;
 mod faults;
 mod garbage;
+mod healing;
 mod hosted_access;
 mod hostile;
 mod http;

@@ -8,6 +8,7 @@ mod callers;
 mod certificate;
 mod clock;
 mod configurations;
+mod content;
 mod disk;
 mod docker;
 mod dockerd;
@@ -130,6 +131,10 @@ impl Doctor {
         look_at("the clock", clock::find(store));
         look_at("the disk", disk::find(place, store));
         look_at("the size of the cache", cache::find(place, store));
+        look_at(
+            "what is kept",
+            content::find(store, place.config.cache.scrub, now),
+        );
         look_at("tokens' ends", expiry::find(store));
         look_at("tokens and groups", tokens::find(place, store));
         if self.probe {

@@ -1,5 +1,5 @@
-//! What runs beside the requests: writing what was noted, collecting garbage, and comparing rows with files after a
-//! crash.
+//! What runs beside the requests: writing what was noted, collecting garbage, saving rows every night, the scrub and its repairs,
+//! and comparing rows with files after a crash.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,8 @@ use crate::server::Appliance;
 use crate::store::Store;
 use crate::time::Timestamp;
 use crate::upkeep::garbage::{self, Collection};
+use crate::upkeep::nightly;
+use crate::upkeep::scrub::{self, Pace};
 
 /// How old a noted login or refusal may get before it is written.
 const AUDIT_EVERY: Duration = Duration::from_secs(1);
@@ -28,6 +30,18 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
 const COLLECT_FIRST: Duration = Duration::from_secs(5 * 60);
 /// How often afterwards.
 const COLLECT_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How long after the start is looked for the first time whether a night was missed.
+const NIGHTLY_FIRST: Duration = Duration::from_secs(7 * 60);
+/// How often afterwards is looked whether it is night.
+const NIGHTLY_EVERY: Duration = Duration::from_secs(60);
+/// How long after it failed, on a full disk for example, it is tried again.
+const NIGHTLY_AGAIN: Duration = Duration::from_secs(60 * 60);
+/// How often is looked for what is damaged and is to be fetched again.
+const REPAIR_EVERY: Duration = Duration::from_secs(1);
+/// How often is looked whether a directory is due to be read again.
+const SCRUB_EVERY: Duration = Duration::from_secs(60);
+/// The lowest priority, for what nobody waits for. Without a class of its own a thread's access to the disk follows it.
+const NICE: i32 = 19;
 
 /// How often it is looked how far the cache is from its limits, unless a fill waits for room.
 const EVICT_EVERY: Duration = Duration::from_secs(5);
@@ -46,16 +60,24 @@ pub(super) struct Background {
     _stop_removing: mpsc::Sender<()>,
     /// The same for images that go for want of room.
     _stop_evicting: mpsc::Sender<()>,
+    /// The same for what is saved every night.
+    _stop_saving: mpsc::Sender<()>,
+    /// The same for what was found damaged and is fetched again.
+    _stop_repairing: mpsc::Sender<()>,
+    _stop_scrubbing: mpsc::Sender<()>,
+    /// Breaks off the file that the scrub reads.
+    stopping: Arc<AtomicBool>,
     /// Whether rows and files are known to agree.
     reconciled: Arc<AtomicBool>,
 }
 
 impl Background {
-    /// Starts them; `reconcile` is what [`Store::start_up`] said.
+    /// Starts them; `reconcile` is what [`Store::start_up`] said, `scrub` how often every byte is read.
     pub(super) fn start(
         appliance: &Arc<Appliance>,
         store: &Arc<Store>,
         reconcile: bool,
+        scrub: Duration,
     ) -> Result<Self> {
         let (stop_notes, stopped) = mpsc::channel();
         let noting = Arc::clone(store);
@@ -69,6 +91,20 @@ impl Background {
         let (stop_evicting, stopped) = mpsc::channel();
         let evicting = Arc::clone(appliance);
         spawn("eviction", move || make_room(&evicting, &stopped))?;
+        let (stop_saving, stopped) = mpsc::channel();
+        let saving = Arc::clone(store);
+        spawn("nightly", move || save_nightly(&saving, &stopped))?;
+        let (stop_repairing, stopped) = mpsc::channel();
+        let repairing = Arc::clone(appliance);
+        spawn("repairs", move || fetch_damaged(&repairing, &stopped))?;
+        let (stop_scrubbing, stopped) = mpsc::channel();
+        let stopping = Arc::new(AtomicBool::new(false));
+        if !scrub.is_zero() {
+            let (appliance, stopping) = (Arc::clone(appliance), Arc::clone(&stopping));
+            spawn("scrub", move || {
+                run_scrub(&appliance, scrub, &stopping, &stopped)
+            })?;
+        }
         let reconciled = Arc::new(AtomicBool::new(!reconcile));
         if reconcile {
             let (store, reconciled) = (Arc::clone(store), Arc::clone(&reconciled));
@@ -81,6 +117,10 @@ impl Background {
             _stop_collecting: stop_collecting,
             _stop_removing: stop_removing,
             _stop_evicting: stop_evicting,
+            _stop_saving: stop_saving,
+            _stop_repairing: stop_repairing,
+            _stop_scrubbing: stop_scrubbing,
+            stopping,
             reconciled,
         })
     }
@@ -88,6 +128,7 @@ impl Background {
     /// Stops writing notes. Whether rows and files are known to agree: otherwise the comparison is
     /// still running, or has failed, and is due again at the next start.
     pub(super) fn stop(self) -> bool {
+        self.stopping.store(true, Ordering::Release);
         drop(self.stop_notes);
         let _ = self.notes.join();
         self.reconciled.load(Ordering::Acquire)
@@ -176,6 +217,51 @@ fn make_room(appliance: &Appliance, stopped: &mpsc::Receiver<()>) {
     while let Err(mpsc::TryRecvError::Empty) = stopped.try_recv() {
         failed.of(appliance.make_room(wait));
         wait = EVICT_EVERY;
+    }
+}
+
+fn fetch_damaged(appliance: &Appliance, stopped: &mpsc::Receiver<()>) {
+    let mut failed = Complaint::about("what is damaged could not be fetched again");
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(REPAIR_EVERY) {
+        failed.of(appliance.fetch_damaged(false).map(drop));
+    }
+}
+
+fn run_scrub(
+    appliance: &Appliance,
+    period: Duration,
+    stopping: &AtomicBool,
+    stopped: &mpsc::Receiver<()>,
+) {
+    let _ = rustix::process::setpriority_process(None, NICE);
+    let mut failed = Complaint::about("the scrub could not go on");
+    // Short periods are those of tests.
+    let wait =
+        Duration::from_millis(period.as_secs()).clamp(Duration::from_millis(50), SCRUB_EVERY);
+    let pace = Pace {
+        period,
+        is_busy: &|| appliance.is_busy(),
+        is_stopping: &|| stopping.load(Ordering::Acquire),
+    };
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
+        failed.of(scrub::scrub(appliance.store(), &pace, &Timestamp::now).map(drop));
+    }
+}
+
+fn save_nightly(store: &Store, stopped: &mpsc::Receiver<()>) {
+    // Of this thread alone. Where it is forbidden, it only competes.
+    let _ = rustix::process::setpriority_process(None, NICE);
+    let mut wait = NIGHTLY_FIRST;
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
+        wait = NIGHTLY_EVERY;
+        match nightly::save_if_due(store, Timestamp::now()) {
+            Ok(true) => tracing::info!("saved the rows of the databases"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%error, "the rows could not be saved; those of before stay");
+                wait = NIGHTLY_AGAIN;
+            }
+        }
     }
 }
 

@@ -28,7 +28,7 @@ use crate::control::{Asked, Client, ControlListener, Controlled, Progress, Statu
 use crate::error::{Error, Kind, Result};
 use crate::http::{Limits, Scheme, Server};
 use crate::server::{self, Appliance};
-use crate::store::{Actor, DataLock, Store};
+use crate::store::{Actor, DataLock, Repaired, Store};
 use crate::telemetry;
 use crate::time::Timestamp;
 use background::Background;
@@ -59,8 +59,10 @@ impl Serve {
         telemetry::start(&config.log)?;
         raise_descriptor_limit(config);
         let mut stop = StopSignals::listen()?;
+        Store::make_directory(&config.data)?;
+        let lock = take_lock(&config.data)?;
+        Store::mend_databases(&config.data, &lock, Timestamp::now())?;
         let store = Arc::new(Store::create(&config.data)?);
-        let _lock = take_lock(&store)?;
         if is_root() {
             tracing::warn!(
                 "running as root, which nothing here needs: give the data directory to a user of its own, and breakwater becomes that user"
@@ -104,7 +106,7 @@ impl Serve {
             },
         };
         let control = ControlListener::start(store.directory(), Arc::new(running))?;
-        let background = Background::start(&appliance, &store, reconcile)?;
+        let background = Background::start(&appliance, &store, reconcile, config.cache.scrub)?;
         let watch = identity.clone().map(CertificateWatch::start).transpose()?;
         greet(&listening, config);
         if appliance.is_offline() {
@@ -161,9 +163,11 @@ impl Controlled for Running {
         }
     }
 
-    fn verify(&self, progress: Progress<'_>) -> Result<Value> {
+    fn verify(&self, repair: bool, progress: Progress<'_>) -> Result<Value> {
         tracing::info!("verifying every blob, as the command line asked");
-        let report = verify::report(&self.store, progress)?;
+        let _held = repair.then(|| self.appliance.hold_repairs());
+        let fetch = |found: Repaired| Ok(found.fetched_since(self.appliance.fetch_damaged(true)?));
+        let report = verify::report(&self.store, repair, progress, fetch)?;
         let damage = report.get("damage").and_then(Value::as_array);
         let damage = damage.map_or(0, Vec::len);
         if damage > 0 {
@@ -179,18 +183,18 @@ impl Controlled for Running {
 }
 
 /// The store's lock, or who has it.
-fn take_lock(store: &Store) -> Result<DataLock> {
-    store.lock().map_err(|error| {
+fn take_lock(data: &Path) -> Result<DataLock> {
+    DataLock::take(data).map_err(|error| {
         if error.kind() != Kind::Conflict {
             return error;
         }
         // A server can be asked; a command such as `verify` that holds the lock has no socket.
-        let holder = Client::find(store.directory()).ok().flatten().and_then(|server| server.status().ok());
+        let holder = Client::find(data).ok().flatten().and_then(|server| server.status().ok());
         match holder {
             Some(holder) => {
                 let what = format!(
                     "the data directory {} is in use by the server with process id {}, which listens on {}",
-                    shown(store.directory()),
+                    shown(data),
                     holder.pid,
                     holder.listening.join(" and ")
                 );

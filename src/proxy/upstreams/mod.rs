@@ -135,6 +135,32 @@ impl Upstreams {
         .remedy("ask its administrator to configure it"))
     }
 
+    /// The upstream, whosever it is, that has this name and fingerprint: what was kept from it can be had again there.
+    ///
+    /// # Errors
+    /// `Unavailable` where one of the name cannot be used as it was added, and may be it; `Sql`.
+    pub(super) fn of_origin(
+        &self,
+        name: &RegistryHost,
+        fingerprint: &str,
+    ) -> Result<Option<Arc<Upstream>>> {
+        let table = self.table()?;
+        let of_rows = table.clients.iter().filter_map(|client| match client {
+            Client::Ready(upstream) => Some(upstream),
+            Client::Unusable(_) => None,
+        });
+        let mut all = self.of_file.iter().chain(of_rows);
+        let found = all.find(|one| one.name() == name && one.fingerprint() == fingerprint);
+        let is_unusable = |(row, client): (&UpstreamRow, &Client)| {
+            row.upstream.name == *name && matches!(client, Client::Unusable(_))
+        };
+        if found.is_none() && table.rows.iter().zip(&table.clients).any(is_unusable) {
+            // It may be the one.
+            return Err(unusable(name, None));
+        }
+        Ok(found.cloned())
+    }
+
     /// The table as the database has it now. Where nothing changed, that costs no query.
     fn table(&self) -> Result<Arc<Table>> {
         // Before the rows are read: a change in between makes the table too old, never too new.

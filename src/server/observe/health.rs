@@ -110,6 +110,7 @@ fn not_ready(appliance: &Appliance) -> Option<&'static str> {
 fn health(appliance: &Appliance, call: &mut Call<'_>) -> Result<Response> {
     let mut checks = store(appliance);
     checks.extend([databases_lately(appliance), upstreams(appliance)]);
+    checks.extend(lost_rows(appliance));
     if appliance.observed.is_stopping() {
         let why = "the server is being stopped";
         checks.push(Check::bad("server", State::Failed, why, None));
@@ -251,6 +252,15 @@ fn databases_lately(appliance: &Appliance) -> Check {
     }
 }
 
+/// Rows of the cache that were lost within the last week.
+fn lost_rows(appliance: &Appliance) -> Option<Check> {
+    // A database that does not answer is told of above.
+    let lost = appliance.store().lost_rows(Timestamp::now()).ok()??;
+    let why = "the database of what is cached was lost, and older rows are in use";
+    let detail = Some(lost.sentence());
+    Some(Check::bad("cache_rows", State::Degraded, why, detail))
+}
+
 /// An upstream that is away degrades the box, and no more.
 fn upstreams(appliance: &Appliance) -> Check {
     let part = "upstreams";
@@ -283,7 +293,7 @@ fn upstreams(appliance: &Appliance) -> Check {
 
 impl observe::Observed {
     /// The front door's load, once it is open.
-    pub(super) fn load(&self) -> Option<crate::http::Load> {
+    pub(in crate::server) fn load(&self) -> Option<crate::http::Load> {
         self.front_door.get()?.read()
     }
 

@@ -8,6 +8,7 @@ use crate::metrics::{CATALOG, Metric, Page, name, write_process};
 use crate::proxy::{self, UpstreamFigures};
 use crate::registry;
 use crate::server::Appliance;
+use crate::store::{RepairCounters, Store};
 use crate::time::Timestamp;
 use crate::upkeep::eviction;
 use crate::upstream::BreakerState;
@@ -23,6 +24,7 @@ pub fn catalog() -> impl Iterator<Item = &'static Metric> {
         .copied()
         .chain(proxy::Counters::METRICS)
         .chain(registry::Counters::METRICS)
+        .chain(RepairCounters::METRICS)
         .chain(LoginCounters::METRICS)
         .chain(eviction::Counters::METRICS)
 }
@@ -40,6 +42,7 @@ pub(super) fn metrics(appliance: &Appliance) -> String {
     }
     fetches(appliance, &mut page);
     disk(appliance, &mut page);
+    soundness(appliance.store(), &mut page);
     logins(appliance, &mut page);
     write_process(&mut page, appliance.observed.started_at);
     page.into_text()
@@ -177,6 +180,31 @@ fn disk(appliance: &Appliance, page: &mut Page) {
     let mut family = page.family(&name::DATABASE_ERRORS);
     for failures in store.database_failures() {
         family.sample(&[failures.reason.as_str()], failures.count);
+    }
+}
+
+fn soundness(store: &Store, page: &mut Page) {
+    store.repairs.write(page);
+    match store.cache.scrub_place() {
+        Ok(Some(place)) => {
+            page.single(&name::SCRUB_PLACE, place.next);
+            if let Some(at) = place.ended_at {
+                page.single(&name::SCRUB_ENDED, at.0);
+            }
+        }
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "metrics without the scrub"),
+    }
+    match store.cache.repairs() {
+        Ok(notes) => {
+            let lost = notes.iter().filter(|note| note.lost_at.is_some()).count();
+            page.single(&name::DAMAGED, notes.len().saturating_sub(lost));
+            page.single(&name::LOST, lost);
+        }
+        Err(error) => tracing::warn!(%error, "metrics without what is damaged"),
+    }
+    if let Some(at) = store.rows_saved_at() {
+        page.single(&name::ROWS_SAVED, at.0);
     }
 }
 

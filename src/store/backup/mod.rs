@@ -6,17 +6,22 @@
 //! keys: `secret.key` and `keys/` are not in a backup, and neither are the bytes of pushed blobs.
 
 mod attached;
+mod lost;
 mod quarantine;
 mod restore;
+mod saved;
 mod sound;
 #[cfg(test)]
 mod tests;
 
+pub use lost::LostRows;
+pub(super) use lost::{ASIDE, refuse_missing};
 pub use restore::Replaced;
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
@@ -39,8 +44,13 @@ const REGISTRY: Kept = Kept {
     migrations: super::registry::MIGRATIONS,
     telltale: "repositories",
 };
+const CACHE: Kept = Kept {
+    file: "cache.sqlite",
+    migrations: super::cache::MIGRATIONS,
+    telltale: "origins",
+};
 
-/// A database that is in a backup.
+/// A database of which there are copies.
 #[derive(Clone, Copy)]
 struct Kept {
     /// Its name in the data directory.
@@ -64,7 +74,7 @@ impl Store {
             }
             _ => Error::io("cannot make", to, error),
         })?;
-        let copied = self.copy_database(to);
+        let copied = self.copy_database(to, Pace::AtOnce);
         if copied.is_err() {
             // The error that matters is the one that is returned.
             let _ = fs::remove_file(to);
@@ -75,13 +85,14 @@ impl Store {
         copied
     }
 
-    fn copy_database(&self, to: &Path) -> Result<()> {
+    fn copy_database(&self, to: &Path, pace: Pace) -> Result<()> {
         // What was pushed first: so every project that its rows name is in the other copy, unless it is gone.
         let pushed = Staged::at(beside(to, "-registry"))?;
-        copy(&self.registry.database().dedicated_reader()?, &pushed.path)?
+        let reader = self.registry.database().dedicated_reader()?;
+        copy(&reader, &pushed.path, pace)?
             .close()
             .map_err(|(_, error)| sql("close the copy of registry.sqlite", error))?;
-        let mut target = copy(&self.access.database().dedicated_reader()?, to)?;
+        let mut target = copy(&self.access.database().dedicated_reader()?, to, pace)?;
         attached::attach(&mut target, REGISTRY.file, &pushed.path)?;
         target
             .close()
@@ -90,21 +101,55 @@ impl Store {
     }
 }
 
-/// All of a database as one file, opened.
-fn copy(from: &Connection, to: &Path) -> Result<Connection> {
-    let failed = |error| sql(&format!("back up to {}", to.display()), error);
-    let mut target = connect(to)?;
-    // All pages in one step are one reading transaction: writers neither wait nor are seen.
-    match Backup::new(from, &mut target).and_then(|backup| backup.step(-1)) {
-        Ok(StepResult::Done) => {}
-        Ok(_) => {
-            let what = format!("cannot back up to {}: the database is busy", to.display());
-            return Err(Error::new(Kind::Busy, what).remedy("try again"));
+/// How fast a database is copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// Somebody waits for it.
+    AtOnce,
+    /// In small steps with pauses, and checked at the end: nobody waits for it.
+    Gentle,
+}
+
+impl Pace {
+    /// So many pages in one step; -1: all.
+    fn pages(self) -> std::ffi::c_int {
+        match self {
+            Self::AtOnce => -1,
+            Self::Gentle => 64,
         }
-        Err(error) => return Err(failed(error)),
     }
+}
+
+/// Between two steps of a gentle copy.
+const PAUSE: Duration = Duration::from_millis(3);
+
+/// All of a database as one file, opened.
+fn copy(from: &Connection, to: &Path, pace: Pace) -> Result<Connection> {
+    let failed = |error| sql(&format!("copy a database to {}", to.display()), error);
+    let mut target = connect(to)?;
+    // One reading transaction around all steps: writers neither wait nor are seen, and no change of theirs makes the copy
+    // begin anew.
+    let reading = from.unchecked_transaction().map_err(failed)?;
+    reading
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+        .map_err(failed)?;
+    let backup = Backup::new(&reading, &mut target).map_err(failed)?;
+    loop {
+        match backup.step(pace.pages()).map_err(failed)? {
+            StepResult::Done => break,
+            StepResult::More => std::thread::sleep(PAUSE),
+            _ => {
+                let what = format!("cannot back up to {}: the database is busy", to.display());
+                return Err(Error::new(Kind::Busy, what).remedy("try again"));
+            }
+        }
+    }
+    drop(backup);
     // One file, without a log beside it that a copy could forget.
     single_file(&target).map_err(failed)?;
+    if pace == Pace::Gentle {
+        saved::quick_check(&target, Path::new(from.path().unwrap_or_default()))?;
+    }
     Ok(target)
 }
 

@@ -4,6 +4,7 @@
 //! how they go. A path is built from a [`Digest`] or from a name of hex digits, from nothing else. Knows no row.
 
 mod blob;
+mod damaged;
 mod scan;
 mod staging;
 mod uploads;
@@ -91,8 +92,16 @@ impl BlobDir {
         ))
     }
 
-    /// Opens a blob for reading; `None` where it is not.
+    /// Opens a blob for reading; `None` where it is not, or is known to be damaged.
     pub fn open(&self, digest: &Digest) -> Result<Option<Blob>> {
+        if self.staging.damaged.contains(digest) {
+            return Ok(None);
+        }
+        self.open_even_damaged(digest)
+    }
+
+    /// As [`Self::open`], for whoever looks whether it is damaged.
+    pub(crate) fn open_even_damaged(&self, digest: &Digest) -> Result<Option<Blob>> {
         let path = self.path(digest);
         let failed = |error| Error::io("cannot open the blob", &path, error);
         let file = match File::open(&path) {
@@ -141,6 +150,39 @@ impl BlobDir {
     /// The file's size; `None` where it is not.
     pub(crate) fn size_of(&self, digest: &Digest) -> Result<Option<u64>> {
         size_of(&self.path(digest))
+    }
+
+    /// Whether the bytes are known to be damaged or gone.
+    pub(crate) fn is_known_damaged(&self, digest: &Digest) -> bool {
+        self.staging.damaged.contains(digest)
+    }
+
+    /// Whether that is known of any blob.
+    pub(crate) fn has_damaged(&self) -> bool {
+        self.staging.damaged.any()
+    }
+
+    /// From now on nobody is given these bytes.
+    pub(super) fn hide_damaged(&self, digest: &Digest) {
+        self.staging.damaged.insert(digest.clone());
+    }
+
+    /// From now on whoever asks gets what there is.
+    pub(super) fn show_again(&self, digest: &Digest) {
+        self.staging.damaged.remove(digest);
+    }
+
+    /// Moves the file into the directory `to`, which is made; idempotent.
+    pub(super) fn move_aside(&self, digest: &Digest, to: &Path) -> Result<()> {
+        directory::make_directory(to)?;
+        let from = self.path(digest);
+        let name = format!("{}-{}", digest.algorithm().as_str(), digest.hex());
+        match fs::rename(&from, to.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io("cannot set aside the blob", &from, error))
+            }
+            _ => directory::sync_directory(from.parent().unwrap_or(&self.root)),
+        }
     }
 
     /// When the file was last written to; `None` where it is not.
@@ -207,6 +249,7 @@ impl BlobDir {
         if let Some(kept) = kept.filter(|kept| kept.length() == content.length())
             && digest_of(&kept, digest.algorithm())? == *digest
         {
+            self.staging.damaged.remove(digest);
             return directory::sync_directory(path.parent().unwrap_or(&self.root));
         }
         // What is damaged is replaced; whoever reads the old file keeps it.

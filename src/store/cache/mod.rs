@@ -11,6 +11,7 @@ mod manifests;
 mod notes;
 mod origins;
 mod purge;
+mod repairs;
 mod report;
 mod schema;
 mod state;
@@ -19,6 +20,9 @@ mod usage;
 
 pub use eviction::{Evicted, Eviction};
 pub use purge::{PulledRepository, Purged};
+pub use repairs::{FetchedFrom, Repair};
+pub(super) use schema::MIGRATIONS;
+pub use state::ScrubPlace;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -160,7 +164,7 @@ pub struct CacheDb {
 impl CacheDb {
     pub(super) fn open(path: &Path) -> Result<Self> {
         Ok(Self {
-            database: Database::open(path, Synchronous::Normal, schema::MIGRATIONS)?,
+            database: Database::open(path, Synchronous::Normal, MIGRATIONS)?,
             origins: Mutex::default(),
             repositories: quick_cache::sync::Cache::new(REPOSITORIES_REMEMBERED),
             notes: Notes::default(),

@@ -3,7 +3,7 @@
 
 use crate::store::content::shared_tables;
 
-pub(super) const MIGRATIONS: &[&str] = &[
+pub(in crate::store) const MIGRATIONS: &[&str] = &[
     // 1: origins, repositories, blobs and their links, manifests, tags, listings, pulls, uses of tokens.
     concat!(
         "
@@ -81,6 +81,16 @@ pub(super) const MIGRATIONS: &[&str] = &[
     CREATE TRIGGER blobs_changed AFTER UPDATE OF size ON blobs BEGIN
         UPDATE used SET bytes = bytes + new.size - old.size;
     END;
+
+    -- Blobs that were found damaged or missing: to be fetched again, or lost.
+    CREATE TABLE repairs (
+        digest TEXT PRIMARY KEY,
+        -- What it is part of, for people.
+        images TEXT NOT NULL,
+        found_at INTEGER NOT NULL,
+        -- Since when it is known that its upstream has it no more.
+        lost_at INTEGER
+    ) STRICT, WITHOUT ROWID;
 
     CREATE TABLE token_uses (
         -- A row of access.sqlite, which may be gone.

@@ -1,13 +1,79 @@
 //! What the cache database remembers about the whole data directory: whether the last stop was clean, whether there was
-//! a `registry.sqlite`.
+//! a `registry.sqlite`, whether its own rows were lost.
 
 use super::CacheDb;
 use crate::error::Result;
+use crate::store::LostRows;
 use crate::store::database::Synchronous;
 use crate::store::statement::{find, run};
 use crate::time::Timestamp;
 
+/// How far the scrub has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScrubPlace {
+    /// When this round began, or begins.
+    pub begun_at: Timestamp,
+    /// The number of the directory that is read next.
+    pub next: usize,
+    /// When the last round came to its end.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl ScrubPlace {
+    /// At the beginning of the first round.
+    pub fn begin(now: Timestamp) -> Self {
+        Self {
+            begun_at: now,
+            next: 0,
+            ended_at: None,
+        }
+    }
+}
+
 impl CacheDb {
+    /// How far the scrub has come; `None`: it never ran.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn scrub_place(&self) -> Result<Option<ScrubPlace>> {
+        let Some(begun_at) = self.state("scrub_begun_at")? else {
+            return Ok(None);
+        };
+        let next = self.state("scrub_next")?.unwrap_or(0);
+        let ended_at = self.state("scrub_ended_at")?.map(Timestamp);
+        Ok(Some(ScrubPlace {
+            begun_at: Timestamp(begun_at),
+            next: usize::try_from(next).unwrap_or(0),
+            ended_at,
+        }))
+    }
+
+    /// Notes how far the scrub has come. A power cut may undo it: then a directory is read twice.
+    ///
+    /// # Errors
+    /// `Full`, `Busy`, `Sql`.
+    pub fn note_scrub_place(&self, place: ScrubPlace) -> Result<()> {
+        let next = i64::try_from(place.next).unwrap_or(0);
+        let notes = [
+            ("scrub_begun_at", Some(place.begun_at.0)),
+            ("scrub_next", Some(next)),
+            ("scrub_ended_at", place.ended_at.map(|at| at.0)),
+        ];
+        self.database.write(|connection| {
+            for (key, value) in notes {
+                let text = "INSERT OR REPLACE INTO state (key, value)
+                            SELECT ?1, ?2 WHERE ?2 IS NOT NULL";
+                run(
+                    connection,
+                    "note the scrub's place",
+                    text,
+                    rusqlite::params![key, value],
+                )?;
+            }
+            Ok(())
+        })
+    }
+
     /// Whether the last stop was clean; from now on, until [`Self::note_clean_stop`], it was not.
     ///
     /// On disk before it returns: were the note lost in a power cut together with later commits, the next
@@ -102,7 +168,27 @@ impl CacheDb {
             .map(|(at, pulled_at)| (Timestamp(at), Timestamp(pulled_at))))
     }
 
-    fn state(&self, key: &str) -> Result<Option<i64>> {
+    /// What was noted when a lost database was replaced by saved rows.
+    pub(in crate::store) fn lost_rows(&self) -> Result<Option<LostRows>> {
+        let Some(at) = self.state("lost_at")? else {
+            return Ok(None);
+        };
+        let saved_at = self.state("lost_saved_at")?.filter(|at| *at > 0);
+        let files = self.state("lost_files")?;
+        Ok(Some(LostRows {
+            at: Timestamp(at),
+            was_damaged: self.state("lost_damaged")? == Some(1),
+            saved_at: saved_at.map(Timestamp),
+            files: files.and_then(|files| u64::try_from(files).ok()),
+        }))
+    }
+
+    /// Notes how many files the saved rows did not know; once.
+    pub(in crate::store) fn note_lost_files(&self, files: u64) -> Result<()> {
+        self.set_state("lost_files", i64::try_from(files).unwrap_or(i64::MAX))
+    }
+
+    pub(super) fn state(&self, key: &str) -> Result<Option<i64>> {
         self.database.read(|connection| {
             find(
                 connection,
@@ -114,7 +200,7 @@ impl CacheDb {
         })
     }
 
-    fn set_state(&self, key: &str, value: i64) -> Result<()> {
+    pub(super) fn set_state(&self, key: &str, value: i64) -> Result<()> {
         // A power cut must not lose it and keep what came after.
         self.database.write_with(Synchronous::Full, |connection| {
             run(

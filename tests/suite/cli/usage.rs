@@ -209,11 +209,6 @@ fn failures_have_a_status_and_a_sentence() {
         (&["cache", "show", "alpine"], 1, &["`alpine`", "cache list"]),
         (&["cache", "show", "A:B:C"], 2, &["`B:C` is not a tag"]),
         (
-            &["verify", "--repair"],
-            2,
-            &["not available in this version"],
-        ),
-        (
             &["user", "list", "--data", missing],
             1,
             &[missing, "breakwater init"],

@@ -21,6 +21,7 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use rustix::fs::{Mode, OFlags};
 
+use super::damaged::Damaged;
 use super::{ALGORITHMS, blob_path};
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Digest};
@@ -46,6 +47,8 @@ pub(super) struct Staging {
     ledger: Arc<Ledger>,
     /// Names that a `BlobWriter` has open now.
     named: Mutex<HashSet<String>>,
+    /// Blobs of which what lies in place is known to be damaged.
+    pub(super) damaged: Damaged,
     /// Per algorithm and first byte: whether this process made sure that the directory is there for good.
     durable: [[AtomicBool; 256]; ALGORITHMS.len()],
 }
@@ -60,6 +63,7 @@ impl Staging {
             directory,
             blobs,
             named: Mutex::default(),
+            damaged: Damaged::default(),
             durable: [const { [const { AtomicBool::new(false) }; 256] }; ALGORITHMS.len()],
         }
     }
@@ -270,6 +274,7 @@ impl Staging {
             renamed = fs::rename(from, &to);
         }
         renamed.map_err(|error| Error::io("cannot move the staged file to", &to, error))?;
+        self.damaged.remove(digest);
         directory::sync_directory(to.parent().unwrap_or(&self.blobs))
     }
 

@@ -98,10 +98,10 @@ impl BlobWriter {
 
     /// Makes it visible under `digest`: fsync, rename (or linkat for an unlinked one), fsync of the directory. The caller has hashed
     /// the bytes: `digest` is what came out of the `oci::Hasher`. If the blob exists already, the staged file is dropped;
-    /// one of another length is damaged, and replaced.
+    /// one of another length, or that is known to be damaged, is replaced.
     pub fn commit(mut self, digest: &Digest) -> Result<()> {
         let to = blob_path(&self.staging.blobs, digest);
-        if size_of(&to)? == Some(self.length()?) {
+        if size_of(&to)? == Some(self.length()?) && !self.staging.damaged.contains(digest) {
             self.settle(true);
             // Whoever renamed it may not have synced the directory yet, and rows are about to be written.
             return directory::sync_directory(to.parent().unwrap_or(&to));

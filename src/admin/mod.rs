@@ -43,10 +43,14 @@ use crate::error::{Error, Kind, Result};
 use crate::proxy::UpstreamState;
 use crate::store::{Actor, Store};
 
+pub use crate::upkeep::eviction::Stays;
 pub use about::ShowVersion;
 pub use audit::{ListAuditEvents, ListEvents};
 pub use backup::{BackUp, SaveRows};
-pub use cache::{CacheStatistics, CacheStatisticsView, ListCachedImages, ShowCachedImage};
+pub use cache::{
+    CacheStatistics, CacheStatisticsView, EvictImages, EvictionView, ImageDetails,
+    ListCachedImages, PartView, PurgeImages, PurgeView, ShowCachedImage,
+};
 pub use caller::{Caller, OnTheBox};
 pub use features::{
     FeatureView, GroupFeature, ListFeatures, ListGroupFeatures, ResetFeature, SetFeature,
@@ -166,6 +170,7 @@ operations!(
     CreateJobToken,
     CreatePersonalToken,
     EditMember,
+    EvictImages,
     GetCurrentUser,
     GetGroup,
     GetMember,
@@ -187,6 +192,7 @@ operations!(
     ListTokens,
     ListUpstreams,
     ListUsers,
+    PurgeImages,
     RegistryCertificate,
     RemoveGroup,
     RemoveMember,

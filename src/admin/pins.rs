@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::cache::count_images;
 use super::{Admin, Operation};
 use crate::error::{Error, Kind, Result};
 use crate::oci::ImagePattern;
@@ -118,21 +119,6 @@ impl PinView {
             bytes: inventory.bytes_of(&inventory.with_parts(covered.iter().copied())),
         }
     }
-}
-
-/// Images among these manifests, of which one that has no tag may be a part of another.
-fn count_images(inventory: &Inventory, manifests: &[usize]) -> u64 {
-    let of = |place: &usize| inventory.manifests.get(*place);
-    let parts = manifests
-        .iter()
-        .filter_map(of)
-        .flat_map(|whole| &whole.parts);
-    let parts: std::collections::HashSet<usize> = parts.map(|part| part.manifest).collect();
-    let images = manifests.iter().filter(|place| {
-        let is_tagged = of(place).is_some_and(|manifest| !manifest.tags.is_empty());
-        is_tagged || !parts.contains(place)
-    });
-    images.count() as u64
 }
 
 /// The manifests that each pin names, in the order of the pins.

@@ -46,9 +46,9 @@ pub use backup::{LostRows, Replaced};
 pub(crate) use blobs::BlobPrefix;
 pub use blobs::{Blob, BlobDir, BlobWriter, StagedUpload, digest_of, reserve};
 pub use cache::{
-    BlobId, CacheDb, CachedImage, CachedTag, Evicted, Eviction, FetchedFrom, KeptListing,
-    ListingKind, ManifestId, NewManifest, OriginId, Pull, PulledRepository, Purged, Repair,
-    RepositoryId, ScrubPlace, Totals,
+    BlobId, CacheDb, CachedImage, CachedTag, Evicted, Eviction, FetchedFrom, GroupPulls,
+    ImageFilter, ImageOrder, ImageRecord, KeptListing, ListingKind, ManifestId, NewManifest,
+    OriginId, Pull, PulledRepository, Purged, Repair, RepositoryId, ScrubPlace, Totals,
 };
 pub(crate) use check::DatabaseFault;
 pub use condition::{Condition, Space};
@@ -63,7 +63,7 @@ pub use page::{Page, Window};
 pub use reconcile::Reconciled;
 pub use registry::{
     FoundReferrer, HostedRepository, HostedTag, HostedUpload, NewHostedManifest, NewTag,
-    PutManifest, Referrer, RegistryDb, RepositoryRow, StorageLimit, Swept, UnlinkBlob,
+    PushRecord, PutManifest, Referrer, RegistryDb, RepositoryRow, StorageLimit, Swept, UnlinkBlob,
     UntaggedManifest,
 };
 pub use repairs::{RepairCounters, Repaired, SetAside};

@@ -7,6 +7,7 @@
 pub mod eviction;
 pub mod garbage;
 pub mod nightly;
+pub mod purge;
 pub mod repair;
 pub mod scrub;
 pub mod verify;

@@ -1,6 +1,9 @@
-//! `breakwater cache`: what is kept, and what stays. `gc` has a file of its own.
+//! `breakwater cache`: what is kept, what stays, and what goes. `gc` has a file of its own.
 
+mod evict;
 mod pins;
+mod purge;
+mod show;
 
 use clap::{Args, Subcommand};
 
@@ -8,11 +11,11 @@ use super::Outcome;
 use super::garbage::Gc;
 use super::output::{Table, print, print_json, shown_size, shown_time};
 use super::workplace::Workplace;
-use crate::admin::{CacheStatistics, ListCachedImages, ShowCachedImage};
+use crate::admin::{CacheStatistics, ListCachedImages, one_of};
 use crate::error::Result;
-use crate::store::CachedImage;
+use crate::store::{CachedImage, ImageOrder};
 
-/// Show what is cached, and say what stays
+/// Show what is cached, say what stays, and let images go
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -30,26 +33,22 @@ enum Action {
     #[command(after_help = "\
 Examples:
   breakwater cache list
-  breakwater cache list 'quay.io/*/x' --json")]
+  breakwater cache list 'quay.io/*/x' --json
+  breakwater cache list --sort size --group acme")]
     List {
         /// Part of HOST/NAME:TAG; * stands for anything
         pattern: Option<String>,
+        /// The last pulled first, the largest, or the last that came from its upstream; by name without it
+        #[arg(long, value_parser = one_of::<ImageOrder>())]
+        sort: Option<ImageOrder>,
+        /// Only what this group has pulled, by path
+        #[arg(long, value_name = "PATH")]
+        group: Option<String>,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Show one cached image
-    #[command(after_help = "\
-Examples:
-  breakwater cache show alpine
-  breakwater cache show quay.io/org/x:1.0 --json")]
-    Show {
-        /// As for docker: alpine, alpine:3.20, quay.io/org/x@sha256:…
-        image: String,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Show(show::Show),
     /// Show how much is cached
     #[command(after_help = "Example:\n  breakwater cache stats --json")]
     Stats {
@@ -60,44 +59,59 @@ Examples:
     Pin(pins::Add),
     Unpin(pins::Remove),
     Pins(pins::List),
+    Evict(evict::Evict),
+    Purge(purge::PurgeCommand),
     Gc(Gc),
 }
 
 impl Cache {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         match self.action {
-            Action::List { pattern, json } => list(place, pattern, json)?,
-            Action::Show { image, json } => show(place, image, json)?,
+            Action::List {
+                pattern,
+                sort,
+                group,
+                json,
+            } => {
+                let request = ListCachedImages {
+                    search: pattern,
+                    sort,
+                    group,
+                    ..ListCachedImages::default()
+                };
+                list(place, request, json)?;
+            }
+            Action::Show(show) => show.run(place)?,
             Action::Stats { json } => stats(place, json)?,
             Action::Pin(add) => add.run(place)?,
             Action::Unpin(remove) => remove.run(place)?,
             Action::Pins(list) => list.run(place)?,
+            Action::Evict(evict) => evict.run(place)?,
+            Action::Purge(purge) => purge.run(place)?,
             Action::Gc(gc) => return gc.run(place),
         }
         Ok(Outcome::Done)
     }
 }
 
-fn list(place: &Workplace, pattern: Option<String>, json: bool) -> Result<()> {
-    let images = place
-        .perform(ListCachedImages {
-            search: pattern,
-            ..ListCachedImages::default()
-        })?
-        .entries;
+/// `1 image`, `2 images`.
+fn images(count: u64) -> String {
+    match count {
+        1 => "1 image".to_owned(),
+        count => format!("{count} images"),
+    }
+}
+
+fn list(place: &Workplace, request: ListCachedImages, json: bool) -> Result<()> {
+    let images = place.perform(request)?.entries;
     if json {
         return print_json(&images);
     }
     let mut table = Table::new(&["IMAGE", "DIGEST", "SIZE", "CONFIRMED", "LAST PULLED"]);
     for image in images {
-        let short: String = image
-            .digest
-            .chars()
-            .take("sha256:0123456789ab".len())
-            .collect();
         table.row([
             name(&image),
-            short,
+            short(&image.digest),
             shown_size(image.size),
             shown_time(Some(image.confirmed_at), ""),
             shown_time(image.last_pulled_at, "never"),
@@ -106,32 +120,16 @@ fn list(place: &Workplace, pattern: Option<String>, json: bool) -> Result<()> {
     table.print()
 }
 
+fn short(digest: &str) -> String {
+    digest.chars().take("sha256:0123456789ab".len()).collect()
+}
+
 /// `docker.io/library/alpine:3.20`, or with a digest where there is no tag.
 fn name(image: &CachedImage) -> String {
     match &image.tag {
         Some(tag) => format!("{}/{}:{tag}", image.upstream, image.repository),
         None => format!("{}/{}@{}", image.upstream, image.repository, image.digest),
     }
-}
-
-fn show(place: &Workplace, image: String, json: bool) -> Result<()> {
-    let image = place.perform(ShowCachedImage { image })?;
-    if json {
-        return print_json(&image);
-    }
-    for (field, value) in [
-        ("image", name(&image)),
-        ("digest", image.digest.clone()),
-        ("type", image.media_type.clone()),
-        ("size", shown_size(image.size)),
-        ("fetched", image.fetched_at.to_string()),
-        ("confirmed", image.confirmed_at.to_string()),
-        ("last pulled", shown_time(image.last_pulled_at, "never")),
-        ("gone upstream", shown_time(image.gone_at, "no")),
-    ] {
-        print(&format!("{field:<14} {value}"))?;
-    }
-    Ok(())
 }
 
 fn stats(place: &Workplace, json: bool) -> Result<()> {
@@ -146,6 +144,14 @@ fn stats(place: &Workplace, json: bool) -> Result<()> {
         ("manifests", totals.manifests.to_string()),
         ("blobs", totals.blobs.to_string()),
         ("size", shown_size(totals.bytes)),
+        ("shared", shown_size(view.shared_bytes)),
+        (
+            "limit",
+            match view.max_size {
+                Some(most) => format!("{}, by cache.max_size", shown_size(most)),
+                None => format!("{} of the disk stay free", shown_size(view.min_free)),
+            },
+        ),
         (
             "disk",
             format!(
@@ -157,5 +163,29 @@ fn stats(place: &Workplace, json: bool) -> Result<()> {
     ] {
         print(&format!("{field:<14} {value}"))?;
     }
-    Ok(())
+    if view.upstreams.is_empty() {
+        return Ok(());
+    }
+    print("")?;
+    let mut table = Table::new(&["OF OR FOR", "IMAGES", "SIZE", "ONLY THERE"]);
+    for share in view.upstreams {
+        let (bytes, exclusive) = (share.bytes, share.exclusive_bytes);
+        table.row(share_row(share.name, share.images, bytes, exclusive));
+    }
+    for share in view.groups {
+        let path = share.group_path.as_deref().unwrap_or("(gone)");
+        let (bytes, exclusive) = (share.bytes, share.exclusive_bytes);
+        table.row(share_row(
+            format!("group {path}"),
+            share.images,
+            bytes,
+            exclusive,
+        ));
+    }
+    table.print()
+}
+
+fn share_row(name: String, images: u64, bytes: u64, exclusive: u64) -> [String; 4] {
+    let images = images.to_string();
+    [name, images, shown_size(bytes), shown_size(exclusive)]
 }

@@ -1,6 +1,7 @@
 //! Manifests and indexes: what they refer to (image-spec manifest.md, image-index.md; Docker's image
 //! manifest v2, schema 2). Only read here: the bytes are kept as they came and never written again.
 
+mod platforms;
 mod pushed;
 #[cfg(test)]
 mod tests;

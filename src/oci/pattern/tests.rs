@@ -59,6 +59,7 @@ fn what_docker_supplies_is_supplied() {
             "docker.io/library/alpine:3.20",
             "docker.io/library/alpine:3.20",
         ),
+        ("quay.io/x", "quay.io/x", "quay.io/x:latest"),
         ("org/x", "docker.io/org/x", "docker.io/org/x:latest"),
         (
             "localhost:5000/x:1",

@@ -3,7 +3,8 @@
 use super::answer::{Answer, Failure, accepted};
 use super::ask::Ask;
 use super::table::{Endpoint, Role, Scope, Shape};
-use crate::store::Level;
+use crate::store::{CachedRepository, Level};
+use crate::upkeep::purge::{Purge, purge as remove, select};
 
 /// `/groups/:id/dependency_proxy/cache`.
 pub(super) const ENDPOINTS: &[Endpoint] = &[Endpoint {
@@ -13,7 +14,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[Endpoint {
     role: Role::Group(Some(Level::Owner)),
     parameters: &[],
     gives: (202, Shape::One("Message")),
-    summary: "Remove the images that this group has pulled and no other has, but for those that rules protect",
+    summary: "Remove the images that this group has pulled and no other has, but for those that are pinned or that rules protect",
     handler: purge,
 }];
 
@@ -23,13 +24,22 @@ fn purge(ask: &mut Ask<'_, '_>) -> Answer {
     // What is left to refuse here is a dependency proxy that is switched off.
     let grant = judged.map_err(|_| Failure::not_found("Dependency Proxy"))?;
     let rules = ask.appliance.authenticator.group_rules(group.id)?;
-    let report = ask.appliance.proxy.purge(&grant, &rules)?;
+    let may_purge =
+        |place: &CachedRepository| grant.may_purge(&rules, &place.upstream, &place.name);
+    let what = Purge::PulledBy(grant.group(), &may_purge);
+    let store = ask.store();
+    // Pulls are written in batches: one that is not written yet would keep its image.
+    store.cache.write_notes()?;
+    let inventory = store.content.inventory()?;
+    let selection = select(&inventory, &what, &store.access.pins()?);
+    let purged = remove(store, &inventory, &what, &selection)?;
     tracing::info!(
         request_id = ask.call.id,
         group = group.path,
-        manifests = report.manifests,
-        blobs = report.blobs,
-        protected = report.protected,
+        images = purged.images,
+        blobs = purged.files,
+        pinned = selection.pinned,
+        protected = selection.protected,
         "purged what the group had pulled"
     );
     accepted()

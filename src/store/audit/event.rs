@@ -72,6 +72,8 @@ kinds! {
     PinAdded = "pin.added",
     /// A pattern of cached images is pinned no longer.
     PinRemoved = "pin.removed",
+    /// Images were removed from the cache, because somebody asked for it.
+    CachePurged = "cache.purged",
     /// A protection rule was added, about repositories or about tags.
     RuleAdded = "rule.added",
     /// A protection rule was changed.

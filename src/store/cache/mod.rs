@@ -11,6 +11,7 @@ mod manifests;
 mod notes;
 mod origins;
 mod purge;
+mod record;
 mod repairs;
 mod report;
 mod schema;
@@ -20,7 +21,9 @@ mod usage;
 
 pub use eviction::{Evicted, Eviction};
 pub use purge::{PulledRepository, Purged};
+pub use record::{GroupPulls, ImageRecord};
 pub use repairs::{FetchedFrom, Repair};
+pub use report::{ImageFilter, ImageOrder};
 pub(super) use schema::MIGRATIONS;
 pub use state::ScrubPlace;
 

@@ -103,6 +103,11 @@ impl CacheDb {
         Ok(Purged { manifests, loose })
     }
 
+    /// Forgets the lists that were kept of a repository, where no manifest of it is left.
+    pub fn forget_lists_of_empty(&self, repository: RepositoryId) -> Result<()> {
+        self.in_pieces(|connection| forget_listings(connection, repository))
+    }
+
     /// Removes what a crash left of a purge, in steps; says whether there was anything. The files whose rows go are noted
     /// as unsettled. Does nothing while another purge is running.
     pub fn finish_purges(&self) -> Result<bool> {

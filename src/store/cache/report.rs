@@ -6,10 +6,12 @@ use rusqlite::{Connection, Row};
 
 use super::{CacheDb, CachedImage, Totals};
 use crate::error::Result;
+use crate::store::GroupId;
 use crate::store::content::reach;
 use crate::store::page::{Filling, Page, Window};
 use crate::store::statement::{find, get, size, visit};
 use crate::time::Timestamp;
+use crate::words::words;
 
 /// Manifests that nothing names, and tags, in the order of indexes: only the manifests of one repository are sorted.
 const IMAGES: &str = "
@@ -22,7 +24,7 @@ const IMAGES: &str = "
     CROSS JOIN blobs ON blobs.id = manifests.blob_id
     WHERE repositories.removed_from IS NULL
     AND NOT EXISTS (SELECT 1 FROM tags WHERE tags.manifest_id = manifests.id)
-    AND NOT {is_referred_to}
+    AND NOT {is_referred_to} {of_group}
     UNION ALL
     SELECT origins.upstream, origins.fingerprint, repositories.name, tags.name, blobs.digest,
         manifests.id, manifests.media_type, manifests.fetched_at, tags.confirmed_at, tags.gone_at,
@@ -32,16 +34,52 @@ const IMAGES: &str = "
     CROSS JOIN tags ON tags.repository_id = repositories.id
     CROSS JOIN manifests ON manifests.id = tags.manifest_id
     CROSS JOIN blobs ON blobs.id = manifests.blob_id
-    ORDER BY 1, 2, 3, 4, 5";
+    WHERE repositories.removed_from IS NULL {of_group}
+    ORDER BY {order} 1, 2, 3, 4, 5";
+
+words! {
+    "snake_case"
+    /// What comes first in a list of images.
+    pub enum ImageOrder {
+        /// The last pulled.
+        Pulled,
+        /// The largest.
+        Size,
+        /// The last that came from its upstream.
+        Filled,
+    }
+}
+
+/// Which images, and in which order: by name where none is said.
+#[derive(Debug, Default)]
+pub struct ImageFilter {
+    /// As for [`CacheDb::images`].
+    pub pattern: Option<String>,
+    pub order: Option<ImageOrder>,
+    /// Only what this group has pulled.
+    pub group: Option<GroupId>,
+}
 
 impl CacheDb {
     /// Images whose `HOST/NAME[:TAG]` (`HOST/NAME@DIGEST` without a tag) holds `pattern` (`*` matches any
     /// run), sorted. Rows are read one by one, no further than the page and its count need.
     pub fn images(&self, pattern: Option<&str>, window: Window) -> Result<Page<CachedImage>> {
+        let filter = ImageFilter {
+            pattern: pattern.map(str::to_owned),
+            ..ImageFilter::default()
+        };
+        self.list_images(&filter, window)
+    }
+
+    /// The same by other orders, or for one group.
+    pub fn list_images(&self, filter: &ImageFilter, window: Window) -> Result<Page<CachedImage>> {
+        let pattern = filter.pattern.as_deref();
+        if filter.order == Some(ImageOrder::Size) {
+            return self.largest_images(filter, window);
+        }
         self.database.scan_consistent(|connection| {
             let mut page = Filling::new(window);
-            let is_referred_to = reach::is_referred_to("blobs.digest", "manifests.repository_id");
-            let text = IMAGES.replace("{is_referred_to}", &is_referred_to);
+            let text = text(filter);
             visit(connection, "list images", &text, [], |row| {
                 let image = image(row)?;
                 let is_meant = pattern.is_none_or(|pattern| holds(&name(&image), pattern));
@@ -65,6 +103,18 @@ impl CacheDb {
                 total,
             })
         })
+    }
+
+    /// Each has to be measured before it is known which are the largest.
+    fn largest_images(&self, filter: &ImageFilter, window: Window) -> Result<Page<CachedImage>> {
+        let by_name = ImageFilter {
+            pattern: filter.pattern.clone(),
+            order: None,
+            group: filter.group,
+        };
+        let mut images = self.list_images(&by_name, Window::ALL)?.entries;
+        images.sort_by_key(|image| std::cmp::Reverse(image.size));
+        Ok(Page::of(images, window))
     }
 
     /// A repository of the upstream whose name is `first`, or begins with it and `/`, and of which an image is kept.
@@ -108,6 +158,27 @@ impl CacheDb {
             )
         })
     }
+}
+
+/// The statement for these images.
+fn text(filter: &ImageFilter) -> String {
+    let is_referred_to = reach::is_referred_to("blobs.digest", "manifests.repository_id");
+    let of_group = match filter.group {
+        None => String::new(),
+        Some(group) => format!(
+            "AND EXISTS (SELECT 1 FROM pulls
+                 WHERE pulls.manifest_id = manifests.id AND pulls.group_id = {})",
+            group.0
+        ),
+    };
+    let order = match filter.order {
+        Some(ImageOrder::Pulled) => "11 DESC,",
+        Some(ImageOrder::Filled) => "8 DESC,",
+        Some(ImageOrder::Size) | None => "",
+    };
+    let text = IMAGES.replace("{is_referred_to}", &is_referred_to);
+    text.replace("{of_group}", &of_group)
+        .replace("{order}", order)
 }
 
 fn image(row: &Row<'_>) -> rusqlite::Result<CachedImage> {

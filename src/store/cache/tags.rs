@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{CacheDb, CachedTag, RepositoryId};
+use super::{CacheDb, CachedTag, ManifestId, RepositoryId};
 use crate::error::Result;
 use crate::oci::{Digest, Tag};
 use crate::store::statement::{find, list, run};
@@ -77,6 +77,20 @@ impl CacheDb {
                 "UPDATE tags SET gone_at = ?3
                  WHERE repository_id = ?1 AND name = ?2 AND gone_at IS NULL",
                 params![repository, tag.as_str(), now],
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Lets a tag go whose manifest stays, if it still points there.
+    pub fn remove_tag(&self, manifest: ManifestId, tag: &str) -> Result<()> {
+        self.database.write(|connection| {
+            run(
+                connection,
+                "remove tag",
+                "DELETE FROM tags WHERE name = ?2 AND manifest_id = ?1
+                 AND repository_id = (SELECT repository_id FROM manifests WHERE id = ?1)",
+                params![manifest, tag],
             )
         })?;
         Ok(())

@@ -57,6 +57,20 @@ impl Content {
         Ok(!self.sizes(digest)?.is_empty())
     }
 
+    /// How many manifests refer to a file, or are it.
+    pub fn needs_of(&self, digest: &Digest) -> Result<u64> {
+        self.reading.read(|connection| {
+            get(
+                connection,
+                "count who needs a file",
+                "SELECT (SELECT count(*) FROM cache.manifest_references WHERE hash = ?1)
+                     + (SELECT count(*) FROM registry.manifest_references WHERE hash = ?1)",
+                [digest.hash()],
+                |row| size(row, 0),
+            )
+        })
+    }
+
     /// The sizes that rows give a file; none where nothing needs it.
     pub(crate) fn sizes(&self, digest: &Digest) -> Result<Vec<u64>> {
         self.reading.read(|connection| {

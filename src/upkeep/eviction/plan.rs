@@ -12,6 +12,7 @@ use crate::oci::RegistryHost;
 use crate::store::{Frequency, Inventory, InventoryManifest, Scope};
 use crate::time::Timestamp;
 use crate::upkeep::eviction::order::worth;
+use crate::words::words;
 
 /// What was pulled or fetched so lately is being pulled: its layers may still be asked for.
 const BUSY: Duration = Duration::from_secs(10 * 60);
@@ -47,18 +48,20 @@ pub struct Question<'a> {
     pub may_drop_unlinked: bool,
 }
 
-/// Why an image stays whatever is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stays {
-    Pinned,
-    /// It was pulled or fetched in the last minutes.
-    Busy,
-    /// Its upstream does not answer, or may not be asked.
-    Away,
-    /// The upstream does not have it any more: it does not go for want of pulls.
-    Gone,
-    /// It is a part of an image, and goes with it.
-    Part,
+words! {
+    "snake_case"
+    /// Why an image stays whatever is asked for.
+    pub enum Stays {
+        Pinned,
+        /// It was pulled or fetched in the last minutes.
+        Busy,
+        /// Its upstream does not answer, or may not be asked.
+        Away,
+        /// The upstream does not have it any more: it does not go for want of pulls.
+        Gone,
+        /// It is a part of an image, and goes with it.
+        Part,
+    }
 }
 
 /// In which order images go, before their worth: what the upstream cannot give again goes last.
@@ -154,6 +157,19 @@ pub fn bytes_of(inventory: &Inventory, is_meant: impl Fn(&InventoryManifest) -> 
     blobs
         .filter_map(|blob| inventory.blobs.get(blob as usize))
         .fold(0, |sum, blob| sum.saturating_add(blob.size))
+}
+
+/// How all images stand, by their places.
+pub fn explain_all(inventory: &Inventory, question: &Question<'_>) -> Vec<Explained> {
+    let planning = Planning::new(inventory, question);
+    let manifests = planning.nodes.iter().enumerate();
+    let explained = manifests.map(|(manifest, node)| Explained {
+        used_at: node.used.at,
+        exclusive: planning.frees(&planning.bundle(manifest)).0,
+        size: planning.size(manifest),
+        stays: planning.stays(manifest),
+    });
+    explained.collect()
 }
 
 /// What is known of a manifest while a plan is made.

@@ -125,6 +125,8 @@ fn repositories(stage: &Stage, root: &Caller<'_>, acme: i64, api: i64) {
             .bearer(&stage.client.basic("root", &secret).token(&[&scope]));
         push_image(&pusher, repository, tag, &[tag.as_bytes()]);
     }
+    let shown = root.ok("GET", "/cache/image?image=hosted:acme/api:v1", NONE, 200);
+    assert_eq!(shown["repository"], "acme/api");
     let list = format!("/projects/{api}/registry/repositories");
     let all = root.ok(
         "GET",
@@ -308,6 +310,8 @@ fn box_state(root: &Caller<'_>, acme: i64, api: i64) {
         root.ok("GET", "/cache/statistics", NONE, 200)["manifests"],
         0
     );
+    let absent = root.get("/cache/image?image=alpine");
+    assert_eq!(absent.status, 404, "{}", absent.text());
     let purged = root.ok(
         "DELETE",
         &format!("/groups/{acme}/dependency_proxy/cache"),

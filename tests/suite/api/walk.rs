@@ -411,6 +411,15 @@ pub(super) fn walk(stage: &Stage) {
         "{flags}"
     );
 
+    // The cache: also on a full disk, which is when they are needed.
+    let evict = json!({ "to": "0", "dry_run": true });
+    let evicted = root.call("POST", "/cache/evict", Some(evict));
+    assert_eq!(
+        (evicted.status, &evicted.json()["images"]),
+        (200, &json!(0))
+    );
+    let purged = root.call("DELETE", "/cache/images?all=true", None);
+    assert_eq!((purged.status, &purged.json()["images"]), (200, &json!(0)));
     // Pins.
     let pattern = json!({ "pattern": "alpine" });
     let pinned = root.ok("POST", "/cache/pins", pattern.clone(), 201);

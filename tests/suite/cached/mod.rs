@@ -1,6 +1,9 @@
 //! What people ask of the cache and tell it: pins, purges, what goes next and why.
 
+mod evict;
 mod pins;
+mod purge;
+mod show;
 
 use crate::support::appliance::Appliance;
 use crate::support::client::Client;

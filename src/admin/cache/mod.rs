@@ -1,0 +1,66 @@
+//! What is kept of the upstreams' images.
+
+mod evict;
+mod hosted;
+mod moment;
+mod purge;
+mod show;
+mod statistics;
+
+pub use evict::{EvictImages, EvictionView};
+pub use purge::{PurgeImages, PurgeView};
+pub use show::{ImageDetails, PartView, ShowCachedImage};
+pub use statistics::{CacheStatistics, CacheStatisticsView};
+
+use std::collections::HashSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Admin, Named, Operation};
+use crate::error::Result;
+use crate::store::{CachedImage, ImageFilter, ImageOrder, Inventory, Page, Window};
+
+/// The images that are kept.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ListCachedImages {
+    /// A part of HOST/NAME:TAG; * for any run of characters
+    pub search: Option<String>,
+    /// By name; or the last pulled, the largest, or the last filled first
+    pub sort: Option<ImageOrder>,
+    /// Only what this group has pulled, by path
+    pub group: Option<String>,
+    #[serde(default)]
+    #[schemars(skip)]
+    pub window: Window,
+}
+
+impl Operation for ListCachedImages {
+    const NAME: &'static str = "cache.list";
+    type View = Page<CachedImage>;
+
+    fn perform(self, admin: &Admin<'_>) -> Result<Page<CachedImage>> {
+        let group = self.group.map(|path| admin.group(&Named::Text(path)));
+        let filter = ImageFilter {
+            pattern: self.search,
+            order: self.sort,
+            group: group.transpose()?.map(|group| group.id),
+        };
+        admin.store.cache.list_images(&filter, self.window)
+    }
+}
+
+/// Images among these manifests, of which one that has no tag may be a part of another.
+pub(super) fn count_images(inventory: &Inventory, manifests: &[usize]) -> u64 {
+    let of = |place: &usize| inventory.manifests.get(*place);
+    let parts = manifests
+        .iter()
+        .filter_map(of)
+        .flat_map(|whole| &whole.parts);
+    let parts: HashSet<usize> = parts.map(|part| part.manifest).collect();
+    let images = manifests.iter().filter(|place| {
+        let is_tagged = of(place).is_some_and(|manifest| !manifest.tags.is_empty());
+        is_tagged || !parts.contains(place)
+    });
+    images.count() as u64
+}

@@ -1,0 +1,349 @@
+//! One image: what it consists of, what of that is shared, who pulled it, and why it is still here.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::hosted;
+use super::moment::Moment;
+use crate::admin::{Admin, Operation};
+use crate::error::{Error, Kind, Result};
+use crate::oci::{Digest, ImagePattern, Manifest, MediaType};
+use crate::store::{Inventory, InventoryManifest, Store};
+use crate::time::Timestamp;
+use crate::upkeep::eviction::{Explained, Goal, Plan, Stays, explain, plan};
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ShowCachedImage {
+    /// As for docker: alpine, alpine:3.20, quay.io/org/x@sha256:…; or hosted:PATH:TAG for a pushed one
+    pub image: String,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "ImageDetails")]
+#[serde(deny_unknown_fields)]
+pub struct ImageDetails {
+    /// Null for what was pushed
+    pub upstream: Option<String>,
+    pub repository: String,
+    /// Null where it was asked for by digest
+    pub tag: Option<String>,
+    pub digest: String,
+    pub media_type: String,
+    /// Bytes of all that it consists of and that is here
+    pub size: u64,
+    /// Bytes that only it needs
+    pub exclusive_bytes: u64,
+    /// When its manifest came from the upstream, or was pushed
+    pub fetched_at: Timestamp,
+    /// Who pushed it
+    pub pushed_by: Option<String>,
+    /// When the upstream last said that the tag is this digest
+    pub confirmed_at: Option<Timestamp>,
+    pub last_pulled_at: Option<Timestamp>,
+    /// Since when the upstream does not have it or denies it
+    pub gone_at: Option<Timestamp>,
+    /// Platforms of an index, config and layers of an image
+    pub parts: Vec<PartView>,
+    /// By group, who pulled it first at first
+    pub pulls: Vec<PullsView>,
+    /// The pins that keep it
+    pub pins: Vec<String>,
+    /// Why it would not be evicted now
+    pub stays: Option<Stays>,
+    /// What would be evicted before it
+    pub before: Option<BeforeView>,
+    /// When it goes for want of pulls, by `cache.unused_days`, if nobody pulls it
+    pub unused_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PartView {
+    pub digest: String,
+    pub media_type: String,
+    /// Of a manifest of an index, such as linux/arm64/v8
+    pub platform: Option<String>,
+    /// The manifest of the index that it belongs to
+    pub of: Option<String>,
+    /// Bytes; of a manifest those of its image that are here
+    pub size: u64,
+    pub is_cached: bool,
+    /// How many other manifests need it
+    pub shared_with: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PullsView {
+    /// Null for a group that is gone
+    pub group_path: Option<String>,
+    pub first_at: Timestamp,
+    pub last_at: Timestamp,
+    pub count: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BeforeView {
+    pub images: u64,
+    pub bytes: u64,
+}
+
+impl Operation for ShowCachedImage {
+    const NAME: &'static str = "cache.show";
+    type View = ImageDetails;
+
+    fn perform(self, admin: &Admin<'_>) -> Result<ImageDetails> {
+        if let Some(image) = self.image.strip_prefix("hosted:") {
+            return hosted::show(admin, image);
+        }
+        let pattern = ImagePattern::of_image(&self.image)?;
+        if pattern.is_open() {
+            let what = format!("`{}` is a pattern, not an image", self.image);
+            let error = Error::new(Kind::Usage, what).about("image");
+            return Err(error.remedy(format!("see `breakwater cache list '{}'`", self.image)));
+        }
+        let moment = Moment::read(admin)?;
+        let inventory = &moment.inventory;
+        let is_it = |manifest: &InventoryManifest| {
+            let names = inventory.all_names(manifest);
+            names.into_iter().find(|name| pattern.matches(name))
+        };
+        let mut manifests = inventory.manifests.iter().enumerate();
+        let found =
+            manifests.find_map(|(place, manifest)| Some((place, manifest, is_it(manifest)?)));
+        let Some((place, manifest, name)) = found else {
+            let what = format!("`{}` is not cached", self.image);
+            let part = pattern
+                .as_str()
+                .rsplit_once(['@', ':'])
+                .map_or("", |(name, _)| name);
+            return Err(Error::new(Kind::NotFound, what)
+                .remedy(format!("see `breakwater cache list {part}`")));
+        };
+        details(admin, &moment, place, manifest, &name)
+    }
+}
+
+fn details(
+    admin: &Admin<'_>,
+    moment: &Moment,
+    place: usize,
+    manifest: &InventoryManifest,
+    name: &str,
+) -> Result<ImageDetails> {
+    let (inventory, cache) = (&moment.inventory, &admin.store.cache);
+    let gone = || Error::new(Kind::NotFound, format!("{name} is being removed"));
+    let repository = inventory
+        .repositories
+        .get(manifest.repository)
+        .ok_or_else(gone)?;
+    let tag = match name.contains('@') {
+        true => None,
+        false => name.rsplit_once(':').map(|(_, tag)| tag.to_owned()),
+    };
+    let record = cache
+        .image_record(manifest.id, tag.as_deref())?
+        .ok_or_else(gone)?;
+    let (explained, plan) = moment.ask(Goal::Everything, |question| {
+        (
+            explain(inventory, question, place),
+            plan(inventory, question),
+        )
+    });
+    let explained = explained.ok_or_else(gone)?;
+    let pulls = cache.pulls_of(manifest.id)?;
+    let names = inventory.all_names(manifest);
+    let pins = moment.pins.rows.iter();
+    let pins = pins.filter(|pin| names.iter().any(|name| pin.pattern.matches(name)));
+    Ok(ImageDetails {
+        upstream: Some(repository.upstream.to_string()),
+        repository: repository.name.to_string(),
+        digest: manifest.digest.to_string(),
+        size: explained.size,
+        exclusive_bytes: explained.exclusive,
+        fetched_at: record.fetched_at,
+        pushed_by: None,
+        confirmed_at: Some(record.confirmed_at),
+        last_pulled_at: pulls.iter().map(|pulls| pulls.last_at).max(),
+        gone_at: record.gone_at,
+        parts: parts(admin.store, inventory, place, &record.media_type)?,
+        pulls: pulls
+            .into_iter()
+            .map(|pulls| {
+                let group = admin.store.access.group(pulls.group)?;
+                Ok(PullsView {
+                    group_path: group.map(|group| group.path),
+                    first_at: pulls.first_at,
+                    last_at: pulls.last_at,
+                    count: pulls.count,
+                })
+            })
+            .collect::<Result<_>>()?,
+        pins: pins.map(|pin| pin.pattern.to_string()).collect(),
+        stays: explained.stays,
+        before: before(&plan, place),
+        unused_at: unused_at(admin, &explained),
+        media_type: record.media_type,
+        tag,
+    })
+}
+
+fn unused_at(admin: &Admin<'_>, explained: &Explained) -> Option<Timestamp> {
+    let days = u64::from(admin.config.cache.unused_days);
+    let stays = matches!(explained.stays, Some(Stays::Pinned | Stays::Part));
+    let unused = Duration::from_secs(days.saturating_mul(24 * 60 * 60));
+    (days > 0 && !stays).then(|| explained.used_at.plus(unused))
+}
+
+fn before(plan: &Plan, place: usize) -> Option<BeforeView> {
+    let mut victims = plan.victims.iter();
+    let turn = victims.position(|victim| victim.manifests.contains(&place))?;
+    let first = plan.victims.get(..turn)?;
+    Some(BeforeView {
+        images: turn as u64,
+        bytes: first
+            .iter()
+            .fold(0, |sum, victim| sum.saturating_add(victim.frees)),
+    })
+}
+
+/// The bytes of a manifest that is here and whole.
+pub(super) fn read(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>> {
+    let Some(blob) = store.blobs.open(digest)? else {
+        return Ok(None);
+    };
+    let content = store.blobs.intact(&blob, digest)?;
+    let bytes = content.map(|content| Ok(content.read()?.into_owned()));
+    bytes.transpose()
+}
+
+/// What a manifest says that it consists of, and for an index what its children that are here do.
+fn parts(
+    store: &Store,
+    inventory: &Inventory,
+    place: usize,
+    media_type: &str,
+) -> Result<Vec<PartView>> {
+    let shares = Shares::of(inventory, place);
+    let mut parts = shares.parts(store, place, MediaType::parse(media_type), None)?;
+    let children = parts.iter().filter_map(|part| {
+        let child = shares.manifests.get(&part.digest)?;
+        (part.is_cached && part.of.is_none()).then(|| (part.digest.clone(), *child))
+    });
+    let children: Vec<_> = children.collect();
+    for (digest, child) in children {
+        parts.extend(shares.parts(store, child, None, Some(&digest))?);
+    }
+    Ok(parts)
+}
+
+/// What is here of an image, and who else needs it.
+struct Shares<'a> {
+    inventory: &'a Inventory,
+    /// The manifests of its repository that belong to it.
+    manifests: HashMap<String, usize>,
+    /// How many manifests that do not belong to it need each of its blobs.
+    others: HashMap<u32, u64>,
+}
+
+impl<'a> Shares<'a> {
+    fn of(inventory: &'a Inventory, place: usize) -> Self {
+        let own = inventory.with_parts([place]);
+        let of = |place: &usize| inventory.manifests.get(*place);
+        let blobs = own
+            .iter()
+            .filter_map(of)
+            .flat_map(|manifest| manifest.blobs.iter());
+        let mut others: HashMap<u32, u64> = blobs.map(|blob| (*blob, 0)).collect();
+        for (place, manifest) in inventory.manifests.iter().enumerate() {
+            if own.contains(&place) {
+                continue;
+            }
+            for blob in &manifest.blobs {
+                if let Some(count) = others.get_mut(blob) {
+                    *count = count.saturating_add(1);
+                }
+            }
+        }
+        let manifests = own.iter();
+        let manifests = manifests.filter_map(|place| Some((of(place)?.digest.to_string(), *place)));
+        Self {
+            inventory,
+            manifests: manifests.collect(),
+            others,
+        }
+    }
+
+    fn parts(
+        &self,
+        store: &Store,
+        place: usize,
+        media_type: Option<MediaType>,
+        of: Option<&str>,
+    ) -> Result<Vec<PartView>> {
+        let Some(manifest) = self.inventory.manifests.get(place) else {
+            return Ok(Vec::new());
+        };
+        let Some(bytes) = read(store, &manifest.digest)? else {
+            return Ok(Vec::new());
+        };
+        let parsed = Manifest::parse(&bytes, media_type)?;
+        let platforms: HashMap<_, _> = Manifest::platforms(&bytes).into_iter().collect();
+        let digests = self.blobs_of(store, manifest)?;
+        let parts = parsed
+            .manifests
+            .iter()
+            .chain(&parsed.blobs)
+            .map(|descriptor| {
+                let blob = digests.get(&descriptor.digest);
+                let child = self.manifests.get(descriptor.digest.as_str());
+                let child = child.filter(|_| parsed.media_type.is_index());
+                let is_cached = match parsed.media_type.is_index() {
+                    true => child.is_some(),
+                    false => blob.is_some(),
+                };
+                PartView {
+                    digest: descriptor.digest.to_string(),
+                    media_type: descriptor.media_type.clone(),
+                    platform: platforms.get(&descriptor.digest).cloned(),
+                    of: of.map(str::to_owned),
+                    size: match child {
+                        Some(child) => self
+                            .inventory
+                            .bytes_of(&self.inventory.with_parts([*child])),
+                        None => descriptor.size,
+                    },
+                    is_cached,
+                    shared_with: blob
+                        .and_then(|blob| self.others.get(blob))
+                        .copied()
+                        .unwrap_or_default(),
+                }
+            });
+        Ok(parts.collect())
+    }
+
+    /// The places of what a manifest needs, by digest.
+    fn blobs_of(
+        &self,
+        store: &Store,
+        manifest: &InventoryManifest,
+    ) -> Result<HashMap<Digest, u32>> {
+        let places = manifest.blobs.iter().map(|place| {
+            let blob = self.inventory.blobs.get(*place as usize);
+            let digest = blob
+                .map(|blob| store.cache.blob_digest(blob.id))
+                .transpose()?;
+            Ok((digest.flatten(), *place))
+        });
+        let places: Vec<_> = places.collect::<Result<_>>()?;
+        let places = places
+            .into_iter()
+            .filter_map(|(digest, place)| Some((digest?, place)));
+        Ok(places.collect())
+    }
+}

@@ -1,0 +1,167 @@
+//! How much is cached: of which upstream, for which group, and how much of that only one of them needs.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::admin::{Admin, Operation};
+use crate::error::Result;
+use crate::oci::RegistryHost;
+use crate::store::{GroupId, Inventory, Totals};
+
+/// How much is kept.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CacheStatistics {}
+
+/// How much is kept, and how much room there is.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "CacheStatistics", extend("additionalProperties" = false))]
+pub struct CacheStatisticsView {
+    #[serde(flatten)]
+    pub totals: Totals,
+    pub disk_free_bytes: u64,
+    pub disk_bytes: u64,
+    /// How many bytes may be cached; null: as many as `cache.min_free` leaves
+    pub max_size: Option<u64>,
+    /// How many bytes of the filesystem stay free
+    pub min_free: u64,
+    /// Bytes of files that more than one repository needs, or that were pushed too
+    pub shared_bytes: u64,
+    pub upstreams: Vec<UpstreamShare>,
+    /// What each group has pulled
+    pub groups: Vec<GroupShare>,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamShare {
+    pub name: String,
+    pub images: u64,
+    /// Each file once
+    pub bytes: u64,
+    /// Bytes that no other upstream's images need
+    pub exclusive_bytes: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupShare {
+    pub group_id: GroupId,
+    /// Null for a group that is gone
+    pub group_path: Option<String>,
+    pub images: u64,
+    /// Each file once
+    pub bytes: u64,
+    /// Bytes that no other group's images need
+    pub exclusive_bytes: u64,
+}
+
+impl Operation for CacheStatistics {
+    const NAME: &'static str = "cache.statistics";
+    type View = CacheStatisticsView;
+
+    fn perform(self, admin: &Admin<'_>) -> Result<CacheStatisticsView> {
+        let store = admin.store;
+        let totals = store.cache.totals()?;
+        let (disk_free_bytes, disk_bytes) = store.blobs.space()?;
+        let inventory = store.content.inventory()?;
+        let limits = &admin.config.cache;
+        let shared = inventory.blobs.iter();
+        let shared = shared.filter(|blob| blob.links > 1 || blob.is_hosted);
+        let by_upstream = shares(&inventory, |place| {
+            let manifest = inventory.manifests.get(place)?;
+            inventory.upstream(manifest).cloned().map(|host| vec![host])
+        });
+        let by_group = shares(&inventory, |place| {
+            let manifest = inventory.manifests.get(place)?;
+            let mut groups: Vec<_> = manifest.pulls.iter().map(|pulls| pulls.group).collect();
+            groups.dedup();
+            Some(groups)
+        });
+        let mut upstreams: Vec<_> = by_upstream.into_iter().map(upstream_share).collect();
+        upstreams.sort_by(|one, other| one.name.cmp(&other.name));
+        let groups = by_group.into_iter().map(|(id, share)| {
+            Ok(GroupShare {
+                group_id: id,
+                group_path: store.access.group(id)?.map(|group| group.path),
+                images: share.images,
+                bytes: share.bytes,
+                exclusive_bytes: share.exclusive,
+            })
+        });
+        let mut groups: Vec<_> = groups.collect::<Result<_>>()?;
+        groups.sort_by_key(|share| share.group_id.0);
+        Ok(CacheStatisticsView {
+            totals,
+            disk_free_bytes,
+            disk_bytes,
+            max_size: Some(limits.max_size.of(disk_bytes)).filter(|most| *most > 0),
+            min_free: limits.min_free.of(disk_bytes),
+            shared_bytes: shared.fold(0, |sum, blob| sum.saturating_add(blob.size)),
+            upstreams,
+            groups,
+        })
+    }
+}
+
+fn upstream_share((name, share): (RegistryHost, Share)) -> UpstreamShare {
+    UpstreamShare {
+        name: name.to_string(),
+        images: share.images,
+        bytes: share.bytes,
+        exclusive_bytes: share.exclusive,
+    }
+}
+
+#[derive(Default)]
+struct Share {
+    images: u64,
+    bytes: u64,
+    exclusive: u64,
+}
+
+/// What belongs to each owner, by the owners of each manifest.
+fn shares<O: Clone + Eq + Hash>(
+    inventory: &Inventory,
+    owners_of: impl Fn(usize) -> Option<Vec<O>>,
+) -> HashMap<O, Share> {
+    let mut manifests: HashMap<O, Vec<usize>> = HashMap::new();
+    for place in 0..inventory.manifests.len() {
+        for owner in owners_of(place).unwrap_or_default() {
+            manifests.entry(owner).or_default().push(place);
+        }
+    }
+    // The owners of each file, as far as it matters: none, one, or more.
+    let mut owners: Vec<Option<Option<usize>>> = vec![None; inventory.blobs.len()];
+    let mut shares = Vec::new();
+    for (number, (owner, manifests)) in manifests.into_iter().enumerate() {
+        let with_parts = inventory.with_parts(manifests.iter().copied());
+        for place in &with_parts {
+            let manifest = inventory.manifests.get(*place);
+            for blob in manifest.into_iter().flat_map(|manifest| &manifest.blobs) {
+                if let Some(known) = owners.get_mut(*blob as usize) {
+                    *known = match known {
+                        None => Some(Some(number)),
+                        Some(Some(one)) if *one == number => Some(Some(number)),
+                        Some(_) => Some(None),
+                    };
+                }
+            }
+        }
+        let share = Share {
+            images: super::count_images(inventory, &manifests),
+            bytes: inventory.bytes_of(&with_parts),
+            exclusive: 0,
+        };
+        shares.push((owner, share));
+    }
+    for (blob, owner) in inventory.blobs.iter().zip(owners) {
+        let share = owner.flatten().and_then(|number| shares.get_mut(number));
+        if let Some((_, share)) = share {
+            share.exclusive = share.exclusive.saturating_add(blob.size);
+        }
+    }
+    shares.into_iter().collect()
+}

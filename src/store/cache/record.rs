@@ -1,0 +1,83 @@
+//! What is known of one cached image, for `cache show`.
+
+use rusqlite::params;
+
+use super::{BlobId, CacheDb, ManifestId};
+use crate::error::Result;
+use crate::oci::Digest;
+use crate::store::GroupId;
+use crate::store::statement::{find, list, size};
+use crate::time::Timestamp;
+
+/// What stands in the row of a manifest, and in that of one of its tags.
+#[derive(Debug, Clone)]
+pub struct ImageRecord {
+    pub media_type: String,
+    pub fetched_at: Timestamp,
+    pub confirmed_at: Timestamp,
+    pub gone_at: Option<Timestamp>,
+}
+
+/// The pulls of a manifest by one group.
+#[derive(Debug, Clone)]
+pub struct GroupPulls {
+    /// It may be gone.
+    pub group: GroupId,
+    pub first_at: Timestamp,
+    pub last_at: Timestamp,
+    pub count: u64,
+}
+
+impl CacheDb {
+    pub fn blob_digest(&self, blob: BlobId) -> Result<Option<Digest>> {
+        let text = "SELECT digest FROM blobs WHERE id = ?1";
+        self.database
+            .read(|connection| find(connection, "find a blob", text, [blob], |row| row.get(0)))
+    }
+
+    pub fn image_record(
+        &self,
+        manifest: ManifestId,
+        tag: Option<&str>,
+    ) -> Result<Option<ImageRecord>> {
+        self.database.read(|connection| {
+            find(
+                connection,
+                "find an image",
+                "SELECT media_type, fetched_at, ifnull(confirmed_at, fetched_at), gone_at
+                 FROM manifests LEFT JOIN tags ON tags.manifest_id = manifests.id AND tags.name = ?2
+                 WHERE manifests.id = ?1",
+                params![manifest, tag],
+                |row| {
+                    Ok(ImageRecord {
+                        media_type: row.get(0)?,
+                        fetched_at: row.get(1)?,
+                        confirmed_at: row.get(2)?,
+                        gone_at: row.get(3)?,
+                    })
+                },
+            )
+        })
+    }
+
+    /// By tag and by digest, the first group first.
+    pub fn pulls_of(&self, manifest: ManifestId) -> Result<Vec<GroupPulls>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list the pulls of an image",
+                "SELECT group_id, min(first_at), max(last_at), sum(count) FROM pulls
+                 WHERE manifest_id = ?1 GROUP BY group_id ORDER BY 2, 1",
+                [manifest],
+                |row| {
+                    Ok(GroupPulls {
+                        group: row.get(0)?,
+                        first_at: row.get(1)?,
+                        last_at: row.get(2)?,
+                        count: size(row, 3)?,
+                    })
+                },
+            )
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! `cache show`, `cache list --sort`, `cache stats`: what is said of images.
+
+use serde_json::{Value, json};
+
+use super::{pull, stage};
+use crate::support::fake_upstream::{Image, Index};
+use crate::support::pushing::{Hosted, push_image};
+
+fn part<'a>(image: &'a Value, digest: &str) -> &'a Value {
+    let mut parts = image["parts"].as_array().unwrap().iter();
+    parts.find(|part| part["digest"] == digest).unwrap()
+}
+
+#[test]
+fn an_index_of_which_one_platform_was_pulled_says_what_is_here_and_what_is_shared() {
+    let (fake, appliance, client) = stage();
+    let amd64 = Image::oci(2, &[50_000, 3_000]);
+    let arm64 = Image::oci(3, &[60_000]);
+    let index = Index::of(&[("amd64", &amd64), ("arm64", &arm64)]);
+    fake.put_index("library/alpine", "latest", &index);
+    fake.put_image("org/copy", "1", &amd64);
+    let child = amd64.digest().to_string();
+    pull(&client, "library/alpine", "latest", &[]);
+    pull(&client, "library/alpine", &child, &[&amd64]);
+    let own = amd64.blobs().map(Vec::len).sum::<usize>() + amd64.manifest.len();
+    let size = own + index.bytes.len();
+
+    let image = appliance.json(&["cache", "show", "alpine", "--json"]);
+    assert_eq!(
+        json!([
+            image["upstream"],
+            image["repository"],
+            image["tag"],
+            image["size"]
+        ]),
+        json!(["docker.io", "library/alpine", "latest", size])
+    );
+    assert_eq!(image["exclusive_bytes"], size, "nobody else needs it yet");
+    let here = part(&image, &child);
+    assert_eq!(
+        json!([
+            here["platform"],
+            here["is_cached"],
+            here["size"],
+            here["shared_with"]
+        ]),
+        json!(["linux/amd64", true, own, 0])
+    );
+    let other = part(&image, arm64.digest().as_str());
+    assert_eq!(
+        json!([other["platform"], other["is_cached"]]),
+        json!(["linux/arm64", false])
+    );
+    let layer = part(&image, amd64.layer_digest(0).as_str());
+    assert_eq!(
+        json!([layer["of"], layer["size"], layer["shared_with"]]),
+        json!([child, 50_000, 0])
+    );
+    assert_eq!(image["stays"], "busy");
+    assert_eq!(
+        json!([image["pulls"][0]["group_path"], image["pulls"][0]["count"]]),
+        json!(["mirror", 1])
+    );
+
+    pull(&client, "org/copy", "1", &[&amd64]);
+    appliance.ok(&["cache", "pin", "alpine"]);
+    let image = appliance.json(&["cache", "show", "alpine", "--json"]);
+    assert_eq!(image["exclusive_bytes"], index.bytes.len());
+    assert_eq!(
+        part(&image, amd64.layer_digest(0).as_str())["shared_with"],
+        1
+    );
+    assert_eq!(
+        json!([image["stays"], image["pins"]]),
+        json!(["pinned", ["docker.io/library/alpine"]])
+    );
+    let text = appliance.ok(&["cache", "show", "alpine"]);
+    for said in [
+        "never: pinned by docker.io/library/alpine",
+        "linux/arm64",
+        "1 other manifest",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+
+    let stats = appliance.json(&["cache", "stats", "--json"]);
+    assert_eq!(
+        json!([stats["bytes"], stats["shared_bytes"]]),
+        json!([size, own])
+    );
+    assert_eq!(
+        stats["upstreams"],
+        json!([{ "name": "docker.io", "images": 2, "bytes": size, "exclusive_bytes": size }])
+    );
+    let output = appliance.run_cli(&["cache", "show", "alpine:*"]);
+    assert_eq!(output.status.code(), Some(2), "a pattern is no image");
+}
+
+#[test]
+fn images_are_sorted_by_size_and_by_their_last_pull() {
+    let (fake, appliance, client) = stage();
+    for (seed, name, size) in [
+        (1, "org/a", 1_000),
+        (2, "org/b", 9_000),
+        (3, "org/c", 5_000),
+    ] {
+        let image = Image::oci(seed, &[size]);
+        fake.put_image(name, "1", &image);
+        pull(&client, name, "1", &[&image]);
+    }
+    appliance.ok(&["group", "add", "acme"]);
+    let list = |arguments: &[&str]| -> Vec<String> {
+        let all = [&["cache", "list", "--json"], arguments].concat();
+        let images = appliance.json(&all);
+        let names = images.as_array().unwrap().iter();
+        names
+            .map(|image| image["repository"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(list(&[]), ["org/a", "org/b", "org/c"]);
+    assert_eq!(list(&["--sort", "size"]), ["org/b", "org/c", "org/a"]);
+    assert_eq!(list(&["--sort", "pulled"]).len(), 3);
+    assert_eq!(list(&["--group", "mirror", "--sort", "filled"]).len(), 3);
+    assert_eq!(list(&["--group", "acme"]), [""; 0]);
+}
+
+#[test]
+fn a_pushed_image_says_who_pushed_it() {
+    let hosted = Hosted::start();
+    push_image(&hosted.client(&["acme/api"]), "acme/api", "1", &[b"layer"]);
+    let image = hosted
+        .appliance
+        .json(&["cache", "show", "hosted:acme/api:1", "--json"]);
+    assert_eq!(
+        json!([image["upstream"], image["repository"], image["tag"]]),
+        json!([null, "acme/api", "1"])
+    );
+    let by = image["pushed_by"].as_str().unwrap();
+    assert!(by.contains("dev"), "{image}");
+    assert_eq!(image["size"], image["exclusive_bytes"]);
+    let absent = ["cache", "show", "hosted:acme/api:2"];
+    assert_eq!(hosted.appliance.run_cli(&absent).status.code(), Some(1));
+}

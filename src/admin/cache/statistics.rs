@@ -27,7 +27,7 @@ pub struct CacheStatisticsView {
     pub max_size: Option<u64>,
     /// How many bytes of the filesystem stay free
     pub min_free: u64,
-    /// Bytes of files that more than one repository needs, or that were pushed too
+    /// Bytes of files that more than one repository needs
     pub shared_bytes: u64,
     pub upstreams: Vec<UpstreamShare>,
     /// What each group has pulled
@@ -68,8 +68,13 @@ impl Operation for CacheStatistics {
         let (disk_free_bytes, disk_bytes) = store.blobs.space()?;
         let inventory = store.content.inventory()?;
         let limits = &admin.config.cache;
-        let shared = inventory.blobs.iter();
-        let shared = shared.filter(|blob| blob.links > 1 || blob.is_hosted);
+        let by_repository = shares(&inventory, |place| {
+            let manifest = inventory.manifests.get(place)?;
+            Some(vec![manifest.repository])
+        });
+        let everything: Vec<_> = (0..inventory.manifests.len()).collect();
+        let exclusive = by_repository.values();
+        let exclusive = exclusive.fold(0_u64, |sum, share| sum.saturating_add(share.exclusive));
         let by_upstream = shares(&inventory, |place| {
             let manifest = inventory.manifests.get(place)?;
             inventory.upstream(manifest).cloned().map(|host| vec![host])
@@ -99,7 +104,7 @@ impl Operation for CacheStatistics {
             disk_bytes,
             max_size: Some(limits.max_size.of(disk_bytes)).filter(|most| *most > 0),
             min_free: limits.min_free.of(disk_bytes),
-            shared_bytes: shared.fold(0, |sum, blob| sum.saturating_add(blob.size)),
+            shared_bytes: inventory.bytes_of(&everything).saturating_sub(exclusive),
             upstreams,
             groups,
         })

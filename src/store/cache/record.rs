@@ -66,7 +66,7 @@ impl CacheDb {
             list(
                 connection,
                 "list the pulls of an image",
-                "SELECT group_id, min(first_at), max(last_at), sum(count) FROM pulls
+                "SELECT group_id, min(first_at), max(last_at), CAST(total(count) AS INTEGER) FROM pulls
                  WHERE manifest_id = ?1 GROUP BY group_id ORDER BY 2, 1",
                 [manifest],
                 |row| {

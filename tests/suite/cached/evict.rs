@@ -82,7 +82,6 @@ fn what_is_worth_least_goes_first_and_it_is_said_what_stays_and_why() {
         (&look["images"], &look["is_enough"]),
         (&json!(0), &json!(true))
     );
-    for wrong in [&["cache", "evict", "--to", "5%"][..]] {
-        assert_eq!(appliance.run_cli(wrong).status.code(), Some(2), "{wrong:?}");
-    }
+    let wrong = appliance.run_cli(&["cache", "evict", "--to", "5%"]);
+    assert_eq!(wrong.status.code(), Some(2));
 }

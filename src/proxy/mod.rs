@@ -4,6 +4,7 @@
 //! - `manifests`: by tag and digest, after `manifest_check`; `tags` decides whether a kept tag may still be served as it is.
 //! - `blobs`: kept ones, and those that are on their way; `shared_fetch` is one blob on its way, `fetch` what
 //!   moves its bytes from the upstream into the staged file.
+//! - `download`: bytes from an upstream, checked.
 //! - `pass_through`: a blob that the disk has no room for; `disk_fallback`: one for which it gives out on the way.
 //! - `again`: what was found damaged.
 //! - `listings`: tags and referrers.
@@ -17,6 +18,7 @@
 mod again;
 mod blobs;
 mod disk_fallback;
+mod download;
 mod failed;
 mod fetch;
 mod figures;
@@ -130,7 +132,7 @@ pub struct Proxy {
     freshness: Freshness,
     fetches: Arc<SharedFetches>,
     manifest_calls: SharedCalls<ReferenceKey, ManifestCall>,
-    /// Whether kept tags moved: in haste.
+    /// Whether kept tags moved, within `revalidate_timeout`.
     head_calls: HeadCalls,
     /// Of what is not kept: with patience.
     cold_head_calls: HeadCalls,

@@ -6,13 +6,10 @@
 use std::io::{self, Read};
 
 use super::Target;
+use super::download::{CHUNK, Download, DownloadFailure};
 use super::failed::Failed;
-use crate::error::Result;
-use crate::oci::{Digest, Hasher};
-use crate::upstream::BlobStream;
+use crate::oci::Digest;
 
-/// One read from the upstream.
-const CHUNK: usize = 32 * 1024;
 /// Broken connections in all, after which it gives up.
 const TRIES: u32 = 16;
 
@@ -20,12 +17,9 @@ const TRIES: u32 = 16;
 pub(super) struct PassThrough {
     target: Target,
     digest: Digest,
-    stream: BlobStream,
-    /// Bytes of this connection that were there already.
-    known: u64,
-    hasher: Option<Hasher>,
-    total: Option<u64>,
-    received: u64,
+    download: Download,
+    /// All bytes came, and are right.
+    is_whole: bool,
     tries: u32,
     buffer: Box<[u8]>,
     /// The part of the buffer that was not given yet.
@@ -42,34 +36,30 @@ impl PassThrough {
     /// # Errors
     /// As the upstream's; `UpstreamLied` for an empty blob that should not be one.
     pub(super) fn open(target: &Target, digest: &Digest) -> Result<Self, Failed> {
-        let stream = target
-            .upstream
-            .get_blob(&target.repository, digest, 0, None)?;
-        let passing = Self {
+        let mut download = Download::new(target, digest);
+        match download.connect() {
+            Ok(()) => {}
+            Err(DownloadFailure::Lied(lie)) => return Err(Failed::Lied(download.lied(lie))),
+            Err(DownloadFailure::Fault(fault)) => return Err(fault.into()),
+            Err(DownloadFailure::Broken(error)) => return Err(Failed::Lied(error.to_string())),
+        }
+        Ok(Self {
             target: target.clone(),
             digest: digest.clone(),
-            total: stream.total,
-            known: 0,
-            stream,
-            hasher: Some(Hasher::new(digest.algorithm())),
-            received: 0,
+            download,
+            is_whole: false,
             tries: 0,
             buffer: vec![0; CHUNK].into_boxed_slice(),
             held: 0..0,
             at: 0,
             from: 0,
             end: None,
-        };
-        // Of nothing there is no last byte to hold back.
-        if passing.total == Some(0) && Hasher::new(digest.algorithm()).finish() != *digest {
-            return Err(Failed::Lied(passing.lied("it has no bytes")));
-        }
-        Ok(passing)
+        })
     }
 
     /// The blob's size, if the upstream said it.
     pub(super) fn total(&self) -> Option<u64> {
-        self.total
+        self.download.total()
     }
 
     /// Gives `length` bytes from `offset` on (`None`: to the end).
@@ -82,37 +72,24 @@ impl PassThrough {
     /// Reads on from the upstream, behind what is held; at its end compares the hash.
     fn refill(&mut self) -> io::Result<()> {
         self.buffer.copy_within(self.held.clone(), 0);
-        self.held = 0..self.held.len();
-        let room = self.held.end;
-        let read = match self
-            .stream
-            .reader
-            .read(self.buffer.get_mut(room..).unwrap_or_default())
-        {
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            Err(error) => return self.resume(error),
-        };
-        if read == 0 {
-            return self.finish();
+        let room = self.held.len();
+        self.held = 0..room;
+        let free = self.buffer.get_mut(room..).unwrap_or_default();
+        match self.download.read(free) {
+            Ok(Some(news)) => {
+                let arrived = room.saturating_add(news.start)..room.saturating_add(news.end);
+                self.buffer.copy_within(arrived, room);
+                self.held.end = room.saturating_add(news.len());
+                Ok(())
+            }
+            Ok(None) => {
+                let finished = self.download.finish();
+                self.is_whole = finished.is_ok();
+                finished.map_err(|lie| io::Error::other(self.download.lied(lie)))
+            }
+            Err(DownloadFailure::Broken(error)) => self.resume(error),
+            Err(failure) => Err(self.failed(failure)),
         }
-        let known = usize::try_from(self.known).map_or(read, |known| known.min(read));
-        self.known = self.known.saturating_sub(known as u64);
-        let news = read.saturating_sub(known);
-        let arrived = room.saturating_add(known)..room.saturating_add(read);
-        self.buffer.copy_within(arrived, room);
-        self.received = self.received.saturating_add(news as u64);
-        if self.total.is_some_and(|total| self.received > total) {
-            return Err(io::Error::other(
-                self.lied("it sent more bytes than it announced"),
-            ));
-        }
-        self.held.end = room.saturating_add(news);
-        if let Some(hasher) = &mut self.hasher {
-            let news = self.buffer.get(room..self.held.end);
-            hasher.update(news.unwrap_or_default());
-        }
-        Ok(())
     }
 
     /// Goes on with another connection where the last one broke off.
@@ -121,49 +98,24 @@ impl PassThrough {
         if self.tries >= TRIES {
             return Err(error);
         }
-        tracing::info!(blob = %self.digest, repository = self.target.shown(), at = self.received,
+        tracing::info!(blob = %self.digest, repository = self.target.shown(), at = self.download.received(),
             "the upstream broke off, resuming: {error}");
-        let (upstream, repository) = (&self.target.upstream, &self.target.repository);
-        let etag = self.stream.etag.clone();
-        let stream = upstream
-            .get_blob(repository, &self.digest, self.received, etag.as_deref())
-            .map_err(io::Error::other)?;
-        if stream.total.is_some() && self.total.is_some() && stream.total != self.total {
-            return Err(io::Error::other(self.lied("its size changed on the way")));
+        let connected = self.download.connect();
+        connected.map_err(|failure| self.failed(failure))
+    }
+
+    fn failed(&self, failure: DownloadFailure) -> io::Error {
+        match failure {
+            DownloadFailure::Lied(lie) => io::Error::other(self.download.lied(lie)),
+            DownloadFailure::Fault(fault) => io::Error::other(fault),
+            DownloadFailure::Broken(error) => error,
         }
-        self.known = self.received.saturating_sub(stream.offset);
-        self.stream = stream;
-        Ok(())
     }
 
     /// Leaves so many of the held bytes behind.
     fn advance(&mut self, bytes: usize) {
         self.held.start = self.held.start.saturating_add(bytes);
         self.at = self.at.saturating_add(bytes as u64);
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        let matches = self
-            .hasher
-            .take()
-            .is_some_and(|hasher| hasher.finish() == self.digest);
-        if !matches || self.total.is_some_and(|total| total != self.received) {
-            return Err(io::Error::other(
-                self.lied("its bytes do not match the digest"),
-            ));
-        }
-        Ok(())
-    }
-
-    fn lied(&self, why: &str) -> String {
-        let upstream = self.target.upstream.name();
-        let shown = self.target.shown();
-        let sentence = format!(
-            "{upstream} lied about blob {} of {shown}: {why}",
-            self.digest
-        );
-        self.target.upstream.note_lie(&sentence);
-        sentence
     }
 }
 
@@ -176,9 +128,7 @@ impl Read for PassThrough {
             if left == 0 || buffer.is_empty() {
                 return Ok(0);
             }
-            // The hasher goes when the hash matched.
-            let is_whole = self.hasher.is_none();
-            let free = self.held.len().saturating_sub(usize::from(!is_whole));
+            let free = self.held.len().saturating_sub(usize::from(!self.is_whole));
             let before = self.from.saturating_sub(self.at);
             let skipped = usize::try_from(before).map_or(free, |before| before.min(free));
             self.advance(skipped);
@@ -192,7 +142,7 @@ impl Read for PassThrough {
                 self.advance(given);
                 return Ok(given);
             }
-            if is_whole {
+            if self.is_whole {
                 return Ok(0);
             }
             self.refill()?;

@@ -260,18 +260,6 @@ impl Fetch {
         upstream_error(fault, Kind::BlobUnknown, &self.shown())
     }
 
-    fn lied(&self, why: &str) -> Error {
-        let what = format!(
-            "{} lied about blob {} of {}",
-            self.target.upstream.name(),
-            self.digest,
-            self.target.repository
-        );
-        let sentence = format!("{what}: {why}");
-        self.target.upstream.note_lie(&sentence);
-        Error::new(Kind::UpstreamLied, sentence)
-    }
-
     fn unavailable(&self, why: &str) -> Error {
         let retry_after = Duration::from_secs(5);
         Error::new(

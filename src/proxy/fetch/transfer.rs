@@ -1,19 +1,16 @@
-//! The bytes of a fetch: asked for, resumed where they break off, written, hashed.
+//! The bytes of a fetch: asked for, resumed where they break off, written.
 
-use std::io::Read;
 use std::time::{Duration, Instant};
 
 use super::Fetch;
 use super::pace::Pace;
 use crate::error::{Error, Kind, Result};
-use crate::oci::Hasher;
+use crate::proxy::download::{CHUNK, Download, DownloadFailure, Lie};
 use crate::proxy::figures::note;
 use crate::proxy::shared_fetch::FetchWriter;
 use crate::store::{BlobWriter, FillRoom};
-use crate::upstream::{BlobStream, Fault, FaultKind};
+use crate::upstream::FaultKind;
 
-/// One read from the upstream.
-const CHUNK: usize = 32 * 1024;
 /// How long a fetch goes on asking without a new byte after the upstream broke off.
 const BARREN: Duration = Duration::from_secs(45);
 /// Between two questions to an upstream that is away.
@@ -24,10 +21,7 @@ const TRIES: u32 = 64;
 /// How far a fetch is.
 struct Progress<'a> {
     staged: &'a mut BlobWriter,
-    hasher: Hasher,
-    written: u64,
-    total: Option<u64>,
-    etag: Option<String>,
+    download: Download,
     pace: Pace,
 }
 
@@ -40,27 +34,27 @@ impl Fetch {
         room: &mut Option<FillRoom>,
     ) -> Result<u64> {
         let mut progress = self.resume_staged(staged)?;
-        let begun = progress.written;
-        if begun > 0 && progress.hasher.clone().finish() == self.digest {
+        let begun = progress.download.received();
+        if begun > 0 && progress.download.is_whole() {
             writer.arriving(progress.staged.reader()?, Some(begun), begun);
             return Ok(begun);
         }
-        let mut stream = self.first_stream(&mut progress)?;
-        self.check_total(&mut progress, &stream)?;
-        *room = self.take_room(writer, progress.total);
-        let expected = progress.staged.expect(progress.total);
+        self.connect(&mut progress)?;
+        let (total, received) = (progress.download.total(), progress.download.received());
+        *room = self.take_room(writer, total);
+        let expected = progress.staged.expect(total);
         expected.map_err(|error| error.context(self.shown()))?;
-        writer.arriving(progress.staged.reader()?, progress.total, progress.written);
+        writer.arriving(progress.staged.reader()?, total, received);
         let mut buffer = vec![0_u8; CHUNK].into_boxed_slice();
         let (mut tries, mut barren_since) = (0_u32, None);
         loop {
-            let before = progress.written;
-            match self.read_stream(writer, stream, &mut progress, &mut buffer) {
-                Ok(()) => break,
-                Err(Broken::Here(error)) => return Err(error),
-                Err(Broken::Upstream(error)) => {
+            let before = progress.download.received();
+            match self.read_connection(writer, &mut progress, &mut buffer)? {
+                Ended::Whole => break,
+                Ended::Broken(error) => {
                     tries = tries.saturating_add(1);
-                    if progress.written > before {
+                    let at = progress.download.received();
+                    if at > before {
                         barren_since = None;
                     }
                     let since = *barren_since.get_or_insert_with(Instant::now);
@@ -68,197 +62,153 @@ impl Fetch {
                         return Err(self.unavailable(&error.to_string()));
                     }
                     note(&self.proxy.counters.resumed_after_break);
-                    tracing::info!(blob = %self.digest, repository = self.target.shown(), at = progress.written,
+                    tracing::info!(blob = %self.digest, repository = self.target.shown(), at,
                         "the upstream broke off, resuming: {error}");
-                    stream = self.next_stream(writer, &progress, since)?;
-                    self.check_total(&mut progress, &stream)?;
+                    self.reconnect(writer, &mut progress.download, since)?;
                 }
             }
         }
-        if progress
-            .total
-            .is_some_and(|total| total != progress.written)
-        {
-            return Err(self.lied("it sent another length than it announced"));
-        }
-        if progress.hasher.finish() != self.digest {
-            if begun > 0 {
+        match progress.download.finish() {
+            Ok(()) => Ok(progress.download.received()),
+            Err(Lie::OtherBytes) if begun > 0 => {
                 // Nobody knows whether these or those are wrong: the next fetch begins anew and finds out.
                 let why = "what was staged before an interruption does not fit what came now";
-                tracing::error!("nothing of it was kept: {}: {why}", self.shown());
-                return Err(Error::new(
-                    Kind::UpstreamLied,
-                    format!("{}: {why}", self.shown()),
-                ));
+                let what = format!("{}: {why}", self.shown());
+                tracing::error!("nothing of it was kept: {what}");
+                Err(Error::new(Kind::UpstreamLied, what))
             }
-            return Err(self.lied("its bytes do not match the digest"));
+            Err(lie) => Err(lied(&progress.download, lie)),
         }
-        Ok(progress.written)
     }
 
     /// Where an earlier fetch of the same blob was interrupted: its bytes, hashed again.
     fn resume_staged<'a>(&self, staged: &'a mut BlobWriter) -> Result<Progress<'a>> {
-        let mut hasher = Hasher::new(self.digest.algorithm());
+        let mut download = Download::new(&self.target, &self.digest);
         let staged_so_far = staged.reader()?;
-        let written = staged_so_far
-            .read_up_to(staged_so_far.size(), CHUNK, |bytes| hasher.update(bytes))
+        staged_so_far
+            .read_up_to(staged_so_far.size(), CHUNK, |bytes| download.take(bytes))
             .map_err(|error| {
                 let what = format!("cannot read what was staged of {}", self.digest);
                 Error::new(Kind::Io, what).because(error)
             })?;
-        if written > 0 {
+        let at = download.received();
+        if at > 0 {
             note(&self.proxy.counters.resumed_after_restart);
-            tracing::info!(blob = %self.digest, repository = self.target.shown(), at = written, "resuming an interrupted fill");
+            tracing::info!(blob = %self.digest, repository = self.target.shown(), at, "resuming an interrupted fill");
         }
         Ok(Progress {
             staged,
-            hasher,
-            written,
-            total: None,
-            etag: None,
-            pace: Pace::new(written),
+            download,
+            pace: Pace::new(at),
         })
     }
 
     /// Asks the upstream for what is missing, and for all of it where what was staged does not fit.
-    fn first_stream(&self, progress: &mut Progress<'_>) -> Result<BlobStream> {
-        match self.ask(progress) {
-            Err(fault) if fault.kind == FaultKind::Protocol && progress.written > 0 => {
-                progress.staged.restart()?;
-                progress.hasher = Hasher::new(self.digest.algorithm());
-                progress.written = 0;
-                self.ask(progress)
+    fn connect(&self, progress: &mut Progress<'_>) -> Result<()> {
+        let Progress {
+            staged, download, ..
+        } = progress;
+        let connected = match download.connect() {
+            Err(DownloadFailure::Fault(fault))
+                if fault.kind == FaultKind::Protocol && download.received() > 0 =>
+            {
+                staged.restart()?;
+                download.restart();
+                download.connect()
             }
-            asked => asked,
-        }
-        .map_err(|fault| self.upstream_error(fault))
+            connected => connected,
+        };
+        connected.map_err(|failure| self.failed(download, failure))
     }
 
     /// Asks the upstream for what is missing after it broke off: again and again while it is away, as
     /// clients wait for the rest, but not for longer than `BARREN` without a new byte.
-    fn next_stream(
+    fn reconnect(
         &self,
         writer: &FetchWriter,
-        progress: &Progress<'_>,
+        download: &mut Download,
         since: Instant,
-    ) -> Result<BlobStream> {
+    ) -> Result<()> {
         loop {
-            let fault = match self.ask(progress) {
-                Ok(stream) => return Ok(stream),
-                Err(fault) => fault,
+            let failure = match download.connect() {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
             };
-            let passing = matches!(
+            let is_passing = matches!(&failure, DownloadFailure::Fault(fault) if matches!(
                 fault.kind,
                 FaultKind::Unreachable
                     | FaultKind::TimedOut
                     | FaultKind::ServerError { .. }
                     | FaultKind::BreakerOpen { .. }
-            );
-            if !passing || since.elapsed() >= BARREN {
-                return Err(self.upstream_error(fault));
+            ));
+            if !is_passing || since.elapsed() >= BARREN {
+                return Err(self.failed(download, failure));
             }
-            self.check_wanted(writer).map_err(Broken::into_error)?;
+            self.check_wanted(writer)?;
             std::thread::sleep(PAUSE);
         }
     }
 
-    fn ask(&self, progress: &Progress<'_>) -> Result<BlobStream, Fault> {
-        let (upstream, repository) = (&self.target.upstream, &self.target.repository);
-        upstream.get_blob(
-            repository,
-            &self.digest,
-            progress.written,
-            progress.etag.as_deref(),
-        )
+    fn failed(&self, download: &Download, failure: DownloadFailure) -> Error {
+        match failure {
+            DownloadFailure::Fault(fault) => self.upstream_error(fault),
+            DownloadFailure::Lied(lie) => lied(download, lie),
+            DownloadFailure::Broken(error) => {
+                Error::new(Kind::Io, "the upstream broke off").because(error)
+            }
+        }
     }
 
     /// Whether the fetch should go on.
-    fn check_wanted(&self, writer: &FetchWriter) -> Result<(), Broken> {
+    fn check_wanted(&self, writer: &FetchWriter) -> Result<()> {
         if self.proxy.is_stopping() {
-            return Err(Broken::Here(self.unavailable("this box is being stopped")));
+            return Err(self.unavailable("this box is being stopped"));
         }
         if !writer.is_wanted() {
-            return Err(Broken::Here(
-                self.unavailable("nobody waits for it any more"),
-            ));
+            return Err(self.unavailable("nobody waits for it any more"));
         }
         Ok(())
     }
 
-    /// Compares what the upstream says of the size with what it said before.
-    fn check_total(&self, progress: &mut Progress<'_>, stream: &BlobStream) -> Result<()> {
-        match (progress.total, stream.total) {
-            (Some(before), Some(now)) if before != now => {
-                return Err(self.lied("its size changed on the way"));
-            }
-            (None, total) => progress.total = total,
-            _ => {}
-        }
-        if progress.total.is_some_and(|total| progress.written > total) {
-            return Err(self.lied("more bytes than the upstream says there are were staged"));
-        }
-        progress.etag.clone_from(&stream.etag);
-        Ok(())
-    }
-
-    /// Reads the stream to its end into the file.
-    fn read_stream(
+    /// Reads the connection to its end into the file.
+    fn read_connection(
         &self,
         writer: &FetchWriter,
-        mut stream: BlobStream,
         progress: &mut Progress<'_>,
         buffer: &mut [u8],
-    ) -> Result<(), Broken> {
-        let mut offset = stream.offset;
+    ) -> Result<Ended> {
+        let Progress {
+            staged,
+            download,
+            pace,
+        } = progress;
         loop {
             self.check_wanted(writer)?;
-            let now = Instant::now();
-            if progress
-                .pace
-                .is_lost(now, progress.written, writer.is_read())
-            {
-                return Err(Broken::Here(self.unavailable(
-                    "it came too slowly to go on without anybody who waits for it",
-                )));
+            let at = download.received();
+            if pace.is_lost(Instant::now(), at, writer.is_read()) {
+                return Err(self
+                    .unavailable("it came too slowly to go on without anybody who waits for it"));
             }
-            let read = stream.reader.read(buffer).map_err(Broken::Upstream)?;
-            if read == 0 {
-                return Ok(());
-            }
-            // An upstream that ignored Range begins at byte 0: what is there already is skipped.
-            let known = usize::try_from(progress.written.saturating_sub(offset))
-                .unwrap_or(usize::MAX)
-                .min(read);
-            offset = offset.saturating_add(read as u64);
-            let news = buffer.get(known..read).unwrap_or_default();
-            let written = progress.written.saturating_add(news.len() as u64);
-            if progress.total.is_some_and(|total| written > total) {
-                return Err(Broken::Here(
-                    self.lied("it sent more bytes than it announced"),
-                ));
-            }
-            let staged = progress.staged.write(news, progress.written);
-            staged.map_err(|error| Broken::Here(error.context(self.shown())))?;
-            progress.hasher.update(news);
-            progress.written = written;
-            writer.written(progress.written);
+            let news = match download.read(buffer) {
+                Ok(Some(news)) => buffer.get(news).unwrap_or_default(),
+                Ok(None) => return Ok(Ended::Whole),
+                Err(DownloadFailure::Broken(error)) => return Ok(Ended::Broken(error)),
+                Err(failure) => return Err(self.failed(download, failure)),
+            };
+            let written = staged.write(news, at);
+            written.map_err(|error| error.context(self.shown()))?;
+            writer.written(download.received());
         }
     }
 }
 
-/// Why a stream was not read to its end.
-enum Broken {
-    /// The connection: another one may go on.
-    Upstream(std::io::Error),
-    /// Something that another connection does not mend.
-    Here(Error),
+/// How a connection ended.
+enum Ended {
+    Whole,
+    /// Another connection may go on.
+    Broken(std::io::Error),
 }
 
-impl Broken {
-    fn into_error(self) -> Error {
-        match self {
-            Self::Upstream(error) => Error::new(Kind::Io, "the upstream broke off").because(error),
-            Self::Here(error) => error,
-        }
-    }
+fn lied(download: &Download, lie: Lie) -> Error {
+    Error::new(Kind::UpstreamLied, download.lied(lie))
 }

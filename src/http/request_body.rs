@@ -315,24 +315,51 @@ mod tests {
 
     #[test]
     fn each_way_to_fail_has_its_kind() {
-        let cases: &[(Framing, &str, bool, ErrorKind)] = &[
-            (Framing::Length(9), "hello", true, ErrorKind::UnexpectedEof),
-            (
-                Framing::Chunked,
-                "9\r\nhello",
-                true,
-                ErrorKind::UnexpectedEof,
-            ),
-            (Framing::Chunked, "9", true, ErrorKind::UnexpectedEof),
-            (Framing::Length(9), "hello", false, ErrorKind::TimedOut),
-            (
-                Framing::Chunked,
-                "2\r\nhello",
-                false,
-                ErrorKind::InvalidData,
-            ),
+        struct Case<'a> {
+            framing: Framing,
+            sent: &'a str,
+            hangs_up: bool,
+            kind: ErrorKind,
+        }
+        let cases: &[Case<'_>] = &[
+            Case {
+                framing: Framing::Length(9),
+                sent: "hello",
+                hangs_up: true,
+                kind: ErrorKind::UnexpectedEof,
+            },
+            Case {
+                framing: Framing::Chunked,
+                sent: "9\r\nhello",
+                hangs_up: true,
+                kind: ErrorKind::UnexpectedEof,
+            },
+            Case {
+                framing: Framing::Chunked,
+                sent: "9",
+                hangs_up: true,
+                kind: ErrorKind::UnexpectedEof,
+            },
+            Case {
+                framing: Framing::Length(9),
+                sent: "hello",
+                hangs_up: false,
+                kind: ErrorKind::TimedOut,
+            },
+            Case {
+                framing: Framing::Chunked,
+                sent: "2\r\nhello",
+                hangs_up: false,
+                kind: ErrorKind::InvalidData,
+            },
         ];
-        for (framing, sent, hangs_up, kind) in cases {
+        for Case {
+            framing,
+            sent,
+            hangs_up,
+            kind,
+        } in cases
+        {
             let (mut client, wire) = connection();
             client.write_all(sent.as_bytes()).unwrap();
             let client = (!hangs_up).then_some(client);
@@ -366,17 +393,69 @@ mod tests {
     fn short_rests_are_discarded_and_others_are_not() {
         let long = "x".repeat(300 * 1024);
         let chunked = "1;e\r\nx\r\n".repeat(100) + "0\r\n\r\n";
-        let cases: &[(Framing, &str, bool, bool)] = &[
-            (Framing::Length(0), "", false, true),
-            (Framing::Length(5), "hello", false, true),
-            (Framing::Length(5), "hell", false, false),
-            (Framing::Length(5), "", true, false),
-            (Framing::Chunked, &chunked, false, true),
-            (Framing::Chunked, "z", false, false),
-            (Framing::Length(300 * 1024), &long, false, false),
-            (Framing::Length(40_000_000_000), "x", false, false),
+        struct Case<'a> {
+            framing: Framing,
+            sent: &'a str,
+            expects_continue: bool,
+            expected: bool,
+        }
+        let cases: &[Case<'_>] = &[
+            Case {
+                framing: Framing::Length(0),
+                sent: "",
+                expects_continue: false,
+                expected: true,
+            },
+            Case {
+                framing: Framing::Length(5),
+                sent: "hello",
+                expects_continue: false,
+                expected: true,
+            },
+            Case {
+                framing: Framing::Length(5),
+                sent: "hell",
+                expects_continue: false,
+                expected: false,
+            },
+            Case {
+                framing: Framing::Length(5),
+                sent: "",
+                expects_continue: true,
+                expected: false,
+            },
+            Case {
+                framing: Framing::Chunked,
+                sent: &chunked,
+                expects_continue: false,
+                expected: true,
+            },
+            Case {
+                framing: Framing::Chunked,
+                sent: "z",
+                expects_continue: false,
+                expected: false,
+            },
+            Case {
+                framing: Framing::Length(300 * 1024),
+                sent: &long,
+                expects_continue: false,
+                expected: false,
+            },
+            Case {
+                framing: Framing::Length(40_000_000_000),
+                sent: "x",
+                expects_continue: false,
+                expected: false,
+            },
         ];
-        for (framing, sent, expects_continue, expected) in cases {
+        for Case {
+            framing,
+            sent,
+            expects_continue,
+            expected,
+        } in cases
+        {
             let (mut client, wire) = connection();
             let sent = sent.to_string();
             let sender = std::thread::spawn(move || {

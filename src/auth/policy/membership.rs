@@ -151,73 +151,87 @@ mod tests {
             token(TokenKind::Project, "write_registry"),
         );
         let password = |admin| Principal::Password(user(admin));
-        let table: &[(&str, Principal, Option<Level>, MinimumLevel, &str)] = &[
-            (
-                "developer",
-                password(false),
-                Some(Level::Developer),
-                MinimumLevel::Maintainer,
-                "read",
-            ),
-            (
-                "maintainer",
-                password(false),
-                Some(Level::Maintainer),
-                MinimumLevel::Maintainer,
-                "fill",
-            ),
-            (
-                "owner",
-                password(false),
-                Some(Level::Owner),
-                MinimumLevel::Admin,
-                "read",
-            ),
-            (
-                "administrator",
-                password(true),
-                None,
-                MinimumLevel::Admin,
-                "fill",
-            ),
-            (
-                "administrator",
-                password(true),
-                None,
-                MinimumLevel::NoAccess,
-                "read",
-            ),
-            (
-                "group token, developer",
-                filler(Level::Developer),
-                None,
-                MinimumLevel::Maintainer,
-                "read",
-            ),
-            (
-                "group token, owner",
-                filler(Level::Owner),
-                None,
-                MinimumLevel::Owner,
-                "fill",
-            ),
-            (
-                "deploy token",
-                deploy,
-                None,
-                MinimumLevel::Maintainer,
-                "read",
-            ),
-            (
-                "project token",
-                of_project,
-                None,
-                MinimumLevel::Maintainer,
-                "read",
-            ),
+        struct Case<'a> {
+            who: &'a str,
+            principal: Principal,
+            level: Option<Level>,
+            minimum: MinimumLevel,
+            expected: &'a str,
+        }
+        let table: &[Case<'_>] = &[
+            Case {
+                who: "developer",
+                principal: password(false),
+                level: Some(Level::Developer),
+                minimum: MinimumLevel::Maintainer,
+                expected: "read",
+            },
+            Case {
+                who: "maintainer",
+                principal: password(false),
+                level: Some(Level::Maintainer),
+                minimum: MinimumLevel::Maintainer,
+                expected: "fill",
+            },
+            Case {
+                who: "owner",
+                principal: password(false),
+                level: Some(Level::Owner),
+                minimum: MinimumLevel::Admin,
+                expected: "read",
+            },
+            Case {
+                who: "administrator",
+                principal: password(true),
+                level: None,
+                minimum: MinimumLevel::Admin,
+                expected: "fill",
+            },
+            Case {
+                who: "administrator",
+                principal: password(true),
+                level: None,
+                minimum: MinimumLevel::NoAccess,
+                expected: "read",
+            },
+            Case {
+                who: "group token, developer",
+                principal: filler(Level::Developer),
+                level: None,
+                minimum: MinimumLevel::Maintainer,
+                expected: "read",
+            },
+            Case {
+                who: "group token, owner",
+                principal: filler(Level::Owner),
+                level: None,
+                minimum: MinimumLevel::Owner,
+                expected: "fill",
+            },
+            Case {
+                who: "deploy token",
+                principal: deploy,
+                level: None,
+                minimum: MinimumLevel::Maintainer,
+                expected: "read",
+            },
+            Case {
+                who: "project token",
+                principal: of_project,
+                level: None,
+                minimum: MinimumLevel::Maintainer,
+                expected: "read",
+            },
         ];
         let group = group(ASKED, Visibility::Private);
-        for (who, principal, level, minimum, expected) in table {
+        for Case {
+            who,
+            principal,
+            level,
+            minimum,
+            expected,
+        } in table
+        {
             let facts = GroupFacts {
                 group: &group,
                 lineage: &LINEAGE,

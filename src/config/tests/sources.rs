@@ -12,34 +12,72 @@ fn option_goes_before_environment_before_file_before_default() {
         ("BREAKWATER_SERVER_LISTEN", "127.0.0.1:2,[::1]:2"),
     ];
     // Which of option, environment and file are there → data and listen.
-    let cases: &[(bool, bool, bool, &str, &[&str])] = &[
-        (true, true, true, "option", &["127.0.0.1:3"]),
-        (true, false, true, "option", &["127.0.0.1:3"]),
-        (true, false, false, "option", &["127.0.0.1:3"]),
-        (
-            false,
-            true,
-            true,
-            "environment",
-            &["127.0.0.1:2", "[::1]:2"],
-        ),
-        (
-            false,
-            true,
-            false,
-            "environment",
-            &["127.0.0.1:2", "[::1]:2"],
-        ),
-        (false, false, true, "file", &["127.0.0.1:1"]),
-        (
-            false,
-            false,
-            false,
-            "./breakwater-data",
-            &["127.0.0.1:5000"],
-        ),
+    struct Case<'a> {
+        option: bool,
+        variable: bool,
+        with_file: bool,
+        data: &'a str,
+        listen: &'a [&'a str],
+    }
+    let cases: &[Case<'_>] = &[
+        Case {
+            option: true,
+            variable: true,
+            with_file: true,
+            data: "option",
+            listen: &["127.0.0.1:3"],
+        },
+        Case {
+            option: true,
+            variable: false,
+            with_file: true,
+            data: "option",
+            listen: &["127.0.0.1:3"],
+        },
+        Case {
+            option: true,
+            variable: false,
+            with_file: false,
+            data: "option",
+            listen: &["127.0.0.1:3"],
+        },
+        Case {
+            option: false,
+            variable: true,
+            with_file: true,
+            data: "environment",
+            listen: &["127.0.0.1:2", "[::1]:2"],
+        },
+        Case {
+            option: false,
+            variable: true,
+            with_file: false,
+            data: "environment",
+            listen: &["127.0.0.1:2", "[::1]:2"],
+        },
+        Case {
+            option: false,
+            variable: false,
+            with_file: true,
+            data: "file",
+            listen: &["127.0.0.1:1"],
+        },
+        Case {
+            option: false,
+            variable: false,
+            with_file: false,
+            data: "./breakwater-data",
+            listen: &["127.0.0.1:5000"],
+        },
     ];
-    for (option, variable, with_file, data, listen) in cases {
+    for Case {
+        option,
+        variable,
+        with_file,
+        data,
+        listen,
+    } in cases
+    {
         let options = Options {
             file: with_file.then(|| file.clone()),
             data: option.then(|| "option".into()),

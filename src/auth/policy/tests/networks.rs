@@ -13,67 +13,87 @@ fn rule(cidr: &str, ability: store::Ability, group: Option<i64>) -> Network {
 #[test]
 fn anonymous_is_judged_by_its_network() {
     use crate::store::Ability::{Fill, Read};
-    let table: &[(&str, bool, Option<Network>, bool, &str)] = &[
+    struct Case<'a> {
+        ip: &'a str,
+        trustworthy: bool,
+        rule: Option<Network>,
+        is_mirror: bool,
+        expected: &'a str,
+    }
+    let table: &[Case<'_>] = &[
         // address, trustworthy, rule, the mirror's group → verdict
-        (
-            "127.0.0.1",
-            true,
-            Some(rule("127.0.0.0/8", Fill, None)),
-            true,
-            "fill",
-        ),
-        (
-            "127.0.0.1",
-            true,
-            Some(rule("127.0.0.0/8", Read, None)),
-            true,
-            "read",
-        ),
-        (
-            "127.0.0.1",
-            false,
-            Some(rule("127.0.0.0/8", Fill, None)),
-            true,
-            "401",
-        ),
-        (
-            "192.0.2.1",
-            true,
-            Some(rule("127.0.0.0/8", Fill, None)),
-            true,
-            "401",
-        ),
-        (
-            "127.0.0.1",
-            true,
-            Some(rule("127.0.0.0/8", Fill, None)),
-            false,
-            "401",
-        ),
-        (
-            "127.0.0.1",
-            true,
-            Some(rule("127.0.0.0/8", Fill, Some(ASKED))),
-            false,
-            "fill",
-        ),
-        (
-            "127.0.0.1",
-            true,
-            Some(rule("127.0.0.0/8", Fill, Some(1))),
-            false,
-            "401",
-        ),
-        (
-            "2001:db8::1",
-            true,
-            Some(rule("2001:db8::/32", Read, None)),
-            true,
-            "read",
-        ),
-        ("127.0.0.1", true, None, true, "401"),
+        Case {
+            ip: "127.0.0.1",
+            trustworthy: true,
+            rule: Some(rule("127.0.0.0/8", Fill, None)),
+            is_mirror: true,
+            expected: "fill",
+        },
+        Case {
+            ip: "127.0.0.1",
+            trustworthy: true,
+            rule: Some(rule("127.0.0.0/8", Read, None)),
+            is_mirror: true,
+            expected: "read",
+        },
+        Case {
+            ip: "127.0.0.1",
+            trustworthy: false,
+            rule: Some(rule("127.0.0.0/8", Fill, None)),
+            is_mirror: true,
+            expected: "401",
+        },
+        Case {
+            ip: "192.0.2.1",
+            trustworthy: true,
+            rule: Some(rule("127.0.0.0/8", Fill, None)),
+            is_mirror: true,
+            expected: "401",
+        },
+        Case {
+            ip: "127.0.0.1",
+            trustworthy: true,
+            rule: Some(rule("127.0.0.0/8", Fill, None)),
+            is_mirror: false,
+            expected: "401",
+        },
+        Case {
+            ip: "127.0.0.1",
+            trustworthy: true,
+            rule: Some(rule("127.0.0.0/8", Fill, Some(ASKED))),
+            is_mirror: false,
+            expected: "fill",
+        },
+        Case {
+            ip: "127.0.0.1",
+            trustworthy: true,
+            rule: Some(rule("127.0.0.0/8", Fill, Some(1))),
+            is_mirror: false,
+            expected: "401",
+        },
+        Case {
+            ip: "2001:db8::1",
+            trustworthy: true,
+            rule: Some(rule("2001:db8::/32", Read, None)),
+            is_mirror: true,
+            expected: "read",
+        },
+        Case {
+            ip: "127.0.0.1",
+            trustworthy: true,
+            rule: None,
+            is_mirror: true,
+            expected: "401",
+        },
     ];
-    for (ip, trustworthy, rule, is_mirror, expected) in table {
+    for Case {
+        ip,
+        trustworthy,
+        rule,
+        is_mirror,
+        expected,
+    } in table
+    {
         let group = group(ASKED, Visibility::Public);
         let networks: Vec<_> = rule.iter().cloned().collect();
         let facts = GroupFacts {
@@ -93,41 +113,58 @@ fn anonymous_is_judged_by_its_network() {
 #[test]
 fn a_login_at_the_mirror_neither_loses_nor_gains_what_the_network_gives() {
     use crate::store::Ability::{Fill, Read};
-    let table: &[(&str, Option<Network>, bool, &str)] = &[
+    struct Case<'a> {
+        scopes: &'a str,
+        rule: Option<Network>,
+        is_mirror: bool,
+        expected: &'a str,
+    }
+    let table: &[Case<'_>] = &[
         // scopes, rule, the mirror's group → verdict for a user who is no member
-        (
-            "read_registry write_registry",
-            Some(rule("192.0.2.0/24", Fill, None)),
-            true,
-            "fill",
-        ),
-        (
-            "read_registry write_registry",
-            Some(rule("192.0.2.0/24", Read, None)),
-            true,
-            "read",
-        ),
-        (
-            "read_registry",
-            Some(rule("192.0.2.0/24", Fill, None)),
-            true,
-            "read",
-        ),
-        (
-            "read_api",
-            Some(rule("192.0.2.0/24", Fill, None)),
-            true,
-            "403",
-        ),
-        ("read_registry", None, true, "404"),
-        (
-            "read_registry",
-            Some(rule("192.0.2.0/24", Fill, Some(ASKED))),
-            false,
-            "404",
-        ),
+        Case {
+            scopes: "read_registry write_registry",
+            rule: Some(rule("192.0.2.0/24", Fill, None)),
+            is_mirror: true,
+            expected: "fill",
+        },
+        Case {
+            scopes: "read_registry write_registry",
+            rule: Some(rule("192.0.2.0/24", Read, None)),
+            is_mirror: true,
+            expected: "read",
+        },
+        Case {
+            scopes: "read_registry",
+            rule: Some(rule("192.0.2.0/24", Fill, None)),
+            is_mirror: true,
+            expected: "read",
+        },
+        Case {
+            scopes: "read_api",
+            rule: Some(rule("192.0.2.0/24", Fill, None)),
+            is_mirror: true,
+            expected: "403",
+        },
+        Case {
+            scopes: "read_registry",
+            rule: None,
+            is_mirror: true,
+            expected: "404",
+        },
+        Case {
+            scopes: "read_registry",
+            rule: Some(rule("192.0.2.0/24", Fill, Some(ASKED))),
+            is_mirror: false,
+            expected: "404",
+        },
     ];
-    for (scopes, rule, is_mirror, expected) in table {
+    for Case {
+        scopes,
+        rule,
+        is_mirror,
+        expected,
+    } in table
+    {
         let group = group(ASKED, Visibility::Private);
         let networks: Vec<_> = rule.iter().cloned().collect();
         let facts = GroupFacts {

@@ -1,14 +1,15 @@
-//! For whom a thread works, and until when: a client hangs up, and nobody waits for an answer for ever.
+//! For whom a thread works, and how long it may take. When the client hangs up, or the time is over, the work stops.
 //!
-//! The front door says for whom a thread works ([`serve`]); what takes long asks now and then whether it is still
-//! wanted ([`check`]), and a query is asked by SQLite's progress handler. So whatever a client abandons is abandoned.
+//! The public port says for whom a thread works ([`serve`]). Work that takes long calls [`check`] now and then, and
+//! SQLite's progress handler does so for queries.
 //!
 //! This is a value of the thread, not a parameter: a request is handled by one thread from its head to its answer, and
-//! as a parameter it would go through every function between the front door and a statement, nearly all of which do
-//! nothing with it. Work that is shared by several requests, as a fetch is, runs on threads of its own, and is nobody's
-//! here. Threads of the box itself (garbage collection, start-up) have no client and are never told to stop.
+//! a parameter would go through every function between the public port and a statement, although nearly all of them do
+//! nothing with it. Work that several requests share, such as a fetch, runs on threads of its own, which have no
+//! client. Neither have the threads of the box itself (garbage collection, start-up); they are never told to stop.
 //!
-//! Asking whether a client is still there costs a system call. It is spared for `SOON`, which no pull's query takes.
+//! Asking whether a client is still there costs a system call, so nobody asks during the first moments (`SOON`), in
+//! which every query of a pull is done.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -70,7 +71,7 @@ impl Stopped {
 struct Client {
     origin: Origin,
     hung_up: Box<dyn Fn() -> bool>,
-    /// When what it does at this moment began, and how long it may take.
+    /// When the present piece of work began, and how long it may take.
     limit: Option<(Instant, Duration)>,
 }
 
@@ -120,7 +121,7 @@ pub fn origin() -> Option<Origin> {
     CLIENT.with_borrow(|client| Some(client.as_ref()?.origin))
 }
 
-/// Runs `work`, which may take as long as `limit`. Within it another limit says nothing.
+/// Runs `work`, which may take as long as `limit`. A limit that is set within it has no effect.
 pub fn limited<T>(limit: Duration, work: impl FnOnce() -> T) -> T {
     let begins = CLIENT.with_borrow_mut(|client| {
         let client = client.as_mut().filter(|client| client.limit.is_none());

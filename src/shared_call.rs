@@ -1,7 +1,7 @@
 //! One call for any number of concurrent callers with the same key, whose result all of them get.
 //!
-//! Who asks first makes the call: on a thread of its own ([`SharedCalls::call`]), so that it goes on when all who wait
-//! have lost their patience, or on the caller's ([`SharedCalls::join_or_start`]).
+//! The first caller starts the call: on a thread of its own ([`SharedCalls::call`]), so that it goes on when nobody
+//! waits any longer, or on the caller's thread ([`SharedCalls::join_or_start`]).
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -32,7 +32,7 @@ pub enum SharedCall<K: Hash + Eq, V> {
     Joined(JoinedCall<V>),
 }
 
-/// A call whose result others wait for. Dropped without one, it gives them what was announced as lost.
+/// A call whose result others wait for. When it is dropped without a result, they get the one for lost calls.
 pub struct StartedCall<K: Hash + Eq, V> {
     running: Arc<Running<K, V>>,
     key: K,

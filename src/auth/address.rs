@@ -6,8 +6,9 @@
 //! Network rules are for clients, which need no login where they are trusted. A proxy or a browser sends requests from
 //! a trusted address too, on behalf of anybody, and so they get nothing by their network: neither what bears the marks
 //! of a proxy that is not configured, or of one that does not say for whom it asks, nor what a browser sends for a page
-//! of another site. A proxy on the same machine must not turn the world into loopback. Whoever wants to get past this
-//! can still leave the marks out: it prevents accidents, and attacks by proxies and browsers that add them by themselves.
+//! of another site. Otherwise everybody whom a proxy on the same machine serves would count as loopback. A client that
+//! leaves the marks out on purpose gets past this: it prevents accidents, and attacks by way of proxies and browsers,
+//! which add the marks by themselves.
 //!
 //! A request from a proxy's address without any of the marks is of that machine itself.
 
@@ -89,7 +90,7 @@ impl ClientAddress {
         }
     }
 
-    /// The same address as if nothing spoke against network rules.
+    /// The same address, with network rules in force.
     #[must_use]
     pub fn as_if_trusted(self) -> Self {
         Self {
@@ -100,7 +101,7 @@ impl ClientAddress {
 }
 
 impl Provenance<'_> {
-    /// What speaks against the peer being the client.
+    /// What shows that the peer is not the client.
     fn not_trusted(&self, is_trusted_proxy: bool) -> Option<NotTrusted> {
         match self.forwarding_field {
             Some(_) if is_trusted_proxy => Some(NotTrusted::UnnamedClient),
@@ -181,7 +182,7 @@ mod tests {
             from("10.0.0.1").with(via).doubted(UnnamedClient),
             from("10.0.0.1").with(old).doubted(OldProtocol),
             from("10.0.0.1").forwarded_for("192.0.2.1").is("192.0.2.1"),
-            // How a trusted proxy asks is its own matter.
+            // A trusted proxy may ask in any way.
             from("10.0.0.1")
                 .forwarded_for("192.0.2.1")
                 .with(old)

@@ -1,13 +1,13 @@
 //! Bans after failed logins: by address, and by account where a password was tried. Pure but for its own
 //! memory; takes the time as a parameter.
 //!
-//! A login that succeeds forgets the failures of its account, and of nothing else: whoever has one valid
-//! credential could otherwise guess at every other account from the same address, with a login of his own
-//! now and then. An address's failures go by time alone. Since they count only within one window of the
+//! A successful login clears the failures of its account, but not those of its address. Otherwise somebody with one
+//! valid credential could guess at every other account from the same address, by logging in as himself now and then.
+//! The failures of an address expire with time alone. Since they count only within one window of the
 //! ban's length, people behind one address who mistype now and then are never banned, however long they go on.
 //!
-//! Only logins are counted: a JWT that is no longer valid is an everyday thing, and a trusted anonymous
-//! pull is no login.
+//! Only logins are counted: JWTs that are no longer valid come every day, and a trusted anonymous pull is no
+//! login.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -2,7 +2,8 @@
 //! Specification" and "Token Authentication Implementation"): signed with a key of each registry's own, whose
 //! certificate it trusts.
 //!
-//! Such a token names no row of ours and is none of ours: it is good at its registry alone, until it expires.
+//! Such a token names no row of this box, which does not accept it either: it is valid at its registry alone, until it
+//! expires.
 
 use std::sync::Arc;
 
@@ -51,7 +52,7 @@ pub struct Signing {
 }
 
 impl Signing {
-    /// Opens the keys of all `registries`. One that does not open costs the others nothing.
+    /// Opens the keys of all `registries`. The others can be used although one cannot be opened.
     pub fn of(
         registries: Vec<ExternalRegistry>,
         keys: impl FnOnce() -> Result<SealingKeys>,

@@ -79,7 +79,7 @@ impl Principal {
     }
 
     /// What the credential allows, whatever it is applied to. A job token's abilities (`build_…`) count
-    /// as the plain ones; that they end at its own project is the business of whoever judges a project.
+    /// as the plain ones; whoever judges a project sees to it that they end at its own project.
     pub fn abilities(&self) -> Abilities {
         match self {
             Self::Anonymous => Abilities::NONE,

@@ -1,8 +1,8 @@
 //! The short-lived JWTs of the token endpoint (RFC 7519; distribution, "Token Authentication Specification").
 //!
 //! Signed with HS256 under the box's own keys. A JWT names the *row* of the token or the user that it
-//! was issued for, never a secret: what the row says is looked up again at every request, so that a
-//! revocation bites at once. Its `access` is an upper bound of what may be done with it.
+//! was issued for, never a secret: the row is read again at every request, so that a revocation
+//! holds at once. Its `access` is an upper bound of what may be done with it.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! The keys that sign JWTs: `keys/jwt-TIME-ID.key`, 32 random bytes in hex, mode 0600; TIME is when it was made,
 //! in Unix seconds.
 //!
-//! The newest signs. An older one verifies for as long as a JWT that it has signed can be alive, and its file may go
-//! after that. They are read once, and again when this process changes them: nobody else does.
+//! The newest key signs. An older one verifies for as long as a JWT that it has signed can be valid; after that its file
+//! may be removed. The keys are read at the start, and again when this process changes them; no other process does.
 
 use std::fs;
 use std::io::Write as _;
@@ -87,7 +87,7 @@ impl Keys {
     /// # Errors
     /// `Io` or `Full` with the path.
     pub fn rotate(&self, now: Timestamp) -> Result<String> {
-        // Also where the clock was set back, the new one is the newest.
+        // The new key must be the newest even if the clock was set back.
         let newest = self.signing()?.made_at;
         let made_at = now.max(Timestamp(newest.0.saturating_add(1)));
         let id = make(&self.directory, made_at)?;
@@ -112,14 +112,14 @@ impl Keys {
             }
         });
         let removed = removed.collect::<Result<Vec<_>>>();
-        // Also where one could not be removed, those that were verify nothing.
+        // The keys that were removed must not verify anything, even if another one could not be removed.
         self.read_again()?;
         removed
     }
 
-    /// What cannot be read leaves the keys that are known.
+    /// Reads the keys again. If that fails, those that are known stay.
     fn read_again(&self) -> Result<()> {
-        // Held meanwhile: of two who change something, the later one reads what both have done.
+        // The lock is held while the files are read, so that after two changes the later reader sees both.
         let mut keys = self.keys.write();
         *keys = read_or_make(&self.directory, self.lifetime)?;
         Ok(())

@@ -1,5 +1,5 @@
-//! What the audit hears of logins: who, from where, with which kind of credential. Never the credential, and no
-//! user name that is nobody's here: people type passwords there.
+//! What the audit records of logins: who, from where, with which kind of credential. It never records the credential,
+//! nor a user name that does not exist here, because people type passwords into that field.
 
 use super::address::ClientAddress;
 use super::identity::Principal;

@@ -1,4 +1,4 @@
-//! Who somebody is, and what they may: credentials → [`Identity`] → [`Grant`].
+//! Who somebody is, and what they may do: credentials → [`Identity`] → [`Grant`].
 //!
 //! - `credentials` turns Basic and Bearer credentials into an [`Identity`], by lookup of digests.
 //! - `jwt` and `keys` issue and check the short-lived tokens of the token endpoint.

@@ -1,8 +1,8 @@
 //! Secrets that must be given back, such as the passwords of upstreams: sealed with AES-256-GCM under
 //! `DATA/secret.key`, or under the `secret.key` that systemd hands over with `LoadCredential=`.
 //!
-//! What is sealed is bound to what it belongs to, so that a row's password opens in no other row. Knows
-//! no database; writes no file but the key's, and never over one that is there.
+//! A sealed secret is bound to its owner, so that it cannot be opened after it was copied into another row. This file
+//! knows no database. It writes no file but the key's, and never overwrites one.
 
 use std::fs;
 use std::io::Write as _;

@@ -78,7 +78,7 @@ impl Connection {
         self.since
     }
 
-    /// Whether nothing came of a request, so that nobody is hurt much by its end.
+    /// Whether nothing of a request has come, so that its end costs a client little.
     pub(super) fn is_silent(&self) -> bool {
         matches!(self.stage, Stage::Waiting | Stage::Greeting)
     }
@@ -205,7 +205,7 @@ impl Connection {
         }
     }
 
-    /// Says goodbye and leaves the rest to the poller.
+    /// Ends our side of the connection; the poller waits for the client's.
     pub(super) fn linger(&mut self) {
         self.wire.transport.finish();
         self.wire.consume(self.wire.unread().len());

@@ -157,7 +157,7 @@ fn refuse(
     }
 }
 
-/// For the case that the handler cannot be asked: the shapes of the registry's errors are its business.
+/// Where the handler cannot be asked, which is who knows the shapes of the registry's errors.
 pub(super) fn plain(status: u16, text: &str) -> Response {
     Response::new(status)
         .header("Content-Type", "text/plain; charset=utf-8")

@@ -1,4 +1,4 @@
-//! How much the front door has to do, for whoever watches it. Reads counters, changes nothing.
+//! How busy the public port is, for metrics and probes. Reads counters and changes nothing.
 
 use std::sync::Weak;
 
@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 #[derive(Clone)]
 pub struct Gauge(Weak<Service>);
 
-/// The front door at one moment.
+/// The public port at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
     pub connections: usize,

@@ -1,7 +1,7 @@
 //! Finds the end of a request's head while it arrives, and refuses at once what no head may hold.
 //!
 //! Only lines and bytes are judged here (RFC 9112 sections 2.2 and 5), so that a bad head is answered when
-//! its bad byte arrives and not at its deadline; what the lines mean is the business of `head`. Each byte
+//! its bad byte arrives and not at its deadline; what the lines mean is decided by `head`. Each byte
 //! is looked at once, however small the pieces are in which it comes.
 
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! The front door: its limits, what answers behind it, its start and its graceful stop. The work itself is
+//! The public port: its limits, what answers behind it, its start and its graceful stop. The work itself is
 //! done by `poller` and `workers`.
 
 use std::net::{SocketAddr, TcpListener};
@@ -119,7 +119,7 @@ impl From<TcpListener> for Listener {
     }
 }
 
-/// The running front door. Dropping it ends it at once, without grace.
+/// The running server. Dropping it ends it at once, without grace.
 pub struct Server {
     service: Arc<Service>,
     addresses: Vec<SocketAddr>,

@@ -9,7 +9,7 @@
 //!   │   └ exchange    head → handler → response → what becomes of the connection
 //!   ├ admission   counts connections, in all and by address; cuts them at the end
 //!   ├ gauge       how much there is to do, for whoever watches
-//!   ├ probe       asks the own front door, for a watchdog
+//!   ├ probe       asks the own public port, for a watchdog
 //!   └ service     what the threads share
 //! connection      one connection between two requests: in its TLS handshake, waiting, partial, whole,
 //!                 refused, lingering

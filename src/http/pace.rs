@@ -1,6 +1,7 @@
 //! Whether a client makes enough progress for what it holds: bytes moved for time spent waiting for it.
 //!
-//! A timeout for each wait alone is met by a byte a minute. Only waits for the client count here; how long a
+//! A client that sends one byte a minute would meet a timeout for each single wait, so the rate is judged. Only waits
+//! for the client count here; how long a
 //! handler or a body's source takes is not the client's doing.
 
 use std::io::{self, ErrorKind};
@@ -32,7 +33,7 @@ impl Pace {
     pub(super) fn note(&mut self, count: usize, waited: Duration) -> io::Result<()> {
         self.moved = self.moved.saturating_add(count);
         self.waited = self.waited.saturating_add(waited);
-        // One operation of the kernel may move much and take long.
+        // A single operation of the kernel may move many bytes and take long.
         let times =
             u32::try_from(self.moved.checked_div(self.least).unwrap_or(0)).unwrap_or(u32::MAX);
         if self.waited > self.stall_timeout.saturating_mul(times.max(1)) {

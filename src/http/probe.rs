@@ -1,4 +1,4 @@
-//! Asks the own front door as a client would: by a connection to a listener, through the poller and a worker.
+//! Asks the own public port as a client would: by a connection to a listener, through the poller and a worker.
 //!
 //! It is the one client that is never turned away, because a flood of others is no reason to believe that
 //! nobody answers; and it speaks plain HTTP to every listener, because it is known before it speaks.

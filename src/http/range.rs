@@ -1,7 +1,7 @@
 //! `Range` and `If-None-Match` (RFC 9110 sections 14.2 and 13.1.2) as pure functions of header and length.
 //!
-//! What a handler does with the result (206, 416, 304) is its own business; nothing here reads a file or
-//! builds a response.
+//! The handler decides what it does with the result (206, 416, 304); nothing here reads a file or builds a
+//! response.
 
 /// What a `Range` field asks of a representation of a known length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -172,7 +172,7 @@ impl Outgoing<'_> {
                 copy.resize(COPY_SIZE, 0);
             }
             if copy.len() == COPY_SIZE {
-                // Something long: what is short goes first.
+                // This body is long: let threads with short ones go first.
                 std::thread::yield_now();
             }
         }

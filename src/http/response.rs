@@ -1,5 +1,5 @@
 //! A response as the handler gives it, and the promise that its end is reported exactly once. What of it
-//! goes on the wire, and how, is the business of `respond`.
+//! goes on the wire, and how, is decided by `respond`.
 
 use std::fs::File;
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! Durations in buckets: noting one is two additions, reading is the scraper's business.
+//! Durations in buckets: noting one is two additions, the buckets are summed up when they are read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -122,12 +122,12 @@ impl Appliance {
         Ok(appliance)
     }
 
-    /// Lets metrics and probes know of the front door, once it is open.
+    /// Lets metrics and probes know of the public port, once it is open.
     pub fn watch(&self, front_door: Gauge) {
         self.observed.watch(front_door);
     }
 
-    /// Ends what runs behind requests; called after the front door is closed.
+    /// Ends what runs behind requests; called after the public port is closed.
     pub fn stop(&self) {
         self.proxy.stop();
     }

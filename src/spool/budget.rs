@@ -1,4 +1,5 @@
-//! So much of something, of which each owner may claim a share: what is beyond that waits for its turn, or is refused.
+//! A limited amount of something, of which each owner may take a share. Requests for more wait for their turn, or are
+//! refused.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,7 +11,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::network;
 
-/// On whose behalf something is held. One tenant's share is not the others' business.
+/// On whose behalf something is held. What one owner holds leaves the shares of the others as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// A client, by the network that one machine has all addresses of.

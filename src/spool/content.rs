@@ -121,7 +121,7 @@ impl Content {
 }
 
 impl fmt::Debug for Content {
-    /// The bytes are nobody's business in a log.
+    /// Without the bytes, which do not belong in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = match self {
             Self::Memory(_) => "memory",
@@ -150,7 +150,7 @@ impl Read for Reader {
                 bytes.get(at..).unwrap_or_default().read(buffer)?
             }
             Content::File { file, .. } => {
-                // Something long: what is short goes first.
+                // This content is long: let threads with short work go first.
                 std::thread::yield_now();
                 file.read_at(buffer.get_mut(..room).unwrap_or_default(), self.at)?
             }

@@ -1,11 +1,11 @@
-//! Bytes on their way through the box: what waits for somebody lies in a file, and what is worked on in memory is
-//! worked on one at a time. So memory is bounded whatever clients and upstreams do.
+//! Bytes on their way through the box. While somebody is waited for, they lie in a file, and only one document at a time
+//! is worked on in memory, so that memory is bounded whatever clients and upstreams do.
 //!
 //! - A client that reads slowly, one that sends slowly, and an upstream that answers slowly all make the box hold
 //!   what has come so far. It holds [`IN_MEMORY`] of each in memory; what is longer goes to an unlinked temporary
 //!   file ([`Spool`]), and is sent from there by sendfile ([`Content`]).
-//! - What must be in memory as a whole, such as a manifest that is parsed, is read there for a moment by
-//!   [`Spools::work`], one at a time: nobody is waited for meanwhile.
+//! - What must be in memory as a whole, such as a manifest that is parsed, is read by [`Spools::work`], one at a time.
+//!   Such work waits for no client and no upstream, and is soon done.
 //!
 //! # Bounds
 //! | what | in all | of one address or upstream |
@@ -14,7 +14,7 @@
 //! | in temporary files | `FILES` | `FILES_SHARE` |
 //! | worked on in memory | one document | in turns |
 //!
-//! Who wants more gets 503 with `Retry-After`. Knows no route, no store and no upstream.
+//! A request for more gets 503 with `Retry-After`. This room knows no route, no store and no upstream.
 
 mod budget;
 mod content;
@@ -35,12 +35,12 @@ use budget::Budget;
 pub use budget::{Owner, Permit};
 pub use content::Content;
 
-/// What is not longer stays in memory: the kernel's buffers take most of that from a worker at once, and hardly any
-/// image's manifest is longer.
+/// Content of at most this length stays in memory. The kernel's buffers take most of it from a worker at once, and hardly
+/// any manifest is longer.
 pub const IN_MEMORY: usize = 32 * 1024;
 /// What all temporary files may hold.
 const FILES: u64 = 512 << 20;
-/// What those of one owner may: eight of the largest lists.
+/// What the temporary files of one owner may hold: eight of the largest lists.
 const FILES_SHARE: u64 = 128 << 20;
 /// From so many bytes on a document is read with a pause after each piece of [`IN_MEMORY`]: 30 MB in a second at most.
 const LONG: u64 = 256 * 1024;
@@ -49,9 +49,9 @@ const PAUSE: Duration = Duration::from_millis(1);
 const WORK_PATIENCE: Duration = Duration::from_secs(20);
 /// The nice value of the thread that works on long documents, of 19: what is short goes before it.
 const NICE: i32 = 10;
-/// What may lie in memory instead of a file where the disk has no room: pulls go on then.
+/// What may lie in memory instead of a file where the disk has no room, so that pulls go on.
 const WITHOUT_DISK: u64 = 16 << 20;
-/// When somebody who was refused should come again.
+/// After how long a request that was refused should be tried again.
 const COME_AGAIN: Duration = Duration::from_secs(5);
 
 /// A temporary file, which nobody else knows.
@@ -114,7 +114,7 @@ impl Spools {
             let builder = ThreadPoolBuilder::new().num_threads(1);
             builder
                 .thread_name(|_| "long-documents".to_owned())
-                // Where that is refused, it only competes.
+                // Where this is refused, the thread keeps its usual priority.
                 .start_handler(|_| {
                     let _ = rustix::process::setpriority_process(None, NICE);
                 })
@@ -266,7 +266,7 @@ impl SpoolFile {
             Some(Err(error)) if self.let_in.is_none() => {
                 return Err(failed("write to", error));
             }
-            // A full disk must not take a list or a manifest away from anybody.
+            // Lists and manifests are served on a full disk too.
             _ => {
                 self.leave_disk(spools)?;
                 return self.append(spools, bytes);

@@ -1,6 +1,6 @@
 //! `DATA/log/auth_json.log`: what happened to logins, always JSON, one object a line, mode 0600.
 //!
-//! Rotated by size here, because the box has to run for years without anybody looking: at 10 MiB the
+//! It is rotated by size here, because a box runs for years without anybody who looks after it: at 10 MiB the
 //! file becomes `auth_json.log.1`, the older ones move up, and the fifth goes.
 
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -75,7 +75,7 @@ impl AuthLog {
             *current = append_to(&self.path)?;
         }
         if let Err(error) = current.file.write_all(line) {
-            // Half a line, which a full disk takes, would spoil the next one.
+            // A full disk may have taken half of the line. The next one must not go on behind it.
             let _ = current.file.set_len(current.length);
             return Err(Error::io("cannot write to", &self.path, error));
         }

@@ -2,7 +2,7 @@
 //!
 //! Whatever comes from outside (paths, names, an upstream's words) may end up in a field, so every
 //! format escapes control characters: nobody can forge a line or drive the reader's terminal.
-//! Secrets never get here: that is the callers' duty.
+//! The callers see to it that no secret gets here.
 
 mod auth_log;
 mod line;
@@ -57,7 +57,7 @@ fn start_with(format: Format, level: &str) -> Result<()> {
     Ok(())
 }
 
-/// A panic is a mistake of ours; it must reach the log in one line, whatever the format is.
+/// Logs panics as one line of the configured format, because they are mistakes of ours.
 fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let message = panic.payload_as_str().unwrap_or("(no message)");
     let place = panic

@@ -1,5 +1,5 @@
 //! HEAD and GET of blobs (distribution-spec, "Pulling blobs"), with `Range` and `If-Range` (RFC 9110,
-//! sections 13.1.5 and 14). Bytes go through as they come; the digest is the caller's business.
+//! sections 13.1.5 and 14). Bytes go through as they come; the caller checks the digest.
 
 use std::io::{self, Read};
 use std::sync::Arc;

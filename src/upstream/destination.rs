@@ -237,7 +237,7 @@ mod tests {
                 true,
                 None,
             ),
-            // The operator's word: this URL, no other; its query is the challenge's business.
+            // The operator configured this URL and no other; the challenge adds the query.
             (
                 "https://r.io",
                 "https://sso.x/t?a",

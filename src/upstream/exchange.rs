@@ -1,7 +1,7 @@
 //! One try of a request: redirects followed, challenges answered, statuses read as faults.
 //!
-//! A 401 is answered once, with a token or the password, and the next one is `Denied`: there is no way to
-//! go round in circles. `Authorization` leaves the origin that it was meant for never.
+//! A 401 is answered once, with a token or the password, and the next one is `Denied`, so that no exchange goes on
+//! without end. `Authorization` is never sent to any origin but the one that it was meant for.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(super) struct Ask<'a> {
     pub(super) question: &'a Question,
     pub(super) query: Option<String>,
     pub(super) headers: Vec<(&'static str, String)>,
-    /// For everything, redirects and tokens included; `None` for a body that may take its time.
+    /// For the whole exchange, with redirects and tokens; `None` where the body may take long.
     pub(super) deadline: Option<Deadline>,
 }
 
@@ -222,7 +222,7 @@ impl Upstream {
             }
             reply.discard();
             if !next.same_origin(url) {
-                // For good: who sent us away does not get it back by sending us home again.
+                // It stays off for the rest of the exchange, also when a later redirect leads back to the first origin.
                 authorization = None;
             }
             visited.push(next.clone());
@@ -361,7 +361,8 @@ impl Upstream {
         Fault::new(kind, format!("{subject} {why}"))
     }
 
-    /// The time for an answer that is small: silence is bounded by itself, dripping is by this.
+    /// How long a small answer may take as a whole. Silence has a limit of its own; this one is for bytes that come
+    /// one by one.
     pub(super) fn small_answer(&self) -> Deadline {
         Deadline::after(
             self.timeouts

@@ -1,9 +1,9 @@
 //! What is known of an upstream's health: its breakers behind a lock, with the real clock, and the last success
 //! and failure for `status()`. Sends nothing.
 //!
-//! A second set of breakers is for hasty questions alone: those with a deadline so short that its expiry says no
-//! more than "slow". Where they go unanswered, nobody waits for their like for a while, and everything else is
-//! still asked.
+//! A second set of breakers is for questions with a short deadline alone, whose expiry says no more than that the
+//! upstream is slow. Where such questions go unanswered, no others of their kind are asked for a while, but everything
+//! else still is.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,8 +24,8 @@ pub(super) struct Health {
 
 struct Journal {
     breakers: Breakers,
-    /// For hasty questions, in addition.
-    hasty: Breakers,
+    /// For questions with a short deadline, in addition.
+    short: Breakers,
     last_failure: Option<(String, Timestamp)>,
     last_success: Option<Timestamp>,
 }
@@ -44,7 +44,7 @@ impl Health {
             name,
             journal: Mutex::new(Journal {
                 breakers: Breakers::new(),
-                hasty: Breakers::new(),
+                short: Breakers::new(),
                 last_failure: None,
                 last_success: None,
             }),
@@ -68,16 +68,17 @@ impl Health {
         Ok(Permit {
             health: Arc::clone(self),
             leave: Some(leave),
-            hasty: None,
+            short: None,
         })
     }
 
-    /// Lets one hasty question in, or fails with `BreakerOpen` also where the last ones went unanswered.
-    pub(super) fn admit_hasty(self: &Arc<Self>, question: &Question) -> Result<Permit, Fault> {
+    /// Lets one question with a short deadline in. Fails with `BreakerOpen` also where the last ones of its kind went
+    /// unanswered.
+    pub(super) fn admit_short(self: &Arc<Self>, question: &Question) -> Result<Permit, Fault> {
         let mut permit = self.admit(question)?;
-        let admitted = self.journal().hasty.admit(question, Instant::now());
+        let admitted = self.journal().short.admit(question, Instant::now());
         // Without leave `permit` is dropped, which gives the probe's place back.
-        permit.hasty = Some(admitted.map_err(|refusal| match refusal {
+        permit.short = Some(admitted.map_err(|refusal| match refusal {
             Refusal::Upstream(after) => self.refused(" in haste", after, " it is slow"),
             Refusal::Question(after, _) => self.refused(" for this in haste", after, " it is slow"),
         })?);
@@ -108,9 +109,9 @@ impl Health {
     pub(super) fn report(&self) -> Report {
         let journal = self.journal();
         let now = Instant::now();
-        let is_slow = journal.hasty.holds_questions_back(now);
+        let is_slow = journal.short.holds_questions_back(now);
         Report {
-            breaker: match (journal.breakers.state(now), journal.hasty.state(now)) {
+            breaker: match (journal.breakers.state(now), journal.short.state(now)) {
                 (State::Closed, State::Closed) if is_slow => BreakerState::Slow,
                 (State::Closed, State::Closed) => BreakerState::Closed,
                 (State::Closed, _) => BreakerState::Slow,
@@ -142,13 +143,13 @@ impl Journal {
         self.last_failure = Some((fault.message.clone(), Timestamp::now()));
     }
 
-    /// A hasty question went unanswered.
+    /// A question with a short deadline went unanswered.
     fn expired(&mut self, name: &str, leave: &Leave, fault: &Fault) {
         let now = Instant::now();
-        let was_closed = self.hasty.state(now) == State::Closed;
-        self.hasty
+        let was_closed = self.short.state(now) == State::Closed;
+        self.short
             .failed(leave, Outage::NoAnswer, &fault.message, now);
-        if was_closed && self.hasty.state(now) != State::Closed {
+        if was_closed && self.short.state(now) != State::Closed {
             tracing::warn!(
                 upstream = name,
                 "slow: kept tags are served without asking for a while: {fault}"
@@ -172,8 +173,8 @@ impl Journal {
 pub(super) struct Permit {
     health: Arc<Health>,
     leave: Option<Leave>,
-    /// Set for a hasty question.
-    hasty: Option<Leave>,
+    /// Set for a question with a short deadline.
+    short: Option<Leave>,
 }
 
 impl Permit {
@@ -184,10 +185,10 @@ impl Permit {
             return;
         };
         let mut journal = self.health.journal();
-        if let Some(hasty) = self.hasty.take() {
+        if let Some(short) = self.short.take() {
             match result {
-                Err(fault) if fault.outage().is_some() => journal.hasty.abandoned(&hasty),
-                _ => journal.hasty.answered(&hasty, Instant::now()),
+                Err(fault) if fault.outage().is_some() => journal.short.abandoned(&short),
+                _ => journal.short.answered(&short, Instant::now()),
             }
         }
         match result {
@@ -204,12 +205,12 @@ impl Permit {
         }
     }
 
-    /// Reports that a hasty question's own deadline ended it: no outage, as more patience might have got
-    /// an answer.
+    /// Reports that a question's own short deadline ended it. This is no outage: a longer wait might have brought an
+    /// answer.
     pub(super) fn expire(mut self, fault: &Fault) {
-        if let Some(hasty) = self.hasty.take() {
+        if let Some(short) = self.short.take() {
             let mut journal = self.health.journal();
-            journal.expired(&self.health.name, &hasty, fault);
+            journal.expired(&self.health.name, &short, fault);
         }
     }
 }
@@ -220,8 +221,8 @@ impl Drop for Permit {
         if let Some(leave) = self.leave.take() {
             journal.breakers.abandoned(&leave);
         }
-        if let Some(hasty) = self.hasty.take() {
-            journal.hasty.abandoned(&hasty);
+        if let Some(short) = self.short.take() {
+            journal.short.abandoned(&short);
         }
     }
 }
@@ -238,7 +239,7 @@ mod tests {
         Question::new(&repository, "manifests/latest")
     }
 
-    /// As if three hasty questions, or three tries, had failed and the pause were over.
+    /// As if three questions with a short deadline, or three tries, had failed and the pause were over.
     fn half_open() -> Breakers {
         let mut breakers = Breakers::new();
         let long_ago = Instant::now() - Duration::from_secs(9);
@@ -250,42 +251,42 @@ mod tests {
     }
 
     #[test]
-    fn haste_without_an_answer_stops_only_the_hasty() {
+    fn unanswered_short_deadlines_stop_only_their_like() {
         let health = Health::new("docker.io".to_owned());
         let late = Fault::new(FaultKind::TimedOut, "late");
         for name in ["a", "b", "c"] {
             assert_eq!(health.report().breaker, BreakerState::Closed);
-            health.admit_hasty(&question(name)).unwrap().expire(&late);
+            health.admit_short(&question(name)).unwrap().expire(&late);
         }
         assert_eq!(health.report().breaker, BreakerState::Slow);
         assert_eq!(health.report().failures_in_a_row, 0);
         let d = question("d");
-        let refused = health.admit_hasty(&d).map(|_| ()).unwrap_err();
+        let refused = health.admit_short(&d).map(|_| ()).unwrap_err();
         assert!(matches!(refused.kind, FaultKind::BreakerOpen { .. }));
-        // What is asked with patience still is, and says nothing about haste.
+        // Questions without a short deadline are still asked, and their answers do not count for those with one.
         health.admit(&d).unwrap().settle(&Ok(()), true);
         assert_eq!(health.report().breaker, BreakerState::Slow);
         // Its time has come: one probe, and its answer ends it.
-        health.journal().hasty = half_open();
-        let probe = health.admit_hasty(&d).unwrap();
-        assert!(health.admit_hasty(&d).is_err(), "one probe at a time");
+        health.journal().short = half_open();
+        let probe = health.admit_short(&d).unwrap();
+        assert!(health.admit_short(&d).is_err(), "one probe at a time");
         drop(probe);
-        health.admit_hasty(&d).unwrap().settle(&Ok(()), true);
+        health.admit_short(&d).unwrap().settle(&Ok(()), true);
         assert_eq!(health.report().breaker, BreakerState::Closed);
     }
 
     #[test]
-    fn one_tag_that_goes_unanswered_in_haste_is_served_without_asking_alone() {
+    fn one_tag_that_is_not_answered_in_time_is_alone_served_without_asking() {
         let health = Health::new("docker.io".to_owned());
         let (tag, late) = (question("a"), Fault::new(FaultKind::TimedOut, "late"));
         for _ in 0..3 {
             assert_eq!(health.report().breaker, BreakerState::Closed);
-            health.admit_hasty(&tag).unwrap().expire(&late);
+            health.admit_short(&tag).unwrap().expire(&late);
         }
         assert_eq!(health.report().breaker, BreakerState::Slow);
-        let refused = health.admit_hasty(&tag).map(|_| ()).unwrap_err();
+        let refused = health.admit_short(&tag).map(|_| ()).unwrap_err();
         assert!(refused.message.contains("for this"), "{refused}");
-        assert!(health.admit_hasty(&question("b")).is_ok());
+        assert!(health.admit_short(&question("b")).is_ok());
         assert!(health.admit(&tag).is_ok(), "with patience");
     }
 

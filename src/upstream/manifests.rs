@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 impl Upstream {
     /// HEAD of a manifest, within `deadline` in all (dance included), without retries. One that is shorter
     /// than [`Timeouts::silence`](super::Timeouts::silence) and runs out is no outage: after a few of them
-    /// in a row only such hasty questions fail at once, with `BreakerOpen`.
+    /// in a row only such questions fail at once, with `BreakerOpen`.
     ///
     /// # Errors
     /// `MethodNotAllowed` where only GET works; otherwise as [`FaultKind`](super::FaultKind) says.

@@ -24,9 +24,9 @@ impl Upstream {
         attempt: impl FnOnce() -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         self.transport.check_offline()?;
-        let is_hasty = deadline.allowed() < self.timeouts.silence;
-        let permit = if is_hasty {
-            self.health.admit_hasty(question)?
+        let is_short = deadline.allowed() < self.timeouts.silence;
+        let permit = if is_short {
+            self.health.admit_short(question)?
         } else {
             self.health.admit(question)?
         };
@@ -34,7 +34,7 @@ impl Upstream {
         self.counts.note_try(&result);
         match &result {
             Err(fault)
-                if is_hasty
+                if is_short
                     && fault.kind == FaultKind::TimedOut
                     && deadline.remaining().is_zero() =>
             {

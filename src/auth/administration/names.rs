@@ -29,7 +29,7 @@ pub fn check_user_name(name: &str) -> Result<()> {
 
 /// A deploy token's own name: as a user's, with `+` too.
 pub fn check_deploy_username(name: &str) -> Result<()> {
-    // Those are given by the box, each with its own token's id.
+    // The box gives such names itself, each with the id of its token.
     if name.starts_with("gitlab+deploy-token-") {
         let what = format!("the name `{}` is reserved", excerpt(name));
         return Err(

@@ -44,7 +44,7 @@ fn running() -> Vec<Daemon> {
     let of_process = |directory: &Path| {
         let read = |file: &str| std::fs::read_to_string(directory.join(file)).ok();
         let is_named = read("comm")?.trim_end() == "dockerd";
-        // One in a container is that container's business: its addresses and files are not ours.
+        // One in a container is left out: its addresses and files are not those of this machine.
         if !is_named || !is_of_this_namespace(&read("status")?) {
             return None;
         }

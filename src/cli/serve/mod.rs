@@ -1,5 +1,5 @@
 //! `breakwater serve`: puts the rooms together, starts them from the ground up, and stops them from
-//! the front door down.
+//! the public port down.
 
 mod background;
 pub(super) mod certificates;

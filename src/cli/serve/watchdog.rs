@@ -1,4 +1,4 @@
-//! Tells systemd again and again that the box is well, as long as its front door says so.
+//! Tells systemd again and again that the box is well, as long as its public port answers.
 //!
 //! Not a timer of its own: each word to systemd is preceded by an answer to `/-/liveness` that came through a
 //! listener, the poller and a worker. A process that only looks alive is restarted (`WatchdogSec=`).

@@ -3,13 +3,14 @@
 //!
 //! A worker may be held for minutes by what is not its client's doing, such as a handler or a body's source
 //! that waits for an upstream, and by a client that reads slowly. The pool cannot see which, and need not:
-//! what has waited for `OVERDUE` gets a worker of its own, up to one for each connection that there may be.
+//! what is overdue gets a worker of its own, up to one for each connection that there may be.
 //! So `workers` bounds what is started at once, and nobody's wait. Beyond it threads come slowly enough
 //! that a burst of quick requests, which needs no help, does not make thousands of them.
 //!
 //! It hands out connections and knows nothing of what is done with them.
 
-use std::collections::{HashMap, VecDeque};
+mod queue;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,20 +24,18 @@ use super::respond::Buffers;
 use super::service::Service;
 use crate::context::Origin;
 use crate::time::deadline;
+use queue::{Queue, Queued};
 
 /// A worker's stack. Only what is touched of it costs memory.
 const STACK: usize = 512 * 1024;
 /// A worker that found nothing to do for so long ends.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// A connection that waited for so long gets a further worker.
-const OVERDUE: Duration = Duration::from_millis(50);
 /// How often is looked for those.
 const RELIEF_PAUSE: Duration = Duration::from_millis(25);
 /// So many further workers are started in one go: 1,280 a second.
 const RELIEF: usize = 32;
-/// After a thread could not be started it is tried again, and after the longer time also complained again.
-const SPAWN_PAUSE: Duration = Duration::from_millis(100);
+/// How long after a thread could not be started nobody complains of that again.
 const WARNING_PAUSE: Duration = Duration::from_secs(10);
 
 /// The workers and their queue.
@@ -53,44 +52,6 @@ pub(super) struct Pool {
     backlogged: AtomicBool,
     /// Connections in all `Share::waiting` together.
     held_back: AtomicUsize,
-}
-
-#[derive(Default)]
-struct Queue {
-    /// For the next free workers.
-    ready: VecDeque<Queued>,
-    origins: HashMap<Origin, Share>,
-    /// Threads that wait for work, and all of them.
-    idle: usize,
-    threads: usize,
-    closed: bool,
-    /// Whether the poller knows that it must call `relieve`.
-    watched: bool,
-    relieved_at: Option<Instant>,
-    spawn_failed_at: Option<Instant>,
-    warned_at: Option<Instant>,
-}
-
-struct Queued {
-    connection: Box<Connection>,
-    since: Instant,
-    /// Whether it takes one of its address's places, which one that was overdue does not.
-    counted: bool,
-}
-
-impl Queued {
-    fn is_overdue(&self) -> bool {
-        self.since.elapsed() >= OVERDUE
-    }
-}
-
-/// What one address has of the pool.
-#[derive(Default)]
-struct Share {
-    /// Its counted connections that are ready or with a worker.
-    held: usize,
-    /// Those that must wait for one of the former, or until they are overdue.
-    waiting: VecDeque<Queued>,
 }
 
 impl Pool {
@@ -338,30 +299,6 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock()
-    }
-}
-
-impl Queue {
-    /// Takes up to `count` connections out of those that wait for their addresses' places for too long, of
-    /// each address one in turn.
-    fn take_overdue(&mut self, count: usize) -> Vec<Queued> {
-        let mut taken = Vec::new();
-        loop {
-            let before = taken.len();
-            for share in self.origins.values_mut() {
-                if taken.len() < count && share.waiting.front().is_some_and(Queued::is_overdue) {
-                    taken.extend(share.waiting.pop_front());
-                }
-            }
-            if taken.len() == before {
-                return taken;
-            }
-        }
-    }
-
-    fn spawn_failed_lately(&self) -> bool {
-        self.spawn_failed_at
-            .is_some_and(|at| at.elapsed() < SPAWN_PAUSE)
     }
 }
 

@@ -1,25 +1,22 @@
 //! `tags/list` and `referrers` of an upstream: asked for, kept, and given from the cache while the upstream
 //! is away. An answer is never an empty list that the upstream did not give, nor anything else than a list.
 
-use std::io::{BufReader, Read as _};
+mod kept;
+mod shape;
+
 use std::sync::Arc;
 use std::time::Duration;
-
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 
 use super::manifest_check::no_room;
 use super::{CacheWord, Proxy, Target, read_only, upstream_error};
 use crate::auth::Grant;
-use crate::error::{Error, Kind, Result, excerpt};
+use crate::error::{Error, Kind, Result};
 use crate::oci::{Digest, MediaType, Reference, Tag};
 use crate::spool::{Content, Owner};
-use crate::store::{KeptListing, ListingKind};
-use crate::time::Timestamp;
+use crate::store::ListingKind;
 use crate::upstream::{Fault, FaultKind, Listing};
+use shape::check_shape;
 
-/// Tags on a page made from the cache, where the client does not say how many.
-const TAG_PAGE: u32 = 100;
 /// The longest list that is kept, in bytes.
 const MAX_KEPT: u64 = 2 * 1024 * 1024;
 
@@ -169,95 +166,6 @@ impl Proxy {
         }
     }
 
-    fn keep_listing(
-        &self,
-        target: &Target,
-        kind: ListingKind,
-        key: &str,
-        listing: &Listing,
-    ) -> Result<()> {
-        let cache = &self.store.cache;
-        let repository = self.repository_to_fill(target)?;
-        let length = listing.body.length();
-        self.store.spools.work(target.owner(), length, || {
-            let kept = KeptListing {
-                body: listing.body.read()?.into_owned(),
-                content_type: content_type(kind).to_owned(),
-                next: listing.next.clone(),
-                filters_applied: listing.filters_applied.clone(),
-                fetched_at: Timestamp::now(),
-            };
-            cache.keep_listing(repository, kind, key, &kept)
-        })
-    }
-
-    /// The list as it was kept, marked stale where it is older than `tag_ttl`; where it was not, what `otherwise`
-    /// makes of what else is kept.
-    fn kept_list(
-        &self,
-        target: &Target,
-        (kind, key): (ListingKind, &str),
-        owner: &Owner,
-        otherwise: impl FnOnce() -> Result<Option<ListingAnswer>>,
-    ) -> Result<Option<ListingAnswer>> {
-        let Some(repository) = self.repository_of(target)? else {
-            return Ok(None);
-        };
-        let spools = &self.store.spools;
-        let kept = spools.work(owner.clone(), MAX_KEPT, || {
-            let Some(kept) = self.store.cache.listing(repository, kind, key)? else {
-                return Ok(None);
-            };
-            let mut body = spools.spool(owner.clone());
-            body.append(&kept.body)?;
-            let now = Timestamp::now();
-            Ok(Some(ListingAnswer {
-                age: Some(now.since(kept.fetched_at)),
-                body: body.finish()?,
-                content_type: content_type(kind),
-                next: kept.next,
-                filters_applied: kept.filters_applied,
-                cache: if self.freshness.is_fresh(kept.fetched_at, now) {
-                    CacheWord::Hit
-                } else {
-                    CacheWord::Stale
-                },
-            }))
-        })?;
-        kept.map_or_else(otherwise, |kept| Ok(Some(kept)))
-    }
-
-    /// The tags that are kept of a repository, as a list.
-    fn kept_tags(&self, target: &Target, page: &ListPage) -> Result<Option<ListingAnswer>> {
-        let Some(repository) = self.repository_of(target)? else {
-            return Ok(None);
-        };
-        let n = page.n.unwrap_or(TAG_PAGE).clamp(1, 1_000);
-        let mut tags = self.store.cache.tags(
-            repository,
-            page.last.as_deref(),
-            (n as usize).saturating_add(1),
-        )?;
-        if tags.is_empty() && page.last.is_none() {
-            return Ok(None);
-        }
-        let more = tags.len() > n as usize;
-        tags.truncate(n as usize);
-        let next = tags
-            .last()
-            .filter(|_| more)
-            .map(|last| format!("n={n}&last={last}"));
-        let body = serde_json::json!({ "name": target.repository.as_str(), "tags": tags });
-        Ok(Some(ListingAnswer {
-            body: body.to_string().into_bytes().into(),
-            content_type: content_type(ListingKind::Tags),
-            next,
-            filters_applied: None,
-            cache: CacheWord::Stale,
-            age: None,
-        }))
-    }
-
     /// The index under the fallback tag `sha256-HEX` (distribution-spec, "Unavailable Referrers API").
     fn referrers_by_tag(
         self: &Arc<Self>,
@@ -282,20 +190,6 @@ impl Proxy {
             cache: answer.cache,
             age: answer.age,
         })
-    }
-
-    /// The index under the fallback tag, where it was read from an upstream without the API and that is away
-    /// now.
-    fn kept_fallback(
-        self: &Arc<Self>,
-        grant: &Grant,
-        target: &Target,
-        digest: &Digest,
-    ) -> Result<Option<ListingAnswer>> {
-        if self.kept_tag(target, &fallback_tag(digest)?)?.is_none() {
-            return Ok(None);
-        }
-        self.referrers_by_tag(grant, target, digest).map(Some)
     }
 }
 
@@ -322,81 +216,8 @@ fn content_type(kind: ListingKind) -> &'static str {
     }
 }
 
-/// Whether `body` is a list of this kind; otherwise why not. What stands in the list is the clients' business.
-fn check_shape(kind: ListingKind, body: &Content) -> Result<(), String> {
-    #[derive(Deserialize)]
-    struct Tags {
-        // Go writes an empty list as null; to leave it out is something else.
-        #[serde(rename = "tags", deserialize_with = "Option::deserialize")]
-        _tags: Option<Vec<IgnoredAny>>,
-    }
-    #[derive(Deserialize)]
-    struct Index {
-        #[serde(rename = "manifests")]
-        _manifests: Vec<IgnoredAny>,
-    }
-    check_utf8(body).map_err(|error| error.to_string())?;
-    let mut bytes = BufReader::new(body.reader()).bytes();
-    let first = bytes.find(|byte| !matches!(byte, Ok(byte) if byte.is_ascii_whitespace()));
-    if !matches!(first, Some(Ok(b'{'))) {
-        return Err("it is no JSON object".to_owned());
-    }
-    let reader = BufReader::new(body.reader());
-    let parsed = match kind {
-        ListingKind::Tags => serde_json::from_reader::<_, Tags>(reader).map(|_| ()),
-        ListingKind::Referrers => serde_json::from_reader::<_, Index>(reader).map(|_| ()),
-    };
-    // The parser's own words may hold what the upstream sent.
-    parsed.map_err(|error| excerpt(&error.to_string()))
-}
-
-/// Fails unless all of it is UTF-8: what is ignored is not looked at closely by the parser.
-fn check_utf8(body: &Content) -> Result<()> {
-    let wrong = || Error::new(Kind::UpstreamLied, "it is no UTF-8");
-    // What was not checked of the last piece: a character that goes on in the next one.
-    let mut rest = Vec::new();
-    body.for_each_piece(|piece| {
-        rest.extend_from_slice(piece);
-        let checked = match std::str::from_utf8(&rest) {
-            Ok(text) => text.len(),
-            Err(error) if error.error_len().is_none() => error.valid_up_to(),
-            Err(_) => return Err(wrong()),
-        };
-        rest.drain(..checked);
-        Ok(())
-    })?;
-    rest.is_empty().then_some(()).ok_or_else(wrong)
-}
-
 /// The tag that stands for the referrers of a digest: `sha256-HEX`.
 fn fallback_tag(digest: &Digest) -> Result<Tag> {
     let tag = digest.as_str().replace(':', "-");
     Tag::parse(&tag.chars().take(128).collect::<String>())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_lists_are_taken_for_lists() {
-        let (tags, referrers) = (ListingKind::Tags, ListingKind::Referrers);
-        for (kind, body, expected) in [
-            (tags, r#"{"name":"a","tags":["1"]}"#, true),
-            (tags, r#" {"tags":null}"#, true),
-            (tags, r#"{"name":"a"}"#, false),
-            (tags, r#"{"tags":"1"}"#, false),
-            (tags, r#"[["1"]]"#, false),
-            (tags, r#"{"tags":["1"]"#, false),
-            (tags, "<script>", false),
-            (tags, "", false),
-            (referrers, r#"{"schemaVersion":2,"manifests":[{}]}"#, true),
-            (referrers, r#"{"schemaVersion":2}"#, false),
-            (referrers, r#"{"manifests":{}}"#, false),
-            (referrers, r#"{"tags":[]}"#, false),
-        ] {
-            assert_eq!(check_shape(kind, &body.into()).is_ok(), expected, "{body}");
-        }
-        assert!(check_shape(tags, &b"{\"tags\":[\"\xff\"]}".into()).is_err());
-    }
 }

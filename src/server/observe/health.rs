@@ -292,7 +292,7 @@ fn upstreams(appliance: &Appliance) -> Check {
 }
 
 impl observe::Observed {
-    /// The front door's load, once it is open.
+    /// The load of the public port, once it is open.
     pub(in crate::server) fn load(&self) -> Option<crate::http::Load> {
         self.front_door.get()?.read()
     }

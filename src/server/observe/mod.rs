@@ -42,7 +42,7 @@ const SCRAPE: Duration = Duration::from_secs(5);
 /// What is watched besides what the other rooms count themselves.
 pub(super) struct Observed {
     pub(super) traffic: Traffic,
-    /// Set when the front door is open.
+    /// Set when the public port is open.
     front_door: OnceLock<Gauge>,
     started_at: Timestamp,
     totals: Mutex<Option<(Instant, Totals)>>,
@@ -58,9 +58,9 @@ impl Observed {
         }
     }
 
-    /// From here on the front door is watched too.
+    /// From here on the public port is watched too.
     pub(super) fn watch(&self, front_door: Gauge) {
-        // A second one would be a second front door, which there is not.
+        // There is only one public port, so it is set once.
         let _ = self.front_door.set(front_door);
     }
 

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 use crate::upkeep::eviction;
 use crate::upstream::BreakerState;
 
-/// The label of the upstreams that groups bring: their names are the groups' business. No name of an
+/// The label of the upstreams that groups bring: which are private to the groups. No name of an
 /// upstream has a bracket.
 const OF_GROUPS: &str = "(groups)";
 

@@ -1,0 +1,126 @@
+//! Lists as they are kept: written on the way to a client, and given while the upstream is away; where the list itself
+//! was not kept, one is made of what else is.
+
+use std::sync::Arc;
+
+use super::{ListPage, ListingAnswer, content_type, fallback_tag};
+use crate::auth::Grant;
+use crate::error::Result;
+use crate::oci::Digest;
+use crate::proxy::{CacheWord, Proxy, Target};
+use crate::spool::Owner;
+use crate::store::{KeptListing, ListingKind};
+use crate::time::Timestamp;
+use crate::upstream::Listing;
+
+/// Tags on a page made from the cache, where the client does not say how many.
+const TAG_PAGE: u32 = 100;
+
+impl Proxy {
+    pub(super) fn keep_listing(
+        &self,
+        target: &Target,
+        kind: ListingKind,
+        key: &str,
+        listing: &Listing,
+    ) -> Result<()> {
+        let cache = &self.store.cache;
+        let repository = self.repository_to_fill(target)?;
+        let length = listing.body.length();
+        self.store.spools.work(target.owner(), length, || {
+            let kept = KeptListing {
+                body: listing.body.read()?.into_owned(),
+                content_type: content_type(kind).to_owned(),
+                next: listing.next.clone(),
+                filters_applied: listing.filters_applied.clone(),
+                fetched_at: Timestamp::now(),
+            };
+            cache.keep_listing(repository, kind, key, &kept)
+        })
+    }
+
+    /// The list as it was kept, marked stale where it is older than `tag_ttl`; where it was not, what `otherwise`
+    /// makes of what else is kept.
+    pub(super) fn kept_list(
+        &self,
+        target: &Target,
+        (kind, key): (ListingKind, &str),
+        owner: &Owner,
+        otherwise: impl FnOnce() -> Result<Option<ListingAnswer>>,
+    ) -> Result<Option<ListingAnswer>> {
+        let Some(repository) = self.repository_of(target)? else {
+            return Ok(None);
+        };
+        let spools = &self.store.spools;
+        let kept = spools.work(owner.clone(), super::MAX_KEPT, || {
+            let Some(kept) = self.store.cache.listing(repository, kind, key)? else {
+                return Ok(None);
+            };
+            let mut body = spools.spool(owner.clone());
+            body.append(&kept.body)?;
+            let now = Timestamp::now();
+            Ok(Some(ListingAnswer {
+                age: Some(now.since(kept.fetched_at)),
+                body: body.finish()?,
+                content_type: content_type(kind),
+                next: kept.next,
+                filters_applied: kept.filters_applied,
+                cache: if self.freshness.is_fresh(kept.fetched_at, now) {
+                    CacheWord::Hit
+                } else {
+                    CacheWord::Stale
+                },
+            }))
+        })?;
+        kept.map_or_else(otherwise, |kept| Ok(Some(kept)))
+    }
+
+    /// The tags that are kept of a repository, as a list.
+    pub(super) fn kept_tags(
+        &self,
+        target: &Target,
+        page: &ListPage,
+    ) -> Result<Option<ListingAnswer>> {
+        let Some(repository) = self.repository_of(target)? else {
+            return Ok(None);
+        };
+        let n = page.n.unwrap_or(TAG_PAGE).clamp(1, 1_000);
+        let mut tags = self.store.cache.tags(
+            repository,
+            page.last.as_deref(),
+            (n as usize).saturating_add(1),
+        )?;
+        if tags.is_empty() && page.last.is_none() {
+            return Ok(None);
+        }
+        let more = tags.len() > n as usize;
+        tags.truncate(n as usize);
+        let next = tags
+            .last()
+            .filter(|_| more)
+            .map(|last| format!("n={n}&last={last}"));
+        let body = serde_json::json!({ "name": target.repository.as_str(), "tags": tags });
+        Ok(Some(ListingAnswer {
+            body: body.to_string().into_bytes().into(),
+            content_type: content_type(ListingKind::Tags),
+            next,
+            filters_applied: None,
+            cache: CacheWord::Stale,
+            age: None,
+        }))
+    }
+
+    /// The index under the fallback tag, where it was read from an upstream without the API and that is away
+    /// now.
+    pub(super) fn kept_fallback(
+        self: &Arc<Self>,
+        grant: &Grant,
+        target: &Target,
+        digest: &Digest,
+    ) -> Result<Option<ListingAnswer>> {
+        if self.kept_tag(target, &fallback_tag(digest)?)?.is_none() {
+            return Ok(None);
+        }
+        self.referrers_by_tag(grant, target, digest).map(Some)
+    }
+}

@@ -11,20 +11,19 @@ use crate::http::Response;
 use crate::server::error;
 use crate::store::{Page, Window};
 
-/// What a handler comes to.
 pub(super) type Answer = Result<Response, Failure>;
 
-/// Entries of a page where the caller does not say, and at most.
+/// How many entries a page has where the caller does not say, and how many it may have.
 const PAGE: (u64, u64) = (20, 100);
-/// How far behind the beginning a page may start: skipped rows cost time as well. GitLab bounds it in the same way.
+/// How far behind the beginning of its list a page may start, because skipped rows take time too. GitLab has the same
+/// bound.
 const MAX_OFFSET: u64 = 100_000;
 
-/// Why there is no success.
 pub(super) enum Failure {
     Known(u16, Box<Told>),
     /// 405, with the methods that there are.
     NoSuchMethod(String),
-    /// Whatever a room below said.
+    /// An error of a room below.
     Of(Error),
 }
 
@@ -47,7 +46,7 @@ pub(super) struct Told {
     scope: Option<String>,
 }
 
-/// Success that only says so.
+/// The body of a success that has nothing else to tell.
 #[derive(Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Message {
@@ -101,12 +100,11 @@ impl Failure {
         Self::message(400, json!({ field: [why.into()] }))
     }
 
-    /// Without a good token.
     pub(super) fn unauthorized() -> Self {
         Self::message(401, "401 Unauthorized")
     }
 
-    /// A token that is good no more (RFC 6750, section 3.1).
+    /// For a token that is not valid any more (RFC 6750, section 3.1).
     pub(super) fn invalid_token(description: &str) -> Self {
         let told = Told {
             error: Some("invalid_token".to_owned()),
@@ -116,7 +114,7 @@ impl Failure {
         Self::known(401, told)
     }
 
-    /// A token without the scope (RFC 6750, section 3.1).
+    /// For a token that lacks the scope (RFC 6750, section 3.1).
     pub(super) fn insufficient_scope(scopes: &str) -> Self {
         let why = "The request requires higher privileges than provided by the access token.";
         let told = Told {
@@ -128,22 +126,20 @@ impl Failure {
         Self::known(403, told)
     }
 
-    /// Known, but not allowed.
     pub(super) fn forbidden() -> Self {
         Self::message(403, "403 Forbidden")
     }
 
-    /// Known, but not allowed, with the reason.
     pub(super) fn forbidden_because(why: &str) -> Self {
         Self::message(403, format!("403 Forbidden - {why}"))
     }
 
-    /// What does not exist, or may not be seen: the same bytes.
+    /// For what does not exist and for what the caller may not see: both get the same bytes.
     pub(super) fn not_found(noun: &str) -> Self {
         Self::message(404, format!("404 {noun} Not Found"))
     }
 
-    /// The same about a thing of another name.
+    /// The same failure; a 404 names this noun.
     pub(super) fn about(self, noun: &str) -> Self {
         match self {
             Self::Known(404, _) => Self::not_found(noun),
@@ -151,7 +147,6 @@ impl Failure {
         }
     }
 
-    /// A path that means nothing.
     pub(super) fn no_such_path() -> Self {
         Self::error(404, "404 Not Found")
     }
@@ -185,7 +180,7 @@ fn of_error(error: &Error, request_id: &str) -> Response {
         return failure.response(request_id);
     }
     let told = error::told(error, request_id);
-    // What a command line calls wrong usage is here a request that is wrong.
+    // Wrong usage of a command is a bad request here.
     let (status, message) = match error.kind() {
         Kind::Usage | Kind::NameInvalid | Kind::BadRequest => {
             (400, format!("400 Bad request - {error}"))
@@ -204,12 +199,11 @@ pub(super) fn object(status: u16, value: &Value) -> Answer {
     Ok(error::json_body(Response::new(status), value))
 }
 
-/// Success without a body.
 pub(super) fn nothing() -> Answer {
     Ok(Response::new(204))
 }
 
-/// What is done behind the answer, or was accepted as if it were.
+/// For what is done after the answer, or what GitLab answers in that way.
 pub(super) fn accepted() -> Answer {
     object(202, &json!(Message::new("202 Accepted")))
 }
@@ -329,7 +323,7 @@ fn beyond_offset() -> String {
     )
 }
 
-/// The same request for another page. A secret that somebody put into the query is not given back.
+/// The URL of another page of the same list. Secrets in the query are left out.
 fn link(ask: &Ask<'_, '_>, page: u64, per_page: u64) -> String {
     let own = [
         "page",

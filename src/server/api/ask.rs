@@ -1,6 +1,6 @@
-//! One request to the REST API, checked: who asks, about which place, with which fields. In this order: who
-//! are you (401), do the token's scopes allow it (403), may you know that the place exists (404), is your level high
-//! enough (403), are the fields right (400).
+//! One request to the REST API, checked in this order: who asks (401), whether the scopes of the token allow it (403),
+//! whether the caller may know that the place exists (404), whether its level is high enough (403), and whether the
+//! fields are right (400).
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::server::Appliance;
 use crate::server::call::Call;
 use crate::store::{Actor, Group, GroupId, Maker, ProjectId, Store, User, Viewer, Visibility};
 
-/// A request whose endpoint's needs are met.
+/// A request that its endpoint allows.
 pub(super) struct Ask<'a, 'r> {
     pub(super) appliance: &'a Appliance,
     pub(super) call: &'a mut Call<'r>,

@@ -46,7 +46,7 @@ fn reset(ask: &mut Ask<'_, '_>) -> Answer {
     let request: ResetFeature = ask.request()?;
     check(ask, &request.group)?;
     match ask.perform(request) {
-        // GitLab does not mind.
+        // GitLab accepts this too.
         Err(error) if error.kind() != Kind::NotFound => Err(error.into()),
         _ => nothing(),
     }

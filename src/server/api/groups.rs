@@ -76,7 +76,7 @@ pub(super) fn conflict(ask: &Ask<'_, '_>, path: &str, error: Error) -> Failure {
 fn remove(ask: &mut Ask<'_, '_>) -> Answer {
     let removed = ask.perform(ask.request::<RemoveGroup>()?);
     removed.map_err(|error| match error.kind() {
-        // The mirror's own.
+        // It is the group of the mirror.
         Kind::Conflict => Failure::forbidden_because(error.what()),
         _ => Failure::Of(error),
     })?;

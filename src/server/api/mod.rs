@@ -1,8 +1,8 @@
 //! The REST API below `/api/v4`, in GitLab's shapes: paths, fields, statuses, pages. A file a resource.
 //!
-//! `table` says what there is and who may; `ask` checks it; a handler then calls the store and answers. A
-//! token's secret is the only credential: a JWT of the token endpoint is refused, and so is a password.
-//! What one may not see is answered with the same bytes as what does not exist.
+//! `table` says which endpoints there are and who may use them; `ask` checks that; the handler then performs an operation
+//! of `admin` and answers with its view. A token's secret is the only credential: JWTs of the token endpoint and
+//! passwords are refused. What the caller may not see is answered with the same bytes as what does not exist.
 
 mod about;
 mod answer;
@@ -34,7 +34,6 @@ use crate::http::Response;
 use ask::Ask;
 use table::Shape;
 
-/// Where it all is.
 const ROOT: &str = "/api/v4";
 
 /// Answers a request below [`ROOT`].

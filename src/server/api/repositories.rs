@@ -16,7 +16,7 @@ use crate::oci::{RepositoryName, Tag};
 use crate::store::{HostedTag, ProjectId, RepositoryRow, Window};
 use crate::time::Timestamp;
 
-/// The most tags that one answer about repositories gives, of all these together: the rest is to be had page by page.
+/// How many tags one answer lists at most, of all its repositories together. The list of tags has the others.
 const TAGS_IN_ANSWER: u64 = 10_000;
 
 #[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
@@ -143,7 +143,7 @@ fn view(
     let project = ask.store().access.project(row.project)?;
     let project = project.map(|project| project.path).unwrap_or_default();
     let name = row.path.strip_prefix(&project).unwrap_or_default();
-    // Who may know of the repository may not always read from it.
+    // Not everybody who may know of the repository may pull from it.
     let is_read = (with.tags || with.tags_count)
         && matches!(judge(ask, row, Wanted::Pull)?, Judged::Granted(_));
     let tags = match is_read && with.tags {
@@ -190,8 +190,8 @@ enum Judged {
     Refused(Refusal),
 }
 
-/// Judges by the policy that the registry protocol has, which goes by the path. Where another project has the
-/// path by now, what the former one left behind is not there.
+/// Judges by the policy of the registry protocol, which goes by the path. A repository that another project left behind
+/// under a path that belongs to this one now counts as missing.
 fn judge(ask: &Ask<'_, '_>, row: &RepositoryRow, wanted: Wanted) -> Result<Judged, Failure> {
     let name = RepositoryName::parse(&row.path)?;
     let judged = ask
@@ -264,7 +264,7 @@ fn delete(ask: &mut Ask<'_, '_>) -> Answer {
     let grant = grant(ask, &row, Wanted::Delete)?;
     let registry = &ask.appliance.registry;
     match registry.delete_repository(&grant, ask.call.now) {
-        // Somebody else was first.
+        // Somebody else has deleted it meanwhile.
         Err(error) if error.kind() == Kind::NameUnknown => Err(Failure::not_found("Repository")),
         deleted => {
             deleted?;

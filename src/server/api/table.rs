@@ -1,5 +1,5 @@
-//! The routing table: method and path → who may, what it takes, what it gives, and the handler. The
-//! checks, and the OpenAPI document, are made from it; a file a resource adds its part.
+//! The routing table: for each method and path who may use it, its fields, the shape of its answer, and its handler.
+//! Requests are checked by it, and the OpenAPI document is made from it. The file of each resource adds its rows.
 
 use std::sync::LazyLock;
 
@@ -16,7 +16,6 @@ use crate::http::Method;
 use crate::schema;
 use crate::store::{Level, Page};
 
-/// One thing that can be asked for.
 #[derive(Clone, Copy)]
 pub(super) struct Endpoint {
     /// `GET` answers HEAD too.
@@ -26,7 +25,6 @@ pub(super) struct Endpoint {
     pub(super) path: &'static str,
     /// Which scopes the token must have.
     pub(super) scope: Scope,
-    /// Who may.
     pub(super) role: Role,
     /// The fields of its body or query; others are ignored.
     pub(super) parameters: &'static [Parameter],
@@ -58,10 +56,10 @@ pub(super) enum Scope {
     WriteOrJob,
 }
 
-/// Who may. Hidden places are answered as missing ones before any level is asked for.
+/// Who may use an endpoint. Hidden places are answered like missing ones before any level is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Whoever has the scope; the handler shows each their own.
+    /// Everybody who has the scope; the operation decides what each of them may see and do.
     Anyone,
     /// Administrators of the box.
     Administrator,
@@ -78,7 +76,6 @@ pub(super) struct Nothing {}
 /// What success looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// No body.
     Nothing,
     /// One object of this schema.
     One(&'static str),

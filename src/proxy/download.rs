@@ -40,8 +40,6 @@ pub(super) enum Lie {
     MoreSent,
     #[strum(serialize = "it sent another length than it announced")]
     OtherLength,
-    #[strum(serialize = "it has no bytes")]
-    NoBytes,
     #[strum(serialize = "its bytes do not match the digest")]
     OtherBytes,
 }
@@ -112,7 +110,7 @@ impl Download {
         }
         // Of nothing there is no last byte that could be held back.
         if self.total == Some(0) && !self.is_whole() {
-            return Err(DownloadFailure::Lied(Lie::NoBytes));
+            return Err(DownloadFailure::Lied(Lie::OtherBytes));
         }
         self.etag = stream.etag;
         self.connection = Some(Connection {

@@ -116,9 +116,10 @@ impl<V: ShownToken + JsonSchema> Operation for RotateToken<V> {
     type View = NewTokenView<V>;
 
     fn perform(self, admin: &Admin<'_>) -> Result<NewTokenView<V>> {
-        let id = TokenId(self.id);
+        let (id, now) = (TokenId(self.id), Timestamp::now());
+        let asked = expiry::parse(self.expires_at.as_deref(), now)?;
         let old = find::<V>(admin, self.place.as_ref(), id, Wish::Rotate)?;
-        rotate(admin, &old, self.expires_at.as_deref())
+        rotate(admin, &old, asked, now)
     }
 }
 
@@ -153,7 +154,9 @@ impl Operation for RotateOwnToken {
         if !is_of::<AccessTokenView>(&own, place.as_ref()) {
             return Err(Error::new(Kind::Unsupported, "405 Method Not Allowed"));
         }
-        rotate(admin, &own, self.expires_at.as_deref())
+        let now = Timestamp::now();
+        let asked = expiry::parse(self.expires_at.as_deref(), now)?;
+        rotate(admin, &own, asked, now)
     }
 }
 
@@ -178,10 +181,10 @@ fn own(admin: &Admin<'_>) -> Result<Token> {
 fn rotate<V: ShownToken>(
     admin: &Admin<'_>,
     old: &Token,
-    expires_at: Option<&str>,
+    asked: Option<Option<Timestamp>>,
+    now: Timestamp,
 ) -> Result<NewTokenView<V>> {
-    let (store, now) = (admin.store, Timestamp::now());
-    let asked = expiry::parse(expires_at, now)?;
+    let store = admin.store;
     let maker = admin.caller.maker();
     if maker.token_id.is_some() && !old.revoked && old.is_expired(now) {
         return Err(Error::new(Kind::BadRequest, "token is expired"));

@@ -164,7 +164,7 @@ fn for_min_free_alone_goes_what_cannot_be_had_again_and_no_more_than_that() {
     let (free, _) = farm.store().blobs.space().unwrap();
     for (min_free, expected) in [(free / 2, 10), (free * 2, 0)] {
         farm.limits = Limits {
-            min_free: min_free,
+            min_free,
             unused_days: 1,
             ..NO_LIMITS
         };

@@ -10,6 +10,7 @@ mod audit;
 mod backup;
 mod cache;
 mod caller;
+mod cleanup;
 mod features;
 mod filters;
 mod garbage;
@@ -52,6 +53,7 @@ pub use cache::{
     ListCachedImages, PartView, PurgeImages, PurgeView, ShowCachedImage,
 };
 pub use caller::{Caller, OnTheBox};
+pub use cleanup::CleanupChanges;
 pub use features::{
     FeatureView, GroupFeature, ListFeatures, ListGroupFeatures, ResetFeature, SetFeature,
 };

@@ -4,13 +4,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::caller::needs;
+use super::cleanup::{CleanupChanges, CleanupPolicyView, Policies};
 use super::filters::{PlaceFilters, quota};
 use super::{Admin, Named, Operation, refused};
 use crate::auth::administration::names;
 use crate::auth::policy::administration::Authority;
 use crate::error::{Error, Kind, Result};
 use crate::store::{
-    GroupId, Level, Page, Project, ProjectChanges, ProjectId, SeenFilter, Visibility, Window,
+    CleanupPolicy, GroupId, Level, Page, Project, ProjectChanges, ProjectId, SeenFilter,
+    Visibility, Window,
 };
 use crate::time::Timestamp;
 
@@ -53,6 +55,8 @@ pub struct AddProject {
     pub namespace_id: Named<GroupId>,
     /// private unless given
     pub visibility: Option<Visibility>,
+    /// which pushed tags go by themselves
+    pub container_expiration_policy_attributes: Option<CleanupChanges>,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -72,6 +76,8 @@ pub struct ProjectSettings {
     pub visibility: Option<Visibility>,
     /// bytes that may be pushed, here and below; 0: no limit of its own; for administrators
     pub quota: Option<u64>,
+    /// which pushed tags go by themselves
+    pub container_expiration_policy_attributes: Option<CleanupChanges>,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -94,6 +100,8 @@ pub struct ProjectView {
     pub visibility: Visibility,
     /// Bytes
     pub quota: Option<u64>,
+    /// Which pushed tags go by themselves
+    pub container_expiration_policy: CleanupPolicyView,
     pub created_at: Timestamp,
 }
 
@@ -109,8 +117,13 @@ pub struct NamespaceView {
     pub full_path: String,
 }
 
-impl From<Project> for ProjectView {
-    fn from(project: Project) -> Self {
+impl ProjectView {
+    fn of(admin: &Admin<'_>, project: Project) -> Result<Self> {
+        let mut policies = Policies::of(admin, &[project.id])?;
+        Ok(Self::new(project, &mut policies))
+    }
+
+    fn new(project: Project, policies: &mut Policies) -> Self {
         let (group, name) = project.path.rsplit_once('/').unwrap_or_default();
         let last = group.rsplit('/').next().unwrap_or_default();
         Self {
@@ -128,6 +141,7 @@ impl From<Project> for ProjectView {
             path_with_namespace: project.path,
             visibility: project.visibility,
             quota: project.quota,
+            container_expiration_policy: policies.view(project.id),
             created_at: project.created_at,
         }
     }
@@ -140,7 +154,9 @@ impl ListProjects {
         }
         let access = &admin.store.access;
         let projects = access.seen_projects(&admin.caller.viewer(), &filter, self.window)?;
-        Ok(projects.map(ProjectView::from))
+        let ids: Vec<_> = projects.entries.iter().map(|project| project.id).collect();
+        let mut policies = Policies::of(admin, &ids)?;
+        Ok(projects.map(|project| ProjectView::new(project, &mut policies)))
     }
 }
 
@@ -174,7 +190,7 @@ impl Operation for GetProject {
     type View = ProjectView;
 
     fn perform(self, admin: &Admin<'_>) -> Result<ProjectView> {
-        Ok(admin.project(&self.project)?.into())
+        ProjectView::of(admin, admin.project(&self.project)?)
     }
 }
 
@@ -210,8 +226,19 @@ impl Operation for AddProject {
         names::check_project_path(&path, admin.mirror().group).map_err(refused("path"))?;
         let visibility = self.visibility.unwrap_or(Visibility::Private);
         let access = &admin.store.access;
+        let changes = self.container_expiration_policy_attributes;
+        let new =
+            changes.map(|changes| changes.applied(CleanupPolicy::default(), Timestamp::now()));
+        let cleanup = new.transpose()?;
         let id = access.create_project(&admin.actor, &path, visibility)?;
-        Ok(admin.project(&Named::Id(id))?.into())
+        if cleanup.is_some() {
+            let changes = ProjectChanges {
+                cleanup,
+                ..ProjectChanges::default()
+            };
+            access.set_project(&admin.actor, id, &changes)?;
+        }
+        ProjectView::of(admin, admin.project(&Named::Id(id))?)
     }
 }
 
@@ -229,6 +256,13 @@ impl Operation for SetProject {
         let changes = ProjectChanges {
             visibility: visibility.filter(|&new| new != project.visibility),
             quota: quota(admin, self.settings.quota)?,
+            cleanup: match self.settings.container_expiration_policy_attributes {
+                Some(changes) => {
+                    let policy = admin.store.access.cleanup_policy(project.id)?;
+                    Some(changes.applied(policy, Timestamp::now())?)
+                }
+                None => None,
+            },
         };
         if changes.visibility.is_some() {
             let nobody = Authority {
@@ -243,7 +277,7 @@ impl Operation for SetProject {
             let changed = access.set_project(&admin.actor, project.id, &changes);
             changed.map_err(refused("visibility"))?;
         }
-        Ok(admin.project(&Named::Id(project.id))?.into())
+        ProjectView::of(admin, admin.project(&Named::Id(project.id))?)
     }
 }
 

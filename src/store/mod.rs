@@ -32,11 +32,7 @@ mod statement;
 mod write_ahead_log;
 
 pub use access::{
-    Ability, AccessDb, ExternalRegistry, ExternalRegistryId, Feature, Group, GroupChanges, GroupId,
-    Level, MAX_RULES, Maker, Member, MemberFilter, MinimumLevel, Network, NewToken, NewUpstream,
-    OnReadOnlyMiss, Pin, Pins, Project, ProjectChanges, ProjectId, ProtectionRule, RuleId,
-    RuleOwner, SeenFilter, SigningAlgorithm, TagRule, Token, TokenFilter, TokenId, TokenKind,
-    UpstreamId, UpstreamRow, User, UserFilter, UserId, Viewer, Visibility,
+    Ability, AccessDb, ExternalRegistry, ExternalRegistryId, Feature, Group, GroupChanges, GroupId, Level, MAX_RULES, Maker, Member, MemberFilter, MinimumLevel, Network, NewToken, NewUpstream, OnReadOnlyMiss, Pin, Pins, Project, ProjectChanges, ProjectId, ProtectionRule, RuleId, RuleOwner, SeenFilter, SigningAlgorithm, TagRule, Token, TokenFilter, TokenId, TokenKind, UpstreamId, UpstreamRow, User, UserFilter, UserId, Viewer, Visibility, Cadence, CleanupPolicy, OlderThan,
 };
 pub use audit::{
     Actor, AuditDb, Detail, Event, EventFilter, EventKind, EventPlace, EventUser, PlaceFilter,

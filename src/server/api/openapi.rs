@@ -126,6 +126,16 @@ fn in_query(parameter: &Parameter) -> Value {
 }
 
 fn body(parameters: &[Parameter]) -> Value {
+    let schema = object(parameters);
+    json!({
+        "content": {
+            "application/json": { "schema": schema },
+            "application/x-www-form-urlencoded": { "schema": schema },
+        }
+    })
+}
+
+fn object(parameters: &[Parameter]) -> Value {
     let mut properties = Map::new();
     for parameter in parameters {
         let mut schema = schema(parameter.kind);
@@ -141,12 +151,7 @@ fn body(parameters: &[Parameter]) -> Value {
     if !required.is_empty() {
         put(&mut schema, "required", json!(required));
     }
-    json!({
-        "content": {
-            "application/json": { "schema": schema },
-            "application/x-www-form-urlencoded": { "schema": schema },
-        }
-    })
+    schema
 }
 
 fn schema(kind: Type) -> Value {
@@ -159,6 +164,7 @@ fn schema(kind: Type) -> Value {
         Type::OneOf(words) => json!({ "type": "string", "enum": words }),
         Type::Level => json!({ "type": "integer", "enum": [10, 20, 30, 40, 50] }),
         Type::IdOrText => json!({ "oneOf": [{ "type": "integer" }, { "type": "string" }] }),
+        Type::Object(fields) => object(fields),
     }
 }
 

@@ -46,6 +46,8 @@ pub(super) enum Type {
     Level,
     /// A number, or a text: an id or a path.
     IdOrText,
+    /// An object with fields of its own; null there is a value.
+    Object(&'static [Parameter]),
 }
 
 /// The fields that a request takes, by its JSON schema.
@@ -91,6 +93,7 @@ fn kind(schema: &Value) -> Type {
         None if is("boolean") => Type::Boolean,
         None if is("array") => Type::TextList,
         None if field("format").is_some_and(|format| format == "date-time") => Type::Moment,
+        None if is("object") => Type::Object(of_request(schema)),
         None => Type::Text,
     }
 }
@@ -107,6 +110,7 @@ enum Field {
     Integer(i64),
     Boolean(bool),
     List(Vec<String>),
+    Object(Map<String, Value>),
 }
 
 impl Field {
@@ -120,6 +124,7 @@ impl Field {
             Self::Integer(number) => (*number).into(),
             Self::Boolean(boolean) => (*boolean).into(),
             Self::List(list) => list.clone().into(),
+            Self::Object(fields) => fields.clone().into(),
         }
     }
 }
@@ -137,6 +142,11 @@ impl Fields {
         let mut wrong = Vec::new();
         for parameter in declared {
             let value = raw.get(parameter.name).filter(|value| !value.is_null());
+            if let (Some(value), Type::Object(inner)) = (value, parameter.kind) {
+                let object = object(parameter.name, value, inner, &mut wrong);
+                fields.0.insert(parameter.name, Field::Object(object));
+                continue;
+            }
             match value.map(|value| typed(value, parameter.kind)) {
                 Some(Ok(field)) => {
                     fields.0.insert(parameter.name, field);
@@ -219,7 +229,7 @@ fn body(request: &mut Request) -> Result<HashMap<String, Value>, Failure> {
     }
 }
 
-/// The pairs of a form or query; `name[]` collects a list.
+/// The pairs of a form or query; `name[]` collects a list, and `name[field]` an object.
 fn pairs(text: &[u8]) -> HashMap<String, Value> {
     let mut fields: HashMap<String, Value> = HashMap::new();
     for (key, value) in form_urlencoded::parse(text) {
@@ -231,10 +241,52 @@ fn pairs(text: &[u8]) -> HashMap<String, Value> {
                     fields.insert(name.to_owned(), Value::Array(vec![value]));
                 }
             },
-            None => {
-                fields.insert(key.into_owned(), value);
-            }
+            None => match key.strip_suffix(']').and_then(|key| key.split_once('[')) {
+                Some((name, field)) => match fields.get_mut(name) {
+                    Some(Value::Object(object)) => {
+                        object.insert(field.to_owned(), value);
+                    }
+                    _ => {
+                        let object = Map::from_iter([(field.to_owned(), value)]);
+                        fields.insert(name.to_owned(), Value::Object(object));
+                    }
+                },
+                None => {
+                    fields.insert(key.into_owned(), value);
+                }
+            },
         }
+    }
+    fields
+}
+
+/// The declared fields of an object; what is wrong with them is added to `wrong`.
+fn object(
+    name: &str,
+    value: &Value,
+    declared: &'static [Parameter],
+    wrong: &mut Vec<String>,
+) -> Map<String, Value> {
+    let mut fields = Map::new();
+    let Some(given) = value.as_object() else {
+        wrong.push(format!("{name} is invalid"));
+        return fields;
+    };
+    for parameter in declared {
+        let field = match given.get(parameter.name) {
+            None => continue,
+            // A form has no null.
+            Some(Value::String(text)) if text.is_empty() => Value::Null,
+            Some(Value::Null) => Value::Null,
+            Some(value) => match typed(value, parameter.kind) {
+                Ok(field) => field.json(),
+                Err(why) => {
+                    wrong.push(format!("{name}[{}] {why}", parameter.name));
+                    continue;
+                }
+            },
+        };
+        fields.insert(parameter.name.to_owned(), field);
     }
     fields
 }
@@ -281,6 +333,8 @@ fn typed(value: &Value, kind: Type) -> Result<Field, &'static str> {
             (Value::Number(number), _) if number.is_i64() => Ok(Field::Id(number.to_string())),
             _ => Err(INVALID),
         },
+        // Objects in objects are for nobody.
+        Type::Object(_) => Err(INVALID),
     }
 }
 
@@ -370,5 +424,7 @@ mod tests {
         let fields = pairs(b"name=x&scopes[]=a&scopes%5B%5D=b&name=y");
         assert_eq!(fields["scopes"], json!(["a", "b"]));
         assert_eq!(fields["name"], json!("y"));
+        let fields = pairs(b"policy[keep_n]=5&policy%5Bolder_than%5D=");
+        assert_eq!(fields["policy"], json!({ "keep_n": "5", "older_than": "" }));
     }
 }

@@ -237,7 +237,7 @@ pub(in crate::server) fn reading_requests() -> Vec<String> {
         Type::OneOf(words) => words.first().copied().unwrap_or_default(),
         Type::Level => "40",
         // A text that is also a moment.
-        Type::Text | Type::TextList | Type::Moment => "2026-01-01",
+        Type::Text | Type::TextList | Type::Moment | Type::Object(_) => "2026-01-01",
     };
     let mut requests = Vec::new();
     for endpoint in reading {

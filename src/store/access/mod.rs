@@ -5,6 +5,7 @@
 //! scope or a level is worth, and which names are allowed, is decided above. A file per noun.
 
 mod audited;
+mod cleanup;
 mod external_registries;
 mod features;
 mod groups;
@@ -20,6 +21,7 @@ mod tokens;
 mod upstreams;
 mod users;
 
+pub use cleanup::{Cadence, CleanupPolicy, OlderThan};
 pub use external_registries::{ExternalRegistry, SigningAlgorithm};
 pub use features::Feature;
 pub use groups::{Group, GroupChanges, OnReadOnlyMiss, Visibility};

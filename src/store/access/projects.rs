@@ -4,7 +4,9 @@ use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
 use super::groups::{lineage, quota, quota_detail};
-use super::{AccessDb, GroupId, ProjectId, Viewer, Visibility, no_such, taken};
+use super::{
+    AccessDb, CleanupPolicy, GroupId, ProjectId, Viewer, Visibility, cleanup, no_such, taken,
+};
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::store::audit::{Actor, Event, EventKind, EventPlace};
 use crate::store::page::json_of;
@@ -30,12 +32,14 @@ pub struct Project {
 }
 
 /// What to change of a project; `None` leaves it as it is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProjectChanges {
     /// As [`Project::visibility`].
     pub visibility: Option<Visibility>,
     /// As [`Project::quota`]; `Some(None)` takes it away.
     pub quota: Option<Option<u64>>,
+    /// Replaces the whole policy.
+    pub cleanup: Option<CleanupPolicy>,
 }
 
 impl AccessDb {
@@ -171,9 +175,13 @@ impl AccessDb {
             if changes.visibility == Some(Visibility::Public) {
                 refuse_below_private(connection, &path, group)?;
             }
-            let event = about(connection, EventKind::ProjectChanged, id)?
+            let mut event = about(connection, EventKind::ProjectChanged, id)?
                 .detail_if("visibility", changes.visibility.map(Visibility::as_str))
                 .detail_if("quota", changes.quota.map(quota_detail));
+            if let Some(policy) = &changes.cleanup {
+                cleanup::set(connection, id, policy)?;
+                event = cleanup::details(event, policy);
+            }
             Ok(((), Some(event)))
         })
     }

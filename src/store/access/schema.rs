@@ -135,6 +135,20 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     ) STRICT;
     CREATE INDEX projects_group ON projects (group_id);
 
+    -- Which pushed tags go by themselves. A project without a row has the defaults, by which none does.
+    CREATE TABLE cleanup_policies (
+        project_id INTEGER PRIMARY KEY REFERENCES projects (id) ON DELETE CASCADE,
+        enabled INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+        cadence TEXT NOT NULL,
+        keep_n INTEGER,
+        older_than TEXT,
+        -- Of whole names of tags: those that may go, and those that stay all the same.
+        name_regex TEXT,
+        name_regex_keep TEXT,
+        next_run_at INTEGER CHECK ((next_run_at IS NULL) = (enabled = 0))
+    ) STRICT;
+    CREATE INDEX cleanup_policies_due ON cleanup_policies (next_run_at) WHERE next_run_at IS NOT NULL;
+
     ALTER TABLE tokens ADD COLUMN project_id INTEGER REFERENCES projects (id) ON DELETE CASCADE;
     -- The first token of a row of rotations; NULL: this one is the first.
     ALTER TABLE tokens ADD COLUMN family_id INTEGER;

@@ -2,6 +2,7 @@
 //! document that it serves.
 
 mod bounds;
+mod cleanup;
 mod credentials;
 mod document;
 mod effects;

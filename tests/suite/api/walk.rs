@@ -144,6 +144,8 @@ pub(super) fn walk(stage: &Stage) {
         200,
     );
 
+    super::cleanup::set_policy(&root, api);
+
     let clash = root.call(
         "PUT",
         &format!("/projects/{api}"),

@@ -7,7 +7,7 @@ mod pattern;
 mod tests;
 
 pub use expression::Expressions;
-pub use pattern::{check_pattern, check_tag_expression, check_tag_pattern};
+pub use pattern::{check_name_expression, check_pattern, check_tag_expression, check_tag_pattern};
 
 use std::sync::Arc;
 

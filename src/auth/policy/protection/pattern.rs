@@ -58,12 +58,30 @@ pub fn check_tag_expression(pattern: &str) -> Result<(), Error> {
     match Expression::compile(pattern) {
         Ok(_) => Ok(()),
         Err(Unusable::Syntax(why)) => Err(unusable(pattern, &why)),
-        Err(Unusable::TooLarge) => Err(unusable(
-            pattern,
-            "it is too large: what it is compiled to has more than 64 KiB",
-        )),
+        Err(Unusable::TooLarge) => Err(unusable(pattern, TOO_LARGE)),
     }
 }
+
+/// Checks a regular expression that is about whole names of tags: see [`whole_names`].
+///
+/// # Errors
+/// `BadRequest` with what is wrong with it.
+pub fn check_name_expression(pattern: &str) -> Result<(), Error> {
+    // By itself first: a bracket that it opens or closes too often would end the group around it.
+    check_tag_expression(pattern)?;
+    match Expression::compile(&whole_names(pattern)) {
+        Ok(_) => Ok(()),
+        Err(Unusable::Syntax(why)) => Err(unusable(pattern, &why)),
+        Err(Unusable::TooLarge) => Err(unusable(pattern, TOO_LARGE)),
+    }
+}
+
+/// The expression of what `pattern` matches from the first character to the last.
+pub(super) fn whole_names(pattern: &str) -> String {
+    format!(r"\A(?:{pattern})\z")
+}
+
+const TOO_LARGE: &str = "it is too large: what it is compiled to has more than 64 KiB";
 
 fn unusable(pattern: &str, why: &str) -> Error {
     let error = wrong(pattern, "a regular expression for tags");

@@ -391,6 +391,7 @@ fn projects_lie_in_groups_and_take_their_tokens_with_them() {
     let public = ProjectChanges {
         visibility: Some(Visibility::Public),
         quota: Some(Some(1 << 30)),
+        ..ProjectChanges::default()
     };
     // Below a private group nothing is public, and the error says which group that is.
     let error = access.set_project(&by_box(), id, &public).unwrap_err();

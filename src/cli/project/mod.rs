@@ -1,21 +1,20 @@
 //! `breakwater project`: projects, which lie in groups and own pushed images.
 
+mod settings;
+
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, print, print_json};
+use super::output::{Table, print, print_json, shown_size, shown_time};
 use super::removal::tell_images;
-use super::words::{QUOTA_VALUES, nearest, parse_quota};
 use super::workplace::Workplace;
 use crate::admin::{
-    AddProject, ListProjects, Named, NamedPlace, ProjectSettings, RemoveProject, SetProject, one_of,
+    AddProject, GetProject, ListProjects, Named, NamedPlace, ProjectView, RemoveProject,
+    SetProject, one_of,
 };
 use crate::auth::administration::names;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::store::{ProjectId, Visibility};
-
-/// What `project set` can set.
-const KEYS: [&str; 2] = ["visibility", "quota"];
 
 /// Make, list, change and remove projects
 #[derive(Debug, Args)]
@@ -46,13 +45,31 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Show a project with its settings
+    #[command(after_help = "Example:\n  breakwater project show acme/api --json")]
+    Show {
+        /// The project
+        path: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Change a project's settings
     ///
     /// visibility=private|public
     /// quota=SIZE: of what is pushed to it; nothing behind the = takes it away
+    /// cleanup.enabled=true|false: whether old tags go by themselves, see `breakwater help hosted`
+    /// cleanup.cadence=1d|7d|14d|1month|3month: how often
+    /// cleanup.keep_n=1|5|10|25|50|100: so many of the newest of them stay; nothing behind the =: none
+    /// cleanup.older_than=7d|14d|30d|60d|90d: younger ones stay; nothing behind the =: they do not
+    /// cleanup.name_regex_delete=REGEX: the whole names of those that may go, such as .*
+    /// cleanup.name_regex_keep=REGEX: the whole names of those that stay all the same
     #[command(
         verbatim_doc_comment,
-        after_help = "Example:\n  breakwater project set acme/api visibility=public quota=50GiB"
+        after_help = "\
+Examples:
+  breakwater project set acme/api visibility=public quota=50GiB
+  breakwater project set acme/api cleanup.enabled=true cleanup.keep_n=10 'cleanup.name_regex_keep=v.+|main'"
     )]
     Set {
         /// The project
@@ -87,15 +104,25 @@ impl Project {
                     name: None,
                     namespace_id: group.to_owned().into(),
                     visibility: Some(visibility),
+                    container_expiration_policy_attributes: None,
                 })?;
                 print(&format!("added project {path}"))?;
             }
             Action::List { json } => list(place, json)?,
+            Action::Show { path, json } => {
+                let project = place.perform(GetProject {
+                    project: path.into(),
+                })?;
+                match json {
+                    true => print_json(&project)?,
+                    false => show(&project)?,
+                }
+            }
             Action::Set { path, settings } => {
                 place.perform(SetProject {
                     project: path.clone().into(),
                     path: None,
-                    settings: parse_settings(&settings)?,
+                    settings: settings::parse(&settings)?,
                 })?;
                 print(&format!("changed project {path}"))?;
             }
@@ -131,36 +158,42 @@ fn list(place: &Workplace, json: bool) -> Result<()> {
     table.print()
 }
 
-/// What `project set` was asked to change; the last word on a setting counts.
-fn parse_settings(settings: &[String]) -> Result<ProjectSettings> {
-    let wrong = |what: String, remedy: String| Error::new(Kind::Usage, what).remedy(remedy);
-    let mut changes = ProjectSettings::default();
-    for setting in settings {
-        let Some((key, value)) = setting.split_once('=') else {
-            let remedy = "write KEY=VALUE, such as visibility=public".to_owned();
-            return Err(wrong(format!("`{setting}` is no setting"), remedy));
-        };
-        let bad_value = |words: &str| {
-            wrong(
-                format!("`{value}` is no value of `{key}`"),
-                format!("use {words}"),
-            )
-        };
-        match (key, value) {
-            ("visibility", word) => {
-                let visibility = word.parse();
-                changes.visibility = Some(visibility.map_err(|_| bad_value("private or public"))?);
-            }
-            ("quota", size) => {
-                let quota = parse_quota(size).ok_or_else(|| bad_value(QUOTA_VALUES))?;
-                changes.quota = Some(quota.unwrap_or_default());
-            }
-            (unknown, _) => {
-                let what = format!("a project has no setting `{unknown}`");
-                let nearest = nearest(unknown, KEYS);
-                return Err(wrong(what, format!("did you mean `{nearest}`?")));
-            }
-        }
+fn show(project: &ProjectView) -> Result<()> {
+    let policy = &project.container_expiration_policy;
+    let words = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+    let lines = [
+        ("path", project.path_with_namespace.clone()),
+        ("id", project.id.0.to_string()),
+        ("visibility", project.visibility.as_str().to_owned()),
+        (
+            "quota",
+            project.quota.map_or_else(|| "none".to_owned(), shown_size),
+        ),
+        ("created", project.created_at.to_string()),
+        (
+            "cleanup",
+            match policy.enabled {
+                true => format!("every {}", policy.cadence.as_str()),
+                false => "off".to_owned(),
+            },
+        ),
+        ("  deletes tags", words(&policy.name_regex_delete)),
+        (
+            "  older than",
+            policy
+                .older_than
+                .map_or("0d", |age| age.as_str())
+                .to_owned(),
+        ),
+        (
+            "  but the newest",
+            policy.keep_n.unwrap_or_default().to_string(),
+        ),
+        ("  and those like", words(&policy.name_regex_keep)),
+        ("  next run", shown_time(policy.next_run_at, "never")),
+    ];
+    for (name, value) in lines {
+        print(&format!("{:<17} {value}", format!("{name}:")))?;
     }
-    Ok(changes)
+    Ok(())
 }

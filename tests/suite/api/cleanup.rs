@@ -1,0 +1,137 @@
+//! Cleanup policies of projects, in GitLab's fields.
+
+use serde_json::{Value, json};
+
+use super::{Caller, stage};
+
+/// Sets the policy of the project `acme/api`, as GitLab's clients do, and leaves it as it was.
+pub(super) fn set_policy(root: &Caller<'_>, api: i64) {
+    let project = format!("/projects/{api}");
+    let policy =
+        || root.ok("GET", &project, Value::Null, 200)["container_expiration_policy"].clone();
+    let default = json!({
+        "cadence": "1d", "enabled": false, "keep_n": 10, "older_than": "90d", "name_regex": ".*",
+        "name_regex_delete": ".*", "name_regex_keep": null, "next_run_at": null,
+    });
+    assert_eq!(policy(), default);
+    let changes = json!({ "container_expiration_policy_attributes": {
+        "enabled": true, "cadence": "7d", "keep_n": 25, "older_than": "14d", "name_regex": "ci-.*", "name_regex_keep": "v.+|main",
+    } });
+    let set = root.ok("PUT", &project, changes, 200)["container_expiration_policy"].clone();
+    assert_eq!(set, policy());
+    assert_eq!(
+        (
+            &set["keep_n"],
+            &set["name_regex_delete"],
+            &set["name_regex_keep"]
+        ),
+        (&json!(25), &json!("ci-.*"), &json!("v.+|main"))
+    );
+    assert!(set["next_run_at"].is_string(), "{set}");
+    let listed = root.ok("GET", "/projects?search=api", Value::Null, 200);
+    assert_eq!(listed[0]["container_expiration_policy"], set);
+    // What is not given stays, and null takes away.
+    let changes = json!({ "container_expiration_policy_attributes": { "keep_n": null, "older_than": null, "name_regex_keep": "" } });
+    let set = root.ok("PUT", &project, changes, 200)["container_expiration_policy"].clone();
+    assert_eq!(
+        json!([
+            set["enabled"],
+            set["keep_n"],
+            set["older_than"],
+            set["name_regex_keep"],
+            set["name_regex"]
+        ]),
+        json!([true, null, null, null, "ci-.*"])
+    );
+    let form = root.client.with("Content-Type", "application/x-www-form-urlencoded").request(
+        "PUT",
+        &format!("/api/v4{project}"),
+        b"container_expiration_policy_attributes[enabled]=false&container_expiration_policy_attributes[cadence]=1d\
+          &container_expiration_policy_attributes[keep_n]=10&container_expiration_policy_attributes[older_than]=90d\
+          &container_expiration_policy_attributes[name_regex_delete]=.*",
+    );
+    assert_eq!(form.status, 200, "{}", form.text());
+    assert_eq!(policy(), default);
+}
+
+#[test]
+fn a_policy_that_cannot_be_meant_is_refused_with_its_field_and_changes_nothing() {
+    struct Case {
+        field: &'static str,
+        value: Value,
+        says: &'static str,
+    }
+    let stage = stage();
+    let root = stage.root();
+    let acme = root.made("/groups", json!({ "path": "acme" }));
+    let api = root.made("/projects", json!({ "name": "api", "namespace_id": acme }));
+    let before = root.get(&format!("/projects/{api}")).json();
+    let case = |field, value: Value, says| Case { field, value, says };
+    for case in [
+        case(
+            "cadence",
+            json!("2d"),
+            r#"{"error":"container_expiration_policy_attributes[cadence] does not have a valid value"}"#,
+        ),
+        case(
+            "older_than",
+            json!("1d"),
+            r#"{"error":"container_expiration_policy_attributes[older_than] does not have a valid value"}"#,
+        ),
+        case(
+            "enabled",
+            json!("maybe"),
+            r#"{"error":"container_expiration_policy_attributes[enabled] is invalid"}"#,
+        ),
+        case(
+            "keep_n",
+            json!(7),
+            r#"{"message":{"container_expiration_policy.keep_n":["is not included in the list (use 1, 5, 10, 25, 50 or 100, or null)"]}}"#,
+        ),
+        case(
+            "name_regex",
+            json!("("),
+            r#"{"message":{"container_expiration_policy.name_regex":["`(` is not a regular expression for tags: "#,
+        ),
+        case(
+            "name_regex_delete",
+            json!("a)|(b"),
+            r#"{"message":{"container_expiration_policy.name_regex":["`a)|(b` is not a regular expression"#,
+        ),
+        case(
+            "name_regex_keep",
+            json!("[ab]*a[ab]{20}c"),
+            r#"{"message":{"container_expiration_policy.name_regex_keep":["`[ab]*a[ab]{20}c` is not"#,
+        ),
+    ] {
+        let Case { field, value, says } = case;
+        let attributes = json!({ "container_expiration_policy_attributes": { field: value } });
+        let refused = root.call("PUT", &format!("/projects/{api}"), Some(attributes.clone()));
+        assert_eq!(refused.status, 400, "{field}: {}", refused.text());
+        assert!(
+            refused.text().starts_with(says),
+            "{field}: {}",
+            refused.text()
+        );
+        let mut new = json!({ "name": "other", "namespace_id": acme });
+        new["container_expiration_policy_attributes"] =
+            attributes["container_expiration_policy_attributes"].clone();
+        assert_eq!(root.post("/projects", new).status, 400, "{field}");
+    }
+    let no_object = root.call(
+        "PUT",
+        &format!("/projects/{api}"),
+        Some(json!({ "container_expiration_policy_attributes": 1 })),
+    );
+    assert_eq!(
+        no_object.text(),
+        r#"{"error":"container_expiration_policy_attributes is invalid"}"#
+    );
+    assert_eq!(root.get(&format!("/projects/{api}")).json(), before);
+    assert_eq!(root.get("/projects/acme%2Fother").status, 404);
+    let new = json!({ "name": "web", "namespace_id": acme, "container_expiration_policy_attributes": { "enabled": true } });
+    let web = root.ok("POST", "/projects", new, 201);
+    assert_eq!(web["container_expiration_policy"]["enabled"], true);
+    let events = stage.appliance.json(&["audit", "--json"]).to_string();
+    assert!(events.contains(r#""cleanup_enabled":true"#), "{events}");
+}

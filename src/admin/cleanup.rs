@@ -1,15 +1,17 @@
-//! Cleanup policies of projects, in GitLab's fields.
+//! Cleanup policies of projects, in GitLab's fields, and their runs when somebody asks for one; the running server runs
+//! those that are due.
 
 use std::collections::HashMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::Admin;
-use crate::auth::policy::protection::check_name_expression;
+use super::{Admin, Named, Operation};
+use crate::auth::policy::protection::NameExpression;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Cadence, CleanupPolicy, OlderThan, ProjectId};
+use crate::store::{Cadence, CleanupPolicy, CleanupRun, OlderThan, ProjectId};
 use crate::time::Timestamp;
+use crate::upkeep::retention::{self, Stays};
 
 /// How many of the newest tags a policy may keep.
 const KEEP_N: [u32; 6] = [1, 5, 10, 25, 50, 100];
@@ -79,9 +81,10 @@ impl CleanupChanges {
             None => Ok(old),
             // GitLab's forms send nothing for none.
             Some(new) => match new.filter(|text| !text.is_empty()) {
-                Some(text) => check_name_expression(&text)
-                    .map_err(|error| error.about(field))
-                    .map(|()| Some(text)),
+                Some(text) => match NameExpression::new(&text) {
+                    Ok(_) => Ok(Some(text)),
+                    Err(error) => Err(error.about(field)),
+                },
                 None => Ok(None),
             },
         };
@@ -125,18 +128,51 @@ pub struct CleanupPolicyView {
     pub name_regex_keep: Option<String>,
     /// Null where it is not enabled
     pub next_run_at: Option<Timestamp>,
+    /// Null where it has never run
+    pub last_run: Option<CleanupRunView>,
 }
 
-/// The policies of some projects, to be shown.
-pub(super) struct Policies(HashMap<ProjectId, CleanupPolicy>);
+/// How the policy's last run went, or how far it has come.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CleanupRunView {
+    pub started_at: Timestamp,
+    /// Null while it goes on
+    pub finished_at: Option<Timestamp>,
+    pub removed_tags: u64,
+    pub kept_tags: u64,
+    /// Why it failed
+    pub error: Option<String>,
+}
+
+impl From<CleanupRun> for CleanupRunView {
+    fn from(run: CleanupRun) -> Self {
+        Self {
+            started_at: run.started_at,
+            finished_at: run.finished_at,
+            removed_tags: run.removed_tags,
+            kept_tags: run.kept_tags,
+            error: run.error,
+        }
+    }
+}
+
+/// The policies of some projects, with their last runs, to be shown.
+pub(super) struct Policies {
+    policies: HashMap<ProjectId, CleanupPolicy>,
+    runs: HashMap<ProjectId, CleanupRun>,
+}
 
 impl Policies {
     pub(super) fn of(admin: &Admin<'_>, projects: &[ProjectId]) -> Result<Self> {
-        admin.store.access.cleanup_policies(projects).map(Self)
+        Ok(Self {
+            policies: admin.store.access.cleanup_policies(projects)?,
+            runs: admin.store.registry.cleanup_runs(projects)?,
+        })
     }
 
     pub(super) fn view(&mut self, project: ProjectId) -> CleanupPolicyView {
-        let policy = self.0.remove(&project).unwrap_or_default();
+        let policy = self.policies.remove(&project).unwrap_or_default();
         CleanupPolicyView {
             cadence: policy.cadence,
             enabled: policy.enabled,
@@ -146,6 +182,96 @@ impl Policies {
             name_regex_delete: policy.name_regex,
             name_regex_keep: policy.name_regex_keep,
             next_run_at: policy.next_run_at,
+            last_run: self.runs.remove(&project).map(CleanupRunView::from),
         }
+    }
+}
+
+/// Runs the project's policy now, enabled or not.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct CleanUpProject {
+    pub project: Named<ProjectId>,
+    /// Whether to look only.
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CleanedUpProject {
+    pub dry_run: bool,
+    pub removed_tags: u64,
+    pub kept_tags: u64,
+    /// Of a dry run: what would become of each tag.
+    pub repositories: Vec<CleanedUpRepository>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CleanedUpRepository {
+    pub path: String,
+    /// Those first that were pushed last.
+    pub tags: Vec<CleanedUpTag>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CleanedUpTag {
+    pub name: String,
+    pub digest: String,
+    pub pushed_at: Timestamp,
+    pub last_pulled_at: Option<Timestamp>,
+    /// Why it stays; nothing: it would go.
+    pub stays: Option<Stays>,
+}
+
+impl Operation for CleanUpProject {
+    const NAME: &'static str = "projects.clean-up";
+    type View = CleanedUpProject;
+    // There may be many tags.
+    const TAKES_LONG: bool = true;
+
+    fn perform(self, admin: &Admin<'_>) -> Result<CleanedUpProject> {
+        let (store, now) = (admin.store, Timestamp::now());
+        let project = admin.project(&self.project)?;
+        if self.dry_run {
+            return Ok(would_go(retention::judged(store, project.id, now)?));
+        }
+        let run = retention::run_policy(store, &admin.actor, &project, None, now)?;
+        if let Some(why) = run.error {
+            let what = format!("the tags of {} could not be cleaned up", project.path);
+            return Err(Error::new(Kind::Internal, format!("{what}: {why}")).remedy("see the log"));
+        }
+        retention::sweep(store, now)?;
+        if admin.server.is_none() {
+            store.finish_removals()?;
+        }
+        Ok(CleanedUpProject {
+            dry_run: false,
+            removed_tags: run.removed_tags,
+            kept_tags: run.kept_tags,
+            repositories: Vec::new(),
+        })
+    }
+}
+
+fn would_go(judged: Vec<retention::Judged>) -> CleanedUpProject {
+    let repository = |judged: retention::Judged| CleanedUpRepository {
+        path: judged.path,
+        tags: judged
+            .tags
+            .into_iter()
+            .map(|(tag, stays)| CleanedUpTag {
+                name: tag.name.to_string(),
+                digest: tag.digest.to_string(),
+                pushed_at: tag.pushed_at,
+                last_pulled_at: tag.last_pulled_at,
+                stays,
+            })
+            .collect(),
+    };
+    let repositories: Vec<_> = judged.into_iter().map(repository).collect();
+    let tags = || repositories.iter().flat_map(|repository| &repository.tags);
+    CleanedUpProject {
+        dry_run: true,
+        removed_tags: tags().filter(|tag| tag.stays.is_none()).count() as u64,
+        kept_tags: tags().filter(|tag| tag.stays.is_some()).count() as u64,
+        repositories,
     }
 }

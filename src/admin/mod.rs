@@ -53,7 +53,7 @@ pub use cache::{
     ListCachedImages, PartView, PurgeImages, PurgeView, ShowCachedImage,
 };
 pub use caller::{Caller, OnTheBox};
-pub use cleanup::CleanupChanges;
+pub use cleanup::{CleanUpProject, CleanedUpProject, CleanupChanges, CleanupRunView};
 pub use features::{
     FeatureView, GroupFeature, ListFeatures, ListGroupFeatures, ResetFeature, SetFeature,
 };
@@ -166,6 +166,7 @@ operations!(
     AddUser,
     BackUp,
     CacheStatistics,
+    CleanUpProject,
     CollectGarbage,
     CreateAccessToken,
     CreateDeployToken,

@@ -6,6 +6,7 @@
 mod cache;
 mod callers;
 mod certificate;
+mod cleanup;
 mod clock;
 mod configurations;
 mod content;
@@ -41,7 +42,7 @@ use machine::Listeners;
 ///
 /// Looks at the clock, the disk and its permissions, limits of the service, docker and proxies on this machine, tokens that a
 /// setting of the flags would refuse, or lets in all the same, or that expire, groups that nobody can fill, networks
-/// that are everybody's, secrets that no key opens, the first password while it lies there, a certificate that has
+/// that are everybody's, cleanup policies that do not run, secrets that no key opens, the first password while it lies there, a certificate that has
 /// ended or soon will, and, where a server runs, upstreams that fail or run out of pulls.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -136,6 +137,7 @@ impl Doctor {
             content::find(store, place.config.cache.scrub, now),
         );
         look_at("tokens' ends", expiry::find(store));
+        look_at("cleanup policies", cleanup::find(store));
         look_at("tokens and groups", tokens::find(place, store));
         if self.probe {
             look_at("upstreams", probe::find(place, store));

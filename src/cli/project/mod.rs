@@ -1,5 +1,6 @@
 //! `breakwater project`: projects, which lie in groups and own pushed images.
 
+mod cleanup;
 mod settings;
 
 use clap::{Args, Subcommand};
@@ -9,8 +10,8 @@ use super::output::{Table, print, print_json, shown_size, shown_time};
 use super::removal::tell_images;
 use super::workplace::Workplace;
 use crate::admin::{
-    AddProject, GetProject, ListProjects, Named, NamedPlace, ProjectView, RemoveProject,
-    SetProject, one_of,
+    AddProject, CleanupRunView, GetProject, ListProjects, Named, NamedPlace, ProjectView,
+    RemoveProject, SetProject, one_of,
 };
 use crate::auth::administration::names;
 use crate::error::Result;
@@ -78,6 +79,7 @@ Examples:
         #[arg(required = true, value_name = "KEY=VALUE")]
         settings: Vec<String>,
     },
+    Cleanup(cleanup::Cleanup),
     /// Remove a project with its tokens and rules; nobody can reach its images any more, protected ones included
     #[command(after_help = "\
 Examples:
@@ -126,6 +128,7 @@ impl Project {
                 })?;
                 print(&format!("changed project {path}"))?;
             }
+            Action::Cleanup(cleanup) => return cleanup.run(place),
             Action::Remove { path, dry_run } => {
                 let project: Named<ProjectId> = path.clone().into();
                 tell_images(place, NamedPlace::Project(project.clone()))?;
@@ -191,9 +194,28 @@ fn show(project: &ProjectView) -> Result<()> {
         ),
         ("  and those like", words(&policy.name_regex_keep)),
         ("  next run", shown_time(policy.next_run_at, "never")),
+        (
+            "  last run",
+            policy
+                .last_run
+                .as_ref()
+                .map_or_else(|| "never".to_owned(), shown_run),
+        ),
     ];
     for (name, value) in lines {
         print(&format!("{:<17} {value}", format!("{name}:")))?;
     }
     Ok(())
+}
+
+fn shown_run(run: &CleanupRunView) -> String {
+    let ended = match (&run.error, run.finished_at) {
+        (Some(error), _) => format!("failed: {error}"),
+        (None, None) => "goes on".to_owned(),
+        (None, Some(_)) => format!("{} stayed", run.kept_tags),
+    };
+    format!(
+        "{}: {} tags went, {ended}",
+        run.started_at, run.removed_tags
+    )
 }

@@ -15,11 +15,16 @@ use crate::time::Timestamp;
 use crate::upkeep::garbage::{self, Collection};
 use crate::upkeep::nightly;
 use crate::upkeep::scrub::{self, Pace};
+use crate::upkeep::retention;
 
 /// How old a noted login or refusal may get before it is written.
 const AUDIT_EVERY: Duration = Duration::from_secs(1);
 /// How often is looked for rows that deletions have left: those of many or large images.
 const REMOVE_EVERY: Duration = Duration::from_secs(1);
+/// How often is looked for cleanup policies that are due, and deletions of tags that were asked for.
+const CLEAN_EVERY: Duration = Duration::from_secs(1);
+/// How long nothing is tried after it could not even be written that a cleanup failed.
+const CLEAN_AFTER_FAILURE: Duration = Duration::from_secs(60);
 /// How old a noted pull may get before it is written.
 const NOTES_EVERY: Duration = Duration::from_secs(5);
 /// How often the log says that they cannot be written.
@@ -67,6 +72,8 @@ pub(super) struct Background {
     _stop_scrubbing: mpsc::Sender<()>,
     /// Breaks off the file that the scrub reads.
     stopping: Arc<AtomicBool>,
+    /// The same for cleanup policies: what one has not come to is due at the next start.
+    _stop_cleaning: mpsc::Sender<()>,
     /// Whether rows and files are known to agree.
     reconciled: Arc<AtomicBool>,
 }
@@ -105,6 +112,9 @@ impl Background {
                 run_scrub(&appliance, scrub, &stopping, &stopped)
             })?;
         }
+        let (stop_cleaning, stopped) = mpsc::channel();
+        let cleaning = Arc::clone(store);
+        spawn("cleanup", move || clean_up(&cleaning, &stopped))?;
         let reconciled = Arc::new(AtomicBool::new(!reconcile));
         if reconcile {
             let (store, reconciled) = (Arc::clone(store), Arc::clone(&reconciled));
@@ -121,6 +131,7 @@ impl Background {
             _stop_repairing: stop_repairing,
             _stop_scrubbing: stop_scrubbing,
             stopping,
+            _stop_cleaning: stop_cleaning,
             reconciled,
         })
     }
@@ -262,6 +273,19 @@ fn save_nightly(store: &Store, stopped: &mpsc::Receiver<()>) {
                 wait = NIGHTLY_AGAIN;
             }
         }
+    }
+}
+
+fn clean_up(store: &Store, stopped: &mpsc::Receiver<()>) {
+    let mut failed = Complaint::about("cleanup policies could not be run");
+    let mut wait = CLEAN_EVERY;
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
+        let cleaned = retention::run_due(store, Timestamp::now());
+        wait = match cleaned {
+            Ok(()) => CLEAN_EVERY,
+            Err(_) => CLEAN_AFTER_FAILURE,
+        };
+        failed.of(cleaned);
     }
 }
 

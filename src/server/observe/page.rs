@@ -10,7 +10,7 @@ use crate::registry;
 use crate::server::Appliance;
 use crate::store::{RepairCounters, Store};
 use crate::time::Timestamp;
-use crate::upkeep::eviction;
+use crate::upkeep::{eviction, retention};
 use crate::upstream::BreakerState;
 
 /// The label of the upstreams that groups bring: which are private to the groups. No name of an
@@ -25,6 +25,7 @@ pub fn catalog() -> impl Iterator<Item = &'static Metric> {
         .chain(proxy::Counters::METRICS)
         .chain(registry::Counters::METRICS)
         .chain(RepairCounters::METRICS)
+        .chain(retention::Counters::METRICS)
         .chain(LoginCounters::METRICS)
         .chain(eviction::Counters::METRICS)
 }
@@ -149,6 +150,7 @@ fn fetches(appliance: &Appliance, page: &mut Page) {
     page.single(&name::FETCH_CLIENTS, arriving.clients);
     appliance.proxy.counters().write(page);
     appliance.registry.counters().write(page);
+    retention::counted().write(page);
 }
 
 fn disk(appliance: &Appliance, page: &mut Page) {

@@ -168,22 +168,23 @@ impl AccessDb {
         })
     }
 
-    /// Writes that a project's cleanup has ended, with the event that tells of it, and when the next one is due. The
-    /// policy, or the project, may be gone by now; one that was switched off stays so.
+    /// Records that a project's cleanup has ended. A scheduled one was due at the first time, and is due next at the
+    /// second, unless the policy was set in between, which schedules it too.
     pub fn cleanup_ended(
         &self,
         actor: &Actor,
         project: ProjectId,
-        next_run_at: Option<Timestamp>,
+        schedule: Option<(Timestamp, Timestamp)>,
         event: Event,
     ) -> Result<()> {
         self.database.change(actor, |connection| {
-            if next_run_at.is_some() {
+            if let Some((due, next)) = schedule {
                 run(
                     connection,
                     "schedule a cleanup",
-                    "UPDATE cleanup_policies SET next_run_at = ?2 WHERE project_id = ?1 AND enabled = 1",
-                    params![project, next_run_at],
+                    "UPDATE cleanup_policies SET next_run_at = ?3
+                     WHERE project_id = ?1 AND next_run_at = ?2",
+                    params![project, due, next],
                 )?;
             }
             let place = super::projects::project_place(connection, project)?;

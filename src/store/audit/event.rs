@@ -44,6 +44,10 @@ kinds! {
     ProjectChanged = "project.changed",
     /// A project was removed, with its tokens.
     ProjectRemoved = "project.removed",
+    /// A cleanup policy took tags from a project, or a deletion of many tags that somebody had asked for was made.
+    CleanupRan = "cleanup.ran",
+    /// Somebody asked for the deletion of many tags.
+    CleanupRequested = "cleanup.requested",
     /// A user became a member, or has another level.
     MemberSet = "member.set",
     /// A user is a member no longer.

@@ -6,6 +6,7 @@
 //! Only the process that holds `DATA/lock` writes here.
 
 mod blobs;
+mod cleanup;
 mod garbage;
 mod lists;
 mod manifests;
@@ -30,6 +31,7 @@ use crate::oci::{Digest, MediaType, Tag};
 use crate::time::Timestamp;
 
 pub use blobs::UnlinkBlob;
+pub use cleanup::{CleanupRequest, CleanupRun, PushedTag};
 pub use garbage::{Swept, UntaggedManifest};
 pub use lists::HostedTag;
 pub use record::PushRecord;

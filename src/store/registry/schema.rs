@@ -61,6 +61,35 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     CREATE INDEX uploads_repository ON uploads (repository_id);
     CREATE INDEX uploads_project ON uploads (project_id);
 
+    -- Manifests that may be needed by nothing since a cleanup took a tag, to be looked at from `due_at` on.
+    CREATE TABLE cleanup_left (
+        manifest_id INTEGER PRIMARY KEY REFERENCES manifests (id) ON DELETE CASCADE,
+        due_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX cleanup_left_due ON cleanup_left (due_at);
+
+    -- The last cleanup of each project, or the one that goes on, also after a crash.
+    CREATE TABLE cleanup_runs (
+        -- A row of access.sqlite, which may be gone.
+        project_id INTEGER PRIMARY KEY,
+        started_at INTEGER NOT NULL,
+        finished_at INTEGER,
+        removed_tags INTEGER NOT NULL DEFAULT 0,
+        kept_tags INTEGER NOT NULL DEFAULT 0,
+        error TEXT
+    ) STRICT;
+
+    -- Deletions of many tags that somebody has asked for.
+    CREATE TABLE cleanup_requests (
+        repository_id INTEGER PRIMARY KEY REFERENCES repositories (id) ON DELETE CASCADE,
+        name_regex_delete TEXT NOT NULL,
+        name_regex_keep TEXT,
+        keep_n INTEGER,
+        -- Seconds.
+        older_than INTEGER,
+        requested_at INTEGER NOT NULL
+    ) STRICT;
+
     -- Cascades run these too.
     CREATE TRIGGER links_added AFTER INSERT ON blob_links BEGIN
         UPDATE repositories SET row_bytes = row_bytes + 256 WHERE id = NEW.repository_id;

@@ -11,7 +11,7 @@ pub(super) fn set_policy(root: &Caller<'_>, api: i64) {
         || root.ok("GET", &project, Value::Null, 200)["container_expiration_policy"].clone();
     let default = json!({
         "cadence": "1d", "enabled": false, "keep_n": 10, "older_than": "90d", "name_regex": ".*",
-        "name_regex_delete": ".*", "name_regex_keep": null, "next_run_at": null,
+        "name_regex_delete": ".*", "name_regex_keep": null, "next_run_at": null, "last_run": null,
     });
     assert_eq!(policy(), default);
     let changes = json!({ "container_expiration_policy_attributes": {

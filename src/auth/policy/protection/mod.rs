@@ -6,11 +6,13 @@ mod pattern;
 #[cfg(test)]
 mod tests;
 
+use expression::Expression;
 pub use expression::Expressions;
-pub use pattern::{check_name_expression, check_pattern, check_tag_expression, check_tag_pattern};
+pub use pattern::{check_pattern, check_tag_expression, check_tag_pattern};
 
 use std::sync::Arc;
 
+use crate::error::Error;
 use crate::oci::{RegistryHost, RepositoryName, matches_glob};
 use crate::store::{MinimumLevel, ProtectionRule, TagRule};
 
@@ -88,16 +90,34 @@ pub fn keeps(
     tags: &[impl AsRef<str>],
 ) -> bool {
     of_path(rules, path).delete.is_some()
-        || tags.iter().any(|tag| {
-            let by_tag = tag_rules.of(tag.as_ref());
-            let of_repository = of_tag(rules, path, tag.as_ref());
-            by_tag.immutable
-                || by_tag
-                    .minimums
-                    .and(None, of_repository.delete)
-                    .delete
-                    .is_some()
-        })
+        || tags
+            .iter()
+            .any(|tag| keeps_tag(rules, tag_rules, path, tag.as_ref()))
+}
+
+/// The same of one tag.
+pub fn keeps_tag(rules: &[ProtectionRule], tag_rules: &TagRules, path: &str, tag: &str) -> bool {
+    let by_tag = tag_rules.of(tag);
+    let by_repository = of_path(rules, path)
+        .delete
+        .max(of_tag(rules, path, tag).delete);
+    by_tag.immutable || by_tag.minimums.delete.max(by_repository).is_some()
+}
+
+/// A regular expression that matches whole names, ready to be asked.
+#[derive(Debug)]
+pub struct NameExpression(Expression);
+
+impl NameExpression {
+    /// # Errors
+    /// `BadRequest` with what is wrong with it.
+    pub fn new(pattern: &str) -> Result<Self, Error> {
+        pattern::compile_whole_names(pattern).map(Self)
+    }
+
+    pub fn is_match(&self, name: &str) -> bool {
+        self.0.is_match(name)
+    }
 }
 
 /// A project's rules about tags, ready to be asked. Nothing is done for that before the first tag is judged: a pull

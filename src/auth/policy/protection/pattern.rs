@@ -55,33 +55,29 @@ pub fn check_tag_expression(pattern: &str) -> Result<(), Error> {
     if pattern.is_empty() || pattern.len() > MAX_PATTERN {
         return Err(unusable(pattern, "it is empty, or longer than 255 bytes"));
     }
-    match Expression::compile(pattern) {
-        Ok(_) => Ok(()),
-        Err(Unusable::Syntax(why)) => Err(unusable(pattern, &why)),
-        Err(Unusable::TooLarge) => Err(unusable(pattern, TOO_LARGE)),
-    }
+    compile(pattern, pattern).map(drop)
 }
 
-/// Checks a regular expression that is about whole names of tags: see [`whole_names`].
+/// The table of what `pattern` matches from the first character to the last.
 ///
 /// # Errors
 /// `BadRequest` with what is wrong with it.
-pub fn check_name_expression(pattern: &str) -> Result<(), Error> {
-    // By itself first: a bracket that it opens or closes too often would end the group around it.
+pub(super) fn compile_whole_names(pattern: &str) -> Result<Expression, Error> {
+    // By itself first: a bracket too many would end the group around it.
     check_tag_expression(pattern)?;
-    match Expression::compile(&whole_names(pattern)) {
-        Ok(_) => Ok(()),
-        Err(Unusable::Syntax(why)) => Err(unusable(pattern, &why)),
-        Err(Unusable::TooLarge) => Err(unusable(pattern, TOO_LARGE)),
-    }
+    compile(pattern, &format!(r"\A(?:{pattern})\z"))
 }
 
-/// The expression of what `pattern` matches from the first character to the last.
-pub(super) fn whole_names(pattern: &str) -> String {
-    format!(r"\A(?:{pattern})\z")
+/// The table of `expression`, which was written as `pattern`.
+fn compile(pattern: &str, expression: &str) -> Result<Expression, Error> {
+    Expression::compile(expression).map_err(|why| match why {
+        Unusable::Syntax(why) => unusable(pattern, &why),
+        Unusable::TooLarge => unusable(
+            pattern,
+            "it is too large: what it is compiled to has more than 64 KiB",
+        ),
+    })
 }
-
-const TOO_LARGE: &str = "it is too large: what it is compiled to has more than 64 KiB";
 
 fn unusable(pattern: &str, why: &str) -> Error {
     let error = wrong(pattern, "a regular expression for tags");

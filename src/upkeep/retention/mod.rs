@@ -1,0 +1,315 @@
+//! Cleanup policies of projects: takes the tags that a policy no longer keeps, and the manifests that nothing needs
+//! any more without them. Also the deletion of many tags of one repository, which is the same thing asked for once.
+//!
+//! The box acts as nobody, so that every rule that asks for a level to delete keeps a tag, whatever the level is. Rules
+//! and policy are read again before each hundred tags: what is changed meanwhile counts. A run that a crash ended is due
+//! as before, and goes on.
+
+mod judge;
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::garbage;
+use crate::auth::policy::protection::{Expressions, TagRules, keeps_tag};
+use crate::error::Result;
+use crate::metrics::counters;
+use crate::oci::{Digest, Reference, Tag};
+use crate::store::{
+    Actor, CleanupPolicy, CleanupRequest, CleanupRun, Event, EventKind, HostedRepository, Project,
+    ProjectId, ProtectionRule, PushedTag, RepositoryRow, RuleOwner, Store, Window,
+};
+use crate::time::Timestamp;
+
+pub use judge::{Rules, Stays};
+
+/// So many tags go between two looks at rules and policy.
+const TAGS_AT_ONCE: usize = 100;
+/// When a policy that failed is tried again.
+const RETRY: Duration = Duration::from_secs(60 * 60);
+
+counters! {
+    /// What cleanups have done in this process.
+    pub struct Counters {
+        "breakwater_retention_runs_total" ["result"] "Runs of cleanup policies, and deletions of many tags, by how they ended." {
+            done = "done",
+            failed = "failed",
+        }
+        "breakwater_retention_tags_removed_total" "Tags that they have removed." { tags }
+        "breakwater_retention_manifests_removed_total" "Manifests that nothing needed any more afterwards." { manifests }
+    }
+}
+
+/// The tables of tag rules, which are read again and again during a run.
+static EXPRESSIONS: LazyLock<Arc<Expressions>> = LazyLock::new(Arc::default);
+static COUNTERS: LazyLock<Counters> = LazyLock::new(Counters::default);
+/// One run at a time.
+static RUNNING: Mutex<()> = Mutex::new(());
+
+pub fn counted() -> &'static Counters {
+    &COUNTERS
+}
+
+/// A repository with its tags, those first that were pushed last, and why each stays; `None`: it goes.
+#[derive(Debug)]
+pub struct Judged {
+    pub path: String,
+    pub tags: Vec<(PushedTag, Option<Stays>)>,
+}
+
+/// What the project's policy would take now, and why the rest would stay.
+///
+/// # Errors
+/// `BadRequest` for a policy that cannot be used, `Sql`.
+pub fn judged(store: &Store, project: ProjectId, now: Timestamp) -> Result<Vec<Judged>> {
+    let rules = Rules::of_policy(&store.access.cleanup_policy(project)?)?;
+    let protection = Protection::of(store, project)?;
+    let repositories = store.registry.rows_of(&[project], Window::ALL)?.entries;
+    let judged = repositories.into_iter().map(|row| {
+        let mut tags = Vec::new();
+        judge(store, &row, &rules, &protection, now, |tag, stays| {
+            tags.push((tag, stays));
+        })?;
+        let path = row.path;
+        Ok(Judged { path, tags })
+    });
+    judged.collect()
+}
+
+/// Does what is due: deletions that were asked for, policies, and manifests that were too young before. The server
+/// calls it every second. What fails is tried again later.
+///
+/// # Errors
+/// `Io`, `Sql`, where it could not even be written that something failed.
+pub fn run_due(store: &Store, now: Timestamp) -> Result<()> {
+    for request in store.registry.cleanup_requests()? {
+        run_request(store, &request, now)?;
+    }
+    for (project, due) in store.access.due_cleanups(now)? {
+        if let Some(project) = store.access.project(project)? {
+            run_policy(store, &Actor::server(), &project, Some(due), now)?;
+        }
+    }
+    sweep(store, now)
+}
+
+/// Runs the project's policy, enabled or not. A scheduled run was `due`; it is then due again after its cadence, or in an
+/// hour if it failed.
+///
+/// # Errors
+/// `Io`, `Sql`, where it cannot be written how it went. What else fails is in the answer.
+pub fn run_policy(
+    store: &Store,
+    actor: &Actor,
+    project: &Project,
+    due: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<CleanupRun> {
+    let _running = RUNNING.lock();
+    let id = project.id;
+    let policy = store.access.cleanup_policy(id)?;
+    store.registry.begin_cleanup(id, now)?;
+    let mut kept = 0;
+    let cleaned = clean_project(store, id, &policy, now, &mut kept);
+    let error = cleaned.err().map(|error| error.to_string());
+    let ended = store
+        .registry
+        .end_cleanup(id, kept, error.as_deref(), now)?;
+    let wait = match error {
+        None => policy.cadence.period(),
+        Some(_) => RETRY,
+    };
+    let schedule = due.map(|due| (due, now.plus(wait)));
+    let event = event(&project.path, Some(id.0), ended.removed_tags, kept, &error);
+    store.access.cleanup_ended(actor, id, schedule, event)?;
+    tell(&project.path, ended.removed_tags, kept, error.as_deref());
+    Ok(ended)
+}
+
+fn clean_project(
+    store: &Store,
+    project: ProjectId,
+    policy: &CleanupPolicy,
+    now: Timestamp,
+    kept: &mut u64,
+) -> Result<()> {
+    let rules = Rules::of_policy(policy)?;
+    let still = || Ok(store.access.cleanup_policy(project)? == *policy);
+    for row in store.registry.rows_of(&[project], Window::ALL)?.entries {
+        let cleaned = clean(store, &row, &rules, Some(project), now, &still)?;
+        *kept = kept.saturating_add(cleaned.kept);
+    }
+    Ok(())
+}
+
+/// Deletes the tags that somebody asked to be deleted.
+fn run_request(store: &Store, request: &CleanupRequest, now: Timestamp) -> Result<()> {
+    let _running = RUNNING.lock();
+    let Some(row) = store.registry.row(request.repository)? else {
+        return store.registry.end_cleanup_request(request.repository);
+    };
+    let cleaned = Rules::of_request(request)
+        .and_then(|rules| clean(store, &row, &rules, None, now, &|| Ok(true)));
+    let (cleaned, error) = match cleaned {
+        Ok(cleaned) => (cleaned, None),
+        Err(error) => (Cleaned::default(), Some(error.to_string())),
+    };
+    store.registry.end_cleanup_request(request.repository)?;
+    let event = event(&row.path, None, cleaned.removed, cleaned.kept, &error);
+    let actor = Actor::server();
+    store
+        .access
+        .cleanup_ended(&actor, row.project, None, event)?;
+    tell(&row.path, cleaned.removed, cleaned.kept, error.as_deref());
+    Ok(())
+}
+
+fn event(
+    path: &str,
+    project: Option<i64>,
+    removed: u64,
+    kept: u64,
+    error: &Option<String>,
+) -> Event {
+    let noun = match project {
+        Some(_) => "project",
+        None => "repository",
+    };
+    let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+    Event::new(EventKind::CleanupRan)
+        .subject(noun, path, project)
+        .detail("removed_tags", number(removed))
+        .detail("kept_tags", number(kept))
+        .detail("failed", error.is_some())
+}
+
+fn tell(path: &str, removed: u64, kept: u64, error: Option<&str>) {
+    match error {
+        None => {
+            COUNTERS.done.one();
+            tracing::info!(
+                path,
+                removed_tags = removed,
+                kept_tags = kept,
+                "removed the tags that a cleanup no longer keeps"
+            );
+        }
+        Some(error) => {
+            COUNTERS.failed.one();
+            tracing::warn!(
+                path,
+                removed_tags = removed,
+                error,
+                "a cleanup could not be finished"
+            );
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Cleaned {
+    removed: u64,
+    kept: u64,
+}
+
+/// Removes the tags of one repository that no rule keeps, for as long as that is `still` wanted.
+fn clean(
+    store: &Store,
+    row: &RepositoryRow,
+    rules: &Rules,
+    counted: Option<ProjectId>,
+    now: Timestamp,
+    still: &dyn Fn() -> Result<bool>,
+) -> Result<Cleaned> {
+    let mut cleaned = Cleaned::default();
+    let mut going = Vec::new();
+    let protection = Protection::of(store, row.project)?;
+    judge(
+        store,
+        row,
+        rules,
+        &protection,
+        now,
+        |tag, stays| match stays {
+            None => going.push(tag),
+            Some(_) => cleaned.kept = cleaned.kept.saturating_add(1),
+        },
+    )?;
+    for tags in going.chunks(TAGS_AT_ONCE) {
+        if !still()? {
+            return Ok(cleaned);
+        }
+        let protection = Protection::of(store, row.project)?;
+        let may_go = |tag: &&PushedTag| !protection.keeps(&row.path, &tag.name);
+        let tags: Vec<_> = tags.iter().filter(may_go).cloned().collect();
+        let removed =
+            store
+                .registry
+                .remove_pushed_tags(counted, row.id, &tags, now, garbage::GRACE)?;
+        COUNTERS.tags.add(removed);
+        cleaned.removed = cleaned.removed.saturating_add(removed);
+    }
+    Ok(cleaned)
+}
+
+/// Judges the tags of one repository, those first that were pushed last.
+fn judge(
+    store: &Store,
+    row: &RepositoryRow,
+    rules: &Rules,
+    protection: &Protection,
+    now: Timestamp,
+    mut see: impl FnMut(PushedTag, Option<Stays>),
+) -> Result<()> {
+    let place = HostedRepository {
+        project: row.project,
+        path: &row.path,
+    };
+    let is_here = |digest: &Digest| {
+        let found = store
+            .registry
+            .manifest(place, &Reference::Digest(digest.clone()));
+        // Where it cannot be known, nothing goes.
+        found.map_or(true, |found| found.is_some())
+    };
+    let mut judge = judge::Judge::new(rules, now);
+    store.registry.tags_by_push(row.id, |tag| {
+        let stays = judge.stays(&tag, is_here, |name| protection.keeps(&row.path, name));
+        see(tag, stays);
+    })
+}
+
+/// Removes the manifests that nothing needs any more, and their files.
+///
+/// # Errors
+/// `Io`, `Sql`: the rest is found the next time.
+pub fn sweep(store: &Store, now: Timestamp) -> Result<()> {
+    let gone = store.registry.sweep_left(now, garbage::GRACE)?;
+    COUNTERS.manifests.add(gone.len() as u64);
+    for digest in gone {
+        store.release_blob(&digest)?;
+    }
+    Ok(())
+}
+
+/// The rules of a project.
+struct Protection {
+    rules: Vec<ProtectionRule>,
+    tag_rules: TagRules,
+}
+
+impl Protection {
+    fn of(store: &Store, project: ProjectId) -> Result<Self> {
+        let access = &store.access;
+        Ok(Self {
+            rules: access.rules(RuleOwner::Project(project))?,
+            tag_rules: TagRules::new(&access.tag_rules(project)?, &EXPRESSIONS),
+        })
+    }
+
+    fn keeps(&self, path: &str, tag: &Tag) -> bool {
+        keeps_tag(&self.rules, &self.tag_rules, path, tag.as_str())
+    }
+}

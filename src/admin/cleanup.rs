@@ -8,8 +8,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Admin, Named, Operation};
 use crate::auth::policy::protection::NameExpression;
-use crate::error::{Error, Kind, Result};
-use crate::store::{Cadence, CleanupPolicy, CleanupRun, OlderThan, ProjectId};
+use crate::error::{Error, Kind, Result, excerpt};
+use crate::store::{
+    Cadence, CleanupPolicy, CleanupRequest, CleanupRun, Detail, Event, EventKind, OlderThan,
+    ProjectId,
+};
 use crate::time::Timestamp;
 use crate::upkeep::retention::{self, Stays};
 
@@ -273,5 +276,77 @@ fn would_go(judged: Vec<retention::Judged>) -> CleanedUpProject {
         removed_tags: tags().filter(|tag| tag.stays.is_none()).count() as u64,
         kept_tags: tags().filter(|tag| tag.stays.is_some()).count() as u64,
         repositories,
+    }
+}
+
+/// Has many tags of one repository deleted in the background, as a policy does it.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct DeleteTags {
+    #[schemars(skip)]
+    pub project: Named<ProjectId>,
+    #[schemars(skip)]
+    pub repository_id: i64,
+    /// a regular expression of the whole names of the tags to delete, such as .*
+    pub name_regex_delete: Option<String>,
+    /// another name of name_regex_delete
+    pub name_regex: Option<String>,
+    /// a regular expression of the whole names of tags that stay all the same
+    pub name_regex_keep: Option<String>,
+    /// so many of the newest of them stay
+    pub keep_n: Option<u64>,
+    /// younger ones stay: 1h, 7d, 1month
+    pub older_than: Option<String>,
+}
+
+impl Operation for DeleteTags {
+    const NAME: &'static str = "tags.delete";
+    type View = ();
+
+    fn perform(self, admin: &Admin<'_>) -> Result<()> {
+        let (store, project) = (admin.store, admin.project(&self.project)?);
+        let missing = || Error::new(Kind::NotFound, "there is no such repository");
+        let row = store.registry.row(self.repository_id)?;
+        let row = row.filter(|row| row.project == project.id);
+        let row = row.ok_or_else(|| missing().about("Repository"))?;
+        let older_than = self.older_than.filter(|text| !text.is_empty());
+        let older_than = older_than.map(|text| {
+            humantime::parse_duration(&text).map_err(|_| {
+                Error::new(Kind::Usage, format!("`{}` is no time", excerpt(&text)))
+                    .remedy("write 1h, 7d or 1month")
+                    .about("older_than")
+            })
+        });
+        let name_regex_delete = self.name_regex_delete.or(self.name_regex);
+        let request = CleanupRequest {
+            repository: row.id,
+            name_regex_delete: name_regex_delete.unwrap_or_default(),
+            name_regex_keep: self.name_regex_keep.filter(|text| !text.is_empty()),
+            keep_n: self.keep_n,
+            older_than: older_than.transpose()?,
+            requested_at: Timestamp::now(),
+        };
+        NameExpression::new(&request.name_regex_delete)
+            .map_err(|error| error.about("name_regex_delete"))?;
+        if let Some(keep) = &request.name_regex_keep {
+            NameExpression::new(keep).map_err(|error| error.about("name_regex_keep"))?;
+        }
+        store.registry.request_cleanup(&request)?;
+        let event = Event::new(EventKind::CleanupRequested)
+            .subject("repository", &row.path, None)
+            .detail(
+                "name_regex_delete",
+                Detail::name(&request.name_regex_delete),
+            )
+            .detail_if(
+                "name_regex_keep",
+                request.name_regex_keep.as_deref().map(Detail::name),
+            );
+        let recorded = store
+            .access
+            .record_cleanup(&admin.actor, project.id, None, event);
+        if recorded.is_err() {
+            store.registry.end_cleanup_request(row.id)?;
+        }
+        recorded
     }
 }

@@ -53,7 +53,7 @@ pub use cache::{
     ListCachedImages, PartView, PurgeImages, PurgeView, ShowCachedImage,
 };
 pub use caller::{Caller, OnTheBox};
-pub use cleanup::{CleanUpProject, CleanedUpProject, CleanupChanges, CleanupRunView};
+pub use cleanup::{CleanUpProject, CleanedUpProject, CleanupChanges, CleanupRunView, DeleteTags};
 pub use features::{
     FeatureView, GroupFeature, ListFeatures, ListGroupFeatures, ResetFeature, SetFeature,
 };
@@ -172,6 +172,7 @@ operations!(
     CreateDeployToken,
     CreateJobToken,
     CreatePersonalToken,
+    DeleteTags,
     EditMember,
     EvictImages,
     GetCurrentUser,

@@ -8,6 +8,7 @@ mod about;
 mod answer;
 mod ask;
 mod audit_events;
+mod bulk_deletion;
 mod cache;
 mod dependency_proxy;
 mod features;

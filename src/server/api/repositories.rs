@@ -204,7 +204,7 @@ fn judge(ask: &Ask<'_, '_>, row: &RepositoryRow, wanted: Wanted) -> Result<Judge
     })
 }
 
-fn grant(
+pub(super) fn grant(
     ask: &Ask<'_, '_>,
     row: &RepositoryRow,
     wanted: Wanted,
@@ -252,7 +252,7 @@ fn get(ask: &mut Ask<'_, '_>) -> Answer {
 }
 
 /// The repository of the path, which must be the project's.
-fn find(ask: &Ask<'_, '_>) -> Result<RepositoryRow, Failure> {
+pub(super) fn find(ask: &Ask<'_, '_>) -> Result<RepositoryRow, Failure> {
     let project = ask.project()?.project.id;
     let row = ask.store().registry.row(ask.number("repository_id")?)?;
     row.filter(|row| row.project == project)

@@ -199,6 +199,7 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
     super::features::endpoints(&mut table);
     super::upstreams::endpoints(&mut table);
     super::cache::endpoints(&mut table);
+    super::bulk_deletion::endpoints(&mut table);
     super::tokens::endpoints(&mut table);
     super::protection::endpoints(&mut table);
     super::projects::endpoints(&mut table);

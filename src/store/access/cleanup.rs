@@ -168,9 +168,9 @@ impl AccessDb {
         })
     }
 
-    /// Records that a project's cleanup has ended. A scheduled one was due at the first time, and is due next at the
-    /// second, unless the policy was set in between, which schedules it too.
-    pub fn cleanup_ended(
+    /// Records what is told of a project's cleanup. A scheduled one that ends was due at the first time, and is due next at
+    /// the second, unless the policy was set in between, which schedules it too.
+    pub fn record_cleanup(
         &self,
         actor: &Actor,
         project: ProjectId,

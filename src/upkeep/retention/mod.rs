@@ -123,7 +123,7 @@ pub fn run_policy(
     };
     let schedule = due.map(|due| (due, now.plus(wait)));
     let event = event(&project.path, Some(id.0), ended.removed_tags, kept, &error);
-    store.access.cleanup_ended(actor, id, schedule, event)?;
+    store.access.record_cleanup(actor, id, schedule, event)?;
     tell(&project.path, ended.removed_tags, kept, error.as_deref());
     Ok(ended)
 }
@@ -161,7 +161,7 @@ fn run_request(store: &Store, request: &CleanupRequest, now: Timestamp) -> Resul
     let actor = Actor::server();
     store
         .access
-        .cleanup_ended(&actor, row.project, None, event)?;
+        .record_cleanup(&actor, row.project, None, event)?;
     tell(&row.path, cleaned.removed, cleaned.kept, error.as_deref());
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Cleanup policies of projects, in GitLab's fields.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::{Caller, stage};
@@ -52,6 +54,53 @@ pub(super) fn set_policy(root: &Caller<'_>, api: i64) {
     );
     assert_eq!(form.status, 200, "{}", form.text());
     assert_eq!(policy(), default);
+}
+
+/// Has the tag `v2` deleted with all that match, and waits until it is gone.
+pub(super) fn delete_in_bulk(root: &Caller<'_>, tags: &str) {
+    for (query, says) in [
+        (
+            "",
+            r#"{"error":"name_regex, name_regex_delete are missing, at least one parameter must be provided"}"#,
+        ),
+        (
+            "?name_regex_delete=(",
+            r#"{"message":{"name_regex_delete":["`(` is not a regular expression"#,
+        ),
+        (
+            "?name_regex=.*&older_than=soon",
+            r#"{"message":{"older_than":["`soon` is no time (write 1h, 7d or 1month)"]}}"#,
+        ),
+        (
+            "?name_regex=.*&keep_n=many",
+            r#"{"error":"keep_n is invalid"}"#,
+        ),
+    ] {
+        let refused = root.delete(&format!("{tags}{query}"));
+        assert_eq!(refused.status, 400, "{}", refused.text());
+        assert!(refused.text().starts_with(says), "{}", refused.text());
+    }
+    let listed = || root.ok("GET", tags, Value::Null, 200);
+    root.ok(
+        "DELETE",
+        &format!("{tags}?name_regex_delete=v.*&older_than=1d"),
+        Value::Null,
+        202,
+    );
+    // It is done when another one is taken.
+    let begun = Instant::now();
+    while root
+        .delete(&format!("{tags}?name_regex=v[0-9]&name_regex_keep=v1"))
+        .status
+        != 202
+    {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it is not done");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    while listed() != json!([]) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{}", listed());
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]

@@ -174,6 +174,7 @@ fn repositories(stage: &Stage, root: &Caller<'_>, acme: i64, api: i64) {
     root.ok("DELETE", &format!("{tags}/v1"), NONE, 200);
     let gone = root.get(&format!("{tags}/v1"));
     assert_eq!(gone.text(), r#"{"message":"404 Tag Not Found"}"#);
+    super::cleanup::delete_in_bulk(root, &tags);
     // What a rule protects stays, here as in the registry protocol.
     let rules = format!("/projects/{api}/registry/protection/repository/rules");
     let new = json!({ "repository_path_pattern": "acme/api/*", "minimum_access_level_for_delete": "no_access" });

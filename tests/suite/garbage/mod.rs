@@ -6,6 +6,7 @@ mod model;
 mod races;
 mod removals;
 mod restored;
+mod retention;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -70,7 +70,7 @@ impl Workshop {
         found.unwrap().is_some()
     }
 
-    fn count(&self, table: &str) -> i64 {
+    pub(super) fn count(&self, table: &str) -> i64 {
         let path = self.store.directory().join("registry.sqlite");
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
         let connection = Connection::open_with_flags(path, flags).unwrap();
@@ -79,7 +79,7 @@ impl Workshop {
     }
 
     /// How long the longest of others' writes took while `work` ran, and how many there were.
-    fn others_writes(&self, work: impl FnOnce()) -> (Duration, usize) {
+    pub(super) fn others_writes(&self, work: impl FnOnce()) -> (Duration, usize) {
         let goes_on = AtomicBool::new(true);
         std::thread::scope(|scope| {
             let writing = scope.spawn(|| {

@@ -61,6 +61,15 @@ const RECIPES: &[Recipe] = &[
         ],
     },
     Recipe {
+        name: "cleanup-policy",
+        before: "",
+        prints: &["would remove 0 tags of project acme/ci", "removed 0 tags"],
+        then: &[(
+            "breakwater project show acme/ci",
+            &["every 1d", "25", "14d", "v.+|main"],
+        )],
+    },
+    Recipe {
         name: "members-and-quotas",
         before: "",
         prints: &["alice is maintainer of acme/web"],

@@ -24,6 +24,7 @@ mod pins;
 mod projects;
 mod registries;
 mod removal;
+mod repositories;
 pub mod rules;
 pub mod tokens;
 mod upstreams;
@@ -73,6 +74,9 @@ pub use registries::{
     AddRegistry, ListRegistries, RegistryCertificate, RegistryView, RemoveRegistry,
 };
 pub use removal::{RepositoryToGo, ShowRemoval};
+pub use repositories::{
+    HostedRepositoryDetails, ListRepositories, RemoveImages, RemovedImages, ShowRepository,
+};
 pub use rules::{AddRule, AddTagRule, ListRules, RemoveRule, SetRule};
 pub use tokens::{
     CreateAccessToken, CreateDeployToken, CreateJobToken, CreatePersonalToken, ListTokens,
@@ -192,6 +196,7 @@ operations!(
     ListProjects,
     ListProjectsOfGroup,
     ListRegistries,
+    ListRepositories,
     ListRules,
     ListTokens,
     ListUpstreams,
@@ -199,6 +204,7 @@ operations!(
     PurgeImages,
     RegistryCertificate,
     RemoveGroup,
+    RemoveImages,
     RemoveMember,
     RemoveNetwork,
     RemovePin,
@@ -221,6 +227,7 @@ operations!(
     ShowCachedImage,
     ShowOffline,
     ShowRemoval,
+    ShowRepository,
     SwitchOffline,
     UpstreamStates,
 );

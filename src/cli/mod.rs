@@ -27,6 +27,7 @@ mod progress;
 mod project;
 mod registry;
 mod removal;
+mod repository;
 mod rule;
 mod serve;
 mod shown;
@@ -110,6 +111,7 @@ enum Command {
     Audit(audit::Audit),
     Rule(rule::Rule),
     Registry(registry::Registry),
+    Repository(repository::Repository),
     Network(network::Network),
     Offline(offline::Offline),
     Upstream(upstream::Upstream),
@@ -227,6 +229,7 @@ impl Command {
             Command::Audit(audit) => audit.run(&place),
             Command::Rule(rule) => rule.run(&place),
             Command::Registry(registry) => registry.run(&place),
+            Command::Repository(repository) => repository.run(&place),
             Command::Network(network) => network.run(&place),
             Command::Offline(offline) => offline.run(&place),
             Command::Upstream(upstream) => upstream.run(&place),

@@ -48,6 +48,8 @@ kinds! {
     CleanupRan = "cleanup.ran",
     /// Somebody asked for the deletion of many tags.
     CleanupRequested = "cleanup.requested",
+    /// The box's administrator removed pushed images, by command.
+    ImagesRemoved = "images.removed",
     /// A user became a member, or has another level.
     MemberSet = "member.set",
     /// A user is a member no longer.

@@ -31,7 +31,7 @@ use crate::oci::{Digest, MediaType, Tag};
 use crate::time::Timestamp;
 
 pub use blobs::UnlinkBlob;
-pub use cleanup::{CleanupRequest, CleanupRun, PushedTag};
+pub use cleanup::{CleanupRequest, CleanupRun, Going, PushedTag};
 pub use garbage::{Swept, UntaggedManifest};
 pub use lists::HostedTag;
 pub use record::PushRecord;

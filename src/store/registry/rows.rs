@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::RegistryDb;
+use super::{HostedRepository, RegistryDb};
 use crate::error::Result;
 use crate::store::ProjectId;
 use crate::store::page::{MAX_COUNTED, Page, Window};
@@ -57,6 +57,24 @@ impl RegistryDb {
             let text =
                 format!("SELECT {COLUMNS} FROM repositories WHERE id = ?1 AND manifest_count > 0");
             find(connection, "find repository by id", &text, [id], row)
+        })
+    }
+
+    /// The one at this path.
+    pub fn row_at(&self, place: HostedRepository<'_>) -> Result<Option<RepositoryRow>> {
+        self.database.read(|connection| {
+            let text = format!(
+                "SELECT {COLUMNS} FROM repositories
+                 WHERE project_id = ?1 AND path = ?2 AND manifest_count > 0"
+            );
+            let parameters = params![place.project, place.path];
+            find(
+                connection,
+                "find repository by path",
+                &text,
+                parameters,
+                row,
+            )
         })
     }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Caller, stage};
+use crate::support::pushing::push_image;
 
 /// Sets the policy of the project `acme/api`, as GitLab's clients do, and leaves it as it was.
 pub(super) fn set_policy(root: &Caller<'_>, api: i64) {
@@ -56,8 +57,31 @@ pub(super) fn set_policy(root: &Caller<'_>, api: i64) {
     assert_eq!(policy(), default);
 }
 
-/// Has the tag `v2` deleted with all that match, and waits until it is gone.
+/// Has many tags of a repository deleted.
 pub(super) fn delete_in_bulk(root: &Caller<'_>, tags: &str) {
+    let query = "name_regex_delete=v.*&name_regex_keep=v9&keep_n=1&older_than=1d";
+    root.ok("DELETE", &format!("{tags}?{query}"), Value::Null, 202);
+}
+
+#[test]
+fn many_tags_are_deleted_in_the_background_by_maintainers() {
+    let stage = stage();
+    let root = stage.root();
+    let acme = root.made("/groups", json!({ "path": "acme" }));
+    let api = root.made("/projects", json!({ "name": "api", "namespace_id": acme }));
+    let secret = stage.appliance.token("root", &["api"]);
+    let client = &stage.client;
+    let pusher = client.bearer(
+        &client
+            .basic("root", &secret)
+            .token(&["repository:acme/api:pull,push"]),
+    );
+    for tag in ["v1", "v2", "v3", "latest", "main"] {
+        push_image(&pusher, "acme/api", tag, &[tag.as_bytes()]);
+    }
+    let repositories = format!("/projects/{api}/registry/repositories");
+    let id = root.ok("GET", &repositories, Value::Null, 200)[0]["id"].clone();
+    let tags = format!("{repositories}/{id}/tags");
     for (query, says) in [
         (
             "",
@@ -80,27 +104,53 @@ pub(super) fn delete_in_bulk(root: &Caller<'_>, tags: &str) {
         assert_eq!(refused.status, 400, "{}", refused.text());
         assert!(refused.text().starts_with(says), "{}", refused.text());
     }
-    let listed = || root.ok("GET", tags, Value::Null, 200);
+    let (developer, _) = stage.user("developer");
+    let member = json!({ "user_id": stage.user_id("developer"), "access_level": 30 });
+    root.ok("POST", &format!("/projects/{api}/members"), member, 201);
+    let refused = developer.delete(&format!("{tags}?name_regex=.*"));
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    let names = || {
+        let listed = root.ok("GET", &tags, Value::Null, 200);
+        let names = listed
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|tag| tag["name"].clone());
+        json!(names.collect::<Vec<_>>())
+    };
     root.ok(
         "DELETE",
         &format!("{tags}?name_regex_delete=v.*&older_than=1d"),
         Value::Null,
         202,
     );
-    // It is done when another one is taken.
+    // Another one is taken when that is done.
     let begun = Instant::now();
-    while root
-        .delete(&format!("{tags}?name_regex=v[0-9]&name_regex_keep=v1"))
-        .status
-        != 202
-    {
+    let wait = || {
         assert!(begun.elapsed() < Duration::from_secs(30), "it is not done");
         std::thread::sleep(Duration::from_millis(50));
+    };
+    loop {
+        let again = root.delete(&format!("{tags}?name_regex=.*&name_regex_keep=v2"));
+        if again.status == 202 {
+            break;
+        }
+        assert_eq!(again.status, 400, "{}", again.text());
+        assert!(
+            again.text().contains("this request has already been made"),
+            "{}",
+            again.text()
+        );
+        wait();
     }
-    while listed() != json!([]) {
-        assert!(begun.elapsed() < Duration::from_secs(30), "{}", listed());
-        std::thread::sleep(Duration::from_millis(50));
+    while names() != json!(["latest", "v2"]) {
+        wait();
     }
+    let events = stage.appliance.json(&["audit", "--json"]).to_string();
+    assert!(
+        events.contains("cleanup.requested") && events.contains("cleanup.ran"),
+        "{events}"
+    );
 }
 
 #[test]

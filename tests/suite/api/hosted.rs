@@ -174,7 +174,6 @@ fn repositories(stage: &Stage, root: &Caller<'_>, acme: i64, api: i64) {
     root.ok("DELETE", &format!("{tags}/v1"), NONE, 200);
     let gone = root.get(&format!("{tags}/v1"));
     assert_eq!(gone.text(), r#"{"message":"404 Tag Not Found"}"#);
-    super::cleanup::delete_in_bulk(root, &tags);
     // What a rule protects stays, here as in the registry protocol.
     let rules = format!("/projects/{api}/registry/protection/repository/rules");
     let new = json!({ "repository_path_pattern": "acme/api/*", "minimum_access_level_for_delete": "no_access" });
@@ -224,6 +223,7 @@ fn repositories(stage: &Stage, root: &Caller<'_>, acme: i64, api: i64) {
     );
     let deleted = by_job.request("DELETE", &format!("/api/v4{tags}/v2"), b"");
     assert_eq!(deleted.status, 200, "{}", deleted.text());
+    super::cleanup::delete_in_bulk(root, &tags);
 }
 
 fn box_state(root: &Caller<'_>, acme: i64, api: i64) {

@@ -12,6 +12,7 @@ mod identity;
 mod manual;
 mod one_writer;
 mod privilege;
+mod repository;
 mod rules;
 mod serve;
 mod store;

@@ -4,14 +4,16 @@
 //! where another tag, an index, or a subject that is here needs it. When it goes, what it consists of and what is attached
 //! to it is noted in turn. So a crash loses no work, and what is too young to go is found again later.
 
+mod going;
 mod runs;
 
+pub use going::Going;
 pub use runs::{CleanupRequest, CleanupRun};
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::RegistryDb;
 use super::removal::take;
@@ -39,6 +41,22 @@ pub struct PushedTag {
     manifest: i64,
 }
 
+const TAGS: &str = "
+    SELECT tags.name, blobs.digest, tags.updated_at, tags.last_pulled_at, manifests.id
+    FROM tags
+    CROSS JOIN manifests ON manifests.id = tags.manifest_id
+    CROSS JOIN blobs ON blobs.id = manifests.blob_id";
+
+fn pushed_tag(row: &Row<'_>) -> rusqlite::Result<PushedTag> {
+    Ok(PushedTag {
+        name: decoded(row, 0, Tag::parse)?,
+        digest: row.get(1)?,
+        pushed_at: row.get(2)?,
+        last_pulled_at: row.get(3)?,
+        manifest: row.get(4)?,
+    })
+}
+
 /// A manifest that is left without the tag that it had.
 struct Left {
     manifest: i64,
@@ -50,24 +68,16 @@ impl RegistryDb {
     /// first whose name sorts last.
     pub fn tags_by_push(&self, repository: i64, mut see: impl FnMut(PushedTag)) -> Result<()> {
         self.database.scan(|connection| {
+            let text = format!(
+                "{TAGS} WHERE tags.repository_id = ?1 ORDER BY tags.updated_at DESC, tags.name DESC"
+            );
             visit(
                 connection,
                 "list tags by their push",
-                "SELECT tags.name, blobs.digest, tags.updated_at, tags.last_pulled_at, manifests.id
-                 FROM tags
-                 CROSS JOIN manifests ON manifests.id = tags.manifest_id
-                 CROSS JOIN blobs ON blobs.id = manifests.blob_id
-                 WHERE tags.repository_id = ?1
-                 ORDER BY tags.updated_at DESC, tags.name DESC",
+                &text,
                 [repository],
                 |row| {
-                    see(PushedTag {
-                        name: decoded(row, 0, Tag::parse)?,
-                        digest: row.get(1)?,
-                        pushed_at: row.get(2)?,
-                        last_pulled_at: row.get(3)?,
-                        manifest: row.get(4)?,
-                    });
+                    see(pushed_tag(row)?);
                     Ok(ControlFlow::Continue(()))
                 },
             )
@@ -106,6 +116,22 @@ impl RegistryDb {
             })
         })?;
         Ok(removed)
+    }
+
+    /// Has [`Self::sweep_left`] look at a manifest that may have no tag, now.
+    pub fn note_untagged(&self, repository: i64, digest: &Digest, now: Timestamp) -> Result<()> {
+        self.database.write(|connection| {
+            run(
+                connection,
+                "note a manifest that is to go",
+                "INSERT OR REPLACE INTO cleanup_left (manifest_id, due_at)
+                 SELECT manifests.id, ?3 FROM blobs
+                 JOIN manifests ON manifests.blob_id = blobs.id AND manifests.repository_id = ?1
+                 WHERE blobs.digest = ?2",
+                params![repository, digest, now],
+            )
+            .map(drop)
+        })
     }
 
     /// Removes the manifests that a removed tag left and that nothing needs, in steps, with what only they consist of and

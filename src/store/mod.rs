@@ -32,7 +32,12 @@ mod statement;
 mod write_ahead_log;
 
 pub use access::{
-    Ability, AccessDb, ExternalRegistry, ExternalRegistryId, Feature, Group, GroupChanges, GroupId, Level, MAX_RULES, Maker, Member, MemberFilter, MinimumLevel, Network, NewToken, NewUpstream, OnReadOnlyMiss, Pin, Pins, Project, ProjectChanges, ProjectId, ProtectionRule, RuleId, RuleOwner, SeenFilter, SigningAlgorithm, TagRule, Token, TokenFilter, TokenId, TokenKind, UpstreamId, UpstreamRow, User, UserFilter, UserId, Viewer, Visibility, Cadence, CleanupPolicy, OlderThan,
+    Ability, AccessDb, Cadence, CleanupPolicy, ExternalRegistry, ExternalRegistryId, Feature,
+    Group, GroupChanges, GroupId, Level, MAX_RULES, Maker, Member, MemberFilter, MinimumLevel,
+    Network, NewToken, NewUpstream, OlderThan, OnReadOnlyMiss, Pin, Pins, Project, ProjectChanges,
+    ProjectId, ProtectionRule, RuleId, RuleOwner, SeenFilter, SigningAlgorithm, TagRule, Token,
+    TokenFilter, TokenId, TokenKind, UpstreamId, UpstreamRow, User, UserFilter, UserId, Viewer,
+    Visibility,
 };
 pub use audit::{
     Actor, AuditDb, Detail, Event, EventFilter, EventKind, EventPlace, EventUser, PlaceFilter,

@@ -185,7 +185,7 @@ fn show(project: &ProjectView) -> Result<()> {
             "  older than",
             policy
                 .older_than
-                .map_or("0d", |age| age.as_str())
+                .map_or("any age", |age| age.as_str())
                 .to_owned(),
         ),
         (

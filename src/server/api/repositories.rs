@@ -65,6 +65,8 @@ struct TagDetailsView {
     digest: String,
     total_size: u64,
     created_at: Timestamp,
+    /// By this tag, by anybody; not in GitLab
+    last_pulled_at: Option<Timestamp>,
 }
 
 pub(super) fn endpoints(table: &mut Table) {
@@ -302,6 +304,7 @@ fn get_tag(ask: &mut Ask<'_, '_>) -> Answer {
         digest: tag.digest.to_string(),
         total_size: tag.total_size,
         created_at: tag.created_at,
+        last_pulled_at: tag.last_pulled_at,
     };
     object(200, &json!(view))
 }

@@ -297,3 +297,38 @@ fn an_upstream_that_fails_and_a_password_that_nothing_opens_are_told() {
     }
     assert!(!report.to_string().contains("hunter2"));
 }
+
+#[test]
+fn cleanup_policies_that_fail_or_do_not_run_are_named() {
+    let appliance = initialised();
+    appliance.ok(&["group", "add", "acme"]);
+    for project in ["acme/late", "acme/failing", "acme/well", "acme/off"] {
+        appliance.ok(&["project", "add", project]);
+        appliance.ok(&["project", "set", project, "cleanup.enabled=true"]);
+    }
+    appliance.ok(&["project", "set", "acme/off", "cleanup.enabled=false"]);
+    let open = |name: &str| rusqlite::Connection::open(appliance.data().join(name)).unwrap();
+    let (late, failing) = (
+        "UPDATE cleanup_policies SET next_run_at = 1 WHERE project_id = 1",
+        "INSERT INTO cleanup_runs (project_id, started_at, finished_at, error) VALUES (2, 1, 1, 'the disk is full')",
+    );
+    open("access.sqlite").execute(late, []).unwrap();
+    open("registry.sqlite").execute(failing, []).unwrap();
+    let (_, report) = examine(&appliance);
+    for (check, says) in [
+        ("cleanup_overdue", "acme/late, since 1970-01-01T00:00:01Z"),
+        ("cleanup_fails", "acme/failing: the disk is full"),
+    ] {
+        let found = of_check(&report, check);
+        assert_eq!(found.len(), 1, "{check}: {report}");
+        assert_eq!(found[0].0, "warning");
+        assert!(
+            found[0]
+                .1
+                .ends_with(&format!("projects failed when they ran last: {says}"))
+                || found[0].1.ends_with(&format!("are overdue: {says}")),
+            "{}",
+            found[0].1
+        );
+    }
+}

@@ -15,7 +15,6 @@ use crate::words::words;
 
 const COLUMNS: &str =
     "enabled, cadence, keep_n, older_than, name_regex, name_regex_keep, next_run_at";
-const DAY: u64 = 24 * 60 * 60;
 
 words! {
     "lowercase"
@@ -72,7 +71,7 @@ impl Cadence {
             Self::Monthly => 30,
             Self::Quarterly => 90,
         };
-        Duration::from_secs(days * DAY)
+        days_of(days)
     }
 }
 
@@ -85,8 +84,12 @@ impl OlderThan {
             Self::Days60 => 60,
             Self::Days90 => 90,
         };
-        Duration::from_secs(days * DAY)
+        days_of(days)
     }
+}
+
+fn days_of(days: u64) -> Duration {
+    Duration::from_secs(days.saturating_mul(24 * 60 * 60))
 }
 
 /// A project's policy. The defaults are GitLab's.

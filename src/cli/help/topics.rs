@@ -17,6 +17,7 @@ const TOPICS_OF: &[(&str, &str)] = &[
     ("audit", "audit-log"),
     ("rule", "rules"),
     ("registry", "external-registries"),
+    ("repository", "hosted"),
     ("network", "networks"),
     ("offline", "upstreams"),
     ("upstream", "upstreams"),

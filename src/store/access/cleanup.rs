@@ -191,7 +191,7 @@ impl AccessDb {
                 )?;
             }
             let place = super::projects::project_place(connection, project)?;
-            Ok(((), Some(event.place(place))))
+            Ok(((), Some(event.clone().place(place))))
         })
     }
 }

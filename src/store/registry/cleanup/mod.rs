@@ -21,14 +21,11 @@ use crate::error::Result;
 use crate::oci::{Digest, Tag};
 use crate::store::ProjectId;
 use crate::store::content::reach::{REFERRED_BLOB, is_referred_to};
-use crate::store::database::{in_steps, step};
 use crate::store::statement::{decoded, find, list, run, visit};
 use crate::time::Timestamp;
 
 /// So many manifests are looked at before it is asked again which are left.
 const LEFT_AT_ONCE: u32 = 500;
-/// So many parts of a manifest are noted between two looks at the clock.
-const PIECE: usize = 50;
 
 /// A tag as cleanup policies judge it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,10 +54,13 @@ fn pushed_tag(row: &Row<'_>) -> rusqlite::Result<PushedTag> {
     })
 }
 
-/// A manifest that is left without the tag that it had.
-struct Left {
-    manifest: i64,
-    parts: Vec<i64>,
+/// What is to be done about a manifest that is left without the tag that it had.
+#[derive(Clone, Copy)]
+enum Look {
+    /// It is noted that a part of it may be needed by nothing, or something that is attached to it.
+    AtPart(i64),
+    /// It goes itself, if nothing needs it.
+    At(i64),
 }
 
 impl RegistryDb {
@@ -95,27 +95,17 @@ impl RegistryDb {
         now: Timestamp,
         grace: Duration,
     ) -> Result<u64> {
-        let (mut tags, mut removed) = (tags.iter(), 0_u64);
-        in_steps(|| {
-            self.database.write(|connection| {
-                let before = removed;
-                let more = step(|| {
-                    let Some(tag) = tags.next() else {
-                        return Ok(false);
-                    };
-                    if remove_tag(connection, repository, tag)? {
-                        note_left(connection, tag.manifest, now, grace)?;
-                        removed = removed.saturating_add(1);
-                    }
-                    Ok(true)
-                })?;
-                if let Some(project) = counted {
-                    runs::count(connection, project, removed.saturating_sub(before))?;
-                }
-                Ok(more)
-            })
+        let removed = self.database.write_each(tags, |connection, tag| {
+            if !remove_tag(connection, repository, tag)? {
+                return Ok(None);
+            }
+            note_left(connection, tag.manifest, now, grace)?;
+            if let Some(project) = counted {
+                runs::count(connection, project)?;
+            }
+            Ok(Some(()))
         })?;
-        Ok(removed)
+        Ok(removed.len() as u64)
     }
 
     /// Has [`Self::sweep_left`] look at a manifest that may have no tag, now.
@@ -140,28 +130,17 @@ impl RegistryDb {
     pub fn sweep_left(&self, now: Timestamp, grace: Duration) -> Result<Vec<Digest>> {
         let mut gone = Vec::new();
         loop {
-            let mut left = self.database.scan(|connection| left(connection, now))?;
-            if left.is_empty() {
+            let looks = self.database.scan(|connection| looks(connection, now))?;
+            if looks.is_empty() {
                 return Ok(gone);
             }
-            in_steps(|| {
-                self.database.write(|connection| {
-                    step(|| {
-                        let Some(one) = left.last_mut() else {
-                            return Ok(false);
-                        };
-                        let rest = one.parts.len().saturating_sub(PIECE);
-                        for part in one.parts.split_off(rest) {
-                            note_left(connection, part, now, grace)?;
-                        }
-                        if rest == 0 {
-                            gone.extend(take_left(connection, one.manifest, now, grace)?);
-                            left.pop();
-                        }
-                        Ok(true)
-                    })
-                })
-            })?;
+            let went = self
+                .database
+                .write_each(&looks, |connection, look| match *look {
+                    Look::AtPart(part) => note_left(connection, part, now, grace).map(|()| None),
+                    Look::At(manifest) => take_left(connection, manifest, now, grace),
+                })?;
+            gone.extend(went);
         }
     }
 }
@@ -201,21 +180,21 @@ fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Some of those that are due, with what each consists of and what is attached to it.
-fn left(connection: &Connection, now: Timestamp) -> Result<Vec<Left>> {
-    let due = list(
+/// What is to be done about some of those that are due: about the parts of each first.
+fn looks(connection: &Connection, now: Timestamp) -> Result<Vec<Look>> {
+    let due: Vec<i64> = list(
         connection,
         "list manifests that tags have left",
         "SELECT manifest_id FROM cleanup_left WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2",
         params![now, LEFT_AT_ONCE],
         |row| row.get(0),
     )?;
-    due.into_iter()
-        .map(|manifest| {
-            let parts = parts(connection, manifest)?;
-            Ok(Left { manifest, parts })
-        })
-        .collect()
+    let mut looks = Vec::new();
+    for manifest in due {
+        looks.extend(parts(connection, manifest)?.into_iter().map(Look::AtPart));
+        looks.push(Look::At(manifest));
+    }
+    Ok(looks)
 }
 
 fn parts(connection: &Connection, manifest: i64) -> Result<Vec<i64>> {

@@ -158,14 +158,14 @@ impl RegistryDb {
     }
 }
 
-/// Counts removed tags for the project's cleanup.
-pub(super) fn count(connection: &Connection, project: ProjectId, removed: u64) -> Result<()> {
+/// Counts a removed tag for the project's cleanup.
+pub(super) fn count(connection: &Connection, project: ProjectId) -> Result<()> {
     run(
         connection,
         "count what a cleanup has removed",
-        "UPDATE cleanup_runs SET removed_tags = removed_tags + ?2
+        "UPDATE cleanup_runs SET removed_tags = removed_tags + 1
          WHERE project_id = ?1",
-        params![project, stored_size(removed)],
+        [project],
     )
     .map(drop)
 }

@@ -8,8 +8,8 @@ pub mod garbage;
 pub mod nightly;
 pub mod purge;
 pub mod repair;
-pub mod scrub;
 pub mod retention;
+pub mod scrub;
 pub mod verify;
 
 pub use verify::{Damage, DamageKind, Report, verify};

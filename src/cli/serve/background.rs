@@ -14,8 +14,8 @@ use crate::store::Store;
 use crate::time::Timestamp;
 use crate::upkeep::garbage::{self, Collection};
 use crate::upkeep::nightly;
-use crate::upkeep::scrub::{self, Pace};
 use crate::upkeep::retention;
+use crate::upkeep::scrub::{self, Pace};
 
 /// How old a noted login or refusal may get before it is written.
 const AUDIT_EVERY: Duration = Duration::from_secs(1);

@@ -63,7 +63,9 @@ pub use lock::DataLock;
 pub use page::{Page, Window};
 pub use reconcile::Reconciled;
 pub use registry::{
-    FoundReferrer, HostedRepository, HostedTag, HostedUpload, NewHostedManifest, NewTag, PushRecord, PutManifest, Referrer, RegistryDb, RepositoryRow, StorageLimit, Swept, UnlinkBlob, UntaggedManifest, CleanupRequest, CleanupRun, PushedTag, Going,
+    CleanupRequest, CleanupRun, FoundReferrer, Going, HostedRepository, HostedTag, HostedUpload,
+    NewHostedManifest, NewTag, PushRecord, PushedTag, PutManifest, Referrer, RegistryDb,
+    RepositoryRow, StorageLimit, Swept, UnlinkBlob, UntaggedManifest,
 };
 pub use repairs::{RepairCounters, Repaired, SetAside};
 pub use room::{CacheRoom, FillRoom, Part as LimitedPart, RoomLimits, Scope};

@@ -319,7 +319,10 @@ fn sweep_unreferenced(
             collected.unreferenced.push(digest.to_string());
         }
     }
-    Ok(())
+    match collection.dry_run {
+        true => Ok(()),
+        false => store.cache.let_unlinked_go(),
+    }
 }
 
 fn remove_file(store: &Store, digest: &Digest, collected: &mut Collected) -> Result<()> {

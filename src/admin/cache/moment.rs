@@ -51,7 +51,6 @@ impl Moment {
                 self.is_offline || self.away.contains(upstream.as_str())
             },
             is_hard: false,
-            may_drop_unlinked: false,
         })
     }
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::error::Result;
+use crate::store::cache::MAY_BE_PUSHED;
 use crate::store::database::connect;
 use crate::store::statement::{list, run};
 use crate::time::Timestamp;
@@ -66,7 +67,15 @@ pub(super) fn distrust_files(data: &Path) -> Result<()> {
                 "forget the clean stop",
                 "DELETE FROM state WHERE key = 'clean_stop'",
                 [],
-            ),
+            )
+            .and_then(|_| {
+                run(
+                    &cache,
+                    "note that files may be pushed ones",
+                    "INSERT OR REPLACE INTO state (key, value) VALUES (?1, 1)",
+                    [MAY_BE_PUSHED],
+                )
+            }),
             _ => run(
                 &cache,
                 "forget the cache's unsettled files",

@@ -25,6 +25,7 @@ pub use record::{GroupPulls, ImageRecord};
 pub use repairs::{FetchedFrom, Repair};
 pub use report::{ImageFilter, ImageOrder};
 pub(super) use schema::MIGRATIONS;
+pub(super) use state::MAY_BE_PUSHED;
 pub use state::ScrubPlace;
 
 use std::collections::HashMap;

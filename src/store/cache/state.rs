@@ -30,6 +30,9 @@ impl ScrubPlace {
     }
 }
 
+/// Set when rows of what was pushed were lost, or older ones were put back.
+pub(in crate::store) const MAY_BE_PUSHED: &str = "unlinked_may_be_pushed";
+
 impl CacheDb {
     /// How far the scrub has come; `None`: it never ran.
     ///
@@ -120,7 +123,19 @@ impl CacheDb {
     /// was pushed. A server that goes on beside this and stops later does not take the note back.
     pub(in crate::store) fn note_missing_registry(&self) -> Result<()> {
         let had_one = self.state("has_registry")?.is_some();
+        self.set_state(MAY_BE_PUSHED, 1)?;
         self.set_state("missing_registry", i64::from(had_one))
+    }
+
+    /// Somebody has said that files which nothing links may go.
+    pub(crate) fn let_unlinked_go(&self) -> Result<()> {
+        if self.state(MAY_BE_PUSHED)?.is_none() {
+            return Ok(());
+        }
+        self.database.write(|connection| {
+            let text = "DELETE FROM state WHERE key = ?1";
+            run(connection, "let unlinked files go", text, [MAY_BE_PUSHED]).map(drop)
+        })
     }
 
     /// Whether `registry.sqlite` was missing and rows and files were not compared since; and then, whether there

@@ -13,7 +13,8 @@ use super::Content;
 use super::reach::REFERRED_BLOB;
 use crate::error::Result;
 use crate::oci::{Digest, RegistryHost, RepositoryName, Tag};
-use crate::store::statement::{decoded, size, visit};
+use crate::store::cache::MAY_BE_PUSHED;
+use crate::store::statement::{decoded, find, size, visit};
 use crate::store::{BlobId, Frequency, GroupId, ManifestId, RepositoryId};
 use crate::time::Timestamp;
 
@@ -25,6 +26,8 @@ pub struct Inventory {
     pub manifests: Vec<InventoryManifest>,
     /// Links that no manifest of their repository explains: what is left of an image whose manifest is gone.
     pub loose: Vec<LooseBlob>,
+    /// Whether files that no repository links may have been pushed: rows of such were lost, and may be put back.
+    pub unlinked_may_be_pushed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +109,15 @@ impl Content {
             reading.tags()?;
             reading.pulls()?;
             reading.links()?;
+            let text = "SELECT 1 FROM cache.state WHERE key = ?1";
+            let noted = find(
+                connection,
+                "look for lost rows",
+                text,
+                [MAY_BE_PUSHED],
+                |_| Ok(()),
+            )?;
+            reading.inventory.unlinked_may_be_pushed = noted.is_some();
             Ok(reading.inventory)
         })
     }

@@ -373,7 +373,6 @@ fn ask(inventory: &Inventory, demand: &Demand, world: &World<'_>, is_hard: bool)
             is_pinned: world.is_pinned,
             is_away,
             is_hard,
-            may_drop_unlinked: true,
         },
     )
 }

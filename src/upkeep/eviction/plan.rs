@@ -44,8 +44,6 @@ pub struct Question<'a> {
     pub is_away: &'a dyn Fn(&RegistryHost) -> bool,
     /// Whether images of upstreams that are away go too, last of all.
     pub is_hard: bool,
-    /// Whether files that nothing links may go. After a loss of `registry.sqlite` they may have been pushed.
-    pub may_drop_unlinked: bool,
 }
 
 words! {
@@ -356,7 +354,7 @@ impl<'a> Planning<'a> {
         let list = self.inventory.loose.iter().enumerate();
         let old = list.filter(|(_, loose)| now.since(loose.since) >= LOOSE_FOR);
         let meant = old.filter(|(_, loose)| match (scope, loose.repository) {
-            (Scope::All, None) => self.question.may_drop_unlinked,
+            (Scope::All, None) => !self.inventory.unlinked_may_be_pushed,
             (Scope::All, Some(_)) => true,
             (Scope::Upstream(name), Some(repository)) => {
                 let repository = self.inventory.repositories.get(repository);

@@ -142,6 +142,18 @@ impl Farm {
         self.evictor = Evictor::new(Arc::clone(&self.workshop.store));
     }
 
+    /// Ends as by a crash and starts again, with the rows of what was pushed or without them.
+    fn lose_registry(&mut self, is_lost: bool) {
+        let empty = Arc::new(Store::create(&tempfile::tempdir().unwrap().keep()).unwrap());
+        self.evictor = Evictor::new(Arc::clone(&empty));
+        let data = self.workshop.close();
+        if is_lost {
+            crate::garbage::lose_registry(&data);
+        }
+        self.workshop.open(&data);
+        self.evictor = Evictor::new(Arc::clone(&self.workshop.store));
+    }
+
     fn repository(&self, image: &Image) -> RepositoryId {
         let host = RegistryHost::parse(image.upstream).unwrap();
         let origin = self.store().cache.origin(&host, "anonymous").unwrap();

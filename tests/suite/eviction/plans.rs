@@ -322,3 +322,30 @@ fn what_is_pulled_every_day_stays_longer_than_what_many_pulled_at_once_later() {
     farm.round();
     assert_eq!(names(&farm), [images[0].name()]);
 }
+
+#[test]
+fn files_that_nothing_links_make_room_first_unless_they_may_have_been_pushed() {
+    for was_lost in [false, true] {
+        let mut farm = Farm::new(NO_LIMITS);
+        let stray = bytes(1, 10_000);
+        let digest = Digest::of(&stray);
+        if was_lost {
+            farm.workshop.push_blob("acme/api", &stray);
+        } else {
+            farm.store().blobs.put(&digest, stray.as_slice()).unwrap();
+        }
+        let kept = pulled_daily(&mut farm, 3);
+        farm.lose_registry(was_lost);
+        assert!(farm.workshop.file_exists(&digest));
+        assert!(
+            farm.store().cache.blob_anywhere(&digest).unwrap().is_some(),
+            "taken up"
+        );
+        // It was taken up by the system's clock.
+        farm.pass(DAY);
+        farm.limits = max_size(farm.store().cache.used().unwrap());
+        farm.round();
+        assert_eq!(farm.workshop.file_exists(&digest), was_lost);
+        assert_eq!(farm.claims().len(), kept.len() - usize::from(was_lost));
+    }
+}

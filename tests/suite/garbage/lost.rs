@@ -16,7 +16,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 
 impl Workshop {
     /// Closes the store; its directory.
-    pub(super) fn close(&mut self) -> std::path::PathBuf {
+    pub(crate) fn close(&mut self) -> std::path::PathBuf {
         let data = self.store.directory().to_owned();
         let empty = self.directory.path().join("none");
         self.store = std::sync::Arc::new(Store::create(&empty).unwrap());
@@ -25,7 +25,7 @@ impl Workshop {
     }
 }
 
-pub(super) fn lose_registry(data: &std::path::Path) {
+pub(crate) fn lose_registry(data: &std::path::Path) {
     for file in [
         "registry.sqlite",
         "registry.sqlite-wal",

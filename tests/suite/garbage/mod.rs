@@ -2,6 +2,7 @@
 
 mod cases;
 mod lost;
+pub(crate) use lost::lose_registry;
 mod model;
 mod races;
 mod removals;
@@ -101,7 +102,11 @@ impl Workshop {
         // The old one must be closed before the new one opens.
         self.store = Arc::new(Store::create(&empty).unwrap());
         self.registry = Registry::new(Arc::clone(&self.store));
-        let store = Arc::new(Store::open(&data).unwrap());
+        self.open(&data);
+    }
+
+    pub(crate) fn open(&mut self, data: &std::path::Path) {
+        let store = Arc::new(Store::open(data).unwrap());
         if store.start_up().unwrap() {
             store.reconcile().unwrap();
         }

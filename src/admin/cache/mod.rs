@@ -40,6 +40,10 @@ impl Operation for ListCachedImages {
     type View = Page<CachedImage>;
 
     fn perform(self, admin: &Admin<'_>) -> Result<Page<CachedImage>> {
+        if self.group.is_some() || self.sort.is_some() {
+            // Pulls are written in batches.
+            admin.store.cache.write_notes()?;
+        }
         let group = self.group.map(|path| admin.group(&Named::Text(path)));
         let filter = ImageFilter {
             pattern: self.search,

@@ -313,11 +313,10 @@ fn box_state(root: &Caller<'_>, acme: i64, api: i64) {
     );
     let absent = root.get("/cache/image?image=alpine");
     assert_eq!(absent.status, 404, "{}", absent.text());
-    let purged = root.ok(
-        "DELETE",
-        &format!("/groups/{acme}/dependency_proxy/cache"),
-        NONE,
-        202,
+    // There is nothing to purge, which needs no room.
+    let purged = root.delete(&format!("/groups/{acme}/dependency_proxy/cache"));
+    assert_eq!(
+        (purged.status, &purged.json()["message"]),
+        (202, &json!("202 Accepted"))
     );
-    assert_eq!(purged["message"], "202 Accepted");
 }

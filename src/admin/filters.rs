@@ -36,7 +36,7 @@ impl PlaceFilters {
 /// A quota that is to be set, where 0 is none. Whom a quota bounds does not set it.
 pub(super) fn quota(admin: &Admin<'_>, bytes: Option<u64>) -> Result<Option<Option<u64>>> {
     if bytes.is_some() && !admin.caller.is_administrator() {
-        return Err(forbidden_because("quotas are for administrators"));
+        return Err(forbidden_because("limits of size are for administrators"));
     }
     Ok(bytes.map(|bytes| Some(bytes).filter(|&bytes| bytes > 0)))
 }

@@ -75,6 +75,8 @@ pub struct GroupSettings {
     pub on_read_only_miss: Option<OnReadOnlyMiss>,
     /// bytes that may be pushed, here and below; 0: no limit of its own; for administrators
     pub quota: Option<u64>,
+    /// bytes that may be cached of what the group has pulled; 0: no limit of its own; for administrators
+    pub max_size: Option<u64>,
     /// of paths that name none; empty: as above it
     pub default_upstream: Option<String>,
 }
@@ -102,6 +104,8 @@ pub struct GroupView {
     pub default_upstream: Option<String>,
     /// Bytes
     pub quota: Option<u64>,
+    /// Bytes of what it has pulled that may be cached
+    pub max_size: Option<u64>,
     pub created_at: Timestamp,
 }
 
@@ -120,6 +124,7 @@ impl From<Group> for GroupView {
             on_read_only_miss: group.on_read_only_miss,
             default_upstream: group.default_upstream.map(|host| host.to_string()),
             quota: group.quota,
+            max_size: group.max_size,
             created_at: group.created_at,
         }
     }
@@ -222,6 +227,7 @@ impl GroupSettings {
             dependency_proxy_enabled: self.dependency_proxy_enabled,
             on_read_only_miss: self.on_read_only_miss,
             quota: quota(admin, self.quota)?,
+            max_size: quota(admin, self.max_size)?,
             default_upstream: match self.default_upstream.as_deref() {
                 None => None,
                 Some("") => Some(None),

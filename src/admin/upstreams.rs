@@ -30,6 +30,8 @@ pub struct AddUpstream {
     pub ca: Option<String>,
     pub auth_realm: Option<String>,
     pub allow_private_addresses: bool,
+    /// Bytes of it that may be cached; none: no limit of its own.
+    pub max_size: Option<u64>,
 }
 
 /// How the box logs in there. The password is sealed by whoever performs the operation.
@@ -73,6 +75,8 @@ pub struct UpstreamView {
     pub auth_realm: Option<String>,
     pub has_ca: bool,
     pub allow_private_addresses: bool,
+    /// Bytes of it that may be cached; null: no limit of its own.
+    pub max_size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Timestamp>,
     pub by_command: bool,
@@ -111,6 +115,7 @@ impl Operation for AddUpstream {
             ca: self.ca,
             // Whoever configures the box chooses its network; a group's owner does not.
             allow_private_addresses: id.is_none() || self.allow_private_addresses,
+            max_size: self.max_size,
         };
         if let Some(Credentials { username, password }) = self.credentials {
             // The client is made first, and only to hear what is wrong with the settings.
@@ -161,11 +166,12 @@ impl Operation for ListUpstreams {
 
     fn perform(self, admin: &Admin<'_>) -> Result<Vec<UpstreamView>> {
         let access = &admin.store.access;
+        let (_, filesystem) = admin.store.blobs.space()?;
         let mut views: Vec<_> = admin
             .config
             .upstreams
             .iter()
-            .map(UpstreamView::of)
+            .map(|upstream| UpstreamView::of(upstream, filesystem))
             .collect();
         let groups = access.groups()?;
         let path = |id: GroupId| {
@@ -210,7 +216,7 @@ impl Operation for UpstreamStates {
 
 impl UpstreamView {
     /// One that stands in the configuration.
-    pub fn of(upstream: &UpstreamConfig) -> Self {
+    pub fn of(upstream: &UpstreamConfig, filesystem: u64) -> Self {
         Self {
             id: None,
             name: upstream.name.to_string(),
@@ -220,6 +226,7 @@ impl UpstreamView {
             auth_realm: upstream.auth_realm.clone(),
             has_ca: upstream.ca.is_some(),
             allow_private_addresses: true,
+            max_size: upstream.max_size.limit(filesystem),
             created_at: None,
             by_command: false,
             read_only: true,
@@ -241,6 +248,7 @@ impl UpstreamView {
             auth_realm: upstream.auth_realm,
             has_ca: upstream.ca.is_some(),
             allow_private_addresses: upstream.allow_private_addresses,
+            max_size: upstream.max_size,
             created_at: Some(row.created_at),
             by_command: true,
             read_only: false,

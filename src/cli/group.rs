@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::Outcome;
 use super::output::{Table, print, print_json, yes};
 use super::removal::tell_images;
-use super::words::{QUOTA_VALUES, nearest, parse_quota};
+use super::words::{LIMIT_VALUES, QUOTA_VALUES, nearest, parse_quota};
 use super::workplace::Workplace;
 use crate::admin::{
     AddGroup, GroupSettings, ListGroups, Named, NamedPlace, RemoveGroup, SetGroup, one_of,
@@ -15,12 +15,13 @@ use crate::oci::RegistryHost;
 use crate::store::{GroupId, Visibility};
 
 /// What `group set` can set.
-const KEYS: [&str; 5] = [
+const KEYS: [&str; 6] = [
     "visibility",
     "dependency_proxy_enabled",
     "on_read_only_miss",
     "default_upstream",
     "quota",
+    "max_size",
 ];
 
 /// Make, list, change and remove groups
@@ -191,6 +192,10 @@ fn parse_settings(settings: &[String]) -> Result<GroupSettings> {
             "quota" => {
                 let quota = parse_quota(value).ok_or_else(|| bad_value(QUOTA_VALUES))?;
                 changes.quota = Some(quota.unwrap_or_default());
+            }
+            "max_size" => {
+                let size = parse_quota(value).ok_or_else(|| bad_value(LIMIT_VALUES))?;
+                changes.max_size = Some(size.unwrap_or_default());
             }
             unknown => {
                 let nearest = nearest(unknown, KEYS);

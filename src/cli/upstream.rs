@@ -12,11 +12,12 @@ use clap::{Args, Subcommand};
 use super::Outcome;
 use super::output::{Table, print, print_json, shown_time};
 use super::user::read_password;
+use super::words::parse_quota;
 use super::workplace::Workplace;
 use crate::admin::{
     AddUpstream, Credentials, ListUpstreams, RemoveUpstream, UpstreamStates, UpstreamView,
 };
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, excerpt};
 
 /// More than any bundle of roots has.
 const MAX_CA: u64 = 4 * 1024 * 1024;
@@ -93,6 +94,9 @@ struct Add {
     /// A token server on another host that may get the credentials
     #[arg(long, value_name = "URL")]
     auth_realm: Option<String>,
+    /// How much of it may be cached, such as 200GB; no limit of its own without it
+    #[arg(long, value_name = "SIZE")]
+    max_size: Option<String>,
     /// With --group: let it resolve to loopback, link-local and private addresses, as the box's own may
     #[arg(long)]
     allow_private_addresses: bool,
@@ -131,12 +135,20 @@ impl Add {
             group: self.group,
             auth_realm: self.auth_realm,
             allow_private_addresses: self.allow_private_addresses,
+            max_size: self.max_size.as_deref().map(parse_limit).transpose()?,
         };
         let added = place.perform(request)?;
         let whose = added.group;
         let whose = whose.map_or_else(String::new, |path| format!(" for group {path}"));
         print(&format!("added upstream {}{whose}", added.name))
     }
+}
+
+fn parse_limit(text: &str) -> Result<u64> {
+    parse_quota(text).flatten().ok_or_else(|| {
+        let what = format!("`{}` is no value of --max-size", excerpt(text));
+        Error::new(Kind::Usage, what).remedy("write a size such as 50GiB, or leave it out")
+    })
 }
 
 /// What stands in a PEM file.
@@ -159,7 +171,7 @@ fn list(place: &Workplace, json: bool) -> Result<()> {
             .config
             .upstreams
             .iter()
-            .map(UpstreamView::of)
+            .map(|upstream| UpstreamView::of(upstream, 0))
             .collect()
     };
     if json {

@@ -49,5 +49,8 @@ pub(super) fn parse_quota(text: &str) -> Option<Option<u64>> {
     }
 }
 
+/// What else `max_size=` could have been.
+pub(super) const LIMIT_VALUES: &str = "a size such as 50GiB, or nothing for no limit";
+
 /// What else `quota=` could have been.
 pub(super) const QUOTA_VALUES: &str = "a size such as 50GiB, or nothing for no quota";

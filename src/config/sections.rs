@@ -179,6 +179,8 @@ section! {
         username: String = Text(""), text(value::any);
         /// a file that holds the password
         password_file: Option<PathBuf> = Text(""), path;
+        /// how much of what comes from it may be cached; 0: no limit of its own
+        max_size: Size = Text("0"), size;
         /// a token server on another host that may get the credentials
         auth_realm: Option<String> = Text(""), optional(value::url);
         /// a PEM file with further roots

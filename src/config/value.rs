@@ -36,6 +36,11 @@ impl Size {
             Self::Percent(percent) => (filesystem / 100).saturating_mul(u64::from(percent)),
         }
     }
+
+    /// As [`Self::of`], where zero means that there is no limit.
+    pub fn limit(self, filesystem: u64) -> Option<u64> {
+        Some(self.of(filesystem)).filter(|bytes| *bytes > 0)
+    }
 }
 
 impl fmt::Display for Size {

@@ -102,7 +102,7 @@ impl Operation for CacheStatistics {
             totals,
             disk_free_bytes,
             disk_bytes,
-            max_size: Some(limits.max_size.of(disk_bytes)).filter(|most| *most > 0),
+            max_size: limits.max_size.limit(disk_bytes),
             min_free: limits.min_free.of(disk_bytes),
             shared_bytes: inventory.bytes_of(&everything).saturating_sub(exclusive),
             upstreams,

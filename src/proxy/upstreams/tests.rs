@@ -46,6 +46,7 @@ fn new(name: &str, group: Option<GroupId>, url: &str) -> NewUpstream {
         auth_realm: None,
         ca: None,
         allow_private_addresses: group.is_none(),
+        max_size: None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 use crate::words::words;
 
 pub(super) const COLUMNS: &str = "id, path, parent_id, visibility, dependency_proxy_enabled,
-    on_read_only_miss, default_upstream, created_at, quota";
+    on_read_only_miss, default_upstream, created_at, quota, max_size";
 
 words! {
     "snake_case"
@@ -56,6 +56,8 @@ pub struct Group {
     pub default_upstream: Option<RegistryHost>,
     /// The most bytes that may be pushed to the projects in it and below it; `None`: no limit of its own.
     pub quota: Option<u64>,
+    /// The most bytes that may be cached of what it has pulled itself; `None`: no limit of its own.
+    pub max_size: Option<u64>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -73,6 +75,8 @@ pub struct GroupChanges {
     pub default_upstream: Option<Option<RegistryHost>>,
     /// As [`Group::quota`]; `Some(None)` takes it away.
     pub quota: Option<Option<u64>>,
+    /// As [`Group::max_size`]; `Some(None)` takes it away.
+    pub max_size: Option<Option<u64>>,
 }
 
 impl AccessDb {
@@ -178,7 +182,8 @@ impl AccessDb {
                      dependency_proxy_enabled = ifnull(?3, dependency_proxy_enabled),
                      on_read_only_miss = ifnull(?4, on_read_only_miss),
                      default_upstream = iif(?5, ?6, default_upstream),
-                     quota = iif(?7, ?8, quota)
+                     quota = iif(?7, ?8, quota),
+                     max_size = iif(?9, ?10, max_size)
                  WHERE id = ?1",
                 params![
                     id.0,
@@ -189,6 +194,8 @@ impl AccessDb {
                     default_upstream.and_then(|host| host.as_ref().map(RegistryHost::as_str)),
                     changes.quota.is_some(),
                     changes.quota.flatten().map(stored_size),
+                    changes.max_size.is_some(),
+                    changes.max_size.flatten().map(stored_size),
                 ],
             )?;
             Ok(((), Some(changed(connection, id, changes)?)))
@@ -264,7 +271,8 @@ fn changed(connection: &Connection, id: GroupId, changes: &GroupChanges) -> Resu
             default_upstream
                 .map(|host| Detail::name(host.as_ref().map_or("", RegistryHost::as_str))),
         )
-        .detail_if("quota", changes.quota.map(quota_detail));
+        .detail_if("quota", changes.quota.map(quota_detail))
+        .detail_if("max_size", changes.max_size.map(quota_detail));
     Ok(event)
 }
 
@@ -290,6 +298,7 @@ pub(super) fn group(row: &Row<'_>) -> rusqlite::Result<Group> {
         },
         created_at: Timestamp(row.get(7)?),
         quota: quota(row, 8)?,
+        max_size: quota(row, 9)?,
     })
 }
 

@@ -114,6 +114,8 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
         -- PEM, not a path: the file that it was read from may go.
         ca TEXT,
         allow_private INTEGER NOT NULL CHECK (allow_private IN (0, 1)),
+        -- NULL: no limit of its own.
+        max_size INTEGER CHECK (max_size >= 0),
         created_at INTEGER NOT NULL,
         CHECK ((username IS NULL) = (password_sealed IS NULL))
     ) STRICT;
@@ -177,6 +179,8 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
 
     -- Bytes; NULL: no limit of its own.
     ALTER TABLE groups ADD COLUMN quota INTEGER CHECK (quota >= 0);
+    -- Of what the group has pulled.
+    ALTER TABLE groups ADD COLUMN max_size INTEGER CHECK (max_size >= 0);
     ALTER TABLE projects ADD COLUMN quota INTEGER CHECK (quota >= 0);
 
     -- One table and one row of ids for both kinds, so that an id alone names a rule.

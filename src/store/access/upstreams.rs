@@ -3,12 +3,12 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, params};
 
-use super::groups::group_place;
+use super::groups::{group_place, quota};
 use super::{AccessDb, GroupId, UpstreamId, taken};
 use crate::error::Result;
 use crate::oci::RegistryHost;
 use crate::store::audit::{Actor, Detail, Event, EventKind};
-use crate::store::statement::{decoded, find, get, list};
+use crate::store::statement::{decoded, find, get, list, stored_size};
 use crate::time::Timestamp;
 
 /// An upstream that was added by command.
@@ -38,6 +38,8 @@ pub struct NewUpstream {
     pub ca: Option<String>,
     /// Whether it may resolve to loopback, link-local or private addresses.
     pub allow_private_addresses: bool,
+    /// The most bytes that may be cached of what comes from it; `None`: no limit of its own.
+    pub max_size: Option<u64>,
 }
 
 impl AccessDb {
@@ -53,8 +55,8 @@ impl AccessDb {
                     connection,
                     "add upstream",
                     "INSERT INTO upstreams (name, group_id, url, username, password_sealed,
-                         auth_realm, ca, allow_private, created_at)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING id",
+                         auth_realm, ca, allow_private, created_at, max_size)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING id",
                     params![
                         upstream.name.as_str(),
                         upstream.group.map(|group| group.0),
@@ -65,6 +67,7 @@ impl AccessDb {
                         upstream.ca,
                         upstream.allow_private_addresses,
                         Timestamp::now().0,
+                        upstream.max_size.map(stored_size),
                     ],
                     |row| row.get(0).map(UpstreamId),
                 )?;
@@ -73,7 +76,8 @@ impl AccessDb {
                     .place(group_place(connection, upstream.group)?)
                     .detail("url", Detail::name(&upstream.url))
                     .detail("has_credentials", upstream.credentials.is_some())
-                    .detail("allow_private_addresses", upstream.allow_private_addresses);
+                    .detail("allow_private_addresses", upstream.allow_private_addresses)
+                    .detail_if("max_size", upstream.max_size.map(stored_size));
                 Ok((id, Some(event)))
             })
             .map_err(|error| {
@@ -90,7 +94,7 @@ impl AccessDb {
                 connection,
                 "list upstreams",
                 "SELECT id, name, group_id, url, username, password_sealed, auth_realm, ca,
-                     allow_private, created_at
+                     allow_private, created_at, max_size
                  FROM upstreams ORDER BY ifnull(group_id, 0), name",
                 [],
                 upstream,
@@ -141,6 +145,7 @@ fn upstream(row: &Row<'_>) -> rusqlite::Result<UpstreamRow> {
             auth_realm: row.get(6)?,
             ca: row.get(7)?,
             allow_private_addresses: row.get(8)?,
+            max_size: quota(row, 10)?,
         },
     })
 }

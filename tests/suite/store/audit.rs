@@ -120,6 +120,7 @@ fn change_everything(store: &Store, by: &Actor) {
         auth_realm: None,
         ca: None,
         allow_private_addresses: false,
+        max_size: None,
     };
     access.add_upstream(by, &upstream).unwrap();
     assert!(access.remove_upstream(by, &name, None).unwrap());

@@ -46,6 +46,7 @@ pub(super) fn group(id: i64, visibility: Visibility) -> Group {
         on_read_only_miss: OnReadOnlyMiss::PassThrough,
         default_upstream: None,
         quota: None,
+        max_size: None,
         created_at: Timestamp(0),
     }
 }

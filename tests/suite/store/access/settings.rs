@@ -56,6 +56,7 @@ fn upstreams_are_told_apart_by_name_and_group() {
         auth_realm: Some("https://auth.test/token".into()),
         ca: Some("PEM".into()),
         allow_private_addresses: false,
+        max_size: None,
     };
     access
         .add_upstream(&by_box(), &new("quay.io", None))

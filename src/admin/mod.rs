@@ -49,6 +49,7 @@ pub use crate::upkeep::eviction::Stays;
 pub use about::ShowVersion;
 pub use audit::{ListAuditEvents, ListEvents};
 pub use backup::{BackUp, SaveRows};
+pub use cache::limited_parts;
 pub use cache::{
     CacheStatistics, CacheStatisticsView, EvictImages, EvictionView, ImageDetails,
     ListCachedImages, PartView, PurgeImages, PurgeView, ShowCachedImage,

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Appliance;
+use crate::admin::limited_parts;
 use crate::error::Result;
 use crate::oci::RegistryHost;
-use crate::store::{Scope, reserve};
+use crate::store::reserve;
 use crate::time::Timestamp;
 use crate::upkeep::eviction::{Limits, World};
 use crate::upstream::BreakerState;
@@ -37,30 +38,8 @@ impl Appliance {
             // Below the reserve nothing is kept any more: so room is made before.
             min_free: cache.min_free.of(filesystem).max(reserve(filesystem)),
             unused_days: cache.unused_days,
-            parts: self.limited_parts(filesystem)?,
+            parts: limited_parts(&self.store, &self.config, filesystem)?,
         })
-    }
-
-    /// Upstreams and groups that have limits of their own. Of several upstreams of one name the least limit holds.
-    fn limited_parts(&self, filesystem: u64) -> Result<Vec<(Scope, u64)>> {
-        let access = &self.store.access;
-        let of_file = self.config.upstreams.iter();
-        let of_file =
-            of_file.map(|upstream| (upstream.name.clone(), upstream.max_size.limit(filesystem)));
-        let rows = access.upstreams()?.into_iter();
-        let rows = rows.map(|row| (row.upstream.name, row.upstream.max_size));
-        let mut upstreams: HashMap<RegistryHost, u64> = HashMap::new();
-        for (name, most) in of_file.chain(rows) {
-            if let Some(most) = most {
-                let least = upstreams.entry(name).or_insert(most);
-                *least = most.min(*least);
-            }
-        }
-        let upstreams = upstreams.into_iter();
-        let upstreams = upstreams.map(|(name, most)| (Scope::Upstream(name), most));
-        let groups = access.groups()?.into_iter();
-        let groups = groups.filter_map(|group| Some((Scope::Group(group.id), group.max_size?)));
-        Ok(upstreams.chain(groups).collect())
     }
 
     /// Runs `work` with what decides about images now.

@@ -49,7 +49,7 @@ pub use blobs::{Blob, BlobDir, BlobWriter, StagedUpload, digest_of, reserve};
 pub use cache::{
     BlobId, CacheDb, CachedImage, CachedTag, Evicted, Eviction, FetchedFrom, GroupPulls,
     ImageFilter, ImageOrder, ImageRecord, KeptListing, ListingKind, ManifestId, NewManifest,
-    OriginId, Pull, PulledRepository, Purged, Repair, RepositoryId, ScrubPlace, Totals,
+    OriginId, Pull, Repair, RepositoryId, ScrubPlace, Totals,
 };
 pub(crate) use check::DatabaseFault;
 pub use condition::{Condition, Space};

@@ -2,12 +2,14 @@
 
 mod evict;
 mod hosted;
+mod limits;
 mod moment;
 mod purge;
 mod show;
 mod statistics;
 
 pub use evict::{EvictImages, EvictionView};
+pub use limits::limited_parts;
 pub use purge::{PurgeImages, PurgeView};
 pub use show::{ImageDetails, PartView, ShowCachedImage};
 pub use statistics::{CacheStatistics, CacheStatisticsView};

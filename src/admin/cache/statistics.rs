@@ -6,10 +6,11 @@ use std::hash::Hash;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::limits::limited_parts;
 use crate::admin::{Admin, Operation};
 use crate::error::Result;
-use crate::oci::RegistryHost;
-use crate::store::{GroupId, Inventory, Totals};
+use crate::store::{GroupId, Inventory, Scope, Totals};
+use crate::time::Timestamp;
 
 /// How much is kept.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +28,10 @@ pub struct CacheStatisticsView {
     pub max_size: Option<u64>,
     /// How many bytes of the filesystem stay free
     pub min_free: u64,
+    /// When images last went for want of room; null: never
+    pub last_eviction_at: Option<Timestamp>,
+    /// How long the last of them had not been pulled then
+    pub eviction_age_seconds: Option<u64>,
     /// Bytes of files that more than one repository needs
     pub shared_bytes: u64,
     pub upstreams: Vec<UpstreamShare>,
@@ -43,6 +48,8 @@ pub struct UpstreamShare {
     pub bytes: u64,
     /// Bytes that no other upstream's images need
     pub exclusive_bytes: u64,
+    /// How many bytes may be cached of it; null: no limit of its own
+    pub max_size: Option<u64>,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -56,6 +63,8 @@ pub struct GroupShare {
     pub bytes: u64,
     /// Bytes that no other group's images need
     pub exclusive_bytes: u64,
+    /// How many bytes may be cached of it; null: no limit of its own
+    pub max_size: Option<u64>,
 }
 
 impl Operation for CacheStatistics {
@@ -85,7 +94,20 @@ impl Operation for CacheStatistics {
             groups.dedup();
             Some(groups)
         });
-        let mut upstreams: Vec<_> = by_upstream.into_iter().map(upstream_share).collect();
+        let parts = limited_parts(store, admin.config, disk_bytes)?;
+        let limit_of = |scope: &Scope| {
+            let part = parts.iter().find(|(limited, _)| limited == scope);
+            part.map(|(_, most)| *most)
+        };
+        let upstreams = by_upstream.into_iter();
+        let upstreams = upstreams.map(|(host, share)| UpstreamShare {
+            name: host.to_string(),
+            images: share.images,
+            bytes: share.bytes,
+            exclusive_bytes: share.exclusive,
+            max_size: limit_of(&Scope::Upstream(host)),
+        });
+        let mut upstreams: Vec<_> = upstreams.collect();
         upstreams.sort_by(|one, other| one.name.cmp(&other.name));
         let groups = by_group.into_iter().map(|(id, share)| {
             Ok(GroupShare {
@@ -94,8 +116,10 @@ impl Operation for CacheStatistics {
                 images: share.images,
                 bytes: share.bytes,
                 exclusive_bytes: share.exclusive,
+                max_size: limit_of(&Scope::Group(id)),
             })
         });
+        let evicted = store.cache.last_eviction()?;
         let mut groups: Vec<_> = groups.collect::<Result<_>>()?;
         groups.sort_by_key(|share| share.group_id.0);
         Ok(CacheStatisticsView {
@@ -104,19 +128,12 @@ impl Operation for CacheStatistics {
             disk_bytes,
             max_size: limits.max_size.limit(disk_bytes),
             min_free: limits.min_free.of(disk_bytes),
+            last_eviction_at: evicted.map(|(at, _)| at),
+            eviction_age_seconds: evicted.map(|(at, pulled_at)| at.since(pulled_at).as_secs()),
             shared_bytes: inventory.bytes_of(&everything).saturating_sub(exclusive),
             upstreams,
             groups,
         })
-    }
-}
-
-fn upstream_share((name, share): (RegistryHost, Share)) -> UpstreamShare {
-    UpstreamShare {
-        name: name.to_string(),
-        images: share.images,
-        bytes: share.bytes,
-        exclusive_bytes: share.exclusive,
     }
 }
 

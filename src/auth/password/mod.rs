@@ -91,8 +91,7 @@ impl Verifier {
     /// # Errors
     /// `Internal` when the system gives no randomness; `Io` when it gives no thread.
     pub fn new() -> Result<Self> {
-        let mut memory = Vec::new();
-        Self::checking_by(move |password, stored| matches(password, stored, &mut memory))
+        Self::checking_by(matches)
     }
 
     fn checking_by(

@@ -11,7 +11,7 @@ use super::Outcome;
 use super::garbage::Gc;
 use super::output::{Table, print, print_json, shown_size, shown_time};
 use super::workplace::Workplace;
-use crate::admin::{CacheStatistics, ListCachedImages, one_of};
+use crate::admin::{CacheStatistics, CacheStatisticsView, ListCachedImages, one_of};
 use crate::error::Result;
 use crate::store::{CachedImage, ImageOrder};
 
@@ -152,6 +152,7 @@ fn stats(place: &Workplace, json: bool) -> Result<()> {
                 None => format!("{} of the disk stay free", shown_size(view.min_free)),
             },
         ),
+        ("evicted", shown_eviction(&view)),
         (
             "disk",
             format!(
@@ -167,25 +168,38 @@ fn stats(place: &Workplace, json: bool) -> Result<()> {
         return Ok(());
     }
     print("")?;
-    let mut table = Table::new(&["OF OR FOR", "IMAGES", "SIZE", "ONLY THERE"]);
+    let mut table = Table::new(&["OF OR FOR", "IMAGES", "SIZE", "ONLY THERE", "LIMIT"]);
     for share in view.upstreams {
-        let (bytes, exclusive) = (share.bytes, share.exclusive_bytes);
-        table.row(share_row(share.name, share.images, bytes, exclusive));
+        table.row([
+            share.name,
+            share.images.to_string(),
+            shown_size(share.bytes),
+            shown_size(share.exclusive_bytes),
+            share.max_size.map_or_else(String::new, shown_size),
+        ]);
     }
     for share in view.groups {
         let path = share.group_path.as_deref().unwrap_or("(gone)");
-        let (bytes, exclusive) = (share.bytes, share.exclusive_bytes);
-        table.row(share_row(
+        table.row([
             format!("group {path}"),
-            share.images,
-            bytes,
-            exclusive,
-        ));
+            share.images.to_string(),
+            shown_size(share.bytes),
+            shown_size(share.exclusive_bytes),
+            share.max_size.map_or_else(String::new, shown_size),
+        ]);
     }
     table.print()
 }
 
-fn share_row(name: String, images: u64, bytes: u64, exclusive: u64) -> [String; 4] {
-    let images = images.to_string();
-    [name, images, shown_size(bytes), shown_size(exclusive)]
+/// When images last went for want of room, and how long the last of them had not been pulled.
+fn shown_eviction(view: &CacheStatisticsView) -> String {
+    let Some(at) = view.last_eviction_at else {
+        return "never for want of room".to_owned();
+    };
+    let hours = view.eviction_age_seconds.unwrap_or_default() / 3600;
+    let age = match hours {
+        0..48 => format!("{hours} hours"),
+        _ => format!("{} days", hours / 24),
+    };
+    format!("last at {at}, what had not been pulled for {age}")
 }

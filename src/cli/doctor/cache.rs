@@ -6,9 +6,8 @@ use super::{Finding, Severity};
 use crate::cli::output::shown_size;
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
-use crate::store::{Inventory, Store};
+use crate::store::{Inventory, InventoryManifest, Store};
 use crate::time::Timestamp;
-use crate::upkeep::eviction::bytes_of;
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// An eviction that is longer ago says nothing about today.
@@ -101,4 +100,11 @@ fn of_week(inventory: &Inventory, limit: u64, key: &str, now: Timestamp) -> Opti
             "give it more disk, or raise cache.max_size",
         )
     })
+}
+
+/// The bytes of the images that are meant, with their parts, each file once.
+fn bytes_of(inventory: &Inventory, is_meant: impl Fn(&InventoryManifest) -> bool) -> u64 {
+    let manifests = inventory.manifests.iter().enumerate();
+    let meant = manifests.filter(|(_, manifest)| is_meant(manifest));
+    inventory.bytes_of(&inventory.with_parts(meant.map(|(place, _)| place)))
 }

@@ -243,9 +243,21 @@ pub(in crate::server) fn reading_requests() -> Vec<String> {
     let mut requests = Vec::new();
     for endpoint in reading {
         let path = path(endpoint);
-        requests.extend([path.clone(), format!("{path}?page=2&per_page=1")]);
-        let fields = endpoint.parameters.iter();
-        requests.extend(fields.map(|field| format!("{path}?{}={}", field.name, value(field))));
+        let shown = |field: &Parameter| format!("{}={}", field.name, value(field));
+        let (needed, others): (Vec<_>, Vec<_>) = endpoint
+            .parameters
+            .iter()
+            .partition(|field| field.is_required);
+        let needed: String = needed.into_iter().map(|field| shown(field) + "&").collect();
+        requests.extend([
+            format!("{path}?{needed}"),
+            format!("{path}?{needed}page=2&per_page=1"),
+        ]);
+        requests.extend(
+            others
+                .iter()
+                .map(|field| format!("{path}?{needed}{}", shown(field))),
+        );
     }
     requests
 }

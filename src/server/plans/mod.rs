@@ -100,6 +100,63 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "administrators make them",
     ),
     (
+        "list blobs that are pushed and cached",
+        "SCAN hosted",
+        "for administrators, who ask what all of the cache consists of",
+    ),
+    (
+        "list cached blobs",
+        "SCAN ",
+        "for administrators, who ask what all of the cache consists of",
+    ),
+    (
+        "list cached manifests",
+        "SCAN ",
+        "for administrators, who ask what all of the cache consists of",
+    ),
+    (
+        "list cached tags",
+        "SCAN ",
+        "for administrators, who ask what all of the cache consists of",
+    ),
+    (
+        "list links",
+        "SCAN ",
+        "for administrators, who ask what all of the cache consists of",
+    ),
+    ("list pins", "SCAN pins", "administrators make them"),
+    (
+        "list pulls",
+        "SCAN ",
+        "for administrators, who ask what all of the cache consists of",
+    ),
+    (
+        "list references",
+        "SCAN ",
+        "for administrators, who ask what all of the cache consists of",
+    ),
+    (
+        "list repositories",
+        "SCAN ",
+        "for administrators, who ask what all of the cache consists of",
+    ),
+    (
+        "list what is attached",
+        "SCAN ",
+        "for administrators, who ask what all of the cache consists of",
+    ),
+    (
+        "list images",
+        "USE TEMP B-TREE",
+        "for administrators, who ask for another order than by name",
+    ),
+    ("list repairs", "SCAN repairs", "one for each damaged file"),
+    (
+        "list repairs",
+        "USE TEMP B-TREE",
+        "one for each damaged file",
+    ),
+    (
         "look into the database",
         "SCAN sqlite_master",
         "the list of tables",

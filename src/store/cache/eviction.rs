@@ -5,8 +5,8 @@
 
 use rusqlite::{Connection, params};
 
-use super::purge::Aside;
-use super::{CacheDb, ManifestId, RepositoryId, purge};
+use super::removal::{self, Aside};
+use super::{CacheDb, ManifestId, RepositoryId};
 use crate::error::Result;
 use crate::oci::Digest;
 use crate::store::content::reach::is_referred_to;
@@ -134,7 +134,7 @@ fn take_out(connection: &Connection, image: &Eviction) -> Result<Aside> {
             return Ok(Aside::Needed);
         }
     }
-    purge::move_out(connection, image.repository, image.manifest)
+    removal::move_out(connection, image.repository, image.manifest)
 }
 
 fn loosen(

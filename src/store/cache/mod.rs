@@ -10,8 +10,8 @@ mod listings;
 mod manifests;
 mod notes;
 mod origins;
-mod purge;
 mod record;
+mod removal;
 mod repairs;
 mod report;
 mod schema;
@@ -20,7 +20,6 @@ mod tags;
 mod usage;
 
 pub use eviction::{Evicted, Eviction};
-pub use purge::{PulledRepository, Purged};
 pub use record::{GroupPulls, ImageRecord};
 pub use repairs::{FetchedFrom, Repair};
 pub use report::{ImageFilter, ImageOrder};

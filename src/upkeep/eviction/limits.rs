@@ -49,21 +49,18 @@ crate::words::words! {
         Unused,
         UpstreamMaxSize,
         GroupMaxSize,
-        /// Somebody asked for it.
-        Command,
     }
 }
 
 counters! {
     /// What went since the start.
     pub struct Counters {
-        "breakwater_evictions_total" ["reason"] "Images that went by what asked for it: cache.max_size, cache.min_free, cache.unused_days, max_size of an upstream or of a group, a command." {
+        "breakwater_evictions_total" ["reason"] "Images that went by what asked for it: cache.max_size, cache.min_free, cache.unused_days, max_size of an upstream or of a group." {
             images_max_size = "max_size",
             images_min_free = "min_free",
             images_unused = "unused",
             images_upstream = "upstream_max_size",
             images_group = "group_max_size",
-            images_command = "command",
         }
         "breakwater_evicted_bytes_total" ["reason"] "Bytes of the files that went with them." {
             bytes_max_size = "max_size",
@@ -71,7 +68,6 @@ counters! {
             bytes_unused = "unused",
             bytes_upstream = "upstream_max_size",
             bytes_group = "group_max_size",
-            bytes_command = "command",
         }
     }
 }
@@ -286,7 +282,6 @@ impl Evictor {
             Reason::Unused => (&counters.images_unused, &counters.bytes_unused),
             Reason::UpstreamMaxSize => (&counters.images_upstream, &counters.bytes_upstream),
             Reason::GroupMaxSize => (&counters.images_group, &counters.bytes_group),
-            Reason::Command => (&counters.images_command, &counters.bytes_command),
         };
         images.add(evicted.images);
         bytes.add(evicted.bytes);
@@ -302,8 +297,8 @@ impl Evictor {
             "let go of images"
         );
         match reason {
-            // These say nothing about whether the disk is large enough.
-            Reason::Unused | Reason::Command => Ok(()),
+            // Says nothing about whether the disk is large enough.
+            Reason::Unused => Ok(()),
             _ => self.store.cache.note_eviction(now, pulled_at),
         }
     }
@@ -313,9 +308,14 @@ impl Evictor {
     /// # Errors
     /// `Sql`, `Io`.
     pub fn set_limits(&self, limits: &Limits, now: Timestamp) -> Result<RoomLimits> {
+        let known = self.store.room.limits().parts;
+        let is_changed = known.len() != limits.parts.len()
+            || known
+                .iter()
+                .any(|part| !limits.parts.contains(&(part.scope.clone(), part.max_size)));
         let due = {
             let times = self.times.lock();
-            times.parts.is_none_or(|at| now.since(at) >= PARTS_EVERY)
+            is_changed || times.parts.is_none_or(|at| now.since(at) >= PARTS_EVERY)
         };
         if due {
             self.times.lock().parts = Some(now);

@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 
 pub use limits::{Counters, Demand, Evictor, Limits, Reason, World};
 pub use plan::{
-    Explained, Goal, LOOSE_FOR, Plan, Question, Stays, Victim, bytes_of, explain, explain_all, plan,
+    Explained, Goal, LOOSE_FOR, Plan, Question, Stays, Victim, explain, explain_all, plan,
 };
 
 /// So many images go before their files do, and before it is looked again whether enough has gone.

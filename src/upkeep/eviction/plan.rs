@@ -131,30 +131,10 @@ pub fn explain(
     let bundle = planning.bundle(manifest);
     Some(Explained {
         used_at: node.used.at,
-        exclusive: planning.frees(&bundle).0,
+        exclusive: planning.frees(&bundle),
         size: planning.size(manifest),
         stays: planning.stays(manifest),
     })
-}
-
-/// The bytes of the images that are meant, with their parts, each file once.
-pub fn bytes_of(inventory: &Inventory, is_meant: impl Fn(&InventoryManifest) -> bool) -> u64 {
-    let meant = inventory
-        .manifests
-        .iter()
-        .filter(|manifest| is_meant(manifest));
-    let parts = meant.flat_map(|manifest| {
-        let parts = manifest.parts.iter();
-        let parts = parts.filter_map(|part| inventory.manifests.get(part.manifest));
-        std::iter::once(manifest).chain(parts)
-    });
-    let blobs: HashSet<u32> = parts
-        .flat_map(|manifest| manifest.blobs.iter().copied())
-        .collect();
-    let blobs = blobs.into_iter();
-    blobs
-        .filter_map(|blob| inventory.blobs.get(blob as usize))
-        .fold(0, |sum, blob| sum.saturating_add(blob.size))
 }
 
 /// How all images stand, by their places.
@@ -163,7 +143,7 @@ pub fn explain_all(inventory: &Inventory, question: &Question<'_>) -> Vec<Explai
     let manifests = planning.nodes.iter().enumerate();
     let explained = manifests.map(|(manifest, node)| Explained {
         used_at: node.used.at,
-        exclusive: planning.frees(&planning.bundle(manifest)).0,
+        exclusive: planning.frees(&planning.bundle(manifest)),
         size: planning.size(manifest),
         stays: planning.stays(manifest),
     });
@@ -475,25 +455,19 @@ impl<'a> Planning<'a> {
         bundle
     }
 
-    /// What the going of these manifests frees: bytes and files of the disk.
-    fn frees(&self, bundle: &[usize]) -> (u64, u64) {
-        let (mut bytes, mut files) = (0_u64, 0_u64);
-        for (blob, times) in self.needs(bundle) {
-            if self
-                .held
-                .get(blob as usize)
-                .is_some_and(|held| *held <= times)
-            {
-                files = files.saturating_add(1);
-                let size = self
-                    .inventory
-                    .blobs
-                    .get(blob as usize)
-                    .map_or(0, |blob| blob.size);
-                bytes = bytes.saturating_add(size);
-            }
-        }
-        (bytes, files)
+    /// The bytes of the disk that the going of these manifests frees.
+    fn frees(&self, bundle: &[usize]) -> u64 {
+        let needs = self.needs(bundle).into_iter();
+        let only = needs.filter(|(blob, times)| {
+            let held = self.held.get(*blob as usize);
+            held.is_some_and(|held| held <= times)
+        });
+        self.bytes(only.map(|(blob, _)| blob))
+    }
+
+    fn bytes(&self, blobs: impl Iterator<Item = u32>) -> u64 {
+        let blobs = blobs.filter_map(|blob| self.inventory.blobs.get(blob as usize));
+        blobs.fold(0, |sum, blob| sum.saturating_add(blob.size))
     }
 
     /// The bytes of these manifests, each blob's divided by the number of those that need it.
@@ -546,15 +520,12 @@ impl<'a> Planning<'a> {
                 }
             }
         }
-        self.needs(&parts)
-            .into_keys()
-            .filter_map(|blob| self.inventory.blobs.get(blob as usize))
-            .fold(0, |sum, blob| sum.saturating_add(blob.size))
+        self.bytes(self.needs(&parts).into_keys())
     }
 
     /// Lets the image go; gives what can go by itself from now on.
     fn go(&mut self, manifest: usize, bundle: Vec<usize>) -> Vec<usize> {
-        let (frees, _) = self.frees(&bundle);
+        let frees = self.frees(&bundle);
         let bytes = self.bytes_in_scope(&bundle);
         let node = self.nodes.get(manifest).cloned();
         self.plan.frees = self.plan.frees.saturating_add(frees);

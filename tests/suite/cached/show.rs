@@ -90,7 +90,7 @@ fn an_index_of_which_one_platform_was_pulled_says_what_is_here_and_what_is_share
     );
     assert_eq!(
         stats["upstreams"],
-        json!([{ "name": "docker.io", "images": 2, "bytes": size, "exclusive_bytes": size }])
+        json!([{ "name": "docker.io", "images": 2, "bytes": size, "exclusive_bytes": size, "max_size": null }])
     );
     let output = appliance.run_cli(&["cache", "show", "alpine:*"]);
     assert_eq!(output.status.code(), Some(2), "a pattern is no image");

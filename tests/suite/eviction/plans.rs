@@ -327,7 +327,7 @@ fn what_is_pulled_every_day_stays_longer_than_what_many_pulled_at_once_later() {
 fn files_that_nothing_links_make_room_first_unless_they_may_have_been_pushed() {
     for was_lost in [false, true] {
         let mut farm = Farm::new(NO_LIMITS);
-        let stray = bytes(1, 10_000);
+        let stray = bytes(200, 10_000);
         let digest = Digest::of(&stray);
         if was_lost {
             farm.workshop.push_blob("acme/api", &stray);

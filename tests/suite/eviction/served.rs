@@ -11,7 +11,7 @@ use crate::crash::{Random, number};
 use crate::faults::{assert_clean, wait_until};
 use crate::support::appliance::Appliance;
 use crate::support::client::Client;
-use crate::support::fake_upstream::{Answer, FakeUpstream, Image as Upstream};
+use crate::support::fake_upstream::{Answer, FakeUpstream, Image as Upstream, noise};
 
 const REPOSITORY: &str = "library/app";
 
@@ -161,6 +161,62 @@ fn what_there_is_no_room_for_is_passed_on_and_shared_and_not_kept() {
     );
     assert!(value(&client, "breakwater_fetches_without_room_total") > 0);
     assert_clean(&appliance);
+}
+
+#[test]
+fn a_group_and_an_upstream_take_no_more_than_they_may() {
+    let fake = FakeUpstream::start();
+    let appliance = near_limit(&fake, "0");
+    let client = Client::of(&appliance);
+    let first = Upstream::oci(1, &[900_000]);
+    fake.put_image(REPOSITORY, "first", &first);
+    assert_eq!(pull(&client, "first", &first), ["miss", "miss"]);
+    appliance.ok(&["group", "set", "mirror", "max_size=1MB"]);
+    let of_mirror = || appliance.json(&["cache", "stats", "--json"])["groups"][0].clone();
+    // A pull is written within seconds.
+    wait_until("the group's pull counts", || {
+        of_mirror()["bytes"].as_u64() > Some(900_000)
+    });
+    assert_eq!(of_mirror()["max_size"], 1_000_000);
+    // The limit is known within seconds.
+    let mut seed = 1;
+    let mut is_refused = |query: &str| {
+        seed += 1;
+        let digest = fake.put_blob(REPOSITORY, &Upstream::oci(seed, &[700_000]).manifest);
+        let large = fake.put_blob(REPOSITORY, &noise(seed, 700_000));
+        assert!(client.get(&format!("{}{query}", blob(&digest))).status == 200);
+        let answer = client.get(&format!("{}{query}", blob(&large)));
+        assert!(
+            answer.complete && answer.body.len() == 700_000,
+            "{}",
+            answer.head
+        );
+        answer.cache() == "bypass"
+    };
+    wait_until("the group's limit holds", || is_refused(""));
+    appliance.ok(&["group", "set", "mirror", "max_size="]);
+    let url = format!("{}/", fake.url());
+    appliance.ok(&[
+        "upstream",
+        "add",
+        "other.example",
+        &url,
+        "--max-size",
+        "500KB",
+    ]);
+    let listed = appliance.json(&["upstream", "list", "--json"]);
+    let other = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["name"] == "other.example");
+    assert_eq!(other.unwrap()["max_size"], 500_000);
+    // Each is larger than all that may be cached of this upstream.
+    wait_until("the upstream's limit holds", || {
+        is_refused("?ns=other.example")
+    });
+    let refused = appliance.run_cli(&["upstream", "add", "x.example", &url, "--max-size", "much"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
 }
 
 #[test]

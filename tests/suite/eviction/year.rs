@@ -3,6 +3,10 @@
 //!
 //! `BREAKWATER_YEAR_SEED` repeats a run, `BREAKWATER_YEAR_STEPS` makes it longer.
 
+use breakwater::store::Pins;
+use breakwater::upkeep;
+use breakwater::upkeep::purge::{Purge, select};
+
 use super::*;
 use crate::crash::{Random, number};
 
@@ -128,7 +132,7 @@ fn after_each_step_of_a_year_all_that_is_claimed_is_there() {
             }
             9 => {
                 figures.purges += 1;
-                purge(&mut farm, &mut random, &mut filled);
+                purge(&farm, &mut random);
             }
             // A tag moves.
             10..=12 => {
@@ -244,18 +248,15 @@ fn whole(image: &Image, platform: usize) -> String {
     format!("{} {}", image.name(), Digest::of(&image.manifest(platform)))
 }
 
-fn purge(farm: &mut Farm, random: &mut Random, _filled: &mut HashSet<String>) {
+fn purge(farm: &Farm, random: &mut Random) {
     let group = GROUPS[random.below(3) as usize];
     let store = farm.store();
     store.cache.write_notes().unwrap();
-    for repository in store.cache.repositories_pulled_by(group).unwrap() {
-        if random.below(3) == 0 {
-            let purged = store.cache.purge_repository(group, repository.id).unwrap();
-            for digest in &purged.loose {
-                store.release_blob(digest).unwrap();
-            }
-        }
-    }
+    let inventory = store.content.inventory().unwrap();
+    let third = random.below(3) as i64;
+    let purge = Purge::PulledBy(group, &|repository| repository.id.0 % 3 == third);
+    let selection = select(&inventory, &purge, &Pins::default());
+    upkeep::purge::purge(store, &inventory, &purge, &selection).unwrap();
 }
 
 /// The pinned images that the box claims to hold.
@@ -306,7 +307,7 @@ fn settle(farm: &mut Farm, filled: &HashSet<String>, pushed: &[Digest]) {
     });
     let most = LIMIT + pinned.count() as u64 * 200_000;
     assert!(held <= most, "{held} of {most}");
-    let report = breakwater::upkeep::verify(farm.store(), &|_, _| {}).unwrap();
+    let report = upkeep::verify(farm.store(), &|_, _| {}).unwrap();
     assert!(report.is_clean(), "{:?}", report.damage);
     let sum: u64 = inventory.blobs.iter().map(|blob| blob.size).sum();
     assert_eq!(sum, held, "the sum is kept as rows come and go");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use breakwater::error::Kind;
 use breakwater::oci::{Digest, RegistryHost, RepositoryName, Tag};
-use breakwater::store::{GroupId, NewManifest, Pull, Store};
+use breakwater::store::{Eviction, GroupId, NewManifest, Pull, Store};
 
 use super::{Workshop, image};
 use crate::support::pushing::{Hosted, must_push_blob};
@@ -165,8 +165,16 @@ fn files_of_a_purge_that_was_killed_go_with_the_next_collection() {
     cache.note_pull(pull, workshop.now);
     cache.write_notes().unwrap();
     // The rows go, and then the process.
-    let purged = cache.purge_repository(GroupId(1), repository).unwrap();
-    assert_eq!((purged.manifests, purged.loose.len()), (1, 2));
+    let inventory = workshop.store.content.inventory().unwrap();
+    let going = Eviction {
+        manifest: inventory.manifests[0].id,
+        repository,
+        fetched_at: workshop.now,
+        pulled_at: Some(workshop.now),
+        group: None,
+    };
+    let evicted = workshop.store.cache.evict(&[going]).unwrap();
+    assert_eq!((evicted.manifests.len(), evicted.loose.len()), (1, 2));
     assert_eq!(workshop.store.content.unsettled().unwrap().len(), 2);
     // One of them was fetched again meanwhile.
     cache

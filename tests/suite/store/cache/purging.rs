@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use breakwater::store::{GroupId, Pull, Window};
+use breakwater::store::{GroupId, Pins, Pull, Window};
+use breakwater::upkeep;
+use breakwater::upkeep::purge::{Purge, select};
 
 use super::super::{keep_index, strangers_connection};
 use super::*;
@@ -38,6 +40,15 @@ fn heavy(store: &Store, repository: RepositoryId) -> (Digest, Digest) {
     (index, shared)
 }
 
+/// Purges what only the group has pulled; how many manifests went.
+fn purge(store: &Store, group: GroupId) -> usize {
+    let inventory = store.content.inventory().unwrap();
+    let wanted = Purge::PulledBy(group, &|_| true);
+    let selection = select(&inventory, &wanted, &Pins::default());
+    upkeep::purge::purge(store, &inventory, &wanted, &selection).unwrap();
+    selection.images.len() + selection.parts.len()
+}
+
 fn children(data: &std::path::Path) -> i64 {
     let connection = strangers_connection(&data.join("cache.sqlite"));
     let text = "SELECT count(*) FROM manifest_references";
@@ -62,13 +73,14 @@ fn others_write_while_a_heavy_index_is_purged_and_keep_what_is_theirs() {
             println!("others wrote {writes} times, waiting for at most {longest:?}");
             writes
         });
-        let purged = store.cache.purge_repository(OURS, ours).unwrap();
+        let purged = purge(&store, OURS);
         goes_on.store(false, Ordering::Release);
         (purged, writing.join().unwrap())
     });
     assert!(writes > 20, "{writes}");
-    assert_eq!(purged.manifests, 2, "the index and its image");
-    assert!(purged.loose.contains(&index) && purged.loose.contains(&Digest::of(b"of the index")));
+    assert_eq!(purged, 2, "the index and its image");
+    let is_here = |digest: &Digest| store.blobs.contains(digest).unwrap();
+    assert!(!is_here(&index) && !is_here(&Digest::of(b"of the index")));
     let is_linked = |bytes: &[u8]| {
         let found = store.cache.blob(ours, &Digest::of(bytes)).unwrap();
         found.is_some()
@@ -78,10 +90,9 @@ fn others_write_while_a_heavy_index_is_purged_and_keep_what_is_theirs() {
     assert_eq!(store.cache.manifest(ours, &index).unwrap(), None);
     assert!(store.cache.manifest(ours, &shared).unwrap().is_some());
     assert_eq!(children(store.directory()), 2, "those of the shared image");
-    let again = store.cache.purge_repository(OURS, ours).unwrap();
-    assert_eq!(again, Default::default());
-    let theirs = store.cache.purge_repository(THEIRS, ours).unwrap();
-    assert_eq!(theirs.manifests, 1, "the first group's pulls are forgotten");
+    assert_eq!(purge(&store, OURS), 0);
+    let theirs = purge(&store, THEIRS);
+    assert_eq!(theirs, 1, "the first group's pulls are forgotten");
 }
 
 #[test]
@@ -104,7 +115,7 @@ fn what_a_crash_leaves_of_a_purge_is_removed_afterwards() {
     let images = store.cache.images(None, Window::ALL).unwrap().entries;
     let digests: Vec<_> = images.iter().map(|image| image.digest.as_str()).collect();
     assert!(!digests.contains(&index.as_str()), "{digests:?}");
-    assert_eq!(store.cache.repositories_pulled_by(OURS).unwrap().len(), 1);
+    assert_eq!(store.content.inventory().unwrap().repositories.len(), 1);
     store.finish_removals().unwrap();
     assert!(!store.blobs.contains(&index).unwrap());
     assert!(store.cache.manifest(ours, &shared).unwrap().is_some());

@@ -23,7 +23,7 @@
 //! | `server` | what is served: router, token endpoint, registry protocol, REST API, the mapping of errors; knows no socket |
 //! | `proxy` | the dependency proxy: which upstream, freshness, single flight, fill, serve-stale |
 //! | `registry` | the hosted registry: uploads, mounts, manifests, tags, referrers |
-//! | `upkeep` | verify, repair and the scrub, what is saved every night, garbage collection of what was pushed |
+//! | `upkeep` | what happens to content off the request's path: eviction, purge, cleanup of pushed tags, garbage collection, scrub and repair, nightly copies |
 //! | `auth` | credentials → identity; tokens; policy → grant; the rules for making groups and tokens; sealing of secrets that must be given back |
 //! | `upstream` | remote registries: the only place that knows ureq |
 //! | `store` | four databases (access, cache, registry, audit) and the blob directory: the only place that knows rusqlite |
@@ -47,7 +47,7 @@
 //! 6. `oci` and `auth::policy` do no IO and take the time as a parameter.
 //! 7. One upstream fetch per upstream, credentials, repository and digest, however many ask; but where the
 //!    disk has no room for a blob, each client is passed its own.
-//! 8. An outage deletes nothing.
+//! 8. An outage deletes nothing, but for images that go so that `cache.min_free` holds.
 //! 9. What one may not see and what does not exist look the same.
 //! 10. No secret in a log, an error, a JWT or a URL.
 //! 11. Start-up asks nobody: not the upstream, not DNS.
@@ -78,6 +78,8 @@
 //! | grant | what one request may do with one repository; only the policy makes it |
 //! | membership | what somebody is to a group or project: a level, an administrator, a deploy token |
 //! | context | for whom a thread works, and until when |
+//! | evict | take an image out of the cache for want of room or of pulls; a pinned one stays |
+//! | inventory | all rows of what is cached, read at once, to tell what needs what |
 //! | reserve | the free space that content leaves to the databases |
 //! | operation | one thing that can be administered, whether by command, by REST or on the page |
 //!
@@ -98,6 +100,9 @@
 //! - **One writer.** The process that holds `DATA/lock` performs what commands ask for: the running server by its control
 //!   socket, or else the command itself ([`admin`]). So a change is known to the server when it is made: what it remembers
 //!   is of a generation (`AccessDb::generation`), which every change moves, and no request looks for what others did.
+//! - **What goes from the cache is planned, and then done in steps.** [`upkeep::eviction`] reads the whole inventory, because
+//!   what the going of one image frees depends on all others, and decides without IO; rows go a few at a time, each looked
+//!   at again, and the files follow. An order kept up to date with each pull was rejected: it makes every pull write.
 //! - **The client for whom a thread works is a value of the thread** ([`context`]), not a parameter of every function
 //!   between the public port and a statement. Work shared by several requests runs on threads of its own, which have none.
 //! - **Files rather than shared buffers** for what waits for slow clients ([`spool`]): varied queries defeat sharing, and

@@ -2,12 +2,13 @@
 //!
 //! This is about limits that somebody set. That the disk itself does not run full is seen to where files are staged.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{GroupId, Store};
+use super::{GroupId, RepositoryId, Store};
 use crate::error::Result;
 use crate::oci::RegistryHost;
 
@@ -60,6 +61,8 @@ struct State {
     limits: RoomLimits,
     /// Bytes of fills in progress.
     filling: u64,
+    /// How many there are in each repository.
+    filled: HashMap<RepositoryId, usize>,
     /// The bytes that somebody waits for.
     wanted: Option<u64>,
     answers: u64,
@@ -74,6 +77,7 @@ pub struct FillRoom {
     room: Arc<CacheRoom>,
     bytes: u64,
     scopes: [Scope; 2],
+    repository: Option<RepositoryId>,
 }
 
 impl CacheRoom {
@@ -120,6 +124,11 @@ impl CacheRoom {
         self.state.lock().filling
     }
 
+    /// The repositories that something is being fetched for: their images stay.
+    pub fn filled(&self) -> HashSet<RepositoryId> {
+        self.state.lock().filled.keys().copied().collect()
+    }
+
     /// Asks for so many bytes, and waits until it was looked what can go; false where it is known that nothing can.
     fn ask(&self, bytes: u64) -> bool {
         let mut state = self.state.lock();
@@ -149,24 +158,33 @@ impl Store {
         bytes: u64,
         upstream: &RegistryHost,
         group: GroupId,
+        repository: Option<RepositoryId>,
     ) -> Result<Option<FillRoom>> {
         let scopes = [Scope::Upstream(upstream.clone()), Scope::Group(group)];
-        if let Some(room) = self.take_room(bytes, &scopes)? {
+        if let Some(room) = self.take_room(bytes, &scopes, repository)? {
             return Ok(Some(room));
         }
         match self.room.ask(bytes) {
-            true => self.take_room(bytes, &scopes),
+            true => self.take_room(bytes, &scopes, repository),
             false => Ok(None),
         }
     }
 
-    fn take_room(&self, bytes: u64, scopes: &[Scope; 2]) -> Result<Option<FillRoom>> {
+    fn take_room(
+        &self,
+        bytes: u64,
+        scopes: &[Scope; 2],
+        repository: Option<RepositoryId>,
+    ) -> Result<Option<FillRoom>> {
         let used = self.cache.used()?;
         let (free, _) = self.blobs.space()?;
         let free = free.saturating_sub(self.blobs.room_taken());
         let mut state = self.room.state.lock();
         let State {
-            limits, filling, ..
+            limits,
+            filling,
+            filled,
+            ..
         } = &mut *state;
         let all = used.saturating_add(*filling).saturating_add(bytes);
         let fits = limits.max_size.is_none_or(|most| all <= most)
@@ -184,10 +202,15 @@ impl Store {
         {
             part.used = part.used.saturating_add(bytes);
         }
+        if let Some(repository) = repository {
+            let count = filled.entry(repository).or_default();
+            *count = count.saturating_add(1);
+        }
         Ok(Some(FillRoom {
             room: Arc::clone(&self.room),
             bytes,
             scopes: scopes.clone(),
+            repository,
         }))
     }
 }
@@ -208,6 +231,15 @@ impl Drop for FillRoom {
     fn drop(&mut self) {
         let mut state = self.room.state.lock();
         state.filling = state.filling.saturating_sub(self.bytes);
+        let Some(repository) = self.repository else {
+            return;
+        };
+        if let Some(count) = state.filled.get_mut(&repository) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                state.filled.remove(&repository);
+            }
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::admin::Admin;
 use crate::error::Result;
 use crate::oci::RegistryHost;
-use crate::store::{Inventory, Pins, Scope};
+use crate::store::{Inventory, Pins, RepositoryId, Scope};
 use crate::time::Timestamp;
 use crate::upkeep::eviction::{Goal, Question};
 use crate::upstream::BreakerState;
@@ -15,6 +15,7 @@ pub(super) struct Moment {
     pub(super) pins: Pins,
     pub(super) now: Timestamp,
     is_offline: bool,
+    filled: HashSet<RepositoryId>,
     /// The names of upstreams that do not answer, as far as a running server knows.
     away: HashSet<String>,
 }
@@ -34,6 +35,7 @@ impl Moment {
         Ok(Self {
             away: away.map(|status| status.name).collect(),
             is_offline,
+            filled: admin.store.room.filled(),
             pins: admin.store.access.pins()?,
             now: Timestamp::now(),
             inventory: admin.store.content.inventory()?,
@@ -47,6 +49,7 @@ impl Moment {
             scope: Scope::All,
             goal,
             is_pinned: &|name: &str| self.pins.hold(name),
+            filled: self.filled.clone(),
             is_away: &|upstream: &RegistryHost| {
                 self.is_offline || self.away.contains(upstream.as_str())
             },

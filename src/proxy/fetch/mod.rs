@@ -220,7 +220,9 @@ impl Fetch {
         }
         let store = &self.proxy.store;
         let upstream = self.target.origin.upstream();
-        match store.room_for_fill(total.unwrap_or_default(), upstream, self.group) {
+        let repository = self.proxy.repository_of(&self.target).ok().flatten();
+        let bytes = total.unwrap_or_default();
+        match store.room_for_fill(bytes, upstream, self.group, repository) {
             Ok(Some(room)) => Some(room),
             Ok(None) => {
                 tracing::info!(blob = %self.digest, repository = self.target.shown(), bytes = total,

@@ -3,6 +3,7 @@
 //! Room is made before it is needed: from 97 % of a limit on, down to 95 %. `cache.min_free` is the one that holds in any
 //! case: for it images of an upstream that is away go too, where nothing else is left.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::{Evicted, after_others, evict, release};
 use crate::error::Result;
 use crate::metrics::counters;
 use crate::oci::RegistryHost;
-use crate::store::{Inventory, LimitedPart, RoomLimits, Scope, Store};
+use crate::store::{Inventory, LimitedPart, RepositoryId, RoomLimits, Scope, Store};
 use crate::time::Timestamp;
 
 /// Hundredths of a limit from which on something goes, and down to which.
@@ -247,7 +248,8 @@ impl Evictor {
         wanted: Option<u64>,
     ) -> Result<(Inventory, Plan)> {
         let inventory = self.store.content.inventory()?;
-        let gentle = ask(&inventory, demand, world, false);
+        let filled = self.store.room.filled();
+        let gentle = ask(&inventory, demand, world, &filled, false);
         let is_of_disk = matches!(demand.goal, Goal::Disk(_));
         if gentle.is_enough || !is_of_disk || wanted.is_some() {
             return Ok((inventory, gentle));
@@ -265,6 +267,7 @@ impl Evictor {
                 ..demand.clone()
             },
             world,
+            &filled,
             true,
         );
         Ok((inventory, hard))
@@ -355,7 +358,13 @@ fn part(of: u64, hundredths: u64) -> u64 {
 }
 
 /// What goes for a demand.
-fn ask(inventory: &Inventory, demand: &Demand, world: &World<'_>, is_hard: bool) -> Plan {
+fn ask(
+    inventory: &Inventory,
+    demand: &Demand,
+    world: &World<'_>,
+    filled: &HashSet<RepositoryId>,
+    is_hard: bool,
+) -> Plan {
     let is_silent = |upstream: &RegistryHost| {
         let heard_at = (world.heard_at)(upstream);
         (world.is_away)(upstream) || heard_at.is_none_or(|at| world.now.since(at) >= HEARD_WITHIN)
@@ -371,6 +380,7 @@ fn ask(inventory: &Inventory, demand: &Demand, world: &World<'_>, is_hard: bool)
             scope: demand.scope.clone(),
             goal: demand.goal,
             is_pinned: world.is_pinned,
+            filled: filled.clone(),
             is_away,
             is_hard,
         },

@@ -9,12 +9,12 @@ mod explain;
 mod nodes;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashSet};
 use std::time::Duration;
 
 use super::order::worth;
 use crate::oci::RegistryHost;
-use crate::store::{Inventory, Scope};
+use crate::store::{Inventory, RepositoryId, Scope};
 use crate::time::Timestamp;
 use crate::words::words;
 use bytes::take;
@@ -44,6 +44,8 @@ pub struct Question<'a> {
     pub scope: Scope,
     pub goal: Goal,
     pub is_pinned: &'a dyn Fn(&str) -> bool,
+    /// Repositories that something is being fetched for.
+    pub filled: HashSet<RepositoryId>,
     /// Whether an upstream does not answer, or may not be asked.
     pub is_away: &'a dyn Fn(&RegistryHost) -> bool,
     /// Whether images of upstreams that are away go too, last of all.
@@ -55,7 +57,7 @@ words! {
     /// Why an image stays whatever is asked for.
     pub enum Stays {
         Pinned,
-        /// It was pulled or fetched in the last minutes.
+        /// It was pulled or fetched in the last minutes, or something of its repository is being fetched.
         Busy,
         /// Its upstream does not answer, or may not be asked.
         Away,

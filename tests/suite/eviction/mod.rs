@@ -291,10 +291,10 @@ impl Farm {
         let store = self.store();
         let host = RegistryHost::parse(upstream).unwrap();
         let length = bytes.len() as u64;
-        let mut room = store.room_for_fill(length, &host, group).unwrap();
+        let mut room = store.room_for_fill(length, &host, group, None).unwrap();
         if room.is_none() {
             self.round_for(Some(length));
-            room = store.room_for_fill(length, &host, group).unwrap();
+            room = store.room_for_fill(length, &host, group, None).unwrap();
         }
         if room.is_none() {
             return false;

@@ -349,3 +349,27 @@ fn files_that_nothing_links_make_room_first_unless_they_may_have_been_pushed() {
         assert_eq!(farm.claims().len(), kept.len() - usize::from(was_lost));
     }
 }
+
+#[test]
+fn while_something_of_a_repository_is_being_fetched_its_images_stay() {
+    let mut farm = Farm::new(NO_LIMITS);
+    let images = pulled_daily(&mut farm, 3);
+    let elsewhere = Image::of(HUB, "other:1", &[&[b"{}", &bytes(9, 10_000)]]);
+    farm.pull(&elsewhere, 0, GROUP);
+    farm.pass(DAY);
+    let (host, repository) = (
+        RegistryHost::parse(HUB).unwrap(),
+        farm.repository(&images[0]),
+    );
+    let filling = farm
+        .store()
+        .room_for_fill(1, &host, GROUP, Some(repository))
+        .unwrap();
+    farm.limits = max_size(1);
+    farm.round();
+    assert_eq!(farm.claims().len(), images.len(), "the other one went");
+    drop(filling);
+    farm.pass(HOUR);
+    farm.round();
+    assert_eq!(farm.claims().len(), 0);
+}

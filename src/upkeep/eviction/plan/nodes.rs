@@ -26,6 +26,8 @@ pub(super) struct Node {
     pub(super) is_pinned: bool,
     pub(super) is_gone: bool,
     pub(super) is_away: bool,
+    /// Whether something of its repository is being fetched.
+    pub(super) is_filled: bool,
     /// Whether its subject is here: it goes with it.
     pub(super) is_attached: bool,
     /// Manifests that need it and have not gone.
@@ -48,6 +50,10 @@ impl<'a> Planning<'a> {
                 is_pinned: is_pinned(inventory, manifest, question.is_pinned),
                 is_gone: manifest.tags.iter().any(|tag| tag.gone_at.is_some()),
                 is_away: upstream.is_some_and(|upstream| (question.is_away)(upstream)),
+                is_filled: inventory
+                    .repositories
+                    .get(manifest.repository)
+                    .is_some_and(|repository| question.filled.contains(&repository.id)),
                 is_attached: false,
                 parents: Vec::new(),
                 used: used(manifest, &question.scope),
@@ -147,7 +153,7 @@ impl<'a> Planning<'a> {
             Some(Stays::Pinned)
         } else if self.is_part(node) {
             Some(Stays::Part)
-        } else if self.question.now.since(node.used.at) < BUSY {
+        } else if node.is_filled || self.question.now.since(node.used.at) < BUSY {
             Some(Stays::Busy)
         } else if node.is_away && (!self.question.is_hard || is_unused) {
             Some(Stays::Away)

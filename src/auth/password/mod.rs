@@ -91,7 +91,8 @@ impl Verifier {
     /// # Errors
     /// `Internal` when the system gives no randomness; `Io` when it gives no thread.
     pub fn new() -> Result<Self> {
-        Self::checking_by(matches)
+        let mut memory = Vec::new();
+        Self::checking_by(move |password, stored| matches(password, stored, &mut memory))
     }
 
     fn checking_by(

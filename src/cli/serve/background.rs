@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::system::wait_for_others;
 use super::threads::spawn;
 use crate::error::Result;
 use crate::server::Appliance;
@@ -45,8 +46,6 @@ const NIGHTLY_AGAIN: Duration = Duration::from_secs(60 * 60);
 const REPAIR_EVERY: Duration = Duration::from_secs(1);
 /// How often is looked whether a directory is due to be read again.
 const SCRUB_EVERY: Duration = Duration::from_secs(60);
-/// The lowest priority, for what nobody waits for. Without a class of its own a thread's access to the disk follows it.
-const NICE: i32 = 19;
 
 /// How often it is looked how far the cache is from its limits, unless a fill waits for room.
 const EVICT_EVERY: Duration = Duration::from_secs(5);
@@ -244,7 +243,7 @@ fn run_scrub(
     stopping: &AtomicBool,
     stopped: &mpsc::Receiver<()>,
 ) {
-    let _ = rustix::process::setpriority_process(None, NICE);
+    wait_for_others();
     let mut failed = Complaint::about("the scrub could not go on");
     // Short periods are those of tests.
     let wait =
@@ -260,8 +259,7 @@ fn run_scrub(
 }
 
 fn save_nightly(store: &Store, stopped: &mpsc::Receiver<()>) {
-    // Of this thread alone. Where it is forbidden, it only competes.
-    let _ = rustix::process::setpriority_process(None, NICE);
+    wait_for_others();
     let mut wait = NIGHTLY_FIRST;
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
         wait = NIGHTLY_EVERY;

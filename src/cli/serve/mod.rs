@@ -4,6 +4,7 @@
 mod background;
 pub(super) mod certificates;
 mod listen;
+mod system;
 mod threads;
 mod watchdog;
 
@@ -57,6 +58,7 @@ impl Serve {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         let config = &place.config;
         telemetry::start(&config.log)?;
+        system::give_large_memory_back();
         raise_descriptor_limit(config);
         let mut stop = StopSignals::listen()?;
         Store::make_directory(&config.data)?;

@@ -201,3 +201,34 @@ fn a_scrub_that_has_not_come_round_is_a_finding() {
     drop(rows);
     assert!(doctor(&appliance).contains(&"scrub_late".to_owned()));
 }
+
+#[test]
+fn the_scrub_reads_only_when_nobody_else_wants_the_disk_or_the_processor() {
+    let appliance = Appliance::start();
+    let tasks = format!("/proc/{}/task", appliance.pid());
+    let of_scrub = || {
+        let tasks = std::fs::read_dir(&tasks).unwrap().map(|task| task.unwrap());
+        let mut tasks = tasks.filter(|task| {
+            let name = std::fs::read_to_string(task.path().join("comm"));
+            name.is_ok_and(|name| name.trim() == "scrub")
+        });
+        tasks
+            .next()
+            .map(|task| task.file_name().into_string().unwrap())
+    };
+    let class = |task: &str| {
+        let output = std::process::Command::new("ionice")
+            .args(["-p", task])
+            .output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let nice = |task: &str| {
+        let stat = std::fs::read_to_string(format!("{tasks}/{task}/stat")).unwrap();
+        // Field 19 of proc_pid_stat(5), of which the second ends with a bracket.
+        let fields = stat.rsplit_once(')').unwrap().1;
+        fields.split_whitespace().nth(16).unwrap().to_owned()
+    };
+    crate::faults::wait_until("the thread gave way to all others", || {
+        of_scrub().is_some_and(|task| class(&task).trim() == "idle" && nice(&task) == "19")
+    });
+}

@@ -1,0 +1,35 @@
+//! What is asked of the system that no crate asks for in safe code. Each call takes integers by value, and reads and writes
+//! no memory of ours.
+
+#![expect(
+    unsafe_code,
+    reason = "rustix wraps neither call, and the crates that do have had no release for years"
+)]
+
+use std::ffi::c_int;
+
+/// The nice value that comes last.
+const NICE: i32 = 19;
+
+/// Lets this thread wait for all others, for the processor and for the disk. Where that is forbidden, it only competes.
+pub(super) fn wait_for_others() {
+    // linux/ioprio.h: IOPRIO_WHO_PROCESS, of which 0 is the calling thread; IOPRIO_CLASS_IDLE above IOPRIO_CLASS_SHIFT.
+    const WHO: c_int = 1;
+    const CALLER: c_int = 0;
+    const IDLE: c_int = 3 << 13;
+    let _ = rustix::process::setpriority_process(None, NICE);
+    // SAFETY: `ioprio_set(2)` takes three integers, and changes nothing but the priority of the calling thread.
+    let _ = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO, CALLER, IDLE) };
+}
+
+/// Lets memory that was asked for in large pieces go back to the system when it is freed: hashes of passwords, lists and
+/// manifests. By itself the allocator keeps pieces of that size for each thread after the first one. Called before there
+/// are other threads.
+pub(super) fn give_large_memory_back() {
+    #[cfg(target_env = "gnu")]
+    {
+        const LARGE: c_int = 1 << 20;
+        // SAFETY: `mallopt(3)` takes two integers; there is no other thread that could use the allocator meanwhile.
+        let _ = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
+    }
+}

@@ -27,6 +27,9 @@ flow_eviction() {
     # Half of what is pulled all the time has room.
     stop box
     sed -i "s/^tag_ttl = .*/&\nmax_size = \"$((used / 2))\"\nmin_free = \"0\"/" "$WORK/box/breakwater.toml"
+    # Else nothing may go when the box first looks, and it does not look again for a minute.
+    sleep 4
+    eviction_age_once
     box_start
     : >"$WORK/eviction-failed"
     rm -f "$WORK/eviction-over"
@@ -100,10 +103,17 @@ eviction_client() {
     done
 }
 
-# eviction_age: lets all that was pulled more than a moment ago be days old, so that it may go.
+# eviction_age: again and again, until it is over.
 eviction_age() {
     while [[ ! -e $WORK/eviction-over ]]; do
-        python3 - "$WORK/box/data/cache.sqlite" <<'PYTHON' || true
+        eviction_age_once || true
+        sleep 0.5
+    done
+}
+
+# eviction_age_once: lets all that was pulled more than a moment ago be days old, so that it may go.
+eviction_age_once() {
+    python3 - "$WORK/box/data/cache.sqlite" <<'PYTHON'
 import sqlite3, sys, time
 database = sqlite3.connect(sys.argv[1], timeout=10)
 before = int(time.time()) - 3
@@ -112,8 +122,6 @@ with database:
         database.execute(f"UPDATE {table} SET {column} = {column} - 864000 WHERE {column} < ? AND {column} > ?",
                          (before, before - 400000))
 PYTHON
-        sleep 0.5
-    done
 }
 
 # eviction_metric SERIES

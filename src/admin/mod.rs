@@ -49,11 +49,11 @@ pub use crate::upkeep::eviction::Stays;
 pub use about::ShowVersion;
 pub use audit::{ListAuditEvents, ListEvents};
 pub use backup::{BackUp, SaveRows};
-pub use cache::limited_parts;
 pub use cache::{
     CacheStatistics, CacheStatisticsView, EvictImages, EvictionView, ImageDetails,
     ListCachedImages, PartView, PurgeImages, PurgeView, ShowCachedImage,
 };
+pub use cache::{limited_parts, world};
 pub use caller::{Caller, OnTheBox};
 pub use cleanup::{CleanUpProject, CleanedUpProject, CleanupChanges, CleanupRunView, DeleteTags};
 pub use features::{

@@ -68,7 +68,7 @@ pub use registry::{
     RepositoryRow, StorageLimit, Swept, UnlinkBlob, UntaggedManifest,
 };
 pub use repairs::{RepairCounters, Repaired, SetAside};
-pub use room::{CacheRoom, FillRoom, Part as LimitedPart, RoomLimits, Scope};
+pub use room::{Asked, CacheRoom, FillRoom, Limit, LimitedPart, RoomLimits, Scope};
 #[cfg(test)]
 pub(crate) use statement::record;
 

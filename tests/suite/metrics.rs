@@ -68,7 +68,9 @@ fn a_cold_pull_a_joined_one_and_a_warm_one() {
     let client = Client::of(&appliance);
     assert_eq!(client.get("/v2/library/alpine/manifests/1").status, 200);
     let manifest = requests("manifest", "GET", "2xx", "miss");
-    eventually(&appliance, &manifest, |scrape| scrape.get(&manifest) == 1.0);
+    eventually(&appliance, &manifest, |scrape| {
+        scrape.find(&manifest) == Some(1.0)
+    });
     let path = format!("/v2/library/alpine/blobs/{}", image.layer_digest(0));
     let gate = Gate::new();
     fake.on("GET", "/blobs/")

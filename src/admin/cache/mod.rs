@@ -10,6 +10,7 @@ mod statistics;
 
 pub use evict::{EvictImages, EvictionView};
 pub use limits::limited_parts;
+pub use moment::world;
 pub use purge::{PurgeImages, PurgeView};
 pub use show::{ImageDetails, PartView, ShowCachedImage};
 pub use statistics::{CacheStatistics, CacheStatisticsView};

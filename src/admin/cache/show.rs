@@ -130,7 +130,7 @@ impl Operation for ShowCachedImage {
 
 fn details(
     admin: &Admin<'_>,
-    moment: &Moment,
+    moment: &Moment<'_>,
     place: usize,
     manifest: &InventoryManifest,
     name: &str,
@@ -157,7 +157,7 @@ fn details(
     let explained = explained.ok_or_else(gone)?;
     let pulls = cache.pulls_of(manifest.id)?;
     let names = inventory.all_names(manifest);
-    let pins = moment.pins.rows.iter();
+    let pins = moment.world.pins().rows.iter();
     let pins = pins.filter(|pin| names.iter().any(|name| pin.pattern.matches(name)));
     Ok(ImageDetails {
         upstream: Some(repository.upstream.to_string()),

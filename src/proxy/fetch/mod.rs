@@ -8,12 +8,13 @@ mod transfer;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::download::Download;
 use super::figures::note;
 use super::shared_fetch::{FetchKey, FetchWriter};
 use super::{Proxy, Target, TargetKey, upstream_error};
 use crate::error::{Error, Kind, Result};
 use crate::oci::Digest;
-use crate::store::{Blob, BlobWriter, FillRoom, GroupId};
+use crate::store::{Blob, BlobWriter, FillRoom, GroupId, Limit};
 use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind};
 
@@ -74,8 +75,8 @@ impl Fetch {
         match self.fetch(writer, &mut staged, &mut room) {
             Ok(size) => {
                 let is_kept = self.keep(writer, staged, size);
-                if let (Some(room), false) = (room, is_kept) {
-                    room.not_kept();
+                if let (Some(room), true) = (room, is_kept) {
+                    room.kept(size);
                 }
                 Ok(())
             }
@@ -92,9 +93,6 @@ impl Fetch {
                     if let Err(error) = self.proxy.store.blobs.forget_old_fills() {
                         tracing::warn!("cannot forget interrupted fills: {error}");
                     }
-                }
-                if let Some(room) = room {
-                    room.not_kept();
                 }
                 Err(error)
             }
@@ -212,31 +210,50 @@ impl Fetch {
         kept.is_ok()
     }
 
-    /// Takes room for what will be kept. Where the limits of the cache leave none and nothing may go, the fetch goes on for
-    /// those who read it, and is not kept.
-    fn take_room(&self, writer: &FetchWriter, total: Option<u64>) -> Option<FillRoom> {
+    /// Takes room for a fill to become `to` bytes long. Where the limits of the cache leave none and nothing may go, the fetch
+    /// goes on for those who read it, and is not kept.
+    ///
+    /// # Errors
+    /// `Full` where it would take what is to stay free on the disk: then it is not staged any further either.
+    fn take_room(
+        &self,
+        writer: &FetchWriter,
+        room: &mut Option<FillRoom>,
+        download: &Download,
+        to: u64,
+    ) -> Result<()> {
         if !writer.keep_so_far() {
-            return None;
+            return Ok(());
         }
         let store = &self.proxy.store;
-        let upstream = self.target.origin.upstream();
-        let repository = self.proxy.repository_of(&self.target).ok().flatten();
-        let bytes = total.unwrap_or_default();
-        match store.room_for_fill(bytes, upstream, self.group, repository) {
-            Ok(Some(room)) => Some(room),
-            Ok(None) => {
-                tracing::info!(blob = %self.digest, repository = self.target.shown(), bytes = total,
-                    "passed on and not kept: the limits of the cache leave no room for it, and nothing may go");
-                note(&self.proxy.counters.without_room);
-                writer.give_up_keeping();
-                None
-            }
+        let fill = room.get_or_insert_with(|| {
+            let upstream = self.target.origin.upstream();
+            let repository = self.proxy.repository_of(&self.target).ok().flatten();
+            let (staged, total) = (download.received(), download.total());
+            store.begin_fill(staged, total, upstream, self.group, repository)
+        });
+        let limit = match store.grow_fill(fill, to) {
+            Ok(None) => return Ok(()),
+            Ok(Some(limit)) => limit,
             // It can be kept all the same.
             Err(error) => {
                 tracing::warn!("cannot look for room in the cache: {error}");
-                None
+                return Ok(());
             }
+        };
+        if limit == Limit::MinFree {
+            let what = format!(
+                "{}: the disk has no room beside what stays free",
+                self.shown()
+            );
+            return Err(Error::new(Kind::Full, what).remedy("see cache.min_free"));
         }
+        *room = None;
+        tracing::info!(blob = %self.digest, repository = self.target.shown(), bytes = download.total(),
+            "passed on and not kept: {limit} leaves no room for it, and nothing may go");
+        note(&self.proxy.counters.without_room);
+        writer.give_up_keeping();
+        Ok(())
     }
 
     /// Rows for the blob, whose file is in place.

@@ -41,7 +41,7 @@ impl Fetch {
         }
         self.connect(&mut progress)?;
         let (total, received) = (progress.download.total(), progress.download.received());
-        *room = self.take_room(writer, total);
+        self.take_room(writer, room, &progress.download, received.saturating_add(1))?;
         let expected = progress.staged.expect(total);
         expected.map_err(|error| error.context(self.shown()))?;
         writer.arriving(progress.staged.reader()?, total, received);
@@ -49,7 +49,7 @@ impl Fetch {
         let (mut tries, mut barren_since) = (0_u32, None);
         loop {
             let before = progress.download.received();
-            match self.read_connection(writer, &mut progress, &mut buffer)? {
+            match self.read_connection(writer, room, &mut progress, &mut buffer)? {
                 Ended::Whole => break,
                 Ended::Broken(error) => {
                     tries = tries.saturating_add(1);
@@ -174,6 +174,7 @@ impl Fetch {
     fn read_connection(
         &self,
         writer: &FetchWriter,
+        room: &mut Option<FillRoom>,
         progress: &mut Progress<'_>,
         buffer: &mut [u8],
     ) -> Result<Ended> {
@@ -195,6 +196,7 @@ impl Fetch {
                 Err(DownloadFailure::Broken(error)) => return Ok(Ended::Broken(error)),
                 Err(failure) => return Err(self.failed(download, failure)),
             };
+            self.take_room(writer, room, download, at.saturating_add(news.len() as u64))?;
             let written = staged.write(news, at);
             written.map_err(|error| error.context(self.shown()))?;
             writer.written(download.received());

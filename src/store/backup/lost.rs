@@ -20,9 +20,10 @@ use crate::time::Timestamp;
 
 /// So long it is said that rows were lost.
 const SAID_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// How long a start looks through a database: enough for millions of blobs. What it does not come to is found when the
-/// rows are saved.
-const CHECKED_FOR: Duration = Duration::from_secs(10);
+/// How long a start looks through a database after a clean stop, so that a large one costs a start no more than that, and
+/// after any other: enough for millions of blobs. What it does not come to is found when the rows are saved.
+const CHECKED_FOR: Duration = Duration::from_secs(1);
+const CHECKED_FOR_AFTER_CRASH: Duration = Duration::from_secs(10);
 /// After so many of SQLite's steps it is looked whether that is over.
 const STEPS: std::ffi::c_int = 10_000;
 /// Where what is damaged is kept, for whoever wants to look at it.
@@ -94,8 +95,12 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<LostRows>> {
         refuse_missing_precious(data)?;
+        let limit = match was_stopped(data) {
+            true => CHECKED_FOR,
+            false => CHECKED_FOR_AFTER_CRASH,
+        };
         for kept in [ACCESS, REGISTRY] {
-            if let Judged::Damaged(why) = judge(&data.join(kept.file)) {
+            if let Judged::Damaged(why) = judge(&data.join(kept.file), limit) {
                 return Err(precious(
                     data,
                     kept,
@@ -105,7 +110,7 @@ impl Store {
             }
         }
         let is_new = !data.join("blobs").exists();
-        match judge(&data.join(CACHE.file)) {
+        match judge(&data.join(CACHE.file), limit) {
             Judged::Usable => Ok(None),
             Judged::Missing if is_new => Ok(None),
             Judged::Missing => replace(data, now, None).map(Some),
@@ -162,7 +167,15 @@ fn precious(data: &Path, kept: Kept, kind: Kind, why: &str) -> Error {
     }
 }
 
-fn judge(path: &Path) -> Judged {
+/// Whether the last stop was noted as a clean one.
+fn was_stopped(data: &Path) -> bool {
+    let path = data.join(CACHE.file);
+    let text = "SELECT 1 FROM state WHERE key = 'clean_stop'";
+    let noted = connect(&path).map(|cache| cache.query_row(text, [], |_| Ok(())));
+    matches!(noted, Ok(Ok(())))
+}
+
+fn judge(path: &Path, limit: Duration) -> Judged {
     if directory::is_missing(path) {
         return Judged::Missing;
     }
@@ -170,7 +183,7 @@ fn judge(path: &Path) -> Judged {
         // Whoever keeps it locked is no damage, and is waited for when it is opened.
         database.busy_timeout(Duration::ZERO)?;
         let begun = Instant::now();
-        let is_over = move || begun.elapsed() > CHECKED_FOR;
+        let is_over = move || begun.elapsed() > limit;
         database.progress_handler(STEPS, Some(is_over))?;
         database.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
     });

@@ -3,18 +3,18 @@
 //! Room is made before it is needed: from 97 % of a limit on, down to 95 %. `cache.min_free` is the one that holds in any
 //! case: for it images of an upstream that is away go too, where nothing else is left.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::plan::{Goal, Plan, Question, plan};
-use super::{Evicted, after_others, evict, release};
+use super::{Evicted, World, after_others, evict, release};
 use crate::error::Result;
 use crate::metrics::counters;
 use crate::oci::RegistryHost;
-use crate::store::{Inventory, LimitedPart, RepositoryId, RoomLimits, Scope, Store};
+use crate::store::{Asked, Inventory, Limit, LimitedPart, Scope, Store};
 use crate::time::Timestamp;
 
 /// Hundredths of a limit from which on something goes, and down to which.
@@ -73,22 +73,21 @@ counters! {
     }
 }
 
-/// What else decides.
-pub struct World<'a> {
-    pub now: Timestamp,
-    pub is_pinned: &'a (dyn Fn(&str) -> bool + Sync),
-    /// Whether an upstream does not answer, or may not be asked.
-    pub is_away: &'a (dyn Fn(&RegistryHost) -> bool + Sync),
-    /// When an upstream answered last.
-    pub heard_at: &'a (dyn Fn(&RegistryHost) -> Option<Timestamp> + Sync),
-}
-
 /// What a limit asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Demand {
-    pub scope: Scope,
-    pub goal: Goal,
-    pub reason: Reason,
+struct Demand {
+    limit: Limit,
+    goal: Goal,
+    reason: Reason,
+}
+
+impl Demand {
+    fn scope(&self) -> &Scope {
+        match &self.limit {
+            Limit::Size(scope) => scope,
+            Limit::MinFree => &Scope::All,
+        }
+    }
 }
 
 /// Lets go of images as limits ask for it.
@@ -102,7 +101,8 @@ pub struct Evictor {
 struct Times {
     unused: Option<Timestamp>,
     parts: Option<Timestamp>,
-    rests_until: Option<Timestamp>,
+    /// Limits for which nothing could go.
+    rests_until: HashMap<Limit, Timestamp>,
     /// Whether it was looked for what a crash left.
     has_finished: bool,
 }
@@ -120,29 +120,28 @@ impl Evictor {
         &self.counters
     }
 
-    /// Looks how far the cache is from its limits, and lets go what they ask for; `wanted`: so many bytes are waited for.
+    /// Looks how far the cache is from its limits, and lets go what they ask for; fills wait for what is `asked`.
     ///
     /// # Errors
     /// `Sql`, `Io`, `Busy`: the next round goes on.
-    pub fn round(&self, limits: &Limits, world: &World<'_>, wanted: Option<u64>) -> Result<()> {
+    pub fn round(&self, limits: &Limits, world: &World, asked: &Asked) -> Result<()> {
         self.finish()?;
-        let mut was_enough = true;
-        let demands = self.demands(limits, world.now, wanted)?;
-        let is_resting = self
-            .times
-            .lock()
-            .rests_until
-            .is_some_and(|until| world.now < until);
-        if wanted.is_some() || !is_resting {
-            for demand in demands {
-                was_enough &= self.meet(&demand, limits, world, wanted)?;
+        self.set_limits(limits, world.now)?;
+        let demands = self.demands(asked)?;
+        for demand in &demands {
+            let is_asked = asked.contains_key(&demand.limit);
+            if is_asked || !self.is_resting(&demand.limit, world.now) {
+                let was_enough = self.meet(demand, limits, world, is_asked)?;
+                self.rest(&demand.limit, (!was_enough).then_some(world.now));
+                self.store.room.answer(&demand.limit, was_enough);
             }
-            let rests_until = (!was_enough).then(|| world.now.plus(REST));
-            self.times.lock().rests_until = rests_until;
         }
-        self.refresh_parts(limits)?;
-        self.store.room.answer(was_enough);
-        Ok(())
+        // Where nothing had to go, there is room by now.
+        let met = |limit: &Limit| demands.iter().any(|demand| demand.limit == *limit);
+        for limit in asked.keys().filter(|limit| !met(limit)) {
+            self.store.room.answer(limit, true);
+        }
+        self.unused(limits, world)
     }
 
     /// Removes the files whose rows went before a crash.
@@ -154,69 +153,79 @@ impl Evictor {
         release(&self.store, &digests, &mut Evicted::default())
     }
 
-    /// What the limits ask for now, if so many bytes more are `wanted`.
+    fn is_resting(&self, limit: &Limit, now: Timestamp) -> bool {
+        let times = self.times.lock();
+        let rests_until = times.rests_until.get(limit);
+        rests_until.is_some_and(|until| now < *until)
+    }
+
+    /// Notes that nothing more can go for a limit, as was seen at `since`; or that something could.
+    fn rest(&self, limit: &Limit, since: Option<Timestamp>) {
+        let mut times = self.times.lock();
+        match since {
+            Some(since) => drop(times.rests_until.insert(limit.clone(), since.plus(REST))),
+            None => drop(times.rests_until.remove(limit)),
+        }
+    }
+
+    /// What the limits ask for now, if fills wait for so much.
     ///
     /// # Errors
     /// `Sql`, `Io`.
-    pub fn demands(
-        &self,
-        limits: &Limits,
-        now: Timestamp,
-        wanted: Option<u64>,
-    ) -> Result<Vec<Demand>> {
-        let room = self.set_limits(limits, now)?;
-        let coming = self
-            .store
-            .room
-            .filling()
-            .saturating_add(wanted.unwrap_or_default());
+    fn demands(&self, asked: &Asked) -> Result<Vec<Demand>> {
+        let room = &self.store.room;
+        let limits = room.limits();
+        let of = |scope: &Scope, used: u64, most: u64, reason| {
+            let limit = Limit::Size(scope.clone());
+            let used = used.saturating_add(room.filling(scope));
+            let bytes = over(used, most, asked.get(&limit).copied())?;
+            let goal = Goal::Bytes(bytes);
+            Some(Demand {
+                limit,
+                goal,
+                reason,
+            })
+        };
         let mut demands = Vec::new();
-        if let Some(most) = room.max_size {
-            // For what fits in no case, nothing goes.
-            let coming = if coming <= most { coming } else { 0 };
-            let used = self.store.cache.used()?.saturating_add(coming);
-            demands.extend(over(used, most, wanted.is_some()).map(|bytes| Demand {
-                scope: Scope::All,
-                goal: Goal::Bytes(bytes),
-                reason: Reason::MaxSize,
-            }));
+        if let Some(most) = limits.max_size {
+            let used = self.store.cache.used()?;
+            demands.extend(of(&Scope::All, used, most, Reason::MaxSize));
         }
         let (free, _) = self.store.blobs.space()?;
-        let free = free.saturating_sub(wanted.unwrap_or_default());
-        if room.min_free > 0 && free < part(room.min_free, 110) {
+        let asked_of_disk = asked.get(&Limit::MinFree).copied().unwrap_or_default();
+        let free = free.saturating_sub(asked_of_disk);
+        if limits.min_free > 0 && free < part(limits.min_free, 110) {
             demands.push(Demand {
-                scope: Scope::All,
-                goal: Goal::Disk(part(room.min_free, 120).saturating_sub(free)),
+                limit: Limit::MinFree,
+                goal: Goal::Disk(part(limits.min_free, 120).saturating_sub(free)),
                 reason: Reason::MinFree,
             });
         }
-        for limited in &room.parts {
+        for limited in &limits.parts {
             let reason = match limited.scope {
                 Scope::Group(_) => Reason::GroupMaxSize,
                 Scope::All | Scope::Upstream(_) => Reason::UpstreamMaxSize,
             };
-            let wanted = wanted.filter(|wanted| *wanted <= limited.max_size);
-            let used = limited.used.saturating_add(wanted.unwrap_or_default());
-            demands.extend(
-                over(used, limited.max_size, wanted.is_some()).map(|bytes| Demand {
-                    scope: limited.scope.clone(),
-                    goal: Goal::Bytes(bytes),
-                    reason,
-                }),
-            );
-        }
-        let mut times = self.times.lock();
-        let is_due = times.unused.is_none_or(|at| now.since(at) >= UNUSED_EVERY);
-        if limits.unused_days > 0 && is_due {
-            times.unused = Some(now);
-            let days = u64::from(limits.unused_days).saturating_mul(24 * 60 * 60);
-            demands.push(Demand {
-                scope: Scope::All,
-                goal: Goal::PulledBefore(Timestamp(now.0.saturating_sub_unsigned(days))),
-                reason: Reason::Unused,
-            });
+            demands.extend(of(&limited.scope, limited.used, limited.max_size, reason));
         }
         Ok(demands)
+    }
+
+    /// Lets go of what nobody pulls, now and then.
+    fn unused(&self, limits: &Limits, world: &World) -> Result<()> {
+        let last = self.times.lock().unused;
+        let is_due = last.is_none_or(|at| world.now.since(at) >= UNUSED_EVERY);
+        if limits.unused_days == 0 || !is_due {
+            return Ok(());
+        }
+        self.times.lock().unused = Some(world.now);
+        let days = u64::from(limits.unused_days).saturating_mul(24 * 60 * 60);
+        let demand = Demand {
+            limit: Limit::Size(Scope::All),
+            goal: Goal::PulledBefore(Timestamp(world.now.0.saturating_sub_unsigned(days))),
+            reason: Reason::Unused,
+        };
+        self.meet(&demand, limits, world, false).map(drop)
     }
 
     /// Lets go of what one limit asks for; says whether it was enough.
@@ -224,19 +233,26 @@ impl Evictor {
         &self,
         demand: &Demand,
         limits: &Limits,
-        world: &World<'_>,
-        wanted: Option<u64>,
+        world: &World,
+        is_asked: bool,
     ) -> Result<bool> {
         self.store.cache.write_notes()?;
-        let (inventory, plan) = after_others(|| self.plan(demand, limits, world, wanted))?;
-        let evicted = evict(&self.store, &inventory, &plan, &demand.scope, |evicted| {
-            if wanted.is_some_and(|wanted| evicted.bytes >= wanted) {
-                self.store.room.answer(true);
+        let (inventory, plan) = after_others(|| self.plan(demand, limits, world, is_asked))?;
+        let room = &self.store.room;
+        let mut answered = 0;
+        let evicted = evict(&self.store, &inventory, &plan, demand.scope(), |evicted| {
+            let made = evicted.bytes.saturating_sub(answered);
+            if room.asked(&demand.limit).is_some_and(|asked| made >= asked) {
+                answered = evicted.bytes;
+                room.answer(&demand.limit, true);
             }
             false
         })?;
         self.note(demand.reason, &evicted, world.now)?;
-        Ok(plan.is_enough || matches!(demand.goal, Goal::PulledBefore(_)))
+        if evicted.images > 0 {
+            self.refresh_parts(limits)?;
+        }
+        Ok(plan.is_enough)
     }
 
     /// What goes for a demand. For `min_free`, what cannot be had again for now goes too, and only down to the limit itself.
@@ -244,33 +260,52 @@ impl Evictor {
         &self,
         demand: &Demand,
         limits: &Limits,
-        world: &World<'_>,
-        wanted: Option<u64>,
+        world: &World,
+        is_asked: bool,
     ) -> Result<(Inventory, Plan)> {
         let inventory = self.store.content.inventory()?;
-        let filled = self.store.room.filled();
-        let gentle = ask(&inventory, demand, world, &filled, false);
-        let is_of_disk = matches!(demand.goal, Goal::Disk(_));
-        if gentle.is_enough || !is_of_disk || wanted.is_some() {
+        let gentle = self.ask(&inventory, demand, world, false);
+        let Goal::Disk(_) = demand.goal else {
             return Ok((inventory, gentle));
-        }
+        };
         let (free, _) = self.store.blobs.space()?;
         let missing = limits.min_free.saturating_sub(free);
-        if gentle.frees >= missing {
+        if gentle.is_enough || is_asked || gentle.frees >= missing {
             return Ok((inventory, gentle));
         }
         let goal = Goal::Disk(missing);
-        let hard = ask(
+        let hard = self.ask(
             &inventory,
             &Demand {
                 goal,
                 ..demand.clone()
             },
             world,
-            &filled,
             true,
         );
         Ok((inventory, hard))
+    }
+
+    /// What goes for a demand, with what cannot be had again for now (`is_hard`) or without it.
+    fn ask(&self, inventory: &Inventory, demand: &Demand, world: &World, is_hard: bool) -> Plan {
+        let is_silent = |name: &RegistryHost| {
+            let heard_at = world.heard_at(name);
+            let is_heard = heard_at.is_some_and(|at| world.now.since(at) < HEARD_WITHIN);
+            world.is_away(name) || !is_heard
+        };
+        let scope = demand.scope().clone();
+        world.ask(&self.store, scope, demand.goal, |question| {
+            let is_away: &dyn Fn(&RegistryHost) -> bool = match demand.goal {
+                Goal::PulledBefore(_) => &is_silent,
+                _ => question.is_away,
+            };
+            let question = Question {
+                is_away,
+                is_hard,
+                ..question.clone()
+            };
+            plan(inventory, &question)
+        })
     }
 
     /// Counts and tells what went.
@@ -306,25 +341,23 @@ impl Evictor {
         }
     }
 
-    /// Tells fills of the limits; gives them with what is used.
+    /// Tells fills of the limits.
     ///
     /// # Errors
     /// `Sql`, `Io`.
-    pub fn set_limits(&self, limits: &Limits, now: Timestamp) -> Result<RoomLimits> {
-        let known = self.store.room.limits().parts;
-        let is_changed = known.len() != limits.parts.len()
-            || known
-                .iter()
-                .any(|part| !limits.parts.contains(&(part.scope.clone(), part.max_size)));
-        let due = {
-            let times = self.times.lock();
-            is_changed || times.parts.is_none_or(|at| now.since(at) >= PARTS_EVERY)
+    pub fn set_limits(&self, limits: &Limits, now: Timestamp) -> Result<()> {
+        let room = self.store.room.set_limits(limits.max_size, limits.min_free);
+        let is_known = |part: &LimitedPart| {
+            let mut wanted = limits.parts.iter();
+            wanted.any(|(scope, most)| *scope == part.scope && *most == part.max_size)
         };
-        if due {
+        let is_changed = room.parts.len() != limits.parts.len() || !room.parts.iter().all(is_known);
+        let last = self.times.lock().parts;
+        if is_changed || last.is_none_or(|at| now.since(at) >= PARTS_EVERY) {
             self.times.lock().parts = Some(now);
             self.refresh_parts(limits)?;
         }
-        Ok(self.store.room.set_limits(limits.max_size, limits.min_free))
+        Ok(())
     }
 
     /// Adds up the parts that have limits of their own.
@@ -342,47 +375,19 @@ impl Evictor {
     }
 }
 
-/// How many bytes are to go of what is used, if it is near its limit, or somebody waits and it is beyond it.
-fn over(used: u64, most: u64, is_urgent: bool) -> Option<u64> {
-    let high = match is_urgent {
-        true => most,
-        false => part(most, HIGH),
-    };
-    (used > high).then(|| used.saturating_sub(part(most, LOW)))
+/// How many bytes are to go of what is used: if it is near its limit, or there is no room for what is asked for.
+fn over(used: u64, most: u64, asked: Option<u64>) -> Option<u64> {
+    // For what fits in no case, nothing goes.
+    let asked = asked.filter(|asked| *asked <= most).unwrap_or_default();
+    let is_near = used > part(most, HIGH) || used.saturating_add(asked) > most;
+    let target = part(most, LOW).min(most.saturating_sub(asked));
+    is_near
+        .then(|| used.saturating_sub(target))
+        .filter(|bytes| *bytes > 0)
 }
 
 fn part(of: u64, hundredths: u64) -> u64 {
     (of / 100)
         .saturating_mul(hundredths)
         .saturating_add((of % 100).saturating_mul(hundredths) / 100)
-}
-
-/// What goes for a demand.
-fn ask(
-    inventory: &Inventory,
-    demand: &Demand,
-    world: &World<'_>,
-    filled: &HashSet<RepositoryId>,
-    is_hard: bool,
-) -> Plan {
-    let is_silent = |upstream: &RegistryHost| {
-        let heard_at = (world.heard_at)(upstream);
-        (world.is_away)(upstream) || heard_at.is_none_or(|at| world.now.since(at) >= HEARD_WITHIN)
-    };
-    let is_away: &dyn Fn(&RegistryHost) -> bool = match demand.goal {
-        Goal::PulledBefore(_) => &is_silent,
-        _ => world.is_away,
-    };
-    plan(
-        inventory,
-        &Question {
-            now: world.now,
-            scope: demand.scope.clone(),
-            goal: demand.goal,
-            is_pinned: world.is_pinned,
-            filled: filled.clone(),
-            is_away,
-            is_hard,
-        },
-    )
 }

@@ -6,6 +6,7 @@
 mod limits;
 pub mod order;
 mod plan;
+mod world;
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +15,11 @@ use crate::oci::Digest;
 use crate::store::{BlobId, Eviction, Inventory, RepositoryId, Scope, Store};
 use crate::time::Timestamp;
 
-pub use limits::{Counters, Demand, Evictor, Limits, Reason, World};
+pub use limits::{Counters, Evictor, Limits, Reason};
 pub use plan::{
     Explained, Goal, LOOSE_FOR, Plan, Question, Stays, Victim, explain, explain_all, plan,
 };
+pub use world::{UpstreamCondition, World};
 
 /// So many images go before their files do, and before it is looked again whether enough has gone.
 const AT_ONCE: usize = 50;

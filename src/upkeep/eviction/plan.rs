@@ -39,6 +39,7 @@ pub enum Goal {
 }
 
 /// What is asked.
+#[derive(Clone)]
 pub struct Question<'a> {
     pub now: Timestamp,
     pub scope: Scope,
@@ -57,7 +58,7 @@ words! {
     /// Why an image stays whatever is asked for.
     pub enum Stays {
         Pinned,
-        /// It was pulled or fetched in the last minutes, or something of its repository is being fetched.
+        /// It was pulled or fetched in the last minutes, or in the last hours and something of its repository is being fetched.
         Busy,
         /// Its upstream does not answer, or may not be asked.
         Away,

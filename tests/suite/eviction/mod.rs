@@ -8,13 +8,16 @@ mod year;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use breakwater::oci::{Digest, MediaType, RegistryHost, RepositoryName, Tag};
-use breakwater::store::{GroupId, NewManifest, Pull, RepositoryId, Store, Window};
+use breakwater::oci::{Digest, ImagePattern, MediaType, RegistryHost, RepositoryName, Tag};
+use breakwater::store::{
+    Actor, Asked, GroupId, NewManifest, Pins, Pull, RepositoryId, Store, Window,
+};
 use breakwater::time::Timestamp;
-use breakwater::upkeep::eviction::{Evictor, Limits, World};
+use breakwater::upkeep::eviction::{Evictor, Limits, UpstreamCondition, World};
 
 use crate::garbage::{Workshop, image};
 
+const UPSTREAMS: [&str; 3] = ["docker.io", "quay.io", "ghcr.io"];
 const HOUR: i64 = 60 * 60;
 const DAY: i64 = 24 * HOUR;
 const NO_LIMITS: Limits = Limits {
@@ -78,7 +81,6 @@ impl Image {
 pub(crate) struct Weather {
     away: HashSet<&'static str>,
     is_offline: bool,
-    pins: Vec<String>,
 }
 
 impl Weather {
@@ -163,18 +165,37 @@ impl Farm {
 
     /// One round of what the server does every few seconds.
     fn round(&self) {
-        self.round_for(None);
+        self.round_for(&Asked::new());
     }
 
-    fn round_for(&self, wanted: Option<u64>) {
+    fn round_for(&self, asked: &Asked) {
         let (now, weather) = (self.now(), &self.weather);
-        let world = World {
-            now,
-            is_pinned: &|name| weather.pins.iter().any(|pin| name == pin),
-            is_away: &|name| weather.is_away(name.as_str()),
-            heard_at: &|name| (!weather.is_away(name.as_str())).then_some(now),
-        };
-        self.evictor.round(&self.limits, &world, wanted).unwrap();
+        let upstreams = UPSTREAMS.into_iter().map(|name| {
+            let is_away = weather.is_away(name);
+            let condition = UpstreamCondition {
+                is_away,
+                heard_at: (!is_away).then_some(now),
+            };
+            (name.to_owned(), condition)
+        });
+        let world = World::new(self.store(), now, weather.is_offline, upstreams).unwrap();
+        self.evictor.round(&self.limits, &world, asked).unwrap();
+    }
+
+    fn pin(&self, image: &str) {
+        let pattern = ImagePattern::of_all_tags(image).unwrap();
+        let actor = Actor::on_the_box(None);
+        self.store().access.add_pin(&actor, &pattern).unwrap();
+    }
+
+    fn unpin(&self, image: &str) {
+        let pattern = ImagePattern::of_all_tags(image).unwrap();
+        let actor = Actor::on_the_box(None);
+        assert!(self.store().access.remove_pin(&actor, &pattern).unwrap());
+    }
+
+    fn pins(&self) -> Pins {
+        self.store().access.pins().unwrap()
     }
 
     /// Pulls the image by its tag, as docker does, for one of its platforms.
@@ -291,12 +312,11 @@ impl Farm {
         let store = self.store();
         let host = RegistryHost::parse(upstream).unwrap();
         let length = bytes.len() as u64;
-        let mut room = store.room_for_fill(length, &host, group, None).unwrap();
-        if room.is_none() {
-            self.round_for(Some(length));
-            room = store.room_for_fill(length, &host, group, None).unwrap();
+        let mut room = store.begin_fill(0, Some(length), &host, group, None);
+        if let Some(limit) = store.grow_fill(&mut room, length).unwrap() {
+            self.round_for(&[(limit, length)].into());
         }
-        if room.is_none() {
+        if store.grow_fill(&mut room, length).unwrap().is_some() {
             return false;
         }
         let digest = Digest::of(bytes);

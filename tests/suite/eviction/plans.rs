@@ -1,5 +1,7 @@
 //! What goes first, and what stays.
 
+use breakwater::store::{Limit, Scope};
+
 use super::*;
 
 const GROUP: GroupId = GroupId(1);
@@ -28,7 +30,7 @@ fn pulled_daily(farm: &mut Farm, count: u8) -> Vec<Image> {
     let images: Vec<Image> = (0..count)
         .map(|number| {
             let (config, layer) = (bytes(number, 10), bytes(number, 10_000));
-            Image::of(HUB, &format!("app:{number}"), &[&[&config, &layer]])
+            Image::of(HUB, &format!("team/app:{number}"), &[&[&config, &layer]])
         })
         .collect();
     for image in &images {
@@ -48,7 +50,7 @@ fn near_its_limit_the_cache_lets_go_of_what_nobody_pulls_down_to_95_percent() {
     assert_eq!(
         names(&farm),
         (1..10)
-            .map(|n| format!("docker.io/app:{n}"))
+            .map(|n| format!("docker.io/team/app:{n}"))
             .collect::<Vec<_>>()
     );
     let left = farm.store().cache.used().unwrap();
@@ -117,7 +119,7 @@ fn what_is_pinned_or_gone_upstream_or_of_an_upstream_that_is_away_stays() {
     let elsewhere = Image::of("quay.io", "other:1", &[&[b"{}", &bytes(9, 10_000)]]);
     farm.pull(&elsewhere, 0, GROUP);
     farm.pass(DAY);
-    farm.weather.pins = vec![images[0].name()];
+    farm.pin(&images[0].name());
     let repository = farm.repository(&images[1]);
     let (tag, now) = (Tag::parse("1").unwrap(), farm.now());
     farm.store().cache.mark_gone(repository, &tag, now).unwrap();
@@ -127,12 +129,12 @@ fn what_is_pinned_or_gone_upstream_or_of_an_upstream_that_is_away_stays() {
     farm.limits = max_size(used / 100);
     farm.limits.unused_days = 1;
     farm.round();
-    assert_eq!(names(&farm), ["docker.io/app:0", "quay.io/other:1"]);
+    assert_eq!(names(&farm), ["docker.io/team/app:0", "quay.io/other:1"]);
 
     farm.weather.away.clear();
     farm.pass(2 * HOUR);
     farm.round();
-    assert_eq!(names(&farm), ["docker.io/app:0"]);
+    assert_eq!(names(&farm), ["docker.io/team/app:0"]);
 }
 
 #[test]
@@ -145,14 +147,17 @@ fn what_is_gone_upstream_goes_last_and_never_for_want_of_pulls() {
     let used = farm.store().cache.used().unwrap();
     farm.limits = max_size(used / 2);
     farm.round();
-    assert_eq!(names(&farm), ["docker.io/app:0", "docker.io/app:4"]);
+    assert_eq!(
+        names(&farm),
+        ["docker.io/team/app:0", "docker.io/team/app:4"]
+    );
     farm.pass(400 * DAY);
     farm.limits = Limits {
         unused_days: 90,
         ..NO_LIMITS
     };
     farm.round();
-    assert_eq!(names(&farm), ["docker.io/app:0"]);
+    assert_eq!(names(&farm), ["docker.io/team/app:0"]);
 }
 
 #[test]
@@ -182,13 +187,17 @@ fn a_limit_of_a_group_takes_from_what_it_alone_has_pulled() {
     farm.pull(&images[0], 0, OTHERS);
     farm.pass(DAY);
     farm.store().cache.write_notes().unwrap();
-    let scope = breakwater::store::Scope::Group(GROUP);
+    let scope = Scope::Group(GROUP);
     let used = farm.store().cache.used_by(&scope).unwrap();
     farm.limits.parts = vec![(scope.clone(), used * 6 / 10)];
     farm.round();
     assert_eq!(
         names(&farm),
-        ["docker.io/app:0", "docker.io/app:2", "docker.io/app:3"]
+        [
+            "docker.io/team/app:0",
+            "docker.io/team/app:2",
+            "docker.io/team/app:3"
+        ]
     );
     let left = farm.store().cache.used_by(&scope).unwrap();
     assert!(left <= used * 6 / 10, "{left} of {used}");
@@ -201,13 +210,17 @@ fn a_limit_of_an_upstream_leaves_others_alone() {
     farm.pull(&elsewhere, 0, GROUP);
     farm.pass(DAY);
     pulled_daily(&mut farm, 4);
-    let scope = breakwater::store::Scope::Upstream(RegistryHost::parse(HUB).unwrap());
+    let scope = Scope::Upstream(RegistryHost::parse(HUB).unwrap());
     let used = farm.store().cache.used_by(&scope).unwrap();
     farm.limits.parts = vec![(scope, used * 6 / 10)];
     farm.round();
     assert_eq!(
         names(&farm),
-        ["docker.io/app:2", "docker.io/app:3", "quay.io/other:1"]
+        [
+            "docker.io/team/app:2",
+            "docker.io/team/app:3",
+            "quay.io/other:1"
+        ]
     );
 }
 
@@ -216,11 +229,12 @@ fn a_fill_gets_its_room_made_and_is_not_kept_where_nothing_may_go() {
     let mut farm = Farm::new(NO_LIMITS);
     let images = pulled_daily(&mut farm, 4);
     farm.limits = max_size(farm.store().cache.used().unwrap() + 100);
-    farm.weather.pins = images.iter().map(Image::name).collect();
+    let names: Vec<_> = images.iter().map(Image::name).collect();
+    names.iter().for_each(|name| farm.pin(name));
     farm.round();
     let new = Image::of(HUB, "new:1", &[&[b"{}", &bytes(77, 10_000)]]);
     assert_eq!(farm.pull(&new, 0, GROUP), Pulled::NotKept);
-    farm.weather.pins.clear();
+    names.iter().for_each(|name| farm.unpin(name));
     assert_eq!(farm.pull(&new, 0, GROUP), Pulled::Filled);
     assert_eq!(farm.pull(&new, 0, GROUP), Pulled::Hit);
     // One that is larger than the limit takes nothing from the others.
@@ -237,7 +251,7 @@ fn what_is_being_pulled_stays_and_what_was_pulled_since_the_plan_too() {
     assert_eq!(farm.pull(&images[0], 0, GROUP), Pulled::Hit);
     farm.limits = max_size(10_000);
     farm.round();
-    assert_eq!(names(&farm), ["docker.io/app:0"]);
+    assert_eq!(names(&farm), ["docker.io/team/app:0"]);
     farm.pass(DAY);
     farm.round();
     assert!(names(&farm).is_empty());
@@ -246,7 +260,7 @@ fn what_is_being_pulled_stays_and_what_was_pulled_since_the_plan_too() {
 #[test]
 fn a_signature_goes_with_its_image_by_subject_and_by_the_name_of_its_tag() {
     let mut farm = Farm::new(NO_LIMITS);
-    let plain = Image::of(HUB, "app:1", &[&[b"{}", &bytes(1, 10_000)]]);
+    let plain = Image::of(HUB, "team/app:1", &[&[b"{}", &bytes(1, 10_000)]]);
     farm.pull(&plain, 0, GROUP);
     let subject = Digest::of(&plain.manifest(0));
     let repository = farm.repository(&plain);
@@ -258,7 +272,7 @@ fn a_signature_goes_with_its_image_by_subject_and_by_the_name_of_its_tag() {
         None,
     );
     let name = format!("sha256-{}.sig", subject.hex());
-    let signature = Image::of(HUB, &format!("app:{name}"), &[&[b"{  }", b"by name"]]);
+    let signature = Image::of(HUB, &format!("team/app:{name}"), &[&[b"{  }", b"by name"]]);
     farm.pull(&signature, 0, GROUP);
     // The image is pulled on, and nobody looks at its signatures.
     farm.pass(100 * DAY);
@@ -279,7 +293,7 @@ fn what_was_pushed_stays_though_the_cache_lets_go_of_the_same_bytes() {
     let layer = bytes(1, 10_000);
     farm.workshop.push_blob("acme/api", &layer);
     farm.workshop.put_image("acme/api", Some("t"), &[&layer]);
-    let image = Image::of(HUB, "app:1", &[&[b"{}", &layer]]);
+    let image = Image::of(HUB, "team/app:1", &[&[b"{}", &layer]]);
     farm.pull(&image, 0, GROUP);
     farm.pass(DAY);
     farm.limits = max_size(1);
@@ -351,25 +365,89 @@ fn files_that_nothing_links_make_room_first_unless_they_may_have_been_pushed() {
 }
 
 #[test]
-fn while_something_of_a_repository_is_being_fetched_its_images_stay() {
+fn while_something_of_a_repository_is_being_fetched_what_was_pulled_today_stays() {
     let mut farm = Farm::new(NO_LIMITS);
     let images = pulled_daily(&mut farm, 3);
-    let elsewhere = Image::of(HUB, "other:1", &[&[b"{}", &bytes(9, 10_000)]]);
-    farm.pull(&elsewhere, 0, GROUP);
-    farm.pass(DAY);
+    farm.pull(&images[2], 0, GROUP);
+    farm.pass(HOUR);
     let (host, repository) = (
         RegistryHost::parse(HUB).unwrap(),
         farm.repository(&images[0]),
     );
     let filling = farm
         .store()
-        .room_for_fill(1, &host, GROUP, Some(repository))
-        .unwrap();
+        .begin_fill(0, None, &host, GROUP, Some(repository));
     farm.limits = max_size(1);
     farm.round();
-    assert_eq!(farm.claims().len(), images.len(), "the other one went");
+    assert_eq!(names(&farm), [images[2].name()]);
     drop(filling);
-    farm.pass(HOUR);
+    farm.pass(120);
     farm.round();
     assert_eq!(farm.claims().len(), 0);
+}
+
+#[test]
+fn for_what_is_only_announced_nothing_goes() {
+    let mut farm = Farm::new(NO_LIMITS);
+    pulled_daily(&mut farm, 4);
+    let used = farm.store().cache.used().unwrap();
+    let host = RegistryHost::parse(HUB).unwrap();
+    let begin = |farm: &Farm| {
+        farm.store()
+            .begin_fill(0, Some(1 << 50), &host, GROUP, None)
+    };
+    // Without a limit of sizes it takes its room in steps.
+    farm.round();
+    let mut fill = begin(&farm);
+    assert_eq!(farm.store().grow_fill(&mut fill, 1).unwrap(), None);
+    let taken = farm.store().room.filling(&Scope::All);
+    assert!((1..100 << 20).contains(&taken), "{taken}");
+    drop(fill);
+    assert_eq!(farm.store().room.filling(&Scope::All), 0);
+    // And where it is larger than all that may be cached, it is not kept, and nothing is asked for.
+    farm.limits = max_size(used * 2);
+    farm.round();
+    let mut fill = begin(&farm);
+    let limit = farm.store().grow_fill(&mut fill, 1).unwrap();
+    assert_eq!(limit, Some(Limit::Size(Scope::All)));
+    farm.round();
+    assert_eq!(farm.claims().len(), 4);
+}
+
+#[test]
+fn a_limit_for_which_nothing_can_go_keeps_nothing_else_from_going() {
+    let mut farm = Farm::new(NO_LIMITS);
+    let images = pulled_daily(&mut farm, 2);
+    let theirs = Image::of("quay.io", "theirs:1", &[&[b"{}", &bytes(9, 10_000)]]);
+    farm.pull(&theirs, 0, OTHERS);
+    farm.pass(DAY);
+    for image in &images {
+        farm.pin(&image.name());
+    }
+    farm.store().cache.write_notes().unwrap();
+    // All that this group has pulled is pinned: its limit cannot be met.
+    farm.limits.parts = vec![(Scope::Group(GROUP), 1)];
+    for _ in 0..3 {
+        farm.round();
+        farm.pass(20);
+    }
+    farm.limits.parts.push((Scope::Group(OTHERS), 1));
+    farm.round();
+    let others = farm
+        .claims()
+        .into_keys()
+        .filter(|name| name.starts_with("quay"));
+    assert_eq!(others.count(), 0, "the other group's limit holds");
+    farm.limits.unused_days = 1;
+    farm.unpin(&images[0].name());
+    farm.limits.parts.clear();
+    farm.limits.max_size = Some(1);
+    farm.pin(&images[0].name());
+    farm.round();
+    farm.unpin(&images[0].name());
+    // It was seen that nothing could go for the size; what nobody pulls goes all the same when its hour comes.
+    farm.limits.max_size = None;
+    farm.pass(HOUR);
+    farm.round();
+    assert_eq!(names(&farm), [images[1].name()]);
 }

@@ -156,7 +156,7 @@ fn what_there_is_no_room_for_is_passed_on_and_shared_and_not_kept() {
     assert_eq!(pull(&client, "first", &first), ["hit", "hit"]);
     let log = appliance.log();
     assert!(
-        log.contains("the limits of the cache leave no room for it"),
+        log.contains("cache.max_size leaves no room for it"),
         "{log}"
     );
     assert!(value(&client, "breakwater_fetches_without_room_total") > 0);

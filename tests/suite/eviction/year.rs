@@ -10,7 +10,6 @@ use breakwater::upkeep::purge::{Purge, select};
 use super::*;
 use crate::crash::{Random, number};
 
-const UPSTREAMS: [&str; 3] = ["docker.io", "quay.io", "ghcr.io"];
 const GROUPS: [GroupId; 3] = [GroupId(1), GroupId(2), GroupId(3)];
 const LIMIT: u64 = 2_000_000;
 
@@ -114,10 +113,15 @@ fn after_each_step_of_a_year_all_that_is_claimed_is_there() {
             4 => farm.weather.is_offline = false,
             5 => {
                 let pin = upstreams.some(&mut random).name();
-                farm.weather.pins.push(pin);
-                farm.weather.pins.truncate(10);
+                if farm.pins().rows.len() < 10 {
+                    farm.pin(&pin);
+                }
             }
-            6 => drop(farm.weather.pins.pop()),
+            6 => {
+                if let Some(pin) = farm.pins().rows.first() {
+                    farm.unpin(&pin.pattern.to_string());
+                }
+            }
             7 => {
                 let bytes = noise(&mut random, 3_000);
                 pushed.push(farm.workshop.push_blob("acme/api", &bytes));
@@ -261,11 +265,10 @@ fn purge(farm: &Farm, random: &mut Random) {
 
 /// The pinned images that the box claims to hold.
 fn pinned(farm: &Farm) -> Vec<String> {
-    let claims = farm.claims();
-    let pins = farm.weather.pins.iter();
-    pins.filter(|pin| claims.contains_key(*pin))
-        .cloned()
-        .collect()
+    let pins = farm.pins();
+    let mut claims: Vec<String> = farm.claims().into_keys().collect();
+    claims.retain(|name| pins.hold(name));
+    claims
 }
 
 /// Every manifest that was once kept whole and is still here is still whole, and nothing pushed is gone.
@@ -300,10 +303,11 @@ fn settle(farm: &mut Farm, filled: &HashSet<String>, pushed: &[Digest]) {
     farm.store().finish_removals().unwrap();
     check(farm, filled, pushed);
     let inventory = farm.store().content.inventory().unwrap();
+    let pins = farm.pins();
     let held: u64 = farm.store().cache.used().unwrap();
     let pinned = inventory.manifests.iter().filter(|manifest| {
         let names = inventory.names(manifest);
-        names.iter().any(|name| farm.weather.pins.contains(name))
+        names.iter().any(|name| pins.hold(name))
     });
     let most = LIMIT + pinned.count() as u64 * 200_000;
     assert!(held <= most, "{held} of {most}");

@@ -87,8 +87,13 @@ impl Scrape {
     }
 
     pub(crate) fn get(&self, series: &str) -> f64 {
-        let value = self.samples.get(series);
-        *value.unwrap_or_else(|| panic!("no {series} in\n{}", self.text))
+        let value = self.find(series);
+        value.unwrap_or_else(|| panic!("no {series} in\n{}", self.text))
+    }
+
+    /// Requests of a kind that never came are left out.
+    pub(crate) fn find(&self, series: &str) -> Option<f64> {
+        self.samples.get(series).copied()
     }
 
     /// The sum over all series of a metric.

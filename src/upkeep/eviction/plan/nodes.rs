@@ -8,6 +8,8 @@ use crate::store::{Frequency, Inventory, InventoryManifest, Scope};
 
 /// What was pulled or fetched so lately is being pulled: its layers may still be asked for.
 const BUSY: Duration = Duration::from_secs(10 * 60);
+/// And so lately, where something of its repository is being fetched: the pull may wait for that.
+const BUSY_WHILE_FETCHED: Duration = Duration::from_secs(6 * 60 * 60);
 /// How much longer than the index a part of it must not have been pulled to go by itself.
 const LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
 /// In which order images go, before their worth: what the upstream cannot give again goes last.
@@ -153,7 +155,7 @@ impl<'a> Planning<'a> {
             Some(Stays::Pinned)
         } else if self.is_part(node) {
             Some(Stays::Part)
-        } else if node.is_filled || self.question.now.since(node.used.at) < BUSY {
+        } else if self.is_busy(node) {
             Some(Stays::Busy)
         } else if node.is_away && (!self.question.is_hard || is_unused) {
             Some(Stays::Away)
@@ -162,6 +164,14 @@ impl<'a> Planning<'a> {
         } else {
             None
         }
+    }
+
+    fn is_busy(&self, node: &Node) -> bool {
+        let busy = match node.is_filled {
+            true => BUSY_WHILE_FETCHED,
+            false => BUSY,
+        };
+        self.question.now.since(node.used.at) < busy
     }
 
     /// Whether it goes with what needs it: unless nobody has pulled it for much longer than that.

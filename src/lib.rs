@@ -107,6 +107,8 @@
 //!   between the public port and a statement. Work shared by several requests runs on threads of its own, which have none.
 //! - **Files rather than shared buffers** for what waits for slow clients ([`spool`]): varied queries defeat sharing, and
 //!   the page cache is not the process's memory.
+//! - **Unsafe code in one file**, `cli/serve/system.rs`: two calls of the system that take integers alone and that no kept
+//!   crate wraps.
 //! - Tried and dropped: `regex` for tag rules (a hundred of them took 170 MB; tables of bounded size made by
 //!   `regex-automata` do not), `prometheus-client` (it writes OpenMetrics alone), the `polling` crate (its interface needs
 //!   `unsafe`), capping the references of a manifest (it refuses valid content; quotas count them instead).

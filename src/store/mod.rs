@@ -47,9 +47,9 @@ pub use backup::{LostRows, Replaced};
 pub(crate) use blobs::BlobPrefix;
 pub use blobs::{Blob, BlobDir, BlobWriter, StagedUpload, digest_of, reserve};
 pub use cache::{
-    BlobId, CacheDb, CachedImage, CachedTag, Evicted, Eviction, FetchedFrom, GroupPulls,
-    ImageFilter, ImageOrder, ImageRecord, KeptListing, ListingKind, ManifestId, NewManifest,
-    OriginId, Pull, Repair, RepositoryId, ScrubPlace, Totals,
+    BlobId, CacheDb, CachedImage, CachedTag, Eviction, FetchedFrom, GroupPulls, ImageFilter,
+    ImageOrder, ImageRecord, KeptListing, ListingKind, ManifestId, NewManifest, OriginId, Pull,
+    Repair, RepositoryId, ScrubPlace, TakenOut, Totals,
 };
 pub(crate) use check::DatabaseFault;
 pub use condition::{Condition, Space};

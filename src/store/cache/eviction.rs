@@ -29,7 +29,7 @@ pub struct Eviction {
 
 /// What came of taking manifests out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Evicted {
+pub struct TakenOut {
     /// Those that went.
     pub manifests: Vec<ManifestId>,
     /// What may be needed by nobody now; whoever evicts releases each.
@@ -52,7 +52,7 @@ impl CacheDb {
 
     /// Takes manifests out in the order given, with the tags that point to them and the links that only they explain.
     /// An index comes before what it consists of.
-    pub fn evict(&self, images: &[Eviction]) -> Result<Evicted> {
+    pub fn evict(&self, images: &[Eviction]) -> Result<TakenOut> {
         let _purging = self.purging().lock();
         let mut loose = self.remove_purged()?;
         let mut manifests = Vec::new();
@@ -70,7 +70,7 @@ impl CacheDb {
             Ok(true)
         })?;
         loose.extend(self.remove_purged()?);
-        Ok(Evicted { manifests, loose })
+        Ok(TakenOut { manifests, loose })
     }
 
     /// Takes a blob out of a repository where no manifest explains its link any more, as it was at `since`; without a

@@ -19,7 +19,7 @@ mod state;
 mod tags;
 mod usage;
 
-pub use eviction::{Evicted, Eviction};
+pub use eviction::{Eviction, TakenOut};
 pub use record::{GroupPulls, ImageRecord};
 pub use repairs::{FetchedFrom, Repair};
 pub use report::{ImageFilter, ImageOrder};

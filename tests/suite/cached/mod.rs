@@ -1,5 +1,6 @@
 //! What people ask of the cache and tell it: pins, purges, what goes next and why.
 
+mod doctor;
 mod evict;
 mod pins;
 mod purge;

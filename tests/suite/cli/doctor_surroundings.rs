@@ -15,7 +15,7 @@ use crate::support::rows::DATABASES;
 use crate::support::small_disk::SmallDisk;
 
 /// What the doctor says of a check: severities and sentences; every finding has a remedy.
-pub(super) fn found(command: &mut Command, check: &str) -> Vec<(String, String)> {
+pub(crate) fn found(command: &mut Command, check: &str) -> Vec<(String, String)> {
     let output = command.output().unwrap();
     let report: Value = serde_json::from_str(&stdout(&output))
         .unwrap_or_else(|error| panic!("{error}: {output:?}"));
@@ -36,7 +36,7 @@ pub(super) fn found(command: &mut Command, check: &str) -> Vec<(String, String)>
         .collect()
 }
 
-pub(super) fn doctor(appliance: &Appliance) -> Command {
+pub(crate) fn doctor(appliance: &Appliance) -> Command {
     appliance.command(&["doctor", "--json"])
 }
 

@@ -6,7 +6,7 @@ mod doctor;
 mod doctor_callers;
 mod doctor_machine;
 mod doctor_proxies;
-mod doctor_surroundings;
+pub(crate) mod doctor_surroundings;
 mod help;
 mod identity;
 mod manual;

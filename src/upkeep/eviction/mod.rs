@@ -1,4 +1,4 @@
-//! Letting go of what is cached and worth least: [`plan`] says what goes, [`evict`] lets it go.
+//! Letting go of what is cached and worth least: [`plan()`] says what goes, [`evict`] lets it go.
 //!
 //! Rows go in steps that hold the writer for a moment each, then the files, at a pace that leaves the disk to others. What
 //! was pulled or fetched since the plan was made stays. Whatever a crash leaves, garbage collection takes up.

@@ -7,7 +7,7 @@
 //! - **Bytes are divided** among the images that need them. If an image were charged only the bytes that its own going
 //!   frees, two names of one manifest would free nothing each, and neither would ever go.
 //! - **Small images are favoured moderately.** To fetch an image costs a client its bytes and a number of waits, which are
-//!   taken to cost as much as [`WAITS`] bytes. So below that size the order is by pulls per byte, which saves the most
+//!   taken to cost as much as `WAITS` bytes. So below that size the order is by pulls per byte, which saves the most
 //!   fetches for the room, and far above it by pulls alone, which saves the most bytes. To count an image's blobs instead
 //!   gave the same figures, and so the constant stayed.
 //!

@@ -170,6 +170,9 @@ fn precious(data: &Path, kept: Kept, kind: Kind, why: &str) -> Error {
 /// Whether the last stop was noted as a clean one.
 fn was_stopped(data: &Path) -> bool {
     let path = data.join(CACHE.file);
+    if directory::is_missing(&path) {
+        return false;
+    }
     let text = "SELECT 1 FROM state WHERE key = 'clean_stop'";
     let noted = connect(&path).map(|cache| cache.query_row(text, [], |_| Ok(())));
     matches!(noted, Ok(Ok(())))

@@ -14,7 +14,7 @@ use crate::store::{
     ProjectId,
 };
 use crate::time::Timestamp;
-use crate::upkeep::retention::{self, Stays};
+use crate::upkeep::retention::{self, Retention, Stays};
 
 /// How many of the newest tags a policy may keep.
 const KEEP_N: [u32; 6] = [1, 5, 10, 25, 50, 100];
@@ -233,15 +233,20 @@ impl Operation for CleanUpProject {
     fn perform(self, admin: &Admin<'_>) -> Result<CleanedUpProject> {
         let (store, now) = (admin.store, Timestamp::now());
         let project = admin.project(&self.project)?;
+        let of_command = Retention::default();
+        let retention = match admin.server {
+            Some(server) => server.retention(),
+            None => &of_command,
+        };
         if self.dry_run {
-            return Ok(would_go(retention::judged(store, project.id, now)?));
+            return Ok(would_go(retention.judged(store, project.id, now)?));
         }
-        let run = retention::run_policy(store, &admin.actor, &project, None, now)?;
+        let run = retention.run_policy(store, &admin.actor, &project, None, now)?;
         if let Some(why) = run.error {
             let what = format!("the tags of {} could not be cleaned up", project.path);
             return Err(Error::new(Kind::Internal, format!("{what}: {why}")).remedy("see the log"));
         }
-        retention::sweep(store, now)?;
+        retention.sweep(store, now)?;
         if admin.server.is_none() {
             store.finish_removals()?;
         }

@@ -44,6 +44,7 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::proxy::UpstreamState;
 use crate::store::{Actor, Store};
+use crate::upkeep::retention::Retention;
 
 pub use crate::upkeep::eviction::Stays;
 pub use about::ShowVersion;
@@ -118,6 +119,8 @@ pub trait RunningServer {
     /// # Errors
     /// `Sql`.
     fn upstreams(&self) -> Result<Vec<UpstreamState>>;
+    /// Who runs its cleanup policies.
+    fn retention(&self) -> &Retention;
 }
 
 /// One thing that can be asked for. The request is the type itself; as JSON it goes over the control socket, and from

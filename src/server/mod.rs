@@ -56,6 +56,7 @@ use crate::store::{Actor, Event, EventKind, Store};
 use crate::telemetry::AuthLog;
 use crate::time::Timestamp;
 use crate::upkeep::eviction::Evictor;
+use crate::upkeep::retention::Retention;
 use access_line::AccessLine;
 use addresses::Addresses;
 use call::Call;
@@ -69,6 +70,7 @@ pub struct Appliance {
     proxy: Arc<Proxy>,
     registry: Registry,
     evictor: Evictor,
+    retention: Retention,
     auth_log: AuthLog,
     /// Read by every upstream client before it sends anything.
     offline: Arc<AtomicBool>,
@@ -106,6 +108,7 @@ impl Appliance {
             proxy: Proxy::new(Arc::clone(&store), upstreams, freshness),
             registry: Registry::new(Arc::clone(&store)),
             evictor: Evictor::new(Arc::clone(&store)),
+            retention: Retention::default(),
             auth_log: AuthLog::open(store.directory())?,
             store,
             offline,
@@ -150,6 +153,14 @@ impl Appliance {
 
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Runs the cleanup policies that are due.
+    ///
+    /// # Errors
+    /// As [`Retention::run_due`].
+    pub fn clean_up(&self) -> Result<()> {
+        self.retention.run_due(&self.store, Timestamp::now())
     }
 
     /// The mirror's group; `None` where the mirror is off.
@@ -231,6 +242,10 @@ impl RunningServer for Appliance {
 
     fn upstreams(&self) -> Result<Vec<UpstreamState>> {
         self.proxy.upstreams().states()
+    }
+
+    fn retention(&self) -> &Retention {
+        &self.retention
     }
 }
 

@@ -47,15 +47,15 @@ pub use backup::{LostRows, Replaced};
 pub(crate) use blobs::BlobPrefix;
 pub use blobs::{Blob, BlobDir, BlobWriter, StagedUpload, digest_of, reserve};
 pub use cache::{
-    BlobId, CacheDb, CachedImage, CachedTag, Eviction, FetchedFrom, GroupPulls, ImageFilter,
-    ImageOrder, ImageRecord, KeptListing, ListingKind, ManifestId, NewManifest, OriginId, Pull,
-    Repair, RepositoryId, ScrubPlace, TakenOut, Totals,
+    BlobId, CacheDb, CachedImage, CachedTag, Eviction, FetchedFrom, GroupPulls, ImageRecord,
+    KeptListing, ListingKind, ManifestId, NewManifest, OriginId, Pull, Repair, RepositoryId,
+    ScrubPlace, TakenOut, Totals,
 };
 pub(crate) use check::DatabaseFault;
 pub use condition::{Condition, Space};
 pub use content::{
-    CachedRepository, Content, Inventory, InventoryBlob, InventoryManifest, InventoryPulls,
-    InventoryTag, LooseBlob, Part, StoredManifest,
+    CachedRepository, Content, ImageFilter, ImageOrder, Inventory, InventoryBlob,
+    InventoryManifest, InventoryPulls, InventoryTag, LooseBlob, Part, StoredManifest,
 };
 pub use failures::{DatabaseFailures, FailureReason};
 pub use frequency::{Frequency, HALF_LIFE};

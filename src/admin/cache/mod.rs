@@ -21,13 +21,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Admin, Named, Operation};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::store::{CachedImage, ImageFilter, ImageOrder, Inventory, Page, Window};
 
 /// The images that are kept.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ListCachedImages {
-    /// A part of HOST/NAME:TAG; * for any run of characters
+    /// A part of HOST/NAME:TAG; * for any run of characters. With hosted: before it, of what was pushed
     pub search: Option<String>,
     /// By name; or the last pulled, the largest, or the last filled first
     pub sort: Option<ImageOrder>,
@@ -43,9 +43,15 @@ impl Operation for ListCachedImages {
     type View = Page<CachedImage>;
 
     fn perform(self, admin: &Admin<'_>) -> Result<Page<CachedImage>> {
-        if self.group.is_some() || self.sort.is_some() {
-            // Pulls are written in batches.
-            admin.store.cache.write_notes()?;
+        let (cache, registry) = (&admin.store.cache, &admin.store.registry);
+        let is_hosted = self
+            .search
+            .as_deref()
+            .is_some_and(|search| search.starts_with("hosted:"));
+        if is_hosted && self.group.is_some() {
+            let what = "who pulled what was pushed is not noted by group";
+            let error = Error::new(Kind::Usage, what).about("group");
+            return Err(error.remedy("name its repositories: hosted:GROUP/*"));
         }
         let group = self.group.map(|path| admin.group(&Named::Text(path)));
         let filter = ImageFilter {
@@ -53,7 +59,19 @@ impl Operation for ListCachedImages {
             order: self.sort,
             group: group.transpose()?.map(|group| group.id),
         };
-        admin.store.cache.list_images(&filter, self.window)
+        // Pulls are written in batches.
+        match is_hosted {
+            true => {
+                registry.write_notes()?;
+                registry.images(&filter, self.window)
+            }
+            false => {
+                if filter.group.is_some() || filter.order.is_some() {
+                    cache.write_notes()?;
+                }
+                cache.images(&filter, self.window)
+            }
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::output::{Table, print, print_json, shown_size, shown_time};
 use super::workplace::Workplace;
 use crate::admin::{CacheStatistics, CacheStatisticsView, ListCachedImages, one_of};
 use crate::error::Result;
-use crate::store::{CachedImage, ImageOrder};
+use crate::store::ImageOrder;
 
 /// Show what is cached, say what stays, and let images go
 #[derive(Debug, Args)]
@@ -34,9 +34,10 @@ enum Action {
 Examples:
   breakwater cache list
   breakwater cache list 'quay.io/*/x' --json
-  breakwater cache list --sort size --group acme")]
+  breakwater cache list --sort size --group acme
+  breakwater cache list 'hosted:acme/*'")]
     List {
-        /// Part of HOST/NAME:TAG; * stands for anything
+        /// Part of HOST/NAME:TAG; * stands for anything; what was pushed by hosted:PATH:TAG
         pattern: Option<String>,
         /// The last pulled first, the largest, or the last that came from its upstream; by name without it
         #[arg(long, value_parser = one_of::<ImageOrder>())]
@@ -110,7 +111,7 @@ fn list(place: &Workplace, request: ListCachedImages, json: bool) -> Result<()> 
     let mut table = Table::new(&["IMAGE", "DIGEST", "SIZE", "CONFIRMED", "LAST PULLED"]);
     for image in images {
         table.row([
-            name(&image),
+            image.name(),
             short(&image.digest),
             shown_size(image.size),
             shown_time(Some(image.confirmed_at), ""),
@@ -122,14 +123,6 @@ fn list(place: &Workplace, request: ListCachedImages, json: bool) -> Result<()> 
 
 fn short(digest: &str) -> String {
     digest.chars().take("sha256:0123456789ab".len()).collect()
-}
-
-/// `docker.io/library/alpine:3.20`, or with a digest where there is no tag.
-fn name(image: &CachedImage) -> String {
-    match &image.tag {
-        Some(tag) => format!("{}/{}:{tag}", image.upstream, image.repository),
-        None => format!("{}/{}@{}", image.upstream, image.repository, image.digest),
-    }
 }
 
 fn stats(place: &Workplace, json: bool) -> Result<()> {

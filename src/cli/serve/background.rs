@@ -15,7 +15,6 @@ use crate::store::Store;
 use crate::time::Timestamp;
 use crate::upkeep::garbage::{self, Collection};
 use crate::upkeep::nightly;
-use crate::upkeep::retention;
 use crate::upkeep::scrub::{self, Pace};
 
 /// How old a noted login or refusal may get before it is written.
@@ -112,7 +111,7 @@ impl Background {
             })?;
         }
         let (stop_cleaning, stopped) = mpsc::channel();
-        let cleaning = Arc::clone(store);
+        let cleaning = Arc::clone(appliance);
         spawn("cleanup", move || clean_up(&cleaning, &stopped))?;
         let reconciled = Arc::new(AtomicBool::new(!reconcile));
         if reconcile {
@@ -274,11 +273,11 @@ fn save_nightly(store: &Store, stopped: &mpsc::Receiver<()>) {
     }
 }
 
-fn clean_up(store: &Store, stopped: &mpsc::Receiver<()>) {
+fn clean_up(appliance: &Appliance, stopped: &mpsc::Receiver<()>) {
     let mut failed = Complaint::about("cleanup policies could not be run");
     let mut wait = CLEAN_EVERY;
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
-        let cleaned = retention::run_due(store, Timestamp::now());
+        let cleaned = appliance.clean_up();
         wait = match cleaned {
             Ok(()) => CLEAN_EVERY,
             Err(_) => CLEAN_AFTER_FAILURE,

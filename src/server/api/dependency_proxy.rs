@@ -2,21 +2,20 @@
 
 use super::answer::{Answer, Failure, accepted};
 use super::ask::Ask;
-use super::table::{Endpoint, Role, Scope, Shape};
+use super::table::{Nothing, Role, Shape, Table};
 use crate::store::{CachedRepository, Level};
 use crate::upkeep::purge::{Purge, purge as remove, select};
 
 /// `/groups/:id/dependency_proxy/cache`.
-pub(super) const ENDPOINTS: &[Endpoint] = &[Endpoint {
-    method: "DELETE",
-    path: "/groups/:id/dependency_proxy/cache",
-    scope: Scope::Write,
-    role: Role::Group(Some(Level::Owner)),
-    parameters: &[],
-    gives: (202, Shape::One("Message")),
-    summary: "Remove the images that this group has pulled and no other has, but for those that are pinned or that rules protect",
-    handler: purge,
-}];
+pub(super) fn endpoints(table: &mut Table) {
+    let (role, shape) = (Role::Group(Some(Level::Owner)), Shape::One("Message"));
+    let summary = "Remove the images that this group has pulled and no other has, but for those that are pinned or that rules protect";
+    let path = "DELETE /groups/:id/dependency_proxy/cache";
+    table
+        .row::<Nothing>(path, role, summary, shape, purge)
+        .gives
+        .0 = 202;
+}
 
 fn purge(ask: &mut Ask<'_, '_>) -> Answer {
     let group = ask.group()?;

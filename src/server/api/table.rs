@@ -189,9 +189,9 @@ impl Table {
 /// The table, made once: names that are derived from types live as long as those that are written here.
 pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
     let mut table = Table::default();
-    table.endpoints.extend(super::dependency_proxy::ENDPOINTS);
     table.view::<Told>();
     table.view::<Message>();
+    super::dependency_proxy::endpoints(&mut table);
     super::about::endpoints(&mut table);
     super::groups::endpoints(&mut table);
     super::members::endpoints(&mut table);

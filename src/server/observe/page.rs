@@ -150,7 +150,7 @@ fn fetches(appliance: &Appliance, page: &mut Page) {
     page.single(&name::FETCH_CLIENTS, arriving.clients);
     appliance.proxy.counters().write(page);
     appliance.registry.counters().write(page);
-    retention::counted().write(page);
+    appliance.retention.counters().write(page);
 }
 
 fn disk(appliance: &Appliance, page: &mut Page) {

@@ -22,7 +22,6 @@ mod usage;
 pub use eviction::{Eviction, TakenOut};
 pub use record::{GroupPulls, ImageRecord};
 pub use repairs::{FetchedFrom, Repair};
-pub use report::{ImageFilter, ImageOrder};
 pub(super) use schema::MIGRATIONS;
 pub(super) use state::MAY_BE_PUSHED;
 pub use state::ScrubPlace;
@@ -114,9 +113,9 @@ pub struct Pull {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CachedImage {
-    /// The upstream's name.
-    pub upstream: String,
-    /// The repository's name there.
+    /// The upstream's name; `None` for what was pushed.
+    pub upstream: Option<String>,
+    /// The repository's name there, or its path here.
     pub repository: String,
     /// The tag; `None` for a manifest without one.
     pub tag: Option<String>,
@@ -126,14 +125,29 @@ pub struct CachedImage {
     pub media_type: String,
     /// Bytes of manifest, children and blobs that are here; shared ones counted in full.
     pub size: u64,
-    /// When the manifest last came from the upstream.
+    /// When the manifest last came: from the upstream, or by a push.
     pub fetched_at: Timestamp,
-    /// When the upstream last said that the tag is this digest; without a tag, as `fetched_at`.
+    /// When the upstream last said, or a push made, that the tag is this digest; without a tag, as `fetched_at`.
     pub confirmed_at: Timestamp,
     /// The last noted pull, by anybody.
     pub last_pulled_at: Option<Timestamp>,
     /// Since when the upstream does not have it or denies it.
     pub gone_at: Option<Timestamp>,
+}
+
+impl CachedImage {
+    /// `HOST/NAME:TAG`, or `HOST/NAME@DIGEST` without a tag; `hosted:PATH:TAG` of what was pushed.
+    pub fn name(&self) -> String {
+        let (separator, reference) = match &self.tag {
+            Some(tag) => (':', tag),
+            None => ('@', &self.digest),
+        };
+        let repository = &self.repository;
+        match &self.upstream {
+            Some(upstream) => format!("{upstream}/{repository}{separator}{reference}"),
+            None => format!("hosted:{repository}{separator}{reference}"),
+        }
+    }
 }
 
 /// `cache stats`.

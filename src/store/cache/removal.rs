@@ -1,5 +1,5 @@
-//! How a manifest's rows go, in steps between which others write: it is moved out of its repository, into a row that
-//! nobody asks for, and what hangs on it there is removed a few rows at a time. What a crash leaves is found by that row.
+//! How the rows of what is cached go: see [`removal`]. What is purged or evicted waits in a row of its own for each
+//! repository.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -11,12 +11,10 @@ use super::{CacheDb, ManifestId, RepositoryId};
 use crate::error::Result;
 use crate::oci::Digest;
 use crate::store::content::reach::is_referred_to;
+use crate::store::content::removal::{self, Left};
 use crate::store::content::unsettle;
 use crate::store::database::{in_steps, step};
-use crate::store::statement::{find, list, run};
-
-/// So many rows go between two looks at the clock.
-const PIECE: i64 = 50;
+use crate::store::statement::{find, get, run};
 
 impl CacheDb {
     /// Forgets the lists that were kept of a repository, where no manifest of it is left.
@@ -75,14 +73,7 @@ pub(super) fn move_out(
     repository: RepositoryId,
     id: ManifestId,
 ) -> Result<Aside> {
-    let tags = run(
-        connection,
-        "purge tags",
-        "DELETE FROM tags WHERE repository_id = ?1 AND name IN (
-             SELECT name FROM tags WHERE manifest_id = ?2 LIMIT ?3)",
-        params![repository, id, PIECE],
-    )?;
-    if tags > 0 {
+    if removal::remove_tags(connection, id.0, removal::PIECE)? {
         return Ok(Aside::Tags);
     }
     run(
@@ -93,13 +84,14 @@ pub(super) fn move_out(
          ON CONFLICT DO NOTHING",
         [repository],
     )?;
-    run(
+    let waiting = get(
         connection,
-        "take a manifest out of its repository",
-        "UPDATE manifests SET repository_id
-             = (SELECT id FROM repositories WHERE removed_from = ?2) WHERE id = ?1",
-        params![id, repository],
+        "find the place of what is purged",
+        "SELECT id FROM repositories WHERE removed_from = ?1",
+        [repository],
+        |row| row.get(0),
     )?;
+    removal::move_to(connection, id.0, waiting)?;
     Ok(Aside::Done)
 }
 
@@ -129,40 +121,20 @@ fn next(connection: &Connection) -> Result<Option<(i64, RepositoryId)>> {
 
 /// Removes a few rows of what is purged; says whether there may be more.
 fn remove_piece(connection: &Connection, loose: &mut HashSet<Digest>) -> Result<bool> {
-    let Some((place, repository)) = next(connection)? else {
+    let Some((waiting, repository)) = next(connection)? else {
         return Ok(false);
     };
-    let manifest = find(
-        connection,
-        "find a purged manifest",
-        "SELECT manifests.id, blobs.digest FROM manifests
-         JOIN blobs ON blobs.id = manifests.blob_id WHERE repository_id = ?1 LIMIT 1",
-        [place],
-        |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)),
-    )?;
-    let Some((manifest, own)) = manifest else {
-        let text = "DELETE FROM repositories WHERE id = ?1";
-        return run(connection, "forget what is purged", text, [place]).map(|_| true);
-    };
-    let mut digests: Vec<Digest> = list(
-        connection,
-        "list what a purged manifest refers to",
-        "DELETE FROM manifest_references WHERE manifest_id = ?1 AND hash IN (
-             SELECT hash FROM manifest_references WHERE manifest_id = ?1 LIMIT ?2)
-         RETURNING iif(length(hash) = 32, 'sha256:', 'sha512:') || lower(hex(hash))",
-        [manifest, PIECE],
-        |row| row.get(0),
-    )?;
-    if digests.is_empty() {
-        let text = "DELETE FROM manifests WHERE id = ?1";
-        run(connection, "purge manifest", text, [manifest])?;
-        digests.push(own);
-    }
-    for digest in digests {
+    let has_more = removal::remove_piece(connection, waiting, |left| {
+        let (Left::Manifest { digest, .. } | Left::Referred(digest)) = left;
         unlink(connection, repository, &digest)?;
         // Whatever a crash makes of the files, garbage collection looks at them.
         unsettle(connection, &digest)?;
         loose.insert(digest);
+        Ok(())
+    })?;
+    if !has_more {
+        let text = "DELETE FROM repositories WHERE id = ?1";
+        run(connection, "forget what is purged", text, [waiting])?;
     }
     Ok(true)
 }

@@ -5,8 +5,10 @@
 //! is synced. No transaction has to write to both. Whoever adds the first row of a file, or removes the file, holds the
 //! digest's lock of [`super::Store`]; so an answer of [`Content`] about one digest stays true while the lock is held.
 
+mod images;
 mod inventory;
 pub(super) mod reach;
+pub(super) mod removal;
 mod rows;
 mod schema;
 mod sharing;
@@ -21,6 +23,8 @@ use crate::oci::Digest;
 use crate::store::blobs::BlobPrefix;
 use crate::time::Timestamp;
 
+pub(super) use images::Source;
+pub use images::{ImageFilter, ImageOrder};
 pub use inventory::{
     CachedRepository, Inventory, InventoryBlob, InventoryManifest, InventoryPulls, InventoryTag,
     LooseBlob, Part,

@@ -5,6 +5,8 @@ use rusqlite::params;
 use super::{HostedRepository, RegistryDb};
 use crate::error::Result;
 use crate::oci::{Digest, Tag};
+use crate::store::CachedImage;
+use crate::store::content::{ImageFilter, Source};
 use crate::store::page::{Conditions, Listing, Page, Window, page};
 use crate::store::statement::{decoded, find, list, size};
 use crate::time::Timestamp;
@@ -22,7 +24,21 @@ pub struct HostedTag {
     pub last_pulled_at: Option<Timestamp>,
 }
 
+/// Where lists of images find what was pushed.
+const PUSHED: Source = Source {
+    origin: "NULL, NULL, repositories.path",
+    repositories: "repositories",
+    arrived_at: "manifests.pushed_at",
+    tag_times: "tags.updated_at, NULL",
+    last_pulled_at: "manifests.last_pulled_at",
+};
+
 impl RegistryDb {
+    /// The images that were pushed, sorted.
+    pub fn images(&self, filter: &ImageFilter, window: Window) -> Result<Page<CachedImage>> {
+        self.database.images(&PUSHED, filter, window)
+    }
+
     /// Names of tags behind `after`, sorted, at most `count`.
     pub fn tags(
         &self,

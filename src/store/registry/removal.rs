@@ -18,7 +18,7 @@ use super::repositories::OF_PATH;
 use super::{HostedRepository, RegistryDb, repositories};
 use crate::error::Result;
 use crate::oci::{Digest, Tag};
-use crate::store::content::reach::REFERRED_BLOB;
+use crate::store::content::removal::{self, Left};
 use crate::store::database::{in_steps, step};
 use crate::store::statement::{decoded, find, get, list, run};
 use crate::time::Timestamp;
@@ -26,11 +26,9 @@ use crate::time::Timestamp;
 /// So many tags are judged while the writer is held; more are judged before.
 const JUDGED_AT_ONCE: usize = 100;
 /// So many tags of a manifest go in one transaction.
-const TAGS_AT_ONCE: usize = 500;
+const TAGS_AT_ONCE: i64 = 500;
 /// A manifest with no more references goes at once.
 const REFERENCES_AT_ONCE: i64 = 300;
-/// So many rows go between two looks at the clock.
-const PIECE: i64 = 50;
 
 /// How far a deletion has come.
 enum Deletion {
@@ -241,16 +239,17 @@ fn holds_manifests(connection: &Connection, repository: i64) -> Result<bool> {
 
 /// Removes tags of a manifest that has too many for one transaction; says whether it has.
 fn remove_tags(connection: &Connection, manifest: i64) -> Result<bool> {
-    let removed = run(
+    let has_many = get(
         connection,
-        "delete some tags of a manifest",
-        "DELETE FROM tags WHERE (repository_id, name) IN (
-             SELECT repository_id, name FROM tags WHERE manifest_id = ?1 LIMIT ?2)
-         AND (SELECT count(*) FROM (
-             SELECT 1 FROM tags WHERE manifest_id = ?1 LIMIT ?2 + 1)) > ?2",
-        params![manifest, TAGS_AT_ONCE as i64],
+        "look whether a manifest has many tags",
+        "SELECT EXISTS (SELECT 1 FROM tags WHERE manifest_id = ?1 LIMIT 1 OFFSET ?2)",
+        [manifest, TAGS_AT_ONCE],
+        |row| row.get(0),
     )?;
-    Ok(removed > 0)
+    match has_many {
+        true => removal::remove_tags(connection, manifest, TAGS_AT_ONCE),
+        false => Ok(false),
+    }
 }
 
 /// Takes a manifest out of its repository, with the tags that point to it: its rows too, unless they are too many.
@@ -266,13 +265,8 @@ pub(super) fn take(connection: &Connection, manifest: i64, now: Timestamp) -> Re
     if references <= REFERENCES_AT_ONCE {
         return remove(connection, manifest, now);
     }
-    run(
-        connection,
-        "delete the tags of a manifest",
-        "DELETE FROM tags WHERE manifest_id = ?1",
-        [manifest],
-    )?;
-    let grave = get(
+    removal::remove_tags(connection, manifest, i64::MAX)?;
+    let waiting = get(
         connection,
         "add a row for what is removed",
         "INSERT INTO repositories (project_id, path, created_at, removed_from, removed_at)
@@ -286,15 +280,9 @@ pub(super) fn take(connection: &Connection, manifest: i64, now: Timestamp) -> Re
         connection,
         "take a row from its project",
         "UPDATE repositories SET project_id = -id WHERE id = ?1",
-        [grave],
+        [waiting],
     )?;
-    run(
-        connection,
-        "take a manifest from its repository",
-        "UPDATE manifests SET repository_id = ?2 WHERE id = ?1",
-        [manifest, grave],
-    )?;
-    Ok(())
+    removal::move_to(connection, manifest, waiting)
 }
 
 /// Takes a repository from its project. Its uploads go on: in a new row of the same path.
@@ -351,75 +339,42 @@ fn next(connection: &Connection) -> Result<Option<Removed>> {
     )
 }
 
-/// Removes a few rows of what was removed; says whether there may be more.
+/// Removes a few rows of what was removed; says whether there may be more. As long as a reference is there, garbage
+/// collection leaves the link alone, and from then on it has its grace.
 fn remove_piece(connection: &Connection) -> Result<bool> {
     let Some(removed) = next(connection)? else {
         return Ok(false);
     };
-    let tags = run(
-        connection,
-        "delete removed tags",
-        "DELETE FROM tags WHERE repository_id = ?1 AND name IN (
-             SELECT name FROM tags WHERE repository_id = ?1 LIMIT ?2)",
-        [removed.id, PIECE],
-    )?;
-    if tags > 0 {
-        return Ok(true);
-    }
-    let manifest = find(
-        connection,
-        "find a removed manifest",
-        "SELECT id FROM manifests WHERE repository_id = ?1 LIMIT 1",
-        [removed.id],
-        |row| row.get::<_, i64>(0),
-    )?;
-    if let Some(manifest) = manifest
-        && remove_references(connection, &removed, manifest)? == 0
-    {
-        let blob = get(
-            connection,
-            "delete a removed manifest",
-            "DELETE FROM manifests WHERE id = ?1 RETURNING blob_id",
-            [manifest],
-            |row| row.get(0),
-        )?;
-        drop_unneeded(connection, blob)?;
-        run(
-            connection,
-            "forget what was removed",
-            "DELETE FROM repositories WHERE id = ?1
-             AND NOT EXISTS (SELECT 1 FROM manifests WHERE repository_id = ?1)
-             AND NOT EXISTS (SELECT 1 FROM tags WHERE repository_id = ?1)
-             AND NOT EXISTS (SELECT 1 FROM uploads WHERE repository_id = ?1)
-             AND NOT EXISTS (SELECT 1 FROM blob_links WHERE repository_id = ?1)",
-            [removed.id],
-        )?;
-    }
-    Ok(true)
+    removal::remove_piece(connection, removed.id, |left| match left {
+        Left::Referred(digest) => mark(connection, &removed, &digest),
+        Left::Manifest { blob, .. } => {
+            drop_unneeded(connection, blob)?;
+            run(
+                connection,
+                "forget what was removed",
+                "DELETE FROM repositories WHERE id = ?1
+                 AND NOT EXISTS (SELECT 1 FROM manifests WHERE repository_id = ?1)
+                 AND NOT EXISTS (SELECT 1 FROM tags WHERE repository_id = ?1)
+                 AND NOT EXISTS (SELECT 1 FROM uploads WHERE repository_id = ?1)
+                 AND NOT EXISTS (SELECT 1 FROM blob_links WHERE repository_id = ?1)",
+                [removed.id],
+            )
+            .map(drop)
+        }
+    })
 }
 
-/// Removes a few references of a manifest, and gives the grace to the links of the blobs that they are about: as long as
-/// a reference is there, garbage collection leaves the link alone.
-fn remove_references(connection: &Connection, removed: &Removed, manifest: i64) -> Result<usize> {
+/// Gives the grace to the links of a blob that a removed manifest referred to.
+fn mark(connection: &Connection, removed: &Removed, digest: &Digest) -> Result<()> {
     run(
         connection,
-        "mark blobs of a removed manifest",
+        "mark a blob of a removed manifest",
         &format!(
-            "UPDATE blob_links SET needed_at = max(needed_at, ?5)
+            "UPDATE blob_links SET needed_at = max(needed_at, ?4)
              WHERE repository_id IN ({OF_PATH})
-             AND blob_id IN (
-                 SELECT blobs.id FROM (
-                     SELECT hash FROM manifest_references
-                     WHERE manifest_id = ?3 ORDER BY hash LIMIT ?4
-                 ) CROSS JOIN blobs ON {REFERRED_BLOB})"
+             AND blob_id = (SELECT id FROM blobs WHERE digest = ?3)"
         ),
-        params![removed.from, removed.path, manifest, PIECE, removed.at],
-    )?;
-    run(
-        connection,
-        "delete references of a removed manifest",
-        "DELETE FROM manifest_references WHERE manifest_id = ?1 AND hash IN (
-             SELECT hash FROM manifest_references WHERE manifest_id = ?1 ORDER BY hash LIMIT ?2)",
-        [manifest, PIECE],
+        params![removed.from, removed.path, digest, removed.at],
     )
+    .map(drop)
 }

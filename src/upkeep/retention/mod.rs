@@ -7,7 +7,7 @@
 
 mod judge;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -42,14 +42,13 @@ counters! {
     }
 }
 
-/// The tables of tag rules, which are read again and again during a run.
-static EXPRESSIONS: LazyLock<Arc<Expressions>> = LazyLock::new(Arc::default);
-static COUNTERS: LazyLock<Counters> = LazyLock::new(Counters::default);
-/// One run at a time.
-static RUNNING: Mutex<()> = Mutex::new(());
-
-pub fn counted() -> &'static Counters {
-    &COUNTERS
+/// Who runs cleanup policies, one run at a time.
+#[derive(Debug, Default)]
+pub struct Retention {
+    counters: Counters,
+    /// The tables of tag rules, which are read again and again during a run.
+    expressions: Arc<Expressions>,
+    running: Mutex<()>,
 }
 
 /// A repository with its tags, those first that were pushed last, and why each stays; `None`: it goes.
@@ -59,111 +58,204 @@ pub struct Judged {
     pub tags: Vec<(PushedTag, Option<Stays>)>,
 }
 
-/// What the project's policy would take now, and why the rest would stay.
-///
-/// # Errors
-/// `BadRequest` for a policy that cannot be used, `Sql`.
-pub fn judged(store: &Store, project: ProjectId, now: Timestamp) -> Result<Vec<Judged>> {
-    let rules = Rules::of_policy(&store.access.cleanup_policy(project)?)?;
-    let protection = Protection::of(store, project)?;
-    let repositories = store.registry.rows_of(&[project], Window::ALL)?.entries;
-    let judged = repositories.into_iter().map(|row| {
-        let mut tags = Vec::new();
-        judge(store, &row, &rules, &protection, now, |tag, stays| {
-            tags.push((tag, stays));
-        })?;
-        let path = row.path;
-        Ok(Judged { path, tags })
-    });
-    judged.collect()
-}
-
-/// Does what is due: deletions that were asked for, policies, and manifests that were too young before. The server
-/// calls it every second. What fails is tried again later.
-///
-/// # Errors
-/// `Io`, `Sql`, where it could not even be written that something failed.
-pub fn run_due(store: &Store, now: Timestamp) -> Result<()> {
-    for request in store.registry.cleanup_requests()? {
-        run_request(store, &request, now)?;
+impl Retention {
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
-    for (project, due) in store.access.due_cleanups(now)? {
-        if let Some(project) = store.access.project(project)? {
-            run_policy(store, &Actor::server(), &project, Some(due), now)?;
+
+    /// What the project's policy would take now, and why the rest would stay.
+    ///
+    /// # Errors
+    /// `BadRequest` for a policy that cannot be used, `Sql`.
+    pub fn judged(&self, store: &Store, project: ProjectId, now: Timestamp) -> Result<Vec<Judged>> {
+        let rules = Rules::of_policy(&store.access.cleanup_policy(project)?)?;
+        let protection = self.protection(store, project)?;
+        let repositories = store.registry.rows_of(&[project], Window::ALL)?.entries;
+        let judged = repositories.into_iter().map(|row| {
+            let mut tags = Vec::new();
+            judge(store, &row, &rules, &protection, now, |tag, stays| {
+                tags.push((tag, stays));
+            })?;
+            let path = row.path;
+            Ok(Judged { path, tags })
+        });
+        judged.collect()
+    }
+
+    /// Does what is due: deletions that were asked for, policies, and manifests that were too young before. The server
+    /// calls it every second. What fails is tried again later.
+    ///
+    /// # Errors
+    /// `Io`, `Sql`, where it could not even be written that something failed.
+    pub fn run_due(&self, store: &Store, now: Timestamp) -> Result<()> {
+        for request in store.registry.cleanup_requests()? {
+            self.run_request(store, &request, now)?;
+        }
+        for (project, due) in store.access.due_cleanups(now)? {
+            if let Some(project) = store.access.project(project)? {
+                self.run_policy(store, &Actor::server(), &project, Some(due), now)?;
+            }
+        }
+        self.sweep(store, now)
+    }
+
+    /// Runs the project's policy, enabled or not. A scheduled run was `due`; it is then due again after its cadence, or in an
+    /// hour if it failed.
+    ///
+    /// # Errors
+    /// `Io`, `Sql`, where it cannot be written how it went. What else fails is in the answer.
+    pub fn run_policy(
+        &self,
+        store: &Store,
+        actor: &Actor,
+        project: &Project,
+        due: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<CleanupRun> {
+        let _running = self.running.lock();
+        let id = project.id;
+        let policy = store.access.cleanup_policy(id)?;
+        store.registry.begin_cleanup(id, now)?;
+        let mut kept = 0;
+        let cleaned = self.clean_project(store, id, &policy, now, &mut kept);
+        let error = cleaned.err().map(|error| error.to_string());
+        let ended = store
+            .registry
+            .end_cleanup(id, kept, error.as_deref(), now)?;
+        let wait = match error {
+            None => policy.cadence.period(),
+            Some(_) => RETRY,
+        };
+        let schedule = due.map(|due| (due, now.plus(wait)));
+        let event = event(&project.path, Some(id.0), ended.removed_tags, kept, &error);
+        store.access.record_cleanup(actor, id, schedule, event)?;
+        self.tell(&project.path, ended.removed_tags, kept, error.as_deref());
+        Ok(ended)
+    }
+
+    fn clean_project(
+        &self,
+        store: &Store,
+        project: ProjectId,
+        policy: &CleanupPolicy,
+        now: Timestamp,
+        kept: &mut u64,
+    ) -> Result<()> {
+        let rules = Rules::of_policy(policy)?;
+        let still = || Ok(store.access.cleanup_policy(project)? == *policy);
+        for row in store.registry.rows_of(&[project], Window::ALL)?.entries {
+            let cleaned = self.clean(store, &row, &rules, Some(project), now, &still)?;
+            *kept = kept.saturating_add(cleaned.kept);
+        }
+        Ok(())
+    }
+
+    /// Deletes the tags that somebody asked to be deleted.
+    fn run_request(&self, store: &Store, request: &CleanupRequest, now: Timestamp) -> Result<()> {
+        let _running = self.running.lock();
+        let Some(row) = store.registry.row(request.repository)? else {
+            return store.registry.end_cleanup_request(request.repository);
+        };
+        let cleaned = Rules::of_request(request)
+            .and_then(|rules| self.clean(store, &row, &rules, None, now, &|| Ok(true)));
+        let (cleaned, error) = match cleaned {
+            Ok(cleaned) => (cleaned, None),
+            Err(error) => (Cleaned::default(), Some(error.to_string())),
+        };
+        store.registry.end_cleanup_request(request.repository)?;
+        let event = event(&row.path, None, cleaned.removed, cleaned.kept, &error);
+        let actor = Actor::server();
+        store
+            .access
+            .record_cleanup(&actor, row.project, None, event)?;
+        self.tell(&row.path, cleaned.removed, cleaned.kept, error.as_deref());
+        Ok(())
+    }
+
+    /// Removes the tags of one repository that no rule keeps, for as long as that is `still` wanted.
+    fn clean(
+        &self,
+        store: &Store,
+        row: &RepositoryRow,
+        rules: &Rules,
+        counted: Option<ProjectId>,
+        now: Timestamp,
+        still: &dyn Fn() -> Result<bool>,
+    ) -> Result<Cleaned> {
+        let mut cleaned = Cleaned::default();
+        let mut going = Vec::new();
+        let protection = self.protection(store, row.project)?;
+        judge(
+            store,
+            row,
+            rules,
+            &protection,
+            now,
+            |tag, stays| match stays {
+                None => going.push(tag),
+                Some(_) => cleaned.kept = cleaned.kept.saturating_add(1),
+            },
+        )?;
+        for tags in going.chunks(TAGS_AT_ONCE) {
+            if !still()? {
+                return Ok(cleaned);
+            }
+            let protection = self.protection(store, row.project)?;
+            let may_go = |tag: &&PushedTag| !protection.keeps(&row.path, &tag.name);
+            let tags: Vec<_> = tags.iter().filter(may_go).cloned().collect();
+            let removed =
+                store
+                    .registry
+                    .remove_pushed_tags(counted, row.id, &tags, now, garbage::GRACE)?;
+            self.counters.tags.add(removed);
+            cleaned.removed = cleaned.removed.saturating_add(removed);
+        }
+        Ok(cleaned)
+    }
+
+    /// Removes the manifests that nothing needs any more, and their files.
+    ///
+    /// # Errors
+    /// `Io`, `Sql`: the rest is found the next time.
+    pub fn sweep(&self, store: &Store, now: Timestamp) -> Result<()> {
+        let gone = store.registry.sweep_left(now, garbage::GRACE)?;
+        self.counters.manifests.add(gone.len() as u64);
+        for digest in gone {
+            store.release_blob(&digest)?;
+        }
+        Ok(())
+    }
+
+    fn tell(&self, path: &str, removed: u64, kept: u64, error: Option<&str>) {
+        match error {
+            None => {
+                self.counters.done.one();
+                tracing::info!(
+                    path,
+                    removed_tags = removed,
+                    kept_tags = kept,
+                    "removed the tags that a cleanup no longer keeps"
+                );
+            }
+            Some(error) => {
+                self.counters.failed.one();
+                tracing::warn!(
+                    path,
+                    removed_tags = removed,
+                    error,
+                    "a cleanup could not be finished"
+                );
+            }
         }
     }
-    sweep(store, now)
-}
 
-/// Runs the project's policy, enabled or not. A scheduled run was `due`; it is then due again after its cadence, or in an
-/// hour if it failed.
-///
-/// # Errors
-/// `Io`, `Sql`, where it cannot be written how it went. What else fails is in the answer.
-pub fn run_policy(
-    store: &Store,
-    actor: &Actor,
-    project: &Project,
-    due: Option<Timestamp>,
-    now: Timestamp,
-) -> Result<CleanupRun> {
-    let _running = RUNNING.lock();
-    let id = project.id;
-    let policy = store.access.cleanup_policy(id)?;
-    store.registry.begin_cleanup(id, now)?;
-    let mut kept = 0;
-    let cleaned = clean_project(store, id, &policy, now, &mut kept);
-    let error = cleaned.err().map(|error| error.to_string());
-    let ended = store
-        .registry
-        .end_cleanup(id, kept, error.as_deref(), now)?;
-    let wait = match error {
-        None => policy.cadence.period(),
-        Some(_) => RETRY,
-    };
-    let schedule = due.map(|due| (due, now.plus(wait)));
-    let event = event(&project.path, Some(id.0), ended.removed_tags, kept, &error);
-    store.access.record_cleanup(actor, id, schedule, event)?;
-    tell(&project.path, ended.removed_tags, kept, error.as_deref());
-    Ok(ended)
-}
-
-fn clean_project(
-    store: &Store,
-    project: ProjectId,
-    policy: &CleanupPolicy,
-    now: Timestamp,
-    kept: &mut u64,
-) -> Result<()> {
-    let rules = Rules::of_policy(policy)?;
-    let still = || Ok(store.access.cleanup_policy(project)? == *policy);
-    for row in store.registry.rows_of(&[project], Window::ALL)?.entries {
-        let cleaned = clean(store, &row, &rules, Some(project), now, &still)?;
-        *kept = kept.saturating_add(cleaned.kept);
+    fn protection(&self, store: &Store, project: ProjectId) -> Result<Protection> {
+        let access = &store.access;
+        Ok(Protection {
+            rules: access.rules(RuleOwner::Project(project))?,
+            tag_rules: TagRules::new(&access.tag_rules(project)?, &self.expressions),
+        })
     }
-    Ok(())
-}
-
-/// Deletes the tags that somebody asked to be deleted.
-fn run_request(store: &Store, request: &CleanupRequest, now: Timestamp) -> Result<()> {
-    let _running = RUNNING.lock();
-    let Some(row) = store.registry.row(request.repository)? else {
-        return store.registry.end_cleanup_request(request.repository);
-    };
-    let cleaned = Rules::of_request(request)
-        .and_then(|rules| clean(store, &row, &rules, None, now, &|| Ok(true)));
-    let (cleaned, error) = match cleaned {
-        Ok(cleaned) => (cleaned, None),
-        Err(error) => (Cleaned::default(), Some(error.to_string())),
-    };
-    store.registry.end_cleanup_request(request.repository)?;
-    let event = event(&row.path, None, cleaned.removed, cleaned.kept, &error);
-    let actor = Actor::server();
-    store
-        .access
-        .record_cleanup(&actor, row.project, None, event)?;
-    tell(&row.path, cleaned.removed, cleaned.kept, error.as_deref());
-    Ok(())
 }
 
 fn event(
@@ -185,73 +277,10 @@ fn event(
         .detail("failed", error.is_some())
 }
 
-fn tell(path: &str, removed: u64, kept: u64, error: Option<&str>) {
-    match error {
-        None => {
-            COUNTERS.done.one();
-            tracing::info!(
-                path,
-                removed_tags = removed,
-                kept_tags = kept,
-                "removed the tags that a cleanup no longer keeps"
-            );
-        }
-        Some(error) => {
-            COUNTERS.failed.one();
-            tracing::warn!(
-                path,
-                removed_tags = removed,
-                error,
-                "a cleanup could not be finished"
-            );
-        }
-    }
-}
-
 #[derive(Debug, Default)]
 struct Cleaned {
     removed: u64,
     kept: u64,
-}
-
-/// Removes the tags of one repository that no rule keeps, for as long as that is `still` wanted.
-fn clean(
-    store: &Store,
-    row: &RepositoryRow,
-    rules: &Rules,
-    counted: Option<ProjectId>,
-    now: Timestamp,
-    still: &dyn Fn() -> Result<bool>,
-) -> Result<Cleaned> {
-    let mut cleaned = Cleaned::default();
-    let mut going = Vec::new();
-    let protection = Protection::of(store, row.project)?;
-    judge(
-        store,
-        row,
-        rules,
-        &protection,
-        now,
-        |tag, stays| match stays {
-            None => going.push(tag),
-            Some(_) => cleaned.kept = cleaned.kept.saturating_add(1),
-        },
-    )?;
-    for tags in going.chunks(TAGS_AT_ONCE) {
-        if !still()? {
-            return Ok(cleaned);
-        }
-        let protection = Protection::of(store, row.project)?;
-        let may_go = |tag: &&PushedTag| !protection.keeps(&row.path, &tag.name);
-        let tags: Vec<_> = tags.iter().filter(may_go).cloned().collect();
-        let removed =
-            store
-                .registry
-                .remove_pushed_tags(counted, row.id, &tags, now, garbage::GRACE)?;
-        COUNTERS.tags.add(removed);
-        cleaned.removed = cleaned.removed.saturating_add(removed);
-    }
-    Ok(cleaned)
 }
 
 /// Judges the tags of one repository, those first that were pushed last.
@@ -281,19 +310,6 @@ fn judge(
     })
 }
 
-/// Removes the manifests that nothing needs any more, and their files.
-///
-/// # Errors
-/// `Io`, `Sql`: the rest is found the next time.
-pub fn sweep(store: &Store, now: Timestamp) -> Result<()> {
-    let gone = store.registry.sweep_left(now, garbage::GRACE)?;
-    COUNTERS.manifests.add(gone.len() as u64);
-    for digest in gone {
-        store.release_blob(&digest)?;
-    }
-    Ok(())
-}
-
 /// The rules of a project.
 struct Protection {
     rules: Vec<ProtectionRule>,
@@ -301,14 +317,6 @@ struct Protection {
 }
 
 impl Protection {
-    fn of(store: &Store, project: ProjectId) -> Result<Self> {
-        let access = &store.access;
-        Ok(Self {
-            rules: access.rules(RuleOwner::Project(project))?,
-            tag_rules: TagRules::new(&access.tag_rules(project)?, &EXPRESSIONS),
-        })
-    }
-
     fn keeps(&self, path: &str, tag: &Tag) -> bool {
         keeps_tag(&self.rules, &self.tag_rules, path, tag.as_str())
     }

@@ -138,6 +138,16 @@ fn a_pushed_image_says_who_pushed_it() {
     let by = image["pushed_by"].as_str().unwrap();
     assert!(by.contains("dev"), "{image}");
     assert_eq!(image["size"], image["exclusive_bytes"]);
+    let list = |pattern| {
+        let command = ["cache", "list", pattern, "--json"];
+        hosted.appliance.json(&command)
+    };
+    let listed = list("hosted:acme/*:1");
+    assert_eq!(listed.as_array().unwrap().len(), 1, "{listed}");
+    for field in ["upstream", "repository", "tag", "digest", "size"] {
+        assert_eq!(listed[0][field], image[field], "{field}");
+    }
+    assert_eq!(list("acme"), json!([]), "nothing of it is cached");
     let absent = ["cache", "show", "hosted:acme/api:2"];
     assert_eq!(hosted.appliance.run_cli(&absent).status.code(), Some(1));
 }

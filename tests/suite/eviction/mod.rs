@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use breakwater::oci::{Digest, ImagePattern, MediaType, RegistryHost, RepositoryName, Tag};
 use breakwater::store::{
-    Actor, Asked, GroupId, NewManifest, Pins, Pull, RepositoryId, Store, Window,
+    Actor, Asked, GroupId, ImageFilter, NewManifest, Pins, Pull, RepositoryId, Store, Window,
 };
 use breakwater::time::Timestamp;
 use breakwater::upkeep::eviction::{Evictor, Limits, UpstreamCondition, World};
@@ -336,14 +336,14 @@ impl Farm {
         let images = self
             .store()
             .cache
-            .images(None, Window::ALL)
+            .images(&ImageFilter::default(), Window::ALL)
             .unwrap()
             .entries;
         images
             .into_iter()
             .filter_map(|image| {
-                let name = format!("{}/{}:{}", image.upstream, image.repository, image.tag?);
-                Some((name, Digest::parse(&image.digest).unwrap()))
+                image.tag.as_ref()?;
+                Some((image.name(), Digest::parse(&image.digest).unwrap()))
             })
             .collect()
     }

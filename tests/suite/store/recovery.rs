@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use breakwater::error::Kind;
 use breakwater::oci::Digest;
-use breakwater::store::{Reconciled, Store, Window};
+use breakwater::store::{ImageFilter, Reconciled, Store, Window};
 use breakwater::upkeep::verify::verify;
 
 use super::{
@@ -343,7 +343,11 @@ fn eight_threads_keep_and_read_the_same_things() {
                     assert_eq!(Digest::of(&bytes), digest);
                     let seen = store.cache.tag(here, &tag(&name)).unwrap().unwrap();
                     assert!(store.cache.manifest(here, &seen.digest).unwrap().is_some());
-                    store.cache.images(Some("repository"), Window::ALL).unwrap();
+                    let filter = ImageFilter {
+                        pattern: Some("repository".to_owned()),
+                        ..ImageFilter::default()
+                    };
+                    store.cache.images(&filter, Window::ALL).unwrap();
                 }
             });
         }

@@ -8,13 +8,14 @@ mod changes;
 mod pages;
 
 use rusqlite::Row;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::members::level;
 use super::{AccessDb, GroupId, Level, ProjectId, TokenId, UserId};
 use crate::error::Result;
 use crate::store::statement::{decoded, find, list, size, unknown_word};
 use crate::time::Timestamp;
+use crate::words::words;
 
 pub use pages::TokenFilter;
 
@@ -22,38 +23,20 @@ const COLUMNS: &str = "id, kind, name, scopes, user_id, group_id, username, acce
     created_at, expires_at, created_by, project_id, ifnull(family_id, id), maker_user_id, made_by,
     ends_with_maker";
 
-/// The kinds of tokens.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    Serialize,
-    Deserialize,
-    strum::EnumString,
-    strum::IntoStaticStr,
-)]
-#[serde(rename_all = "lowercase")]
-#[strum(serialize_all = "snake_case")]
-pub enum TokenKind {
-    /// A user's own (`bwp_`).
-    Personal,
-    /// A group's (`bwg_`).
-    Group,
-    /// A project's (`bwr_`).
-    Project,
-    /// For deployments, with a username of its own (`bwd_`).
-    Deploy,
-    /// For one job of a pipeline (`bwj_`).
-    Job,
-}
-
-impl TokenKind {
-    /// The word in commands, JSON and the database.
-    pub fn as_str(self) -> &'static str {
-        self.into()
+words! {
+    "lowercase"
+    /// The kinds of tokens.
+    pub enum TokenKind {
+        /// A user's own (`bwp_`).
+        Personal,
+        /// A group's (`bwg_`).
+        Group,
+        /// A project's (`bwr_`).
+        Project,
+        /// For deployments, with a username of its own (`bwd_`).
+        Deploy,
+        /// For one job of a pipeline (`bwj_`).
+        Job,
     }
 }
 

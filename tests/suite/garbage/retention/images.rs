@@ -117,10 +117,14 @@ fn a_manifest_that_was_just_pushed_waits_an_hour_and_stays_if_it_is_tagged_again
     );
     workshop.now = workshop.now.plus(HOUR / 2);
     workshop.push_tag("again", &[b"{}", b"a"]);
-    retention::sweep(&workshop.store, workshop.now).unwrap();
+    retention::Retention::default()
+        .sweep(&workshop.store, workshop.now)
+        .unwrap();
     assert!(workshop.has_image(&gone));
     workshop.now = workshop.now.plus(HOUR / 2);
-    retention::sweep(&workshop.store, workshop.now).unwrap();
+    retention::Retention::default()
+        .sweep(&workshop.store, workshop.now)
+        .unwrap();
     assert!(workshop.has_image(&again) && !workshop.has_image(&gone));
     assert_eq!(workshop.tags(), ["again"]);
 }

@@ -66,7 +66,9 @@ impl Workshop {
     }
 
     fn clean_up(&self) {
-        retention::run_due(&self.store, self.now).unwrap();
+        retention::Retention::default()
+            .run_due(&self.store, self.now)
+            .unwrap();
     }
 
     fn tags(&self) -> Vec<String> {

@@ -219,7 +219,9 @@ fn a_policy_takes_the_tags_that_nothing_keeps_and_says_why_the_others_stay() {
         workshop.push_tags(&tags);
         workshop.set_policy(case.policy);
         let project = workshop.project.placed.project.id;
-        let judged = retention::judged(&workshop.store, project, workshop.now).unwrap();
+        let judged = retention::Retention::default()
+            .judged(&workshop.store, project, workshop.now)
+            .unwrap();
         assert_eq!(judged.len(), 1, "{}", case.what);
         assert_eq!(judged[0].path, REPOSITORY);
         for expected in &case.tags {

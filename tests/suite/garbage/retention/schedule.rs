@@ -39,7 +39,9 @@ fn a_policy_runs_when_it_is_due_and_is_due_again_after_its_cadence() {
     access
         .set_project(&Actor::on_the_box(None), project, &changes)
         .unwrap();
-    retention::run_due(&workshop.store, workshop.now).unwrap();
+    retention::Retention::default()
+        .run_due(&workshop.store, workshop.now)
+        .unwrap();
     assert_eq!(workshop.tags().len(), 2, "it is not due");
     assert!(
         workshop
@@ -50,7 +52,9 @@ fn a_policy_runs_when_it_is_due_and_is_due_again_after_its_cadence() {
             .is_empty()
     );
     let now = due.plus(HOUR);
-    retention::run_due(&workshop.store, now).unwrap();
+    retention::Retention::default()
+        .run_due(&workshop.store, now)
+        .unwrap();
     assert_eq!(workshop.tags(), ["latest"]);
     assert_eq!(
         access.cleanup_policy(project).unwrap().next_run_at,
@@ -67,7 +71,9 @@ fn a_policy_runs_when_it_is_due_and_is_due_again_after_its_cadence() {
     assert_eq!(events.last().unwrap().kind, "cleanup.ran");
     assert_eq!(events.last().unwrap().details["removed_tags"], 1);
     // Nothing more is done or told until then.
-    retention::run_due(&workshop.store, now.plus(6 * DAY)).unwrap();
+    retention::Retention::default()
+        .run_due(&workshop.store, now.plus(6 * DAY))
+        .unwrap();
     assert_eq!(run_of(&workshop.store, project).started_at, now);
 }
 

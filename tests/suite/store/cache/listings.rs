@@ -1,6 +1,6 @@
 //! Lists as the upstream gave them, and lists of what is kept.
 
-use breakwater::store::{KeptListing, ListingKind, Window};
+use breakwater::store::{ImageFilter, KeptListing, ListingKind, Window};
 
 use super::*;
 use crate::store::keep_index;
@@ -132,7 +132,10 @@ fn images_are_tags_and_manifests_that_nothing_names() {
     let (single, single_size) = keep_image(&store, there, &[b"shared"], None, at(13));
     cache.mark_gone(here, &tag("3.20"), at(99)).unwrap();
 
-    let images = cache.images(None, Window::ALL).unwrap().entries;
+    let images = cache
+        .images(&ImageFilter::default(), Window::ALL)
+        .unwrap()
+        .entries;
     let seen: Vec<_> = images
         .iter()
         .map(|image| {
@@ -169,7 +172,11 @@ fn images_are_tags_and_manifests_that_nothing_names() {
             ),
         ]
     );
-    assert!(images.iter().all(|image| image.upstream == "docker.io"));
+    assert!(
+        images
+            .iter()
+            .all(|image| image.upstream.as_deref() == Some("docker.io"))
+    );
     assert_eq!(images[0].media_type, MediaType::OciIndex.as_str());
 
     for (pattern, expected) in [
@@ -181,11 +188,11 @@ fn images_are_tags_and_manifests_that_nothing_names() {
         ("*", 2),
         ("nothing", 0),
     ] {
-        let found = cache
-            .images(Some(pattern), Window::ALL)
-            .unwrap()
-            .entries
-            .len();
+        let filter = ImageFilter {
+            pattern: Some(pattern.to_owned()),
+            ..ImageFilter::default()
+        };
+        let found = cache.images(&filter, Window::ALL).unwrap().entries.len();
         assert_eq!(found, expected, "{pattern}");
     }
 

@@ -1,6 +1,6 @@
 //! Pulls and uses of tokens, which are written late and in batches.
 
-use breakwater::store::{GroupId, Pull, TokenId, Window};
+use breakwater::store::{GroupId, ImageFilter, Pull, TokenId, Window};
 
 use super::*;
 use crate::store::strangers_connection;
@@ -17,7 +17,13 @@ fn pulls_and_uses_are_written_in_batches() {
         manifest: manifest.clone(),
         tag: Some(tag("1")),
     };
-    let pulled = || cache.images(None, Window::ALL).unwrap().entries[0].last_pulled_at;
+    let pulled = || {
+        cache
+            .images(&ImageFilter::default(), Window::ALL)
+            .unwrap()
+            .entries[0]
+            .last_pulled_at
+    };
     cache.note_pull(pull(&digest), at(100));
     cache.note_pull(pull(&digest), at(110));
     cache.note_pull(pull(&Digest::of(b"never kept")), at(110));

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use breakwater::store::{GroupId, Pins, Pull, Window};
+use breakwater::store::{GroupId, ImageFilter, Pins, Pull, Window};
 use breakwater::upkeep;
 use breakwater::upkeep::purge::{Purge, select};
 
@@ -112,7 +112,11 @@ fn what_a_crash_leaves_of_a_purge_is_removed_afterwards() {
     );
     connection.execute_batch(&crashed).unwrap();
     drop(connection);
-    let images = store.cache.images(None, Window::ALL).unwrap().entries;
+    let images = store
+        .cache
+        .images(&ImageFilter::default(), Window::ALL)
+        .unwrap()
+        .entries;
     let digests: Vec<_> = images.iter().map(|image| image.digest.as_str()).collect();
     assert!(!digests.contains(&index.as_str()), "{digests:?}");
     assert_eq!(store.content.inventory().unwrap().repositories.len(), 1);

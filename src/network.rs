@@ -13,6 +13,12 @@ pub fn of_machine(address: IpAddr) -> IpNet {
     around(address, 32, 64)
 }
 
+/// The network to name where a rule for an address is proposed: an IPv4 network of 24 bits, or an IPv6 network of 64
+/// bits, which is what a segment of a local network usually is.
+pub fn of_segment(address: IpAddr) -> IpNet {
+    around(address, 24, 64)
+}
+
 /// What one customer may have all addresses of: an IPv4 network of 24 bits, or an IPv6 network of 48 bits.
 pub fn of_site(address: IpAddr) -> IpNet {
     around(address, 24, 48)
@@ -32,34 +38,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_lies_in_the_network_of_its_machine_and_of_its_site() {
+    fn an_address_lies_in_the_networks_of_its_machine_its_segment_and_its_site() {
         struct Case {
             address: &'static str,
             machine: &'static str,
+            segment: &'static str,
             site: &'static str,
         }
         let table = [
             Case {
                 address: "192.0.2.77",
                 machine: "192.0.2.77/32",
+                segment: "192.0.2.0/24",
                 site: "192.0.2.0/24",
             },
             Case {
                 address: "::ffff:192.0.2.77",
                 machine: "192.0.2.77/32",
+                segment: "192.0.2.0/24",
                 site: "192.0.2.0/24",
             },
             Case {
                 address: "2001:db8:1:2:3::4",
                 machine: "2001:db8:1:2::/64",
+                segment: "2001:db8:1:2::/64",
                 site: "2001:db8:1::/48",
             },
         ];
         for case in table {
             let address = case.address.parse().unwrap();
-            let networks = (of_machine(address), of_site(address));
-            let expected = (case.machine.parse().unwrap(), case.site.parse().unwrap());
-            assert_eq!(networks, expected, "{}", case.address);
+            let networks = [of_machine, of_segment, of_site].map(|of| of(address).to_string());
+            assert_eq!(
+                networks,
+                [case.machine, case.segment, case.site],
+                "{}",
+                case.address
+            );
         }
     }
 }

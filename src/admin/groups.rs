@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::caller::{forbidden, needs};
 use super::filters::{PlaceFilters, quota};
 use super::{Admin, Named, Operation, refused};
-use crate::auth::administration::{names, places};
+use crate::auth::administration::{names, places, publishers};
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
 use crate::store::{
@@ -107,6 +107,10 @@ pub struct GroupView {
     /// Bytes of what it has pulled that may be cached
     pub max_size: Option<u64>,
     pub created_at: Timestamp,
+    /// What is to be considered about a new group's name: only in the answer that makes it
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub warning: Option<String>,
 }
 
 impl From<Group> for GroupView {
@@ -126,6 +130,7 @@ impl From<Group> for GroupView {
             quota: group.quota,
             max_size: group.max_size,
             created_at: group.created_at,
+            warning: None,
         }
     }
 }
@@ -187,8 +192,32 @@ impl Operation for AddGroup {
         if changes != GroupChanges::default() {
             access.set_group(&admin.actor, id, &changes)?;
         }
-        Ok(admin.group(&Named::Id(id))?.into())
+        let group = GroupView::from(admin.group(&Named::Id(id))?);
+        let warning = names_taken_from_mirror(admin, &path);
+        if let Some(warning) = &warning {
+            tracing::warn!("{warning}");
+        }
+        Ok(GroupView { warning, ..group })
     }
+}
+
+/// What the mirror serves no more because of a new group: what is kept below its name was refused before.
+fn names_taken_from_mirror(admin: &Admin<'_>, path: &str) -> Option<String> {
+    if !admin.config.mirror.enabled || path.contains('/') {
+        return None;
+    }
+    let default = &admin.config.mirror.default;
+    let asked = admin.server.and_then(|server| server.refused_image(path));
+    let why = match asked {
+        Some(image) => format!("{image} was asked of the mirror, and refused, within the last day"),
+        None if default.as_str() == "docker.io" && publishers::is_known(path) => {
+            format!("docker.io/{path}/… are well-known images")
+        }
+        None => return None,
+    };
+    Some(format!(
+        "the group {path} takes {path}/… from the mirror, and {why}: clients that pull them through the mirror look into this group from now on; if that is not meant, run `breakwater group remove {path}` and choose another name"
+    ))
 }
 
 /// The path of a group that the caller owns.

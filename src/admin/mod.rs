@@ -65,7 +65,9 @@ pub use groups::{AddGroup, GetGroup, GroupSettings, GroupView, ListGroups, Remov
 pub use keys::{KeyView, ListKeys, RotateKey, Rotated};
 pub use members::{AddMember, EditMember, GetMember, ListMembers, MemberView, RemoveMember};
 pub use named::{Named, NamedPlace};
-pub use networks::{AddNetwork, ListNetworks, NetworkView, RemoveNetwork};
+pub use networks::{
+    AddNetwork, ListNetworks, ListRefusedNetworks, NetworkView, RefusedNetworkView, RemoveNetwork,
+};
 pub use offline::{OfflineView, ShowOffline, SwitchOffline, Switched};
 pub use pins::{AddPin, AddedPin, ListPins, PinView, RemovePin, RemovedPin};
 pub use projects::{
@@ -121,6 +123,10 @@ pub trait RunningServer {
     fn upstreams(&self) -> Result<Vec<UpstreamState>>;
     /// Who runs its cleanup policies.
     fn retention(&self) -> &Retention;
+    /// The networks whose clients it lately refused the mirror for want of a rule; those that asked last come first.
+    fn refused_networks(&self) -> Vec<RefusedNetworkView>;
+    /// What it was lately asked for below the name `first` and refused by the mirror.
+    fn refused_image(&self, first: &str) -> Option<String>;
 }
 
 /// One thing that can be asked for. The request is the type itself; as JSON it goes over the control socket, and from
@@ -199,6 +205,7 @@ operations!(
     ListPins,
     ListProjects,
     ListProjectsOfGroup,
+    ListRefusedNetworks,
     ListRegistries,
     ListRepositories,
     ListRules,

@@ -1,5 +1,7 @@
 //! Networks that are trusted without a login.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Admin, Named, Operation, one_of};
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::store::{Ability, Group, GroupId, Network, Page, Window};
+use crate::time::Timestamp;
 
 /// Trust a network; without --group for the mirror alone
 #[derive(Debug, Serialize, Deserialize, JsonSchema, clap::Args)]
@@ -71,6 +74,62 @@ impl NetworkView {
             group_id: network.group,
             group_path: group.map(|group| group.path),
         }
+    }
+}
+
+/// The networks whose clients asked the mirror within the last day and were refused, because no rule lets them in. Known
+/// to a running server alone.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ListRefusedNetworks {}
+
+/// A network that no rule lets into the mirror.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RefusedNetwork")]
+#[serde(deny_unknown_fields)]
+pub struct RefusedNetworkView {
+    #[schemars(with = "String")]
+    pub cidr: IpNet,
+    /// The one of its addresses that asked last.
+    #[schemars(with = "String")]
+    pub address: IpAddr,
+    /// What it asked for.
+    pub image: String,
+    pub requests: u64,
+    pub first_at: Timestamp,
+    pub last_at: Timestamp,
+}
+
+impl RefusedNetworkView {
+    /// The command that lets it in.
+    pub fn remedy(&self) -> String {
+        format!(
+            "`breakwater network add {} --ability fill` lets it pull and fill the cache, `--ability read` only pull",
+            self.cidr
+        )
+    }
+}
+
+impl Operation for ListRefusedNetworks {
+    const NAME: &'static str = "networks.refused";
+    type View = Vec<RefusedNetworkView>;
+
+    fn perform(self, admin: &Admin<'_>) -> Result<Vec<RefusedNetworkView>> {
+        let Some(server) = admin.server else {
+            return Ok(Vec::new());
+        };
+        let access = &admin.store.access;
+        let mirror = access.group_by_path(&admin.config.mirror.group)?;
+        let mirror = mirror.map(|group| group.id);
+        let rules = access.networks()?;
+        let mut refused = server.refused_networks();
+        refused.retain(|refused| {
+            let mut rules = rules.iter();
+            !rules.any(|rule| {
+                let is_of_mirror = rule.group.is_none() || rule.group == mirror;
+                is_of_mirror && rule.cidr.contains(&refused.address)
+            })
+        });
+        Ok(refused)
     }
 }
 
@@ -140,7 +199,7 @@ fn find_group(admin: &Admin<'_>, path: Option<String>) -> Result<Option<Group>> 
 fn parse_cidr(text: &str) -> Result<IpNet> {
     let parsed = text
         .parse::<IpNet>()
-        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     let Ok(network) = parsed else {
         let what = format!("`{}` is no network", excerpt(text));
         let wrong = Error::new(Kind::Usage, what).about("cidr");

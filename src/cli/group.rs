@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, print, print_json, yes};
+use super::output::{Table, hint, print, print_json, yes};
 use super::removal::tell_images;
 use super::words::{LIMIT_VALUES, QUOTA_VALUES, nearest, parse_quota};
 use super::workplace::Workplace;
@@ -97,7 +97,7 @@ impl Group {
                     Some((parent, last)) => (Some(parent.to_owned().into()), last.to_owned()),
                     None => (None, path.clone()),
                 };
-                place.perform(AddGroup {
+                let added = place.perform(AddGroup {
                     path: last,
                     parent_id: parent,
                     visibility: Some(visibility),
@@ -105,6 +105,9 @@ impl Group {
                     on_read_only_miss: None,
                 })?;
                 print(&format!("added group {path}"))?;
+                if let Some(warning) = added.warning {
+                    hint(&format!("breakwater: warning: {warning}"));
+                }
             }
             Action::List { json } => list(place, json)?,
             Action::Set { path, settings } => {

@@ -8,6 +8,7 @@ mod account;
 mod audit;
 mod backup;
 mod cache;
+mod client;
 mod completions;
 mod data_directory;
 mod doctor;
@@ -25,6 +26,7 @@ mod output;
 mod privilege;
 mod progress;
 mod project;
+mod reached;
 mod registry;
 mod removal;
 mod repository;
@@ -116,6 +118,7 @@ enum Command {
     Offline(offline::Offline),
     Upstream(upstream::Upstream),
     Cache(cache::Cache),
+    Client(client::Client),
     Verify(verify::Verify),
     Backup(backup::Backup),
     Restore(backup::Restore),
@@ -201,6 +204,12 @@ impl Command {
         if let Command::DataDirectory(directory) = &self {
             return directory.run(&config);
         }
+        // On the machine of a client there is no data directory.
+        if let Command::Client(client) = &self
+            && let Some(outcome) = client.check()
+        {
+            return outcome;
+        }
         // With the caller's rights: afterwards this process may be the data directory's owner, and no more.
         let outside = match &mut self {
             Command::Doctor(doctor) => {
@@ -234,6 +243,7 @@ impl Command {
             Command::Offline(offline) => offline.run(&place),
             Command::Upstream(upstream) => upstream.run(&place),
             Command::Cache(cache) => cache.run(&place),
+            Command::Client(client) => client.run(&place),
             Command::Verify(verify) => verify.run(&place),
             Command::Backup(backup) => backup.run(&place, outside),
             Command::Restore(restore) => restore.run(&place, outside),

@@ -16,6 +16,7 @@ mod fields;
 mod first_start;
 mod observe;
 mod refusals;
+mod refused_mirror;
 mod repair;
 mod router;
 mod token;
@@ -40,7 +41,7 @@ pub use observe::catalog as metrics_catalog;
 
 use parking_lot::Mutex;
 
-use crate::admin::{Admin, OnTheBox, RunningServer};
+use crate::admin::{Admin, OnTheBox, RefusedNetworkView, RunningServer};
 use crate::auth::Authenticator;
 use crate::auth::bans::Bans;
 use crate::auth::jwt::{Jwts, lifetime};
@@ -61,6 +62,7 @@ use access_line::AccessLine;
 use addresses::Addresses;
 use call::Call;
 use observe::{MethodClass, Observed, RouteClass};
+use refused_mirror::RefusedMirror;
 use router::Route;
 
 /// Everything that answers requests.
@@ -75,6 +77,7 @@ pub struct Appliance {
     /// Read by every upstream client before it sends anything.
     offline: Arc<AtomicBool>,
     addresses: Addresses,
+    refused_mirror: RefusedMirror,
     /// What it was started with.
     config: Config,
     /// The first part of request ids: random for each start.
@@ -113,6 +116,7 @@ impl Appliance {
             store,
             offline,
             addresses: Addresses::new(&config.server),
+            refused_mirror: RefusedMirror::default(),
             config: config.clone(),
             boot: crate::auth::keys::random_hex::<4>()?,
             requests: AtomicU64::new(0),
@@ -246,6 +250,14 @@ impl RunningServer for Appliance {
 
     fn retention(&self) -> &Retention {
         &self.retention
+    }
+
+    fn refused_networks(&self) -> Vec<RefusedNetworkView> {
+        self.refused_mirror.networks(Timestamp::now())
+    }
+
+    fn refused_image(&self, first: &str) -> Option<String> {
+        self.refused_mirror.image(first, Timestamp::now())
     }
 }
 

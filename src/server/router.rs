@@ -35,6 +35,8 @@ pub(super) enum Probe {
     Readiness,
     /// `/-/health`
     Health,
+    /// `/-/client-check`
+    ClientCheck,
 }
 
 /// Something in a repository.
@@ -115,6 +117,7 @@ pub(super) fn route(path: &str, ns: Option<&str>) -> Result<Route> {
         "/-/liveness" => return Ok(Route::Probe(Probe::Liveness)),
         "/-/readiness" => return Ok(Route::Probe(Probe::Readiness)),
         "/-/health" => return Ok(Route::Probe(Probe::Health)),
+        "/-/client-check" => return Ok(Route::Probe(Probe::ClientCheck)),
         "/metrics" => return Ok(Route::Metrics),
         _ if path.starts_with("/api/v4/") => return Ok(Route::Api),
         _ => {}

@@ -14,6 +14,7 @@
 //! | `destination` `url` | where requests and credentials may go |
 //! | `transport` `agent` `resolver` `proxy` | ureq: errors, timeouts, roots, addresses, proxies |
 //! | `health` `breakers` `breaker` `rate_limit` `counts` | what is known of the upstream |
+//! | `look` | one request to any server, for the check on the machine of a client |
 //! | `settings` `fingerprint` `answers` | what it is told, what it is known by, what it gives |
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ mod fault;
 mod fingerprint;
 mod health;
 mod listings;
+mod look;
 mod manifests;
 mod proxy;
 mod rate_limit;
@@ -51,6 +53,7 @@ mod url;
 pub use answers::{BlobHead, BlobStream, FetchedManifest, Listing, ManifestHead};
 pub use counts::Counts;
 pub use fault::{Fault, FaultKind};
+pub use look::{Seen, Unseen, look};
 pub use proxy::Proxies;
 pub use rate_limit::RateLimit;
 pub use settings::{Ca, Credentials, Settings, Timeouts};

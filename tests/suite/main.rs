@@ -18,6 +18,7 @@
 mod api;
 mod cached;
 mod cli;
+mod clients;
 mod conformance;
 mod crash;
 mod eviction;

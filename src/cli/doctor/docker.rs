@@ -8,8 +8,8 @@ use super::dockerd::{Daemon, daemons};
 use super::machine::{listening, read_plain_file};
 use super::server::RunningServer;
 use super::{Finding, Severity};
+use crate::cli::reached;
 use crate::cli::workplace::Workplace;
-use crate::http::CertificateSummary;
 
 pub(super) fn find(place: &Workplace, server: Option<&RunningServer>) -> Vec<Finding> {
     if !place.config.mirror.enabled {
@@ -31,6 +31,8 @@ pub(super) fn find(place: &Workplace, server: Option<&RunningServer>) -> Vec<Fin
 /// What a mirror's URL must lead to.
 struct Own {
     external_url: String,
+    /// The URL to put into docker's settings.
+    url: String,
     /// Scheme and address of each listener.
     listening: Vec<(String, SocketAddr)>,
     /// What the machine and its certificate are called.
@@ -42,23 +44,25 @@ impl Own {
         let config = &place.config;
         let machine = rustix::system::uname();
         let mut names = vec![machine.nodename().to_string_lossy().into_owned()];
-        if let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key)
-            && let Ok(summary) = CertificateSummary::from_files(certificate, key)
-        {
-            names.extend(summary.names);
-        }
+        names.extend(
+            reached::certificate(&config.tls)
+                .map(|summary| summary.names)
+                .unwrap_or_default(),
+        );
+        let listening = listening(place, server);
+        let urls: Vec<String> = listening
+            .iter()
+            .map(|(scheme, address)| format!("{scheme}://{address}"))
+            .collect();
+        let urls = reached::urls(config, &urls);
         Self {
             external_url: config.server.external_url.clone(),
-            listening: listening(place, server),
+            url: urls
+                .into_iter()
+                .next()
+                .map_or_else(String::new, |reached| reached.url),
+            listening,
             names,
-        }
-    }
-
-    /// The URL to put into docker's settings.
-    fn url(&self) -> String {
-        match (self.external_url.as_str(), self.listening.first()) {
-            ("", Some((scheme, address))) => format!("{scheme}://{address}"),
-            (url, _) => url.to_owned(),
         }
     }
 
@@ -100,7 +104,7 @@ fn of_daemon(daemon: &Daemon, settings: &str, own: &Own) -> Option<Finding> {
     let file = daemon.settings.display();
     let put = format!(
         "put {{\"registry-mirrors\": [\"{}\"]}} into {file}",
-        own.url()
+        own.url
     );
     let settings = match settings {
         "" => Value::Null,
@@ -170,12 +174,19 @@ fn of_daemon(daemon: &Daemon, settings: &str, own: &Own) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::machine::listener;
     use super::*;
+    use crate::cli::reached::listener;
 
     fn own(listening: &str, external_url: &str) -> Own {
+        let first = listening.split(' ').next().unwrap_or_default();
+        let url = if external_url.is_empty() {
+            first
+        } else {
+            external_url
+        };
         Own {
             external_url: external_url.to_owned(),
+            url: url.to_owned(),
             listening: listening.split(' ').filter_map(listener).collect(),
             names: vec!["box".to_owned(), "cache.example".to_owned()],
         }

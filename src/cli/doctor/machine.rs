@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::server::RunningServer;
+use crate::cli::reached::{self, listener};
 use crate::cli::workplace::Workplace;
 use crate::http::interface_addresses;
 
@@ -18,18 +19,10 @@ pub(super) fn listening(
     place: &Workplace,
     server: Option<&RunningServer>,
 ) -> Vec<(String, SocketAddr)> {
-    let config = &place.config;
     let urls = match server {
         // systemd may have given it other addresses than the configuration.
         Some(server) => server.status.listening.clone(),
-        None => {
-            let plain = config.server.listen.iter();
-            let plain = plain.map(|address| format!("http://{address}"));
-            let tls = config.tls.listen.iter();
-            plain
-                .chain(tls.map(|address| format!("https://{address}")))
-                .collect()
-        }
+        None => reached::configured(&place.config),
     };
     urls.iter().filter_map(|url| listener(url)).collect()
 }
@@ -60,15 +53,6 @@ impl Listeners {
                 && (listens_at == ip || listens_at.is_unspecified() && is_own)
         })
     }
-}
-
-/// The scheme and the address of a listener's URL.
-pub(super) fn listener(url: &str) -> Option<(String, SocketAddr)> {
-    let (scheme, address) = url.split_once("://")?;
-    Some((
-        scheme.to_owned(),
-        address.trim_end_matches('/').parse().ok()?,
-    ))
 }
 
 /// Reads a plain file. Whoever may run a process can call it dockerd and name any file on its command

@@ -16,6 +16,7 @@ mod dockerd;
 mod expiry;
 mod limits;
 mod machine;
+mod other_machines;
 mod probe;
 mod proxies;
 mod server;
@@ -42,7 +43,7 @@ use machine::Listeners;
 ///
 /// Looks at the clock, the disk and its permissions, limits of the service, docker and proxies on this machine, tokens that a
 /// setting of the flags would refuse, or lets in all the same, or that expire, groups that nobody can fill, networks
-/// that are everybody's, cleanup policies that do not run, secrets that no key opens, the first password while it lies there, a certificate that has
+/// that are everybody's, or that ask the mirror and are refused, cleanup policies that do not run, secrets that no key opens, the first password while it lies there, a certificate that has
 /// ended or soon will, and, where a server runs, upstreams that fail or run out of pulls.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -138,6 +139,10 @@ impl Doctor {
         );
         look_at("tokens' ends", expiry::find(store));
         look_at("cleanup policies", cleanup::find(store));
+        look_at(
+            "networks of clients",
+            other_machines::find(place, store, server),
+        );
         look_at("tokens and groups", tokens::find(place, store));
         if self.probe {
             look_at("upstreams", probe::find(place, store));

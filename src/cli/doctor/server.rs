@@ -4,19 +4,20 @@
 use std::time::Duration;
 
 use super::{Finding, Severity};
-use crate::admin::UpstreamStates;
+use crate::admin::{ListRefusedNetworks, RefusedNetworkView, UpstreamStates};
 use crate::cli::workplace::Workplace;
 use crate::control::Status;
 use crate::error::Result;
 use crate::proxy::UpstreamState;
 
-/// For each of two answers.
+/// For each of three answers.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Its answers.
 pub(super) struct RunningServer {
     pub(super) status: Status,
     pub(super) upstreams: Vec<UpstreamState>,
+    pub(super) refused_networks: Vec<RefusedNetworkView>,
 }
 
 /// The server that runs here, or what there is to say of there being none that answers.
@@ -48,5 +49,6 @@ fn answers(place: &Workplace) -> Result<Option<RunningServer>> {
     Ok(Some(RunningServer {
         status: server.status()?,
         upstreams: place.ask(&server, &UpstreamStates::default())?.entries,
+        refused_networks: place.ask(&server, &ListRefusedNetworks::default())?,
     }))
 }

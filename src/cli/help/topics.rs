@@ -23,6 +23,8 @@ const TOPICS_OF: &[(&str, &str)] = &[
     ("upstream", "upstreams"),
     ("cache", "caching"),
     ("cache gc", "hosted"),
+    ("client", "clients"),
+    ("client gitlab-ci", "ci"),
     ("verify", "diagnosis"),
     ("backup", "backups"),
     ("restore", "backups"),

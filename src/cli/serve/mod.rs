@@ -22,7 +22,7 @@ use signal_hook::iterator::Signals;
 
 use super::privilege::is_root;
 use super::workplace::Workplace;
-use super::{Outcome, verify};
+use super::{Outcome, reached, verify};
 use crate::admin;
 use crate::config::Config;
 use crate::control::{Asked, Client, ControlListener, Controlled, Progress, Status};
@@ -241,14 +241,18 @@ fn greet(listening: &[String], config: &Config) {
     for url in listening {
         tracing::info!("listening on {url}");
     }
-    if let (true, Some(url)) = (config.mirror.enabled, listening.first()) {
-        let url = match config.server.external_url.as_str() {
-            "" => url,
-            external => external,
-        };
+    let urls = reached::urls(config, listening);
+    if let (true, Some(reached)) = (config.mirror.enabled, urls.first()) {
+        let url = &reached.url;
         tracing::info!(
             "to mirror Docker Hub, put {{\"registry-mirrors\": [\"{url}\"]}} into /etc/docker/daemon.json and restart docker"
         );
+        if let Some(url) = reached::for_other_machines(&urls).filter(|url| url.is_beyond_loopback) {
+            tracing::info!(
+                "other machines are set up with what `breakwater client docker` prints, and `curl -fsS {}/-/client-check | sh` there says whether they get through",
+                url.url
+            );
+        }
     }
     let password = config.data.join("initial_root_password");
     if password.exists() {

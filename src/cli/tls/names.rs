@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::cli::reached::is_link_local;
 use crate::error::{Error, Kind, Result};
 use crate::http::{CertificateSummary, interface_addresses};
 
@@ -51,7 +52,7 @@ impl Names {
         let mut addresses = interface_addresses().map_err(|error| {
             Error::new(Kind::Io, "cannot list the addresses of this machine").because(error)
         })?;
-        addresses.retain(|address| !address.is_unspecified() && !is_link_local(address));
+        addresses.retain(|address| !address.is_unspecified() && !is_link_local(*address));
         addresses.sort_unstable();
         // Where an interface is down, its address is still what clients on this machine use.
         for loopback in [
@@ -135,14 +136,6 @@ fn is_dns_name(name: &str) -> bool {
     };
     let rest = name.strip_prefix("*.").unwrap_or(name);
     name.len() <= 253 && rest.split('.').all(is_label)
-}
-
-/// Such an address means something on one link only, and no URL can name it.
-fn is_link_local(address: &IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    }
 }
 
 #[cfg(test)]

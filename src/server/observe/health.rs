@@ -5,12 +5,13 @@
 //!   database or the blob directory cannot be read. An upstream that is down, and a disk that takes no
 //!   writes, leave it at 200: what is kept is served then, and the rest passed through. To take the box out
 //!   of service for either would make it worse.
+//! - `/-/client-check`: a shell script for the machines of clients.
 //! - `/-/health`: JSON, a word for each part; for those who may see metrics also the reasons and numbers.
 
 use serde_json::{Map, Value, json};
 
 use super::{observer, only_reading};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Response};
 use crate::server::call::Call;
 use crate::server::error::json_body;
@@ -85,6 +86,7 @@ pub(in crate::server) fn probe(
             Some(why) => text(503, format!("not ready: {why}\n")).reason(why),
         }),
         Probe::Health => health(appliance, call),
+        Probe::ClientCheck => client_check(&call.external_url(appliance)),
     }
 }
 
@@ -93,6 +95,21 @@ fn text(status: u16, text: String) -> Response {
         .header("Content-Type", "text/plain; charset=utf-8")
         .header("Cache-Control", "no-store")
         .body(Body::Bytes(text.into_bytes().into()))
+}
+
+/// A shell script that says, where it is run, whether that machine can pull through the box. It holds nothing but the URL by
+/// which it was fetched.
+fn client_check(url: &str) -> Result<Response> {
+    // The URL becomes a part of the script.
+    let is_harmless = |c: char| c.is_ascii_alphanumeric() || ":/._-[]".contains(c);
+    if !url.chars().all(is_harmless) {
+        return Err(Error::new(
+            Kind::BadRequest,
+            "the script cannot name a host of this form",
+        ));
+    }
+    let script = include_str!("client_check.sh").replace("@URL@", url);
+    Ok(text(200, script))
 }
 
 /// Why requests cannot be served.

@@ -7,7 +7,7 @@ use crate::auth::LoginCounters;
 use crate::metrics::{CATALOG, Metric, Page, name, write_process};
 use crate::proxy::{self, UpstreamFigures};
 use crate::registry;
-use crate::server::Appliance;
+use crate::server::{Appliance, refused_mirror};
 use crate::store::{RepairCounters, Store};
 use crate::time::Timestamp;
 use crate::upkeep::{eviction, retention};
@@ -28,6 +28,7 @@ pub fn catalog() -> impl Iterator<Item = &'static Metric> {
         .chain(retention::Counters::METRICS)
         .chain(LoginCounters::METRICS)
         .chain(eviction::Counters::METRICS)
+        .chain(refused_mirror::Counters::METRICS)
 }
 
 pub(super) fn metrics(appliance: &Appliance) -> String {
@@ -224,6 +225,7 @@ fn logins(appliance: &Appliance, page: &mut Page) {
     let authenticator = &appliance.authenticator;
     authenticator.logins().write(page);
     page.single(&name::BANS, authenticator.active_bans(now));
+    appliance.refused_mirror.counters.write(page);
 }
 
 #[cfg(test)]

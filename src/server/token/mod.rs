@@ -51,7 +51,7 @@ pub(super) fn token(appliance: &Appliance, call: &mut Call<'_>) -> Result<Respon
     }
     let access = judged.access;
     if matches!(identity.principal, Principal::Anonymous) {
-        anonymous::anonymous_may_have(appliance, &identity, &request, &access)?;
+        anonymous::anonymous_may_have(appliance, call, &identity, &request, &access)?;
     }
     if judged.is_tolerated {
         report_missing_abilities(appliance, call, &identity);

@@ -100,6 +100,18 @@ const RECIPES: &[Recipe] = &[
         then: &[],
     },
     Recipe {
+        name: "farm",
+        before: "",
+        prints: &[
+            "10.99.0.0/24 may fill the mirror",
+            "# into /etc/docker/daemon.json",
+            "\"registry-mirrors\": [\"http://127.0.0.1:",
+            "systemctl restart docker",
+            "/-/client-check | sh",
+        ],
+        then: &[("breakwater network list", &["10.99.0.0/24"])],
+    },
+    Recipe {
         name: "made-by",
         before: "breakwater token create --name old --user ci --scope api",
         prints: &["MADE BY"],

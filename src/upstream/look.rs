@@ -1,0 +1,130 @@
+//! Asks any server once, as a client on this machine would, and says in a kind what stands in the way. For
+//! `breakwater client check`: nothing is kept, no credentials are sent, and there is no breaker.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use rustls::{CertificateError, Error as TlsError};
+
+use super::url::Url;
+use super::{Ca, Timeouts, agent, fault};
+use crate::error::{Error, Kind, Result, excerpt};
+
+/// How long connecting may take, and the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// No more of a body is read.
+const LONGEST: u64 = 64 * 1024;
+
+/// What a server answered.
+#[derive(Debug)]
+pub struct Seen {
+    pub status: u16,
+    headers: ureq::http::HeaderMap,
+    pub body: String,
+}
+
+impl Seen {
+    /// A header's first value, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// Why there was no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unseen {
+    NoAddress,
+    /// No connection, in the system's words.
+    Unreachable(String),
+    /// Neither a connection nor an answer within a time.
+    Silent,
+    /// The certificate comes from an authority that is not known here.
+    UnknownAuthority,
+    /// The certificate is for these other names, as far as they are known.
+    OtherName(String),
+    /// The certificate has ended.
+    Expired,
+    /// The certificate does not hold yet.
+    NotYetValid,
+    /// What answers there speaks no TLS.
+    NotTls,
+    OtherTls(String),
+    NotHttp,
+}
+
+/// Sends one GET to `url`, trusting the system's authorities and `ca`.
+///
+/// # Errors
+/// `Usage` for a URL that is none, `Config` for a CA file that cannot be used; the inner error says why nobody answered.
+pub fn look(url: &str, ca: Option<&Ca>) -> Result<std::result::Result<Seen, Unseen>> {
+    let parsed = Url::parse(url).map_err(|why| {
+        Error::new(Kind::Usage, format!("the URL `{}` {why}", excerpt(url)))
+            .remedy("write http://HOST:PORT or https://HOST:PORT")
+    })?;
+    let timeouts = Timeouts {
+        connect: PATIENCE,
+        silence: PATIENCE,
+        ..Timeouts::default()
+    };
+    let mut roots = ca.map_or(Ok(Vec::new()), agent::read_ca)?;
+    if parsed.is_https() {
+        roots.extend(agent::native_roots().iter().cloned());
+    }
+    let agent = agent::make(&timeouts, true, &roots);
+    let request = agent.get(parsed.request());
+    Ok(match request.call() {
+        Ok(answer) => {
+            let (parts, body) = answer.into_parts();
+            let mut text = Vec::new();
+            // Whatever breaks off is judged by what came.
+            let _ = body.into_reader().take(LONGEST).read_to_end(&mut text);
+            Ok(Seen {
+                status: parts.status.as_u16(),
+                headers: parts.headers,
+                body: String::from_utf8_lossy(&text).into_owned(),
+            })
+        }
+        Err(error) => Err(unseen(&error)),
+    })
+}
+
+fn unseen(error: &ureq::Error) -> Unseen {
+    match error {
+        ureq::Error::HostNotFound => Unseen::NoAddress,
+        ureq::Error::Timeout(_) => Unseen::Silent,
+        ureq::Error::Rustls(error) => of_tls(error),
+        ureq::Error::Io(error) => {
+            let inner = error.get_ref();
+            match inner.and_then(|inner| inner.downcast_ref::<TlsError>()) {
+                Some(error) => of_tls(error),
+                None if error.kind() == std::io::ErrorKind::TimedOut => Unseen::Silent,
+                None => Unseen::Unreachable(fault::reason(error)),
+            }
+        }
+        ureq::Error::Tls(why) => Unseen::OtherTls((*why).to_owned()),
+        ureq::Error::ConnectionFailed => Unseen::Unreachable("the connection failed".to_owned()),
+        _ => Unseen::NotHttp,
+    }
+}
+
+fn of_tls(error: &TlsError) -> Unseen {
+    let certificate = match error {
+        TlsError::InvalidMessage(_) => return Unseen::NotTls,
+        TlsError::InvalidCertificate(certificate) => certificate,
+        _ => return Unseen::OtherTls(excerpt(&error.to_string())),
+    };
+    match certificate {
+        CertificateError::UnknownIssuer => Unseen::UnknownAuthority,
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Unseen::Expired,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            Unseen::NotYetValid
+        }
+        CertificateError::NotValidForName => Unseen::OtherName(String::new()),
+        CertificateError::NotValidForNameContext { presented, .. } => {
+            Unseen::OtherName(excerpt(&presented.join(", ")))
+        }
+        // Such as one that is its own authority: whoever does not know it calls it unknown.
+        CertificateError::Other(_) => Unseen::UnknownAuthority,
+        _ => Unseen::OtherTls(excerpt(&error.to_string())),
+    }
+}

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rusqlite::params;
@@ -134,6 +135,12 @@ fn a_tenth_of_all_images_goes_beside_pulls() {
     }
     appliance.stop();
     let stocked = stock(&appliance.data(), blobs);
+    // Otherwise the kernel would write these files during what is measured.
+    let synced = Command::new("sync")
+        .arg("-f")
+        .arg(appliance.data())
+        .status();
+    assert!(synced.unwrap().success());
     let all = stocked + 100_000;
     let config = appliance.config();
     let mut toml = fs::read_to_string(&config).unwrap();

@@ -1,17 +1,25 @@
 //! A year of a farm in a minute, by a clock of its own: pulls, pushes, evictions, outages, full disks, restarts, purges and
 //! pins. After each step all that the box claims to hold is there.
 //!
-//! `BREAKWATER_YEAR_SEED` repeats a run, `BREAKWATER_YEAR_STEPS` makes it longer.
+//! `BREAKWATER_YEAR_SEED` repeats a run, `BREAKWATER_YEAR_STEPS` makes it longer, `BREAKWATER_YEAR_IMAGES` the farm larger.
+
+use std::path::Path;
+use std::process::Command;
 
 use breakwater::store::Pins;
 use breakwater::upkeep;
 use breakwater::upkeep::purge::{Purge, select};
+use breakwater::upstream::{Settings, Upstream};
 
 use super::*;
 use crate::crash::{Random, number};
+use crate::support::appliance::Appliance;
+use crate::support::client::Client;
 
 const GROUPS: [GroupId; 3] = [GroupId(1), GroupId(2), GroupId(3)];
-const LIMIT: u64 = 2_000_000;
+const IMAGES: u64 = 150;
+/// Bytes of the cache for each image that the upstreams have: for some of them.
+const ROOM: u64 = 13_000;
 
 fn noise(random: &mut Random, length: u64) -> Vec<u8> {
     (0..length).map(|_| random.below(256) as u8).collect()
@@ -24,7 +32,7 @@ struct Upstreams {
 }
 
 impl Upstreams {
-    fn new(random: &mut Random) -> Self {
+    fn new(random: &mut Random, images: u64) -> Self {
         let bases = (0..12).map(|_| {
             let length = 2_000 + random.below(30_000);
             noise(random, length)
@@ -33,7 +41,7 @@ impl Upstreams {
             bases: bases.collect(),
             images: Vec::new(),
         };
-        for number in 0..150 {
+        for number in 0..images {
             let image = upstreams.image(random, number);
             upstreams.images.push(image);
         }
@@ -82,17 +90,22 @@ struct Figures {
     outages: u32,
     purges: u32,
     moved: u32,
+    /// Tags pulled whole from a server whose upstreams are off.
+    pulled_offline: u32,
 }
 
 #[test]
 fn after_each_step_of_a_year_all_that_is_claimed_is_there() {
     let seed = number("BREAKWATER_YEAR_SEED").unwrap_or_else(|| u64::from(std::process::id()));
     let steps = number("BREAKWATER_YEAR_STEPS").unwrap_or(400);
-    println!("BREAKWATER_YEAR_SEED={seed} BREAKWATER_YEAR_STEPS={steps}");
+    let images = number("BREAKWATER_YEAR_IMAGES").unwrap_or(IMAGES);
+    println!(
+        "BREAKWATER_YEAR_SEED={seed} BREAKWATER_YEAR_STEPS={steps} BREAKWATER_YEAR_IMAGES={images}"
+    );
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    let mut upstreams = Upstreams::new(&mut random);
+    let mut upstreams = Upstreams::new(&mut random, images);
     let mut farm = Farm::new(Limits {
-        max_size: Some(LIMIT),
+        max_size: Some(images * ROOM),
         unused_days: 90,
         ..NO_LIMITS
     });
@@ -160,7 +173,7 @@ fn after_each_step_of_a_year_all_that_is_claimed_is_there() {
                 };
             }
             _ => {
-                for _ in 0..=random.below(6) {
+                for _ in 0..=random.below(6 * images / IMAGES) {
                     pull(
                         &mut farm,
                         &upstreams,
@@ -192,9 +205,13 @@ fn after_each_step_of_a_year_all_that_is_claimed_is_there() {
         if step % 20 == 19 {
             settle(&mut farm, &filled, &pushed);
         }
+        if step % 100 == 99 {
+            figures.pulled_offline += pull_all_offline(&farm);
+        }
     }
     println!("{figures:?}");
     assert!(steps < 300 || figures.evicted > 20, "{figures:?}");
+    assert!(steps < 300 || figures.pulled_offline > 50, "{figures:?}");
     assert!(
         steps < 300 || figures.hits > 50 && figures.not_kept + figures.failed > 0,
         "{figures:?}"
@@ -309,10 +326,89 @@ fn settle(farm: &mut Farm, filled: &HashSet<String>, pushed: &[Digest]) {
         let names = inventory.names(manifest);
         names.iter().any(|name| pins.hold(name))
     });
-    let most = LIMIT + pinned.count() as u64 * 200_000;
+    let most = farm.limits.max_size.unwrap() + pinned.count() as u64 * 200_000;
     assert!(held <= most, "{held} of {most}");
     let report = upkeep::verify(farm.store(), &|_, _| {}).unwrap();
     assert!(report.is_clean(), "{:?}", report.damage);
     let sum: u64 = inventory.blobs.iter().map(|blob| blob.size).sum();
     assert_eq!(sum, held, "the sum is kept as rows come and go");
+}
+
+/// Starts a server on a copy of what is cached, with its upstreams off, and pulls every tag that is claimed, as clients do.
+/// Says how many came whole, with at least one platform: those of which a layer was passed through cannot.
+fn pull_all_offline(farm: &Farm) -> u32 {
+    let tables = UPSTREAMS.map(|name| format!("[upstreams.\"{name}\"]\nurl = \"http://{name}\""));
+    let settings = "offline = true\n[cache]\nunused_days = 0\nmin_free = '0'\n";
+    let mut appliance = Appliance::builder()
+        .toml(&format!("{settings}{}", tables.join("\n")))
+        .start();
+    appliance.stop();
+    copy_cache(farm, &appliance.data());
+    appliance.restart();
+    let client = Client::of(&appliance);
+    let mut whole = 0;
+    for image in farm
+        .store()
+        .cache
+        .images(&ImageFilter::default(), Window::ALL)
+        .unwrap()
+        .entries
+    {
+        let (Some(upstream), Some(tag)) = (&image.upstream, &image.tag) else {
+            continue;
+        };
+        let get = |what: &str, reference: &str| {
+            let place = format!("/v2/{}/{what}/{reference}?ns={upstream}", image.repository);
+            client.get(&place)
+        };
+        let top = get("manifests", tag);
+        assert_eq!(top.status, 200, "{}", image.name());
+        let top_digest = Digest::of(&top.body);
+        assert_eq!(top_digest.as_str(), image.digest, "{}", image.name());
+        let children = match farm.indexes.contains(&top_digest) {
+            true => farm.contents[&top_digest].clone(),
+            false => vec![top_digest],
+        };
+        let host = RegistryHost::parse(upstream).unwrap();
+        let origin = farm.store().cache.origin(&host, "anonymous").unwrap();
+        let name = RepositoryName::parse(&image.repository).unwrap();
+        let repository = farm.store().cache.repository(origin, &name).unwrap();
+        let here = children
+            .iter()
+            .filter(|child| farm.is_whole(repository, child))
+            .inspect(|child| {
+                assert_eq!(Digest::of(&get("manifests", child.as_str()).body), **child);
+                for layer in &farm.contents[*child] {
+                    let answer = get("blobs", layer.as_str());
+                    assert_eq!(Digest::of(&answer.body), *layer, "of {}", image.name());
+                }
+            });
+        whole += u32::from(here.count() > 0);
+    }
+    whole
+}
+
+/// Puts rows and files of what is cached into a data directory of a server that does not run.
+fn copy_cache(farm: &Farm, data: &Path) {
+    let from = farm.store().directory();
+    std::fs::remove_dir_all(data.join("blobs")).unwrap();
+    let mut copy = Command::new("cp");
+    copy.arg("-a").arg(from.join("blobs"));
+    for file in ["cache.sqlite", "cache.sqlite-wal"] {
+        let _ = std::fs::remove_file(data.join(file));
+        if from.join(file).exists() {
+            copy.arg(from.join(file));
+        }
+    }
+    assert!(copy.arg(data).status().unwrap().success());
+    let cache = rusqlite::Connection::open(data.join("cache.sqlite")).unwrap();
+    for name in UPSTREAMS {
+        let settings = Settings {
+            name: RegistryHost::parse(name).unwrap(),
+            ..crate::upstream::settings(&format!("http://{name}"))
+        };
+        let upstream = Upstream::new(settings, Arc::default()).unwrap();
+        let text = "UPDATE origins SET fingerprint = ?1 WHERE upstream = ?2";
+        cache.execute(text, [upstream.fingerprint(), name]).unwrap();
+    }
 }

@@ -25,7 +25,7 @@ use crate::support::fake_upstream::{FakeUpstream, Image};
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Patient where a test is not about time, so that a busy machine fails no test.
-fn settings(url: &str) -> Settings {
+pub(crate) fn settings(url: &str) -> Settings {
     Settings {
         name: RegistryHost::parse("registry.example").unwrap(),
         url: url.to_owned(),

@@ -43,7 +43,9 @@ pub use audit::{
     Actor, AuditDb, Detail, Event, EventFilter, EventKind, EventPlace, EventUser, PlaceFilter,
     RecordedEvent, UNRECORDED,
 };
-pub use backup::{LostRows, Replaced};
+pub use backup::{
+    CopiedFiles, LostRows, Replaced, copy_files, copy_rows_and_keys, restore_rows_and_keys,
+};
 pub(crate) use blobs::BlobPrefix;
 pub use blobs::{Blob, BlobDir, BlobWriter, StagedUpload, digest_of, reserve};
 pub use cache::{
@@ -242,6 +244,14 @@ impl Store {
         let agreed = was_clean && missing.is_none();
         self.agreed.store(agreed, Ordering::Release);
         Ok(!agreed)
+    }
+
+    /// Whether a backup was restored since the last start; says so once.
+    ///
+    /// # Errors
+    /// `Sql`, `Full`.
+    pub fn take_restored(&self) -> Result<bool> {
+        self.cache.take_restored()
     }
 
     /// Takes the note that a full disk, or a lock of another process, kept [`Self::start_up`] from taking;

@@ -30,13 +30,12 @@ const APART: u64 = 60;
 /// Say whether this machine can pull through a box, and if not, why; exit status 1 if it cannot
 ///
 /// Run it on the machine of a client. It needs no data directory and no login, sends no password, and pulls nothing.
+/// Where the program is not installed, the box has a script: curl -fsS http://10.0.0.5:5000/-/client-check | sh
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   breakwater client check https://box.example:5443
-  breakwater client check http://10.0.0.5:5000 --json
-Where the program is not installed:
-  curl -fsS http://10.0.0.5:5000/-/client-check | sh")]
+  breakwater client check http://10.0.0.5:5000 --json")]
 pub(super) struct Check {
     /// The box [default: the first of registry-mirrors in /etc/docker/daemon.json]
     url: Option<String>,

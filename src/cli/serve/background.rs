@@ -287,7 +287,12 @@ fn clean_up(appliance: &Appliance, stopped: &mpsc::Receiver<()>) {
 }
 
 fn run_reconcile(store: &Store, reconciled: &AtomicBool) {
-    tracing::info!("the last stop was not clean: comparing rows with files");
+    // Where it cannot be known, a crash is the likelier one.
+    let why = match store.take_restored() {
+        Ok(true) => "a backup was restored",
+        Ok(false) | Err(_) => "the last stop was not clean",
+    };
+    tracing::info!("{why}: comparing rows with files");
     match store.reconcile() {
         Ok(done) => {
             reconciled.store(true, Ordering::Release);

@@ -13,10 +13,12 @@ mod saved;
 mod sound;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 pub use lost::LostRows;
 pub(super) use lost::{ASIDE, refuse_missing};
 pub use restore::Replaced;
+pub use whole::{CopiedFiles, copy_files, copy_rows_and_keys, restore_rows_and_keys};
 
 use std::fs::{self, File};
 use std::io;

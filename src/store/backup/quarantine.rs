@@ -10,7 +10,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::error::Result;
-use crate::store::cache::MAY_BE_PUSHED;
+use crate::store::cache::{MAY_BE_PUSHED, RESTORED};
 use crate::store::database::connect;
 use crate::store::statement::{list, run};
 use crate::time::Timestamp;
@@ -71,9 +71,9 @@ pub(super) fn distrust_files(data: &Path) -> Result<()> {
             .and_then(|_| {
                 run(
                     &cache,
-                    "note that files may be pushed ones",
-                    "INSERT OR REPLACE INTO state (key, value) VALUES (?1, 1)",
-                    [MAY_BE_PUSHED],
+                    "note that files may be pushed ones, and why",
+                    "INSERT OR REPLACE INTO state (key, value) VALUES (?1, 1), (?2, 1)",
+                    [MAY_BE_PUSHED, RESTORED],
                 )
             }),
             _ => run(

@@ -49,8 +49,30 @@ impl Store {
     /// for a file that is not an access database of ours, or is damaged; `Config` for one of a newer
     /// version; `NotFound` for a directory that is none of ours. In all these cases nothing is changed.
     pub fn restore(actor: &Actor, data: &Path, from: &mut File) -> Result<(Replaced, DataLock)> {
+        let lock = Self::lock_for_restore(data)?;
+        let replaced = Self::restore_under(&lock, actor, data, from)?;
+        Ok((replaced, lock))
+    }
+
+    /// Locks a directory of ours.
+    ///
+    /// # Errors
+    /// `NotFound` for a directory that is none of ours; `Conflict` while a process serves it.
+    pub fn lock_for_restore(data: &Path) -> Result<DataLock> {
         refuse_other_directory(data)?;
-        let lock = DataLock::take(data)?;
+        DataLock::take(data)
+    }
+
+    /// As [`Self::restore`], for whoever has the lock.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn restore_under(
+        _lock: &DataLock,
+        actor: &Actor,
+        data: &Path,
+        from: &mut File,
+    ) -> Result<Replaced> {
         let staged = Staged::copy(data, from)?;
         let mut new = connect(&staged.path).map_err(not_ours)?;
         let pushed = Staged::at(staging(data, "registry")?)?;
@@ -84,7 +106,7 @@ impl Store {
                 tracing::error!(%error, "restored, but the audit cannot be opened to tell of it");
             }
         }
-        Ok((replaced, lock))
+        Ok(replaced)
     }
 }
 

@@ -23,8 +23,8 @@ pub use eviction::{Eviction, TakenOut};
 pub use record::{GroupPulls, ImageRecord};
 pub use repairs::{FetchedFrom, Repair};
 pub(super) use schema::MIGRATIONS;
-pub(super) use state::MAY_BE_PUSHED;
 pub use state::ScrubPlace;
+pub(super) use state::{MAY_BE_PUSHED, RESTORED};
 
 use std::collections::HashMap;
 use std::path::Path;

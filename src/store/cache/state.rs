@@ -32,6 +32,8 @@ impl ScrubPlace {
 
 /// Set when rows of what was pushed were lost, or older ones were put back.
 pub(in crate::store) const MAY_BE_PUSHED: &str = "unlinked_may_be_pushed";
+/// Set by a restore, until the next start.
+pub(in crate::store) const RESTORED: &str = "restored";
 
 impl CacheDb {
     /// How far the scrub has come; `None`: it never ran.
@@ -89,6 +91,15 @@ impl CacheDb {
                 "DELETE FROM state WHERE key = 'clean_stop'",
                 [],
             )?;
+            Ok(noted > 0)
+        })
+    }
+
+    /// Whether a backup was restored since the last start; only once.
+    pub(in crate::store) fn take_restored(&self) -> Result<bool> {
+        self.database.write(|connection| {
+            let text = "DELETE FROM state WHERE key = ?1";
+            let noted = run(connection, "take the note of a restore", text, [RESTORED])?;
             Ok(noted > 0)
         })
     }

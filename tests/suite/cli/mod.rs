@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod backup_whole;
 mod doctor;
 mod doctor_callers;
 mod doctor_machine;

@@ -12,29 +12,37 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+mod whole;
+
 use super::Outcome;
-use super::output::{hint, print};
+use super::output::{hint, print, shown_size};
 use super::workplace::Workplace;
 use crate::admin::{BackUp, INITIAL_ROOT_PASSWORD, ROOT, SaveRows, forget_initial_password};
 use crate::auth::password::{Attempt, Verifier};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Replaced, Store};
+use crate::store::{Replaced, Store, restore_rows_and_keys};
 
 /// Write the access database to a new file: users, groups, projects, tokens, flags, networks, upstreams
 ///
 /// The server may run meanwhile. What is cached is not in it, and neither are the box's keys: keep
 /// `secret.key` and `keys/` of the data directory apart from it. Without `secret.key` the passwords of
 /// upstreams in the backup cannot be read; whoever has both can read them.
+///
+/// With --with-images all of that is in it, and the images: a directory that is added to each time.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   breakwater backup /var/backups/breakwater.sqlite
+  breakwater backup --with-images /var/backups/breakwater
   breakwater backup --nightly")]
 pub(super) struct Backup {
     /// Where to; must not exist
-    #[arg(required_unless_present = "nightly")]
+    #[arg(required_unless_present_any = ["nightly", "with_images"])]
     file: Option<PathBuf>,
+    /// Copy to this directory what it lacks of images, then the databases and keys; it is made where it is not
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["file", "nightly"])]
+    with_images: Option<PathBuf>,
     /// Write no file, but save in the data directory's `saved/`, now, what is saved there every night
     #[arg(long, conflicts_with = "file")]
     nightly: bool,
@@ -44,16 +52,25 @@ pub(super) struct Backup {
 ///
 /// Everything is as it was when the backup was made: what was revoked, blocked or removed since then counts
 /// again. What is cached stays. Ids of what was made since then are not given out again.
+///
+/// From a directory that `backup --with-images` has made, files of images that are missing here come back too, the keys, and
+/// the rows of what was cached where this box knows of nothing cached.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  breakwater restore /var/backups/breakwater.sqlite")]
+#[command(after_help = "\
+Examples:
+  breakwater restore /var/backups/breakwater.sqlite
+  breakwater restore /var/backups/breakwater")]
 pub(super) struct Restore {
-    /// What `breakwater backup` has made
+    /// What `breakwater backup` has made: a file, or a directory
     file: PathBuf,
 }
 
 impl Backup {
     /// Makes the file, with the caller's rights; `None` where there is no store to fill it from.
     pub(super) fn make_file(&self, config: &Config) -> Result<Option<File>> {
+        if let Some(directory) = &self.with_images {
+            whole::make_directory(directory, config)?;
+        }
         let Some(path) = self.file.as_deref() else {
             return Ok(None);
         };
@@ -81,6 +98,9 @@ impl Backup {
 
     pub(super) fn run(self, place: &Workplace, file: Option<File>) -> Result<Outcome> {
         place.check_data()?;
+        if let Some(directory) = &self.with_images {
+            return whole::back_up(place, directory);
+        }
         let Some(path) = self.file else {
             place.perform(SaveRows {})?;
             let saved = place.config.data.join("saved");
@@ -127,19 +147,20 @@ fn fill(place: &Workplace, mut file: File, path: &Path) -> Result<()> {
 impl Restore {
     /// Opens the file, with the caller's rights.
     pub(super) fn open_file(&self) -> Result<File> {
-        let cannot = |error| Error::io("cannot read", &self.file, error);
-        let file = File::open(&self.file).map_err(cannot)?;
+        let path = self.database();
+        let cannot = |error| Error::io("cannot read", &path, error);
+        let file = File::open(&path).map_err(cannot)?;
         if !file.metadata().map_err(cannot)?.is_file() {
-            let what = format!("{} is not a file", self.file.display());
+            let what = format!("{} is not a file", path.display());
             return Err(Error::new(Kind::Usage, what)
                 .remedy("name a file that `breakwater backup` has made"));
         }
-        let mut log = self.file.clone().into_os_string();
+        let mut log = path.clone().into_os_string();
         log.push("-wal");
         if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
             let what = format!(
                 "{} is not whole: what was written last lies in {}",
-                self.file.display(),
+                path.display(),
                 Path::new(&log).display()
             );
             return Err(Error::new(Kind::BadRequest, what)
@@ -148,9 +169,38 @@ impl Restore {
         Ok(file)
     }
 
+    /// The file of the databases.
+    fn database(&self) -> PathBuf {
+        match self.file.is_dir() {
+            true => self.file.join("backup.sqlite"),
+            false => self.file.clone(),
+        }
+    }
+
     pub(super) fn run(self, place: &Workplace, file: Option<File>) -> Result<Outcome> {
         let mut file = file.ok_or_else(|| Error::internal("the backup was not opened"))?;
-        let (replaced, _lock) = Store::restore(&place.actor, &place.config.data, &mut file)?;
+        let data = &place.config.data;
+        let is_whole = self.file.is_dir();
+        let lock = Store::lock_for_restore(data)?;
+        if is_whole {
+            // Files before the rows that name them.
+            let copied = whole::copy(&self.file, data)?;
+            print(&format!(
+                "copied {} files ({}) of images; {} were here",
+                copied.files,
+                shown_size(copied.bytes),
+                copied.present
+            ))?;
+            for digest in &copied.damaged {
+                hint(&format!(
+                    "{digest} is damaged in the backup, and was left out"
+                ));
+            }
+        }
+        let replaced = Store::restore_under(&lock, &place.actor, data, &mut file)?;
+        if is_whole && !restore_rows_and_keys(&self.file, data, &lock)? {
+            hint("the rows of what is cached stay: this box knows of cached images");
+        }
         print(&format!(
             "restored the access database from {}: what was revoked, blocked or removed since it was made counts again",
             self.file.display()

@@ -5,7 +5,7 @@ flow_api() {
     local admin began=$SECONDS
     box_new
     # The library shall make the group itself.
-    check "the recipe's group goes" breakwater group remove acme
+    check "the recipe's group goes" breakwater group remove acme --yes
     admin=$(breakwater token create --name e2e --user root --scope api)
     TOKEN=$admin check "the README's recipe makes a group, and finds it" recipe_run rest-api
     check_contains "... as JSON" '"full_path":"payments"' "$OUTPUT"

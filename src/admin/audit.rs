@@ -1,5 +1,7 @@
 //! The audit: who changed what, who was let in and who was refused.
 
+use std::net::IpAddr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -7,9 +9,11 @@ use strum::VariantNames;
 
 use super::named::Place;
 use super::{Admin, NamedPlace, Operation};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result, excerpt};
 use crate::schema::words_in_schema;
-use crate::store::{EventFilter, EventUser, Page, PlaceFilter, RecordedEvent, UserId, Window};
+use crate::store::{
+    EventFilter, EventUser, Page, PlaceFilter, RecordedEvent, TokenId, UserId, Window,
+};
 use crate::time::Timestamp;
 
 /// Events, the newest last.
@@ -40,8 +44,12 @@ pub struct ListAuditEvents {
     pub created_before: Option<Timestamp>,
     /// what this user did, and what concerns it
     pub username: Option<String>,
-    /// such as token.created
+    /// such as token.created, or token.* for all that begin so
     pub event_name: Option<String>,
+    /// what the token with this id did, and what was done to it
+    pub token_id: Option<i64>,
+    /// what came from this address
+    pub ip_address: Option<String>,
     #[serde(default)]
     #[schemars(skip)]
     pub window: Window,
@@ -112,11 +120,23 @@ impl Operation for ListAuditEvents {
                 Place::Group(group) => PlaceFilter::Group(group.id),
                 Place::Project(project) => PlaceFilter::Project(project.id),
             }),
+            token: self.token_id.map(TokenId),
+            address: self.ip_address.as_deref().map(parse_address).transpose()?,
             limit: None,
         };
         let found = admin.store.audit.events_page(&filter, self.window)?;
         Ok(found.map(AuditEventView::from))
     }
+}
+
+/// # Errors
+/// `Usage` for what is no address.
+pub fn parse_address(text: &str) -> Result<IpAddr> {
+    text.trim().parse().map_err(|_| {
+        let what = format!("`{}` is no address", excerpt(text));
+        let error = Error::new(Kind::Usage, what).about("ip_address");
+        error.remedy("write one such as 10.1.2.3 or fd00::7")
+    })
 }
 
 impl From<RecordedEvent> for AuditEventView {

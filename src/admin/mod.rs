@@ -11,6 +11,7 @@ mod backup;
 mod cache;
 mod caller;
 mod cleanup;
+mod contents;
 mod features;
 mod filters;
 mod garbage;
@@ -23,9 +24,9 @@ mod offline;
 mod pins;
 mod projects;
 mod registries;
-mod removal;
 mod repositories;
 pub mod rules;
+mod status;
 pub mod tokens;
 mod upstreams;
 mod users;
@@ -47,8 +48,8 @@ use crate::store::{Actor, Store};
 use crate::upkeep::retention::Retention;
 
 pub use crate::upkeep::eviction::Stays;
-pub use about::ShowVersion;
-pub use audit::{ListAuditEvents, ListEvents};
+pub use about::{ShowVersion, VersionView};
+pub use audit::{AuditEventView, ListAuditEvents, ListEvents, parse_address};
 pub use backup::{BackUp, SaveRows};
 pub use cache::{
     CacheStatistics, CacheStatisticsView, EvictImages, EvictionView, ImageDetails,
@@ -57,6 +58,7 @@ pub use cache::{
 pub use cache::{limited_parts, world};
 pub use caller::{Caller, OnTheBox};
 pub use cleanup::{CleanUpProject, CleanedUpProject, CleanupChanges, CleanupRunView, DeleteTags};
+pub use contents::{PlaceContents, RepositoryContents, ShowContents};
 pub use features::{
     FeatureView, GroupFeature, ListFeatures, ListGroupFeatures, ResetFeature, SetFeature,
 };
@@ -77,21 +79,21 @@ pub use projects::{
 pub use registries::{
     AddRegistry, ListRegistries, RegistryCertificate, RegistryView, RemoveRegistry,
 };
-pub use removal::{RepositoryToGo, ShowRemoval};
 pub use repositories::{
     HostedRepositoryDetails, ListRepositories, RemoveImages, RemovedImages, ShowRepository,
 };
 pub use rules::{AddRule, AddTagRule, ListRules, RemoveRule, SetRule};
+pub use status::{Activity, ShowStatus, StatusView};
 pub use tokens::{
     CreateAccessToken, CreateDeployToken, CreateJobToken, CreatePersonalToken, ListTokens,
-    RevokeToken, RotateToken,
+    RevokeToken, RotateToken, ShowToken,
 };
 pub use upstreams::{
     AddUpstream, Credentials, ListUpstreams, RemoveUpstream, UpstreamStates, UpstreamView,
 };
 pub use users::{
     AddUser, GetCurrentUser, GetUser, INITIAL_ROOT_PASSWORD, ListUsers, ROOT, RemoveUser,
-    SetBlocked, SetPassword, UserState, UserView, forget_initial_password,
+    SetBlocked, SetPassword, ShowUser, UserDetails, UserState, UserView, forget_initial_password,
 };
 
 /// What operations work on, and for whom.
@@ -127,6 +129,11 @@ pub trait RunningServer {
     fn refused_networks(&self) -> Vec<RefusedNetworkView>;
     /// What it was lately asked for below the name `first` and refused by the mirror.
     fn refused_image(&self, first: &str) -> Option<String>;
+    /// What it does now, and has served since its start.
+    ///
+    /// # Errors
+    /// `Sql`.
+    fn activity(&self) -> Result<Activity>;
 }
 
 /// One thing that can be asked for. The request is the type itself; as JSON it goes over the control socket, and from
@@ -236,9 +243,12 @@ operations!(
     SetProject,
     SetRule,
     ShowCachedImage,
+    ShowContents,
     ShowOffline,
-    ShowRemoval,
     ShowRepository,
+    ShowStatus,
+    ShowToken,
+    ShowUser,
     SwitchOffline,
     UpstreamStates,
 );
@@ -288,6 +298,15 @@ where
 {
     use clap::builder::{PossibleValuesParser, TypedValueParser as _};
     PossibleValuesParser::new(T::VARIANTS).try_map(|word| word.parse::<T>())
+}
+
+/// Reads an id of the command line, and says what one looks like.
+///
+/// # Errors
+/// A sentence for clap, which names the argument.
+pub fn id(text: &str) -> std::result::Result<i64, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "write a number such as 7, as the list shows it".to_owned())
 }
 
 #[cfg(test)]

@@ -47,14 +47,26 @@ pub struct HostedRepositoryView {
     pub project_id: ProjectId,
     pub created_at: Timestamp,
     pub tags_count: u64,
+    /// What quotas count here, and in the repositories below.
+    pub bytes: u64,
+}
+
+/// A repository in a list, with what its project may take.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ListedRepository {
+    #[serde(flatten)]
+    pub repository: HostedRepositoryView,
+    pub project_path: String,
+    /// What the whole project takes.
+    pub project_bytes: u64,
+    /// Null: no quota of its own.
+    pub project_quota: Option<u64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HostedRepositoryDetails {
     #[serde(flatten)]
     pub repository: HostedRepositoryView,
-    /// What quotas count here, and in the repositories below.
-    pub bytes: u64,
     /// Those first that were pushed last.
     pub tags: Vec<HostedTagView>,
 }
@@ -82,17 +94,29 @@ pub struct RemovedImages {
 
 impl Operation for ListRepositories {
     const NAME: &'static str = "repositories.list";
-    type View = Vec<HostedRepositoryView>;
+    type View = Vec<ListedRepository>;
 
-    fn perform(self, admin: &Admin<'_>) -> Result<Vec<HostedRepositoryView>> {
+    fn perform(self, admin: &Admin<'_>) -> Result<Vec<ListedRepository>> {
         let projects = match &self.project {
             Some(named) => vec![admin.project(named)?],
             None => admin.store.access.projects()?,
         };
         let mut views = Vec::new();
         for project in projects {
-            let rows = admin.store.registry.rows_of(&[project.id], Window::ALL)?;
-            views.extend(rows.entries.into_iter().map(|row| view(row, &project.path)));
+            let registry = &admin.store.registry;
+            let rows = registry.rows_of(&[project.id], Window::ALL)?.entries;
+            if rows.is_empty() {
+                continue;
+            }
+            let project_bytes = registry.usage(&project.path)?;
+            for row in rows {
+                views.push(ListedRepository {
+                    repository: view(admin, row, &project.path)?,
+                    project_path: project.path.clone(),
+                    project_bytes,
+                    project_quota: project.quota,
+                });
+            }
         }
         Ok(views)
     }
@@ -107,11 +131,9 @@ impl Operation for ShowRepository {
         let registry = &admin.store.registry;
         let mut tags = Vec::new();
         registry.tags_by_push(found.row.id, |tag| tags.push(tag))?;
-        let bytes = registry.usage(&found.row.path)?;
         Ok(HostedRepositoryDetails {
             tags: tags.iter().map(|tag| found.tag(tag)).collect(),
-            repository: view(found.row, &found.project),
-            bytes,
+            repository: view(admin, found.row, &found.project)?,
         })
     }
 }
@@ -245,14 +267,15 @@ impl Found {
     }
 }
 
-fn view(row: RepositoryRow, project: &str) -> HostedRepositoryView {
+fn view(admin: &Admin<'_>, row: RepositoryRow, project: &str) -> Result<HostedRepositoryView> {
     let name = row.path.strip_prefix(project).unwrap_or_default();
-    HostedRepositoryView {
+    Ok(HostedRepositoryView {
+        bytes: admin.store.registry.usage(&row.path)?,
         id: row.id,
         name: name.trim_start_matches('/').to_owned(),
         path: row.path,
         project_id: row.project,
         created_at: row.created_at,
         tags_count: row.tag_count,
-    }
+    })
 }

@@ -8,7 +8,7 @@ use super::{Admin, Named, Operation, refused};
 use crate::auth::administration::names::check_user_name;
 use crate::auth::password;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Page, Store, User, UserFilter, UserId, Window};
+use crate::store::{Level, Page, Store, User, UserFilter, UserId, Window};
 use crate::time::Timestamp;
 use crate::words::words;
 
@@ -56,6 +56,30 @@ pub struct ListUsers {
 pub struct GetUser {
     #[schemars(skip)]
     pub id: Named<UserId>,
+}
+
+/// A user with tokens and memberships.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ShowUser {
+    #[schemars(skip)]
+    pub id: Named<UserId>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UserDetails {
+    #[serde(flatten)]
+    pub user: UserView,
+    pub tokens: u64,
+    /// Those of them that are neither expired nor revoked.
+    pub active_tokens: u64,
+    /// Direct ones, by path.
+    pub memberships: Vec<MembershipView>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct MembershipView {
+    pub path: String,
+    pub access_level: Level,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -182,6 +206,27 @@ impl Operation for GetUser {
 
     fn perform(self, admin: &Admin<'_>) -> Result<UserView> {
         Ok(UserView::new(admin, admin.user(&self.id)?))
+    }
+}
+
+impl Operation for ShowUser {
+    const NAME: &'static str = "users.show";
+    type View = UserDetails;
+
+    fn perform(self, admin: &Admin<'_>) -> Result<UserDetails> {
+        let user = admin.user(&self.id)?;
+        let (access, now) = (&admin.store.access, Timestamp::now());
+        let tokens = access.tokens(Some(user.id))?;
+        let active = tokens.iter().filter(|token| token.is_active(now));
+        let memberships = access.memberships(user.id)?.into_iter();
+        let memberships =
+            memberships.map(|(path, access_level)| MembershipView { path, access_level });
+        Ok(UserDetails {
+            tokens: tokens.len() as u64,
+            active_tokens: active.count() as u64,
+            memberships: memberships.collect(),
+            user: UserView::new(admin, user),
+        })
     }
 }
 

@@ -1,15 +1,15 @@
 //! `breakwater audit`: who changed what, who was let in and who was refused.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Outcome;
 use super::output::{Table, hint, print_json};
 use super::when::parse_past;
 use super::workplace::Workplace;
-use crate::admin::ListEvents;
+use crate::admin::{AuditEventView, ListEvents, id, parse_address};
 use crate::error::Result;
-use crate::store::{EventFilter, EventUser, PlaceFilter, RecordedEvent};
+use crate::store::{EventFilter, EventUser, PlaceFilter, RecordedEvent, TokenId};
 use crate::time::Timestamp;
 
 /// Show who changed what, who logged in and who was refused; the newest last
@@ -23,6 +23,8 @@ use crate::time::Timestamp;
 Examples:
   breakwater audit --since 24h
   breakwater audit --user alice --since 2027-01-31
+  breakwater audit --event 'token.*' --address 10.1.2.3
+  breakwater audit --token 7
   breakwater audit --group acme --limit 20 --json")]
 pub(super) struct Audit {
     /// From this time on: 24h, 30d, a date, or an RFC 3339 time
@@ -34,10 +36,19 @@ pub(super) struct Audit {
     /// What concerns this group or project, or one below it
     #[arg(long, value_name = "PATH")]
     group: Option<String>,
+    /// Events of this kind, such as token.created, or of all that begin so: 'login.*'
+    #[arg(long, value_name = "KIND")]
+    event: Option<String>,
+    /// What the token with this id did, and what was done to it
+    #[arg(long, value_name = "ID", value_parser = id)]
+    token: Option<i64>,
+    /// What came from this address
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<String>,
     /// The newest so many
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// Print JSON
+    /// Print JSON, as the REST API answers: the newest first
     #[arg(long)]
     json: bool,
 }
@@ -45,11 +56,14 @@ pub(super) struct Audit {
 impl Audit {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         let since = self.since.as_deref();
-        let since = since.map(|text| parse_past(text, Timestamp::now()));
+        let since = since.map(|text| parse_past("--since", text, Timestamp::now()));
         let filter = EventFilter {
             since: since.transpose()?,
             user: self.user.map(EventUser::Name),
             place: self.group.map(PlaceFilter::Path),
+            kind: self.event,
+            token: self.token.map(TokenId),
+            address: self.address.as_deref().map(parse_address).transpose()?,
             // One more, to know whether there is more.
             limit: Some(self.limit.saturating_add(1)),
             ..EventFilter::default()
@@ -64,7 +78,9 @@ impl Audit {
             ));
         }
         if self.json {
-            print_json(&events.iter().map(shape).collect::<Vec<_>>())?;
+            // As the REST API: the newest first.
+            let views = events.into_iter().rev().map(AuditEventView::from);
+            print_json(&views.collect::<Vec<_>>())?;
         } else {
             table(&events)?;
         }
@@ -86,7 +102,7 @@ fn table(events: &[RecordedEvent]) -> Result<()> {
             word(&event.correlation_id),
         ]);
     }
-    table.print()
+    table.print_fitted()
 }
 
 /// `token laptop (7)`
@@ -137,28 +153,4 @@ fn details(event: &RecordedEvent) -> String {
         words.push(format!("{key}={value}"));
     }
     words.join(" ")
-}
-
-fn shape(event: &RecordedEvent) -> Value {
-    json!({
-        "id": event.id,
-        "time": event.time.to_string(),
-        "event": event.kind,
-        "actor": event.actor,
-        "actor_user": event.actor_user,
-        "actor_user_id": event.actor_user_id,
-        "address": event.address,
-        "correlation_id": event.correlation_id,
-        "subject_kind": event.subject_kind,
-        "subject": event.subject_name,
-        "subject_id": event.subject_id,
-        "user": event.about_user,
-        "user_id": event.about_user_id,
-        "group": event.group_path,
-        "group_id": event.group_id,
-        "project_id": event.project_id,
-        "details": event.details,
-        "count": event.count,
-        "last_time": event.last_time.to_string(),
-    })
 }

@@ -4,7 +4,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, print, print_json};
+use super::output::{Table, print, print_json, tell};
 use super::workplace::Workplace;
 use crate::admin::{ListFeatures, ListGroupFeatures, ResetFeature, SetFeature};
 use crate::error::Result;
@@ -59,6 +59,9 @@ struct Change {
     /// For this group and those below it, instead of the box
     #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new())]
     group: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Feature {
@@ -81,7 +84,8 @@ impl Change {
             value,
             group: self.group.into_iter().collect(),
         })?;
-        print(&format!("{} is {} for {whom}", set.name, word(value)))
+        let line = format!("{} is {} for {whom}", set.name, word(value));
+        tell(&set, self.json, &line)
     }
 }
 

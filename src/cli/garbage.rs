@@ -42,8 +42,8 @@ pub(super) struct Gc {
 impl Gc {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         let grace = humantime::parse_duration(&self.grace).map_err(|_| {
-            let what = format!("`{}` is no time", self.grace.escape_debug());
-            Error::new(Kind::Usage, what).remedy("write --grace 30m, or 2h")
+            let what = format!("`{}` is no value of --grace", self.grace.escape_debug());
+            Error::new(Kind::Usage, what).remedy("write a time such as 30m or 2h")
         })?;
         let collected = place.perform(CollectGarbage {
             dry_run: self.dry_run,

@@ -3,12 +3,14 @@
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, hint, print, print_json, yes};
-use super::removal::tell_images;
+use super::contents::{WithContents, contents, pushed, repositories, shown_use};
+use super::output::{Table, hint, print, print_json, tell, yes};
+use super::removal::How;
 use super::words::{LIMIT_VALUES, QUOTA_VALUES, nearest, parse_quota};
 use super::workplace::Workplace;
 use crate::admin::{
-    AddGroup, GroupSettings, ListGroups, Named, NamedPlace, RemoveGroup, SetGroup, one_of,
+    AddGroup, GetGroup, GroupSettings, GroupView, ListGroups, Named, NamedPlace, PlaceContents,
+    RemoveGroup, SetGroup, one_of,
 };
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
@@ -45,10 +47,22 @@ enum Action {
         /// Who may know that it exists: members, or everybody who is logged in
         #[arg(long, value_parser = one_of::<Visibility>(), default_value = "private")]
         visibility: Visibility,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// List all groups
     #[command(after_help = "Example:\n  breakwater group list --json")]
     List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a group with its settings, what is in it and below, and how much it takes
+    #[command(after_help = "Example:\n  breakwater group show acme --json")]
+    Show {
+        /// The group
+        path: String,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -74,25 +88,31 @@ Examples:
         /// What to change
         #[arg(required = true, value_name = "KEY=VALUE")]
         settings: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Remove a group with everything below it
     #[command(after_help = "\
 Examples:
   breakwater group remove acme/backend --dry-run
-  breakwater group remove acme/backend")]
+  breakwater group remove acme/backend --yes")]
     Remove {
         /// The group
         path: String,
-        /// Remove nothing, only show what would go
-        #[arg(long)]
-        dry_run: bool,
+        #[command(flatten)]
+        how: How,
     },
 }
 
 impl Group {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         match self.action {
-            Action::Add { path, visibility } => {
+            Action::Add {
+                path,
+                visibility,
+                json,
+            } => {
                 let (parent, last) = match path.rsplit_once('/') {
                     Some((parent, last)) => (Some(parent.to_owned().into()), last.to_owned()),
                     None => (None, path.clone()),
@@ -104,33 +124,76 @@ impl Group {
                     dependency_proxy_enabled: None,
                     on_read_only_miss: None,
                 })?;
-                print(&format!("added group {path}"))?;
+                tell(&added, json, &format!("added group {path}"))?;
                 if let Some(warning) = added.warning {
                     hint(&format!("breakwater: warning: {warning}"));
                 }
             }
             Action::List { json } => list(place, json)?,
-            Action::Set { path, settings } => {
-                place.perform(SetGroup {
+            Action::Show { path, json } => {
+                let group: Named<GroupId> = path.into();
+                let contents = contents(place, NamedPlace::Group(group.clone()))?;
+                let view = place.perform(GetGroup { group })?;
+                match json {
+                    true => print_json(&WithContents { view, contents })?,
+                    false => show(&view, &contents)?,
+                }
+            }
+            Action::Set {
+                path,
+                settings,
+                json,
+            } => {
+                let changed = place.perform(SetGroup {
                     group: path.clone().into(),
                     path: None,
                     settings: parse_settings(&settings)?,
                 })?;
-                print(&format!("changed group {path}"))?;
+                tell(&changed, json, &format!("changed group {path}"))?;
             }
-            Action::Remove { path, dry_run } => {
+            Action::Remove { path, how } => {
                 let group: Named<GroupId> = path.clone().into();
-                tell_images(place, NamedPlace::Group(group.clone()))?;
-                if dry_run {
-                    print(&format!("would remove group {path}, with what is below it"))?;
-                    return Ok(Outcome::Done);
+                let what = format!("group {path}");
+                if how.may_go(place, NamedPlace::Group(group.clone()), &what)? {
+                    place.perform(RemoveGroup { group })?;
+                    print(&format!("removed {what}, with what was below it"))?;
+                } else if how.dry_run {
+                    print(&format!("would remove {what}, with what is below it"))?;
+                } else {
+                    return Ok(Outcome::Bad);
                 }
-                place.perform(RemoveGroup { group })?;
-                print(&format!("removed group {path}, with what was below it"))?;
             }
         }
         Ok(Outcome::Done)
     }
+}
+
+fn show(group: &GroupView, contents: &PlaceContents) -> Result<()> {
+    let upstream = group.default_upstream.clone();
+    let cached = contents.cached_bytes.unwrap_or_default();
+    let lines = [
+        ("path", group.full_path.clone()),
+        ("id", group.id.0.to_string()),
+        ("visibility", group.visibility.as_str().to_owned()),
+        ("dependency proxy", yes(group.dependency_proxy_enabled)),
+        (
+            "  what may not be filled",
+            group.on_read_only_miss.as_str().to_owned(),
+        ),
+        (
+            "  default upstream",
+            upstream.unwrap_or_else(|| "as above it".to_owned()),
+        ),
+        ("  cached", shown_use(cached, group.max_size)),
+        ("groups below", contents.groups.to_string()),
+        ("projects", contents.projects.to_string()),
+        ("upstreams", contents.upstreams.to_string()),
+        ("created", group.created_at.to_string()),
+    ];
+    for (name, value) in lines.into_iter().chain(pushed(contents, group.quota)) {
+        print(&format!("{:<25} {value}", format!("{name}:")))?;
+    }
+    repositories(contents)
 }
 
 fn list(place: &Workplace, json: bool) -> Result<()> {

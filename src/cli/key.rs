@@ -3,7 +3,8 @@
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, hint, print, print_json, shown_time};
+use super::output::{Table, hint, print_json, shown_time, tell};
+use super::shown::Shown;
 use super::workplace::Workplace;
 use crate::admin::{ListKeys, RotateKey};
 use crate::error::Result;
@@ -30,7 +31,7 @@ enum Action {
 Examples:
   breakwater key rotate
   breakwater key rotate --at-once")]
-    Rotate(RotateKey),
+    Rotate(Shown<RotateKey>),
     /// List the keys: which one signs, and until when the others verify
     #[command(after_help = "Example:\n  breakwater key list --json")]
     List {
@@ -43,19 +44,20 @@ Examples:
 impl Key {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         match self.action {
-            Action::Rotate(request) => rotate(place, request)?,
+            Action::Rotate(Shown { request, json }) => rotate(place, request, json)?,
             Action::List { json } => list(place, json)?,
         }
         Ok(Outcome::Done)
     }
 }
 
-fn rotate(place: &Workplace, request: RotateKey) -> Result<()> {
+fn rotate(place: &Workplace, request: RotateKey, json: bool) -> Result<()> {
     let rotated = place.perform(request)?;
-    for removed in rotated.removed {
+    for removed in &rotated.removed {
         hint(&format!("removed key {removed}"));
     }
-    print(&format!("key {} signs from now on", rotated.id))
+    let line = format!("key {} signs from now on", rotated.id);
+    tell(&rotated, json, &line)
 }
 
 fn list(place: &Workplace, json: bool) -> Result<()> {

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, print, print_json};
+use super::output::{Table, print, print_json, tell};
 use super::workplace::Workplace;
 use crate::admin::{AddMember, ListMembers, RemoveMember, one_of};
 use crate::error::Result;
@@ -32,6 +32,9 @@ enum Action {
         /// What the user may do there
         #[arg(long, value_parser = one_of::<Level>())]
         level: Level,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// List a group's or project's own members
     #[command(after_help = "Example:\n  breakwater member list acme --json")]
@@ -55,8 +58,13 @@ enum Action {
 impl Member {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         match self.action {
-            Action::Add { path, user, level } => {
-                place.perform(AddMember {
+            Action::Add {
+                path,
+                user,
+                level,
+                json,
+            } => {
+                let added = place.perform(AddMember {
                     place: path.clone().into(),
                     user_id: None,
                     username: Some(user.clone()),
@@ -64,7 +72,8 @@ impl Member {
                     expires_at: None,
                     or_change: true,
                 })?;
-                print(&format!("{user} is {} of {path}", <&str>::from(level)))?;
+                let line = format!("{user} is {} of {path}", <&str>::from(level));
+                tell(&added, json, &line)?;
             }
             Action::List { path, json } => list(place, path, json)?,
             Action::Remove { path, user } => {

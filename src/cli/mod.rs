@@ -5,11 +5,14 @@
 //! one line on standard error: `breakwater: what happened: why (what to do)`.
 
 mod account;
+mod aliases;
 mod audit;
 mod backup;
 mod cache;
 mod client;
 mod completions;
+mod configuration;
+mod contents;
 mod data_directory;
 mod doctor;
 mod feature;
@@ -23,6 +26,7 @@ mod member;
 mod network;
 mod offline;
 mod output;
+mod password;
 mod privilege;
 mod progress;
 mod project;
@@ -33,6 +37,7 @@ mod repository;
 mod rule;
 mod serve;
 mod shown;
+mod status;
 mod tls;
 mod token;
 mod upstream;
@@ -93,6 +98,7 @@ enum AnyCommand {
     #[command(flatten)]
     Command(Box<Command>),
     Help(help::Help),
+    Version(status::Version),
     Completions(completions::Completions),
     #[command(hide = true)]
     Man(man::WriteMan),
@@ -103,6 +109,9 @@ enum AnyCommand {
 enum Command {
     Serve(serve::Serve),
     Init(init::Init),
+    Status(status::Status),
+    #[command(name = "config")]
+    Configuration(configuration::Configuration),
     User(user::User),
     Group(group::Group),
     Project(project::Project),
@@ -155,7 +164,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         // `breakwater … | head` is no failure.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error.to_string());
+            complain(&usage::with_argument(&error));
             ExitCode::from(exit_status(error.kind()))
         }
     }
@@ -172,7 +181,7 @@ fn parse(
 
 /// Every command with its options and examples.
 pub fn command() -> clap::Command {
-    CommandLine::command()
+    aliases::with_aliases(CommandLine::command())
 }
 
 impl CommandLine {
@@ -181,6 +190,7 @@ impl CommandLine {
             AnyCommand::Command(command) => command.run(self.place),
             // These tell of the program alone: no configuration can be in their way.
             AnyCommand::Help(help) => help.run(),
+            AnyCommand::Version(version) => version.run(),
             AnyCommand::Completions(completions) => completions.run(),
             AnyCommand::Man(man) => man.run(),
         }
@@ -198,6 +208,10 @@ impl Command {
             },
         };
         let config = Config::load(&options)?;
+        if let Command::Configuration(configuration) = &self {
+            // With the caller's rights and without a store: what is asked is whether a server could start.
+            return configuration.run(&config, &options);
+        }
         if !matches!(self, Command::Serve(_)) {
             telemetry::start_quiet()?;
         }
@@ -228,6 +242,10 @@ impl Command {
         match self {
             Command::Serve(serve) => serve.run(&place),
             Command::Init(init) => init.run(&place),
+            Command::Status(status) => status.run(&place),
+            Command::Configuration(configuration) => {
+                configuration.run(&place.config, &Options::default())
+            }
             Command::User(user) => user.run(&place),
             Command::Group(group) => group.run(&place),
             Command::Project(project) => project.run(&place),

@@ -3,7 +3,8 @@
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, print, print_json};
+use super::output::{Table, print, print_json, tell};
+use super::shown::Shown;
 use super::workplace::Workplace;
 use crate::admin::{AddNetwork, ListNetworks, RemoveNetwork};
 use crate::error::Result;
@@ -18,7 +19,7 @@ pub(super) struct Network {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    Add(AddNetwork),
+    Add(Shown<AddNetwork>),
     /// List all trusted networks
     #[command(after_help = "Example:\n  breakwater network list --json")]
     List {
@@ -32,11 +33,12 @@ enum Action {
 impl Network {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         match self.action {
-            Action::Add(request) => {
+            Action::Add(Shown { request, json }) => {
                 let added = place.perform(request)?;
                 let place = added.group_path.as_deref().unwrap_or("the mirror");
                 let (cidr, ability) = (added.cidr, <&str>::from(added.ability));
-                print(&format!("{cidr} may {ability} {place} without a login"))?;
+                let line = format!("{cidr} may {ability} {place} without a login");
+                tell(&added, json, &line)?;
             }
             Action::List { json } => list(place, json)?,
             Action::Remove(request) => {

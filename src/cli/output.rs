@@ -21,6 +21,14 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     write(&format!("{text}\n"))
 }
 
+/// Says what was made or changed: as JSON where that is asked for, otherwise by this line.
+pub(super) fn tell(made: &impl Serialize, json: bool, line: &str) -> Result<()> {
+    match json {
+        true => print_json(made),
+        false => print(line),
+    }
+}
+
 /// Prints text of our own, as it is.
 pub(super) fn print_text(text: &str) -> Result<()> {
     write(text)
@@ -70,6 +78,42 @@ impl Table {
         write(&self.render())
     }
 
+    /// Prints it in one write; on a terminal no wider than that, by cutting the widest columns.
+    pub(super) fn print_fitted(&mut self) -> Result<()> {
+        if let Some(width) = terminal_width() {
+            self.fit(width);
+        }
+        self.print()
+    }
+
+    fn fit(&mut self, width: usize) {
+        const NARROWEST: usize = 8;
+        let cell_width = |cell: &String| cell.chars().count();
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let mut widths: Vec<usize> = (0..columns)
+            .map(|column| {
+                let cells = self.rows.iter().filter_map(|row| row.get(column));
+                cells.map(cell_width).max().unwrap_or_default()
+            })
+            .collect();
+        let gaps = columns.saturating_sub(1).saturating_mul(2);
+        while widths.iter().sum::<usize>().saturating_add(gaps) > width {
+            let widest = widths.iter_mut().max_by_key(|width| **width);
+            match widest.filter(|width| **width > NARROWEST) {
+                Some(widest) => *widest = widest.saturating_sub(1),
+                None => break,
+            }
+        }
+        for row in &mut self.rows {
+            for (cell, width) in row.iter_mut().zip(&widths) {
+                if cell_width(cell) > *width {
+                    let kept: String = cell.chars().take(width.saturating_sub(1)).collect();
+                    *cell = format!("{kept}…");
+                }
+            }
+        }
+    }
+
     fn render(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
         let width = |column: usize| {
@@ -93,6 +137,12 @@ impl Table {
         }
         text
     }
+}
+
+/// How many columns the terminal has that standard output is, if it is one.
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// A time in a table.
@@ -134,6 +184,24 @@ mod tests {
         table.row(["1".to_owned(), "a\u{1b}[2J\nb".to_owned()]);
         table.row(["1234".to_owned(), String::new()]);
         assert_eq!(table.render(), "ID    NAME\n1     a\\u{1b}[2J\\nb\n1234\n");
+    }
+
+    #[test]
+    fn the_widest_columns_are_cut_until_a_table_fits() {
+        let mut table = Table::new(&["ID", "NAME", "DETAILS"]);
+        let cell = |length: usize| "é".repeat(length);
+        table.row(["1".to_owned(), cell(12), cell(60)]);
+        table.fit(40);
+        let expected = format!("1   {}  {}…\n", cell(12), cell(21));
+        assert_eq!(table.render().lines().nth(1), Some(expected.trim_end()));
+        // What cannot fit is not cut to nothing.
+        table.fit(1);
+        let longest = table
+            .render()
+            .lines()
+            .map(|line| line.chars().count())
+            .max();
+        assert_eq!(longest, Some(2 + 2 + 8 + 2 + 8));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::Outcome;
-use super::output::{Table, hint, print, print_json, print_text};
+use super::output::{Table, hint, print, print_json, print_text, tell};
 use super::workplace::Workplace;
 use crate::admin::{AddRegistry, ListRegistries, RegistryCertificate, RemoveRegistry};
 use crate::error::Result;
@@ -39,6 +39,9 @@ Examples:
         /// How tokens are signed: ECDSA on P-256, or RSA
         #[arg(long, value_enum, default_value = "es256")]
         key_type: KeyType,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Print the certificate that the registry is to trust: `auth.token.rootcertbundle`
     #[command(
@@ -78,6 +81,7 @@ impl Registry {
                 issuer,
                 audience,
                 key_type,
+                json,
             } => {
                 let algorithm = match key_type {
                     KeyType::Es256 => SigningAlgorithm::Es256,
@@ -89,7 +93,7 @@ impl Registry {
                     audience,
                     algorithm,
                 })?;
-                print(&format!("added registry {}", added.name))?;
+                tell(&added, json, &format!("added registry {}", added.name))?;
                 hint(&format!(
                     "its `rootcertbundle` is what `breakwater registry certificate {}` prints",
                     added.name

@@ -1,14 +1,64 @@
 //! What goes with a project or a group: said before it is removed, or instead. The box's own administrator is above
 //! the rules that keep images from others, so the command says what they protect.
 
-use super::output::print;
-use super::workplace::Workplace;
-use crate::admin::{NamedPlace, ShowRemoval};
-use crate::error::Result;
+use std::io::{BufRead, IsTerminal, Write};
 
-/// Says which repositories go with the group or project.
-pub(super) fn tell_images(workplace: &Workplace, place: NamedPlace) -> Result<()> {
-    for repository in workplace.perform(ShowRemoval { place })? {
+use super::output::{hint, print, shown_size};
+use super::workplace::Workplace;
+use crate::admin::{NamedPlace, PlaceContents, ShowContents};
+use crate::error::{Error, Kind, Result};
+
+/// How to remove.
+#[derive(Debug, clap::Args)]
+pub(super) struct How {
+    /// Remove nothing, only show what would go
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl How {
+    /// Says what goes with `what`, and asks on a terminal; whether it may go. Where nothing is lost, nobody is asked.
+    ///
+    /// # Errors
+    /// `Usage` where there is no terminal to ask on, and those of the operation.
+    pub(super) fn may_go(
+        &self,
+        workplace: &Workplace,
+        place: NamedPlace,
+        what: &str,
+    ) -> Result<bool> {
+        let going = workplace.perform(ShowContents {
+            place,
+            removing: true,
+        })?;
+        tell(&going)?;
+        if self.dry_run {
+            return Ok(false);
+        }
+        if self.yes || going.is_nothing() {
+            return Ok(true);
+        }
+        if !std::io::stdin().is_terminal() {
+            let lost = format!(
+                "{what} was not removed: this would go with it for good: {}",
+                sum(&going)
+            );
+            return Err(Error::new(Kind::Usage, lost)
+                .remedy("give --yes to remove it without being asked, or --dry-run to see more"));
+        }
+        let is_wanted = ask(&format!("remove {what}, with {}? [y/N] ", sum(&going)))?;
+        if !is_wanted {
+            hint("nothing was removed");
+        }
+        Ok(is_wanted)
+    }
+}
+
+fn tell(going: &PlaceContents) -> Result<()> {
+    for repository in &going.repositories {
         let protected = match repository.is_protected {
             true => ", protected by a rule",
             false => "",
@@ -18,5 +68,46 @@ pub(super) fn tell_images(workplace: &Workplace, place: NamedPlace) -> Result<()
             repository.path, repository.images, repository.tags
         ))?;
     }
-    Ok(())
+    if going.is_nothing() {
+        return Ok(());
+    }
+    print(&format!("  in all: {}", sum(going)))
+}
+
+/// `2 projects, 1 token, 5 images (1.2 GiB)`
+fn sum(going: &PlaceContents) -> String {
+    let counts = [
+        (going.groups, "group"),
+        (going.projects, "project"),
+        (going.tokens, "token"),
+        (going.upstreams, "upstream"),
+        (going.images, "image"),
+    ];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let words = counts.map(|(count, noun)| match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    });
+    let mut words: Vec<_> = words.collect();
+    if !going.repositories.is_empty() {
+        words.push(shown_size(going.bytes));
+    }
+    words.join(", ")
+}
+
+/// Asks a question on the terminal; nothing but a yes is one.
+fn ask(question: &str) -> Result<bool> {
+    let terminal = std::path::Path::new("the terminal");
+    let cannot = |error| Error::io("cannot ask on", terminal, error);
+    let mut out = std::io::stderr().lock();
+    out.write_all(question.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(cannot)?;
+    let mut answer = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(cannot)?;
+    let answer = answer.trim().to_ascii_lowercase();
+    Ok(answer == "y" || answer == "yes")
 }

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::Outcome;
+use super::contents::shown_use;
 use super::output::{Table, print, print_json, shown_size, shown_time, yes};
 use super::workplace::Workplace;
 use crate::admin::{
@@ -24,7 +25,7 @@ pub(super) struct Repository {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// List the repositories that something was pushed to
+    /// List the repositories that something was pushed to, with their sizes and how much of its quota the project uses
     #[command(after_help = "Example:\n  breakwater repository list acme/api --json")]
     List {
         /// Only those of this project
@@ -72,13 +73,17 @@ impl Repository {
                     print_json(&repositories)?;
                     return Ok(Outcome::Done);
                 }
-                let mut table = Table::new(&["ID", "PATH", "TAGS", "CREATED"]);
-                for repository in repositories {
+                let mut table = Table::new(&["ID", "PATH", "TAGS", "SIZE", "CREATED", "PROJECT"]);
+                for listed in repositories {
+                    let repository = listed.repository;
+                    let used = shown_use(listed.project_bytes, listed.project_quota);
                     table.row([
                         repository.id.to_string(),
                         repository.path,
                         repository.tags_count.to_string(),
+                        shown_size(repository.bytes),
                         repository.created_at.to_string(),
+                        format!("{}: {used}", listed.project_path),
                     ]);
                 }
                 table.print()?;
@@ -114,7 +119,7 @@ fn show(details: &HostedRepositoryDetails) -> Result<()> {
         "{}: {} tags; {} here and below",
         details.repository.path,
         details.repository.tags_count,
-        shown_size(details.bytes)
+        shown_size(details.repository.bytes)
     ))?;
     let mut table = Table::new(&["TAG", "DIGEST", "PUSHED", "LAST PULL", "PROTECTED"]);
     for tag in &details.tags {

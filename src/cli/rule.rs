@@ -1,16 +1,15 @@
 //! `breakwater rule`: who may push to which repositories and tags, and who may delete there.
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
 
 use super::Outcome;
-use super::output::{Table, print, print_json, yes};
+use super::output::{Table, print, print_json, tell, yes};
 use super::shown::Shown;
 use super::workplace::Workplace;
 use crate::admin::rules::RuleView;
 use crate::admin::{AddRule, AddTagRule, ListRules, Named, NamedPlace, RemoveRule, SetRule};
 use crate::error::{Error, Kind, Result};
-use crate::store::{MinimumLevel, RuleId};
+use crate::store::MinimumLevel;
 
 /// Protect repositories and tags: say who may push to them, and who may delete there
 #[derive(Debug, Args)]
@@ -29,7 +28,7 @@ pub(super) struct Rule {
 enum Action {
     Add(Shown<AddRule>),
     Tag(Shown<AddTagRule>),
-    Set(SetRule),
+    Set(Shown<SetRule>),
     List(Shown<ListRules>),
     Remove(RemoveRule),
 }
@@ -43,7 +42,11 @@ impl Rule {
                     NamedPlace::Group(_) | NamedPlace::Project(_) => String::new(),
                 };
                 let added = place.perform(request)?;
-                tell_added(&added, added.id, &path, json)?;
+                tell(
+                    &added,
+                    json,
+                    &format!("added rule {} to {path}", added.id.0),
+                )?;
             }
             Action::Tag(Shown { request, json }) => {
                 let path = match &request.project {
@@ -51,17 +54,21 @@ impl Rule {
                     Named::Id(id) => id.0.to_string(),
                 };
                 let added = place.perform(request)?;
-                tell_added(&added, added.id, &path, json)?;
+                tell(
+                    &added,
+                    json,
+                    &format!("added rule {} to {path}", added.id.0),
+                )?;
             }
-            Action::Set(request) => {
+            Action::Set(Shown { request, json }) => {
                 let id = request.id;
                 let nothing = request.pattern.is_none() && request.tags.is_none();
                 if nothing && request.immutable.is_none() && request.minimums.is_empty() {
                     return Err(Error::new(Kind::Usage, "there is nothing to change")
                         .remedy("see `breakwater rule set --help`"));
                 }
-                place.perform(request)?;
-                print(&format!("changed rule {id}"))?;
+                let changed = place.perform(request)?;
+                tell(&changed, json, &format!("changed rule {id}"))?;
             }
             Action::List(Shown { request, json }) => {
                 let rules = place.perform(request)?;
@@ -77,13 +84,6 @@ impl Rule {
             }
         }
         Ok(Outcome::Done)
-    }
-}
-
-fn tell_added(rule: &impl Serialize, id: RuleId, path: &str, json: bool) -> Result<()> {
-    match json {
-        true => print_json(rule),
-        false => print(&format!("added rule {} to {path}", id.0)),
     }
 }
 

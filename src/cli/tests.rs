@@ -141,11 +141,11 @@ fn lines_are_accepted_or_refused_as_the_interface_says() {
         ),
         (
             "token create --name n --job acme/x --user alice --expires 30d",
-            false,
+            true,
         ),
         (
             "token create --name n --scope api --user alice --ttl 1h",
-            false,
+            true,
         ),
         (
             "token create --name n --scope api --project acme/x --level guest",

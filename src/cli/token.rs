@@ -11,10 +11,13 @@ use super::workplace::Workplace;
 use crate::admin::tokens::{ListedToken, NewTokenFields, NewTokenView, TokenView};
 use crate::admin::{
     CreateAccessToken, CreateDeployToken, CreateJobToken, CreatePersonalToken, ListTokens, Named,
-    NamedPlace, RevokeToken, RotateToken, one_of,
+    NamedPlace, RevokeToken, RotateToken, ShowToken, id, one_of,
 };
 use crate::error::Result;
 use crate::store::{GroupId, Level, ProjectId, TokenId, UserId};
+
+/// How long a token lives that is no job's, unless somebody says.
+const LIFETIME: &str = "365d";
 
 /// Make, list, rotate and revoke tokens
 #[derive(Debug, Args)]
@@ -32,6 +35,16 @@ pub(super) struct Token {
 enum Action {
     Create(Box<Shown<Create>>),
     List(Shown<ListTokens>),
+    /// Show one token: whose it is, its scopes, when it ends and was last used; never its secret
+    #[command(after_help = "Example:\n  breakwater token show 7 --json")]
+    Show {
+        /// Its id, as in the list
+        #[arg(value_parser = id)]
+        id: i64,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     Revoke(RevokeToken),
     Rotate(Shown<RotateToken>),
 }
@@ -47,7 +60,7 @@ Examples:
   breakwater token create --name box --user alice --scope api --expires 30d --json
   breakwater token create --name farm --group acme --level developer --scope read_registry,write_registry
   breakwater token create --name k8s --deploy acme --username puller --scope read_registry
-  breakwater token create --name job-1 --job acme/api --user alice --ttl 1h")]
+  breakwater token create --name job-1 --job acme/api --user alice --expires 1h")]
 struct Create {
     #[command(flatten)]
     new: NewTokenFields,
@@ -72,15 +85,6 @@ struct Create {
     /// A job token for this project; it logs in as gitlab-ci-token, and speaks for --user
     #[arg(long, value_name = "PROJECT", requires = "user")]
     job: Option<Named<ProjectId>>,
-    /// How long a job token lives
-    #[arg(
-        long,
-        value_name = "1h",
-        default_value = "1h",
-        requires = "job",
-        conflicts_with = "scopes"
-    )]
-    ttl: Option<String>,
 }
 
 impl Token {
@@ -95,6 +99,13 @@ impl Token {
                 match json {
                     true => print_json(&tokens)?,
                     false => table(tokens)?,
+                }
+            }
+            Action::Show { id, json } => {
+                let token = place.perform(ShowToken { id })?;
+                match json {
+                    true => print_json(&token)?,
+                    false => show(token)?,
                 }
             }
             Action::Revoke(request) => {
@@ -112,16 +123,17 @@ impl Token {
 
 impl Create {
     fn run(self, place: &Workplace, json: bool) -> Result<()> {
-        let new = self.new;
+        let mut new = self.new;
         if let Some(project) = self.job {
             let request = CreateJobToken {
                 project,
                 name: Some(new.name),
-                ttl: self.ttl,
+                ttl: new.expires_at,
                 user: self.user,
             };
             return print_secret(&place.perform(request)?, json);
         }
+        new.expires_at.get_or_insert_with(|| LIFETIME.to_owned());
         if let Some(path) = self.deploy {
             let is_named = self.username.is_some();
             let made = place.perform(CreateDeployToken {
@@ -168,55 +180,68 @@ fn print_secret<V: Serialize>(made: &NewTokenView<V>, json: bool) -> Result<()> 
     }
 }
 
+fn show(token: ListedToken) -> Result<()> {
+    for (field, value) in COLUMNS.into_iter().zip(cells(token)) {
+        print(&format!("{:<10} {value}", field.to_lowercase()))?;
+    }
+    Ok(())
+}
+
 fn table(tokens: Vec<ListedToken>) -> Result<()> {
-    let mut table = Table::new(&[
-        "ID",
-        "KIND",
-        "NAME",
-        "OWNER",
-        "LEVEL",
-        "SCOPES",
-        "STATE",
-        "EXPIRES",
-        "LAST USED",
-        "MADE BY",
-    ]);
+    let mut table = Table::new(&COLUMNS);
     for token in tokens {
-        let (id, name, scopes, level, username, made_by) = match token.view {
-            TokenView::Access(view) => {
-                let level = view.access_level.and_then(Level::from_number);
-                (
-                    view.id,
-                    view.name,
-                    view.scopes,
-                    level,
-                    None,
-                    view.created_by,
-                )
-            }
-            TokenView::Deploy(view) => (
+        table.row(cells(token));
+    }
+    table.print()
+}
+
+const COLUMNS: [&str; 10] = [
+    "ID",
+    "KIND",
+    "NAME",
+    "OWNER",
+    "LEVEL",
+    "SCOPES",
+    "STATE",
+    "EXPIRES",
+    "LAST USED",
+    "MADE BY",
+];
+
+fn cells(token: ListedToken) -> [String; COLUMNS.len()] {
+    let (id, name, scopes, level, username, made_by) = match token.view {
+        TokenView::Access(view) => {
+            let level = view.access_level.and_then(Level::from_number);
+            (
                 view.id,
                 view.name,
                 view.scopes,
+                level,
                 None,
-                view.username,
                 view.created_by,
-            ),
-            TokenView::Job(view) => (view.id, view.name, Vec::new(), None, None, view.created_by),
-        };
-        let owners = [token.user, token.group_path, token.project_path, username];
-        table.row([
-            id.0.to_string(),
-            token.kind.as_str().to_owned(),
-            name,
-            owners.into_iter().flatten().collect::<Vec<_>>().join(", "),
-            level.map_or("", level_word).to_owned(),
-            scopes.join(" "),
-            <&str>::from(token.state).to_owned(),
-            shown_time(token.ends_at, "never"),
-            shown_time(token.used_at, "never"),
-            made_by,
-        ]);
-    }
-    table.print()
+            )
+        }
+        TokenView::Deploy(view) => (
+            view.id,
+            view.name,
+            view.scopes,
+            None,
+            view.username,
+            view.created_by,
+        ),
+        TokenView::Job(view) => (view.id, view.name, Vec::new(), None, None, view.created_by),
+    };
+    let owners = [token.user, token.group_path, token.project_path, username];
+    [
+        id.0.to_string(),
+        token.kind.as_str().to_owned(),
+        name,
+        owners.into_iter().flatten().collect::<Vec<_>>().join(", "),
+        level.map_or("", level_word).to_owned(),
+        scopes.join(" "),
+        <&str>::from(token.state).to_owned(),
+        shown_time(token.ends_at, "never"),
+        shown_time(token.used_at, "never"),
+        made_by,
+    ]
 }

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, print, print_json, shown_time};
-use super::user::read_password;
+use super::output::{Table, print, print_json, shown_time, tell};
+use super::password::read_password;
 use super::words::parse_quota;
 use super::workplace::Workplace;
 use crate::admin::{
@@ -100,6 +100,9 @@ struct Add {
     /// With --group: let it resolve to loopback, link-local and private addresses, as the box's own may
     #[arg(long)]
     allow_private_addresses: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Upstream {
@@ -138,9 +141,10 @@ impl Add {
             max_size: self.max_size.as_deref().map(parse_limit).transpose()?,
         };
         let added = place.perform(request)?;
-        let whose = added.group;
+        let whose = added.group.as_ref();
         let whose = whose.map_or_else(String::new, |path| format!(" for group {path}"));
-        print(&format!("added upstream {}{whose}", added.name))
+        let line = format!("added upstream {}{whose}", added.name);
+        tell(&added, self.json, &line)
     }
 }
 

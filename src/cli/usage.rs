@@ -29,6 +29,21 @@ pub(super) fn report(error: &clap::Error) -> ExitCode {
     }
 }
 
+/// What is wrong with a request, with the argument that it is about. Operations name the fields of the REST API.
+pub(super) fn with_argument(error: &Error) -> String {
+    let is_wrong_usage = matches!(error.kind(), Kind::Usage | Kind::BadRequest);
+    let argument = match error.subject().filter(|_| is_wrong_usage) {
+        Some("expires_at" | "ttl") => "--expires",
+        Some("to") => "--to",
+        Some("ip_address") => "--address",
+        Some("scopes") => "--scope",
+        Some("cidr") => "CIDR",
+        Some("image") => "IMAGE",
+        _ => return error.to_string(),
+    };
+    format!("{argument}: {error}")
+}
+
 /// Prints what `--help` prints after the words of a command.
 pub(super) fn show_help(words: &[OsString]) -> Result<Outcome> {
     let mut line = words.to_vec();

@@ -1,18 +1,16 @@
 //! `breakwater user`: people and service accounts.
 
-use std::io::{BufRead, Read};
-
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, print, print_json, yes};
+use super::output::{Table, print, print_json, tell, yes};
+use super::password::PasswordSource;
 use super::workplace::Workplace;
-use crate::admin::{AddUser, ListUsers, RemoveUser, SetBlocked, SetPassword};
+use crate::admin::{
+    AddUser, ListUsers, RemoveUser, SetBlocked, SetPassword, ShowUser, UserDetails,
+};
 use crate::auth::administration::names;
-use crate::error::{Error, Kind, Result};
-
-/// More than any password may have, so that too long ones are told as such.
-const MAX_LINE: u64 = 4096;
+use crate::error::Result;
 
 /// Make, list, block and remove users and service accounts
 #[derive(Debug, Args)]
@@ -30,24 +28,22 @@ enum Action {
     /// Make a user with a password, or a service account without one
     #[command(after_help = "\
 Examples:
+  breakwater user add alice
   pass show alice | breakwater user add alice --password-stdin
   breakwater user add ci --service")]
-    Add {
-        /// Up to 255 letters, digits, _ . and -
-        name: String,
-        /// Let the user administer this box
-        #[arg(long)]
-        admin: bool,
-        /// Make an account that has tokens but no password
-        #[arg(long, conflicts_with = "password_stdin")]
-        service: bool,
-        /// Read the password from the first line of standard input
-        #[arg(long)]
-        password_stdin: bool,
-    },
+    Add(Add),
     /// List all users
     #[command(after_help = "Example:\n  breakwater user list --json")]
     List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a user with tokens and memberships
+    #[command(after_help = "Example:\n  breakwater user show alice --json")]
+    Show {
+        /// The user
+        name: String,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -66,12 +62,12 @@ Examples:
     },
     /// Change a user's password
     #[command(
-        after_help = "Example:\n  pass show root | breakwater user passwd root --password-stdin"
+        after_help = "Examples:\n  breakwater user passwd root\n  pass show root | breakwater user passwd root --password-stdin"
     )]
     Passwd {
         /// The user
         name: String,
-        /// Read the password from the first line of standard input
+        /// Read the password from the first line of standard input, instead of asking for it on the terminal
         #[arg(long)]
         password_stdin: bool,
     },
@@ -83,52 +79,50 @@ Examples:
     },
 }
 
+#[derive(Debug, Args)]
+struct Add {
+    /// Up to 255 letters, digits, _ . and -
+    name: String,
+    /// Let the user administer this box
+    #[arg(long)]
+    admin: bool,
+    /// Make an account that has tokens but no password
+    #[arg(long, conflicts_with = "password_stdin")]
+    service: bool,
+    /// Read the password from the first line of standard input, instead of asking for it on the terminal
+    #[arg(long)]
+    password_stdin: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 impl User {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
-        // What is wrong with the command itself is said before the store is looked for.
-        match &self.action {
-            Action::Add {
-                name,
-                service,
-                password_stdin,
-                ..
-            } => {
-                names::check_user_name(name)?;
-                if !service && !password_stdin {
-                    return Err(Error::new(
-                        Kind::Usage,
-                        "a user needs a password, a service account has none",
-                    )
-                    .remedy(
-                        "give --password-stdin and the password on standard input, or --service",
-                    ));
+        match self.action {
+            Action::Add(add) => add.run(place)?,
+            Action::List { json } => list(place, json)?,
+            Action::Show { name, json } => {
+                let details = place.perform(ShowUser { id: name.into() })?;
+                match json {
+                    true => print_json(&details)?,
+                    false => show(&details)?,
                 }
             }
-            Action::Passwd {
-                password_stdin: false,
-                ..
-            } => {
-                return Err(
-                    Error::new(Kind::Usage, "there is nowhere to read the password from")
-                        .remedy("give --password-stdin and the password on standard input"),
-                );
-            }
-            _ => {}
-        }
-        match self.action {
-            Action::Add {
-                name,
-                admin,
-                service,
-                ..
-            } => add(place, name, admin, service)?,
-            Action::List { json } => list(place, json)?,
             Action::Block { name } => set_blocked(place, &name, true)?,
             Action::Unblock { name } => set_blocked(place, &name, false)?,
-            Action::Passwd { name, .. } => {
+            Action::Passwd {
+                name,
+                password_stdin,
+            } => {
+                let source = PasswordSource::choose(
+                    password_stdin,
+                    "there is nowhere to read the password from",
+                    "give --password-stdin and the password on standard input, or run this on a terminal",
+                )?;
                 place.perform(SetPassword {
                     id: name.clone().into(),
-                    password: Some(read_password()?),
+                    password: Some(source.read(&name)?),
                 })?;
                 print(&format!("changed the password of {name}"))?;
             }
@@ -142,16 +136,66 @@ impl User {
     }
 }
 
-fn add(place: &Workplace, name: String, admin: bool, service: bool) -> Result<()> {
-    let added = place.perform(AddUser {
-        username: name,
-        password: (!service).then(read_password).transpose()?,
-        admin: Some(admin),
-        service: Some(service),
-        force_random_password: None,
-    })?;
-    let what = if service { "service account" } else { "user" };
-    print(&format!("added {what} {}", added.username))
+impl Add {
+    fn run(self, place: &Workplace) -> Result<()> {
+        // What is wrong with the command itself is said before the store is looked for.
+        names::check_user_name(&self.name)?;
+        let source = match self.service {
+            true => None,
+            false => Some(PasswordSource::choose(
+                self.password_stdin,
+                "a user needs a password, a service account has none",
+                "give --password-stdin and the password on standard input, run this on a terminal, or give --service",
+            )?),
+        };
+        let source = source.map(|source| source.read(&self.name));
+        let added = place.perform(AddUser {
+            username: self.name,
+            password: source.transpose()?,
+            admin: Some(self.admin),
+            service: Some(self.service),
+            force_random_password: None,
+        })?;
+        let what = match self.service {
+            true => "service account",
+            false => "user",
+        };
+        tell(
+            &added,
+            self.json,
+            &format!("added {what} {}", added.username),
+        )
+    }
+}
+
+fn show(details: &UserDetails) -> Result<()> {
+    let user = &details.user;
+    for (field, value) in [
+        ("name", user.username.clone()),
+        ("id", user.id.0.to_string()),
+        ("state", <&str>::from(user.state).to_owned()),
+        ("admin", yes(user.is_admin == Some(true))),
+        ("service", yes(user.bot)),
+        ("created", user.created_at.to_string()),
+        (
+            "tokens",
+            format!("{} active of {}", details.active_tokens, details.tokens),
+        ),
+    ] {
+        print(&format!("{field:<10} {value}"))?;
+    }
+    if details.memberships.is_empty() {
+        return Ok(());
+    }
+    print("")?;
+    let mut table = Table::new(&["MEMBER OF", "LEVEL"]);
+    for membership in &details.memberships {
+        table.row([
+            membership.path.clone(),
+            <&str>::from(membership.access_level).to_owned(),
+        ]);
+    }
+    table.print()
 }
 
 fn list(place: &Workplace, json: bool) -> Result<()> {
@@ -178,23 +222,4 @@ fn set_blocked(place: &Workplace, name: &str, blocked: bool) -> Result<()> {
     place.perform(SetBlocked { id, blocked })?;
     let done = if blocked { "blocked" } else { "unblocked" };
     print(&format!("{done} user {name}"))
-}
-
-/// The first line of standard input, without its end.
-pub(super) fn read_password() -> Result<String> {
-    let mut line = Vec::new();
-    std::io::stdin()
-        .lock()
-        .take(MAX_LINE)
-        .read_until(b'\n', &mut line)
-        .map_err(|error| Error::io("cannot read", std::path::Path::new("standard input"), error))?;
-    let unusable = |what: &str| Error::new(Kind::BadRequest, what);
-    let line = String::from_utf8(line).map_err(|_| unusable("the password is not UTF-8"))?;
-    match line.trim_end_matches(['\r', '\n']) {
-        "" => {
-            Err(unusable("there is no password on standard input")
-                .remedy("write it there as one line"))
-        }
-        password => Ok(password.to_owned()),
-    }
 }

@@ -4,7 +4,10 @@ use crate::error::{Error, Kind, Result, excerpt};
 use crate::time::{Timestamp, parse_moment};
 
 /// A moment, or how long before `now`: `24h`, `30d`.
-pub(super) fn parse_past(text: &str, now: Timestamp) -> Result<Timestamp> {
+///
+/// # Errors
+/// `Usage`, with the argument that it was given as.
+pub(super) fn parse_past(argument: &str, text: &str, now: Timestamp) -> Result<Timestamp> {
     let ago = || {
         let seconds = humantime::parse_duration(text).ok()?.as_secs();
         now.0
@@ -12,7 +15,7 @@ pub(super) fn parse_past(text: &str, now: Timestamp) -> Result<Timestamp> {
             .map(Timestamp)
     };
     parse_moment(text).or_else(ago).ok_or_else(|| {
-        let what = format!("`{}` is no time", excerpt(text));
+        let what = format!("`{}` is no value of {argument}", excerpt(text));
         Error::new(Kind::Usage, what).remedy("write 24h, 30d, 2027-01-31 or 2027-01-31T12:00:00Z")
     })
 }
@@ -38,7 +41,9 @@ mod tests {
             ("-1h", None),
             ("", None),
         ] {
-            let got = parse_past(text, now).ok().map(|at| at.to_string());
+            let got = parse_past("--since", text, now)
+                .ok()
+                .map(|at| at.to_string());
             assert_eq!(got.as_deref(), expected, "{text:?}");
         }
     }

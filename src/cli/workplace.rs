@@ -55,7 +55,12 @@ impl Workplace {
     /// # Errors
     /// As [`Self::holder`], and those of the operation.
     pub(super) fn perform<O: Operation>(&self, operation: O) -> Result<O::View> {
-        match self.holder()? {
+        self.perform_by(self.holder()?, operation)
+    }
+
+    /// Lets this holder perform the operation.
+    pub(super) fn perform_by<O: Operation>(&self, holder: Holder, operation: O) -> Result<O::View> {
+        match holder {
             Holder::Server(server) => self.ask(&server, &operation),
             Holder::Here(_lock, store) => operation.perform(&Admin {
                 store: &store,

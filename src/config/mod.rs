@@ -9,6 +9,7 @@ mod file;
 mod keys;
 mod sections;
 mod settings;
+mod shown;
 mod value;
 
 use std::path::{Path, PathBuf};
@@ -18,10 +19,11 @@ use crate::error::{Error, Kind, Result};
 pub use keys::{Key, KeyDefault};
 use sections::TopConfig;
 pub use sections::{
-    ANY_UPSTREAM, AuthConfig, CacheConfig, LogConfig, LogFormat, MirrorConfig, SECTIONS, Section,
-    ServerConfig, TlsConfig, UpstreamConfig,
+    ANY_UPSTREAM, AuditConfig, AuthConfig, CacheConfig, LogConfig, LogFormat, MirrorConfig,
+    SECTIONS, Section, ServerConfig, TlsConfig, UpstreamConfig,
 };
 use settings::{Origin, Raw, Settings};
+pub use shown::{ShownValue, ValueSource};
 pub use value::Size;
 
 /// Where the configuration file is looked for when neither option nor environment names one.
@@ -52,6 +54,8 @@ pub struct Config {
     pub mirror: MirrorConfig,
     /// `[log]`
     pub log: LogConfig,
+    /// `[audit]`
+    pub audit: AuditConfig,
 }
 
 /// What the command line says about the configuration: it goes before everything else.
@@ -83,9 +87,29 @@ impl Config {
     /// As [`Config::load`].
     pub fn from_sources(
         options: &Options,
-        mut variables: Vec<(String, String)>,
+        variables: Vec<(String, String)>,
         default_file: &Path,
     ) -> Result<Self> {
+        let (file, settings) = Self::read_sources(options, variables, default_file)?;
+        Self::with_options(file, &settings, options)
+    }
+
+    /// Each value that holds in this process, and where it comes from.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn show(options: &Options) -> Result<Vec<ShownValue>> {
+        let variables = environment::variables(std::env::vars_os())?;
+        let (file, settings) = Self::read_sources(options, variables, Path::new(DEFAULT_FILE))?;
+        let config = Self::with_options(file, &settings, options)?;
+        Ok(shown::values(&settings, &config, options))
+    }
+
+    fn read_sources(
+        options: &Options,
+        mut variables: Vec<(String, String)>,
+        default_file: &Path,
+    ) -> Result<(Option<PathBuf>, Settings)> {
         let named_file = environment::take(&mut variables, "BREAKWATER_CONFIG");
         let file = match options.file.clone().or(named_file.map(PathBuf::from)) {
             Some(file) => Some(file),
@@ -100,7 +124,11 @@ impl Config {
             let addresses = Raw::List(options.listen.clone());
             settings.set("server.listen", addresses, Origin::Option("--listen"));
         }
-        let mut config = Self::from_settings(file, &settings)?;
+        Ok((file, settings))
+    }
+
+    fn with_options(file: Option<PathBuf>, settings: &Settings, options: &Options) -> Result<Self> {
+        let mut config = Self::from_settings(file, settings)?;
         // Taken as it is, not as text: a path need not be UTF-8.
         if let Some(data) = &options.data {
             if data.as_os_str().is_empty() {
@@ -128,6 +156,7 @@ impl Config {
             upstreams: settings.upstreams()?,
             mirror: MirrorConfig::read(settings, "mirror")?,
             log: LogConfig::read(settings, "log")?,
+            audit: AuditConfig::read(settings, "audit")?,
         };
         config.check_listeners(settings)?;
         config.check_tls(settings)?;

@@ -61,6 +61,10 @@ pub const SECTIONS: &[Section] = &[
         name: "log",
         keys: LogConfig::KEYS,
     },
+    Section {
+        name: "audit",
+        keys: AuditConfig::KEYS,
+    },
 ];
 
 /// The dotted names of all keys outside `[upstreams]`.
@@ -229,5 +233,13 @@ impl LogFormat {
             "text" => Ok(Self::Text),
             _ => Err("it is none of auto, json, text".to_owned()),
         }
+    }
+}
+
+section! {
+    /// `[audit]`
+    pub struct AuditConfig {
+        /// tell of each pull too: who, from where, which image; what is the same within a minute is one event
+        pulls: bool = Boolean(false), boolean;
     }
 }

@@ -155,6 +155,11 @@ impl Settings {
         }
     }
 
+    /// What a source says of the key, and which.
+    pub(super) fn get(&self, key: &str) -> Option<&(Raw, Origin)> {
+        self.values.get(key)
+    }
+
     /// Whether a source named the key.
     pub(super) fn is_set(&self, key: &str) -> bool {
         self.values.contains_key(key)
@@ -194,7 +199,7 @@ impl Settings {
     }
 }
 
-fn upstream_table(name: &str) -> String {
+pub(super) fn upstream_table(name: &str) -> String {
     format!("upstreams.\"{name}\"")
 }
 

@@ -68,7 +68,20 @@ pub struct Refused {
     pub what: String,
     /// What to do about it.
     pub remedy: Option<String>,
+    /// The field of the request that is wrong.
+    pub subject: Option<String>,
 }
+
+/// The fields that the command line has an argument for.
+const SUBJECTS: [&str; 7] = [
+    "expires_at",
+    "ttl",
+    "to",
+    "ip_address",
+    "scopes",
+    "cidr",
+    "image",
+];
 
 impl From<&Error> for Refused {
     fn from(error: &Error) -> Self {
@@ -76,13 +89,18 @@ impl From<&Error> for Refused {
             kind: error.kind(),
             what: error.what_and_why(),
             remedy: error.remedy_text().map(str::to_owned),
+            subject: error.subject().map(str::to_owned),
         }
     }
 }
 
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {
-        let error = Self::new(refused.kind, refused.what);
+        let mut error = Self::new(refused.kind, refused.what);
+        let subject = refused.subject.as_deref();
+        if let Some(known) = SUBJECTS.into_iter().find(|known| Some(*known) == subject) {
+            error = error.about(known);
+        }
         match refused.remedy {
             Some(remedy) => error.remedy(remedy),
             None => error,

@@ -35,6 +35,18 @@ fn upstream_client(
     config: &UpstreamConfig,
     offline: &Arc<AtomicBool>,
 ) -> Result<Upstream> {
+    crate::proxy::keyed(store, client(config, offline)?)
+}
+
+/// Whether a server could use the upstream: its password file, its further roots, its URL.
+///
+/// # Errors
+/// `Config` where it cannot be used, `Io` for its files.
+pub fn check_upstream(config: &UpstreamConfig) -> Result<()> {
+    client(config, &Arc::default()).map(drop)
+}
+
+fn client(config: &UpstreamConfig, offline: &Arc<AtomicBool>) -> Result<Upstream> {
     let password = match &config.password_file {
         Some(path) => read_password(path)?,
         None => String::new(),
@@ -52,7 +64,7 @@ fn upstream_client(
         allow_private_addresses: true,
         timeouts: Timeouts::default(),
     };
-    crate::proxy::keyed(store, Upstream::new(settings, Arc::clone(offline))?)
+    Upstream::new(settings, Arc::clone(offline))
 }
 
 fn read_password(path: &Path) -> Result<String> {

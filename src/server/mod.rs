@@ -5,12 +5,14 @@
 //! a room below, and answer.
 
 mod access_line;
+mod activity;
 mod addresses;
 mod api;
 mod authorize;
 mod call;
 mod configured;
 mod error;
+mod events;
 mod eviction;
 mod fields;
 mod first_start;
@@ -34,14 +36,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-pub use configured::upstreams;
+pub use configured::{check_upstream, upstreams};
 pub use error::status_and_code;
 pub use first_start::first_start;
 pub use observe::catalog as metrics_catalog;
 
 use parking_lot::Mutex;
 
-use crate::admin::{Admin, OnTheBox, RefusedNetworkView, RunningServer};
+use crate::admin::{Activity, Admin, OnTheBox, RefusedNetworkView, RunningServer};
 use crate::auth::Authenticator;
 use crate::auth::bans::Bans;
 use crate::auth::jwt::{Jwts, lifetime};
@@ -137,6 +139,7 @@ impl Appliance {
     /// Ends what runs behind requests; called after the public port is closed.
     pub fn stop(&self) {
         self.proxy.stop();
+        self.evictor.stop(Timestamp::now());
     }
 
     /// Whether no connection leaves the box.
@@ -258,6 +261,10 @@ impl RunningServer for Appliance {
 
     fn refused_image(&self, first: &str) -> Option<String> {
         self.refused_mirror.image(first, Timestamp::now())
+    }
+
+    fn activity(&self) -> Result<Activity> {
+        self.activity_now()
     }
 }
 

@@ -66,7 +66,7 @@ fn actor(appliance: &Appliance, call: &Call<'_>) -> Actor {
 }
 
 /// The group or project that a path is in, by the ids of those that there are.
-fn place(appliance: &Appliance, path: &str) -> Result<Option<EventPlace>> {
+pub(super) fn place(appliance: &Appliance, path: &str) -> Result<Option<EventPlace>> {
     let Ok(Route::Repository(route)) = router::route(path, None) else {
         return Ok(None);
     };

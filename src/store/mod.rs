@@ -65,9 +65,9 @@ pub use lock::DataLock;
 pub use page::{Page, Window};
 pub use reconcile::Reconciled;
 pub use registry::{
-    CleanupRequest, CleanupRun, FoundReferrer, Going, HostedRepository, HostedTag, HostedUpload,
-    NewHostedManifest, NewTag, PushRecord, PushedTag, PutManifest, Referrer, RegistryDb,
-    RepositoryRow, StorageLimit, Swept, UnlinkBlob, UntaggedManifest,
+    CleanupRequest, CleanupRun, FoundReferrer, Going, HostedRepository, HostedTag, HostedTotals,
+    HostedUpload, NewHostedManifest, NewTag, PushRecord, PushedTag, PutManifest, Referrer,
+    RegistryDb, RepositoryRow, StorageLimit, Swept, UnlinkBlob, UntaggedManifest,
 };
 pub use repairs::{RepairCounters, Repaired, SetAside};
 pub use room::{Asked, CacheRoom, FillRoom, Limit, LimitedPart, RoomLimits, Scope};

@@ -107,6 +107,10 @@ impl Operation for EvictImages {
             bytes = evicted.bytes,
             "evicted, as somebody asked"
         );
+        if evicted.images > 0 {
+            let event = eviction::event("asked", &evicted);
+            store.audit.record(&admin.actor, &event);
+        }
         view.is_enough = store.cache.used()? <= to;
         (view.images, view.bytes) = (evicted.images, evicted.bytes);
         Ok(view)

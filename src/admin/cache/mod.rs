@@ -5,6 +5,7 @@ mod hosted;
 mod limits;
 mod moment;
 mod purge;
+mod pushed;
 mod show;
 mod statistics;
 

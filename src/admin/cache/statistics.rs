@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::limits::limited_parts;
+use super::pushed::PushedView;
 use crate::admin::{Admin, Operation};
 use crate::error::Result;
 use crate::store::{GroupId, Inventory, Scope, Totals};
@@ -37,6 +38,8 @@ pub struct CacheStatisticsView {
     pub upstreams: Vec<UpstreamShare>,
     /// What each group has pulled
     pub groups: Vec<GroupShare>,
+    /// What was pushed to this box: it is kept beside the cache
+    pub pushed: PushedView,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -133,6 +136,7 @@ impl Operation for CacheStatistics {
             shared_bytes: inventory.bytes_of(&everything).saturating_sub(exclusive),
             upstreams,
             groups,
+            pushed: PushedView::read(admin)?,
         })
     }
 }

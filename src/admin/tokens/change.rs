@@ -44,10 +44,12 @@ pub struct RotateToken<V = TokenView> {
     /// As `token list` shows it
     #[serde(alias = "token_id")]
     #[schemars(skip)]
+    #[arg(value_parser = crate::admin::id)]
     pub id: i64,
     /// 30d (from now), 2027-01-31 (the first moment of that day, UTC), or never
     #[arg(
         long = "expires",
+        alias = "ttl",
         value_name = "30d|DATE|never",
         default_value = "365d"
     )]
@@ -75,6 +77,7 @@ pub struct RevokeToken<V = TokenView> {
     /// As `token list` shows it
     #[serde(alias = "token_id")]
     #[schemars(skip)]
+    #[arg(value_parser = crate::admin::id)]
     pub id: i64,
     #[serde(skip)]
     #[schemars(skip)]

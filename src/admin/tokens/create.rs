@@ -33,13 +33,9 @@ pub struct NewTokenFields {
         description = "read_registry, write_registry, read_virtual_registry, write_virtual_registry, and, but for deploy tokens, read_api, api"
     )]
     pub scopes: Vec<String>,
-    /// 30d (from now), 2027-01-31 (the first moment of that day, UTC), or never
-    #[arg(
-        long = "expires",
-        value_name = "30d|DATE|never",
-        default_value = "365d",
-        conflicts_with = "job"
-    )]
+    /// 30d (from now), 2027-01-31 (the first moment of that day, UTC), or never; of a job token a time from 1s to 30d
+    /// [default: 365d, of a job token 1h]
+    #[arg(long = "expires", alias = "ttl", value_name = "30d|DATE|never")]
     #[schemars(
         description = "a date (its first moment in UTC), a time, or never; 365 days from now unless given. A personal token that is made for oneself with another one ends with that one at the latest, and is revoked with it"
     )]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::TokenView;
 use crate::admin::named::Place;
 use crate::admin::{Admin, Named, Operation};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result, excerpt};
 use crate::store::{GroupId, ProjectId, Store, Token, TokenId, TokenKind, UserId};
 use crate::time::Timestamp;
 
@@ -20,7 +20,8 @@ Examples:
   breakwater token list --json
   breakwater token list acme
   breakwater token list --user alice
-  breakwater token list --made-by 7")]
+  breakwater token list --expiring 14d
+  breakwater token list --made-by 7 --active")]
 pub struct ListTokens {
     /// Tokens of this group or project itself
     pub path: Option<String>,
@@ -28,8 +29,21 @@ pub struct ListTokens {
     #[arg(long, value_name = "NAME", conflicts_with = "path")]
     pub user: Option<Named<UserId>>,
     /// Tokens that this one made, over the REST API, and those that they made; rotating counts as the same token
-    #[arg(long, value_name = "ID", conflicts_with_all = ["path", "user"])]
+    #[arg(long, value_name = "ID", value_parser = crate::admin::id, conflicts_with_all = ["path", "user"])]
     pub made_by: Option<i64>,
+    /// Only those that are neither expired nor revoked
+    #[arg(long)]
+    #[serde(default)]
+    pub active: bool,
+    /// Only active ones that end within this time: 14d, 12h
+    #[arg(long, value_name = "TIME")]
+    pub expiring: Option<String>,
+}
+
+/// One token of any kind, by its id.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ShowToken {
+    pub id: i64,
 }
 
 /// A token as its kind is shown, and what a list of all kinds must say beside it: which kind it is, and whose.
@@ -66,27 +80,60 @@ impl Operation for ListTokens {
     fn perform(self, admin: &Admin<'_>) -> Result<Vec<ListedToken>> {
         let (store, now) = (admin.store, Timestamp::now());
         let owners = Owners::read(store)?;
-        let listed = self.tokens(admin)?.into_iter().map(|token| {
-            let names = owners.names(&token);
-            Ok(ListedToken {
-                kind: token.kind,
-                user: names.user.map(str::to_owned),
-                group_path: names.group.map(str::to_owned),
-                project_path: names.project.map(str::to_owned),
-                state: match (token.revoked, token.is_expired(now)) {
-                    (true, _) => State::Revoked,
-                    (false, true) => State::Expired,
-                    (false, false) => State::Active,
-                },
-                ends_at: token.expires_at,
-                used_at: store.cache.token_last_used(token.id)?.map(|(at, _)| at),
-                made_by_user_id: token.maker.user_id,
-                ends_with_maker: token.ends_with_maker,
-                view: TokenView::new(store, token, now)?,
-            })
-        });
-        listed.collect()
+        let until = self.expiring.as_deref().map(|text| end(text, now));
+        let until = until.transpose()?;
+        let is_listed = |token: &Token| {
+            let ends = until.is_none_or(|until| token.expires_at.is_some_and(|at| at <= until));
+            ends && (token.is_active(now) || !self.active && until.is_none())
+        };
+        let tokens = self.tokens(admin)?.into_iter().filter(is_listed);
+        tokens
+            .map(|token| listed(store, &owners, token, now))
+            .collect()
     }
+}
+
+impl Operation for ShowToken {
+    const NAME: &'static str = "tokens.show";
+    type View = ListedToken;
+
+    fn perform(self, admin: &Admin<'_>) -> Result<ListedToken> {
+        let store = admin.store;
+        let token = store.access.token(TokenId(self.id))?.ok_or_else(|| {
+            let what = format!("there is no token {}", self.id);
+            Error::new(Kind::NotFound, what).remedy("see `breakwater token list`")
+        })?;
+        listed(store, &Owners::read(store)?, token, Timestamp::now())
+    }
+}
+
+/// When that much time is over.
+fn end(text: &str, now: Timestamp) -> Result<Timestamp> {
+    let time = humantime::parse_duration(text).map_err(|_| {
+        let what = format!("`{}` is no value of --expiring", excerpt(text));
+        Error::new(Kind::Usage, what).remedy("write a time such as 14d or 12h")
+    })?;
+    Ok(now.plus(time))
+}
+
+fn listed(store: &Store, owners: &Owners, token: Token, now: Timestamp) -> Result<ListedToken> {
+    let names = owners.names(&token);
+    Ok(ListedToken {
+        kind: token.kind,
+        user: names.user.map(str::to_owned),
+        group_path: names.group.map(str::to_owned),
+        project_path: names.project.map(str::to_owned),
+        state: match (token.revoked, token.is_expired(now)) {
+            (true, _) => State::Revoked,
+            (false, true) => State::Expired,
+            (false, false) => State::Active,
+        },
+        ends_at: token.expires_at,
+        used_at: store.cache.token_last_used(token.id)?.map(|(at, _)| at),
+        made_by_user_id: token.maker.user_id,
+        ends_with_maker: token.ends_with_maker,
+        view: TokenView::new(store, token, now)?,
+    })
 }
 
 impl ListTokens {

@@ -16,7 +16,7 @@ pub use change::{GetOwnToken, GetToken, RevokeOwnToken, RevokeToken, RotateOwnTo
 pub use create::{
     CreateAccessToken, CreateDeployToken, CreateJobToken, CreatePersonalToken, NewTokenFields,
 };
-pub use list::{ListTokens, ListedToken, Owners, State};
+pub use list::{ListTokens, ListedToken, Owners, ShowToken, State};
 pub use pages::{ListAccessTokens, ListDeployTokens, ListJobTokens, ListPersonalTokens};
 pub use shown::ShownToken;
 pub use view::{AccessTokenView, DeployTokenView, JobTokenView, NewTokenView, TokenView};

@@ -50,7 +50,7 @@ Examples:
         json: bool,
     },
     Show(show::Show),
-    /// Show how much is cached
+    /// Show how much is cached, by upstream and group, and how much was pushed, by project and group
     #[command(after_help = "Example:\n  breakwater cache stats --json")]
     Stats {
         /// Print JSON
@@ -147,6 +147,14 @@ fn stats(place: &Workplace, json: bool) -> Result<()> {
         ),
         ("evicted", shown_eviction(&view)),
         (
+            "pushed",
+            format!(
+                "{} in {} images",
+                shown_size(view.pushed.totals.bytes),
+                view.pushed.totals.images
+            ),
+        ),
+        (
             "disk",
             format!(
                 "{} free of {}",
@@ -157,7 +165,9 @@ fn stats(place: &Workplace, json: bool) -> Result<()> {
     ] {
         print(&format!("{field:<14} {value}"))?;
     }
-    if view.upstreams.is_empty() {
+    let pushed = &view.pushed;
+    let nothing = view.upstreams.is_empty() && pushed.projects.is_empty();
+    if nothing {
         return Ok(());
     }
     print("")?;
@@ -180,6 +190,20 @@ fn stats(place: &Workplace, json: bool) -> Result<()> {
             shown_size(share.exclusive_bytes),
             share.max_size.map_or_else(String::new, shown_size),
         ]);
+    }
+    for (noun, shares) in [
+        ("pushed to", &pushed.projects),
+        ("pushed below", &pushed.groups),
+    ] {
+        for share in shares {
+            table.row([
+                format!("{noun} {}", share.path),
+                share.images.to_string(),
+                shown_size(share.bytes),
+                String::new(),
+                share.quota.map_or_else(String::new, shown_size),
+            ]);
+        }
     }
     table.print()
 }

@@ -20,6 +20,9 @@ pub(super) struct Add {
     /// As for docker: alpine, alpine:3.20, 'quay.io/org/*', sha256:…
     #[arg(required = true)]
     pattern: Vec<String>,
+    /// Print JSON: all of them, in a list
+    #[arg(long)]
+    json: bool,
 }
 
 /// Let pinned images go when it is their turn
@@ -42,8 +45,13 @@ pub(super) struct List {
 
 impl Add {
     pub(super) fn run(self, place: &Workplace) -> Result<()> {
+        let mut all = Vec::new();
         for pattern in self.pattern {
             let added = place.perform(AddPin { pattern })?;
+            if self.json {
+                all.push(added.pin);
+                continue;
+            }
             let PinView {
                 pattern,
                 created_at,
@@ -58,7 +66,10 @@ impl Add {
                 false => format!("{pattern} is pinned: it keeps {keeps}"),
             })?;
         }
-        Ok(())
+        match self.json {
+            true => print_json(&all),
+            false => Ok(()),
+        }
     }
 }
 

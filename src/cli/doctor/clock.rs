@@ -31,6 +31,12 @@ pub(super) fn find(store: &Store) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
+/// What a server says at its start where the clock is behind: everything that it does hangs on it.
+pub(in crate::cli) fn complaint(store: &Store) -> Result<Option<String>> {
+    let found = behind(Timestamp::now(), store.latest_time()?);
+    Ok(found.map(|finding| format!("{} ({})", finding.what, finding.remedy)))
+}
+
 /// Whether the clock is behind what is known to have been.
 fn behind(now: Timestamp, latest: Option<Timestamp>) -> Option<Finding> {
     let latest = latest.filter(|latest| latest.since(now) > TOLERANCE);

@@ -7,7 +7,7 @@ mod cache;
 mod callers;
 mod certificate;
 mod cleanup;
-mod clock;
+pub(super) mod clock;
 mod configurations;
 mod content;
 mod disk;
@@ -16,6 +16,7 @@ mod dockerd;
 mod expiry;
 mod limits;
 mod machine;
+mod offline;
 mod other_machines;
 mod probe;
 mod proxies;
@@ -142,6 +143,10 @@ impl Doctor {
         look_at(
             "networks of clients",
             other_machines::find(place, store, server),
+        );
+        look_at(
+            "whether the box is offline",
+            offline::find(place, store, server),
         );
         look_at("tokens and groups", tokens::find(place, store));
         if self.probe {

@@ -7,6 +7,9 @@ use clap::builder::StyledStr;
 const TOPICS_OF: &[(&str, &str)] = &[
     ("serve", "configuration"),
     ("init", "getting-started"),
+    ("status", "diagnosis"),
+    ("config", "configuration"),
+    ("version", "commands"),
     ("user", "tokens"),
     ("group", "hosted"),
     ("project", "hosted"),

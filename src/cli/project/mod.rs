@@ -6,12 +6,13 @@ mod settings;
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, print, print_json, shown_size, shown_time};
-use super::removal::tell_images;
+use super::contents::{WithContents, contents, pushed, repositories};
+use super::output::{Table, print, print_json, shown_time, tell};
+use super::removal::How;
 use super::workplace::Workplace;
 use crate::admin::{
-    AddProject, CleanupRunView, GetProject, ListProjects, Named, NamedPlace, ProjectView,
-    RemoveProject, SetProject, one_of,
+    AddProject, CleanupRunView, GetProject, ListProjects, Named, NamedPlace, PlaceContents,
+    ProjectView, RemoveProject, SetProject, one_of,
 };
 use crate::auth::administration::names;
 use crate::error::Result;
@@ -38,6 +39,9 @@ enum Action {
         /// Who may know that it exists: members, or everybody who is logged in
         #[arg(long, value_parser = one_of::<Visibility>(), default_value = "private")]
         visibility: Visibility,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// List all projects
     #[command(after_help = "Example:\n  breakwater project list --json")]
@@ -78,66 +82,78 @@ Examples:
         /// What to change
         #[arg(required = true, value_name = "KEY=VALUE")]
         settings: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     Cleanup(cleanup::Cleanup),
     /// Remove a project with its tokens and rules; nobody can reach its images any more, protected ones included
     #[command(after_help = "\
 Examples:
   breakwater project remove acme/api --dry-run
-  breakwater project remove acme/api")]
+  breakwater project remove acme/api --yes")]
     Remove {
         /// The project
         path: String,
-        /// Remove nothing, only show what would go
-        #[arg(long)]
-        dry_run: bool,
+        #[command(flatten)]
+        how: How,
     },
 }
 
 impl Project {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         match self.action {
-            Action::Add { path, visibility } => {
+            Action::Add {
+                path,
+                visibility,
+                json,
+            } => {
                 let mirror = &place.config.mirror.group;
                 let group = names::check_project_path(&path, mirror)?;
                 let last = path.rsplit('/').next().map(str::to_owned);
-                place.perform(AddProject {
+                let added = place.perform(AddProject {
                     path: last,
                     name: None,
                     namespace_id: group.to_owned().into(),
                     visibility: Some(visibility),
                     container_expiration_policy_attributes: None,
                 })?;
-                print(&format!("added project {path}"))?;
+                tell(&added, json, &format!("added project {path}"))?;
             }
             Action::List { json } => list(place, json)?,
             Action::Show { path, json } => {
-                let project = place.perform(GetProject {
-                    project: path.into(),
-                })?;
+                let project: Named<ProjectId> = path.into();
+                let contents = contents(place, NamedPlace::Project(project.clone()))?;
+                let view = place.perform(GetProject { project })?;
                 match json {
-                    true => print_json(&project)?,
-                    false => show(&project)?,
+                    true => print_json(&WithContents { view, contents })?,
+                    false => show(&view, &contents)?,
                 }
             }
-            Action::Set { path, settings } => {
-                place.perform(SetProject {
+            Action::Set {
+                path,
+                settings,
+                json,
+            } => {
+                let changed = place.perform(SetProject {
                     project: path.clone().into(),
                     path: None,
                     settings: settings::parse(&settings)?,
                 })?;
-                print(&format!("changed project {path}"))?;
+                tell(&changed, json, &format!("changed project {path}"))?;
             }
             Action::Cleanup(cleanup) => return cleanup.run(place),
-            Action::Remove { path, dry_run } => {
+            Action::Remove { path, how } => {
                 let project: Named<ProjectId> = path.clone().into();
-                tell_images(place, NamedPlace::Project(project.clone()))?;
-                if dry_run {
-                    print(&format!("would remove project {path}, with its tokens"))?;
-                    return Ok(Outcome::Done);
+                let what = format!("project {path}");
+                if how.may_go(place, NamedPlace::Project(project.clone()), &what)? {
+                    place.perform(RemoveProject { project })?;
+                    print(&format!("removed {what}, with its tokens"))?;
+                } else if how.dry_run {
+                    print(&format!("would remove {what}, with its tokens"))?;
+                } else {
+                    return Ok(Outcome::Bad);
                 }
-                place.perform(RemoveProject { project })?;
-                print(&format!("removed project {path}, with its tokens"))?;
             }
         }
         Ok(Outcome::Done)
@@ -161,17 +177,13 @@ fn list(place: &Workplace, json: bool) -> Result<()> {
     table.print()
 }
 
-fn show(project: &ProjectView) -> Result<()> {
+fn show(project: &ProjectView, contents: &PlaceContents) -> Result<()> {
     let policy = &project.container_expiration_policy;
     let words = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
     let lines = [
         ("path", project.path_with_namespace.clone()),
         ("id", project.id.0.to_string()),
         ("visibility", project.visibility.as_str().to_owned()),
-        (
-            "quota",
-            project.quota.map_or_else(|| "none".to_owned(), shown_size),
-        ),
         ("created", project.created_at.to_string()),
         (
             "cleanup",
@@ -202,10 +214,10 @@ fn show(project: &ProjectView) -> Result<()> {
                 .map_or_else(|| "never".to_owned(), shown_run),
         ),
     ];
-    for (name, value) in lines {
+    for (name, value) in lines.into_iter().chain(pushed(contents, project.quota)) {
         print(&format!("{:<17} {value}", format!("{name}:")))?;
     }
-    Ok(())
+    repositories(contents)
 }
 
 fn shown_run(run: &CleanupRunView) -> String {

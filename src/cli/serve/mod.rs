@@ -20,6 +20,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
+use super::doctor::clock;
 use super::privilege::is_root;
 use super::workplace::Workplace;
 use super::{Outcome, reached, verify};
@@ -75,6 +76,12 @@ impl Serve {
             env!("CARGO_PKG_VERSION"),
             shown(store.directory())
         );
+        // Before anything is recorded at this start.
+        match clock::complaint(&store) {
+            Ok(None) => {}
+            Ok(Some(sentence)) => tracing::warn!("{sentence}"),
+            Err(error) => tracing::warn!(%error, "it is not known whether the clock ran back"),
+        }
         for sentence in server::first_start(&Actor::server(), &store, config, store.directory())? {
             tracing::info!("{sentence}");
         }

@@ -29,10 +29,12 @@ use trust::Trust;
 
 /// Below the data directory.
 const DIRECTORY: &str = "tls";
+/// How long a certificate is good for, in days, unless somebody says.
+const DAYS: u16 = 397;
 /// The port in the printed lines where the configuration has none.
 const PORT: u16 = 5443;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// A certificate that ends so soon, or within a third of its life, is replaced.
+/// A certificate that ends so soon is replaced, however long it was made for.
 const NEAR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Make a certificate for this box
@@ -51,7 +53,7 @@ enum Command {
 /// Make a certificate authority of the box's own, and a certificate from it; print how clients trust it
 ///
 /// The certificate is for this machine's name, localhost, its addresses, and what --name and --address add.
-/// Run again, it changes nothing unless the certificate will end soon, lacks a name, or --renew is given; the
+/// Run again, it changes nothing unless the certificate ends within 30 days, lacks a name, or --renew is given; the
 /// authority stays the same, so that clients need no change. A running server loads the new one by itself.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -69,9 +71,9 @@ struct SelfSigned {
     /// Where to write [default: tls in the data directory]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// How long the certificate is good for
-    #[arg(long, default_value_t = 397, value_parser = clap::value_parser!(u16).range(1..=3650))]
-    days: u16,
+    /// How long a new certificate is good for [default: 397]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    days: Option<u16>,
     /// Make a new certificate even if the one that is there will do
     #[arg(long)]
     renew: bool,
@@ -158,10 +160,13 @@ impl SelfSigned {
                 && wanted.are_in(present)
                 && authority.has_issued(&files.certificate)
         };
-        let made = !present.as_ref().is_some_and(good);
+        let kept = present.as_ref().filter(|present| good(present));
+        let made = kept.is_none();
+        if let (Some(kept), Some(days)) = (kept, self.days) {
+            refuse_other_life(&files.certificate, kept, days)?;
+        }
         if made {
-            let (certificate, key) =
-                authority.issue(&wanted, DAY.saturating_mul(u32::from(self.days)))?;
+            let (certificate, key) = authority.issue(&wanted, life(self.days.unwrap_or(DAYS)))?;
             // A running server that looks in between finds two that do not belong together, and looks again.
             write_private(&files.key, &key)?;
             write_private(&files.certificate, &certificate)?;
@@ -207,8 +212,30 @@ impl SelfSigned {
 
 /// Whether it is time for a new one.
 fn is_near_its_end(present: &CertificateSummary, now: Timestamp) -> bool {
-    let life = present.not_after.since(present.not_before);
-    present.not_after.since(now) < NEAR.min(Duration::from_secs(life.as_secs() / 3))
+    present.not_after.since(now) < NEAR
+}
+
+fn life(days: u16) -> Duration {
+    DAY.saturating_mul(u32::from(days))
+}
+
+/// A certificate that is kept was made for some time: another one cannot be had without a new certificate.
+///
+/// # Errors
+/// `Usage` where `days` asks for another time.
+fn refuse_other_life(path: &Path, kept: &CertificateSummary, days: u16) -> Result<()> {
+    // It begins a little before it was made.
+    let is_asked_for = kept.not_after.since(kept.not_before).abs_diff(life(days)) <= DAY;
+    if is_asked_for {
+        return Ok(());
+    }
+    let what = format!(
+        "{} is good until {}, and is kept: --days {days} would change nothing",
+        path.display(),
+        kept.not_after
+    );
+    Err(Error::new(Kind::Usage, what)
+        .remedy("give --renew too for a new certificate, or leave --days out"))
 }
 
 /// The authority in `files`, made if there is none; whether it was.
@@ -289,8 +316,9 @@ mod tests {
             (0, 397, 360, false),
             (0, 397, 368, true),
             (0, 397, 400, true),
-            (0, 9, 5, false),
-            (0, 9, 7, true),
+            (0, 90, 59, false),
+            (0, 90, 61, true),
+            (0, 9, 1, true),
         ] {
             let present = CertificateSummary {
                 not_before: days(begin),

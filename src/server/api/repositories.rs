@@ -12,7 +12,8 @@ use super::ask::{Ask, Place};
 use super::table::{Endpoint, Nothing, Role, Scope, Shape, Table};
 use crate::auth::policy::{self, Refusal, RepositoryGrant, Wanted};
 use crate::error::Kind;
-use crate::oci::{RepositoryName, Tag};
+use crate::oci::{Reference, RepositoryName, Tag};
+use crate::server::events::Removed;
 use crate::store::{HostedTag, ProjectId, RepositoryRow, Window};
 use crate::time::Timestamp;
 
@@ -270,6 +271,8 @@ fn delete(ask: &mut Ask<'_, '_>) -> Answer {
         Err(error) if error.kind() == Kind::NameUnknown => Err(Failure::not_found("Repository")),
         deleted => {
             deleted?;
+            ask.appliance
+                .record_removal(ask.call, &ask.identity, &grant, &Removed::All);
             accepted()
         }
     }
@@ -314,5 +317,8 @@ fn delete_tag(ask: &mut Ask<'_, '_>) -> Answer {
     let grant = grant(ask, &row, Wanted::Delete)?;
     let tag = find_tag(ask, &row)?.name;
     ask.appliance.registry.delete_tag(&grant, &tag)?;
+    let removed = Reference::Tag(tag);
+    ask.appliance
+        .record_removal(ask.call, &ask.identity, &grant, &Removed::Image(&removed));
     object(200, &json!(Message::new("200 OK")))
 }

@@ -4,6 +4,7 @@
 use super::super::Appliance;
 use super::super::call::Call;
 use super::super::error;
+use super::super::events::Removed;
 use super::super::router::{Part, RepositoryRoute};
 use super::content::{Content, part_of};
 use super::{manifests, uploads};
@@ -63,6 +64,7 @@ pub(super) fn repository(
         (Method::Delete, Part::Blob(digest)) => {
             let registry = &appliance.registry;
             registry.delete_blob(&hosted.grant, digest)?;
+            hosted.record_removal(call, &Removed::Blob(digest));
             Ok(Response::new(202))
         }
         (_, Part::Manifest(reference)) => hosted.manifest(call, reference),
@@ -85,6 +87,12 @@ impl Hosted<'_> {
             (registry.head_manifest(&self.grant, reference)?, None)
         } else {
             let (kept, body) = registry.manifest(&self.grant, reference)?;
+            self.appliance.note_pull(
+                call,
+                &self.identity,
+                self.grant.repository().as_str(),
+                reference,
+            );
             (kept, Some(body))
         };
         manifests::check_accepted(call, reference, kept.media_type)?;
@@ -144,6 +152,12 @@ impl Hosted<'_> {
         };
         match self.appliance.registry.put_manifest(&self.grant, pushed)? {
             ManifestContent::Kept { digest, subject } => {
+                let mut all_tags = tags.clone();
+                if let Reference::Tag(tag) = reference {
+                    all_tags.insert(0, tag.clone());
+                }
+                self.appliance
+                    .note_push(call, &self.identity, &self.grant, &digest, &all_tags);
                 let mut response = Response::new(201)
                     .header("Location", self.location("manifests", digest.as_str()))
                     .header("Docker-Content-Digest", digest.as_str());
@@ -167,7 +181,13 @@ impl Hosted<'_> {
                 registry.delete_manifest(&self.grant, digest, call.now)?;
             }
         }
+        self.record_removal(call, &Removed::Image(reference));
         Ok(Response::new(202))
+    }
+
+    fn record_removal(&self, call: &Call<'_>, removed: &Removed<'_>) {
+        self.appliance
+            .record_removal(call, &self.identity, &self.grant, removed);
     }
 
     /// Where something of this repository is: relative to the host, which a proxy before the box may change.

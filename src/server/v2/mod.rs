@@ -95,7 +95,10 @@ pub(super) fn repository(
     call.note.upstream = Some(Arc::clone(&target.upstream));
     let response = match &route.part {
         Part::Manifest(reference) => {
-            manifests::manifest(appliance, call, &grant, &target, reference)?
+            let response = manifests::manifest(appliance, call, &grant, &target, reference)?;
+            let image = format!("{}/{}", target.upstream.name(), target.repository);
+            appliance.note_pull(call, &identity, &image, reference);
+            response
         }
         Part::Blob(digest) => blobs::blob(appliance, call, &grant, &target, digest)?,
         Part::Tags => lists::tags(appliance, call, &grant, &target, route)?,

@@ -239,6 +239,25 @@ impl AccessDb {
         })
     }
 
+    /// The paths of the groups and projects that a user is a direct member of, with the level there.
+    pub fn memberships(&self, user: UserId) -> Result<Vec<(String, Level)>> {
+        self.database.scan(|connection| {
+            list(
+                connection,
+                "list a user's memberships",
+                "SELECT groups.path, members.level FROM members
+                 JOIN groups ON groups.id = members.group_id WHERE members.user_id = ?1
+                 UNION ALL
+                 SELECT projects.path, project_members.level FROM project_members
+                 JOIN projects ON projects.id = project_members.project_id
+                 WHERE project_members.user_id = ?1
+                 ORDER BY 1",
+                [user],
+                |row| Ok((row.get(0)?, level(row, 1)?)),
+            )
+        })
+    }
+
     /// Members of the project and of the groups themselves, by name, each once with the highest level.
     pub fn members_page(&self, filter: &MemberFilter, window: Window) -> Result<Page<Member>> {
         let listing = Listing {

@@ -48,7 +48,11 @@ kinds! {
     CleanupRan = "cleanup.ran",
     /// Somebody asked for the deletion of many tags.
     CleanupRequested = "cleanup.requested",
-    /// The box's administrator removed pushed images, by command.
+    /// A manifest was pushed, under tags or without.
+    ImagePushed = "image.pushed",
+    /// A manifest was pulled; only where `audit.pulls` asks for it.
+    ImagePulled = "image.pulled",
+    /// Pushed images were removed: a tag, an image by its digest, a blob, or a repository.
     ImagesRemoved = "images.removed",
     /// A user became a member, or has another level.
     MemberSet = "member.set",
@@ -80,6 +84,8 @@ kinds! {
     PinRemoved = "pin.removed",
     /// Images were removed from the cache, because somebody asked for it.
     CachePurged = "cache.purged",
+    /// Images went from the cache for one reason: the sum of some minutes, or what somebody asked for.
+    CacheEvicted = "cache.evicted",
     /// A protection rule was added, about repositories or about tags.
     RuleAdded = "rule.added",
     /// A protection rule was changed.
@@ -128,6 +134,7 @@ pub(super) enum Class {
     Ban,
     /// What anybody can cause who reaches the box.
     Refusal,
+    Pull,
 }
 
 impl Class {
@@ -142,6 +149,7 @@ impl EventKind {
         match self {
             Self::LoginSucceeded => Class::Login,
             Self::LoginBanned => Class::Ban,
+            Self::ImagePulled => Class::Pull,
             Self::LoginFailed
             | Self::LoginTurnedAway
             | Self::AccessUnauthorized

@@ -1,12 +1,15 @@
-//! Reading events back: by time, user and group, newest last.
+//! Reading events back: by time, kind, user, token, address and group, newest last.
+
+use std::net::IpAddr;
 
 use rusqlite::Row;
 use serde::{Deserialize, Serialize};
 
 use super::AuditDb;
 use crate::error::{Error, Kind, Result};
-use crate::store::ids::{GroupId, ProjectId, UserId};
-use crate::store::page::{Conditions, Listing, Page, Window, page};
+use crate::network;
+use crate::store::ids::{GroupId, ProjectId, TokenId, UserId};
+use crate::store::page::{Conditions, Listing, Page, Window, json_of, page};
 use crate::store::statement::{decoded, size};
 use crate::time::Timestamp;
 
@@ -39,12 +42,16 @@ pub struct EventFilter {
     pub since: Option<Timestamp>,
     /// Those that happened, or happened first, before this time.
     pub before: Option<Timestamp>,
-    /// Those of this kind, such as `token.created`.
+    /// Those of this kind, such as `token.created`, or of all kinds that begin so: `token.*`.
     pub kind: Option<String>,
     /// Those of this user and its tokens, and those that concern it.
     pub user: Option<EventUser>,
     /// Those that concern this group or project, or one below it.
     pub place: Option<PlaceFilter>,
+    /// What this token did, and what was done to it.
+    pub token: Option<TokenId>,
+    /// Those from this address, or from a network by which it was counted.
+    pub address: Option<IpAddr>,
     /// The newest so many.
     pub limit: Option<u32>,
 }
@@ -129,7 +136,33 @@ impl AuditDb {
         }
         conditions.and_if("last_time >= ?", filter.since.map(|time| time.0));
         conditions.and_if("time < ?", filter.before.map(|time| time.0));
-        conditions.and_if("events.kind = ?", filter.kind.clone());
+        match filter
+            .kind
+            .as_deref()
+            .map(|kind| (kind, kind.strip_suffix('*')))
+        {
+            None => {}
+            Some((_, Some(start))) => {
+                let begins = "substr(events.kind, 1, length(?)) = ?";
+                conditions.and(begins, start.to_owned());
+            }
+            Some((kind, None)) => conditions.and("events.kind = ?", kind.to_owned()),
+        }
+        if let Some(TokenId(id)) = filter.token {
+            // Labels end so, and no user's or group's name has a space or a bracket.
+            let is_token = "(subject_kind = 'token' AND subject_id = ?)
+                OR (actor LIKE '% token ' || ? || ')') OR (actor LIKE '%(token ' || ? || ')')";
+            conditions.and(is_token, id);
+        }
+        if let Some(address) = filter.address {
+            let counted_as = [
+                address.to_string(),
+                network::of_machine(address).to_string(),
+                network::of_site(address).to_string(),
+            ];
+            let is_from = "address IN (SELECT value FROM json_each(?))";
+            conditions.and(is_from, json_of(&counted_as)?);
+        }
         // CROSS: SQLite keeps this order of the loops, which gives the rows in the order that is wanted.
         let (from, order) = match first {
             None => ("FROM events", "events.id DESC"),

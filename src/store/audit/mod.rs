@@ -35,7 +35,7 @@ const MAX_AGE: i64 = 366 * 24 * 60 * 60;
 /// flood pushes out what others did, nor what he did of another kind.
 const fn max_rows(class: Class) -> i64 {
     match class {
-        Class::Change | Class::Login | Class::Refusal => 500_000,
+        Class::Change | Class::Login | Class::Refusal | Class::Pull => 500_000,
         Class::Ban => 100_000,
     }
 }

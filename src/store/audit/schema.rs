@@ -31,7 +31,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
         -- How often it happened within its minute, and when last.
         count INTEGER NOT NULL DEFAULT 1,
         last_time INTEGER NOT NULL,
-        -- What is pruned apart: change, login, ban or refusal.
+        -- What is pruned apart: change, login, ban, refusal or pull.
         class TEXT NOT NULL
     ) STRICT;
     CREATE INDEX events_class ON events (class, kind, ifnull(actor_user, actor), id);

@@ -99,7 +99,13 @@ impl Store {
         let replaced = access.finish(data)?;
         match AuditDb::open(&data.join("audit.sqlite")) {
             Ok(audit) => {
-                audit.record(actor, &Event::new(EventKind::DatabaseRestored));
+                let found = match replaced {
+                    Replaced::Nothing => "nothing",
+                    Replaced::Readable => "a database",
+                    Replaced::Unreadable => "an unreadable database",
+                };
+                let event = Event::new(EventKind::DatabaseRestored).detail("replaced", found);
+                audit.record(actor, &event);
             }
             // It is done, and whoever did it has to know that.
             Err(error) => {

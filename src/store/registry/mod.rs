@@ -20,6 +20,7 @@ mod repositories;
 mod rows;
 mod schema;
 mod sound;
+mod totals;
 mod uploads;
 
 use std::path::Path;
@@ -38,6 +39,7 @@ pub use record::PushRecord;
 pub use referrers::{FoundReferrer, Referrer};
 pub use rows::RepositoryRow;
 pub(in crate::store) use schema::MIGRATIONS;
+pub use totals::HostedTotals;
 pub use uploads::HostedUpload;
 
 /// A hosted repository: its path counts only together with the project that it belongs to.

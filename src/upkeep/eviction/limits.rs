@@ -10,6 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::plan::{Goal, Plan, Question, plan};
+use super::sums::Sums;
 use super::{Evicted, World, after_others, evict, release};
 use crate::error::Result;
 use crate::metrics::counters;
@@ -95,6 +96,7 @@ pub struct Evictor {
     store: Arc<Store>,
     counters: Counters,
     times: Mutex<Times>,
+    sums: Sums,
 }
 
 #[derive(Default)]
@@ -113,6 +115,7 @@ impl Evictor {
             store,
             counters: Counters::default(),
             times: Mutex::default(),
+            sums: Sums::default(),
         }
     }
 
@@ -141,7 +144,14 @@ impl Evictor {
         for limit in asked.keys().filter(|limit| !met(limit)) {
             self.store.room.answer(limit, true);
         }
-        self.unused(limits, world)
+        self.unused(limits, world)?;
+        self.sums.tell(&self.store.audit, world.now);
+        Ok(())
+    }
+
+    /// Tells the audit at last what it was not told yet; called when the server stops.
+    pub fn stop(&self, now: Timestamp) {
+        self.sums.tell_all(&self.store.audit, now);
     }
 
     /// Removes the files whose rows went before a crash.
@@ -323,6 +333,7 @@ impl Evictor {
         };
         images.add(evicted.images);
         bytes.add(evicted.bytes);
+        self.sums.add(reason, evicted);
         let Some(pulled_at) = evicted.last_pulled_at else {
             return Ok(());
         };

@@ -6,6 +6,7 @@
 mod limits;
 pub mod order;
 mod plan;
+mod sums;
 mod world;
 
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ pub use limits::{Counters, Evictor, Limits, Reason};
 pub use plan::{
     Explained, Goal, LOOSE_FOR, Plan, Question, Stays, Victim, explain, explain_all, plan,
 };
+pub use sums::event;
 pub use world::{UpstreamCondition, World};
 
 /// So many images go before their files do, and before it is looked again whether enough has gone.

@@ -146,7 +146,7 @@ fn many_tags_are_deleted_in_the_background_by_maintainers() {
     while names() != json!(["latest", "v2"]) {
         wait();
     }
-    let events = stage.appliance.json(&["audit", "--json"]).to_string();
+    let events = stage.appliance.audit(&[]).to_string();
     assert!(
         events.contains("cleanup.requested") && events.contains("cleanup.ran"),
         "{events}"
@@ -231,6 +231,6 @@ fn a_policy_that_cannot_be_meant_is_refused_with_its_field_and_changes_nothing()
     let new = json!({ "name": "web", "namespace_id": acme, "container_expiration_policy_attributes": { "enabled": true } });
     let web = root.ok("POST", "/projects", new, 201);
     assert_eq!(web["container_expiration_policy"]["enabled"], true);
-    let events = stage.appliance.json(&["audit", "--json"]).to_string();
+    let events = stage.appliance.audit(&[]).to_string();
     assert!(events.contains(r#""cleanup_enabled":true"#), "{events}");
 }

@@ -109,7 +109,7 @@ fn a_child_ends_on_the_next_request_and_the_command_line_finds_what_was_made() {
         .root()
         .ok("GET", "/deploy_tokens?active=true", NONE, 200);
     assert_eq!(deploys[0]["id"], deploy["id"], "stands alone");
-    let audit = stage.appliance.json(&["audit", "--json"]);
+    let audit = stage.appliance.audit(&[]);
     let mut last = audit.as_array().unwrap().iter();
     let revoked = last.rfind(|event| event["event"] == "token.revoked");
     assert_eq!(revoked.unwrap()["details"]["with_it"], 2);

@@ -217,7 +217,9 @@ fn the_command_says_what_it_removes_and_an_administrator_passes_rules_that_let_o
     let no_access = ["--delete-protected-up-to", "no_access"];
     stage.appliance.ok(&[&rule[..4], &no_access[..]].concat());
     assert_eq!(stage.root().delete("/projects/acme%2Fapi").status, 403);
-    let said = stage.appliance.ok(&["project", "remove", "acme/api"]);
+    let said = stage
+        .appliance
+        .ok(&["project", "remove", "acme/api", "--yes"]);
     assert!(
         said.contains("acme/api: 1 images, 1 tags, protected by a rule")
             && said.contains("removed project acme/api"),

@@ -53,7 +53,7 @@ fn a_pin_says_what_it_keeps_now_and_is_made_once() {
     assert_eq!(said, expected);
     assert_eq!(pins().as_array().unwrap().len(), 2);
 
-    let events = appliance.json(&["audit", "--json"]);
+    let events = appliance.audit(&[]);
     let events = events.as_array().unwrap().iter();
     let kinds = events.map(|event| event.to_string());
     let kinds: Vec<_> = kinds.filter(|event| event.contains("\"pin.")).collect();

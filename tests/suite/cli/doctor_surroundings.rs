@@ -311,7 +311,7 @@ fn upstreams_are_asked_only_where_that_is_wanted() {
 
     fake.forget_requests();
     appliance.ok(&["offline", "on"]);
-    assert_found(&mut probe(), "offline", "note", "no upstream was asked");
+    assert_found(&mut probe(), "offline", "note", "no upstream is asked");
     assert_eq!(fake.requests().len(), 0);
     appliance.ok(&["offline", "off"]);
     fake.stop();

@@ -90,9 +90,9 @@ fn projects_are_made_shown_changed_and_removed() {
         &appliance,
         &["--project", "acme/api", "--scope", "read_registry"],
     );
-    appliance.ok(&["project", "remove", "acme/api"]);
+    appliance.ok(&["project", "remove", "acme/api", "--yes"]);
     assert_eq!(appliance.json(&["token", "list", "--json"]), json!([]));
-    appliance.ok(&["group", "remove", "acme"]);
+    appliance.ok(&["group", "remove", "acme", "--yes"]);
     assert_eq!(appliance.json(&["project", "list", "--json"]), json!([]));
 }
 

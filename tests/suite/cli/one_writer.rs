@@ -22,7 +22,7 @@ fn a_command_changes_what_the_next_request_is_answered_and_is_audited_by_its_acc
         appliance.ok(&["network", "add", "127.0.0.0/8", "--ability", "fill"]);
         assert_eq!(client.get(&token_path(SCOPE)).status, 200);
     }
-    let events = appliance.json(&["audit", "--json"]);
+    let events = appliance.audit(&[]);
     let added = events.as_array().unwrap().iter();
     let mut added = added.filter(|event| event["event"] == "network.added");
     assert!(

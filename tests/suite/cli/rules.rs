@@ -115,7 +115,7 @@ fn rules_are_made_shown_changed_and_removed_in_both_vocabularies() {
         json!([])
     );
     // Whoever looks after the box finds it all.
-    let events = appliance.json(&["audit", "--json"]);
+    let events = appliance.audit(&[]);
     let kinds: Vec<_> = events
         .as_array()
         .unwrap()

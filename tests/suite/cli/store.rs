@@ -269,7 +269,7 @@ fn what_was_added_can_be_taken_back() {
         Some(1)
     );
     appliance.ok(&["network", "remove", "10.0.0.0/8"]);
-    appliance.ok(&["group", "remove", "acme"]);
+    appliance.ok(&["group", "remove", "acme", "--yes"]);
     appliance.ok(&["user", "remove", "ci"]);
     assert_eq!(
         appliance.run_cli(&["user", "remove", "ci"]).status.code(),

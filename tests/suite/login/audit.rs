@@ -11,7 +11,7 @@ use crate::support::client::{Client, token_path};
 fn events(appliance: &Appliance, kinds: &[&str], until: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let begun = std::time::Instant::now();
     loop {
-        let events = appliance.json(&["audit", "--json"]);
+        let events = appliance.audit(&[]);
         let mut events = events.as_array().unwrap().clone();
         events.retain(|event| {
             let kind = event["event"].as_str().unwrap();
@@ -181,9 +181,7 @@ fn refusals_are_told_once_a_minute_with_a_count() {
         format!("access.unauthorized unknown | path {manifest} | - acme | {{}}"),
     ];
     assert_eq!(lines, expected);
-    let by_group = stage
-        .appliance
-        .json(&["audit", "--group", "acme", "--json"]);
+    let by_group = stage.appliance.audit(&["--group", "acme"]);
     let kinds: Vec<_> = by_group
         .as_array()
         .unwrap()

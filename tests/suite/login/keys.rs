@@ -54,7 +54,7 @@ fn a_rotated_key_signs_at_once_and_nobody_has_to_log_in_again() {
     let client = stage.client.bearer(&basic.token(&[SCOPE]));
     assert_eq!(stage.manifest(&client).status, 200);
     assert_eq!(keys(&stage.appliance).len(), 1);
-    let audit = stage.appliance.json(&["audit", "--json"]);
+    let audit = stage.appliance.audit(&[]);
     let told = audit.as_array().unwrap().iter();
     let told: Vec<_> = told
         .filter(|event| event["subject_kind"] == "key")

@@ -184,7 +184,9 @@ fn a_project_token_opens_the_groups_that_its_project_lies_in() {
     assert_eq!(pull(&stage, "bot", &inside), 200);
     assert_eq!(pull(&stage, "bot", &elsewhere), 404);
     let jwt = stage.client.basic("bot", &inside).token(&[SCOPE]);
-    stage.appliance.ok(&["project", "remove", "acme/api"]);
+    stage
+        .appliance
+        .ok(&["project", "remove", "acme/api", "--yes"]);
     assert_eq!(stage.manifest(&stage.client.bearer(&jwt)).status, 401);
 }
 

@@ -36,7 +36,12 @@ fn example_10_what_changes_bites_on_the_very_next_request() {
             404,
             200,
         ),
-        (BOTH, Command(&["group", "remove", "acme"]), 404, 200),
+        (
+            BOTH,
+            Command(&["group", "remove", "acme", "--yes"]),
+            404,
+            200,
+        ),
         // The older rule asks for a whole pair.
         (BOTH, Command(&["feature", "disable", SPLIT]), 200, 200),
         (HALF, Command(&["feature", "disable", SPLIT]), 403, 403),

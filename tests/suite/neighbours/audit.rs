@@ -11,9 +11,7 @@ use crate::support::client::{Client, token_path};
 fn events(neighbours: &Neighbours, kind: &str, until: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     let begun = Instant::now();
     loop {
-        let events = neighbours
-            .appliance
-            .json(&["audit", "--limit", "100000", "--json"]);
+        let events = neighbours.appliance.audit(&["--limit", "100000"]);
         let mut events = events.as_array().unwrap().clone();
         events.retain(|event| event["event"].as_str().unwrap().starts_with(kind));
         if until(&events) {
@@ -89,7 +87,7 @@ fn the_owner_of_a_new_group_reads_nothing_of_a_former_one_of_that_name() {
     assert_eq!(hidden.get("/v2/team/app/tags/list").status, 404);
     let is_noted = |events: &[Value]| events.iter().any(|event| event["group"] == "team/app");
     events(&neighbours, "access.hidden", is_noted);
-    appliance.ok(&["group", "remove", "team"]);
+    appliance.ok(&["group", "remove", "team", "--yes"]);
     tenant("eve");
     let eve = neighbours.attacker_rest();
     for place in ["groups/team", "projects/team%2Fapp"] {
@@ -102,11 +100,11 @@ fn the_owner_of_a_new_group_reads_nothing_of_a_former_one_of_that_name() {
         }
     }
     // Whoever administers the box sees both, told apart by their ids.
-    let both = appliance.json(&["audit", "--group", "team", "--json"]);
+    let both = appliance.audit(&["--group", "team"]);
     let both = both.as_array().unwrap().iter();
     let made: Vec<_> = both
         .filter(|event| event["event"] == "group.created")
-        .map(|event| event["group_id"].as_i64().unwrap())
+        .map(|event| event["entity_id"].as_i64().unwrap())
         .collect();
     assert!(made.len() == 2 && made[0] < made[1], "{made:?}");
 }

@@ -327,6 +327,40 @@ impl Appliance {
         text(&output.stdout)
     }
 
+    /// What the audit tells, the oldest first, in one object each: `event`, `actor`, `address`, `subject`, … as short
+    /// words for the fields of the REST API's shape.
+    pub(crate) fn audit(&self, options: &[&str]) -> serde_json::Value {
+        let events = self.json(&[&["audit", "--json"], options].concat());
+        let flat = |event: &serde_json::Value| {
+            let details = &event["details"];
+            let entity = event["entity_type"].as_str().expect("a kind of entity");
+            let entity_path = |kinds: &[&str]| match kinds.contains(&entity) {
+                true => details["entity_path"].clone(),
+                false => serde_json::Value::Null,
+            };
+            serde_json::json!({
+                "id": event["id"],
+                "time": event["created_at"],
+                "event": event["event_name"],
+                "actor": details["author_name"],
+                "actor_user_id": event["author_id"],
+                "address": details["ip_address"],
+                "correlation_id": details["correlation_id"],
+                "subject_kind": details["target_type"],
+                "subject": details["target_details"],
+                "subject_id": details["target_id"],
+                "user": entity_path(&["User"]),
+                "group": entity_path(&["Group", "Project"]),
+                "entity_id": event["entity_id"],
+                "details": details["changes"],
+                "count": details["count"],
+                "last_time": details["last_time"],
+            })
+        };
+        let events = events.as_array().expect("a list of events").iter();
+        events.rev().map(flat).collect()
+    }
+
     /// As [`Appliance::ok`], for a command with `--json`.
     pub(crate) fn json(&self, arguments: &[&str]) -> serde_json::Value {
         serde_json::from_str(&self.ok(arguments)).expect("JSON")

@@ -27,6 +27,9 @@ pub(super) const MAX_REFUSALS: usize = 12_000;
 /// Logins and bans that are kept once they are written, to count what is the same; the others are counted in another row.
 pub(super) const MAX_PRECIOUS: usize = 10_000;
 
+/// Pulls in a minute that are told apart; and beyond that, pullers that are.
+pub(super) const MAX_PULLS: usize = 2_000;
+
 /// Who did what is counted by kind alone.
 pub(super) const OTHERS: &str = "(others)";
 
@@ -56,6 +59,7 @@ pub(super) struct Noted {
 pub(in crate::store::audit) struct Notes {
     pub(super) refusals: HashMap<Key, Noted>,
     pub(super) precious: HashMap<Key, Noted>,
+    pulls: HashMap<Key, Noted>,
     told_apart: HashMap<Share, usize>,
     /// Logins and bans since the last call of [`Self::is_write_due`].
     new_precious: usize,
@@ -96,6 +100,7 @@ impl Notes {
         let levels = match kind.class() {
             Class::Refusal => refusal_levels(actor, event),
             Class::Login => login_levels(actor, event),
+            Class::Pull => pull_levels(actor, event),
             Class::Ban | Class::Change => vec![Level {
                 actor,
                 event,
@@ -130,10 +135,11 @@ impl Notes {
         shares: Vec<(Share, usize)>,
         now: Timestamp,
     ) -> bool {
-        let is_refusal = event.kind.class() == Class::Refusal;
-        let (notes, most) = match is_refusal {
-            true => (&mut self.refusals, MAX_REFUSALS),
-            false => (&mut self.precious, 2 * MAX_PRECIOUS),
+        let class = event.kind.class();
+        let (notes, most) = match class {
+            Class::Refusal => (&mut self.refusals, MAX_REFUSALS),
+            Class::Pull => (&mut self.pulls, MAX_REFUSALS),
+            Class::Change | Class::Login | Class::Ban => (&mut self.precious, 2 * MAX_PRECIOUS),
         };
         let key = Key {
             minute: now.0.div_euclid(60),
@@ -155,7 +161,7 @@ impl Notes {
             let told_apart = self.told_apart.entry(share).or_default();
             *told_apart = told_apart.saturating_add(1);
         }
-        let precious = usize::from(!is_refusal);
+        let precious = usize::from(!matches!(class, Class::Refusal | Class::Pull));
         self.new_precious = self.new_precious.saturating_add(precious);
         let noted = Noted {
             actor,
@@ -180,6 +186,7 @@ impl Notes {
 
     pub(super) fn unwritten(&self) -> Vec<(Key, Noted)> {
         let all = self.refusals.iter().chain(&self.precious);
+        let all = all.chain(&self.pulls);
         all.filter(|(_, noted)| noted.written < noted.count)
             .map(|(key, noted)| (key.clone(), noted.clone()))
             .collect()
@@ -188,6 +195,7 @@ impl Notes {
     pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut Noted> {
         match key.event.kind.class() {
             Class::Refusal => self.refusals.get_mut(key),
+            Class::Pull => self.pulls.get_mut(key),
             _ => self.precious.get_mut(key),
         }
     }
@@ -197,8 +205,9 @@ impl Notes {
         let minute = now.0.div_euclid(60);
         let is_current = |key: &Key| key.minute >= minute;
         let is_unwritten = |noted: &Noted| noted.written < noted.count;
-        self.refusals
-            .retain(|key, noted| is_current(key) || is_unwritten(noted));
+        for notes in [&mut self.refusals, &mut self.pulls] {
+            notes.retain(|key, noted| is_current(key) || is_unwritten(noted));
+        }
         let is_full = self.precious.len() > MAX_PRECIOUS;
         self.precious
             .retain(|key, noted| (is_current(key) && !is_full) || is_unwritten(noted));
@@ -254,6 +263,34 @@ fn source(actor: &Actor) -> (String, Option<IpNet>) {
     });
     let name = network.map_or_else(String::new, |network| network.to_string());
     (name, network)
+}
+
+/// Exactly; by who pulls; by kind alone.
+fn pull_levels(actor: Actor, event: Event) -> Vec<Level> {
+    let kind = Event::new(event.kind);
+    let who = Actor {
+        from: None,
+        correlation_id: None,
+        ..actor.clone()
+    };
+    let limits = || vec![(Of::Source(String::new()), MAX_PULLS)];
+    vec![
+        Level {
+            actor,
+            event,
+            limits: limits(),
+        },
+        Level {
+            actor: who,
+            event: kind.clone(),
+            limits: limits(),
+        },
+        Level {
+            actor: Actor::new(OTHERS),
+            event: kind,
+            limits: Vec::new(),
+        },
+    ]
 }
 
 /// With the address; with the network; with the user or token alone.

@@ -1,4 +1,4 @@
-//! Logins and refusals: noted in memory on the request's way, written in batches. What is the same within a
+//! Logins, refusals, pushes and pulls: noted in memory on the request's way, written in batches. What is the same within a
 //! minute is one event with a count, so that a flood of requests is no flood of rows.
 //!
 //! - here: writing them.
@@ -21,7 +21,8 @@ pub(super) use folding::Notes;
 use folding::{Key, Noted};
 
 impl AuditDb {
-    /// Notes in memory what a request caused that changes nothing: a login, a refusal. Written with the next
+    /// Notes in memory what a request caused that needs no event of its own on the disk before it is answered: a login,
+    /// a refusal, a push. Written with the next
     /// batch; or at once where very many logins have come since the last one, so that none has to be forgotten.
     pub fn note(&self, actor: Actor, event: Event, now: Timestamp) {
         let is_write_due = {

@@ -70,8 +70,8 @@ const CHANGES: &[(&str, &str)] = &[
     ("cache gc --grace 0s", ""),
     ("key rotate", ""),
     ("key rotate --at-once", ""),
-    ("project remove far/away", ""),
-    ("group remove far", ""),
+    ("project remove far/away --yes", ""),
+    ("group remove far --yes", ""),
     ("user remove alice", ""),
     ("tls self-signed", ""),
 ];
@@ -95,6 +95,11 @@ const LOOKS: &[&str] = &[
     "cache gc --dry-run",
     "key list",
     "audit",
+    "status",
+    "group show acme",
+    "project show acme/api",
+    "user show root",
+    "config show",
     "verify",
 ];
 

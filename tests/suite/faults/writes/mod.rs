@@ -47,7 +47,7 @@ const NOT_OURS: [&str; 2] = ["filler", "log"];
 
 /// How many events of this kind the audit tells of, each as often as it counts.
 fn audit_kinds(appliance: &Appliance, kind: &str) -> i64 {
-    let events = appliance.json(&["audit", "--json", "--limit", "10000"]);
+    let events = appliance.audit(&["--limit", "10000"]);
     let of_kind = events.as_array().unwrap().iter();
     of_kind
         .filter(|event| event["event"] == kind)

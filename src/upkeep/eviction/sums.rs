@@ -67,3 +67,53 @@ pub fn event(why: &'static str, evicted: &Evicted) -> Event {
         .detail("bytes", number(evicted.bytes))
         .detail_if("last_pulled_at", last_pulled_at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{EventFilter, Store};
+
+    #[test]
+    fn a_reason_is_told_at_once_and_then_in_sum_until_ten_minutes_are_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::create(&directory.path().join("data")).unwrap();
+        let sums = Sums::default();
+        let start = Timestamp(1_800_000_000);
+        let evicted = |images| Evicted {
+            images,
+            bytes: images * 10,
+            files: images,
+            last_pulled_at: Some(start),
+        };
+        for (after, reason, images) in [
+            (0, Reason::MaxSize, 1),
+            (5, Reason::MaxSize, 2),
+            (5, Reason::Unused, 7),
+            (599, Reason::MaxSize, 3),
+            (600, Reason::MaxSize, 0),
+            (900, Reason::MaxSize, 4),
+        ] {
+            sums.add(reason, &evicted(images));
+            sums.tell(&store.audit, start.plus(Duration::from_secs(after)));
+        }
+        let end = start.plus(Duration::from_secs(901));
+        sums.tell_all(&store.audit, end);
+        store.audit.write_notes(end).unwrap();
+        let events = store.audit.events(&EventFilter::default()).unwrap();
+        let told = events.iter().map(|event| {
+            let details = &event.details;
+            let images = details["images"].as_u64().unwrap();
+            assert_eq!(details["bytes"].as_u64(), Some(images * 10));
+            let after = event.time.since(start).as_secs();
+            (after, details["why"].as_str().unwrap().to_owned(), images)
+        });
+        let expected = [
+            (0, "max_size", 1),
+            (5, "unused", 7),
+            (600, "max_size", 5),
+            (901, "max_size", 4),
+        ];
+        let expected = expected.map(|(after, why, images)| (after, why.to_owned(), images));
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
+}

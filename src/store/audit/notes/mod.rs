@@ -100,7 +100,7 @@ fn write_note(connection: &Connection, key: &Key, noted: &Noted) -> Result<i64> 
 #[cfg(test)]
 mod tests {
     use super::folding::{
-        MAX_ADDRESSES, MAX_OF_KIND, MAX_OF_SOURCE, MAX_PRECIOUS, MAX_REFUSALS, OTHERS,
+        MAX_ADDRESSES, MAX_OF_KIND, MAX_OF_SOURCE, MAX_PRECIOUS, MAX_PULLS, MAX_REFUSALS, OTHERS,
     };
     use super::*;
     use crate::store::audit::tests::fresh;
@@ -250,6 +250,26 @@ mod tests {
         assert!(count(&all, "access.denied", OTHERS, None) > 4_000);
         let total: u64 = all.iter().map(|event| event.count).sum();
         assert_eq!(total, 15_000, "none is lost");
+    }
+
+    #[test]
+    fn a_flood_of_pulls_is_bounded_and_hides_no_refusal() {
+        let (_directory, audit) = fresh();
+        audit.note(actor("alice", "1"), refused("/v2/secret"), NOW);
+        for number in 0..5_000 {
+            let image = format!("docker.io/library/i{number}:1");
+            let pulled = Event::new(EventKind::ImagePulled).subject("image", &image, None);
+            audit.note(actor("bob", "2"), pulled.clone(), NOW);
+            audit.note(actor("bob", "3"), pulled, NOW);
+        }
+        audit.write_notes(NOW).unwrap();
+        let all = events(&audit);
+        assert_eq!(count(&all, "access.denied", "alice", Some("192.0.2.1")), 1);
+        let told_apart = count(&all, "image.pulled", "bob", Some("192.0.2.1"));
+        assert_eq!(told_apart, 2 * MAX_PULLS as u64);
+        let beyond = count(&all, "image.pulled", "bob", None);
+        assert_eq!(beyond, 10_000 - told_apart, "none is lost");
+        assert_eq!(all.len(), 1 + MAX_PULLS + 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Outcome;
+use super::doctor::Doctor;
 use super::output::{Table, print, print_json, shown_size, shown_time};
 use super::workplace::{Holder, Workplace};
 use crate::admin::{ShowStatus, StatusView, VersionView};
@@ -54,13 +55,19 @@ impl Status {
             }
             here @ Holder::Here(..) => (None, place.perform_by(here, ShowStatus {})?),
         };
+        let found = Doctor::count(place)?;
         if self.json {
-            print_json(&json!({ "server": server, "status": view }))?;
+            print_json(&json!({ "server": server, "status": view, "doctor": found }))?;
             return Ok(Outcome::Done);
         }
         for (field, value) in fields(place, server.as_ref(), &view) {
             print(&format!("{field:<12} {value}"))?;
         }
+        let counts = format!("{} errors, {} warnings", found.errors, found.warnings);
+        print(&format!(
+            "{:<12} {counts} (see `breakwater doctor`)",
+            "doctor"
+        ))?;
         upstreams(&view)?;
         Ok(Outcome::Done)
     }

@@ -88,6 +88,26 @@ struct Finding {
     tokens: Vec<crate::store::TokenId>,
 }
 
+/// How many findings are bad.
+#[derive(Debug, Serialize)]
+pub(super) struct Counts {
+    pub(super) errors: usize,
+    pub(super) warnings: usize,
+}
+
+impl Counts {
+    fn of(findings: &[Finding]) -> Self {
+        let count = |severity| {
+            let of_severity = findings.iter().filter(|one| one.severity == severity);
+            of_severity.count()
+        };
+        Self {
+            errors: count(Severity::Error),
+            warnings: count(Severity::Warning),
+        }
+    }
+}
+
 impl Finding {
     fn new(
         severity: Severity,
@@ -162,6 +182,17 @@ impl Doctor {
         findings
     }
 
+    /// How many errors and warnings it finds, asking no upstream.
+    pub(super) fn count(place: &Workplace) -> Result<Counts> {
+        let doctor = Self {
+            json: false,
+            probe: false,
+            callers: Callers::default(),
+        };
+        let findings = doctor.examine(place, &Arc::new(place.open_store()?));
+        Ok(Counts::of(&findings))
+    }
+
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         let mut findings = match place.open_store() {
             Ok(store) => self.examine(place, &Arc::new(store)),
@@ -169,11 +200,7 @@ impl Doctor {
             Err(error) => store_unusable(place, &error),
         };
         findings.sort_by_key(|finding| finding.severity);
-        let count = |severity| {
-            let of_severity = findings.iter().filter(|one| one.severity == severity);
-            of_severity.count()
-        };
-        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        let Counts { errors, warnings } = Counts::of(&findings);
         if self.json {
             print_json(&json!({
                 "errors": errors,

@@ -34,6 +34,7 @@ fn status_tells_on_one_screen_how_the_box_is_with_a_server_and_without() {
         "0 B in 0 images",
         "docker.io",
         "closed",
+        " warnings (see `breakwater doctor`)",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -41,6 +42,11 @@ fn status_tells_on_one_screen_how_the_box_is_with_a_server_and_without() {
     assert_eq!(status["server"]["listening"], json!([appliance.url("")]));
     assert_eq!(status["status"]["activity"]["served_from_cache"], 3);
     assert!(status["status"]["last_backup_at"].is_string(), "{status}");
+    // The first password lies there yet.
+    assert!(
+        status["doctor"]["warnings"].as_u64().unwrap() >= 1,
+        "{status}"
+    );
     appliance.ok(&["offline", "on"]);
     assert!(appliance.ok(&["status"]).contains("yes, by command"));
     let findings = appliance.run_cli(&["doctor", "--json"]);

@@ -102,7 +102,7 @@ fn table(events: &[RecordedEvent]) -> Result<()> {
             word(&event.correlation_id),
         ]);
     }
-    table.print_fitted()
+    table.print_fitted(2)
 }
 
 /// `token laptop (7)`

@@ -78,15 +78,15 @@ impl Table {
         write(&self.render())
     }
 
-    /// Prints it in one write; on a terminal no wider than that, by cutting the widest columns.
-    pub(super) fn print_fitted(&mut self) -> Result<()> {
+    /// Prints it in one write; on a terminal no wider than that, by cutting the widest columns behind the first `kept`.
+    pub(super) fn print_fitted(&mut self, kept: usize) -> Result<()> {
         if let Some(width) = terminal_width() {
-            self.fit(width);
+            self.fit(width, kept);
         }
         self.print()
     }
 
-    fn fit(&mut self, width: usize) {
+    fn fit(&mut self, width: usize, kept: usize) {
         const NARROWEST: usize = 8;
         let cell_width = |cell: &String| cell.chars().count();
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
@@ -98,7 +98,8 @@ impl Table {
             .collect();
         let gaps = columns.saturating_sub(1).saturating_mul(2);
         while widths.iter().sum::<usize>().saturating_add(gaps) > width {
-            let widest = widths.iter_mut().max_by_key(|width| **width);
+            let cut = widths.iter_mut().skip(kept);
+            let widest = cut.max_by_key(|width| **width);
             match widest.filter(|width| **width > NARROWEST) {
                 Some(widest) => *widest = widest.saturating_sub(1),
                 None => break,
@@ -191,17 +192,17 @@ mod tests {
         let mut table = Table::new(&["ID", "NAME", "DETAILS"]);
         let cell = |length: usize| "é".repeat(length);
         table.row(["1".to_owned(), cell(12), cell(60)]);
-        table.fit(40);
+        table.fit(40, 0);
         let expected = format!("1   {}  {}…\n", cell(12), cell(21));
         assert_eq!(table.render().lines().nth(1), Some(expected.trim_end()));
-        // What cannot fit is not cut to nothing.
-        table.fit(1);
+        // What cannot fit is not cut to nothing, and the first columns are not cut at all.
+        table.fit(1, 2);
         let longest = table
             .render()
             .lines()
             .map(|line| line.chars().count())
             .max();
-        assert_eq!(longest, Some(2 + 2 + 8 + 2 + 8));
+        assert_eq!(longest, Some(2 + 2 + 12 + 2 + 8));
     }
 
     #[test]

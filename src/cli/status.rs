@@ -210,7 +210,7 @@ fn upstreams(view: &StatusView) -> Result<()> {
             status.last_failure.clone().unwrap_or_default(),
         ]);
     }
-    table.print_fitted()
+    table.print_fitted(4)
 }
 
 /// `3 days`, `5 hours`, `12 minutes`

@@ -60,7 +60,7 @@ fn sql(appliance: &Appliance, database: &str, text: &str) {
 
 #[test]
 fn a_clock_that_is_behind_or_not_synchronized() {
-    let appliance = initialised();
+    let mut appliance = initialised();
     assert_eq!(found(&mut doctor(&appliance), "clock_behind"), []);
     // Recorded in 2100: so the clock must be wrong now.
     sql(
@@ -69,6 +69,10 @@ fn a_clock_that_is_behind_or_not_synchronized() {
         "UPDATE events SET last_time = 4102444800",
     );
     assert_found(&mut doctor(&appliance), "clock_behind", "error", "2100");
+    appliance.restart();
+    appliance.stop();
+    let log = appliance.log();
+    assert!(log.contains("something was recorded here at 2100"), "{log}");
 
     let programs = tempfile::tempdir().unwrap();
     let timedatectl = programs.path().join("timedatectl");

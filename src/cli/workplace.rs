@@ -122,8 +122,10 @@ impl Workplace {
         let missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
         if std::fs::metadata(data).is_err_and(|error| missing(&error)) {
             let what = format!("there is no store at {}", data.display());
-            return Err(Error::new(Kind::NotFound, what)
-                .remedy("name its directory with --data, or make one with `breakwater init`"));
+            let make = "name its directory with --data, or make one with `breakwater init`";
+            let remedy = self.config.overlooked_data();
+            let remedy = remedy.unwrap_or_else(|| make.to_owned());
+            return Err(Error::new(Kind::NotFound, what).remedy(remedy));
         }
         Ok(())
     }

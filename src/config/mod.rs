@@ -38,6 +38,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The data directory.
     pub data: PathBuf,
+    /// Whether somebody named it: an option, the environment, or the file.
+    names_data: bool,
     /// No connection leaves the box.
     pub offline: bool,
     /// `[server]`
@@ -135,8 +137,22 @@ impl Config {
                 return Err(Error::new(Kind::Usage, "the option --data is empty"));
             }
             config.data.clone_from(data);
+            config.names_data = true;
         }
         Ok(config)
+    }
+
+    /// The data directory of this folder, where the configuration file leads to another one without naming it: who tried the
+    /// program here before there was a file may miss what they had.
+    pub fn overlooked_data(&self) -> Option<String> {
+        let file = self.file.as_ref().filter(|_| !self.names_data)?;
+        let here = Path::new(DATA_WITHOUT_FILE);
+        here.is_dir().then(|| {
+            format!(
+                "{} names no `data`, so that {DATA_WITHOUT_FILE} is not used: to use it, name it with --data or there",
+                file.display()
+            )
+        })
     }
 
     fn from_settings(file: Option<PathBuf>, settings: &Settings) -> Result<Self> {
@@ -146,6 +162,7 @@ impl Config {
             _ => top.data,
         };
         let config = Self {
+            names_data: settings.is_set("data"),
             file,
             data,
             offline: top.offline,

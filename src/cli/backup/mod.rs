@@ -118,7 +118,7 @@ impl Backup {
             return Err(error);
         }
         print(&format!(
-            "wrote the access database to {}; `secret.key` and `keys/` are not in it: keep them apart",
+            "wrote the access database to {}; `secret.key`, `keys/` and the files of images are not in it: keep them apart, or use --with-images",
             path.display()
         ))?;
         Ok(Outcome::Done)

@@ -71,6 +71,9 @@ impl Serve {
                 "running as root, which nothing here needs: give the data directory to a user of its own, and breakwater becomes that user"
             );
         }
+        if let Some(overlooked) = config.overlooked_data() {
+            tracing::warn!("{overlooked}");
+        }
         tracing::info!(
             "breakwater {} on the data directory {}",
             env!("CARGO_PKG_VERSION"),

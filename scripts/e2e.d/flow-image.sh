@@ -23,7 +23,7 @@ CONFIG
     check "the manual's recipe for running it" recipe_run image-run
     check_equal "it runs as nobody in particular" 65532:65532 \
         "$(podman container inspect --format '{{.Config.User}}' breakwater)"
-    wait_for image curl -fs "http://$BOX/-/readiness"
+    check "... and answers" curl -fs --retry 30 --retry-connrefused --retry-delay 1 "http://$BOX/-/readiness"
     check "its health check finds it well" podman healthcheck run breakwater
     check "an image is pulled through it" image_pull
     check "commands run in it" podman exec breakwater /usr/bin/breakwater cache list
@@ -32,7 +32,7 @@ CONFIG
     check_contains "... and says so" '"message":"stopped"' "$(podman logs breakwater 2>&1)"
     check "it is removed" podman rm --force breakwater
     check "another one starts on the same volume" recipe_run image-run
-    wait_for image curl -fs "http://$BOX/-/readiness"
+    check "... and answers" curl -fs --retry 30 --retry-connrefused --retry-delay 1 "http://$BOX/-/readiness"
     check_contains "... and has the image" docker.io/library/small:latest \
         "$(podman exec breakwater /usr/bin/breakwater cache list 2>&1)"
     podman rm --force --time 5 breakwater >/dev/null 2>&1

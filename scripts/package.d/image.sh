@@ -4,7 +4,8 @@
 # Nobody's number on most machines, so that what escapes owns nothing.
 readonly IMAGE_USER=65532
 
-# build_image PROGRAM VERSION FILE: prints FILE. Uses $work and SOURCE_DATE_EPOCH.
+# build_image PROGRAM VERSION FILE: prints FILE. Uses $work and SOURCE_DATE_EPOCH of scripts/package.
+# shellcheck disable=SC2154
 build_image() {
     local program=$1 version=$2 file=$3 tree=$work/tree library container
     install -D -m 0755 -- "$program" "$tree/usr/bin/breakwater"
@@ -38,6 +39,6 @@ build_image() {
     rm -f -- "$file"
     # Docker's format, because that of OCI has no place for a health check.
     buildah commit --quiet --format docker --timestamp "$SOURCE_DATE_EPOCH" "$container" \
-        "docker-archive:$file:breakwater:$version" >/dev/null
+        "docker-archive:$file:breakwater:latest" >/dev/null
     echo "$file"
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::{Value, json};
 
 use super::{assert_private, initialised, stderr};
-use crate::support::appliance::{Appliance, run_with_input};
+use crate::support::appliance::{Appliance, breakwater, run_with_input};
 
 fn names(appliance: &Appliance) -> Vec<String> {
     let users = appliance.json(&["user", "list", "--json"]);
@@ -203,7 +203,7 @@ fn a_directory_that_is_no_store_does_not_become_one() {
     let file = appliance.data().with_file_name("box.sqlite");
     appliance.ok(&["backup", file.to_str().unwrap()]);
     let elsewhere = tempfile::tempdir().unwrap();
-    let mut command = crate::support::appliance::breakwater();
+    let mut command = breakwater();
     command
         .arg("restore")
         .arg(&file)
@@ -220,6 +220,31 @@ fn a_directory_that_is_no_store_does_not_become_one() {
 }
 
 #[test]
+fn a_directory_that_the_configuration_leads_away_from_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("breakwater-data")).unwrap();
+    let config = folder.path().join("breakwater.toml");
+    std::fs::write(&config, "offline = true\n").unwrap();
+    for (variable, is_named) in [(None, true), (Some("elsewhere"), false)] {
+        let mut command = breakwater();
+        command
+            .current_dir(folder.path())
+            .args(["user", "list", "--config"]);
+        command
+            .arg(&config)
+            .envs(variable.map(|data| ("BREAKWATER_DATA", data)));
+        let output = command.output().unwrap();
+        let error = stderr(&output);
+        assert!(!output.status.success(), "{error}");
+        assert_eq!(
+            error.contains("./breakwater-data is not used"),
+            is_named,
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn root_keeps_backups_where_the_owner_may_not_write() {
     if !rustix::process::geteuid().is_root() {
         println!("only root can become somebody else: nothing tested");
@@ -231,7 +256,7 @@ fn root_keeps_backups_where_the_owner_may_not_write() {
     // `nobody`, as everywhere on Linux; a temporary directory is its maker's alone.
     std::os::unix::fs::chown(directory.path(), Some(65534), Some(65534)).unwrap();
     let run = |arguments: &[&str]| {
-        let mut command = crate::support::appliance::breakwater();
+        let mut command = breakwater();
         command.args(arguments).arg("--data").arg(directory.path());
         let output = run_with_input(&mut command, "");
         assert!(

@@ -64,6 +64,7 @@ fn the_file_of_the_documentation_is_the_default() {
     let config = load(&uncommented(installed), &[]).unwrap();
     let expected = Config {
         data: "/var/lib/breakwater".into(),
+        names_data: true,
         file: config.file.clone(),
         ..Config::default()
     };

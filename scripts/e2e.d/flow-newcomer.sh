@@ -21,6 +21,7 @@ flow_newcomer() {
     newcomer_denial
     newcomer_lost_upstream
     newcomer_second_day
+    newcomer_tls
     printf '     time line:\n'
     printf '     | %s\n' "${NEWCOMER_TIMES[@]}"
     stop dockerd
@@ -156,4 +157,33 @@ newcomer_second_day() {
     check "a backup" breakwater backup "$WORK/newcomer.backup"
     check "... is there" test -s "$WORK/newcomer.backup"
     newcomer_did "the questions of the second day are answered, and a backup is made"
+}
+
+# The second machine by TLS, with what `client docker` prints: a login needs no insecure-registries then.
+newcomer_tls() {
+    local box=$NEWCOMER_BOX:5443 url=https://$NEWCOMER_BOX:5443 made number
+    made=$(breakwater tls self-signed --json)
+    # What the printed section [tls] says, for a box without a configuration file.
+    BREAKWATER_TLS_CERTIFICATE=$(jq -r .certificate <<<"$made")
+    BREAKWATER_TLS_KEY=$(jq -r .key <<<"$made")
+    export BREAKWATER_TLS_CERTIFICATE BREAKWATER_TLS_KEY BREAKWATER_TLS_LISTEN=0.0.0.0:5443
+    stop box
+    newcomer_serve
+    check_fails "the second machine does not know the authority of the box" farm breakwater client check "$url"
+    check_contains "... and is told what to do" "/etc/docker/certs.d/$box/ca.crt" "$OUTPUT"
+    breakwater client docker --json >"$WORK/client.json"
+    for number in $(jq -r '.files | keys[]' "$WORK/client.json"); do
+        mkdir -p "$(dirname "$(jq -r ".files[$number].path" "$WORK/client.json")")"
+        jq -j ".files[$number].text" "$WORK/client.json" >"$(jq -r ".files[$number].path" "$WORK/client.json")"
+    done
+    check_lacks "the lines for docker need no plain HTTP" insecure "$(cat /etc/docker/daemon.json)"
+    check "the check is content with them" farm breakwater client check "$url"
+    check_contains "... and so is the script" "may pull through the mirror" \
+        "$(farm bash -c "$(jq -r .check "$WORK/client.json")" 2>&1)"
+    newcomer_farm_docker
+    check "docker on the second machine pulls by TLS" docker pull --quiet multi
+    check "... and logs in by TLS" docker login "$box" --username ci --password-stdin <<<"$TOKEN"
+    rm -rf "/etc/docker/certs.d/$box"
+    unset BREAKWATER_TLS_CERTIFICATE BREAKWATER_TLS_KEY BREAKWATER_TLS_LISTEN
+    newcomer_did "the second machine pulls and logs in by TLS"
 }

@@ -15,10 +15,11 @@ use crate::time::{Timestamp, parse_moment};
 use crate::upstream::{Ca, Seen, Unseen, look};
 
 /// Where clients keep the authorities of single registries, each in a directory of the registry's name.
-const DIRECTORIES: [&str; 3] = [
+const DIRECTORIES: [&str; 4] = [
     "/etc/docker/certs.d",
     "/etc/containers/certs.d",
     "/etc/containerd/certs.d",
+    "/etc/buildkit/certs.d",
 ];
 /// Where docker reads its mirrors.
 const DAEMON: &str = "/etc/docker/daemon.json";

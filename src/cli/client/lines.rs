@@ -26,6 +26,9 @@ pub(super) struct Lines<'a> {
 #[derive(Debug, Serialize, PartialEq, Eq)]
 pub(super) struct Setup {
     client: &'static str,
+    /// Where it is done.
+    #[serde(skip)]
+    scene: &'static str,
     url: String,
     files: Vec<File>,
     /// What makes the client read them; empty where it does so by itself.
@@ -46,7 +49,7 @@ struct File {
 impl Setup {
     /// As text for people: each file can be pasted as it stands.
     pub(super) fn text(&self) -> String {
-        let mut text = format!("# {} on the machine of a client, as root:\n", self.client);
+        let mut text = format!("# {}: {}\n", self.client, self.scene);
         for note in &self.notes {
             text.push_str(&format!("# {note}\n"));
         }
@@ -94,6 +97,10 @@ impl Lines<'_> {
         });
         Setup {
             client,
+            scene: match target {
+                Target::GitlabCi { .. } => "in GitLab",
+                _ => "on the machine of a client, as root",
+            },
             url: self.url.url.clone(),
             files,
             restart,
@@ -125,7 +132,7 @@ impl Lines<'_> {
             Target::Podman => notes.push("no restart is needed but for CRI-O".to_owned()),
             Target::Buildkit => {}
             Target::GitlabCi { .. } => notes.push(
-                "variables of the group or project in GitLab (Settings, CI/CD); the password is a masked one, and comes from `breakwater token create`: see `breakwater help ci`"
+                "variables of the group or project; the password is a masked one, and comes from `breakwater token create`: see `breakwater help ci`"
                     .to_owned(),
             ),
         }

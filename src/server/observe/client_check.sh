@@ -12,8 +12,16 @@ wrong() {
     exit 1
 }
 
+# The authority of the box, where clients look for it.
+ca=
+for client in docker containers containerd buildkit; do
+    file=/etc/$client/certs.d/$host/ca.crt
+    if [ -z "$ca" ] && [ -r "$file" ]; then ca=$file; fi
+done
+get() { curl -sS --max-time 10 ${ca:+--cacert "$ca"} "$@"; }
+
 command -v curl >/dev/null || wrong "there is no curl on this machine" "install it, and run this again"
-first=$(curl -sS --max-time 10 -D - -o /dev/null "$url/v2/" 2>&1)
+first=$(get -D - -o /dev/null "$url/v2/" 2>&1)
 case $? in
 0) ;;
 6) wrong "$host has no address: $first" "use the name or the address that the box is known by" ;;
@@ -39,7 +47,7 @@ if [ -n "$theirs" ]; then
     say "fine: the clocks agree"
 fi
 
-answer=$(curl -sS --max-time 10 -w '\n%{http_code}' "$url/jwt/auth?service=dependency_proxy&scope=repository:library/alpine:pull")
+answer=$(get -w '\n%{http_code}' "$url/jwt/auth?service=dependency_proxy&scope=repository:library/alpine:pull")
 case $answer in
 *200) say "fine: this machine may pull through the mirror without a login" ;;
 *401) wrong "this machine may not use the mirror without a login: $(printf '%s' "$answer" | sed -n 's/.*"message":"\([^"]*\)".*/\1/p')" \

@@ -72,6 +72,8 @@ fn each_client_s_file_can_be_read_by_it_and_leads_to_this_box() {
     let prefix = format!("IMAGE_PREFIX={place}/acme/dependency_proxy/containers\n");
     assert!(gitlab[0].1.contains(&prefix), "{gitlab:?}");
 
+    assert!(!appliance.ok(&["client", "gitlab-ci"]).contains("as root"));
+
     for client in CLIENTS {
         let text = appliance.ok(&["client", client]);
         for part in [

@@ -118,6 +118,7 @@ pub struct Error {
     what: String,
     remedy: Option<String>,
     subject: Option<&'static str>,
+    logged: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -129,6 +130,7 @@ impl Error {
             what: what.into(),
             remedy: None,
             subject: None,
+            logged: None,
             source: None,
         }
     }
@@ -180,6 +182,13 @@ impl Error {
         self
     }
 
+    /// Says what the audit and the log have as the reason, where whoever is told of the error may know less.
+    #[must_use]
+    pub fn logged(mut self, why: impl Into<String>) -> Self {
+        self.logged = Some(why.into());
+        self
+    }
+
     /// Puts what was being done before what went wrong: `context: what`.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
@@ -208,6 +217,11 @@ impl Error {
             Some(source) => format!("{}: {source}", self.what),
             None => self.what.clone(),
         }
+    }
+
+    /// The reason for the audit and the log.
+    pub fn logged_why(&self) -> String {
+        self.logged.clone().unwrap_or_else(|| self.what_and_why())
     }
 
     /// What to do about it, if anything.

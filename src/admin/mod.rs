@@ -8,6 +8,7 @@
 mod about;
 mod audit;
 mod backup;
+mod bans;
 mod cache;
 mod caller;
 mod cleanup;
@@ -40,6 +41,7 @@ use serde_json::Value;
 use strum::VariantNames;
 
 use crate::auth::administration::places::Mirror;
+use crate::auth::bans::{Ban, FailureKey};
 use crate::auth::keys::Keys;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -51,6 +53,7 @@ pub use crate::upkeep::eviction::Stays;
 pub use about::{ShowVersion, VersionView};
 pub use audit::{AuditEventView, ListAuditEvents, ListEvents, parse_address};
 pub use backup::{BackUp, SaveRows};
+pub use bans::{BanView, ListBans, RemoveBan};
 pub use cache::{
     CacheStatistics, CacheStatisticsView, EvictImages, EvictionView, ImageDetails,
     ListCachedImages, PartView, PurgeImages, PurgeView, ShowCachedImage,
@@ -118,6 +121,10 @@ pub trait RunningServer {
     fn is_offline(&self) -> bool;
     /// Lets connections leave the box, or not, from the next request on.
     fn set_offline(&self, offline: bool);
+    /// Who may not log in now.
+    fn bans(&self) -> Vec<Ban>;
+    /// Ends the ban of an address or user; which it was.
+    fn lift_ban(&self, named: &str) -> Option<FailureKey>;
     /// How its upstreams are.
     ///
     /// # Errors
@@ -201,6 +208,7 @@ operations!(
     GetMember,
     GetProject,
     GetUser,
+    ListBans,
     ListCachedImages,
     ListEvents,
     ListFeatures,
@@ -221,6 +229,7 @@ operations!(
     ListUsers,
     PurgeImages,
     RegistryCertificate,
+    RemoveBan,
     RemoveGroup,
     RemoveImages,
     RemoveMember,

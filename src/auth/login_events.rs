@@ -2,6 +2,7 @@
 //! nor a user name that does not exist here, because people type passwords into that field.
 
 use super::address::ClientAddress;
+use super::credentials::Refused;
 use super::identity::Principal;
 use super::secret::Shape;
 use crate::store::{Actor, AuditDb, Event, EventKind, EventPlace, TokenKind, User};
@@ -26,19 +27,14 @@ impl LoginEvents<'_> {
         self.note(principal.actor(), event);
     }
 
-    /// Wrong, revoked, expired or blocked: `principal` is whom it would have been, `user` the account that
-    /// exists, `place` as for [`Self::succeeded`].
-    pub(super) fn failed(
-        &self,
-        principal: Option<&Principal>,
-        place: Option<EventPlace>,
-        user: Option<&User>,
-    ) {
+    /// `user`: the account that exists; `place` as for [`Self::succeeded`].
+    pub(super) fn failed(&self, refused: &Refused, place: Option<EventPlace>, user: Option<&User>) {
         let event = self.event(EventKind::LoginFailed).place(place);
-        let event = match principal {
-            Some(principal) => about(event, principal).detail("why", "no longer valid"),
+        let event = match &refused.of {
+            Some(principal) => about(event, principal),
             None => about_account(event, user),
         };
+        let event = event.detail("why", refused.why.why());
         self.note(Actor::nobody(UNKNOWN), event);
     }
 

@@ -8,6 +8,7 @@ mod account;
 mod aliases;
 mod audit;
 mod backup;
+mod ban;
 mod cache;
 mod client;
 mod completions;
@@ -120,6 +121,7 @@ enum Command {
     Feature(feature::Feature),
     Key(key::Key),
     Audit(audit::Audit),
+    Ban(ban::BanCommand),
     Rule(rule::Rule),
     Registry(registry::Registry),
     Repository(repository::Repository),
@@ -254,6 +256,7 @@ impl Command {
             Command::Feature(feature) => feature.run(&place),
             Command::Key(key) => key.run(&place),
             Command::Audit(audit) => audit.run(&place),
+            Command::Ban(ban) => ban.run(&place),
             Command::Rule(rule) => rule.run(&place),
             Command::Registry(registry) => registry.run(&place),
             Command::Repository(repository) => repository.run(&place),

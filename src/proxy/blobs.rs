@@ -112,7 +112,7 @@ impl Proxy {
                 return Ok(kept);
             }
             match wanted {
-                _ if !grant.passes_through() => self.blob_beside(target, digest, wanted),
+                _ if !grant.passes_through() => self.blob_beside(grant, target, digest, wanted),
                 Wanted::Bytes => self.arriving_blob(grant, target, digest),
                 Wanted::Size => self.blob_elsewhere(grant, target, digest),
             }
@@ -120,11 +120,17 @@ impl Proxy {
     }
 
     /// From the fetch of somebody else, for a caller for whom nothing is fetched.
-    fn blob_beside(&self, target: &Target, digest: &Digest, wanted: Wanted) -> Result<BlobAnswer> {
+    fn blob_beside(
+        &self,
+        grant: &Grant,
+        target: &Target,
+        digest: &Digest,
+        wanted: Wanted,
+    ) -> Result<BlobAnswer> {
         let key: FetchKey = (target.key(), digest.clone());
         let reader = self.fetches.join(&key).ok_or_else(|| {
             let what = format!("blob {digest} of {}", target.shown());
-            read_only::refused(Kind::BlobUnknown, &what)
+            read_only::refused(grant, Kind::BlobUnknown, &what)
         })?;
         Ok(BlobAnswer {
             size: reader.head()?,

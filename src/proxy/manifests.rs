@@ -126,7 +126,7 @@ impl Proxy {
         } else {
             self.manifest_calls
                 .join(&key, patience)
-                .ok_or_else(|| read_only::refused(Kind::ManifestUnknown, &what()))?
+                .ok_or_else(|| read_only::refused(grant, Kind::ManifestUnknown, &what()))?
         };
         let checked = fetched
             .unwrap_or_else(|| {

@@ -12,15 +12,20 @@ use crate::auth::Grant;
 use crate::error::{Error, Kind, Result};
 use crate::time::deadline;
 
-/// The refusal, for the manifest, blob or list `what`.
-pub(super) fn refused(unknown: Kind, what: &str) -> Error {
-    Error::new(
-        unknown,
-        format!(
-            "{what} is not cached here, and this group fetches nothing for callers who may not fill the cache"
-        ),
-    )
-    .remedy("let somebody who may fill it ask for it first")
+/// The refusal, for the manifest, blob or list `what`. A rule that keeps the caller from filling is named in the log, and to
+/// whoever may see it.
+pub(super) fn refused(grant: &Grant, unknown: Kind, what: &str) -> Error {
+    let what = format!(
+        "{what} is not cached here, and this group fetches nothing for callers who may not fill the cache"
+    );
+    let error = match grant.kept_from_filling_by() {
+        Some(rule) if rule.is_shown() => {
+            Error::new(unknown, format!("{what}: {}", rule.sentence()))
+        }
+        Some(rule) => Error::new(unknown, &what).logged(format!("{what}: {}", rule.sentence())),
+        None => Error::new(unknown, what),
+    };
+    error.remedy("let somebody who may fill it ask for it first")
 }
 
 /// Runs `attempt` until it finds something, as long as somebody fills the repository, and for at most

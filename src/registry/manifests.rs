@@ -6,7 +6,9 @@ use crate::auth::policy::{self, Refusal, RepositoryGrant, TagAction, TagMutabili
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Descriptor, Digest, Manifest, MediaType, Reference, Tag};
 use crate::spool::{Content, Owner};
-use crate::store::{NewHostedManifest, NewTag, PutManifest, StoredManifest, digest_of};
+use crate::store::{
+    ImmutableBy, NewHostedManifest, NewTag, PutManifest, StoredManifest, digest_of,
+};
 use crate::time::Timestamp;
 
 /// So many blobs that are missing are named: a manifest can refer to tens of thousands.
@@ -198,7 +200,7 @@ impl Registry {
         check(grant, Wanted::Delete)?;
         let place = repository(grant);
         let may_go = |tag: &Tag, is_attached: bool| match grant.judge_tag(tag, TagAction::Delete) {
-            Err(Refusal::TagImmutable) if is_attached => Ok(()),
+            Err(Refusal::TagImmutable(_)) if is_attached => Ok(()),
             judged => judged
                 .map(drop)
                 .map_err(|refusal| refusal.error(place.path)),
@@ -254,8 +256,14 @@ impl Registry {
         tags.dedup();
         tags.into_iter()
             .map(|name| {
-                let may_move = judge(grant, &name, TagAction::Push)? == TagMutability::Mutable;
-                Ok(NewTag { name, may_move })
+                let immutable_by = match judge(grant, &name, TagAction::Push)? {
+                    TagMutability::Mutable => None,
+                    TagMutability::Immutable(rule) => Some(ImmutableBy {
+                        rule: rule.sentence(),
+                        is_shown: rule.is_shown(),
+                    }),
+                };
+                Ok(NewTag { name, immutable_by })
             })
             .collect()
     }

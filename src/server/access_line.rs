@@ -55,6 +55,7 @@ impl AccessLine {
                 .upstream
                 .as_ref()
                 .map(|upstream| upstream.name().as_str()),
+            why: note.why.as_deref().filter(|_| status >= 400),
         }
         .log();
     }

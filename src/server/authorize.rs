@@ -10,7 +10,7 @@ use crate::auth::{Grant, Identity};
 use crate::error::Result;
 use crate::oci::{RepositoryName, Tag};
 use crate::proxy::Target;
-use crate::store::{GroupId, HostedRepository, Level, ProjectId, Visibility, Window};
+use crate::store::{Group, GroupId, HostedRepository, Level, ProjectId, Visibility, Window};
 
 /// A grant, or why there is none; the outer error is ours.
 pub(super) type Verdict = Result<std::result::Result<Grant, Refusal>>;
@@ -18,31 +18,72 @@ pub(super) type Verdict = Result<std::result::Result<Grant, Refusal>>;
 impl Appliance {
     /// Judges an identity by the policy of a group's dependency proxy.
     pub(super) fn authorize_group(&self, identity: &Identity, path: &str) -> Verdict {
-        let authenticator = &self.authenticator;
-        let Some(group) = authenticator.group(path)? else {
+        let Some(group) = self.authenticator.group(path)? else {
             return Ok(policy::dependency_proxy(identity, None));
         };
+        self.with_facts(identity, &group, |facts| {
+            let verdict = policy::dependency_proxy(identity, Some(facts));
+            if verdict.is_err() {
+                self.tell_of_not_trusted(identity, |trusted| {
+                    policy::dependency_proxy(trusted, Some(facts)).is_ok()
+                });
+            }
+            verdict
+        })
+    }
+
+    fn with_facts<T>(
+        &self,
+        identity: &Identity,
+        group: &Group,
+        judge: impl FnOnce(GroupFacts<'_>) -> T,
+    ) -> Result<T> {
+        let authenticator = &self.authenticator;
         let level = match identity.principal.user() {
             Some(user) => authenticator.level(group.id, user.id)?,
             None => None,
         };
         let lineage = authenticator.lineage(group.id)?;
-        let facts = GroupFacts {
-            group: &group,
+        Ok(judge(GroupFacts {
+            group,
             lineage: &lineage,
             level,
             is_public: self.are_public(&lineage)?,
-            is_mirror: self.mirror_group() == Some(path),
+            is_mirror: self.mirror_group() == Some(group.path.as_str()),
             networks: &authenticator.networks()?,
             flags: Flags::of(&authenticator.features()?, &lineage),
-        };
-        let verdict = policy::dependency_proxy(identity, Some(facts));
-        if verdict.is_err() {
-            self.tell_of_not_trusted(identity, |trusted| {
-                policy::dependency_proxy(trusted, Some(facts)).is_ok()
-            });
+        }))
+    }
+
+    /// What a push to `repository` needs where the caller sees no project that owns it: the path of a project below the
+    /// innermost group that the caller sees, if there is one. It is the same whether the project is not there or
+    /// hidden.
+    pub(super) fn project_to_make(
+        &self,
+        identity: &Identity,
+        repository: &RepositoryName,
+    ) -> Result<Option<String>> {
+        let path = repository.as_str();
+        let mut seen = None;
+        for (end, _) in path.match_indices('/') {
+            let group = path.get(..end).unwrap_or_default();
+            let Some(group) = self.authenticator.group(group)? else {
+                break;
+            };
+            if !self.with_facts(identity, &group, |facts| {
+                policy::sees(&identity.principal, facts)
+            })? {
+                break;
+            }
+            seen = Some(end);
         }
-        Ok(verdict)
+        let Some(below) = seen.map(|end| end.saturating_add(1)) else {
+            return Ok(None);
+        };
+        let rest = path.get(below..).unwrap_or_default();
+        let name = rest.split('/').next().unwrap_or_default();
+        let end = below.saturating_add(name.len());
+        Ok(path.get(..end).map(str::to_owned))
     }
 
     /// Tells the log what spoke against trusting the address of `identity`, which was refused, if `would_be_allowed`

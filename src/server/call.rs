@@ -34,6 +34,8 @@ pub(super) struct Note {
     pub(super) principal: Option<String>,
     /// The same, as the audit names it.
     pub(super) actor: Option<Actor>,
+    /// Why it was refused, or failed.
+    pub(super) why: Option<String>,
     /// Whether a policy let it in: then a 404 hides nothing.
     pub(super) is_granted: bool,
     /// Where the answer came from.

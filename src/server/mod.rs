@@ -45,7 +45,7 @@ use parking_lot::Mutex;
 
 use crate::admin::{Activity, Admin, OnTheBox, RefusedNetworkView, RunningServer};
 use crate::auth::Authenticator;
-use crate::auth::bans::Bans;
+use crate::auth::bans::{Ban, Bans, FailureKey, shown};
 use crate::auth::jwt::{Jwts, lifetime};
 use crate::auth::keys::Keys;
 use crate::config::Config;
@@ -247,6 +247,24 @@ impl RunningServer for Appliance {
         }
     }
 
+    fn bans(&self) -> Vec<Ban> {
+        self.authenticator.list_bans(Timestamp::now())
+    }
+
+    fn lift_ban(&self, named: &str) -> Option<FailureKey> {
+        let lifted = self.authenticator.lift_ban(named, Timestamp::now());
+        match &lifted {
+            Some(FailureKey::Address(network)) => {
+                tracing::warn!("logins from {} are tried again, by command", shown(network));
+            }
+            Some(FailureKey::Account(_)) => {
+                tracing::warn!("a user's password is tried again, by command");
+            }
+            None => {}
+        }
+        lifted
+    }
+
     fn upstreams(&self) -> Result<Vec<UpstreamState>> {
         self.proxy.upstreams().states()
     }
@@ -282,6 +300,7 @@ impl Handler for Appliance {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 kind = Some(error.kind());
+                call.note.why.get_or_insert_with(|| error.logged_why());
                 let response = error::response(&error, &id);
                 if error.kind() == Kind::Unauthorized {
                     v2::challenge(self, &call, response)

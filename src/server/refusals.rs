@@ -7,7 +7,7 @@ use super::Appliance;
 use super::call::{Call, Credentials};
 use super::router::{self, Place, Route};
 use crate::error::{Kind, Result};
-use crate::store::{Actor, Event, EventKind, EventPlace};
+use crate::store::{Actor, Detail, Event, EventKind, EventPlace};
 
 /// Notes the refusal that an answer with `status` is, if it is one; `kind` is that of the error behind it.
 pub(super) fn note(appliance: &Appliance, call: &Call<'_>, kind: Option<Kind>, status: u16) {
@@ -17,7 +17,11 @@ pub(super) fn note(appliance: &Appliance, call: &Call<'_>, kind: Option<Kind>, s
     let path = &call.request.path;
     // An event without its place is better than none.
     let place = place(appliance, path).unwrap_or_default();
-    let event = Event::new(event).subject("path", path, None).place(place);
+    let why = call.note.why.as_deref().map(Detail::name);
+    let event = Event::new(event)
+        .subject("path", path, None)
+        .place(place)
+        .detail_if("why", why);
     let actor = actor(appliance, call)
         .address(call.address.ip)
         .correlation_id(&call.id);
@@ -74,31 +78,30 @@ pub(super) fn place(appliance: &Appliance, path: &str) -> Result<Option<EventPla
         let owner = appliance.authenticator.project_owning(repository)?;
         return match owner {
             Some(owner) => Ok(Some(owner.placed.event_place(repository.as_str()))),
-            None => in_groups(appliance, repository.as_str()).map(Some),
+            None => innermost_group(appliance, repository.as_str()),
         };
     }
     match &route.place {
-        Place::Group { group, .. } => in_groups(appliance, group).map(Some),
+        Place::Group { group, .. } => innermost_group(appliance, group),
         Place::Mirror { .. } => Ok(None),
     }
 }
 
-/// The path, in the innermost of the groups that it begins with.
-fn in_groups(appliance: &Appliance, path: &str) -> Result<EventPlace> {
+/// The innermost of the groups that a path begins with.
+fn innermost_group(appliance: &Appliance, path: &str) -> Result<Option<EventPlace>> {
     let authenticator = &appliance.authenticator;
     let ends = path.match_indices('/').map(|(at, _)| at);
     let mut innermost = None;
     for end in ends.chain([path.len()]) {
         match authenticator.group(path.get(..end).unwrap_or_default())? {
-            Some(group) => innermost = Some(group.id),
+            Some(group) => innermost = Some(group),
             // Groups nest: below what is not there, nothing is.
             None => break,
         }
     }
-    let groups = innermost.map(|group| authenticator.lineage(group));
-    let groups = groups.transpose()?;
-    Ok(EventPlace::in_groups(
-        path,
-        groups.as_deref().unwrap_or_default(),
-    ))
+    let Some(group) = innermost else {
+        return Ok(None);
+    };
+    let groups = authenticator.lineage(group.id)?;
+    Ok(Some(EventPlace::in_groups(&group.path, &groups)))
 }

@@ -66,8 +66,8 @@ pub use page::{Page, Window};
 pub use reconcile::Reconciled;
 pub use registry::{
     CleanupRequest, CleanupRun, FoundReferrer, Going, HostedRepository, HostedTag, HostedTotals,
-    HostedUpload, NewHostedManifest, NewTag, PushRecord, PushedTag, PutManifest, Referrer,
-    RegistryDb, RepositoryRow, StorageLimit, Swept, UnlinkBlob, UntaggedManifest,
+    HostedUpload, ImmutableBy, NewHostedManifest, NewTag, PushRecord, PushedTag, PutManifest,
+    Referrer, RegistryDb, RepositoryRow, StorageLimit, Swept, UnlinkBlob, UntaggedManifest,
 };
 pub use repairs::{RepairCounters, Repaired, SetAside};
 pub use room::{Asked, CacheRoom, FillRoom, Limit, LimitedPart, RoomLimits, Scope};

@@ -220,6 +220,7 @@ mod tests {
             seconds: 0.25,
             cache,
             upstream: None,
+            why: None,
         }
     }
 
@@ -245,7 +246,8 @@ mod tests {
                 "bytes",
                 "seconds",
                 "cache",
-                "upstream"
+                "upstream",
+                "why"
             ]
         );
         let record: Value = serde_json::from_str(&line).unwrap();

@@ -93,6 +93,8 @@ pub struct RequestRecord<'a> {
     /// As `X-Cache`.
     pub cache: Option<&'a str>,
     pub upstream: Option<&'a str>,
+    /// Why it was refused, or failed.
+    pub why: Option<&'a str>,
 }
 
 impl RequestRecord<'_> {
@@ -110,6 +112,7 @@ impl RequestRecord<'_> {
             seconds = self.seconds,
             cache = self.cache,
             upstream = self.upstream,
+            why = self.why,
         );
     }
 }

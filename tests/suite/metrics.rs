@@ -275,11 +275,13 @@ fn logins_bans_and_tokens_by_kind() {
         (&*logins("accepted"), 1.0),
         (&logins("failed"), 3.0),
         (&logins("banned"), 1.0),
+        // The address, and the user whom it guessed.
+        ("breakwater_bans_total{of=\"address\"}", 1.0),
+        ("breakwater_bans_total{of=\"user\"}", 1.0),
         (&requests("token", "GET", "2xx", "none"), 1.0),
         (&requests("token", "GET", "4xx", "none"), 4.0),
     ];
     moved.by("logins", &expected);
-    // The address, and the user whom it guessed.
     assert!(Scrape::of(&appliance).get("breakwater_bans_active") >= 1.0);
 }
 

@@ -29,8 +29,9 @@ pub struct GetToken<V> {
 
 /// Replace a token by one with another secret and id, and print the new secret alone
 ///
-/// The old one is refused from its next request on. Whoever rotates a token that was revoked already uses a
-/// secret that should be gone: then all that came from the same first token are revoked.
+/// The old one is refused from its next request on. One that was rotated already is not rotated again: what has taken its
+/// place is named. Only a revoked token that rotates itself, over the REST API, is a secret that should be gone: then all that
+/// came from the same first token are revoked.
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
 #[command(after_help = "\
 Examples:
@@ -194,14 +195,14 @@ fn rotate<V: ShownToken>(
     }
     let expires_at = expiry::of_successor(admin, asked, old, now)?;
     let (made, secret) = tokens::rotate_token(store, &admin.actor, old.id, expires_at, &maker)?
-        .ok_or_else(|| revoked_already(old.id))?;
+        .ok_or_else(|| used_after_its_end(old.id))?;
     Ok(NewTokenView {
         view: V::of(store, made, now)?,
         token: secret,
     })
 }
 
-fn revoked_already(id: TokenId) -> Error {
+fn used_after_its_end(id: TokenId) -> Error {
     let what = format!(
         "token {} was revoked already, and somebody still uses it: all tokens that it was rotated from or into are revoked now",
         id.0

@@ -52,12 +52,12 @@ pub fn create_token(store: &Store, actor: &Actor, mut token: NewToken) -> Result
     Ok((made(store, id)?, secret))
 }
 
-/// Replaces a token by one with another secret and id. `None` where it was revoked already: somebody uses a
-/// secret that should be gone, and the whole family is revoked now.
+/// Replaces a token by one with another secret and id. `None` where it was revoked already and rotates itself: somebody
+/// uses a secret that should be gone, and the whole family is revoked now.
 ///
 /// # Errors
-/// `NotFound` where there is none; `Conflict` for a job token, which ends with its job; `Internal` without
-/// randomness.
+/// `NotFound` where there is none; `Conflict` for one that was revoked already, and for a job token, which ends with its
+/// job; `Internal` without randomness.
 pub fn rotate_token(
     store: &Store,
     actor: &Actor,

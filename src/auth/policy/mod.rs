@@ -32,6 +32,7 @@ use super::scope::Ability;
 use crate::error::{Error, Kind};
 use crate::oci::{RegistryHost, RepositoryName};
 use membership::Membership;
+use protection::RuleInTheWay;
 
 pub use abilities::{CacheAccess, cache_access, hosted_login, login};
 pub use hosted::{
@@ -50,6 +51,8 @@ pub struct Grant {
     /// Whether the group passes through what is not kept to those who may not fill.
     passes_through: bool,
     membership: Membership,
+    /// The rule that took the right to fill away.
+    kept_from_filling_by: Option<Box<RuleInTheWay>>,
 }
 
 impl Grant {
@@ -79,8 +82,20 @@ impl Grant {
         repository: &RepositoryName,
     ) -> Self {
         let minimum = protection::of_cached(rules, host, repository).push;
-        let fill = self.fill && minimum.is_none_or(|minimum| self.membership.meets(minimum));
-        Self { fill, ..self }
+        if !self.fill || minimum.is_none_or(|minimum| self.membership.meets(minimum)) {
+            return self;
+        }
+        let rule = RuleInTheWay::against_filling(rules, host, repository);
+        let is_shown = self.membership.is_at_least(Level::Owner);
+        Self {
+            fill: false,
+            kept_from_filling_by: rule.map(|rule| Box::new(rule.shown(is_shown))),
+            ..self
+        }
+    }
+
+    pub fn kept_from_filling_by(&self) -> Option<&RuleInTheWay> {
+        self.kept_from_filling_by.as_deref()
     }
 
     /// Whether its bearer may purge one image of the group's from the cache: `rules` as for [`Self::under`].
@@ -101,6 +116,7 @@ impl Grant {
             fill: true,
             passes_through: true,
             membership: Membership::Administrator,
+            kept_from_filling_by: None,
         }
     }
 
@@ -110,19 +126,20 @@ impl Grant {
             fill,
             passes_through: group.on_read_only_miss == OnReadOnlyMiss::PassThrough,
             membership,
+            kept_from_filling_by: None,
         }
     }
 }
 
 /// Why there is no grant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// 401: log in.
     Unauthenticated,
     /// 401: the JWT was issued for less; another one can be had.
     NotInToken(Wanted),
-    /// 404: there is nothing here that you may see.
-    Unknown,
+    /// 404: there is nothing here that you may see. Why, is for the log alone.
+    Unknown(Hidden),
     /// 403: the credential lacks this ability, or a whole pair where the older rule holds.
     Denied(Ability),
     /// 403: the level on the project is too low.
@@ -130,28 +147,63 @@ pub enum Refusal {
     /// 403: a job pushes to, or deletes from, another project than its own.
     NotItsOwnProject,
     /// 403: a protection rule asks for more, to push.
-    PushProtected,
+    PushProtected(Option<Box<RuleInTheWay>>),
     /// 403: a protection rule asks for more, to delete.
-    DeleteProtected,
+    DeleteProtected(Option<Box<RuleInTheWay>>),
     /// 403: a rule about tags asks for more.
-    TagProtected(TagAction),
+    TagProtected(TagAction, Option<Box<RuleInTheWay>>),
     /// 403: the tag is immutable, and would move or go.
-    TagImmutable,
+    TagImmutable(Option<Box<RuleInTheWay>>),
+}
+
+/// Why something is answered as what does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hidden {
+    NoGroup,
+    /// The group's dependency proxy is switched off.
+    SwitchedOff,
+    NotOfGroup,
+    NoProject,
+    NotOfProject,
+    /// A scope that names nothing of this box.
+    Nothing,
+}
+
+impl Hidden {
+    fn why(self) -> &'static str {
+        match self {
+            Self::NoGroup => "there is no such group",
+            Self::SwitchedOff => "the group's dependency proxy is switched off",
+            Self::NotOfGroup => "the group is private, and the caller is no member",
+            Self::NoProject => "no project owns the path",
+            Self::NotOfProject => "the project is private, and the caller is no member",
+            Self::Nothing => "it names nothing of this box",
+        }
+    }
 }
 
 impl Refusal {
+    /// A rule about repositories keeps from pushing or deleting.
+    fn protected(wanted: Wanted, rule: Option<Box<RuleInTheWay>>) -> Self {
+        match wanted {
+            Wanted::Delete => Self::DeleteProtected(rule),
+            Wanted::Push | Wanted::Pull => Self::PushProtected(rule),
+        }
+    }
+
     /// The error for a request about repository `name`.
     pub fn error(self, name: &str) -> Error {
         let denied = |what: &str| Error::new(Kind::Denied, what);
         match self {
             Self::Unauthenticated => Error::new(Kind::Unauthorized, "authentication is required")
-                .remedy("log in with `docker login`"),
+                .remedy("log in with `docker login`")
+                .logged("nobody logged in, and the address is in no network that is trusted here"),
             Self::NotInToken(wanted) => Error::new(
                 Kind::Unauthorized,
                 format!("the token does not allow to {} {name}", wanted.action()),
             )
             .remedy("ask the token endpoint for one that does"),
-            Self::Unknown => unknown(name),
+            Self::Unknown(hidden) => unknown(name).logged(hidden.why()),
             Self::Denied(ability) => denied(&format!(
                 "access forbidden: the token lacks the ability {}",
                 ability.as_str()
@@ -166,29 +218,47 @@ impl Refusal {
                     Wanted::Push => ("developer", "push to"),
                     Wanted::Delete => ("maintainer", "delete from"),
                 };
-                denied(&format!("access forbidden: you may not {what} {name}"))
-                    .remedy(format!("ask for the level {least} on its project"))
+                denied(&format!("access forbidden: you may not {what} {name}")).remedy(format!(
+                    "ask for the level {least} on its project, which `breakwater member add` gives"
+                ))
             }
             Self::NotItsOwnProject => {
                 denied("access forbidden: a job token pushes and deletes only in its own project")
                     .remedy("use a token of the other project")
             }
             // These two texts are GitLab's, to the letter: people search for them.
-            Self::PushProtected => {
-                denied("container protected; you are not allowed to push new package")
+            Self::PushProtected(rule) => by_rule(
+                "container protected; you are not allowed to push new package",
+                rule,
+            ),
+            Self::DeleteProtected(rule) => by_rule(
+                "container protected; you are not allowed to delete this package",
+                rule,
+            ),
+            Self::TagProtected(TagAction::Push, rule) => {
+                by_rule("tag protected; you are not allowed to push this tag", rule)
             }
-            Self::DeleteProtected => {
-                denied("container protected; you are not allowed to delete this package")
+            Self::TagProtected(TagAction::Delete, rule) => by_rule(
+                "tag protected; you are not allowed to delete this tag",
+                rule,
+            ),
+            Self::TagImmutable(rule) => {
+                by_rule("tag immutable; it can neither be moved nor deleted", rule)
+                    .remedy("push another tag")
             }
-            Self::TagProtected(TagAction::Push) => {
-                denied("tag protected; you are not allowed to push this tag")
-            }
-            Self::TagProtected(TagAction::Delete) => {
-                denied("tag protected; you are not allowed to delete this tag")
-            }
-            Self::TagImmutable => denied("tag immutable; it can neither be moved nor deleted")
-                .remedy("push another tag"),
         }
+    }
+}
+
+/// The rule is named in the log, and to whoever may see it.
+fn by_rule(sentence: &str, rule: Option<Box<RuleInTheWay>>) -> Error {
+    let Some(rule) = rule else {
+        return Error::new(Kind::Denied, sentence);
+    };
+    let whole = format!("{sentence}: {}", rule.sentence());
+    match rule.is_shown() {
+        true => Error::new(Kind::Denied, whole).remedy(rule.remedy()),
+        false => Error::new(Kind::Denied, sentence).logged(whole),
     }
 }
 
@@ -234,23 +304,28 @@ pub fn dependency_proxy(
     identity: &Identity,
     facts: Option<GroupFacts<'_>>,
 ) -> Result<Grant, Refusal> {
-    let facts = facts.filter(|facts| facts.group.dependency_proxy_enabled);
+    let facts = match facts {
+        None => Err(Hidden::NoGroup),
+        Some(facts) if !facts.group.dependency_proxy_enabled => Err(Hidden::SwitchedOff),
+        Some(facts) => Ok(facts),
+    };
     let membership = |facts: GroupFacts<'_>| {
         Membership::on_group(&identity.principal, facts.lineage, facts.level)
     };
     if matches!(identity.principal, Principal::Anonymous) {
+        let facts = facts.ok();
         let by_network = facts.and_then(|facts| Some((facts, network_ability(identity, facts)?)));
         let (facts, ability) = by_network.ok_or(Refusal::Unauthenticated)?;
         let fill = ability == store::Ability::Fill;
         return Ok(Grant::new(facts.group, fill, membership(facts)));
     }
-    let facts = facts.ok_or(Refusal::Unknown)?;
+    let facts = facts.map_err(Refusal::Unknown)?;
     let sees = sees(&identity.principal, facts);
     // A login takes nothing away that the network gives to whoever comes without one, but adds nothing to
     // it either: the credential is judged as everywhere, and fills only where both may.
     let by_network = network_ability(identity, facts).filter(|_| facts.is_mirror);
     if !sees && by_network.is_none() {
-        return Err(Refusal::Unknown);
+        return Err(Refusal::Unknown(Hidden::NotOfGroup));
     }
     let access = cache_access(&identity.principal, facts.flags).map_err(Refusal::Denied)?;
     let fill = access.fills && (sees || by_network == Some(store::Ability::Fill));
@@ -258,7 +333,7 @@ pub fn dependency_proxy(
 }
 
 /// Whether a principal may know that a group exists and read its dependency proxy, its abilities apart.
-fn sees(principal: &Principal, facts: GroupFacts<'_>) -> bool {
+pub fn sees(principal: &Principal, facts: GroupFacts<'_>) -> bool {
     let is_guest = facts.level >= Some(Level::Guest);
     match principal {
         Principal::Anonymous | Principal::ProjectDeployToken(..) => false,

@@ -69,6 +69,7 @@ mod tests {
             username: None,
             access_level: None,
             revoked: false,
+            revoked_at: None,
             created_at: Timestamp(0),
             expires_at: None,
             maker: Maker::on_the_box(),
@@ -91,25 +92,25 @@ mod tests {
             rule("172.16.0.0/12", Some(mirror)),
             rule("192.168.0.0/16", Some(GroupId(9))),
         ];
-        let denied = Err(Refusal::Denied(Ability::ReadApi));
-        let nobody = Err(Refusal::Unauthenticated);
+        let denied = || Err(Refusal::Denied(Ability::ReadApi));
+        let nobody = || Err(Refusal::Unauthenticated);
         let table = [
             ("10.1.1.1", true, Principal::Anonymous, Ok(())),
             ("172.16.1.1", true, Principal::Anonymous, Ok(())),
             // Trusted for another group than the mirror's.
-            ("192.168.1.1", true, Principal::Anonymous, nobody),
-            ("203.0.113.1", true, Principal::Anonymous, nobody),
+            ("192.168.1.1", true, Principal::Anonymous, nobody()),
+            ("203.0.113.1", true, Principal::Anonymous, nobody()),
             // Forwarded by somebody who is no configured proxy.
-            ("10.1.1.1", false, Principal::Anonymous, nobody),
+            ("10.1.1.1", false, Principal::Anonymous, nobody()),
             ("203.0.113.1", true, personal("read_api"), Ok(())),
             ("203.0.113.1", false, personal("api"), Ok(())),
             (
                 "203.0.113.1",
                 true,
                 personal("read_registry write_registry"),
-                denied,
+                denied(),
             ),
-            ("10.1.1.1", false, personal("read_registry"), denied),
+            ("10.1.1.1", false, personal("read_registry"), denied()),
             // A login takes nothing away that the network gives.
             ("10.1.1.1", true, personal("read_registry"), Ok(())),
         ];

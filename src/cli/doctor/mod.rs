@@ -3,6 +3,7 @@
 //! Looks and changes nothing, and connects to nobody unless `--probe` says so. What a token is worth and who
 //! may fill is asked of `auth::policy`, so that the doctor cannot say anything else than the server does.
 
+mod bans;
 mod cache;
 mod callers;
 mod certificate;
@@ -45,7 +46,7 @@ use machine::Listeners;
 /// Looks at the clock, the disk and its permissions, limits of the service, docker and proxies on this machine, tokens that a
 /// setting of the flags would refuse, or lets in all the same, or that expire, groups that nobody can fill, networks
 /// that are everybody's, or that ask the mirror and are refused, cleanup policies that do not run, secrets that no key opens, the first password while it lies there, a certificate that has
-/// ended or soon will, and, where a server runs, upstreams that fail or run out of pulls.
+/// ended or soon will, and, where a server runs, bans after failed logins, and upstreams that fail or run out of pulls.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -173,6 +174,7 @@ impl Doctor {
             look_at("upstreams", probe::find(place, store));
         }
         findings.extend(server.into_iter().flat_map(upstreams::find));
+        findings.extend(server.and_then(bans::find));
         findings.extend(limits::find(place, server));
         findings.extend(docker::find(place, server));
         let listeners = Listeners::of(place, server);

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use super::{Finding, Severity};
-use crate::admin::{ListRefusedNetworks, RefusedNetworkView, UpstreamStates};
+use crate::admin::{BanView, ListBans, ListRefusedNetworks, RefusedNetworkView, UpstreamStates};
 use crate::cli::workplace::Workplace;
 use crate::control::Status;
 use crate::error::Result;
 use crate::proxy::UpstreamState;
 
-/// For each of three answers.
+/// For each answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Its answers.
@@ -18,6 +18,7 @@ pub(super) struct RunningServer {
     pub(super) status: Status,
     pub(super) upstreams: Vec<UpstreamState>,
     pub(super) refused_networks: Vec<RefusedNetworkView>,
+    pub(super) bans: Vec<BanView>,
 }
 
 /// The server that runs here, or what there is to say of there being none that answers.
@@ -50,5 +51,6 @@ fn answers(place: &Workplace) -> Result<Option<RunningServer>> {
         status: server.status()?,
         upstreams: place.ask(&server, &UpstreamStates::default())?.entries,
         refused_networks: place.ask(&server, &ListRefusedNetworks::default())?,
+        bans: place.ask(&server, &ListBans::default())?.entries,
     }))
 }

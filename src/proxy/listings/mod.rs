@@ -62,7 +62,7 @@ impl Proxy {
         let kept_tags = || self.kept_tags(target, page);
         if !grant.passes_through() {
             let kept = self.kept_list(target, key, &page.owner, kept_tags)?;
-            return kept.ok_or_else(|| read_only::refused(Kind::NameUnknown, &what()));
+            return kept.ok_or_else(|| read_only::refused(grant, Kind::NameUnknown, &what()));
         }
         let (upstream, repository) = (&target.upstream, &target.repository);
         let spool = || self.store.spools.spool(page.owner.clone());
@@ -90,7 +90,7 @@ impl Proxy {
         let kept_fallback = || self.kept_fallback(grant, target, digest);
         if !grant.passes_through() {
             let kept = self.kept_list(target, key, &page.owner, kept_fallback)?;
-            return kept.ok_or_else(|| read_only::refused(Kind::ManifestUnknown, &what()));
+            return kept.ok_or_else(|| read_only::refused(grant, Kind::ManifestUnknown, &what()));
         }
         let (upstream, repository) = (&target.upstream, &target.repository);
         let spool = || self.store.spools.spool(page.owner.clone());

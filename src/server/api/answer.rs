@@ -151,6 +151,24 @@ impl Failure {
         Self::error(404, "404 Not Found")
     }
 
+    /// What the log has as the reason.
+    pub(super) fn why(&self) -> String {
+        match self {
+            Self::Known(_, told) => {
+                let said = [&told.error, &told.error_description];
+                let message = match &told.message {
+                    Value::Null => None,
+                    Value::String(text) => Some(text.clone()),
+                    fields => Some(fields.to_string()),
+                };
+                let said = said.into_iter().flatten().cloned().chain(message);
+                said.collect::<Vec<_>>().join(": ")
+            }
+            Self::NoSuchMethod(_) => "the path has no such method".to_owned(),
+            Self::Of(error) => error.logged_why(),
+        }
+    }
+
     /// A method that the path does not have.
     pub(super) fn no_such_method(allowed: String) -> Self {
         Self::NoSuchMethod(allowed)

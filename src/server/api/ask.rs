@@ -73,7 +73,10 @@ impl<'a, 'r> Ask<'a, 'r> {
         let (place, authority, level) = match role {
             Role::Anyone => return Ok(()),
             Role::Administrator if self.authority.is_administrator => return Ok(()),
-            Role::Administrator => return Err(Failure::forbidden()),
+            Role::Administrator => {
+                self.call.note.why = Some("it is for administrators of the box".to_owned());
+                return Err(Failure::forbidden());
+            }
             Role::Group(level) => {
                 let (group, authority) = self.find_group(self.capture("id"))?;
                 (Place::Group(group), authority, level)
@@ -83,7 +86,9 @@ impl<'a, 'r> Ask<'a, 'r> {
                 (Place::Project(project), authority, level)
             }
         };
-        if level.is_some_and(|level| !authority.has(level)) {
+        if let Some(level) = level.filter(|&level| !authority.has(level)) {
+            let why = format!("it takes the level {}", <&str>::from(level));
+            self.call.note.why = Some(why);
             return Err(Failure::forbidden());
         }
         (self.place, self.authority) = (place, authority);

@@ -2,14 +2,13 @@
 
 use super::answer::Failure;
 use super::table::{Endpoint, Scope};
-use crate::auth::administration::tokens;
-use crate::auth::credentials::SecretRefusal;
+use crate::auth::credentials::CredentialRefusal;
 use crate::auth::scope::Ability;
 use crate::auth::{Identity, Principal};
 use crate::error::Result;
 use crate::server::Appliance;
 use crate::server::call::{Call, Credentials};
-use crate::store::{Actor, Maker, TokenId};
+use crate::store::{Actor, TokenId};
 
 /// Who sends the request: a token's secret in `PRIVATE-TOKEN` or as Bearer, or where GitLab takes it that of a
 /// job token in `JOB-TOKEN`. A JWT of the token endpoint is none, whatever it was issued for.
@@ -31,19 +30,14 @@ pub(super) fn identify(
     let authenticator = &appliance.authenticator;
     let identity = match authenticator.by_secret(&secret, call.address, &call.id, call.now)? {
         Ok(identity) => identity,
-        Err(SecretRefusal::Unknown) => return Err(Failure::unauthorized()),
-        Err(SecretRefusal::Expired) => {
-            return Err(Failure::invalid_token(
-                "Token is expired. You can either do re-authorization or token refresh.",
-            ));
-        }
-        Err(SecretRefusal::Revoked(id)) => {
-            if endpoint.scope == Scope::SelfRotation {
+        Err(refusal) => {
+            call.note.why = Some(format!("login failed: {}", refusal.why()));
+            if let CredentialRefusal::Revoked(id, _) = refusal
+                && endpoint.scope == Scope::SelfRotation
+            {
                 revoke_family(appliance, call, id)?;
             }
-            return Err(Failure::invalid_token(
-                "Token was revoked. You have to re-authorize from the user.",
-            ));
+            return Err(refused(&refusal));
         }
     };
     call.note_principal(&identity.principal);
@@ -66,11 +60,24 @@ pub(super) fn identify(
     }
 }
 
+/// GitLab's words, where it has some.
+fn refused(refusal: &CredentialRefusal) -> Failure {
+    Failure::invalid_token(match refusal {
+        CredentialRefusal::Expired(_) => {
+            "Token is expired. You can either do re-authorization or token refresh."
+        }
+        CredentialRefusal::Revoked(..) => {
+            "Token was revoked. You have to re-authorize from the user."
+        }
+        CredentialRefusal::Blocked(_) => "The user of this token is blocked.",
+        _ => return Failure::unauthorized(),
+    })
+}
+
 /// Whoever rotates a token that was revoked already uses a secret that should be gone.
 fn revoke_family(appliance: &Appliance, call: &Call<'_>, id: TokenId) -> Result<()> {
     let actor = Actor::new(format!("token {} after its revocation", id.0))
         .address(call.address.ip)
         .correlation_id(&call.id);
-    tokens::rotate_token(&appliance.store, &actor, id, None, &Maker::on_the_box())?;
-    Ok(())
+    appliance.store.access.revoke_family(&actor, id)
 }

@@ -8,6 +8,7 @@ mod about;
 mod answer;
 mod ask;
 mod audit_events;
+mod bans;
 mod bulk_deletion;
 mod cache;
 mod dependency_proxy;
@@ -32,6 +33,7 @@ pub(super) use table::reading_requests;
 use super::Appliance;
 use super::call::Call;
 use crate::http::Response;
+use answer::Failure;
 use ask::Ask;
 use table::Shape;
 
@@ -51,5 +53,8 @@ pub(super) fn answer(appliance: &Appliance, call: &mut Call<'_>) -> Response {
             _ => (endpoint.handler)(&mut ask),
         }
     })();
-    answered.unwrap_or_else(|failure| failure.response(&request_id))
+    answered.unwrap_or_else(|failure: Failure| {
+        call.note.why.get_or_insert_with(|| failure.why());
+        failure.response(&request_id)
+    })
 }

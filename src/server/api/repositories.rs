@@ -10,7 +10,7 @@ use serde_json::json;
 use super::answer::{Answer, Failure, Message, accepted, object, page};
 use super::ask::{Ask, Place};
 use super::table::{Endpoint, Nothing, Role, Scope, Shape, Table};
-use crate::auth::policy::{self, Refusal, RepositoryGrant, Wanted};
+use crate::auth::policy::{self, Hidden, Refusal, RepositoryGrant, Wanted};
 use crate::error::Kind;
 use crate::oci::{Reference, RepositoryName, Tag};
 use crate::server::events::Removed;
@@ -202,7 +202,7 @@ fn judge(ask: &Ask<'_, '_>, row: &RepositoryRow, wanted: Wanted) -> Result<Judge
         .authorize_repository(&ask.identity, &name, wanted)?;
     Ok(match judged {
         Ok(grant) if grant.project() == row.project => Judged::Granted(grant),
-        Ok(_) => Judged::Refused(Refusal::Unknown),
+        Ok(_) => Judged::Refused(Refusal::Unknown(Hidden::NoProject)),
         Err(refusal) => Judged::Refused(refusal),
     })
 }

@@ -196,6 +196,7 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
     super::groups::endpoints(&mut table);
     super::members::endpoints(&mut table);
     super::networks::endpoints(&mut table);
+    super::bans::endpoints(&mut table);
     super::features::endpoints(&mut table);
     super::upstreams::endpoints(&mut table);
     super::cache::endpoints(&mut table);

@@ -14,7 +14,7 @@ use crate::admin::tokens::{
     ListJobTokens, ListPersonalTokens, RevokeOwnToken, RevokeToken, RotateOwnToken, RotateToken,
     ShownToken,
 };
-use crate::error::Kind;
+use crate::error::{Error, Kind};
 use crate::store::Level;
 
 pub(super) fn endpoints(table: &mut Table) {
@@ -112,10 +112,19 @@ fn of_jobs(table: &mut Table) {
     table.nothing::<RevokeToken<JobTokenView>>(&path, developer, "End a job token");
 }
 
+/// GitLab's words, and what has taken the token's place, where something has.
+fn already_revoked(error: &Error) -> String {
+    let words = "400 Bad request - token already revoked";
+    match error.subject() {
+        Some(_) => format!("{words}: {}", error.what()),
+        None => words.to_owned(),
+    }
+}
+
 fn rotate<O: Operation>(ask: &mut Ask<'_, '_>) -> Answer {
     let made = ask.perform(ask.request::<O>()?);
     let made = made.map_err(|error| match error.kind() {
-        Kind::Conflict => Failure::message(400, "400 Bad request - token already revoked"),
+        Kind::Conflict => Failure::message(400, already_revoked(&error)),
         _ => Failure::Of(error),
     })?;
     object(ask.status(), &json!(made))

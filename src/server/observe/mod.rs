@@ -112,8 +112,11 @@ fn observer(
             Some(("metrics".to_owned(), secret))
         }
         Credentials::Bearer(_) | Credentials::Unknown => {
-            let message = "this path takes the secret of a token, or a user name with a password";
-            return Ok(Err(unauthorized(message)));
+            let what = "this path takes the secret of a token, or a user name with a password";
+            return Ok(Err(unauthorized(
+                call,
+                &Error::new(Kind::Unauthorized, what),
+            )));
         }
     };
     let identity = match login {
@@ -122,7 +125,7 @@ fn observer(
             match authenticator.by_basic(&name, &secret, call.address, &call.id, call.now) {
                 Ok(identity) => identity,
                 Err(error) if error.kind() == Kind::Unauthorized => {
-                    return Ok(Err(unauthorized(&error.to_string())));
+                    return Ok(Err(unauthorized(call, &error)));
                 }
                 Err(error) => return Err(error),
             }
@@ -141,17 +144,22 @@ fn observer(
         });
     }
     Ok(judged.map_err(|refusal| match refusal {
-        Refusal::Denied(_) => error::response(
-            &Error::new(Kind::Denied, "these credentials may not read metrics")
-                .remedy("use a token with the scope read_api or api"),
-            &call.id,
-        ),
-        _ => unauthorized("authentication is required"),
+        Refusal::Denied(_) => {
+            let error = Error::new(Kind::Denied, "these credentials may not read metrics")
+                .remedy("use a token with the scope read_api or api");
+            call.note.why = Some(error.logged_why());
+            error::response(&error, &call.id)
+        }
+        _ => {
+            let what = "authentication is required";
+            unauthorized(call, &Error::new(Kind::Unauthorized, what))
+        }
     }))
 }
 
-fn unauthorized(message: &str) -> Response {
-    error::body(401, "UNAUTHORIZED", message).header(
+fn unauthorized(call: &mut Call<'_>, error: &Error) -> Response {
+    call.note.why = Some(error.logged_why());
+    error::body(401, "UNAUTHORIZED", &error.to_string()).header(
         "WWW-Authenticate",
         r#"Basic realm="breakwater", charset="UTF-8""#,
     )

@@ -35,7 +35,7 @@ pub(super) fn token(
     call.note_principal(&identity.principal);
     let access = match judge(appliance, &identity, request)? {
         Ok(access) => access,
-        Err(refusal) => return Ok(super::forbidden(&refusal.error(service).to_string())),
+        Err(refusal) => return Ok(super::forbidden(call, &refusal.error(service))),
     };
     let expires = call.now.plus(appliance.authenticator.jwts().ttl());
     let jwt = signer.sign(&identity.principal.label(), access, call.now, expires)?;

@@ -21,7 +21,7 @@ use crate::auth::jwt::{AUDIENCES, Bearer, Issue};
 use crate::auth::policy::Refusal;
 use crate::auth::scope::Ability;
 use crate::auth::{Identity, Principal};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::http::{Method, Response};
 use request::TokenRequest;
 use scopes::judge;
@@ -47,7 +47,7 @@ pub(super) fn token(appliance: &Appliance, call: &mut Call<'_>) -> Result<Respon
     call.note_principal(&identity.principal);
     let judged = judge(appliance, &identity, &request.scopes)?;
     if let Some(missing) = judged.missing.filter(|_| judged.access.is_empty()) {
-        return Ok(forbidden(&Refusal::Denied(missing).error("").to_string()));
+        return Ok(forbidden(call, &Refusal::Denied(missing).error("")));
     }
     let access = judged.access;
     if matches!(identity.principal, Principal::Anonymous) {
@@ -140,12 +140,13 @@ fn bearer(principal: &Principal) -> Bearer {
 }
 
 /// GitLab's fields and the OCI form at once: docker shows the message only of the latter.
-fn forbidden(message: &str) -> Response {
+fn forbidden(call: &mut Call<'_>, error: &Error) -> Response {
+    call.note.why = Some(error.logged_why());
     let body = json!({
         "message": "access forbidden",
         "status": "error",
         "http_status": 403,
-        "errors": [{ "code": "DENIED", "message": message, "detail": null }],
+        "errors": [{ "code": "DENIED", "message": error.to_string(), "detail": null }],
     });
     error::json_body(Response::new(403), &body)
 }

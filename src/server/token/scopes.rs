@@ -12,7 +12,7 @@ use strum::VariantArray as _;
 
 use super::super::Appliance;
 use super::super::router::{self, Place};
-use crate::auth::policy::{self, CacheAccess, Refusal, Wanted};
+use crate::auth::policy::{self, CacheAccess, Hidden, Refusal, Wanted};
 use crate::auth::scope::Ability;
 use crate::auth::{Identity, Principal};
 use crate::error::Result;
@@ -158,7 +158,7 @@ fn cached(
     let group = group.filter(|_| scope.actions.iter().any(pulls));
     let verdict = match group {
         Some(group) => appliance.authorize_group(identity, group)?,
-        None => Err(Refusal::Unknown),
+        None => Err(Refusal::Unknown(Hidden::Nothing)),
     };
     match (verdict, group) {
         (Ok(_), Some(group)) => {
@@ -171,7 +171,7 @@ fn cached(
             judged.grant(scope, vec!["pull"]);
         }
         (Err(Refusal::Denied(missing)), _) => judged.missing = Some(missing),
-        (Err(Refusal::Unknown), _) | (Ok(_), None) if !is_anonymous => {
+        (Err(Refusal::Unknown(_)), _) | (Ok(_), None) if !is_anonymous => {
             judged.note(policy::login(principal, appliance.box_flags()?));
         }
         _ => {}
@@ -197,7 +197,7 @@ fn hosted(
         }
         match appliance.authorize_repository(identity, repository, wanted)? {
             Ok(_) => granted.push(wanted.action()),
-            Err(refusal @ Refusal::PushProtected) if by_name => judged.protected = Some(refusal),
+            Err(refusal @ Refusal::PushProtected(_)) if by_name => judged.protected = Some(refusal),
             Err(_) => {}
         }
     }

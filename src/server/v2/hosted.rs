@@ -9,7 +9,7 @@ use super::super::router::{Part, RepositoryRoute};
 use super::content::{Content, part_of};
 use super::{manifests, uploads};
 use crate::auth::Identity;
-use crate::auth::policy::{RepositoryGrant, Wanted};
+use crate::auth::policy::{Refusal, RepositoryGrant, Wanted};
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::http::{Body, Method, Response};
 use crate::oci::{Digest, MAX_MANIFEST_SIZE, MediaType, Reference, RepositoryName, Tag};
@@ -49,9 +49,10 @@ pub(super) fn repository(
         return Ok(not_allowed(&route.part));
     };
     let identity = call.identify(appliance)?;
-    let grant = appliance
-        .authorize_repository(&identity, name, wanted)?
-        .map_err(|refusal| refusal.error(&route.name))?;
+    let grant = match appliance.authorize_repository(&identity, name, wanted)? {
+        Ok(grant) => grant,
+        Err(refusal) => return Err(refused(appliance, &identity, name, wanted, refusal)?),
+    };
     call.note.is_granted = true;
     let hosted = Hosted {
         appliance,
@@ -78,6 +79,27 @@ pub(super) fn repository(
         (_, Part::Uploads) => uploads::start(&hosted, call),
         (_, Part::Upload(id)) => uploads::upload(&hosted, call, id),
     }
+}
+
+/// The refusal; whoever pushes where no project is, and sees the group, learns how one is made.
+fn refused(
+    appliance: &Appliance,
+    identity: &Identity,
+    name: &RepositoryName,
+    wanted: Wanted,
+    refusal: Refusal,
+) -> Result<Error> {
+    let is_hidden = matches!(refusal, Refusal::Unknown(_));
+    let error = refusal.error(name.as_str());
+    if !is_hidden || wanted != Wanted::Push {
+        return Ok(error);
+    }
+    Ok(match appliance.project_to_make(identity, name)? {
+        Some(project) => error.remedy(format!(
+            "images are pushed to projects: `breakwater project add {project}` on this box, or a maintainer of the group, makes one"
+        )),
+        None => error,
+    })
 }
 
 impl Hosted<'_> {

@@ -18,7 +18,7 @@ use crate::auth::policy::{self, Refusal, Wanted};
 use crate::auth::{Grant, Identity, Principal};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Method, Response};
-use crate::oci::{RegistryHost, RepositoryName};
+use crate::oci::{Reference, RegistryHost, RepositoryName};
 
 pub(super) use content::whole;
 pub(super) use pages::catalog;
@@ -73,6 +73,11 @@ pub(super) fn repository(
 ) -> Result<Response> {
     if let Some(name) = appliance.hosted_repository(&route.place)? {
         return hosted::repository(appliance, call, route, name).map(with_version);
+    }
+    if call.request.method == Method::Delete
+        && let Some(image) = to_purge(appliance, route)
+    {
+        return Ok(not_deleted(&image));
     }
     if !call.reads() || matches!(route.part, Part::Uploads | Part::Upload(_)) {
         return Ok(not_allowed());
@@ -194,6 +199,30 @@ fn not_allowed() -> Response {
         "this repository is a cache of an upstream: it can be pulled from, not pushed to",
     )
     .header("Allow", "GET, HEAD")
+}
+
+/// How commands name what was to be deleted of the cache: an image, or for a blob all images of its repository.
+fn to_purge(appliance: &Appliance, route: &RepositoryRoute) -> Option<String> {
+    let (Place::Group { host, image, .. } | Place::Mirror { host, image, .. }) = &route.place;
+    let host = host.as_ref().unwrap_or(&appliance.config.mirror.default);
+    let name = match host.as_str() {
+        "docker.io" => image.to_string(),
+        host => format!("{host}/{image}"),
+    };
+    match &route.part {
+        Part::Manifest(Reference::Tag(tag)) => Some(format!("{name}:{tag}")),
+        Part::Manifest(Reference::Digest(digest)) => Some(format!("{name}@{digest}")),
+        Part::Blob(_) => Some(format!("{name}:*")),
+        Part::Tags | Part::Referrers(_) | Part::Uploads | Part::Upload(_) => None,
+    }
+}
+
+/// It says the same to everybody, whether the image is kept or not.
+fn not_deleted(image: &str) -> Response {
+    let message = format!(
+        "this repository is a cache of an upstream: nothing is deleted here (an administrator purges it with `breakwater cache purge '{image}'` on this box, or DELETE /api/v4/cache/images?image=…)"
+    );
+    error::body(405, "UNSUPPORTED", &message).header("Allow", "GET, HEAD")
 }
 
 fn with_version(response: Response) -> Response {

@@ -64,6 +64,7 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
         username TEXT,
         access_level INTEGER,
         revoked INTEGER NOT NULL DEFAULT 0 CHECK (revoked IN (0, 1)),
+        revoked_at INTEGER,
         created_at INTEGER NOT NULL,
         -- The earlier of its own expiry and, where it ends with its maker, of the maker's.
         expires_at INTEGER,

@@ -114,6 +114,8 @@ kinds! {
     LoginFailed = "login.failed",
     /// A login that failed once too often: what comes next from there is not tried any more.
     LoginBanned = "login.banned",
+    /// Who was banned may log in again, before the ban's end.
+    BanLifted = "ban.lifted",
     /// A login that was not tried: banned, or too many at once.
     LoginTurnedAway = "login.turned_away",
     /// 401: no or no longer valid proof of who it is, for what needs one.

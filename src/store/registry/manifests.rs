@@ -233,16 +233,28 @@ fn point(
          ON CONFLICT (repository_id, name) DO UPDATE SET
              manifest_id = excluded.manifest_id, updated_at = excluded.updated_at
          WHERE ?5 OR manifest_id = excluded.manifest_id",
-        params![repository, tag.name.as_str(), manifest, now, tag.may_move],
+        params![
+            repository,
+            tag.name.as_str(),
+            manifest,
+            now,
+            tag.immutable_by.is_none()
+        ],
     )?;
     if moved == 0 {
-        return Err(Error::new(
-            Kind::Denied,
-            format!("tag {} is immutable and names another image", tag.name),
-        )
-        .remedy("push under another tag"));
+        return Err(immutable(tag));
     }
     Ok(())
+}
+
+fn immutable(tag: &NewTag) -> Error {
+    let what = format!("tag {} is immutable and names another image", tag.name);
+    let error = match &tag.immutable_by {
+        Some(by) if by.is_shown => Error::new(Kind::Denied, format!("{what}: {}", by.rule)),
+        Some(by) => Error::new(Kind::Denied, &what).logged(format!("{what}: {}", by.rule)),
+        None => Error::new(Kind::Denied, what),
+    };
+    error.remedy("push under another tag")
 }
 
 /// Removes a manifest's row, by cascade its tags and references, and its file's row if nothing else needs it.

@@ -89,8 +89,16 @@ pub struct NewHostedManifest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTag {
     pub name: Tag,
-    /// Whether it may leave another manifest for this one.
-    pub may_move: bool,
+    /// What keeps it from leaving another manifest for this one.
+    pub immutable_by: Option<ImmutableBy>,
+}
+
+/// A rule that makes a tag immutable, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImmutableBy {
+    pub rule: String,
+    /// Whether whoever pushes may know of it.
+    pub is_shown: bool,
 }
 
 /// What became of a pushed manifest.

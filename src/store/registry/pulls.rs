@@ -107,7 +107,7 @@ mod tests {
             required: vec![],
             tags: vec![NewTag {
                 name: tag.clone(),
-                may_move: true,
+                immutable_by: None,
             }],
             pushed_by: "eve".into(),
             now: Timestamp(1),

@@ -4,6 +4,7 @@
 mod pushes;
 mod rules;
 mod shared_parts;
+mod told;
 mod who;
 
 use base64::Engine as _;

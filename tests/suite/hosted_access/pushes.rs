@@ -73,10 +73,9 @@ fn a_rule_bites_on_the_next_request_of_a_token_that_was_issued_before() {
     stage
         .appliance
         .ok(&["rule", "set", &id, "--push-protected-up-to", "no_access"]);
-    assert_eq!(
-        said(&push(&admin, "1", "c")),
-        (403, PUSH_PROTECTED.to_owned())
-    );
+    let (status, message) = said(&push(&admin, "1", "c"));
+    let told = format!("{PUSH_PROTECTED}: rule {id} (`acme/api*`) lets nobody do it (");
+    assert!(status == 403 && message.starts_with(&told), "{message}");
     stage
         .appliance
         .ok(&["rule", "set", &id, "--push-protected-up-to", "developer"]);
@@ -131,8 +130,12 @@ fn deletes_are_protected_likewise() {
         "owner",
         "--json",
     ]);
-    let refused = maintainer.request("DELETE", &path, b"");
-    assert_eq!(said(&refused), (403, DELETE_PROTECTED.to_owned()));
+    let (status, message) = said(&maintainer.request("DELETE", &path, b""));
+    let told = format!(
+        "{DELETE_PROTECTED}: rule {} (`acme/api*`) asks for the level owner (",
+        rule["id"]
+    );
+    assert!(status == 403 && message.starts_with(&told), "{message}");
     stage
         .appliance
         .ok(&["rule", "remove", &rule["id"].to_string()]);
@@ -167,8 +170,11 @@ fn single_tags_are_protected_and_immutable() {
         .appliance
         .ok(&["rule", "tag", "acme/api", "^release-", "--immutable"]);
     assert_eq!(push(&developer, "latest", "a").status, 201);
-    let prod = push(&maintainer, "prod-1", "a");
+    let prod = push(&developer, "prod-1", "a");
     assert_eq!(said(&prod), (403, PUSH_PROTECTED.to_owned()));
+    let (status, message) = said(&push(&maintainer, "prod-1", "a"));
+    let told = format!("{PUSH_PROTECTED}: rule 1 (`acme/api*` with tags `prod*`) asks for");
+    assert!(status == 403 && message.starts_with(&told), "{message}");
     let (status, message) = said(&push(&developer, "v1", "a"));
     assert_eq!(status, 403);
     assert!(message.starts_with("tag protected"), "{message}");
@@ -179,6 +185,13 @@ fn single_tags_are_protected_and_immutable() {
     let (status, message) = said(&push(&maintainer, "release-1", "b"));
     assert_eq!(status, 403);
     assert!(message.contains("immutable"), "{message}");
+    let rule = ": rule 3 (tags `^release-`) makes it so";
+    assert!(message.contains(rule), "{message}");
+    let (_, message) = said(&push(&developer, "release-1", "b"));
+    assert!(
+        message.contains("immutable") && !message.contains("rule"),
+        "{message}"
+    );
     let path = format!("/v2/{NAME}/manifests/release-1");
     assert_eq!(maintainer.request("DELETE", &path, b"").status, 403);
     // By its digest it would take the tag with it.

@@ -9,8 +9,9 @@ const PUSH: &str = "repository:acme/api/app:pull,push";
 const PROTECTED: &str = "container protected; you are not allowed to push new package";
 
 /// Goes through with every write that a client may begin a push with, with the token that it gets for a push: all of
-/// them are refused with the reason, and none with a challenge, which would send the client for another token.
-fn assert_every_write_is_protected(stage: &Stage, user: &str, secret: &str) {
+/// them are refused with the reason, and none with a challenge, which would send the client for another token. Whoever
+/// may list the rules is `told` which one it is.
+fn assert_every_write_is_protected(stage: &Stage, user: &str, secret: &str, told: &str) {
     let jwt = stage.client.basic(user, secret).token(&[PUSH]);
     let client = stage.client.bearer(&jwt);
     let blob = Digest::of(b"a layer");
@@ -33,7 +34,15 @@ fn assert_every_write_is_protected(stage: &Stage, user: &str, secret: &str) {
             "{user}: {method} {path}: {}",
             refused.text()
         );
-        assert_eq!(refused.message(), PROTECTED, "{user}: {method} {path}");
+        let message = refused.message();
+        let begins = format!("{PROTECTED}{told}");
+        assert!(
+            message.starts_with(&begins),
+            "{user}: {method} {path}: {message}"
+        );
+        if told.is_empty() {
+            assert_eq!(message, PROTECTED, "{user}: {method} {path}");
+        }
         assert_eq!(refused.field("WWW-Authenticate"), None);
     }
 }
@@ -51,7 +60,7 @@ fn example_15_a_protected_path_takes_pushes_of_maintainers_only() {
     ]);
     let developer = stage.api("developer");
     assert_eq!(stage.granted("developer", &developer, PUSH), "pull");
-    assert_every_write_is_protected(&stage, "developer", &developer);
+    assert_every_write_is_protected(&stage, "developer", &developer, "");
     for (user, expected) in [
         ("maintainer", "pull,push"),
         ("owner", "pull,push"),
@@ -67,11 +76,11 @@ fn example_15_a_protected_path_takes_pushes_of_maintainers_only() {
     for place in ["acme", "acme/api"] {
         let deploy = stage.create(&["--deploy", place, "--username", "d", "--scope", both]);
         assert_eq!(stage.granted("d", &deploy, PUSH), "pull", "{place}");
-        assert_every_write_is_protected(&stage, "d", &deploy);
+        assert_every_write_is_protected(&stage, "d", &deploy, "");
     }
     let job = stage.create(&["--job", "acme/api", "--user", "developer", "--ttl", "1h"]);
     assert_eq!(stage.granted("gitlab-ci-token", &job, PUSH), "pull");
-    assert_every_write_is_protected(&stage, "gitlab-ci-token", &job);
+    assert_every_write_is_protected(&stage, "gitlab-ci-token", &job, "");
     // Pulling goes on, other paths are free, and whoever may not see it learns nothing.
     assert_eq!(
         stage.granted("developer", &developer, "repository:acme/api/app:pull"),
@@ -106,7 +115,8 @@ fn example_16_no_access_keeps_administrators_out_until_the_rule_changes() {
     let id = rule["id"].to_string();
     let admin = stage.api("admin");
     assert_eq!(stage.granted("admin", &admin, PUSH), "pull");
-    assert_every_write_is_protected(&stage, "admin", &admin);
+    let told = format!(": rule {id} (`acme/api*`) lets nobody do it");
+    assert_every_write_is_protected(&stage, "admin", &admin, &told);
     // The same token, no new login.
     stage
         .appliance

@@ -89,11 +89,11 @@ fn logins_are_told_with_their_kind_and_never_with_the_credential() {
         r#"login.succeeded carol | user carol | carol - | {"credential":"password"}"#,
         r#"login.succeeded alice (token 1) | token test | alice - | {"credential":"personal token"}"#,
         r#"login.succeeded acme (deploy token 2) | token farm | - acme | {"credential":"deploy token"}"#,
-        r#"login.failed unknown | user carol | carol - | {"credential":"password"}"#,
-        r#"login.failed unknown | - - | - - | {"credential":"password"}"#,
-        r#"login.failed unknown | token test | alice - | {"credential":"personal token","why":"no longer valid"}"#,
-        r#"login.failed unknown | - - | - - | {"credential":"deploy token"}"#,
-        r#"login.failed unknown | - - | - - | {"credential":"mistyped token"}"#,
+        r#"login.failed unknown | user carol | carol - | {"credential":"password","why":"wrong password"}"#,
+        r#"login.failed unknown | - - | - - | {"credential":"password","why":"no such user"}"#,
+        r#"login.failed unknown | token test | alice - | {"credential":"personal token","why":"revoked"}"#,
+        r#"login.failed unknown | token farm | - acme | {"credential":"deploy token","why":"other user name"}"#,
+        r#"login.failed unknown | - - | - - | {"credential":"mistyped token","why":"wrong checksum"}"#,
     ];
     expected.sort_unstable();
     assert_eq!(lines, expected);
@@ -173,13 +173,17 @@ fn refusals_are_told_once_a_minute_with_a_count() {
     // The minute may turn between the three.
     lines.dedup();
     let expected = [
-        "access.denied alice (token 2) | path /jwt/auth | - - | {}".to_owned(),
-        "access.hidden mallory (token 1) | path /v2/acme/api/tool/tags/list | - acme/api/tool | {}"
+        "access.denied alice (token 2) | path /jwt/auth | - - | access forbidden: the token lacks the ability read_dependency_proxy_container".to_owned(),
+        "access.hidden mallory (token 1) | path /v2/acme/api/tool/tags/list | - acme | no project owns the path"
             .to_owned(),
-        format!("access.hidden mallory (token 1) | path {manifest} | - acme | {{}}"),
-        format!("access.unauthorized alice (token 3) | path {manifest} | - acme | {{}}"),
-        format!("access.unauthorized unknown | path {manifest} | - acme | {{}}"),
+        format!("access.hidden mallory (token 1) | path {manifest} | - acme | the group is private, and the caller is no member"),
+        format!("access.unauthorized alice (token 3) | path {manifest} | - acme | what this token was issued for is no longer valid: revoked"),
+        format!("access.unauthorized unknown | path {manifest} | - acme | the token is not valid"),
     ];
+    let expected = expected.map(|line| {
+        let (line, why) = line.rsplit_once(" | ").unwrap();
+        format!(r#"{line} | {{"why":"{why}"}}"#)
+    });
     assert_eq!(lines, expected);
     let by_group = stage.appliance.audit(&["--group", "acme"]);
     let kinds: Vec<_> = by_group
@@ -217,7 +221,7 @@ fn a_ban_is_told_and_what_it_turns_away() {
         [
             r#"login.banned unknown | user root | root - | {"credential":"password","of":"account"}"#,
             r#"login.banned unknown | user root | root - | {"credential":"password","of":"address"}"#,
-            r#"login.failed unknown | user root | root - | {"credential":"password"}"#,
+            r#"login.failed unknown | user root | root - | {"credential":"password","why":"wrong password"}"#,
             r#"login.turned_away unknown | user root | root - | {"credential":"password","why":"banned"}"#,
         ]
     );

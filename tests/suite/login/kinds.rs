@@ -303,7 +303,7 @@ fn a_token_request_about_a_hidden_group_is_judged_as_if_there_were_none() {
 }
 
 #[test]
-fn a_rotated_token_is_another_secret_and_a_revoked_one_ends_its_family() {
+fn a_rotated_token_is_another_secret_and_whoever_rotates_the_old_one_by_id_ends_nothing() {
     let stage = stage();
     let first = stage.appliance.token("alice", BOTH);
     let id = |n: usize| {
@@ -326,13 +326,35 @@ fn a_rotated_token_is_another_secret_and_a_revoked_one_ends_its_family() {
         .to_owned();
     assert_eq!(login(&stage, "alice", &first).status, 401);
     assert_eq!(login(&stage, "alice", &second).status, 200);
-    let again = stage.appliance.run_cli(&["token", "rotate", &id(0)]);
-    assert_eq!(again.status.code(), Some(1));
-    assert_eq!(
-        login(&stage, "alice", &second).status,
-        401,
-        "the family is revoked"
+    let refused = |number: usize| {
+        let refused = stage.appliance.run_cli(&["token", "rotate", &id(number)]);
+        assert_eq!(refused.status.code(), Some(1));
+        String::from_utf8(refused.stderr).unwrap()
+    };
+    let said = refused(0);
+    assert!(
+        said.contains(&format!("token {} has taken its place", id(1)))
+            && said.contains(&format!("`breakwater token rotate {}`", id(1))),
+        "{said}"
     );
+    assert_eq!(login(&stage, "alice", &second).status, 200);
+    // The newest is named, not the one that came next; and where that is revoked, nothing is left to rotate.
+    stage.appliance.ok(&["token", "rotate", &id(1)]);
+    let said = refused(0);
+    assert!(
+        said.contains(&format!("token {} has taken its place", id(2))),
+        "{said}"
+    );
+    stage.appliance.ok(&["token", "revoke", &id(2)]);
+    let said = refused(0);
+    assert!(
+        said.contains(&format!(
+            "token {}, which took its place, is revoked",
+            id(2)
+        )) && said.contains("token create"),
+        "{said}"
+    );
+    assert!(refused(2).contains("was revoked on 20"), "{}", refused(2));
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod forged;
 mod hidden;
 mod keys;
 mod kinds;
+mod refusals;
 mod secrets;
 mod ways;
 mod who;

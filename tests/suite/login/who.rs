@@ -115,13 +115,19 @@ fn a_changed_password_ends_its_tokens_and_a_block_ends_all() {
     stage.appliance.ok(&["user", "block", "carol"]);
     assert_eq!(stage.manifest(&client).status, 401);
     let blocked = stage.client.basic("carol", "second Passw0rd");
-    let (blocked, wrong) = (
-        blocked.get("/v2/"),
-        stage.client.basic("carol", "x").get("/v2/"),
+    let blocked = blocked.get("/v2/");
+    assert_eq!(blocked.status, 401);
+    assert!(
+        blocked.message().contains("the user carol is blocked"),
+        "{}",
+        blocked.text()
     );
+    // Whoever does not know the password does not learn it.
+    let wrong = |user: &str| stage.client.basic(user, "x").get("/v2/");
+    let (of_carol, of_nobody) = (wrong("carol"), wrong("nobody"));
     assert_eq!(
-        (blocked.status, blocked.text()),
-        (401, wrong.text()),
+        (of_carol.status, of_carol.text()),
+        (401, of_nobody.text()),
         "the same words"
     );
 }

@@ -131,9 +131,11 @@ fn refused_pushes_unreadable_mounts_and_logins_of_nobody_are_told_so_and_nothing
     neighbours.unharmed_by("refusals", || {
         for _ in 0..TIMES {
             let refused = eve.request("POST", "/v2/evil/app/prod/blobs/uploads/", b"");
-            assert_eq!(
-                (refused.status, refused.message().as_str()),
-                (403, PROTECTED)
+            assert_eq!(refused.status, 403);
+            assert!(
+                refused.message().starts_with(PROTECTED),
+                "{}",
+                refused.text()
             );
             // The neighbour's repository is named in the challenge, and not opened by it.
             let mount = format!("/v2/evil/app/blobs/uploads/?mount={digest}&from=good/app");

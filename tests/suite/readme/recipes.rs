@@ -118,6 +118,12 @@ const RECIPES: &[Recipe] = &[
         then: &[],
     },
     Recipe {
+        name: "bans",
+        before: "",
+        prints: &["BANNED", "UNTIL"],
+        then: &[],
+    },
+    Recipe {
         name: "keys",
         before: "",
         prints: &["signs from now on", "verifies"],

@@ -22,9 +22,9 @@ mod tests;
 
 use std::sync::Arc;
 
-use super::Refusal;
 use super::membership::Membership;
-use super::protection::{self, Minimums, TagRules};
+use super::protection::{self, Minimums, RuleInTheWay, TagRules};
+use super::{Hidden, Refusal};
 use crate::auth::identity::{Identity, PlacedProject, Principal};
 use crate::auth::scope::Ability;
 use crate::oci::{RepositoryName, Tag};
@@ -70,12 +70,12 @@ pub enum TagAction {
 }
 
 /// Whether a tag may move once it is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TagMutability {
     Mutable,
-    /// It is made once; a push of the same digest again is fine. Whoever writes compares, in the same
-    /// transaction, and refuses with [`Refusal::TagImmutable`].
-    Immutable,
+    /// It is made once, by this rule; a push of the same digest again is fine. Whoever writes compares, in the same
+    /// transaction.
+    Immutable(Box<RuleInTheWay>),
 }
 
 /// The most bytes that the repositories at or below a path may have together.
@@ -174,26 +174,63 @@ impl RepositoryGrant {
         let meets = |minimum: Option<MinimumLevel>| {
             minimum.is_none_or(|minimum| self.membership.meets(minimum))
         };
-        let (of_repository, of_tag, protected) = match action {
-            TagAction::Push => (by_path.push, by_tag.minimums.push, Refusal::PushProtected),
-            TagAction::Delete => (
-                by_path.delete,
-                by_tag.minimums.delete,
-                Refusal::DeleteProtected,
-            ),
+        let (of_repository, of_tag) = match action {
+            TagAction::Push => (by_path.push, by_tag.minimums.push),
+            TagAction::Delete => (by_path.delete, by_tag.minimums.delete),
         };
         if !meets(of_repository) {
-            return Err(protected);
+            let place = (self.repository.as_str(), Some(tag.as_str()));
+            let rules = &self.rules;
+            let wanted = match action {
+                TagAction::Push => Wanted::Push,
+                TagAction::Delete => Wanted::Delete,
+            };
+            let rule = by_path_rule(rules, place, wanted, &self.project_path);
+            return Err(Refusal::protected(wanted, self.shown(rule)));
         }
+        let tag_rule = |asks| {
+            let rule =
+                RuleInTheWay::of_tag(&self.tag_rules, tag.as_str(), asks, &self.project_path);
+            self.shown(rule)
+        };
         if !meets(of_tag) {
-            return Err(Refusal::TagProtected(action));
+            let asks: fn(&Minimums) -> Option<MinimumLevel> = match action {
+                TagAction::Push => |minimums| minimums.push,
+                TagAction::Delete => |minimums| minimums.delete,
+            };
+            return Err(Refusal::TagProtected(action, tag_rule(Some(asks))));
         }
-        match (by_tag.immutable, action) {
-            (true, TagAction::Delete) => Err(Refusal::TagImmutable),
-            (true, TagAction::Push) => Ok(TagMutability::Immutable),
-            (false, _) => Ok(TagMutability::Mutable),
-        }
+        let rule = by_tag.immutable.then(|| tag_rule(None)).flatten();
+        Ok(match (rule, action) {
+            (None, _) => TagMutability::Mutable,
+            (Some(rule), TagAction::Push) => TagMutability::Immutable(rule),
+            (rule, TagAction::Delete) => return Err(Refusal::TagImmutable(rule)),
+        })
     }
+
+    fn shown(&self, rule: Option<RuleInTheWay>) -> Option<Box<RuleInTheWay>> {
+        shown_to(self.membership, rule)
+    }
+}
+
+/// Whoever may list the rules is told which one it is.
+fn shown_to(membership: Membership, rule: Option<RuleInTheWay>) -> Option<Box<RuleInTheWay>> {
+    let is_shown = membership.is_at_least(Level::Maintainer);
+    rule.map(|rule| Box::new(rule.shown(is_shown)))
+}
+
+/// The rule about repositories that asks the most of whoever pushes or deletes.
+fn by_path_rule(
+    rules: &[ProtectionRule],
+    place: (&str, Option<&str>),
+    wanted: Wanted,
+    project: &str,
+) -> Option<RuleInTheWay> {
+    let asks = |rule: &ProtectionRule| match wanted {
+        Wanted::Delete => rule.min_delete,
+        Wanted::Push | Wanted::Pull => rule.min_push,
+    };
+    RuleInTheWay::of_path(rules, place, asks, project)
 }
 
 /// Whether `identity` may do what is `wanted` with a hosted repository (`None`: no project owns its path).
@@ -278,9 +315,9 @@ impl<'a> Case<'a> {
         if matches!(identity.principal, Principal::Anonymous) {
             return Err(Refusal::Unauthenticated);
         }
-        let facts = facts.ok_or(Refusal::Unknown)?;
-        let membership =
-            membership(identity, facts.project, facts.level).ok_or(Refusal::Unknown)?;
+        let facts = facts.ok_or(Refusal::Unknown(Hidden::NoProject))?;
+        let membership = membership(identity, facts.project, facts.level)
+            .ok_or(Refusal::Unknown(Hidden::NotOfProject))?;
         let minimums = protection::of_path(&facts.project.rules, facts.repository.as_str());
         Ok(Self {
             identity,
@@ -294,10 +331,13 @@ impl<'a> Case<'a> {
         let meets = |minimum: Option<MinimumLevel>| {
             minimum.is_none_or(|minimum| self.membership.meets(minimum))
         };
-        match wanted {
-            Wanted::Push if !meets(self.minimums.push) => return Err(Refusal::PushProtected),
-            Wanted::Delete if !meets(self.minimums.delete) => return Err(Refusal::DeleteProtected),
-            _ => {}
+        let minimum = match wanted {
+            Wanted::Pull => None,
+            Wanted::Push => self.minimums.push,
+            Wanted::Delete => self.minimums.delete,
+        };
+        if !meets(minimum) {
+            return Err(Refusal::protected(wanted, self.rule_in_the_way(wanted)));
         }
         let principal = &self.identity.principal;
         // A deploy token never deletes, whatever scopes somebody managed to give it.
@@ -316,6 +356,16 @@ impl<'a> Case<'a> {
             return Err(Refusal::NotInToken(wanted));
         }
         Ok(())
+    }
+
+    fn rule_in_the_way(&self, wanted: Wanted) -> Option<Box<RuleInTheWay>> {
+        let HostedProject { placed, rules, .. } = self.facts.project;
+        let path = self.facts.repository.as_str();
+        let rule = by_path_rule(rules, (path, None), wanted, &placed.project.path)?;
+        let rule = shown_to(self.membership, Some(rule))?;
+        // A job of another project speaks for nobody here.
+        let is_shown = rule.is_shown() && !self.is_a_stranger_s_job();
+        Some(Box::new(rule.shown(is_shown)))
     }
 
     fn level_allows(&self, wanted: Wanted) -> bool {

@@ -1,11 +1,13 @@
 //! Protection rules: which of them are about a path or a tag, and what they ask for together. Where several
 //! match, the strictest holds. Pure; `membership` decides who meets what.
 
+mod blame;
 mod expression;
 mod pattern;
 #[cfg(test)]
 mod tests;
 
+pub use blame::RuleInTheWay;
 use expression::Expression;
 pub use expression::Expressions;
 pub use pattern::{check_pattern, check_tag_expression, check_tag_pattern};
@@ -14,7 +16,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::oci::{RegistryHost, RepositoryName, matches_glob};
-use crate::store::{MinimumLevel, ProtectionRule, TagRule};
+use crate::store::{MinimumLevel, ProtectionRule, RuleId, TagRule};
 
 /// What rules ask of who pushes and who deletes; `None`: nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,6 +55,15 @@ pub(super) fn of_cached(
     host: &RegistryHost,
     repository: &RepositoryName,
 ) -> Minimums {
+    names_of_cached(host, repository)
+        .iter()
+        .map(|name| of_path(rules, name))
+        .fold(Minimums::default(), |minimums, more| {
+            minimums.and(more.push, more.delete)
+        })
+}
+
+fn names_of_cached(host: &RegistryHost, repository: &RepositoryName) -> Vec<String> {
     let mut names = vec![format!("{host}/{repository}")];
     if host.as_str() == "docker.io" {
         let short = repository.as_str().strip_prefix("library/");
@@ -60,11 +71,6 @@ pub(super) fn of_cached(
         names.push(repository.as_str().to_owned());
     }
     names
-        .iter()
-        .map(|name| of_path(rules, name))
-        .fold(Minimums::default(), |minimums, more| {
-            minimums.and(more.push, more.delete)
-        })
 }
 
 /// What the rules that name tags ask for, for this one.
@@ -130,6 +136,7 @@ pub struct TagRules {
 
 #[derive(Debug)]
 struct OneTagRule {
+    id: RuleId,
     pattern: String,
     minimums: Minimums,
     immutable: bool,
@@ -146,6 +153,7 @@ impl TagRules {
     /// From stored rows, with the expressions that are ready already.
     pub fn new(rows: &[TagRule], expressions: &Arc<Expressions>) -> Self {
         let rule = |row: &TagRule| OneTagRule {
+            id: row.id,
             pattern: row.pattern.clone(),
             minimums: Minimums {
                 push: row.min_push,
@@ -162,18 +170,19 @@ impl TagRules {
     /// What they say of `tag`. A row whose expression cannot be used, which `rule tag` refuses to store, protects
     /// every tag: a rule that somebody wrote must not end silently.
     pub(super) fn of(&self, tag: &str) -> TagVerdict {
-        let about = |rule: &&OneTagRule| {
-            let expression = self.expressions.get(&rule.pattern);
-            expression.is_none_or(|expression| expression.is_match(tag))
-        };
-        self.rules
-            .iter()
-            .filter(about)
+        self.about(tag)
             .fold(TagVerdict::default(), |verdict, rule| TagVerdict {
                 minimums: verdict
                     .minimums
                     .and(rule.minimums.push, rule.minimums.delete),
                 immutable: verdict.immutable || rule.immutable,
             })
+    }
+
+    fn about<'a>(&'a self, tag: &'a str) -> impl Iterator<Item = &'a OneTagRule> {
+        self.rules.iter().filter(move |rule| {
+            let expression = self.expressions.get(&rule.pattern);
+            expression.is_none_or(|expression| expression.is_match(tag))
+        })
     }
 }

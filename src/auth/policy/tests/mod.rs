@@ -77,6 +77,7 @@ pub(super) fn token(kind: TokenKind, scopes: &str) -> Arc<Token> {
         username: None,
         access_level: None,
         revoked: false,
+        revoked_at: None,
         created_at: Timestamp(0),
         expires_at: None,
         maker: Maker::on_the_box(),
@@ -121,7 +122,7 @@ pub(super) fn verdict(result: Result<Grant, Refusal>) -> &'static str {
 
 /// The status that a refusal becomes.
 pub(super) fn status(refusal: Refusal) -> &'static str {
-    match refusal.error("acme/api").kind() {
+    match refusal.clone().error("acme/api").kind() {
         Kind::Unauthorized => "401",
         Kind::NameUnknown => "404",
         Kind::Denied => "403",

@@ -18,6 +18,7 @@ use crate::time::Timestamp;
 
 /// How many ids an event names of the tokens that were revoked with another one.
 const NAMED: usize = 50;
+const MAKE_ANOTHER: &str = "make a new one with `breakwater token create`";
 
 /// What the row of a token that is made says of others.
 struct Kinship {
@@ -60,10 +61,13 @@ impl AccessDb {
     }
 
     /// Replaces a token by a new one with another secret (its SHA-256 in `digest`) and expiry, and the rest as
-    /// it was; the old one is revoked. `None` where it was revoked already: then somebody uses a secret that
-    /// should be gone, and the whole family is revoked. `NotFound` if there is none.
+    /// it was; the old one is revoked. `NotFound` if there is none.
     ///
     /// One that rotates itself stays what it was to the token that made it. Whoever rotates another one makes one.
+    ///
+    /// Of one that was revoked already: `Conflict`, which names what has taken its place, and is about the `id` where that
+    /// is to be rotated instead; and `None` where it would
+    /// rotate itself, because then somebody uses a secret that should be gone: the whole family is revoked.
     pub fn rotate_token(
         &self,
         actor: &Actor,
@@ -76,12 +80,13 @@ impl AccessDb {
             let text = select("WHERE id = ?1");
             let old = find(connection, "find the token to rotate", &text, [id.0], token)?
                 .ok_or_else(|| no_such("token", id.0))?;
-            if old.revoked {
-                let ended = revoke_family(connection, old.family)?;
-                let event = about(connection, EventKind::TokenFamilyRevoked, id)?;
-                return Ok((None, Some(with_ended(event, id, &ended))));
-            }
             let is_by_itself = maker.token_id == Some(id);
+            if old.revoked && is_by_itself {
+                return Ok((None, Some(end_family(connection, &old)?)));
+            }
+            if old.revoked {
+                return Err(revoked_already(connection, &old)?);
+            }
             let family = old.family;
             let new = successor(&old, digest, expires_at, maker);
             let kinship = match is_by_itself {
@@ -91,8 +96,8 @@ impl AccessDb {
             run(
                 connection,
                 "revoke the rotated token",
-                "UPDATE tokens SET revoked = 1 WHERE id = ?1",
-                [id.0],
+                "UPDATE tokens SET revoked = 1, revoked_at = ?2 WHERE id = ?1",
+                [id.0, Timestamp::now().0],
             )?;
             let new_id = insert(connection, &new, &new.scopes, &kinship)?;
             let end = kinship.end(expires_at);
@@ -101,6 +106,23 @@ impl AccessDb {
                 .detail("new_id", new_id.0)
                 .detail_if("expires_at", end);
             Ok((Some(new_id), Some(event)))
+        })
+    }
+
+    /// Revokes all that came from the same first token as this one: somebody uses its secret, which should be gone.
+    /// `NotFound` if there is none.
+    pub fn revoke_family(&self, actor: &Actor, id: TokenId) -> Result<()> {
+        self.database.change(actor, |connection| {
+            let text = select("WHERE id = ?1");
+            let used = find(
+                connection,
+                "find the token that is used",
+                &text,
+                [id.0],
+                token,
+            )?
+            .ok_or_else(|| no_such("token", id.0))?;
+            Ok(((), Some(end_family(connection, &used)?)))
         })
     }
 
@@ -280,12 +302,68 @@ fn revoke_family(connection: &Connection, family: TokenId) -> Result<Vec<TokenId
              FROM ended JOIN tokens ON tokens.maker_family = ended.family
              WHERE tokens.ends_with_maker = 1 AND tokens.revoked = 0
          )
-         UPDATE tokens SET revoked = 1
+         UPDATE tokens SET revoked = 1, revoked_at = ?2
          WHERE ifnull(family_id, id) IN (SELECT family FROM ended) AND revoked = 0
          RETURNING id",
-        [family.0],
+        [family.0, Timestamp::now().0],
         |row| row.get(0),
     )
+}
+
+/// The same for the family of a token whose secret is used after it was revoked; what the audit says of it.
+fn end_family(connection: &Connection, used: &Token) -> Result<Event> {
+    let ended = revoke_family(connection, used.family)?;
+    let event = about(connection, EventKind::TokenFamilyRevoked, used.id)?;
+    Ok(with_ended(event, used.id, &ended))
+}
+
+/// Why a revoked token is not rotated, with what has taken its place: the newest of its family.
+fn revoked_already(connection: &Connection, old: &Token) -> Result<Error> {
+    let text = select("WHERE ifnull(family_id, id) = ?1 AND id > ?2 ORDER BY id DESC LIMIT 1");
+    let successor = find(
+        connection,
+        "find what has taken a token's place",
+        &text,
+        [old.family.0, old.id.0],
+        token,
+    )?;
+    let id = old.id.0;
+    let is_living = successor.as_ref().is_some_and(|token| !token.revoked);
+    let (what, remedy) = match successor {
+        Some(Token {
+            id: new,
+            revoked: false,
+            ..
+        }) => (
+            format!(
+                "token {id} was rotated already, and token {} has taken its place",
+                new.0
+            ),
+            format!("rotate that one: `breakwater token rotate {}`", new.0),
+        ),
+        Some(Token { id: new, .. }) => (
+            format!(
+                "token {id} was rotated already, and token {}, which took its place, is revoked",
+                new.0
+            ),
+            MAKE_ANOTHER.to_owned(),
+        ),
+        None => {
+            let when = old
+                .revoked_at
+                .map(|at| format!(" on {at}"))
+                .unwrap_or_default();
+            (
+                format!("token {id} was revoked{when}"),
+                MAKE_ANOTHER.to_owned(),
+            )
+        }
+    };
+    let error = Error::new(Kind::Conflict, what).remedy(remedy);
+    Ok(match is_living {
+        true => error.about("id"),
+        false => error,
+    })
 }
 
 /// Lets all that ends with a family end by then, and otherwise when it was made to end. `None`: never.

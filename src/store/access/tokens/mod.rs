@@ -21,7 +21,7 @@ pub use pages::TokenFilter;
 
 const COLUMNS: &str = "id, kind, name, scopes, user_id, group_id, username, access_level, revoked,
     created_at, expires_at, created_by, project_id, ifnull(family_id, id), maker_user_id, made_by,
-    ends_with_maker";
+    ends_with_maker, revoked_at";
 
 words! {
     "lowercase"
@@ -64,6 +64,8 @@ pub struct Token {
     pub access_level: Option<Level>,
     /// Revoked: let in nowhere, kept for lists and audit.
     pub revoked: bool,
+    #[serde(skip)]
+    pub revoked_at: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
     /// From when on it is refused; `None`: never.
@@ -246,6 +248,7 @@ fn token(row: &Row<'_>) -> rusqlite::Result<Token> {
         project_id: row.get::<_, Option<i64>>(12)?.map(ProjectId),
         family: TokenId(row.get(13)?),
         ends_with_maker: row.get(16)?,
+        revoked_at: row.get::<_, Option<i64>>(17)?.map(Timestamp),
         last_used_at: None,
     })
 }

@@ -149,7 +149,7 @@ fn twenty_thousand_tags_go_in_steps_between_which_others_write() {
             tags: (0..TAGS / 1_000)
                 .map(|tag| NewTag {
                     name: Tag::parse(&format!("t{image}-{tag}")).unwrap(),
-                    may_move: true,
+                    immutable_by: None,
                 })
                 .collect(),
             pushed_by: "test".into(),

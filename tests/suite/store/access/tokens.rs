@@ -109,15 +109,24 @@ fn a_rotated_token_is_replaced_and_a_revoked_one_takes_its_family_with_it() {
         (row(first).name, row(first).scopes)
     );
 
-    assert_eq!(
-        access
-            .rotate_token(&by_box(), second, [13; 32], None, &Maker::on_the_box())
-            .unwrap(),
-        None
-    );
+    assert!(row(first).revoked_at.is_some() && row(third).revoked_at.is_none());
+
+    let again = |digest: u8, maker: &Maker| {
+        access.rotate_token(&by_box(), second, [digest; 32], None, maker)
+    };
+    let error = again(13, &Maker::on_the_box()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict);
+    let place = format!("token {} has taken its place", third.0);
+    assert!(error.what().contains(&place), "{error}");
+    assert!(!row(third).revoked, "by id nobody shows the secret");
+    let itself = Maker {
+        token_id: Some(second),
+        ..Maker::on_the_box()
+    };
+    assert_eq!(again(13, &itself).unwrap(), None);
     assert!(
         row(third).revoked,
-        "whoever rotates a revoked token ends its family"
+        "a revoked token that rotates itself ends its family"
     );
     assert!(!row(bystander).revoked);
     assert_eq!(access.token_by_digest(&[13; 32]).unwrap(), None);
@@ -302,7 +311,11 @@ fn a_rotated_token_that_is_rotated_again_takes_what_it_made_with_it() {
     let access = &store.access;
     let (_, [first, second, third]) = chain(&store);
     let rotate = |digest| {
-        let maker = Maker::on_the_box();
+        let maker = Maker {
+            label: "itself".into(),
+            user_id: first.user_id,
+            token_id: Some(first.id),
+        };
         access.rotate_token(&by_box(), first.id, [digest; 32], None, &maker)
     };
     let next = rotate(11).unwrap().unwrap();

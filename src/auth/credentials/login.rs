@@ -1,0 +1,257 @@
+//! Logins: by a user name with a password or a token's secret, and by a secret alone. Failures are counted and told to
+//! the audit here, and only here.
+
+use std::sync::Arc;
+
+use super::super::address::ClientAddress;
+use super::super::bans;
+use super::super::identity::{Identity, Principal};
+use super::super::login_events::LoginEvents;
+use super::super::password::Attempt;
+use super::super::secret::{self, Shape};
+use super::{Authenticator, CredentialRefusal, Refused};
+use crate::error::{Error, Kind, Result};
+use crate::network;
+use crate::store::{EventPlace, User};
+use crate::time::Timestamp;
+
+/// The principal that a credential is of, or why it lets nobody in.
+type Judged = std::result::Result<Principal, Refused>;
+
+impl Authenticator {
+    /// Who sends `username` and `password` by Basic.
+    ///
+    /// A password that looks like one of our tokens is only ever looked up as a token. The audit hears of it,
+    /// under the request's id.
+    ///
+    /// # Errors
+    /// `Unauthorized` with one text for every credential that is none, and with the reason for one that is no longer
+    /// good; `TooManyRequests` after too many failures, or when too many passwords are being checked.
+    pub fn by_basic(
+        &self,
+        username: &str,
+        password: &str,
+        address: ClientAddress,
+        correlation_id: &str,
+        now: Timestamp,
+    ) -> Result<Identity> {
+        let shape = secret::shape(password);
+        let account = (shape == Shape::Other).then_some(username);
+        let login = LoginEvents {
+            audit: &self.store.audit,
+            shape,
+            address,
+            correlation_id,
+            now,
+        };
+        self.check_ban(&login, account)?;
+        let judged = match shape {
+            Shape::Mistyped(_) => Ok(Err(Refused::new(None, CredentialRefusal::Mistyped))),
+            Shape::Token(_) => self.by_token(Some(username), password, address, now),
+            Shape::Other => self.by_password(&Attempt {
+                account: username,
+                password,
+                address: address.ip,
+            }),
+        };
+        if let Err(error) = &judged
+            && matches!(error.kind(), Kind::TooManyRequests { .. })
+        {
+            login.turned_away("too many at once", None);
+        }
+        match judged? {
+            Ok(principal) => {
+                if let Some(account) = account {
+                    self.bans().succeeded(account);
+                }
+                self.logins.accepted.one();
+                login.succeeded(&principal, self.event_place(&principal)?);
+                Ok(Identity {
+                    principal,
+                    address,
+                    bound: None,
+                })
+            }
+            Err(refused) => {
+                self.note_refused(&login, &refused, account)?;
+                Err(refused.why.error())
+            }
+        }
+    }
+
+    /// Refuses whoever failed too often.
+    fn check_ban(&self, login: &LoginEvents<'_>, account: Option<&str>) -> Result<()> {
+        let banned = self.bans().check(login.address.ip, account, login.now);
+        if banned.is_err() {
+            self.logins.banned.one();
+            login.turned_away("banned", self.known(account)?.as_ref());
+        }
+        banned
+    }
+
+    /// Counts a credential that lets nobody in, and tells the audit of it, and the log of a ban that it leads to.
+    ///
+    /// # Errors
+    /// `TooManyRequests` for one that exists and was sent too often within this minute.
+    fn note_refused(
+        &self,
+        login: &LoginEvents<'_>,
+        refused: &Refused,
+        account: Option<&str>,
+    ) -> Result<()> {
+        let (address, now) = (login.address.ip, login.now);
+        let known = self.known(account)?;
+        if let Some(row) = refused.row()
+            && let Some(retry_after) = self.refused.lock().note(row, now)
+        {
+            self.logins.banned.one();
+            login.turned_away("refused too often", known.as_ref());
+            let error = refused.why.error();
+            let what = format!("{}, and it was sent too often", error.what());
+            let wait = format!("try again in {} s", retry_after.as_secs());
+            return Err(Error::new(Kind::TooManyRequests { retry_after }, what).remedy(wait));
+        }
+        self.logins.failed.one();
+        let place = refused.of.as_ref().map(|of| self.event_place(of));
+        login.failed(refused, place.transpose()?.flatten(), known.as_ref());
+        if !refused.why.is_guess() {
+            return Ok(());
+        }
+        let begun = self.bans().failed(address, account, now);
+        for whose in begun {
+            login.banned(whose, known.as_ref());
+            self.tell_of_ban(login, whose, known.as_ref());
+        }
+        Ok(())
+    }
+
+    /// A name that is nobody's is not logged: it may be a password.
+    fn tell_of_ban(&self, login: &LoginEvents<'_>, whose: &'static str, user: Option<&User>) {
+        let until = self.bans().end(login.now);
+        let address = bans::shown(&network::of_machine(login.address.ip));
+        let (of, named) = match (whose, user) {
+            ("address", _) => {
+                self.logins.banned_addresses.one();
+                (format!("from {address}"), address.as_str())
+            }
+            (_, user) => {
+                self.logins.banned_users.one();
+                let name = user.map(|user| user.name.as_str());
+                let of = name.map_or("for a user that does not exist".to_owned(), |name| {
+                    format!("with the password of {name}")
+                });
+                (of, name.unwrap_or("USER"))
+            }
+        };
+        tracing::warn!(
+            request_id = login.correlation_id,
+            remote_ip = %login.address.ip,
+            "logins {of} are refused until {until}, because too many failed: `breakwater audit` has them, `breakwater ban remove {named}` lifts it"
+        );
+    }
+
+    /// The account, if there is one of this name.
+    fn known(&self, account: Option<&str>) -> Result<Option<User>> {
+        let user = account.map(|name| self.store.access.user_by_name(name));
+        Ok(user.transpose()?.flatten())
+    }
+
+    /// The group or project that its token belongs to, if any, as the audit names it.
+    fn event_place(&self, principal: &Principal) -> Result<Option<EventPlace>> {
+        Ok(match principal {
+            Principal::GroupToken(group, _) | Principal::GroupDeployToken(group, _) => {
+                let groups = self.lineage(group.id)?;
+                Some(EventPlace::in_groups(&group.path, &groups))
+            }
+            Principal::ProjectToken(placed, _)
+            | Principal::ProjectDeployToken(placed, _)
+            | Principal::JobToken(_, placed, _) => Some(placed.event_place(&placed.project.path)),
+            Principal::Anonymous | Principal::Password(_) | Principal::PersonalToken(..) => None,
+        })
+    }
+
+    /// The principal of a token's secret, which comes with a user name, or, over the REST API, alone.
+    fn by_token(
+        &self,
+        username: Option<&str>,
+        secret: &str,
+        address: ClientAddress,
+        now: Timestamp,
+    ) -> Result<Judged> {
+        let found = self.store.access.token_by_digest(&secret::digest(secret))?;
+        let Some(token) = found.map(Arc::new) else {
+            return Ok(Err(Refused::new(None, CredentialRefusal::NoSuchToken)));
+        };
+        let of = self.token_principal(Arc::clone(&token))?;
+        let why = CredentialRefusal::of_token(&token, of.as_ref(), username, now);
+        // Also of one that has ended: the doctor names those that are still sent.
+        if !matches!(
+            why,
+            Some(CredentialRefusal::OtherName(..) | CredentialRefusal::NotForTheApi)
+        ) {
+            self.store.cache.note_token_used(token.id, address.ip, now);
+        }
+        Ok(match (of, why) {
+            (Some(principal), None) => Ok(principal),
+            (of, why) => Err(Refused::new(
+                of,
+                why.unwrap_or(CredentialRefusal::OwnerGone),
+            )),
+        })
+    }
+
+    /// Who sends a token's secret alone, as the REST API takes it. Deploy tokens, which log in with a name of
+    /// their own, are for registries alone. The audit hears of what fails; what succeeds is no login, but one request.
+    ///
+    /// # Errors
+    /// `TooManyRequests` after too many failures; `Sql`.
+    pub fn by_secret(
+        &self,
+        secret: &str,
+        address: ClientAddress,
+        correlation_id: &str,
+        now: Timestamp,
+    ) -> Result<std::result::Result<Identity, CredentialRefusal>> {
+        let shape = secret::shape(secret);
+        let login = LoginEvents {
+            audit: &self.store.audit,
+            shape,
+            address,
+            correlation_id,
+            now,
+        };
+        self.check_ban(&login, None)?;
+        let judged = match shape {
+            Shape::Token(_) => self.by_token(None, secret, address, now)?,
+            Shape::Mistyped(_) => Err(Refused::new(None, CredentialRefusal::Mistyped)),
+            Shape::Other => Err(Refused::new(None, CredentialRefusal::NoToken)),
+        };
+        match judged {
+            Ok(principal) => Ok(Ok(Identity {
+                principal,
+                address,
+                bound: None,
+            })),
+            Err(refused) => {
+                self.note_refused(&login, &refused, None)?;
+                Ok(Err(refused.why))
+            }
+        }
+    }
+
+    /// The user of this name, if the password is right. An unknown one costs as much.
+    fn by_password(&self, attempt: &Attempt<'_>) -> Result<Judged> {
+        let user = self.store.access.user_by_name(attempt.account)?;
+        let stored = user.as_ref().and_then(|user| user.password_hash.as_deref());
+        let matches = self.passwords.verify(attempt, stored)?;
+        Ok(match user.map(Arc::new) {
+            None => Err(Refused::new(None, CredentialRefusal::NoSuchUser)),
+            Some(_) if !matches => Err(Refused::new(None, CredentialRefusal::WrongPassword)),
+            Some(user) if user.blocked => {
+                let why = CredentialRefusal::Blocked(user.name.clone());
+                Err(Refused::new(Some(Principal::Password(user)), why))
+            }
+            Some(user) => Ok(Principal::Password(user)),
+        })
+    }
+}

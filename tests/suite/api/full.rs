@@ -44,7 +44,7 @@ impl FullDisk {
 
 #[test]
 fn each_change_is_refused_whole_on_a_full_disk_and_made_once_there_is_room() {
-    let mut appliance = Appliance::builder().prepare();
+    let mut appliance = Appliance::builder().toml(walk::PROXIED).prepare();
     let Some(disk) = SmallDisk::mount(appliance.data(), "16m") else {
         return;
     };

@@ -3,14 +3,17 @@
 use serde_json::{Value, json};
 
 use super::document::operations;
-use super::{Stage, empty, keys, stage};
+use super::{Stage, empty, keys, stage_with};
+use crate::support::appliance::Appliance;
 use crate::support::client::{Client, token_path};
 
 const NONE: Value = Value::Null;
+/// So that others than the walker can be banned.
+pub(super) const PROXIED: &str = "[server]\ntrusted_proxies = [\"127.0.0.1/32\"]";
 
 #[test]
 fn every_operation_succeeds_once_and_its_answer_has_its_shape() {
-    walk(&stage());
+    walk(&stage_with(Appliance::builder().toml(PROXIED)));
 }
 
 /// Each operation once, and what it says.
@@ -22,6 +25,20 @@ pub(super) fn walk(stage: &Stage) {
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
     root.ok("GET", "/metadata", NONE, 200);
     root.ok("GET", "/openapi.json", NONE, 200);
+
+    // Bans.
+    let guesser = stage.client.with("X-Forwarded-For", "192.0.2.77");
+    let guesser = guesser.basic("x", "bwp_00000000000000000000000000000000");
+    while guesser.get(&token_path(&[])).status == 401 {}
+    let bans = root.ok("GET", "/bans", NONE, 200);
+    assert_eq!(
+        (&bans[0]["kind"], &bans[0]["address"]),
+        (&json!("address"), &json!("192.0.2.77"))
+    );
+    // They lie in memory: a full disk is no reason to go on with one.
+    let lifted = root.call("DELETE", "/bans/192.0.2.77", None);
+    assert_eq!(lifted.status, 204, "{}", lifted.text());
+    assert_eq!(root.ok("GET", "/bans", NONE, 200), json!([]));
 
     // Users.
     let me = root.ok("GET", "/user", NONE, 200);

@@ -255,10 +255,13 @@ impl RunningServer for Appliance {
         let lifted = self.authenticator.lift_ban(named, Timestamp::now());
         match &lifted {
             Some(FailureKey::Address(network)) => {
-                tracing::warn!("logins from {} are tried again, by command", shown(network));
+                tracing::warn!(
+                    "a ban is lifted: logins from {} are tried again",
+                    shown(network)
+                );
             }
             Some(FailureKey::Account(_)) => {
-                tracing::warn!("a user's password is tried again, by command");
+                tracing::warn!("a ban is lifted: a user's password is tried again");
             }
             None => {}
         }

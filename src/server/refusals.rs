@@ -77,7 +77,10 @@ pub(super) fn place(appliance: &Appliance, path: &str) -> Result<Option<EventPla
     if let Some(repository) = appliance.hosted_repository(&route.place)? {
         let owner = appliance.authenticator.project_owning(repository)?;
         return match owner {
-            Some(owner) => Ok(Some(owner.placed.event_place(repository.as_str()))),
+            Some(owner) => {
+                let project = &owner.placed.project;
+                Ok(Some(owner.placed.event_place(&project.path)))
+            }
             None => innermost_group(appliance, repository.as_str()),
         };
     }

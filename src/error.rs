@@ -118,7 +118,7 @@ pub struct Error {
     what: String,
     remedy: Option<String>,
     subject: Option<&'static str>,
-    logged: Option<String>,
+    logged: Option<Box<str>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -185,7 +185,7 @@ impl Error {
     /// Says what the audit and the log have as the reason, where whoever is told of the error may know less.
     #[must_use]
     pub fn logged(mut self, why: impl Into<String>) -> Self {
-        self.logged = Some(why.into());
+        self.logged = Some(why.into().into_boxed_str());
         self
     }
 
@@ -221,7 +221,10 @@ impl Error {
 
     /// The reason for the audit and the log.
     pub fn logged_why(&self) -> String {
-        self.logged.clone().unwrap_or_else(|| self.what_and_why())
+        match &self.logged {
+            Some(why) => why.to_string(),
+            None => self.what_and_why(),
+        }
     }
 
     /// What to do about it, if anything.

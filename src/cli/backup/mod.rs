@@ -148,6 +148,12 @@ impl Restore {
     /// Opens the file, with the caller's rights.
     pub(super) fn open_file(&self) -> Result<File> {
         let path = self.database();
+        if self.file.is_dir() && !path.exists() {
+            let what = format!("{} is not a file, and holds no backup", self.file.display());
+            return Err(Error::new(Kind::Usage, what).remedy(
+                "name a file that `breakwater backup` has made, or a directory of `backup --with-images`",
+            ));
+        }
         let cannot = |error| Error::io("cannot read", &path, error);
         let file = File::open(&path).map_err(cannot)?;
         if !file.metadata().map_err(cannot)?.is_file() {

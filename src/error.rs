@@ -73,6 +73,8 @@ pub enum Kind {
     Abandoned,
     /// The upstream sent what is not what was asked for: wrong bytes, wrong length, not a manifest.
     UpstreamLied,
+    /// What was pushed to this box, and of which the file is gone or damaged.
+    Lost,
     /// A file or directory operation failed.
     Io,
     /// A disk, a quota of the filesystem or the database's own limit is full.

@@ -92,7 +92,8 @@ pub use tokens::{
     RevokeToken, RotateToken, ShowToken,
 };
 pub use upstreams::{
-    AddUpstream, Credentials, ListUpstreams, RemoveUpstream, UpstreamStates, UpstreamView,
+    AddUpstream, Credentials, ListUpstreams, RemoveUpstream, SetUpstream, TestUpstream,
+    TestedUpstream, UpstreamStates, UpstreamView, check_upstream, configured_client,
 };
 pub use users::{
     AddUser, GetCurrentUser, GetUser, INITIAL_ROOT_PASSWORD, ListUsers, ROOT, RemoveUser,
@@ -251,6 +252,7 @@ operations!(
     SetPassword,
     SetProject,
     SetRule,
+    SetUpstream,
     ShowCachedImage,
     ShowContents,
     ShowOffline,
@@ -259,6 +261,7 @@ operations!(
     ShowToken,
     ShowUser,
     SwitchOffline,
+    TestUpstream,
     UpstreamStates,
 );
 

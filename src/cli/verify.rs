@@ -99,6 +99,11 @@ fn tell(report: &Value) -> Result<()> {
         let text = |name: &str| item[name].as_str().unwrap_or("?").to_owned();
         print(&format!("{}: {}", text("kind"), text("what")))?;
     }
+    let incomplete = report["incomplete"].as_array();
+    for item in incomplete.into_iter().flatten() {
+        let item = item.as_str().unwrap_or("?");
+        print(&format!("incomplete: {item} (the next pull fetches them)"))?;
+    }
     let (blobs, size) = (number("blobs"), shown_size(number("bytes")));
     let verdict = match damage.len() {
         0 => "nothing is damaged".to_owned(),

@@ -15,12 +15,13 @@ mod value;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
+use crate::oci::RegistryHost;
 
 pub use keys::{Key, KeyDefault};
 use sections::TopConfig;
 pub use sections::{
-    ANY_UPSTREAM, AuditConfig, AuthConfig, CacheConfig, LogConfig, LogFormat, MirrorConfig,
-    SECTIONS, Section, ServerConfig, TlsConfig, UpstreamConfig,
+    ANY_UPSTREAM, AuditConfig, AuthConfig, CacheConfig, DoctorConfig, LogConfig, LogFormat,
+    MirrorConfig, SECTIONS, Section, ServerConfig, TlsConfig, UpstreamConfig,
 };
 use settings::{Origin, Raw, Settings};
 pub use shown::{ShownValue, ValueSource};
@@ -52,12 +53,16 @@ pub struct Config {
     pub cache: CacheConfig,
     /// `docker.io` first, then the file's and the environment's in the order of their names.
     pub upstreams: Vec<UpstreamConfig>,
+    /// Whether `docker.io` is among them only because no source says anything of it.
+    has_built_in_upstream: bool,
     /// `[mirror]`; `default` is one of `upstreams`.
     pub mirror: MirrorConfig,
     /// `[log]`
     pub log: LogConfig,
     /// `[audit]`
     pub audit: AuditConfig,
+    /// `[doctor]`
+    pub doctor: DoctorConfig,
 }
 
 /// What the command line says about the configuration: it goes before everything else.
@@ -171,14 +176,22 @@ impl Config {
             auth: AuthConfig::read(settings, "auth")?,
             cache: CacheConfig::read(settings, "cache")?,
             upstreams: settings.upstreams()?,
+            has_built_in_upstream: settings.has_built_in_upstream(),
             mirror: MirrorConfig::read(settings, "mirror")?,
             log: LogConfig::read(settings, "log")?,
             audit: AuditConfig::read(settings, "audit")?,
+            doctor: DoctorConfig::read(settings, "doctor")?,
         };
         config.check_listeners(settings)?;
         config.check_tls(settings)?;
         config.check_mirror(settings)?;
         Ok(config)
+    }
+
+    /// The upstream that stands in no source: one of its name that is added by command takes its place.
+    pub fn built_in_upstream(&self) -> Option<&RegistryHost> {
+        let first = self.upstreams.first()?;
+        self.has_built_in_upstream.then_some(&first.name)
     }
 
     fn check_listeners(&self, settings: &Settings) -> Result<()> {

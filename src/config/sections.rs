@@ -65,6 +65,10 @@ pub const SECTIONS: &[Section] = &[
         name: "audit",
         keys: AuditConfig::KEYS,
     },
+    Section {
+        name: "doctor",
+        keys: DoctorConfig::KEYS,
+    },
 ];
 
 /// The dotted names of all keys outside `[upstreams]`.
@@ -189,6 +193,14 @@ section! {
         auth_realm: Option<String> = Text(""), optional(value::url);
         /// a PEM file with further roots
         ca: Option<PathBuf> = Text(""), path;
+    }
+}
+
+section! {
+    /// `[doctor]`
+    pub struct DoctorConfig {
+        /// findings of `breakwater doctor` that are known and meant so, by their words, such as `"proxy_suspected"`
+        accept: Vec<String> = List(&[]), list(value::finding);
     }
 }
 

@@ -60,20 +60,11 @@ impl fmt::Display for Origin {
     }
 }
 
-/// All values that were set, by dotted key, and the upstreams that there are.
-#[derive(Debug)]
+/// All values that were set, by dotted key, and the upstreams that were named.
+#[derive(Debug, Default)]
 pub(super) struct Settings {
     values: BTreeMap<String, (Raw, Origin)>,
     upstreams: BTreeSet<String>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            values: BTreeMap::new(),
-            upstreams: BTreeSet::from([DOCKER_IO.to_owned()]),
-        }
-    }
 }
 
 /// Refuses a dotted key that does not exist, naming the nearest one that does.
@@ -140,8 +131,17 @@ impl Settings {
         Ok(())
     }
 
+    /// Those that there are: `docker.io` also where nobody named it.
     pub(super) fn upstream_names(&self) -> impl Iterator<Item = &str> {
-        self.upstreams.iter().map(String::as_str)
+        let named = self.upstreams.iter().map(String::as_str);
+        let built_in = !self.upstreams.contains(DOCKER_IO);
+        built_in.then_some(DOCKER_IO).into_iter().chain(named)
+    }
+
+    /// Whether no source says anything of `docker.io`: a table without keys is none.
+    pub(super) fn has_built_in_upstream(&self) -> bool {
+        let table = dotted(&upstream_table(DOCKER_IO), "");
+        !self.values.keys().any(|key| key.starts_with(&table))
     }
 
     /// The error for a value of `key` that parsed but cannot be meant.
@@ -176,8 +176,7 @@ impl Settings {
     /// The upstreams, `docker.io` first.
     pub(super) fn upstreams(&self) -> Result<Vec<UpstreamConfig>> {
         let mut upstreams = self
-            .upstreams
-            .iter()
+            .upstream_names()
             .map(|name| self.upstream(name))
             .collect::<Result<Vec<_>>>()?;
         upstreams.sort_by_key(|upstream| upstream.name.as_str() != DOCKER_IO);

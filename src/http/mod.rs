@@ -97,4 +97,4 @@ pub use range::{RangeRequest, none_match, parse_range};
 pub use request::{Headers, Method, Request, Scheme};
 pub use request_body::RequestBody;
 pub use response::{Body, Delivery, Response};
-pub use tls::{CertificateSummary, Refresh, TlsIdentity};
+pub use tls::{CertificateSummary, Refresh, TlsIdentity, is_self_issued};

@@ -40,7 +40,7 @@ pub(super) fn upstream_error(fault: Fault, unknown: Kind, what: &str) -> Error {
     match fault.kind {
         FaultKind::NotFound => Error::new(unknown, format!("{what}: {}", fault.message)),
         FaultKind::Denied => Error::new(unknown, format!("{what}: {}", fault.message)).remedy(
-            "if it is private there, the box's administrator can give the upstream credentials",
+            "if it is private there, the box's administrator can give the upstream credentials that may see it",
         ),
         _ => Error::from(fault).context(what),
     }

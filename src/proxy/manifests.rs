@@ -54,6 +54,7 @@ impl Proxy {
         reference: &Reference,
     ) -> Result<ManifestAnswer> {
         let answer = self.manifest_unnoted(grant, target, reference)?;
+        self.refuse_hopeless(target, reference, &answer)?;
         self.note_pull(grant, target, reference, &answer.digest)?;
         Ok(answer)
     }
@@ -168,7 +169,12 @@ impl Proxy {
             ask(target, reference, &self.store.spools).inspect_err(|failed| match failed {
                 Failed::Upstream(fault) => {
                     self.note_absence((target.key(), reference.clone()), fault);
-                    if !matches!(fault.kind, FaultKind::NotFound | FaultKind::Denied) {
+                    // What is refused credentials is logged once in a while, by whoever asked.
+                    let is_told = matches!(
+                        fault.kind,
+                        FaultKind::NotFound | FaultKind::Denied | FaultKind::CredentialsRefused
+                    );
+                    if !is_told {
                         let manifest = format!("{reference} of {}", target.shown());
                         tracing::warn!(manifest, "cannot fetch a manifest: {fault}");
                     }
@@ -250,7 +256,9 @@ impl Proxy {
         };
         let content = &checked.content;
         let manifest = Manifest::parse(&content.read()?, Some(checked.media_type))?;
+        // Foreign layers are had elsewhere, and an image is whole without them.
         let references = manifest.manifests.iter().chain(&manifest.blobs);
+        let references = references.filter(|descriptor| !descriptor.is_foreign());
         let new = NewManifest {
             digest: checked.digest.clone(),
             media_type: checked.media_type,

@@ -22,6 +22,7 @@ mod download;
 mod failed;
 mod fetch;
 mod figures;
+mod incomplete;
 mod listings;
 mod manifest_check;
 mod manifests;
@@ -46,7 +47,7 @@ pub use listings::{ListPage, ListingAnswer};
 pub use manifests::ManifestAnswer;
 pub use tags::ManifestSummary;
 pub use target::Target;
-pub use upstreams::{UpstreamClient, UpstreamState, Upstreams, keyed, settings};
+pub use upstreams::{UpstreamClient, UpstreamState, Upstreams, client_of, keyed, settings};
 
 use crate::auth::Grant;
 use crate::error::Result;
@@ -248,9 +249,14 @@ impl Proxy {
         self.not_found.recent(key, self.freshness.negative_ttl)
     }
 
-    /// Remembers that the upstream does not have this, or denies it.
+    /// Remembers that the upstream does not have this, denies it, or refuses the box.
     fn note_absence(&self, key: ReferenceKey, fault: &Fault) {
-        if matches!(fault.kind, FaultKind::NotFound | FaultKind::Denied) {
+        // Nor is an upstream asked again at once with a password that it has just refused.
+        let is_meant = matches!(
+            fault.kind,
+            FaultKind::NotFound | FaultKind::Denied | FaultKind::CredentialsRefused
+        );
+        if is_meant {
             self.not_found.note(key, fault.clone());
         }
     }

@@ -1,6 +1,6 @@
 //! Blobs of a repository (distribution-spec 1.1, "Pulling blobs", "Deleting Blobs").
 
-use super::{Registry, check, repository};
+use super::{Registry, check, lost, repository};
 use crate::auth::policy::{RepositoryGrant, Wanted};
 use crate::error::{Error, Kind, Result};
 use crate::oci::Digest;
@@ -11,11 +11,8 @@ impl Registry {
     /// A blob that is linked to the repository. Whoever may push and finds it here will not push it again, so it
     /// is left alone by garbage collection for a while.
     ///
-    /// A file that is missing or has another length is answered as if the blob were not here: so a push sends it
-    /// again, and mends it.
-    ///
     /// # Errors
-    /// `BlobUnknown`; `Io`, `Sql`.
+    /// `BlobUnknown`; `Lost` where its file is missing or has another length; `Io`, `Sql`.
     pub fn blob(&self, grant: &RepositoryGrant, digest: &Digest, now: Timestamp) -> Result<Blob> {
         check(grant, Wanted::Pull)?;
         let (rows, place) = (&self.store.registry, repository(grant));
@@ -33,9 +30,27 @@ impl Registry {
                     repository = grant.repository().as_str(),
                     "a pushed blob's file is gone or has another length: run `breakwater verify`, and push it again"
                 );
-                Err(unknown(digest))
+                Err(lost(&format!("the blob {digest}"), grant))
             }
         }
+    }
+
+    /// The same for HEAD, to which one that is lost is answered as if it were not here: so a push sends it again, and
+    /// mends it.
+    ///
+    /// # Errors
+    /// `BlobUnknown`; `Io`, `Sql`.
+    pub fn head_blob(
+        &self,
+        grant: &RepositoryGrant,
+        digest: &Digest,
+        now: Timestamp,
+    ) -> Result<Blob> {
+        self.blob(grant, digest, now)
+            .map_err(|error| match error.kind() {
+                Kind::Lost => unknown(digest),
+                _ => error,
+            })
     }
 
     /// Takes a blob out of the repository.

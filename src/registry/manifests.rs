@@ -1,7 +1,7 @@
 //! Manifests of a repository (distribution-spec 1.1, "Pulling manifests", "Pushing Manifests", "Deleting
 //! Manifests"): kept byte for byte, checked before they are, and served as they were pushed.
 
-use super::{Registry, check, limits, repository};
+use super::{Registry, check, limits, lost, repository};
 use crate::auth::policy::{self, Refusal, RepositoryGrant, TagAction, TagMutability, Wanted};
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Descriptor, Digest, Manifest, MediaType, Reference, Tag};
@@ -45,11 +45,24 @@ pub enum ManifestContent {
 }
 
 impl Registry {
-    /// What a tag or digest stands for, without its bytes.
+    /// What a tag or digest stands for, without its bytes. One whose file is missing, or known to be damaged, is answered as
+    /// if it were not here: so a push sends it again, and mends it.
     ///
     /// # Errors
-    /// `ManifestUnknown`; `Sql`.
+    /// `ManifestUnknown`; `Io`, `Sql`.
     pub fn head_manifest(
+        &self,
+        grant: &RepositoryGrant,
+        reference: &Reference,
+    ) -> Result<StoredManifest> {
+        let kept = self.manifest_row(grant, reference)?;
+        match self.store.blobs.open(&kept.digest)? {
+            Some(_) => Ok(kept),
+            None => Err(unknown(reference)),
+        }
+    }
+
+    fn manifest_row(
         &self,
         grant: &RepositoryGrant,
         reference: &Reference,
@@ -62,17 +75,16 @@ impl Registry {
     }
 
     /// The manifest with its bytes, which were hashed just now; large ones are left in their file, and hashed when it is
-    /// another one than last time. One whose file is missing or damaged is answered
-    /// as if it were not here: so a push sends it again, and mends it.
+    /// another one than last time.
     ///
     /// # Errors
-    /// `ManifestUnknown`; `Io`, `Sql`.
+    /// `ManifestUnknown`; `Lost` for one whose file is missing or damaged; `Io`, `Sql`.
     pub fn manifest(
         &self,
         grant: &RepositoryGrant,
         reference: &Reference,
     ) -> Result<(StoredManifest, Content)> {
-        let kept = self.head_manifest(grant, reference)?;
+        let kept = self.manifest_row(grant, reference)?;
         let content = match self.store.blobs.open(&kept.digest)? {
             Some(blob) => self.store.blobs.intact(&blob, &kept.digest)?,
             None => None,
@@ -93,7 +105,7 @@ impl Registry {
                     repository = grant.repository().as_str(),
                     "a pushed manifest's file is gone or damaged: run `breakwater verify`, and push it again"
                 );
-                Err(unknown(reference))
+                Err(lost(&format!("the manifest {reference}"), grant))
             }
         }
     }

@@ -25,7 +25,7 @@ pub use referrers::{ReferrersPage, ReferrersQuery};
 pub use uploads::UploadStatus;
 
 use crate::auth::policy::{RepositoryGrant, Wanted};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metrics::counters;
 use crate::oci::Digest;
 use crate::store::{HostedRepository, StorageLimit, Store};
@@ -93,6 +93,17 @@ fn limits(grant: &RepositoryGrant) -> Vec<StorageLimit> {
             max_bytes: quota.max_bytes,
         })
         .collect()
+}
+
+/// What is here by its row, and whose file is not.
+fn lost(what: &str, grant: &RepositoryGrant) -> Error {
+    let what = format!(
+        "{what} of {} was pushed to this box, and its file is missing or damaged here",
+        grant.repository()
+    );
+    Error::new(Kind::Lost, what).remedy(
+        "push the image again, or ask the box's administrator to put the file back from a backup (`breakwater doctor`)",
+    )
 }
 
 /// A grant for something else than what is done with it is a mistake of ours, and goes no further.

@@ -1,14 +1,13 @@
-//! The clients of the upstreams that stand in the configuration, with their passwords read from their files.
+//! The upstreams of the configuration and of the store.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::config::{Config, UpstreamConfig};
-use crate::error::{Error, Result};
+use crate::admin::configured_client;
+use crate::config::Config;
+use crate::error::Result;
 use crate::proxy::Upstreams;
 use crate::store::Store;
-use crate::upstream::{Ca, Credentials, Settings, Timeouts, Upstream};
 
 /// The upstreams of the configuration and of the store. `offline` tells their clients that no connection may
 /// leave the box.
@@ -22,55 +21,13 @@ pub fn upstreams(
 ) -> Result<Upstreams> {
     let configured = config.upstreams.iter();
     let configured = configured
-        .map(|upstream| upstream_client(store, upstream, offline))
+        .map(|upstream| configured_client(store, upstream, offline))
         .collect::<Result<Vec<_>>>()?;
     let default = config.mirror.default.clone();
     let (store, offline) = (Arc::clone(store), Arc::clone(offline));
-    Ok(Upstreams::new(store, configured, default, offline))
-}
-
-/// The client of a configured upstream, with its password read from its file.
-fn upstream_client(
-    store: &Store,
-    config: &UpstreamConfig,
-    offline: &Arc<AtomicBool>,
-) -> Result<Upstream> {
-    crate::proxy::keyed(store, client(config, offline)?)
-}
-
-/// Whether a server could use the upstream: its password file, its further roots, its URL.
-///
-/// # Errors
-/// `Config` where it cannot be used, `Io` for its files.
-pub fn check_upstream(config: &UpstreamConfig) -> Result<()> {
-    client(config, &Arc::default()).map(drop)
-}
-
-fn client(config: &UpstreamConfig, offline: &Arc<AtomicBool>) -> Result<Upstream> {
-    let password = match &config.password_file {
-        Some(path) => read_password(path)?,
-        None => String::new(),
-    };
-    let credentials = (!config.username.is_empty()).then(|| Credentials {
-        username: config.username.clone(),
-        password,
-    });
-    let settings = Settings {
-        name: config.name.clone(),
-        url: config.url.clone(),
-        credentials,
-        auth_realm: config.auth_realm.clone(),
-        ca: config.ca.clone().map(Ca::File),
-        allow_private_addresses: true,
-        timeouts: Timeouts::default(),
-    };
-    Upstream::new(settings, Arc::clone(offline))
-}
-
-fn read_password(path: &Path) -> Result<String> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Error::io("cannot read the upstream's password file", path, error)
-            .remedy("check `password_file` and its owner")
-    })?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    let upstreams = Upstreams::new(store, configured, default, offline);
+    Ok(match config.built_in_upstream() {
+        Some(name) => upstreams.with_built_in(name.clone()),
+        None => upstreams,
+    })
 }

@@ -37,7 +37,9 @@ pub fn status_and_code(kind: Kind) -> (u16, &'static str) {
         // As nginx logs it; no client sees it.
         Kind::Abandoned => (499, "UNAVAILABLE"),
         Kind::Full => (507, "UNAVAILABLE"),
-        Kind::Usage | Kind::Config | Kind::Io | Kind::Sql | Kind::Internal => (500, "UNKNOWN"),
+        Kind::Usage | Kind::Config | Kind::Lost | Kind::Io | Kind::Sql | Kind::Internal => {
+            (500, "UNKNOWN")
+        }
     }
 }
 
@@ -57,6 +59,8 @@ pub(super) fn told(error: &Error, request_id: &str) -> Told {
     let of_the_box = match error.kind() {
         Kind::Full => Some("the disk of this box is full: ask its administrator to free space"),
         Kind::Busy => Some("a database of this box is in use by another process: try again"),
+        // Whose image it is has to know.
+        Kind::Lost => None,
         _ if status == 500 => Some("something is wrong with this box"),
         _ => None,
     };

@@ -36,7 +36,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-pub use configured::{check_upstream, upstreams};
+pub use crate::admin::check_upstream;
+pub use configured::upstreams;
 pub use error::status_and_code;
 pub use first_start::first_start;
 pub use observe::catalog as metrics_catalog;

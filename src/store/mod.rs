@@ -57,13 +57,13 @@ pub(crate) use check::DatabaseFault;
 pub use condition::{Condition, Space};
 pub use content::{
     CachedRepository, Content, ImageFilter, ImageOrder, Inventory, InventoryBlob,
-    InventoryManifest, InventoryPulls, InventoryTag, LooseBlob, Part, StoredManifest,
+    InventoryManifest, InventoryPulls, InventoryTag, LooseBlob, MissingParts, Part, StoredManifest,
 };
 pub use failures::{DatabaseFailures, FailureReason};
 pub use frequency::{Frequency, HALF_LIFE};
 pub use lock::DataLock;
 pub use page::{Page, Window};
-pub use reconcile::Reconciled;
+pub use reconcile::{MissingPushed, Reconciled};
 pub use registry::{
     CleanupRequest, CleanupRun, FoundReferrer, Going, HostedRepository, HostedTag, HostedTotals,
     HostedUpload, ImmutableBy, NewHostedManifest, NewTag, PushRecord, PushedTag, PutManifest,

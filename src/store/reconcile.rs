@@ -16,6 +16,17 @@ use crate::time::Timestamp;
 /// How many rows one transaction changes, so that requests that keep something do not wait long.
 const ROWS_AT_ONCE: usize = 500;
 
+/// So many files of pushed images are looked for by [`Store::missing_pushed`]: a restore without files lacks nearly all.
+const MOST_LOOKED_AT: u64 = 20_000;
+
+/// What [`Store::missing_pushed`] found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MissingPushed {
+    pub missing: u64,
+    pub looked_at: u64,
+    pub images: String,
+}
+
 /// What [`Store::reconcile`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reconciled {
@@ -23,6 +34,8 @@ pub struct Reconciled {
     pub adopted_files: u64,
     /// Rows whose file was gone.
     pub dropped_rows: u64,
+    /// Rows of what was pushed whose file is gone: they stay, as nobody can give them back.
+    pub missing_pushed: u64,
 }
 
 impl Store {
@@ -36,6 +49,7 @@ impl Store {
                 Ok(Reconciled {
                     adopted_files: a.adopted_files.saturating_add(b.adopted_files),
                     dropped_rows: a.dropped_rows.saturating_add(b.dropped_rows),
+                    missing_pushed: a.missing_pushed.saturating_add(b.missing_pushed),
                 })
             })?;
         self.cache.forget_missing_registry()?;
@@ -46,6 +60,36 @@ impl Store {
         }
         self.agreed.store(true, Ordering::Release);
         Ok(done)
+    }
+
+    /// How many files of pushed images are missing among the first that are looked at, how many those are, and the images
+    /// of one of them. What is noted as damaged is told by its note.
+    ///
+    /// # Errors
+    /// `Sql`, `Io`.
+    pub fn missing_pushed(&self) -> Result<MissingPushed> {
+        let mut found = MissingPushed::default();
+        for prefix in BlobPrefix::all() {
+            let rows = self.content.blobs_in(prefix)?;
+            for row in rows.iter().filter(|row| row.is_hosted) {
+                if found.looked_at >= MOST_LOOKED_AT {
+                    return Ok(found);
+                }
+                found.looked_at = found.looked_at.saturating_add(1);
+                let digest = &row.digest;
+                if self.blobs.is_known_damaged(digest) || self.blobs.contains(digest)? {
+                    continue;
+                }
+                if !self.registry.needs(digest)? {
+                    continue;
+                }
+                if found.missing == 0 {
+                    found.images = self.images_with(digest)?;
+                }
+                found.missing = found.missing.saturating_add(1);
+            }
+        }
+        Ok(found)
     }
 
     fn reconcile_directory(&self, prefix: BlobPrefix) -> Result<Reconciled> {
@@ -61,15 +105,19 @@ impl Store {
             // Its file was set aside, and is fetched again.
             .filter(|digest| !self.blobs.is_known_damaged(digest))
             .collect();
+        let size_of = |digest: &Digest| self.blobs.size_of(digest);
+        let mut done = Reconciled::default();
         // What hosted content needs is no stray, and a hosted row whose file is gone stays: it is precious, and
         // `verify` reports it.
         for row in &hosted {
-            files.remove(&row.digest);
+            if !files.remove(&row.digest)
+                && size_of(&row.digest)?.is_none()
+                && self.registry.needs(&row.digest)?
+            {
+                done.missing_pushed = done.missing_pushed.saturating_add(1);
+            }
         }
         let mut strays: Vec<Digest> = files.into_iter().collect();
-
-        let size_of = |digest: &Digest| self.blobs.size_of(digest);
-        let mut done = Reconciled::default();
         for digests in missing.chunks(ROWS_AT_ONCE) {
             let dropped = self.cache.forget_missing(digests, size_of)?;
             done.dropped_rows = done.dropped_rows.saturating_add(dropped);

@@ -96,16 +96,8 @@ impl Store {
         if !self.blobs.is_still(digest, seen)? {
             return Ok(SetAside::Changed);
         }
-        let pushed = self.registry.images_with(digest)?;
         let is_pushed = self.registry.needs(digest)?;
-        let mut images: Vec<String> = pushed;
-        for from in self.cache.fetched_from(digest)? {
-            images.push(format!("{}/{}", from.upstream, from.repository));
-        }
-        let images = match images.is_empty() {
-            true => "no image".to_owned(),
-            false => images.join(", "),
-        };
+        let images = self.images_with(digest)?;
         let aside = self.directory.join(ASIDE);
         if !is_pushed && self.cache.blob_anywhere(digest)?.is_none() {
             self.blobs.move_aside(digest, &aside)?;
@@ -121,6 +113,21 @@ impl Store {
         }
         self.blobs.move_aside(digest, &aside)?;
         Ok(SetAside::ToFetch { images })
+    }
+
+    /// The images that a file is part of, pushed ones by tag, cached ones by repository; for a sentence.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn images_with(&self, digest: &Digest) -> Result<String> {
+        let mut images = self.registry.images_with(digest)?;
+        for from in self.cache.fetched_from(digest)? {
+            images.push(format!("{}/{}", from.upstream, from.repository));
+        }
+        Ok(match images.is_empty() {
+            true => "no image".to_owned(),
+            false => images.join(", "),
+        })
     }
 
     /// Whether something that was pushed needs the file.

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::oci::{Digest, Hasher, MAX_MANIFEST_SIZE, Manifest, MediaType};
-use crate::store::{Blob, BlobPrefix, DatabaseFault, Store};
+use crate::store::{Blob, BlobPrefix, DatabaseFault, ImageFilter, Store, Window};
 
 /// How much of a file is in memory at once, per thread.
 const BUFFER: usize = 1 << 20;
@@ -31,6 +31,8 @@ pub struct Report {
     pub damage: Vec<Damage>,
     /// Sound files without a row: left by a crash, harmless, taken up by the next fill or reconciliation.
     pub unreferenced: u64,
+    /// Cached images of which a part is not here. That is no damage: nobody has pulled the rest, or it went.
+    pub incomplete: Vec<String>,
     /// Files in `staging/`: fills that go on now or can be resumed; never damage.
     pub staged: u64,
 }
@@ -130,6 +132,10 @@ pub(super) fn verify_with(
         report.add_wide(&path, mode);
     }
     report.staged = store.blobs.staged_files()?;
+    let images = store.cache.images(&ImageFilter::default(), Window::ALL)?;
+    let images = images.entries.iter().filter(|image| image.missing > 0);
+    let incomplete = images.map(|image| format!("{} lacks {} parts", image.name(), image.missing));
+    report.incomplete = incomplete.collect();
     report.damage.sort();
     Ok(report)
 }
@@ -253,9 +259,10 @@ impl Scan<'_> {
         let Store { content, blobs, .. } = self.store;
         if content.needs(digest)? && !blobs.contains(digest)? && content.needs(digest)? {
             let path = blobs.shown_path(digest);
+            let images = self.store.images_with(digest)?;
             report.add_mended(
                 DamageKind::MissingFile,
-                format!("{} is missing", path.display()),
+                format!("{} of {images} is missing", path.display()),
                 (self.mend)(digest, None),
             );
         }
@@ -266,6 +273,7 @@ impl Scan<'_> {
         let mut report = Report::default();
         let blobs = &self.store.blobs;
         let path = blobs.shown_path(digest);
+        let of = |digest| Ok::<_, Error>(format!("of {}", self.store.images_with(digest)?));
         for _ in 0..ATTEMPTS {
             let blob = match blobs.open_even_damaged(digest) {
                 Ok(Some(opened)) => opened,
@@ -302,10 +310,14 @@ impl Scan<'_> {
             report.bytes = report.bytes.saturating_add(size);
             let mend = || (self.mend)(digest, Some(&blob));
             if let Some(row) = rows.iter().find(|row| **row != size) {
-                let what = format!("{} has {size} bytes, not {row}", path.display());
+                let what = format!(
+                    "{} {} has {size} bytes, not {row}",
+                    path.display(),
+                    of(digest)?
+                );
                 report.add_mended(DamageKind::WrongSize, what, mend());
             } else if found != *digest {
-                let what = format!("{} has the digest {found}", path.display());
+                let what = format!("{} {} has the digest {found}", path.display(), of(digest)?);
                 report.add_mended(DamageKind::WrongHash, what, mend());
             } else if rows.is_empty() {
                 report.unreferenced = report.unreferenced.saturating_add(1);

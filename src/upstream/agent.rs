@@ -3,14 +3,16 @@
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 
+use rustls::pki_types::CertificateDer;
 use ureq::Agent;
 use ureq::config::Config;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{PemItem, parse_pem};
 use ureq::unversioned::transport::{
-    ConnectProxyConnector, ConnectionDetails, Connector, RustlsConnector, TcpConnector, Transport,
+    ConnectProxyConnector, ConnectionDetails, Connector, TcpConnector,
 };
 
 use super::resolver::CheckedResolver;
+use super::tls::TlsConnector;
 use super::{Ca, Timeouts};
 use crate::error::{Error, Kind, Result};
 
@@ -18,21 +20,12 @@ use crate::error::{Error, Kind, Result};
 const IDLE_PER_HOST: usize = 8;
 
 /// An agent with every timeout set that does not depend on the request.
-pub(super) fn make(
-    timeouts: &Timeouts,
-    allow_private_addresses: bool,
-    roots: &[Certificate<'static>],
-) -> Agent {
-    let tls = TlsConfig::builder()
-        .unversioned_rustls_crypto_provider(crypto_provider())
-        .root_certs(RootCerts::new_with_certs(roots))
-        .build();
+pub(super) fn make(timeouts: &Timeouts, allow_private_addresses: bool, tls: TlsConnector) -> Agent {
     let config = Config::builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .proxy(None)
         .user_agent(concat!("breakwater/", env!("CARGO_PKG_VERSION")))
-        .tls_config(tls)
         .timeout_resolve(Some(timeouts.connect))
         .timeout_connect(Some(timeouts.connect))
         .timeout_send_request(Some(timeouts.silence))
@@ -47,7 +40,7 @@ pub(super) fn make(
         ().chain(NoteConnect)
             .chain(ConnectProxyConnector::default())
             .chain(TcpConnector::default())
-            .chain(AgentTls(RustlsConnector::default()));
+            .chain(tls);
     let resolver = CheckedResolver {
         allow_private_addresses,
     };
@@ -55,29 +48,25 @@ pub(super) fn make(
 }
 
 /// One provider for the whole process: aws-lc-rs.
-fn crypto_provider() -> Arc<rustls::crypto::CryptoProvider> {
+pub(super) fn crypto_provider() -> Arc<rustls::crypto::CryptoProvider> {
     static PROVIDER: OnceLock<Arc<rustls::crypto::CryptoProvider>> = OnceLock::new();
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())))
 }
 
 /// The system's roots, read once. Where there are none, only an upstream's own `ca` is trusted.
-pub(super) fn native_roots() -> &'static [Certificate<'static>] {
-    static ROOTS: OnceLock<Vec<Certificate<'static>>> = OnceLock::new();
+pub(super) fn native_roots() -> &'static [CertificateDer<'static>] {
+    static ROOTS: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
     ROOTS.get_or_init(|| {
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
             tracing::warn!(%error, "cannot read one of the system's certificates");
         }
-        found
-            .certs
-            .iter()
-            .map(|der| Certificate::from_der(der).to_owned())
-            .collect()
+        found.certs
     })
 }
 
 /// The certificates of an upstream's own PEM, each of which must be usable.
-pub(super) fn read_ca(ca: &Ca) -> Result<Vec<Certificate<'static>>> {
+pub(super) fn read_ca(ca: &Ca) -> Result<Vec<CertificateDer<'static>>> {
     let unusable = |why: &str| {
         let what = match ca {
             Ca::File(path) => format!("the CA file {} {why}", path.display()),
@@ -94,7 +83,9 @@ pub(super) fn read_ca(ca: &Ca) -> Result<Vec<Certificate<'static>>> {
     let mut certificates = Vec::new();
     for item in parse_pem(&pem) {
         match item {
-            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
+            Ok(PemItem::Certificate(certificate)) => {
+                certificates.push(CertificateDer::from(certificate.der().to_vec()));
+            }
             Ok(_) => {}
             Err(_) => return Err(unusable("is not PEM")),
         }
@@ -102,7 +93,7 @@ pub(super) fn read_ca(ca: &Ca) -> Result<Vec<Certificate<'static>>> {
     let mut store = rustls::RootCertStore::empty();
     for certificate in &certificates {
         store
-            .add(certificate.der().to_vec().into())
+            .add(certificate.clone())
             .map_err(|error| unusable("holds a certificate that cannot be used").because(error))?;
     }
     if certificates.is_empty() {
@@ -131,34 +122,5 @@ impl Connector<()> for NoteConnect {
     ) -> Result<Option<()>, ureq::Error> {
         CONNECTED.set(true);
         Ok(chained)
-    }
-}
-
-/// ureq's TLS with the agent's configuration also for requests with timeouts of their own. Those would
-/// otherwise parse all roots again for each connection, and resume no session.
-#[derive(Debug)]
-struct AgentTls(RustlsConnector);
-
-impl<In: Transport> Connector<In> for AgentTls {
-    type Out = <RustlsConnector as Connector<In>>::Out;
-
-    fn connect(
-        &self,
-        details: &ConnectionDetails,
-        chained: Option<In>,
-    ) -> Result<Option<Self::Out>, ureq::Error> {
-        let details = ConnectionDetails {
-            uri: details.uri,
-            addrs: details.resolver.empty(),
-            config: details.config,
-            request_level: false,
-            resolver: details.resolver,
-            now: details.now,
-            timeout: details.timeout,
-            current_time: Arc::clone(&details.current_time),
-            run_connector: Arc::clone(&details.run_connector),
-            register_shutdown: Arc::clone(&details.register_shutdown),
-        };
-        self.0.connect(&details, chained)
     }
 }

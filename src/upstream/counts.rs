@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::fault::{Fault, FaultKind};
 
 /// How a try can end, in the order of [`Counts::tries`].
-const RESULTS: [&str; 9] = [
+const RESULTS: [&str; 10] = [
     "answered",
     "not_found",
     "denied",
@@ -15,6 +15,7 @@ const RESULTS: [&str; 9] = [
     "unreachable",
     "timed_out",
     "protocol",
+    "credentials_refused",
 ];
 
 /// The words of `X-Cache`, in the order of [`Counts::served`].
@@ -79,6 +80,7 @@ impl Counts {
             Err(FaultKind::Unreachable) => 6,
             Err(FaultKind::TimedOut) => 7,
             Err(FaultKind::Protocol) => 8,
+            Err(FaultKind::CredentialsRefused) => 9,
             // Nothing was sent.
             Err(FaultKind::Offline | FaultKind::BreakerOpen { .. } | FaultKind::NoRoom) => return,
         };

@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, excerpt};
 
 /// When to ask again after a failure that may be over soon.
 const SOON: Duration = Duration::from_secs(5);
-/// When to ask again while the box is offline on purpose: a person has to end that.
+/// When to ask again while the box is offline on purpose, or has a wrong password: a person has to end that.
 const LATER: Duration = Duration::from_secs(60);
 
 /// Why an upstream gave no usable answer.
@@ -22,10 +22,10 @@ pub struct Fault {
     pub kind: FaultKind,
     /// A sentence that names the upstream: "docker.io did not answer within 2 s".
     pub message: String,
+    /// What whoever configures the upstream can do about it, where that is known.
+    pub remedy: Option<String>,
     /// Whether there was not even a connection to the upstream's own host.
     no_connection: bool,
-    /// Whether the username and password were refused, and not only what was asked for with them.
-    refuses_credentials: bool,
 }
 
 /// The kinds of [`Fault`].
@@ -46,6 +46,9 @@ pub enum FaultKind {
     NotFound,
     /// 401 after the dance, or 403.
     Denied,
+    /// The box's username and password are refused, and not only what was asked for with them. This says nothing about
+    /// what the upstream has.
+    CredentialsRefused,
     /// 429.
     RateLimited {
         /// What the upstream asked for, or a minute.
@@ -66,28 +69,27 @@ pub enum FaultKind {
 }
 
 impl Fault {
-    /// Whether the username and password were refused, and not only what was asked for with them.
-    pub fn refuses_credentials(&self) -> bool {
-        self.refuses_credentials
-    }
-
     /// A fault with its sentence.
     pub(crate) fn new(kind: FaultKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
+            remedy: None,
             no_connection: false,
-            refuses_credentials: false,
         }
     }
 
-    /// `who` refuses the username and password.
-    pub(super) fn bad_credentials(who: impl fmt::Display) -> Self {
-        let message = format!("{who} refuses the username and password");
-        Self {
-            refuses_credentials: true,
-            ..Self::new(FaultKind::Denied, message)
-        }
+    /// `who` refuses the username and password of the upstream `name`.
+    pub(super) fn bad_credentials(who: impl fmt::Display, name: &str) -> Self {
+        let message = format!("{who} refuses the username and password that this box has for it");
+        Self::new(FaultKind::CredentialsRefused, message).with_remedy(format!(
+            "give it others with `breakwater upstream set {name} username=NAME --password-stdin`, or in the configuration"
+        ))
+    }
+
+    pub(super) fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
     }
 
     /// The same, where there was not even a connection to the upstream's own host.
@@ -129,6 +131,7 @@ impl Fault {
             self.kind,
             FaultKind::NotFound
                 | FaultKind::Denied
+                | FaultKind::CredentialsRefused
                 | FaultKind::RateLimited { .. }
                 | FaultKind::MethodNotAllowed
         )
@@ -152,7 +155,9 @@ impl From<Fault> for Error {
             FaultKind::NotFound | FaultKind::Denied => Kind::NotFound,
             FaultKind::RateLimited { retry_after } => Kind::TooManyRequests { retry_after },
             FaultKind::BreakerOpen { retry_after } => Kind::Unavailable { retry_after },
-            FaultKind::Offline => Kind::Unavailable { retry_after: LATER },
+            FaultKind::Offline | FaultKind::CredentialsRefused => {
+                Kind::Unavailable { retry_after: LATER }
+            }
             FaultKind::Unreachable
             | FaultKind::TimedOut
             | FaultKind::ServerError { .. }
@@ -160,7 +165,11 @@ impl From<Fault> for Error {
             | FaultKind::NoRoom
             | FaultKind::Protocol => Kind::Unavailable { retry_after: SOON },
         };
-        Self::new(kind, fault.message)
+        let error = Self::new(kind, fault.message);
+        match fault.remedy {
+            Some(remedy) => error.remedy(remedy),
+            None => error,
+        }
     }
 }
 
@@ -211,6 +220,10 @@ mod tests {
             (FaultKind::NotFound, Kind::NotFound),
             (FaultKind::Denied, Kind::NotFound),
             (
+                FaultKind::CredentialsRefused,
+                Kind::Unavailable { retry_after: LATER },
+            ),
+            (
                 FaultKind::RateLimited {
                     retry_after: second,
                 },
@@ -241,6 +254,7 @@ mod tests {
             (FaultKind::ServerError { status: 501 }, false),
             (FaultKind::NotFound, false),
             (FaultKind::Denied, false),
+            (FaultKind::CredentialsRefused, false),
             (FaultKind::Protocol, false),
             (FaultKind::NoRoom, false),
             (FaultKind::Offline, false),

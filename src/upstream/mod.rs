@@ -8,11 +8,12 @@
 //! | file | owns |
 //! |---|---|
 //! | `manifests` `blobs` `listings` | a request each of the distribution-spec |
+//! | `probe` | whether it can be used as it is configured |
 //! | `retry` | tries, pauses |
-//! | `exchange` | one try: redirects, challenges, statuses |
+//! | `exchange` `login` | one try: redirects and statuses; the answer to challenges |
 //! | `token` `challenge` | the dance's two halves: what is kept, what was asked |
 //! | `destination` `url` | where requests and credentials may go |
-//! | `transport` `agent` `resolver` `proxy` | ureq: errors, timeouts, roots, addresses, proxies |
+//! | `transport` `agent` `tls` `resolver` `proxy` | ureq: errors, timeouts, certificates, addresses, proxies |
 //! | `health` `breakers` `breaker` `rate_limit` `counts` | what is known of the upstream |
 //! | `look` | one request to any server, for the check on the machine of a client |
 //! | `settings` `fingerprint` `answers` | what it is told, what it is known by, what it gives |
@@ -39,13 +40,16 @@ mod fault;
 mod fingerprint;
 mod health;
 mod listings;
+mod login;
 mod look;
 mod manifests;
+mod probe;
 mod proxy;
 mod rate_limit;
 mod resolver;
 mod retry;
 mod settings;
+mod tls;
 mod token;
 mod transport;
 mod url;
@@ -75,6 +79,8 @@ crate::words::words! {
         Slow,
         HalfOpen,
         Open,
+        /// It answers, but refuses the username and password that this box has for it.
+        CredentialsRefused,
         /// No connection leaves the box.
         Offline,
         /// It cannot be used as it was added.
@@ -94,6 +100,8 @@ pub struct Status {
     pub failures_in_a_row: u32,
     /// The last failure's sentence.
     pub last_failure: Option<String>,
+    /// What to do about it, where that is known.
+    pub last_failure_remedy: Option<String>,
     pub last_failure_at: Option<Timestamp>,
     /// When it answered last, be it with a 404.
     pub last_success_at: Option<Timestamp>,
@@ -148,6 +156,13 @@ impl Upstream {
             .map_err(|why| wrong("url", why).remedy("write https://HOST or https://HOST:PORT"))?;
         if home.query().is_some() {
             return Err(wrong("url", "has a query").remedy("write https://HOST"));
+        }
+        // A path that stands before it is honoured, as that of a registry behind a reverse proxy.
+        if home.path().split('/').any(|part| part == "v2") {
+            return Err(
+                wrong("url", "holds /v2, which is put behind it with each request")
+                    .remedy("leave /v2 and what follows it away"),
+            );
         }
         let auth_realm = settings
             .auth_realm
@@ -226,6 +241,9 @@ impl Upstream {
     pub fn status(&self) -> Status {
         let report = self.health.report();
         let (last_failure, last_failure_at) = report.last_failure.unzip();
+        let (last_failure, last_failure_remedy) = last_failure
+            .map(|fault| (fault.message, fault.remedy))
+            .unzip();
         Status {
             name: self.name.to_string(),
             url: self.home.to_string().trim_end_matches('/').to_owned(),
@@ -236,6 +254,7 @@ impl Upstream {
             },
             failures_in_a_row: report.failures_in_a_row,
             last_failure,
+            last_failure_remedy: last_failure_remedy.flatten(),
             last_failure_at,
             last_success_at: report.last_success,
             rate_limit: self.rate_limit().clone(),
@@ -249,6 +268,24 @@ impl Upstream {
         self.lies.fetch_add(1, Ordering::Relaxed);
         self.counts.note_lie();
         tracing::error!(upstream = %self.name, "nothing of it was kept: {what}");
+    }
+
+    /// Why nothing can be had from it now, by what is known without asking: the box is offline, or the breaker is open.
+    /// Where it has just not answered a question (`unanswered`), one failure is enough, or that it refuses credentials.
+    /// Not where the next question may be answered: otherwise it might never be asked.
+    pub fn gives_nothing(&self, unanswered: bool) -> Option<String> {
+        let name = &self.name;
+        if let Err(offline) = self.transport.check_offline() {
+            return Some(offline.message);
+        }
+        let report = self.health.report();
+        let is_away = match report.breaker {
+            BreakerState::Open => true,
+            BreakerState::CredentialsRefused => unanswered,
+            _ => unanswered && report.failures_in_a_row > 0,
+        };
+        let why = report.last_failure.map(|(fault, _)| fault.message);
+        is_away.then(|| why.unwrap_or_else(|| format!("{name} does not answer")))
     }
 
     fn note_rate_limit(&self, limit: RateLimit) {

@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::CertificateDer;
 use ureq::Agent;
 use ureq::http::{HeaderMap, Request};
-use ureq::tls::Certificate;
 
 use super::Timeouts;
 use super::agent::{self, CONNECTED};
 use super::destination::{self, ForbiddenAddress};
 use super::fault::{self, Fault, FaultKind};
 use super::proxy::Proxies;
+use super::tls::{self, TlsConnector};
 use super::url::Url;
 use crate::error::{Result, excerpt};
 use crate::time::deadline;
@@ -108,7 +109,7 @@ pub(super) struct Transport {
     timeouts: Timeouts,
     allow_private_addresses: bool,
     proxies: Proxies,
-    ca: Vec<Certificate<'static>>,
+    ca: Vec<CertificateDer<'static>>,
     plain: Agent,
     /// Made at the first https request, because the roots have to be read for it.
     secure: OnceLock<Agent>,
@@ -131,7 +132,7 @@ impl Transport {
         Ok(Self {
             name: settings.name.to_string(),
             home,
-            plain: agent::make(&timeouts, allow, &[]),
+            plain: agent::make(&timeouts, allow, TlsConnector::none()),
             secure: OnceLock::new(),
             timeouts,
             allow_private_addresses: allow,
@@ -276,9 +277,18 @@ impl Transport {
             ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
                 self.timed_out(url, self.timeouts.silence)
             }
+            error if of_tls(&error).is_some() => {
+                let (why, remedy) = of_tls(&error)
+                    .map(|error| tls::in_words(error, url, &self.name))
+                    .unwrap_or_default();
+                let fault = unreachable(&why);
+                match remedy {
+                    Some(remedy) => fault.with_remedy(remedy),
+                    None => fault,
+                }
+            }
             ureq::Error::Io(error) => unreachable(&fault::reason(&error)),
             ureq::Error::HostNotFound => unreachable("its name has no address"),
-            ureq::Error::Rustls(error) => unreachable(&format!("TLS failed: {error}")),
             ureq::Error::Tls(why) => unreachable(&format!("TLS failed: {why}")),
             ureq::Error::ConnectProxyFailed(why) => {
                 unreachable(&format!("the proxy refused: {}", excerpt(&why)))
@@ -309,8 +319,8 @@ impl Transport {
             return &self.plain;
         }
         self.secure.get_or_init(|| {
-            let roots = [agent::native_roots(), &self.ca].concat();
-            agent::make(&self.timeouts, self.allow_private_addresses, &roots)
+            let tls = TlsConnector::new(agent::native_roots(), &self.ca);
+            agent::make(&self.timeouts, self.allow_private_addresses, tls)
         })
     }
 }
@@ -334,6 +344,15 @@ fn build(
     builder.body(())
 }
 
+/// What of TLS went wrong. During a handshake it comes inside an error of input and output.
+fn of_tls(error: &ureq::Error) -> Option<&rustls::Error> {
+    match error {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref(),
+        _ => None,
+    }
+}
+
 /// Whether no connection came about, by the error alone: where one did, these do not occur.
 fn is_unconnected(error: &ureq::Error) -> bool {
     use std::io::ErrorKind;
@@ -342,8 +361,8 @@ fn is_unconnected(error: &ureq::Error) -> bool {
         | ureq::Error::ConnectionFailed
         | ureq::Error::ConnectProxyFailed(_)
         | ureq::Error::Tls(_)
-        | ureq::Error::Rustls(_)
         | ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => true,
+        error if of_tls(error).is_some() => true,
         ureq::Error::Io(error) => matches!(
             error.kind(),
             ErrorKind::ConnectionRefused

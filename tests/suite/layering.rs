@@ -77,7 +77,7 @@ fn imports_only_go_down() {
         ("oci", &[]),
         ("http", &[]),
         ("store", &["oci"]),
-        ("upstream", &["oci"]),
+        ("upstream", &["http", "oci"]),
         ("auth", &["oci", "store"]),
         ("config", &["oci"]),
         ("telemetry", &["config"]),

@@ -1,5 +1,7 @@
 //! The offline switch: by command at run time, over a restart, and by the configuration.
 
+use breakwater::oci::Digest;
+
 use crate::support::appliance::Appliance;
 use crate::support::fake_upstream::{FakeUpstream, Image};
 
@@ -23,13 +25,25 @@ const OTHER: &str = "/v2/library/other/manifests/latest";
 #[test]
 fn switched_by_command_it_asks_nobody_until_it_is_switched_back() {
     let upstream = FakeUpstream::start();
-    upstream.put_image("library/kept", "latest", &Image::oci(1, &[1_000]));
+    let kept = Image::oci(1, &[1_000]);
+    upstream.put_image("library/kept", "latest", &kept);
     upstream.put_image("library/other", "latest", &Image::oci(2, &[1_000]));
     let mut appliance = Appliance::builder()
         .upstream(upstream.url())
         .toml("[cache]\ntag_ttl = \"0s\"\n")
         .start();
     assert_eq!(get(&appliance, KEPT).0, 200);
+    for blob in kept.blobs() {
+        let path = format!("/v2/library/kept/blobs/{}", Digest::of(blob));
+        let agent = ureq::Agent::new_with_defaults();
+        agent
+            .get(appliance.url(&path))
+            .call()
+            .unwrap()
+            .body_mut()
+            .read_to_vec()
+            .unwrap();
+    }
     assert_eq!(appliance.ok(&["offline", "status"]).trim(), "online");
 
     appliance.ok(&["offline", "on"]);

@@ -40,6 +40,11 @@ pub(super) fn show(admin: &Admin<'_>, image: &str) -> Result<ImageDetails> {
         let files = files.values().filter(|(_, shared)| is_meant(*shared));
         files.fold(manifest.size, |sum, (size, _)| sum.saturating_add(*size))
     };
+    // Without its own bytes nothing is known of its parts.
+    let missing = match parts.is_empty() {
+        true => 1,
+        false => parts.iter().filter(|part| !part.is_cached).count() as u64,
+    };
     Ok(ImageDetails {
         upstream: None,
         repository: path.to_owned(),
@@ -51,6 +56,7 @@ pub(super) fn show(admin: &Admin<'_>, image: &str) -> Result<ImageDetails> {
         media_type: manifest.media_type.as_str().to_owned(),
         size: sum(&|_| true),
         exclusive_bytes: sum(&|shared| shared == 0),
+        missing,
         fetched_at: record.pushed_at,
         pushed_by: Some(record.pushed_by),
         confirmed_at: None,
@@ -101,7 +107,10 @@ fn own_parts(
                     let reference = Reference::Digest(descriptor.digest.clone());
                     store.registry.manifest(place, &reference)?.is_some()
                 }
-                false => store.registry.blob(place, &descriptor.digest)?.is_some(),
+                false => {
+                    store.registry.blob(place, &descriptor.digest)?.is_some()
+                        && store.blobs.contains(&descriptor.digest)?
+                }
             };
             let needs = store.content.needs_of(&descriptor.digest)?;
             Ok(PartView {

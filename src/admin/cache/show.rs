@@ -36,6 +36,8 @@ pub struct ImageDetails {
     pub size: u64,
     /// Bytes that only it needs
     pub exclusive_bytes: u64,
+    /// Manifests and blobs that it consists of and that are not here; of an index only platforms that were pulled count
+    pub missing: u64,
     /// When its manifest came from the upstream, or was pushed
     pub fetched_at: Timestamp,
     /// Who pushed it
@@ -165,6 +167,7 @@ fn details(
         digest: manifest.digest.to_string(),
         size: explained.size,
         exclusive_bytes: explained.exclusive,
+        missing: cache.missing_parts(manifest.id)?.missing,
         fetched_at: record.fetched_at,
         pushed_by: None,
         confirmed_at: Some(record.confirmed_at),

@@ -108,12 +108,23 @@ fn list(place: &Workplace, request: ListCachedImages, json: bool) -> Result<()> 
     if json {
         return print_json(&images);
     }
-    let mut table = Table::new(&["IMAGE", "DIGEST", "SIZE", "CONFIRMED", "LAST PULLED"]);
+    let mut table = Table::new(&[
+        "IMAGE",
+        "DIGEST",
+        "SIZE",
+        "KEPT",
+        "CONFIRMED",
+        "LAST PULLED",
+    ]);
     for image in images {
         table.row([
             image.name(),
             short(&image.digest),
             shown_size(image.size),
+            match image.missing {
+                0 => "whole".to_owned(),
+                missing => format!("in part ({missing} missing)"),
+            },
             shown_time(Some(image.confirmed_at), ""),
             shown_time(image.last_pulled_at, "never"),
         ]);

@@ -51,6 +51,17 @@ fn fields(image: &ImageDetails) -> Vec<(&'static str, String)> {
         ("type", image.media_type.clone()),
         ("size", format!("{size}, of which others need {shared} too")),
     ];
+    if image.missing > 0 {
+        let remedy = match image.pushed_by {
+            Some(_) => "push it again, or put the files back from a backup",
+            None => "the next pull fetches them, if its upstream answers",
+        };
+        let missing = image.missing;
+        fields.push((
+            "kept",
+            format!("in part: {missing} of its parts are missing; {remedy}"),
+        ));
+    }
     match &image.pushed_by {
         Some(pushed_by) => {
             fields.push(("pushed", format!("{} by {pushed_by}", image.fetched_at)));

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use super::machine::Listeners;
+use super::proxies::proxy_subject;
 use super::{Finding, Severity};
 use crate::cli::workplace::Workplace;
 
@@ -20,6 +21,8 @@ pub(super) struct Callers(Vec<Caller>);
 /// A process, with its sockets.
 #[derive(Debug, Clone)]
 struct Caller {
+    /// As its program is called.
+    program: String,
     /// Its name and its number.
     name: String,
     sockets: Vec<Socket>,
@@ -53,6 +56,7 @@ impl Callers {
             let number = directory.file_name()?.to_str()?;
             let name = std::fs::read_to_string(directory.join("comm")).ok()?;
             is_candidate.then(|| Caller {
+                program: name.trim_end().to_owned(),
                 name: format!("{} (process {number})", name.trim_end().escape_debug()),
                 sockets: own,
             })
@@ -71,7 +75,8 @@ impl Callers {
         let is_trusted = |address: IpAddr| proxies.iter().any(|network| network.contains(&address));
         let of_caller = |caller: &Caller| {
             let from = caller.connection_to(listeners)?;
-            (!is_trusted(from)).then(|| suspected(&caller.name, from))
+            let subject = proxy_subject(&caller.program);
+            (!is_trusted(from)).then(|| suspected(&caller.name, from).about(subject))
         };
         self.0.iter().filter_map(of_caller).collect()
     }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::{Finding, Severity};
 use crate::error::Result;
-use crate::store::Store;
+use crate::store::{MissingPushed, Store};
 use crate::time::Timestamp;
 
 pub(super) fn find(store: &Store, scrub: Duration, now: Timestamp) -> Result<Vec<Finding>> {
     let mut findings = damaged(store)?;
+    findings.extend(missing_pushed(store)?);
     findings.extend(store.lost_rows(now)?.map(|lost| {
         Finding::new(
             Severity::Warning,
@@ -30,6 +31,23 @@ pub(super) fn find(store: &Store, scrub: Duration, now: Timestamp) -> Result<Vec
         }));
     }
     Ok(findings)
+}
+
+/// Files of pushed images that are not here, as after a restore of the databases alone.
+fn missing_pushed(store: &Store) -> Result<Option<Finding>> {
+    let MissingPushed {
+        missing,
+        looked_at,
+        images,
+    } = store.missing_pushed()?;
+    Ok((missing > 0).then(|| {
+        Finding::new(
+            Severity::Error,
+            "pushed_files_missing",
+            format!("{missing} of {looked_at} files of pushed images are missing, such as one of {images}: pulls of them fail"),
+            "put `blobs/` back from where the backup was made, or push the images again; `breakwater verify` names them all",
+        )
+    }))
 }
 
 fn damaged(store: &Store) -> Result<Vec<Finding>> {

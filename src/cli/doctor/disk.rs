@@ -77,9 +77,10 @@ fn of_space(data: &Path, space: Space, min_free: Size) -> Vec<Finding> {
         let what =
             format!("the disk of {at} is full: {free} are free, and no blob is kept any more");
         findings.push(Finding::new(Severity::Error, "disk_full", what, remedy));
-    } else if space.free < least {
+    } else if space.free < least || space.free < reserve(space.size).saturating_mul(2) {
         let what = format!(
-            "the disk of {at} is almost full: {free} are free, less than cache.min_free ({})",
+            "the disk of {at} is almost full: {free} are free, of which {} are kept for the databases and {} are to stay free by cache.min_free",
+            shown_size(reserve(space.size)),
             shown_size(least)
         );
         findings.push(Finding::new(
@@ -190,7 +191,15 @@ mod tests {
             free_inodes,
             is_read_only,
         };
-        let table: [(Space, &[&str]); 6] = [
+        let small = |free| Space {
+            size: 12 << 20,
+            ..space(free, None, false)
+        };
+        let table: [(Space, &[&str]); 9] = [
+            // Of a small disk a sixteenth is kept for the databases.
+            (small(4 << 20), &[]),
+            (small((12 << 17) - 1), &["disk_almost_full"]),
+            (small(1 << 19), &["disk_full"]),
             (space(50 * GIB, Some(1_000_000), false), &[]),
             (space(50 * GIB, None, false), &[]),
             (space(4 * GIB, None, false), &["disk_almost_full"]),

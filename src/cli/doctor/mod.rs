@@ -26,6 +26,7 @@ mod surroundings;
 mod tokens;
 mod upstreams;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use clap::Args;
@@ -52,7 +53,8 @@ use machine::Listeners;
 Examples:
   breakwater doctor
   breakwater doctor --json
-  breakwater doctor --probe")]
+  breakwater doctor --probe
+  breakwater doctor --accept proxy_suspected")]
 pub(super) struct Doctor {
     /// Print JSON
     #[arg(long)]
@@ -60,6 +62,9 @@ pub(super) struct Doctor {
     /// Ask each upstream a question that costs no pull, for 5 seconds at most
     #[arg(long)]
     probe: bool,
+    /// Leave findings of this kind out, as doctor.accept does for good: the word that stands in `check` of --json
+    #[arg(long, value_name = "CHECK")]
+    accept: Vec<String>,
     #[arg(skip)]
     callers: Callers,
 }
@@ -87,6 +92,9 @@ struct Finding {
     /// The tokens that it is about.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tokens: Vec<crate::store::TokenId>,
+    /// What several checks may find the same wrong with: it is told once, by the first of them.
+    #[serde(skip)]
+    subject: Option<String>,
 }
 
 /// How many findings are bad.
@@ -122,7 +130,13 @@ impl Finding {
             what: what.into(),
             remedy: remedy.into(),
             tokens: Vec::new(),
+            subject: None,
         }
+    }
+
+    fn about(mut self, subject: String) -> Self {
+        self.subject = Some(subject);
+        self
     }
 }
 
@@ -181,7 +195,7 @@ impl Doctor {
         findings.extend(proxies::find(place, &listeners));
         findings.extend(self.callers.find(place, &listeners));
         findings.extend(certificate::find(&place.config.tls, now));
-        findings
+        told_once(findings)
     }
 
     /// How many errors and warnings it finds, asking no upstream.
@@ -189,10 +203,25 @@ impl Doctor {
         let doctor = Self {
             json: false,
             probe: false,
+            accept: Vec::new(),
             callers: Callers::default(),
         };
-        let findings = doctor.examine(place, &Arc::new(place.open_store()?));
+        let mut findings = doctor.examine(place, &Arc::new(place.open_store()?));
+        doctor.take_accepted(place, &mut findings);
         Ok(Counts::of(&findings))
+    }
+
+    /// Takes those out that somebody has said are meant so.
+    fn take_accepted(&self, place: &Workplace, findings: &mut Vec<Finding>) -> Vec<Finding> {
+        let configured = &place.config.doctor.accept;
+        let accept: Vec<&str> = self
+            .accept
+            .iter()
+            .chain(configured)
+            .map(String::as_str)
+            .collect();
+        let is_accepted = |finding: &mut Finding| accept.contains(&finding.check);
+        findings.extract_if(.., is_accepted).collect()
     }
 
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
@@ -202,15 +231,18 @@ impl Doctor {
             Err(error) => store_unusable(place, &error),
         };
         findings.sort_by_key(|finding| finding.severity);
+        let accepted = self.take_accepted(place, &mut findings);
         let Counts { errors, warnings } = Counts::of(&findings);
         if self.json {
             print_json(&json!({
                 "errors": errors,
                 "warnings": warnings,
                 "findings": findings,
+                "accepted": accepted,
             }))?;
         } else {
             tell(&findings, errors, warnings)?;
+            tell_accepted(&accepted)?;
         }
         Ok(if errors == 0 {
             Outcome::Done
@@ -235,6 +267,34 @@ fn store_unusable(place: &Workplace, error: &Error) -> Vec<Finding> {
     findings.extend(disk::without_store(place));
     findings.extend(docker::find(place, None));
     findings
+}
+
+/// An upstream, as the subject of findings.
+fn upstream_subject(name: &str, group: Option<&str>) -> String {
+    format!("upstream {name} of {}", group.unwrap_or_default())
+}
+
+/// What several checks found about the same thing stands only once: what was found first says most.
+fn told_once(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut known = HashSet::new();
+    let is_new = |finding: &Finding| match &finding.subject {
+        Some(subject) => known.insert(subject.clone()),
+        None => true,
+    };
+    findings.into_iter().filter(is_new).collect()
+}
+
+/// That something is accepted is said in one line, so that nobody forgets it.
+fn tell_accepted(accepted: &[Finding]) -> Result<()> {
+    let mut checks: Vec<_> = accepted.iter().map(|finding| finding.check).collect();
+    checks.dedup();
+    match checks.is_empty() {
+        true => Ok(()),
+        false => print(&format!(
+            "accepted, and not told: {} (--json has them)",
+            checks.join(", ")
+        )),
+    }
 }
 
 fn tell(findings: &[Finding], errors: usize, warnings: usize) -> Result<()> {

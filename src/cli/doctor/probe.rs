@@ -5,14 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::{Finding, Severity};
+use super::{Finding, Severity, upstream_subject};
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
-use crate::oci::{Reference, RepositoryName};
 use crate::proxy::UpstreamClient;
 use crate::server;
 use crate::store::Store;
-use crate::upstream::{FaultKind, Upstream};
 
 /// For each upstream, dance included; they are asked at the same time.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -39,29 +37,21 @@ fn of_client(client: &UpstreamClient) -> Option<Finding> {
         Some(group) => format!("{} of {group}", client.name),
         None => client.name.clone(),
     };
-    let what = match &client.upstream {
-        Ok(upstream) => format!("the upstream {name} was asked: {}", complaint(upstream)?),
-        Err(why) => format!("the upstream {name} cannot be used: {why}"),
+    let (what, remedy) = match &client.upstream {
+        Ok(upstream) => {
+            let fault = upstream.probe(PATIENCE).err()?;
+            let what = format!("the upstream {name} was asked: {}", fault.message);
+            (what, fault.remedy)
+        }
+        Err(why) => (format!("the upstream {name} cannot be used: {why}"), None),
     };
+    let remedy = remedy
+        .unwrap_or_else(|| "check its URL, the proxy variables, and the way to it".to_owned());
     Some(Finding::new(
         Severity::Error,
         "upstream_unreachable",
         what,
-        "check its URL, its username and password, the proxy variables, and the way to it",
+        remedy,
     ))
-}
-
-/// What is wrong with it. HEAD of a manifest is free at Docker Hub, and that nobody has this one is a good
-/// answer; so is a registry's that it tells strangers nothing of it, unless it refuses the password.
-fn complaint(upstream: &Upstream) -> Option<String> {
-    let repository = RepositoryName::parse("breakwater/probe").ok()?;
-    let reference = Reference::parse("latest").ok()?;
-    let fault = upstream
-        .head_manifest(&repository, &reference, PATIENCE)
-        .err()?;
-    match fault.kind {
-        FaultKind::NotFound | FaultKind::MethodNotAllowed => None,
-        FaultKind::Denied if !fault.refuses_credentials() => None,
-        _ => Some(fault.message),
-    }
+    .map(|finding| finding.about(upstream_subject(&client.name, client.group.as_deref())))
 }

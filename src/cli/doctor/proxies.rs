@@ -132,25 +132,51 @@ fn judge(
         .iter()
         .flat_map(|(file, text)| mentions(file, text, &is_box));
     let mentions: BTreeSet<Mention> = mentions.collect();
-    let mentions = mentions.iter();
-    let found = mentions.filter_map(|mention| match is_trusted(mention.address.ip()) {
-        false => Some(untrusted(program.name, mention)),
-        true if program.names_clients(&mention.file, texts) => None,
-        true => Some(unnamed(program.name, mention)),
-    });
-    found.collect()
+    let (trusted, others): (Vec<&Mention>, Vec<&Mention>) = mentions
+        .iter()
+        .partition(|mention| is_trusted(mention.address.ip()));
+    let unnamed_files: BTreeSet<&Path> = trusted
+        .iter()
+        .map(|mention| mention.file.as_path())
+        .filter(|file| !program.names_clients(file, texts))
+        .collect();
+    let first_of = |file: &Path| trusted.iter().find(|mention| mention.file == file);
+    let silent = unnamed_files.into_iter().filter_map(first_of);
+    let silent = silent.map(|mention| unnamed(program.name, mention));
+    untrusted(program.name, &others)
+        .into_iter()
+        .chain(silent)
+        .collect()
 }
 
-fn untrusted(name: &str, mention: &Mention) -> Finding {
-    let address = mention.address.ip();
+/// A proxy on this machine, as the subject of findings: by the name of its program.
+pub(super) fn proxy_subject(program: &str) -> String {
+    format!("proxy {program}")
+}
+
+/// One finding for all places of a program, as one line mends them. `localhost` alone means two addresses.
+fn untrusted(name: &str, mentions: &[&Mention]) -> Option<Finding> {
+    let first = mentions.first()?;
+    let addresses: BTreeSet<IpAddr> = mentions
+        .iter()
+        .map(|mention| mention.address.ip())
+        .collect();
+    let shown: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    let quoted: Vec<_> = addresses.iter().map(|ip| format!("\"{ip}\"")).collect();
+    let (addresses, are) = match shown.as_slice() {
+        [address] => (address.clone(), "is"),
+        _ => (shown.join(" and "), "are"),
+    };
     let what = format!(
-        "{}, and {address} is not in server.trusted_proxies: everybody who comes through it has that address, and may do what networks allow to it where no mark of a proxy is found",
-        mention.tell(name)
+        "{}, and {addresses} {are} not in server.trusted_proxies: everybody who comes through it has that address, and may do what networks allow to it where no mark of a proxy is found",
+        first.tell(name)
     );
     let remedy = format!(
-        "put \"{address}\" into server.trusted_proxies, and let {name} set X-Forwarded-For: see `breakwater help proxies`"
+        "put {} into server.trusted_proxies, and let {name} set X-Forwarded-For: see `breakwater help proxies`",
+        quoted.join(", ")
     );
-    Finding::new(Severity::Warning, "proxy_untrusted", what, remedy)
+    let finding = Finding::new(Severity::Warning, "proxy_untrusted", what, remedy);
+    Some(finding.about(proxy_subject(name)))
 }
 
 fn unnamed(name: &str, mention: &Mention) -> Finding {
@@ -224,6 +250,28 @@ mod tests {
             .iter()
             .find(|program| program.name == name)
             .unwrap()
+    }
+
+    #[test]
+    fn what_one_line_mends_is_told_once() {
+        let site = |name: &str| {
+            let text = "proxy_pass http://localhost:5000;".to_owned();
+            (PathBuf::from("/etc/nginx").join(name), text)
+        };
+        let texts = [site("a"), site("b")];
+        let is_box = |address: SocketAddr| address.port() == 5000;
+        let found = judge(program("nginx"), &texts, is_box, |_| false);
+        let [finding] = &found[..] else {
+            panic!("{found:?}");
+        };
+        assert!(
+            finding.remedy.contains("\"127.0.0.1\", \"::1\""),
+            "{finding:?}"
+        );
+        // Each file has to name its clients.
+        let found = judge(program("nginx"), &texts, is_box, |_| true);
+        let checks: Vec<_> = found.iter().map(|finding| finding.check).collect();
+        assert_eq!(checks, ["proxy_unnamed_clients"; 2]);
     }
 
     /// The box listens at 127.0.0.1:5000; which checks have findings.

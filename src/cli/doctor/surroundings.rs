@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use super::{Finding, Severity};
+use super::{Finding, Severity, upstream_subject};
 use crate::admin::{INITIAL_ROOT_PASSWORD, ROOT};
 use crate::auth::external::Signing;
 use crate::auth::seal::{Owner, SealingKeys};
@@ -76,7 +76,11 @@ fn sealed(store: &Store) -> Result<Vec<Finding>> {
         };
         let owner = Owner::upstream(&upstream.name, upstream.group);
         if let Err(error) = keys.open(&owner, sealed) {
-            findings.push(Finding::new(
+            let group = match upstream.group {
+                Some(id) => store.access.group(id)?.map(|group| group.path),
+                None => None,
+            };
+            let finding = Finding::new(
                 Severity::Error,
                 "upstream_password",
                 format!(
@@ -85,7 +89,9 @@ fn sealed(store: &Store) -> Result<Vec<Finding>> {
                     error.what_and_why()
                 ),
                 "put back the secret.key that it was stored with, or remove the upstream and add it again",
-            ));
+            );
+            let subject = upstream_subject(upstream.name.as_str(), group.as_deref());
+            findings.push(finding.about(subject));
         }
     }
     let registries = store.access.external_registries()?;

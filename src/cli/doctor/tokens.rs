@@ -153,8 +153,8 @@ fn only_reported(known: &Known, owners: &Owners, flags: Flags, places: &[String]
         ..flags
     };
     // Some are refused all the same.
-    let refused = refused_by(known, owners, flags);
-    let mut hidden = refused_by(known, owners, enforced);
+    let refused = refused_by(known, owners, flags, |_| true);
+    let mut hidden = refused_by(known, owners, enforced, |_| true);
     hidden.retain(|one| !refused.contains(one));
     let (names, ids): (Vec<_>, _) = hidden.into_iter().unzip();
     let flag = Flag::EnforceAbilitiesCheck.as_str();
@@ -174,11 +174,16 @@ fn only_reported(known: &Known, owners: &Owners, flags: Flags, places: &[String]
     finding
 }
 
-/// The tokens that a setting of the flags refuses: their descriptions and ids.
-fn refused_by(known: &Known, owners: &Owners, flags: Flags) -> Vec<(String, TokenId)> {
+/// The tokens among those that are meant which a setting of the flags refuses: their descriptions and ids.
+fn refused_by(
+    known: &Known,
+    owners: &Owners,
+    flags: Flags,
+    is_meant: impl Fn(&Token) -> bool,
+) -> Vec<(String, TokenId)> {
     let refused = known.tokens.iter().filter_map(|principal| {
         let missing = policy::cache_access(principal, flags).err()?;
-        let token = principal.token()?;
+        let token = principal.token().filter(|token| is_meant(token))?;
         let name = format!(
             "token {} `{}` ({}, {}; lacks {})",
             token.id.0,
@@ -193,7 +198,15 @@ fn refused_by(known: &Known, owners: &Owners, flags: Flags) -> Vec<(String, Toke
 }
 
 fn of_setting(known: &Known, owners: &Owners, flags: Flags, places: &[String]) -> Option<Finding> {
-    let (names, ids): (Vec<_>, _) = refused_by(known, owners, flags).into_iter().unzip();
+    // A token for the REST API alone, such as one for metrics, is meant for no registry. And one that reads is no mistake
+    // because a setting that nobody has chosen would want both abilities.
+    let is_imagined = places.is_empty();
+    let is_meant = |token: &Token| {
+        let has = |word: &str| token.scopes.iter().any(|scope| scope.contains(word));
+        has("write_") || !is_imagined && has("registry")
+    };
+    let refused = refused_by(known, owners, flags, is_meant);
+    let (names, ids): (Vec<_>, _) = refused.into_iter().unzip();
     if names.is_empty() {
         return None;
     }
@@ -206,7 +219,7 @@ fn of_setting(known: &Known, owners: &Owners, flags: Flags, places: &[String]) -
         word(flags.split)
     );
     let names = names.join(", ");
-    let mut finding = if places.is_empty() {
+    let mut finding = if is_imagined {
         Finding::new(
             Severity::Note,
             "tokens_would_be_refused",
@@ -221,7 +234,7 @@ fn of_setting(known: &Known, owners: &Owners, flags: Flags, places: &[String]) -
                 "with {setting}, as it is {}, the dependency proxy refuses {names}",
                 places.join(" and ")
             ),
-            "make tokens with read_registry, to fill also with write_registry, and revoke these, unless they are for something else",
+            "make tokens with read_registry, to fill also with write_registry, and revoke these; if they are for something else, add \"tokens_refused\" to doctor.accept",
         )
     };
     finding.tokens = ids;

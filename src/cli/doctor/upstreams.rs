@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::server::RunningServer;
-use super::{Finding, Severity};
+use super::{Finding, Severity, upstream_subject};
 use crate::proxy::UpstreamState;
 use crate::time::Timestamp;
 use crate::upstream::BreakerState;
@@ -22,7 +22,8 @@ fn of_upstream(upstream: &UpstreamState, now: Timestamp) -> Vec<Finding> {
         Some(group) => format!("{} of {group}", status.name),
         None => status.name.clone(),
     };
-    let see = "see `breakwater upstream status`; what is kept is served meanwhile";
+    let see = status.last_failure_remedy.as_deref();
+    let see = see.unwrap_or("see `breakwater upstream status`; what is kept is served meanwhile");
     let mut findings = Vec::new();
     let last = status.last_failure.as_deref();
     let last = last.unwrap_or("it did not say why");
@@ -37,6 +38,30 @@ fn of_upstream(upstream: &UpstreamState, now: Timestamp) -> Vec<Finding> {
                 remedy,
             ));
         }
+        BreakerState::CredentialsRefused => {
+            let what = format!(
+                "the upstream {name} refuses the username and password that this box has for it: only what is kept is served"
+            );
+            let remedy = match (upstream.by_command, &upstream.group) {
+                (false, _) => {
+                    "put the right one into its `password_file`, and restart the server".to_owned()
+                }
+                (true, None) => format!(
+                    "breakwater upstream set {} username=NAME --password-stdin",
+                    status.name
+                ),
+                (true, Some(group)) => format!(
+                    "breakwater upstream set {} username=NAME --password-stdin --group {group}",
+                    status.name
+                ),
+            };
+            findings.push(Finding::new(
+                Severity::Error,
+                "upstream_credentials_refused",
+                what,
+                remedy,
+            ));
+        }
         BreakerState::Open | BreakerState::HalfOpen => {
             let what = format!("the upstream {name} is failing: {last}");
             findings.push(Finding::new(Severity::Error, "upstream_fails", what, see));
@@ -47,6 +72,11 @@ fn of_upstream(upstream: &UpstreamState, now: Timestamp) -> Vec<Finding> {
         }
         _ => {}
     }
+    let subject = upstream_subject(&status.name, upstream.group.as_deref());
+    let mut findings: Vec<_> = findings
+        .into_iter()
+        .map(|finding: Finding| finding.about(subject.clone()))
+        .collect();
     if let Some(rate) = &status.rate_limit
         // Afterwards the upstream counts anew, and nobody has asked it since.
         && rate.read_at.plus(Duration::from_secs(rate.window_seconds)) > now
@@ -133,6 +163,14 @@ mod tests {
                 vec![(
                     Severity::Error,
                     "the upstream quay.io cannot be used: no key",
+                )],
+            ),
+            (
+                json!({"name": "quay.io", "breaker": "credentials-refused",
+                    "last_failure": "quay.io refuses the username and password"}),
+                vec![(
+                    Severity::Error,
+                    "the upstream quay.io refuses the username and password that this box has for it: only what is kept is served",
                 )],
             ),
             (

@@ -301,6 +301,12 @@ fn run_reconcile(store: &Store, reconciled: &AtomicBool) {
                 dropped_rows = done.dropped_rows,
                 "rows and files agree"
             );
+            if done.missing_pushed > 0 {
+                tracing::error!(
+                    "but for {} files of pushed images that are missing, as after a restore without `blobs/`: pulls of them fail (put the files back from a backup, or push the images again; `breakwater verify` names them)",
+                    done.missing_pushed
+                );
+            }
         }
         Err(error) => {
             tracing::error!(%error, "comparing rows with files failed; the next start tries again")

@@ -66,6 +66,8 @@ fn the_file_of_the_documentation_is_the_default() {
         data: "/var/lib/breakwater".into(),
         names_data: true,
         file: config.file.clone(),
+        // There all of its keys are set.
+        has_built_in_upstream: false,
         ..Config::default()
     };
     assert_eq!(format!("{config:?}"), format!("{expected:?}"));

@@ -109,6 +109,20 @@ fn summary(der: &[u8]) -> Option<CertificateSummary> {
     Some(summary)
 }
 
+/// Whether a certificate in DER names itself as its issuer.
+pub fn is_self_issued(der: &[u8]) -> bool {
+    let names = || {
+        let mut certificate = Der(Der(der).take(SEQUENCE)?);
+        let mut fields = Der(certificate.take(SEQUENCE)?);
+        fields.take_if(VERSION);
+        let (_serial, _signature) = (fields.take(INTEGER)?, fields.take(SEQUENCE)?);
+        let issuer = fields.take(SEQUENCE)?;
+        let (_validity, subject) = (fields.take(SEQUENCE)?, fields.take(SEQUENCE)?);
+        Some((issuer, subject))
+    };
+    names().is_some_and(|(issuer, subject)| issuer == subject)
+}
+
 fn read_extension(mut extension: Der<'_>, summary: &mut CertificateSummary) -> Option<()> {
     let identifier = extension.take(OBJECT_IDENTIFIER)?;
     extension.take_if(BOOLEAN);
@@ -188,6 +202,11 @@ mod tests {
             addresses: vec![[127, 0, 0, 1].into(), [127, 0, 0, 2].into()],
         };
         assert_eq!(summary, expected);
+    }
+
+    #[test]
+    fn a_certificate_that_issued_itself_is_told_from_others() {
+        assert!(is_self_issued(&example()) && !is_self_issued(b"nothing"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod flight;
 mod identity;
 mod stream;
 
-pub use certificate::CertificateSummary;
+pub use certificate::{CertificateSummary, is_self_issued};
 pub(super) use flight::{Flight, next_flight};
 pub use identity::{Refresh, TlsIdentity};
 pub(super) use stream::TlsStream;

@@ -32,6 +32,8 @@ use table::{Client, Place, Table, places};
 pub struct Upstreams {
     store: Arc<Store>,
     of_file: Vec<Arc<Upstream>>,
+    /// The one of them in whose place one of its name comes that was added by command.
+    built_in: Option<RegistryHost>,
     default: RegistryHost,
     offline: Arc<AtomicBool>,
     /// Counted by name for the box's own upstreams that were added by command, and together for those of groups:
@@ -60,6 +62,26 @@ pub fn settings(upstream: &NewUpstream, password: Option<String>) -> Settings {
     }
 }
 
+/// The client of an upstream that was added by command, with its password opened. `offline` tells it that no connection
+/// may leave the box.
+///
+/// # Errors
+/// `Config` for one that cannot be used; those of the keys that passwords are sealed with.
+pub fn client_of(
+    store: &Store,
+    upstream: &NewUpstream,
+    offline: &Arc<AtomicBool>,
+) -> Result<Upstream> {
+    let open = |(_, sealed): &(String, Vec<u8>)| {
+        let owner = Owner::upstream(&upstream.name, upstream.group);
+        SealingKeys::find(store.directory())?.open(&owner, sealed)
+    };
+    let password = upstream.credentials.as_ref().map(open).transpose();
+    let password = password.map_err(|error| error.context("its password cannot be read"))?;
+    let client = Upstream::new(settings(upstream, password), Arc::clone(offline))?;
+    keyed(store, client)
+}
+
 /// The client as what it brings is cached for: see [`Upstream::keyed`]. A key is made at first need.
 ///
 /// # Errors
@@ -85,12 +107,30 @@ impl Upstreams {
         Self {
             store,
             of_file,
+            built_in: None,
             default,
             offline,
             counts: Mutex::default(),
             table: RwLock::new(Arc::new(Table::empty())),
             building: Mutex::new(()),
         }
+    }
+
+    /// The same, where the upstream of this name stands in no configuration: one that is added by command takes its place.
+    #[must_use]
+    pub fn with_built_in(mut self, name: RegistryHost) -> Self {
+        self.built_in = Some(name);
+        self
+    }
+
+    /// Those of the file, but for one that a row has taken the place of.
+    fn of_file<'a>(&'a self, table: &'a Table) -> impl Iterator<Item = &'a Arc<Upstream>> {
+        let replaced = self.built_in.as_ref().filter(|name| {
+            let key = (None, (*name).clone());
+            table.by_name.contains_key(&key)
+        });
+        let mut of_file = self.of_file.iter();
+        std::iter::from_fn(move || of_file.find(|one| replaced != Some(one.name())))
     }
 
     /// The upstream that `host` (`None`: the default one) means in a path of `group`.
@@ -114,7 +154,7 @@ impl Upstreams {
         let scopes = table.upward(group).map(|(id, _)| Some(id));
         for scope in scopes.chain([None]) {
             if scope.is_none()
-                && let Some(upstream) = self.of_file.iter().find(|one| one.name() == host)
+                && let Some(upstream) = self.of_file(&table).find(|one| one.name() == host)
             {
                 return Ok(Arc::clone(upstream));
             }
@@ -149,7 +189,7 @@ impl Upstreams {
             Client::Ready(upstream) => Some(upstream),
             Client::Unusable(_) => None,
         });
-        let mut all = self.of_file.iter().chain(of_rows);
+        let mut all = self.of_file(&table).chain(of_rows);
         let found = all.find(|one| one.name() == name && one.fingerprint() == fingerprint);
         let is_unusable = |(row, client): (&UpstreamRow, &Client)| {
             row.upstream.name == *name && matches!(client, Client::Unusable(_))
@@ -228,7 +268,9 @@ impl Upstreams {
 
     /// Whether the file has one of the same name, which was added to it later.
     fn is_hidden(&self, row: &UpstreamRow) -> bool {
-        let named = |one: &Arc<Upstream>| *one.name() == row.upstream.name;
+        let name = &row.upstream.name;
+        let named =
+            |one: &Arc<Upstream>| one.name() == name && self.built_in.as_ref() != Some(name);
         row.upstream.group.is_none() && self.of_file.iter().any(named)
     }
 
@@ -250,20 +292,8 @@ impl Upstreams {
 
     fn make_client(&self, row: &UpstreamRow) -> Result<Upstream> {
         let upstream = &row.upstream;
-        let open = |sealed: &[u8]| {
-            let owner = Owner::upstream(&upstream.name, upstream.group);
-            SealingKeys::find(self.store.directory())?.open(&owner, sealed)
-        };
-        let password = upstream
-            .credentials
-            .as_ref()
-            .map(|(_, sealed)| open(sealed));
-        let password = password
-            .transpose()
-            .map_err(|error| error.context("its password cannot be read"))?;
-        let client = Upstream::new(settings(upstream, password), Arc::clone(&self.offline))?;
         let counts = self.counts_of(upstream.group.is_none().then(|| upstream.name.clone()));
-        Ok(keyed(&self.store, client)?.counted_in(counts))
+        Ok(client_of(&self.store, upstream, &self.offline)?.counted_in(counts))
     }
 
     /// Where the upstream of this name is counted; `None`: those of groups.

@@ -42,7 +42,7 @@ impl Upstreams {
     /// `Sql`.
     pub fn states(&self) -> Result<Vec<UpstreamState>> {
         let table = self.table()?;
-        let of_file = self.of_file.iter().map(|upstream| UpstreamState {
+        let of_file = self.of_file(&table).map(|upstream| UpstreamState {
             group: None,
             by_command: false,
             status: upstream.status(),
@@ -59,6 +59,7 @@ impl Upstreams {
                     breaker: BreakerState::Unusable,
                     failures_in_a_row: 0,
                     last_failure: Some(why.clone()),
+                    last_failure_remedy: None,
                     last_failure_at: None,
                     last_success_at: None,
                     rate_limit: None,
@@ -77,7 +78,7 @@ impl Upstreams {
     /// `Sql`.
     pub fn clients(&self) -> Result<Vec<UpstreamClient>> {
         let table = self.table()?;
-        let of_file = self.of_file.iter().map(|upstream| UpstreamClient {
+        let of_file = self.of_file(&table).map(|upstream| UpstreamClient {
             group: None,
             name: upstream.name().to_string(),
             upstream: Ok(Arc::clone(upstream)),
@@ -116,7 +117,7 @@ impl Upstreams {
                 rate_limit: status.and_then(|status| status.rate_limit),
             }
         };
-        let of_file = self.of_file.iter().map(|upstream| {
+        let of_file = self.of_file(&table).map(|upstream| {
             let client = Client::Ready(Arc::clone(upstream));
             of_box(upstream.name(), &client, Arc::clone(upstream.counts()))
         });

@@ -291,8 +291,8 @@ fn upstreams(appliance: &Appliance) -> Check {
         }
     };
     let is_away = |state: BreakerState| {
-        use BreakerState::{HalfOpen, Open, Unusable};
-        matches!(state, Open | HalfOpen | Unusable)
+        use BreakerState::{CredentialsRefused, HalfOpen, Open, Unusable};
+        matches!(state, CredentialsRefused | Open | HalfOpen | Unusable)
     };
     let away = figures.iter().filter(|upstream| {
         let states = &upstream.states;
@@ -306,7 +306,7 @@ fn upstreams(appliance: &Appliance) -> Check {
     if away.is_empty() {
         return Check::good(part);
     }
-    let why = "an upstream does not answer: what is kept is served";
+    let why = "an upstream does not answer, or refuses the box's password: what is kept is served";
     Check::bad(part, State::Degraded, why, Some(away.join(", ")))
 }
 

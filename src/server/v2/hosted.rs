@@ -132,10 +132,11 @@ impl Hosted<'_> {
     }
 
     fn blob(&self, call: &mut Call<'_>, digest: &Digest) -> Result<Response> {
-        let blob = self
-            .appliance
-            .registry
-            .blob(&self.grant, digest, call.now)?;
+        let registry = &self.appliance.registry;
+        let blob = match call.is_head() {
+            true => registry.head_blob(&self.grant, digest, call.now)?,
+            false => registry.blob(&self.grant, digest, call.now)?,
+        };
         let content = Content {
             digest,
             media_type: "application/octet-stream",

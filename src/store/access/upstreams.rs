@@ -5,10 +5,10 @@ use rusqlite::{Row, params};
 
 use super::groups::{group_place, quota};
 use super::{AccessDb, GroupId, UpstreamId, taken};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
 use crate::store::audit::{Actor, Detail, Event, EventKind};
-use crate::store::statement::{decoded, find, get, list, stored_size};
+use crate::store::statement::{decoded, find, get, list, run, stored_size};
 use crate::time::Timestamp;
 
 /// An upstream that was added by command.
@@ -85,6 +85,54 @@ impl AccessDb {
                     format!("there is an upstream `{}` already", upstream.name)
                 })
             })
+    }
+
+    /// Gives an upstream other settings. Its name and whose it is stay as they are.
+    ///
+    /// # Errors
+    /// `NotFound` if it is gone.
+    pub fn set_upstream(
+        &self,
+        actor: &Actor,
+        id: UpstreamId,
+        upstream: &NewUpstream,
+        changed: &[String],
+    ) -> Result<()> {
+        let (username, password) = match &upstream.credentials {
+            Some((username, password)) => (Some(username), Some(password)),
+            None => (None, None),
+        };
+        self.database.change(actor, |connection| {
+            let count = run(
+                connection,
+                "change upstream",
+                "UPDATE upstreams SET url = ?2, username = ?3, password_sealed = ?4, auth_realm = ?5, ca = ?6,
+                     allow_private = ?7, max_size = ?8 WHERE id = ?1",
+                params![
+                    id.0,
+                    upstream.url,
+                    username,
+                    password,
+                    upstream.auth_realm,
+                    upstream.ca,
+                    upstream.allow_private_addresses,
+                    upstream.max_size.map(stored_size),
+                ],
+            )?;
+            if count == 0 {
+                let what = format!("the upstream {} is gone", upstream.name);
+                return Err(Error::new(Kind::NotFound, what));
+            }
+            let event = Event::new(EventKind::UpstreamChanged)
+                .subject("upstream", upstream.name.as_str(), Some(id.0))
+                .place(group_place(connection, upstream.group)?)
+                .detail("changed", Detail::names(changed))
+                .detail("url", Detail::name(&upstream.url))
+                .detail("has_credentials", upstream.credentials.is_some())
+                .detail("allow_private_addresses", upstream.allow_private_addresses)
+                .detail_if("max_size", upstream.max_size.map(stored_size));
+            Ok(((), Some(event)))
+        })
     }
 
     /// All upstreams that were added by command: the box's first, then by group, by name.

@@ -76,6 +76,8 @@ kinds! {
     NetworkRemoved = "network.removed",
     /// An upstream was added.
     UpstreamAdded = "upstream.added",
+    /// An upstream's settings were changed.
+    UpstreamChanged = "upstream.changed",
     /// An upstream was removed.
     UpstreamRemoved = "upstream.removed",
     /// A pattern of cached images was pinned.

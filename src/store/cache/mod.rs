@@ -125,6 +125,9 @@ pub struct CachedImage {
     pub media_type: String,
     /// Bytes of manifest, children and blobs that are here; shared ones counted in full.
     pub size: u64,
+    /// Manifests and blobs that it consists of and that are not here. Of an index only platforms that were pulled count;
+    /// where none was, it lacks one.
+    pub missing: u64,
     /// When the manifest last came: from the upstream, or by a push.
     pub fetched_at: Timestamp,
     /// When the upstream last said, or a push made, that the tag is this digest; without a tag, as `fetched_at`.

@@ -41,6 +41,8 @@ pub(in crate::store) struct Source {
     pub(in crate::store) arrived_at: &'static str,
     /// When a tag was last confirmed, and since when it is gone.
     pub(in crate::store) tag_times: &'static str,
+    /// Whether manifests are kept without all that they refer to.
+    pub(in crate::store) may_lack_parts: bool,
     /// Of a manifest without a tag.
     pub(in crate::store) last_pulled_at: &'static str,
 }
@@ -98,7 +100,15 @@ impl Database {
             )?;
             page.finish().try_map(|(id, image)| {
                 let size = image_size(connection, id)?;
-                Ok(CachedImage { size, ..image })
+                let missing = match source.may_lack_parts {
+                    true => missing_parts(connection, id)?.missing,
+                    false => 0,
+                };
+                Ok(CachedImage {
+                    size,
+                    missing,
+                    ..image
+                })
             })
         })
     }
@@ -155,6 +165,7 @@ fn image(row: &Row<'_>) -> rusqlite::Result<CachedImage> {
         digest: row.get(4)?,
         media_type: row.get(6)?,
         size: 0,
+        missing: 0,
         fetched_at: row.get(7)?,
         confirmed_at: row.get(8)?,
         gone_at: row.get(9)?,
@@ -170,6 +181,33 @@ fn image_size(connection: &Connection, manifest: i64) -> Result<u64> {
         &text,
         [manifest],
         |row| size(row, 0),
+    )
+}
+
+/// Of how many parts an image consists, and how many of them are not here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MissingParts {
+    pub missing: u64,
+    pub parts: u64,
+}
+
+/// What of the image of this manifest is not here.
+pub(in crate::store) fn missing_parts(
+    connection: &Connection,
+    manifest: i64,
+) -> Result<MissingParts> {
+    let text = reach::missing_parts();
+    get(
+        connection,
+        "look which parts of an image are here",
+        &text,
+        [manifest],
+        |row| {
+            Ok(MissingParts {
+                missing: size(row, 0)?,
+                parts: size(row, 1)?,
+            })
+        },
     )
 }
 

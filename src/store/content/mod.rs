@@ -23,8 +23,8 @@ use crate::oci::Digest;
 use crate::store::blobs::BlobPrefix;
 use crate::time::Timestamp;
 
-pub(super) use images::Source;
-pub use images::{ImageFilter, ImageOrder};
+pub use images::{ImageFilter, ImageOrder, MissingParts};
+pub(super) use images::{Source, missing_parts};
 pub use inventory::{
     CachedRepository, Inventory, InventoryBlob, InventoryManifest, InventoryPulls, InventoryTag,
     LooseBlob, Part,

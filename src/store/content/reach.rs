@@ -79,6 +79,40 @@ pub(in crate::store) const IS_UNNEEDED: &str = "
     NOT EXISTS (SELECT 1 FROM blob_links WHERE blob_id = blobs.id)
     AND NOT EXISTS (SELECT 1 FROM manifests WHERE blob_id = blobs.id)";
 
+/// How many parts of the image of the manifest `?1` are not to be read in its repository, and how many it has. Of an index
+/// those platforms count that are here; where there is none, the index itself lacks one.
+pub(in crate::store) fn missing_parts() -> String {
+    const IS_INDEX: &str = "manifests.media_type IN (
+        'application/vnd.oci.image.index.v1+json',
+        'application/vnd.docker.distribution.manifest.list.v2+json')";
+    let parts = below(
+        "parts",
+        "SELECT id, repository_id FROM manifests WHERE id = ?1",
+        Attached::Excluded,
+    );
+    format!(
+        "WITH RECURSIVE {parts}
+         SELECT CAST(total(NOT is_here) AS INTEGER), count(*) FROM (
+             SELECT DISTINCT hash, EXISTS (
+                 SELECT 1 FROM blobs CROSS JOIN blob_links ON blob_links.blob_id = blobs.id
+                     AND blob_links.repository_id = manifests.repository_id
+                 WHERE {REFERRED_BLOB}) AS is_here
+             FROM parts
+             CROSS JOIN manifests ON manifests.id = parts.id AND NOT {IS_INDEX}
+             CROSS JOIN manifest_references ON manifest_references.manifest_id = parts.id
+             UNION ALL
+             SELECT NULL, FALSE
+             FROM parts
+             CROSS JOIN manifests ON manifests.id = parts.id AND {IS_INDEX}
+             WHERE NOT EXISTS (
+                 SELECT 1 FROM manifest_references
+                 CROSS JOIN blobs ON {REFERRED_BLOB}
+                 CROSS JOIN manifests AS platform ON platform.blob_id = blobs.id
+                     AND platform.repository_id = parts.repository_id
+                 WHERE manifest_references.manifest_id = parts.id))"
+    )
+}
+
 /// The bytes that are here of the manifest `?1` and of what it consists of, each file once.
 pub(in crate::store) fn image_size() -> String {
     let parts = below(

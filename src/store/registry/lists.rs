@@ -30,6 +30,7 @@ const PUSHED: Source = Source {
     repositories: "repositories",
     arrived_at: "manifests.pushed_at",
     tag_times: "tags.updated_at, NULL",
+    may_lack_parts: false,
     last_pulled_at: "manifests.last_pulled_at",
 };
 

@@ -40,6 +40,28 @@ pub(super) fn walk(stage: &Stage) {
     assert_eq!(lifted.status, 204, "{}", lifted.text());
     assert_eq!(root.ok("GET", "/bans", NONE, 200), json!([]));
 
+    // Upstreams, which are added by command.
+    stage.appliance.ok(&["group", "add", "walked"]);
+    for group in [&[][..], &["--group", "walked"]] {
+        let add = [
+            "upstream",
+            "add",
+            "walk.test",
+            "http://127.0.0.1:9",
+            "--no-probe",
+        ];
+        stage.appliance.ok(&[&add[..], group].concat());
+    }
+    for place in ["", "/groups/walked"] {
+        let path = format!("{place}/upstreams/walk.test");
+        let change = json!({ "max_size": 1_000_000, "probe": false });
+        let changed = root.ok("PUT", &path, change, 200);
+        assert_eq!(changed["max_size"], 1_000_000);
+        let tested = root.ok("POST", &format!("{path}/test"), NONE, 200);
+        assert_eq!(tested["ok"], false, "{tested}");
+    }
+    stage.appliance.ok(&["group", "remove", "walked"]);
+
     // Users.
     let me = root.ok("GET", "/user", NONE, 200);
     assert_eq!(

@@ -2,6 +2,7 @@
 
 mod doctor;
 mod evict;
+mod incomplete;
 mod pins;
 mod purge;
 mod show;

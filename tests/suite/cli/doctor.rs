@@ -116,22 +116,27 @@ fn tokens_are_named_that_a_setting_of_the_flags_refuses() {
     };
     let (status, report) = examine(&appliance);
     assert_eq!(status, 0, "{report}");
-    assert_eq!(
-        tokens(&report, "tokens_refused"),
-        [serde_json::json!([nothing])]
-    );
+    // A token for the REST API alone, and one that only reads, are meant so.
+    assert_eq!(of_check(&report, "tokens_refused"), []);
     assert_eq!(
         tokens(&report, "tokens_would_be_refused"),
-        [serde_json::json!([reads, nothing, half, deploy])]
+        [serde_json::json!([half])]
     );
     assert_eq!(of_check(&report, "enforcement_off"), []);
+    appliance.ok(&["feature", "disable", "dependency_proxy_split_abilities"]);
+    let (_, report) = examine(&appliance);
+    assert_eq!(
+        tokens(&report, "tokens_refused"),
+        [serde_json::json!([reads, half, deploy])]
+    );
     let refused = &of_check(&report, "tokens_refused")[0];
     assert!(
         refused.0 == "warning"
-            && refused.1.contains("`nothing` (personal, ci;")
+            && refused.1.contains("`reads` (personal, ci;")
             && refused.1.contains("for the box"),
         "{refused:?}"
     );
+    appliance.ok(&["feature", "enable", "dependency_proxy_split_abilities"]);
 
     // Enforcement off: only deploy tokens are judged. A group that keeps the older rule is named.
     appliance.ok(&[
@@ -168,10 +173,7 @@ fn tokens_are_named_that_a_setting_of_the_flags_refuses() {
     }
     assert_eq!(
         tokens(&report, "tokens_would_be_refused"),
-        [
-            serde_json::json!([nothing]),
-            serde_json::json!([reads, nothing, half, deploy])
-        ]
+        [serde_json::json!([half])]
     );
 }
 
@@ -331,4 +333,31 @@ fn cleanup_policies_that_fail_or_do_not_run_are_named() {
             found[0].1
         );
     }
+}
+
+#[test]
+fn what_is_accepted_counts_as_nothing_and_is_named() {
+    let appliance = initialised();
+    let of_config = "[doctor]\naccept = [\"initial_password\"]\n";
+    let config = std::fs::read_to_string(appliance.config()).unwrap();
+    let (_, report) = examine(&appliance);
+    assert_eq!(of_check(&report, "initial_password").len(), 1, "{report}");
+    assert_eq!(report["accepted"], serde_json::json!([]));
+    let once = appliance.json(&["doctor", "--json", "--accept", "initial_password"]);
+    assert_eq!(of_check(&once, "initial_password"), []);
+    std::fs::write(appliance.config(), config + of_config).unwrap();
+    let (_, after) = examine(&appliance);
+    assert_eq!(of_check(&after, "initial_password"), []);
+    assert_eq!(after["accepted"][0]["check"], "initial_password", "{after}");
+    let count = |report: &Value| report["warnings"].as_u64().unwrap();
+    assert_eq!(count(&after) + 1, count(&report), "{after}");
+    let told = appliance.ok(&["doctor"]);
+    assert!(
+        told.contains("accepted, and not told: initial_password"),
+        "{told}"
+    );
+    std::fs::write(appliance.config(), "[doctor]\naccept = [\"No Word\"]\n").unwrap();
+    let wrong = appliance.run_cli(&["doctor"]);
+    let error = String::from_utf8(wrong.stderr).unwrap();
+    assert!(error.contains("no word of a finding"), "{error}");
 }

@@ -254,6 +254,7 @@ fn tokens_that_expire_soon_and_expired_ones_that_are_still_sent() {
     let old = create("old", "30d");
     create("unused", "30d");
     create("soon", "13d");
+    create("day", "1d");
     create("later", "16d");
     create("never", "never");
     // It expired an hour ago, and somebody does not know.
@@ -261,6 +262,11 @@ fn tokens_that_expire_soon_and_expired_ones_that_are_still_sent() {
         &appliance,
         "access.sqlite",
         "UPDATE tokens SET expires_at = unixepoch() - 3600 WHERE name IN ('old', 'unused')",
+    );
+    sql(
+        &appliance,
+        "access.sqlite",
+        "UPDATE tokens SET created_at = unixepoch() - 30 * 86400 WHERE name = 'soon'",
     );
     let client = Client::of(&appliance).basic("ci", &old);
     assert_eq!(client.get("/v2/").status, 401);
@@ -272,7 +278,7 @@ fn tokens_that_expire_soon_and_expired_ones_that_are_still_sent() {
         let [(_, what)] = &found(report, check)[..] else {
             panic!("one {check}");
         };
-        for other in ["`later`", "`never`", "`unused`"] {
+        for other in ["`later`", "`never`", "`unused`", "`day`"] {
             assert!(!what.contains(other), "{what}");
         }
     }

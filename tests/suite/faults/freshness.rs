@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use breakwater::oci::Digest;
+
 use super::client::{self, Reply};
 use super::{
     DEADLINE, REPOSITORY, assert_clean, at_once, blob, is_kept, manifest, stage, wait_until,
@@ -20,7 +22,8 @@ fn with_image(toml: &str) -> (FakeUpstream, Appliance, Image) {
     let (fake, appliance) = stage(toml);
     let image = Image::oci(1, &[1000]);
     fake.put_image(REPOSITORY, "latest", &image);
-    for path in [manifest("latest"), blob(&image.layer_digest(0))] {
+    let blobs = image.blobs().map(|bytes| blob(&Digest::of(bytes)));
+    for path in std::iter::once(manifest("latest")).chain(blobs) {
         assert_eq!(client::get(appliance.address(), &path).status, 200);
     }
     fake.forget_requests();

@@ -4,6 +4,8 @@
 //! It is printed as Markdown, and src/help/faults.md has a copy of it, which must be the same:
 //! `cargo test --test suite faults::table -- --nocapture`.
 
+use breakwater::oci::Digest;
+
 use super::client::{self, Reply};
 use super::{add_readers, assert_clean, is_kept};
 use crate::support::appliance::Appliance;
@@ -17,6 +19,7 @@ const UNAVAILABLE: &str = "503, `Retry-After`";
 const LIMITED: &str = "429, `Retry-After: 30`";
 const ABSENT: &str = "404";
 const CUT: &str = "cut before its last byte";
+const REFUSES: &str = "refuses the box's username and password";
 const STALE: &str = "it, `stale`";
 const HIT: &str = "it, `hit`";
 
@@ -48,6 +51,7 @@ fn cases() -> Vec<Case> {
                 Answer::status(401).header("WWW-Authenticate", &challenge),
             );
         }),
+        case(REFUSES, away, |fake| fake.require_basic("ann", "right")),
         case("says 403", absent, |fake| always(fake, Answer::status(403))),
         case("says 404", absent, |fake| always(fake, Answer::status(404))),
         case("says 408", away, |fake| always(fake, Answer::status(408))),
@@ -188,16 +192,29 @@ fn what_clients_get_is_what_the_manual_says() {
     let cases = cases();
     let cells = cells(cases.len());
     let fakes: Vec<_> = cases.iter().map(|_| FakeUpstream::start()).collect();
+    let password = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(password.path(), "wrong").unwrap();
     let mut toml = "[cache]\ntag_ttl = \"0s\"\nrevalidate_timeout = \"1s\"\n".to_owned();
     for cell in &cells {
         let fake = &fakes[cell.row];
         fake.put_image("app", &cell.tag(), &cell.image);
         let (host, url) = (&cell.host, fake.url());
         toml.push_str(&format!("[upstreams.\"{host}\"]\nurl = \"{url}\"\n"));
+        if cases[cell.row].upstream == REFUSES {
+            let file = password.path().display();
+            toml.push_str(&format!("username = \"ann\"\npassword_file = \"{file}\"\n"));
+        }
     }
     let appliance = Appliance::builder().toml(&toml).start();
     add_readers(&appliance);
     for cell in cells.iter().filter(|cell| cell.kept) {
+        if cell.what != What::Blob {
+            // An image of which a part is missing is refused where the rest cannot be had.
+            for blob in cell.image.blobs() {
+                let path = format!("/v2/{}/app/blobs/{}", cell.host, Digest::of(blob));
+                assert_eq!(client::get(appliance.address(), &path).status, 200);
+            }
+        }
         let reply = client::get(appliance.address(), &cell.path(true));
         assert_eq!((reply.status, reply.cache()), (200, "miss"));
         assert!(reply.complete && reply.body == cell.content());

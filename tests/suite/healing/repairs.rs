@@ -238,9 +238,10 @@ fn what_was_pushed_and_is_damaged_is_named_and_kept_and_mended_by_a_push() {
         let blob = format!("/v2/acme/api/web/blobs/{digest}");
         assert_eq!(
             client.get(&blob).status,
-            404,
+            500,
             "damaged bytes are served to nobody"
         );
+        assert_eq!(client.head(&blob).status, 404, "a push sends it again");
         let tag = client.get("/v2/acme/api/web/manifests/v1");
         assert_eq!(
             (tag.status, tag.field("Docker-Content-Digest")),

@@ -106,7 +106,7 @@ fn damage_is_reported_survives_restarts_and_is_mended_by_a_push() {
     let manifest_path = format!("/v2/{REPOSITORY}/manifests/t");
     assert_eq!(
         client.get(&manifest_path).verdict(),
-        (404, "MANIFEST_UNKNOWN".into())
+        (500, "UNKNOWN".into())
     );
     let answer = push_blob(
         &client,
@@ -121,6 +121,61 @@ fn damage_is_reported_survives_restarts_and_is_mended_by_a_push() {
         201
     );
     assert!(client.get(&manifest_path).body == manifest_bytes);
+    assert_eq!(damage(&hosted.appliance), []);
+}
+
+#[test]
+fn a_restore_without_the_files_says_so_to_whoever_looks_and_is_mended_by_a_push() {
+    let hosted = Hosted::start();
+    let client = hosted.client(&[REPOSITORY]);
+    let (manifest, manifest_bytes) = push_image(&client, REPOSITORY, "t", &[b"layer"]);
+    let backup = hosted.appliance.data().with_file_name("backup.sqlite");
+    let backup = backup.to_str().unwrap().to_owned();
+    hosted.appliance.ok(&["backup", &backup]);
+
+    let mut other = Appliance::builder().prepare();
+    other.ok(&["init"]);
+    other.ok(&["restore", &backup]);
+    other.restart();
+    other.wait_for_log("files of pushed images that are missing");
+    let doctor = other.run_cli(&["doctor", "--json"]);
+    let doctor = String::from_utf8(doctor.stdout).unwrap();
+    assert!(doctor.contains("pushed_files_missing"), "{doctor}");
+    assert!(doctor.contains(&format!("{REPOSITORY}:t")), "{doctor}");
+    let verified = other.run_cli(&["verify"]);
+    let verified = String::from_utf8(verified.stdout).unwrap();
+    assert!(
+        verified.contains(&format!("of {REPOSITORY}:t is missing")),
+        "{verified}"
+    );
+    let shown = other.json(&["cache", "show", "--json", &format!("hosted:{REPOSITORY}:t")]);
+    assert_eq!(shown["missing"], 1, "{shown}");
+
+    let hosted = Hosted {
+        secret: hosted.secret.clone(),
+        appliance: other,
+    };
+    let client = hosted.client(&[REPOSITORY]);
+    let tag = format!("/v2/{REPOSITORY}/manifests/t");
+    let layer = format!("/v2/{REPOSITORY}/blobs/{}", Digest::of(b"layer"));
+    for path in [
+        &tag,
+        &format!("/v2/{REPOSITORY}/manifests/{manifest}"),
+        &layer,
+    ] {
+        let answer = client.get(path);
+        assert_eq!(answer.status, 500, "{answer:?}");
+        let message = answer.message();
+        assert!(
+            message.contains("its file is missing or damaged here"),
+            "{message}"
+        );
+        assert!(message.contains("push the image again"), "{message}");
+        assert_eq!(client.head(path).status, 404, "a push sends it again");
+    }
+    push_image(&client, REPOSITORY, "t", &[b"layer"]);
+    assert!(client.get(&tag).body == manifest_bytes);
+    assert_eq!(client.get(&layer).status, 200);
     assert_eq!(damage(&hosted.appliance), []);
 }
 

@@ -254,6 +254,7 @@ fn after_a_crash_rows_and_files_are_brought_together() {
     let expected = Reconciled {
         adopted_files: 2,
         dropped_rows: 2,
+        ..Reconciled::default()
     };
     assert_eq!(done, expected);
     assert_eq!(

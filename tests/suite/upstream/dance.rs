@@ -168,12 +168,38 @@ fn the_password_goes_to_the_realm_on_the_upstreams_host() {
     // Without it, or with a wrong one, nothing is to be had.
     let mut wrong = with_password(settings(fake.url()));
     wrong.credentials.as_mut().unwrap().password = "other".to_owned();
-    for settings in [settings(fake.url()), wrong] {
+    for (settings, kind) in [
+        (settings(fake.url()), FaultKind::Denied),
+        (wrong, FaultKind::CredentialsRefused),
+    ] {
         fake.forget_requests();
         let fault = get(&make(settings)).unwrap_err();
-        assert_eq!(fault.kind, FaultKind::Denied);
+        assert_eq!(fault.kind, kind, "{fault}");
         assert!(!fault.message.contains("other"), "{fault}");
         assert_eq!(fake.count("GET", "/token"), 1);
+    }
+}
+
+/// Some registries say 403 to a wrong password, others to a right one that may not see the repository: a login without a
+/// scope tells them apart.
+#[test]
+fn a_realm_that_says_403_is_asked_whether_it_takes_the_password_at_all() {
+    for (login, kind) in [
+        (Answer::status(403), FaultKind::CredentialsRefused),
+        (Answer::status(401), FaultKind::CredentialsRefused),
+        (Answer::good(), FaultKind::Denied),
+        (Answer::status(500), FaultKind::Denied),
+    ] {
+        let (fake, _) = stage();
+        fake.require_bearer(Bearer::default());
+        fake.on("GET", "/token").next([Answer::status(403), login]);
+        let upstream = make(with_password(settings(fake.url())));
+        let fault = get(&upstream).unwrap_err();
+        assert_eq!(fault.kind, kind, "{fault}");
+        let asked = fake.requests_for("GET", "/token");
+        assert_eq!(asked.len(), 2, "{fault}");
+        assert_eq!(asked[1].query, "service=fake.example");
+        assert_eq!(asked[1].header("authorization"), Some(PASSWORD));
     }
 }
 
@@ -233,7 +259,7 @@ fn basic_is_answered_and_then_brought_along() {
     fake.require_basic("ann", "changed");
     fake.forget_requests();
     let fault = get(&upstream).unwrap_err();
-    assert_eq!(fault.kind, FaultKind::Denied);
+    assert_eq!(fault.kind, FaultKind::CredentialsRefused);
     assert!(!format!("{fault:?}").contains("pass:"), "{fault:?}");
     assert_eq!(fake.count("*", ""), 1);
 }

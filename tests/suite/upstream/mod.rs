@@ -3,6 +3,7 @@
 
 mod answers;
 mod blobs;
+mod certificates;
 mod dance;
 mod fake;
 mod faults;

@@ -1,8 +1,11 @@
 //! Several upstreams at run time: groups that bring their own, whose content never mixes, and what
 //! commands change under a running server.
 
+mod built_in;
 mod changes;
 mod deny;
+mod refused;
+mod settings;
 mod sharing;
 
 use breakwater::oci::Digest;

@@ -159,6 +159,11 @@ impl FakeUpstream {
         Self::begin("127.0.0.1", Some(serve::tls_config()))
     }
 
+    /// Starts with TLS and this certificate with its key, in PEM.
+    pub(crate) fn start_with_certificate(certificate: &str, key: &str) -> Self {
+        Self::begin("127.0.0.1", Some(serve::tls_config_of(certificate, key)))
+    }
+
     /// The PEM file to trust for [`FakeUpstream::start_tls`].
     pub(crate) fn ca_file() -> PathBuf {
         PathBuf::from(concat!(

@@ -17,19 +17,22 @@ pub(super) static NEXT_TOKEN: AtomicU64 = AtomicU64::new(0);
 
 pub(super) fn tls_config() -> Arc<rustls::ServerConfig> {
     static CONFIG: OnceLock<Arc<rustls::ServerConfig>> = OnceLock::new();
-    let config = CONFIG.get_or_init(|| {
-        let certificate = CertificateDer::from_pem_slice(include_bytes!("cert.pem")).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(include_bytes!("key.pem")).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
-        Arc::new(config)
-    });
+    let config =
+        CONFIG.get_or_init(|| tls_config_of(include_str!("cert.pem"), include_str!("key.pem")));
     Arc::clone(config)
+}
+
+pub(super) fn tls_config_of(certificate: &str, key: &str) -> Arc<rustls::ServerConfig> {
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    Arc::new(config)
 }
 
 pub(super) fn accept(listener: &TcpListener, state: &Arc<State>, running: &Arc<Running>) {

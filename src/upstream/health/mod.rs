@@ -5,8 +5,11 @@
 //! upstream is slow. Where such questions go unanswered, no others of their kind are asked for a while, but everything
 //! else still is.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -15,6 +18,9 @@ use super::breaker::State;
 use super::breakers::{Breakers, Leave, Outage, Question, Refusal};
 use super::fault::{Fault, FaultKind, in_words};
 use crate::time::Timestamp;
+
+/// How often the log says that the username and password are refused.
+const REFUSAL_LOGGED_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Shared by an upstream and the bodies that still arrive from it.
 pub(super) struct Health {
@@ -26,15 +32,19 @@ struct Journal {
     breakers: Breakers,
     /// For questions with a short deadline, in addition.
     short: Breakers,
-    last_failure: Option<(String, Timestamp)>,
+    last_failure: Option<(Fault, Timestamp)>,
     last_success: Option<Timestamp>,
+    /// Whether it refused the box's username and password when it was last asked with them.
+    refuses_credentials: bool,
+    /// When the log last said so.
+    refusal_logged: Option<Instant>,
 }
 
 /// A snapshot for `status()`.
 pub(super) struct Report {
     pub(super) breaker: BreakerState,
     pub(super) failures_in_a_row: u32,
-    pub(super) last_failure: Option<(String, Timestamp)>,
+    pub(super) last_failure: Option<(Fault, Timestamp)>,
     pub(super) last_success: Option<Timestamp>,
 }
 
@@ -47,6 +57,8 @@ impl Health {
                 short: Breakers::new(),
                 last_failure: None,
                 last_success: None,
+                refuses_credentials: false,
+                refusal_logged: None,
             }),
         })
     }
@@ -57,7 +69,7 @@ impl Health {
         let leave = journal.breakers.admit(question, Instant::now());
         let leave = leave.map_err(|refusal| {
             let last_failure = journal.last_failure.as_ref();
-            let why = last_failure.map_or("", |(why, _)| why);
+            let why = last_failure.map_or("", |(fault, _)| fault.message.as_str());
             match refusal {
                 Refusal::Upstream(after) => self.refused("", after, &format!(" it failed: {why}")),
                 Refusal::Question(after, why) => {
@@ -85,7 +97,7 @@ impl Health {
         Ok(permit)
     }
 
-    fn refused(&self, how: &str, retry_after: std::time::Duration, because: &str) -> Fault {
+    fn refused(&self, how: &str, retry_after: Duration, because: &str) -> Fault {
         let name = &self.name;
         let pause = in_words(retry_after);
         Fault::new(
@@ -96,7 +108,9 @@ impl Health {
 
     /// A body that had begun arrived whole, or enough of it to prove that all is well.
     pub(super) fn body_arrived(&self, leave: &Leave) {
-        self.journal().answered(&self.name, leave);
+        let mut journal = self.journal();
+        journal.answered(&self.name, leave);
+        journal.succeeded(&self.name);
     }
 
     /// A body that had begun broke off.
@@ -112,6 +126,9 @@ impl Health {
         let is_slow = journal.short.holds_questions_back(now);
         Report {
             breaker: match (journal.breakers.state(now), journal.short.state(now)) {
+                (State::Closed, _) if journal.refuses_credentials => {
+                    BreakerState::CredentialsRefused
+                }
                 (State::Closed, State::Closed) if is_slow => BreakerState::Slow,
                 (State::Closed, State::Closed) => BreakerState::Closed,
                 (State::Closed, _) => BreakerState::Slow,
@@ -140,7 +157,7 @@ impl Journal {
                 "away: only what is cached is served until it answers again: {fault}"
             );
         }
-        self.last_failure = Some((fault.message.clone(), Timestamp::now()));
+        self.last_failure = Some((fault.clone(), Timestamp::now()));
     }
 
     /// A question with a short deadline went unanswered.
@@ -155,7 +172,7 @@ impl Journal {
                 "slow: kept tags are served without asking for a while: {fault}"
             );
         }
-        self.last_failure = Some((fault.message.clone(), Timestamp::now()));
+        self.last_failure = Some((fault.clone(), Timestamp::now()));
     }
 
     fn answered(&mut self, name: &str, leave: &Leave) {
@@ -165,7 +182,31 @@ impl Journal {
         if !was_closed {
             tracing::info!(upstream = name, "answers again");
         }
+    }
+
+    /// It answered, and was content with how the box logs in.
+    fn succeeded(&mut self, name: &str) {
         self.last_success = Some(Timestamp::now());
+        if std::mem::take(&mut self.refuses_credentials) {
+            self.refusal_logged = None;
+            tracing::info!(upstream = name, "takes the username and password again");
+        }
+    }
+
+    /// It answered that it does not take the box's username and password. Every pull of what is not kept hears of it,
+    /// the log once in a while.
+    fn refused(&mut self, name: &str, fault: &Fault) {
+        self.last_failure = Some((fault.clone(), Timestamp::now()));
+        self.refuses_credentials = true;
+        let is_due = |at: Instant| at.elapsed() >= REFUSAL_LOGGED_EVERY;
+        if self.refusal_logged.is_none_or(is_due) {
+            self.refusal_logged = Some(Instant::now());
+            tracing::warn!(
+                upstream = name,
+                "only what is cached is served: {fault} ({})",
+                fault.remedy.as_deref().unwrap_or_default()
+            );
+        }
     }
 }
 
@@ -194,14 +235,23 @@ impl Permit {
         match result {
             Ok(_) if !complete => {
                 journal.breakers.began(&leave);
-                journal.last_success = Some(Timestamp::now());
+                journal.succeeded(&self.health.name);
             }
             Err(fault) => match fault.outage() {
                 Some(outage) => journal.failed(&self.health.name, &leave, outage, fault),
-                None if fault.is_answer() => journal.answered(&self.health.name, &leave),
+                None if fault.is_answer() => {
+                    journal.answered(&self.health.name, &leave);
+                    match fault.kind {
+                        FaultKind::CredentialsRefused => journal.refused(&self.health.name, fault),
+                        _ => journal.succeeded(&self.health.name),
+                    }
+                }
                 None => journal.breakers.abandoned(&leave),
             },
-            Ok(_) => journal.answered(&self.health.name, &leave),
+            Ok(_) => {
+                journal.answered(&self.health.name, &leave);
+                journal.succeeded(&self.health.name);
+            }
         }
     }
 
@@ -223,117 +273,6 @@ impl Drop for Permit {
         }
         if let Some(short) = self.short.take() {
             journal.short.abandoned(&short);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::oci::RepositoryName;
-
-    fn question(repository: &str) -> Question {
-        let repository = RepositoryName::parse(repository).unwrap();
-        Question::new(&repository, "manifests/latest")
-    }
-
-    /// As if three questions with a short deadline, or three tries, had failed and the pause were over.
-    fn half_open() -> Breakers {
-        let mut breakers = Breakers::new();
-        let long_ago = Instant::now() - Duration::from_secs(9);
-        for _ in 0..3 {
-            let leave = Leave::to_read(question("a"), long_ago);
-            breakers.failed(&leave, Outage::NoConnection, "refused", long_ago);
-        }
-        breakers
-    }
-
-    #[test]
-    fn unanswered_short_deadlines_stop_only_their_like() {
-        let health = Health::new("docker.io".to_owned());
-        let late = Fault::new(FaultKind::TimedOut, "late");
-        for name in ["a", "b", "c"] {
-            assert_eq!(health.report().breaker, BreakerState::Closed);
-            health.admit_short(&question(name)).unwrap().expire(&late);
-        }
-        assert_eq!(health.report().breaker, BreakerState::Slow);
-        assert_eq!(health.report().failures_in_a_row, 0);
-        let d = question("d");
-        let refused = health.admit_short(&d).map(|_| ()).unwrap_err();
-        assert!(matches!(refused.kind, FaultKind::BreakerOpen { .. }));
-        // Questions without a short deadline are still asked, and their answers do not count for those with one.
-        health.admit(&d).unwrap().settle(&Ok(()), true);
-        assert_eq!(health.report().breaker, BreakerState::Slow);
-        // Its time has come: one probe, and its answer ends it.
-        health.journal().short = half_open();
-        let probe = health.admit_short(&d).unwrap();
-        assert!(health.admit_short(&d).is_err(), "one probe at a time");
-        drop(probe);
-        health.admit_short(&d).unwrap().settle(&Ok(()), true);
-        assert_eq!(health.report().breaker, BreakerState::Closed);
-    }
-
-    #[test]
-    fn one_tag_that_is_not_answered_in_time_is_alone_served_without_asking() {
-        let health = Health::new("docker.io".to_owned());
-        let (tag, late) = (question("a"), Fault::new(FaultKind::TimedOut, "late"));
-        for _ in 0..3 {
-            assert_eq!(health.report().breaker, BreakerState::Closed);
-            health.admit_short(&tag).unwrap().expire(&late);
-        }
-        assert_eq!(health.report().breaker, BreakerState::Slow);
-        let refused = health.admit_short(&tag).map(|_| ()).unwrap_err();
-        assert!(refused.message.contains("for this"), "{refused}");
-        assert!(health.admit_short(&question("b")).is_ok());
-        assert!(health.admit(&tag).is_ok(), "with patience");
-    }
-
-    #[test]
-    fn a_try_that_dies_gives_the_probes_place_back() {
-        let health = Health::new("docker.io".to_owned());
-        let a = question("a");
-        let fault = Fault::new(FaultKind::Unreachable, "refused").without_connection();
-        for _ in 0..3 {
-            let permit = health.admit(&a).unwrap();
-            permit.settle(&Err::<(), _>(fault.clone()), true);
-        }
-        let open = health.admit(&a).map(|_| ()).unwrap_err();
-        assert!(matches!(open.kind, FaultKind::BreakerOpen { .. }), "{open}");
-        assert!(open.message.contains("refused"), "{open}");
-        health.journal().breakers = half_open();
-        let panicked = std::thread::spawn({
-            let (health, a) = (Arc::clone(&health), a.clone());
-            move || {
-                let _permit = health.admit(&a).unwrap();
-                assert!(health.admit(&a).is_err(), "one probe at a time");
-                panic!("the probe dies");
-            }
-        });
-        assert!(panicked.join().is_err());
-        health.admit(&a).unwrap().settle(&Ok(()), true);
-        assert_eq!(health.report().breaker, BreakerState::Closed);
-        assert_eq!(health.report().failures_in_a_row, 0);
-    }
-
-    #[test]
-    fn only_outages_open_it() {
-        let health = Health::new("docker.io".to_owned());
-        for kind in [
-            FaultKind::NotFound,
-            FaultKind::Denied,
-            FaultKind::RateLimited {
-                retry_after: Duration::ZERO,
-            },
-            FaultKind::Protocol,
-            FaultKind::MethodNotAllowed,
-        ] {
-            for name in ["a", "b", "c", "d"] {
-                let fault: Result<(), _> = Err(Fault::new(kind, ""));
-                health.admit(&question(name)).unwrap().settle(&fault, true);
-            }
-            assert_eq!(health.report().breaker, BreakerState::Closed, "{kind:?}");
         }
     }
 }

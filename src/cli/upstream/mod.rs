@@ -5,29 +5,33 @@
     reason = "help is read on a terminal, not as a page"
 )]
 
+mod set;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, print, print_json, shown_time, tell};
+use super::output::{Table, hint, print, print_json, shown_time, tell};
 use super::password::read_password;
 use super::words::parse_quota;
 use super::workplace::Workplace;
 use crate::admin::{
-    AddUpstream, Credentials, ListUpstreams, RemoveUpstream, UpstreamStates, UpstreamView,
+    AddUpstream, Credentials, ListUpstreams, RemoveUpstream, TestUpstream, TestedUpstream,
+    UpstreamStates, UpstreamView,
 };
 use crate::error::{Error, Kind, Result, excerpt};
 
 /// More than any bundle of roots has.
 const MAX_CA: u64 = 4 * 1024 * 1024;
 
-/// Add, list and remove upstreams, and show how they are
+/// Add, list, change and remove upstreams, ask them, and show how they are
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   breakwater upstream add quay.io https://quay.io
   breakwater upstream list
+  breakwater upstream test quay.io
   breakwater upstream status")]
 pub(super) struct Upstream {
     #[command(subcommand)]
@@ -39,12 +43,46 @@ enum Action {
     /// Add an upstream for the whole box, or with --group for a group and those below it
     ///
     /// The running server knows it from its next request on. Entries of the configuration file
-    /// stay beside it and cannot be changed by command.
+    /// stay beside it and cannot be changed by command. It is asked a question that costs no pull; what is wrong
+    /// is said on standard error, and the upstream is added all the same: it may be one that is away.
     #[command(after_help = "\
 Examples:
   breakwater upstream add quay.io https://quay.io
   pass show hub | breakwater upstream add docker.io https://registry-1.docker.io --group acme --username acme --password-stdin")]
     Add(Add),
+    /// Change an upstream that was added by command
+    ///
+    /// url=URL: where it is
+    /// username=NAME: with --password-stdin; nothing behind the = ends the login
+    /// ca=FILE: a PEM file with further roots; it is copied; nothing behind the = takes it away
+    /// auth_realm=URL: a token server on another host that may get the credentials
+    /// allow_private_addresses=true|false: of a group's
+    /// max_size=SIZE: how much of it may be cached; nothing behind the = takes the limit away
+    ///
+    /// What is kept belongs to url, credentials and roots together: after a change of them it is fetched again.
+    #[command(
+        verbatim_doc_comment,
+        after_help = "\
+Examples:
+  breakwater upstream set quay.io url=https://quay.example ca=/etc/ssl/corp.pem
+  pass show hub | breakwater upstream set docker.io username=acme --password-stdin --group acme"
+    )]
+    Set(set::Set),
+    /// Ask an upstream a question that costs no pull; exit status 1 if it cannot be used as it is configured
+    #[command(after_help = "\
+Examples:
+  breakwater upstream test quay.io
+  breakwater upstream test docker.io --group acme --json")]
+    Test {
+        /// As it was added, or as it stands in the configuration
+        name: String,
+        /// The group's instead of the box's
+        #[arg(long, value_name = "PATH")]
+        group: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// List all upstreams, with their state where a server runs
     #[command(after_help = "Example:\n  breakwater upstream list --json")]
     List {
@@ -103,12 +141,21 @@ struct Add {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Do not ask it whether it can be used so
+    #[arg(long)]
+    no_probe: bool,
 }
 
 impl Upstream {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         match self.action {
             Action::Add(add) => add.run(place)?,
+            Action::Set(set) => set.run(place)?,
+            Action::Test { name, group, json } => {
+                let group = group.map(Into::into);
+                let tested = place.perform(TestUpstream { name, group })?;
+                return tell_test(&tested, json);
+            }
             Action::List { json } => list(place, json)?,
             Action::Remove { name, group } => {
                 let request = RemoveUpstream {
@@ -139,13 +186,41 @@ impl Add {
             auth_realm: self.auth_realm,
             allow_private_addresses: self.allow_private_addresses,
             max_size: self.max_size.as_deref().map(parse_limit).transpose()?,
+            probe: !self.no_probe,
         };
         let added = place.perform(request)?;
         let whose = added.group.as_ref();
         let whose = whose.map_or_else(String::new, |path| format!(" for group {path}"));
         let line = format!("added upstream {}{whose}", added.name);
-        tell(&added, self.json, &line)
+        tell(&added, self.json, &line)?;
+        warn(added.tested.as_ref());
+        Ok(())
     }
+}
+
+/// Says what is wrong with an upstream that was added or changed all the same.
+fn warn(tested: Option<&TestedUpstream>) {
+    let Some(tested) = tested.filter(|tested| !tested.ok) else {
+        return;
+    };
+    let remedy = tested.remedy.as_deref();
+    let remedy = remedy.unwrap_or("see what is in the way, then `breakwater upstream test`");
+    hint(&format!("breakwater: {} ({remedy})", tested.message));
+}
+
+fn tell_test(tested: &TestedUpstream, json: bool) -> Result<Outcome> {
+    if json {
+        print_json(tested)?;
+    } else if tested.ok {
+        let (message, took) = (&tested.message, tested.milliseconds);
+        print(&format!("{message} ({}, in {took} ms)", tested.url))?;
+    } else {
+        warn(Some(tested));
+    }
+    Ok(match tested.ok {
+        true => Outcome::Done,
+        false => Outcome::Bad,
+    })
 }
 
 fn parse_limit(text: &str) -> Result<u64> {
@@ -175,7 +250,7 @@ fn list(place: &Workplace, json: bool) -> Result<()> {
             .config
             .upstreams
             .iter()
-            .map(|upstream| UpstreamView::of(upstream, 0))
+            .map(|upstream| UpstreamView::of(upstream, &place.config, 0))
             .collect()
     };
     if json {
@@ -189,9 +264,10 @@ fn list(place: &Workplace, json: bool) -> Result<()> {
             None if runs => "unknown",
             None => "(no server runs)",
         };
-        let from = match upstream.read_only {
-            true => "the configuration (read-only)",
-            false => "a command",
+        let from = match (upstream.built_in, upstream.read_only) {
+            (true, _) => "the program itself",
+            (false, true) => "the configuration (read-only)",
+            (false, false) => "a command",
         };
         table.row([
             upstream.name,

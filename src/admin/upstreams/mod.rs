@@ -1,6 +1,14 @@
 //! Upstreams: those that the configuration names, which are only read here, and those that were added by command, for
 //! the box or for a group and those below it.
 
+mod client;
+mod probe;
+mod set;
+
+pub use client::{check_upstream, configured_client};
+pub use probe::{TestUpstream, TestedUpstream};
+pub use set::SetUpstream;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -16,6 +24,7 @@ use crate::proxy::{self, UpstreamState};
 use crate::store::{Group, GroupId, NewUpstream, Page, Store, UpstreamId, UpstreamRow, Window};
 use crate::time::Timestamp;
 use crate::upstream::{BreakerState, Upstream};
+use probe::probed;
 
 /// Adds an upstream. `Debug` is missing, as it holds a password.
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -32,6 +41,9 @@ pub struct AddUpstream {
     pub allow_private_addresses: bool,
     /// Bytes of it that may be cached; none: no limit of its own.
     pub max_size: Option<u64>,
+    /// Whether it is asked, once it is added, if it can be used so.
+    #[serde(default)]
+    pub probe: bool,
 }
 
 /// How the box logs in there. The password is sealed by whoever performs the operation.
@@ -62,9 +74,12 @@ pub struct UpstreamStates {
 }
 
 /// An upstream as it was configured.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "UpstreamSettings")]
+#[serde(deny_unknown_fields)]
 pub struct UpstreamView {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "i64")]
     pub id: Option<UpstreamId>,
     pub name: String,
     /// The path of the group that brings it; null for the box's.
@@ -78,12 +93,19 @@ pub struct UpstreamView {
     /// Bytes of it that may be cached; null: no limit of its own.
     pub max_size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Timestamp")]
     pub created_at: Option<Timestamp>,
     pub by_command: bool,
     /// Whether it stands in the configuration, which no operation changes.
     pub read_only: bool,
+    /// Whether it is what the box has without a configuration: one of its name that is added takes its place.
+    pub built_in: bool,
     /// Null where no server runs.
     pub breaker: Option<BreakerState>,
+    /// What came of asking it, where it was just added or changed and asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "TestedUpstream")]
+    pub tested: Option<TestedUpstream>,
 }
 
 impl Operation for AddUpstream {
@@ -104,7 +126,7 @@ impl Operation for AddUpstream {
         if store.access.upstreams()?.iter().any(of_same_name) {
             let what = format!("there is an upstream {name} already");
             return Err(Error::new(Kind::Conflict, what)
-                .remedy("remove it first with `breakwater upstream remove`"));
+                .remedy("change it with `breakwater upstream set`, or remove it first"));
         }
         let mut upstream = NewUpstream {
             name,
@@ -132,7 +154,15 @@ impl Operation for AddUpstream {
             created_at: Timestamp::now(),
             upstream,
         };
-        Ok(UpstreamView::of_row(row, group.map(|group| group.path)))
+        let path = group.map(|group| group.path);
+        let tested = match self.probe {
+            true => probed(admin, &row.upstream, path.as_deref())?,
+            false => None,
+        };
+        Ok(UpstreamView {
+            tested,
+            ..UpstreamView::of_row(row, path)
+        })
     }
 }
 
@@ -151,12 +181,10 @@ impl Operation for RemoveUpstream {
         if id.is_none() && is_configured(admin.config, &name) {
             return Err(configured(&name).remedy("remove it there and restart the server"));
         }
-        let whose = group.map_or_else(
-            || "this box".to_owned(),
-            |group| format!("group {}", group.path),
-        );
-        let what = format!("{whose} has no upstream {name} of its own");
-        Err(Error::new(Kind::NotFound, what).remedy("see `breakwater upstream list`"))
+        Err(unknown(
+            &name,
+            group.as_ref().map(|group| group.path.as_str()),
+        ))
     }
 }
 
@@ -171,14 +199,21 @@ impl Operation for ListUpstreams {
             .config
             .upstreams
             .iter()
-            .map(|upstream| UpstreamView::of(upstream, filesystem))
+            .map(|upstream| UpstreamView::of(upstream, admin.config, filesystem))
             .collect();
+        let rows = access.upstreams()?;
+        views.retain(|view| {
+            let takes_its_place = |row: &UpstreamRow| {
+                row.upstream.group.is_none() && row.upstream.name.as_str() == view.name
+            };
+            !(view.built_in && rows.iter().any(takes_its_place))
+        });
         let groups = access.groups()?;
         let path = |id: GroupId| {
             let group = groups.iter().find(|group| group.id == id);
             group.map(|group| group.path.clone())
         };
-        for row in access.upstreams()? {
+        for row in rows {
             let path = row.upstream.group.and_then(path);
             views.push(UpstreamView::of_row(row, path));
         }
@@ -216,7 +251,7 @@ impl Operation for UpstreamStates {
 
 impl UpstreamView {
     /// One that stands in the configuration.
-    pub fn of(upstream: &UpstreamConfig, filesystem: u64) -> Self {
+    pub fn of(upstream: &UpstreamConfig, config: &Config, filesystem: u64) -> Self {
         Self {
             id: None,
             name: upstream.name.to_string(),
@@ -230,7 +265,9 @@ impl UpstreamView {
             created_at: None,
             by_command: false,
             read_only: true,
+            built_in: config.built_in_upstream() == Some(&upstream.name),
             breaker: None,
+            tested: None,
         }
     }
 
@@ -252,7 +289,9 @@ impl UpstreamView {
             created_at: Some(row.created_at),
             by_command: true,
             read_only: false,
+            built_in: false,
             breaker: None,
+            tested: None,
         }
     }
 }
@@ -280,8 +319,17 @@ fn find_group(admin: &Admin<'_>, path: Option<String>) -> Result<Option<Group>> 
     path.map(|path| admin.group(&Named::Text(path))).transpose()
 }
 
+/// Whether a source of the configuration names it.
 fn is_configured(config: &Config, name: &RegistryHost) -> bool {
-    config.upstreams.iter().any(|one| one.name == *name)
+    let is_named = config.upstreams.iter().any(|one| one.name == *name);
+    is_named && config.built_in_upstream() != Some(name)
+}
+
+fn unknown(name: &RegistryHost, group: Option<&str>) -> Error {
+    let whose = group.map_or_else(|| "this box".to_owned(), |path| format!("group {path}"));
+    let what = format!("{whose} has no upstream {name} of its own");
+    let error = Error::new(Kind::NotFound, what).about("Upstream");
+    error.remedy("see `breakwater upstream list`, or add it with `breakwater upstream add`")
 }
 
 fn configured(name: &RegistryHost) -> Error {

@@ -1,0 +1,55 @@
+//! Kept images of which a part is missing, while the rest cannot be had.
+
+use std::time::Duration;
+
+use super::manifests::ManifestAnswer;
+use super::{CacheWord, Proxy, Target};
+use crate::error::{Error, Kind, Result};
+use crate::oci::Reference;
+use crate::store::MissingParts;
+
+/// When to ask again for an image of which a part is missing while its upstream gives nothing.
+const HOPELESS_RETRY: Duration = Duration::from_secs(30);
+
+impl Proxy {
+    /// Fails for a kept image of which a part is missing that cannot be had now: the client would only find that out after
+    /// the other parts. HEAD is answered all the same, as whoever only looks needs no part.
+    pub(super) fn refuse_hopeless(
+        &self,
+        target: &Target,
+        reference: &Reference,
+        answer: &ManifestAnswer,
+    ) -> Result<()> {
+        if !matches!(answer.cache, CacheWord::Hit | CacheWord::Stale) {
+            return Ok(());
+        }
+        let is_stale = answer.cache == CacheWord::Stale;
+        let Some(why) = target.upstream.gives_nothing(is_stale) else {
+            return Ok(());
+        };
+        let Some(repository) = self.repository_of(target)? else {
+            return Ok(());
+        };
+        let found = self
+            .store
+            .cache
+            .missing_parts_of(repository, &answer.digest)?;
+        let Some(MissingParts { missing, parts }) = found.filter(|found| found.missing > 0) else {
+            return Ok(());
+        };
+        let separator = match reference {
+            Reference::Tag(_) => ':',
+            Reference::Digest(_) => '@',
+        };
+        let image = format!("{}{separator}{reference}", target.shown());
+        let lacks = match (missing, parts) {
+            (1, 1) => "none of its platforms or layers is here".to_owned(),
+            _ => format!("{missing} of its {parts} parts are missing"),
+        };
+        let kind = Kind::Unavailable {
+            retry_after: HOPELESS_RETRY,
+        };
+        let what = format!("{image} is kept only in part: {lacks}, and {why}");
+        Err(Error::new(kind, what).remedy("pull it once while its upstream answers"))
+    }
+}

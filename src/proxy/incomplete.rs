@@ -20,7 +20,9 @@ impl Proxy {
         reference: &Reference,
         answer: &ManifestAnswer,
     ) -> Result<()> {
-        if !matches!(answer.cache, CacheWord::Hit | CacheWord::Stale) {
+        // A list of referrers by its fallback tag is an index that is read for itself.
+        let is_list = matches!(reference, Reference::Tag(tag) if is_fallback_tag(tag.as_str()));
+        if is_list || !matches!(answer.cache, CacheWord::Hit | CacheWord::Stale) {
             return Ok(());
         }
         let is_stale = answer.cache == CacheWord::Stale;
@@ -52,4 +54,9 @@ impl Proxy {
         let what = format!("{image} is kept only in part: {lacks}, and {why}");
         Err(Error::new(kind, what).remedy("pull it once while its upstream answers"))
     }
+}
+
+/// Whether a tag is `ALGORITHM-HEX`, by which referrers of a manifest are found (distribution-spec, "Referrers Tag Schema").
+fn is_fallback_tag(tag: &str) -> bool {
+    tag.starts_with("sha256-") || tag.starts_with("sha512-")
 }

@@ -98,6 +98,11 @@ impl Fault {
         self
     }
 
+    /// Whether there was not even a connection to the upstream's own host.
+    pub(super) fn is_unconnected(&self) -> bool {
+        self.no_connection
+    }
+
     /// An answer that is not one: `NAME: why`.
     pub(super) fn protocol(who: impl fmt::Display, why: impl fmt::Display) -> Self {
         Self::new(FaultKind::Protocol, format!("{who} {why}"))

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustls::{CertificateError, Error as TlsError};
 
+use super::tls::TlsConnector;
 use super::url::Url;
 use super::{Ca, Timeouts, agent, fault};
 use crate::error::{Error, Kind, Result, excerpt};
@@ -66,11 +67,12 @@ pub fn look(url: &str, ca: Option<&Ca>) -> Result<std::result::Result<Seen, Unse
         silence: PATIENCE,
         ..Timeouts::default()
     };
-    let mut roots = ca.map_or(Ok(Vec::new()), agent::read_ca)?;
-    if parsed.is_https() {
-        roots.extend(agent::native_roots().iter().cloned());
-    }
-    let agent = agent::make(&timeouts, true, &roots);
+    let own = ca.map_or(Ok(Vec::new()), agent::read_ca)?;
+    let tls = match parsed.is_https() {
+        true => TlsConnector::new(agent::native_roots(), &own),
+        false => TlsConnector::none(),
+    };
+    let agent = agent::make(&timeouts, true, tls);
     let request = agent.get(parsed.request());
     Ok(match request.call() {
         Ok(answer) => {

@@ -271,18 +271,20 @@ impl Upstream {
     }
 
     /// Why nothing can be had from it now, by what is known without asking: the box is offline, or the breaker is open.
-    /// Where it has just not answered a question (`unanswered`), one failure is enough, or that it refuses credentials.
-    /// Not where the next question may be answered: otherwise it might never be asked.
+    /// Where it has just not answered a question (`unanswered`), it is enough that there was no connection, or that it
+    /// refuses credentials. Not where the next question may be answered: otherwise it might never be asked.
     pub fn gives_nothing(&self, unanswered: bool) -> Option<String> {
         let name = &self.name;
         if let Err(offline) = self.transport.check_offline() {
             return Some(offline.message);
         }
         let report = self.health.report();
+        let last = report.last_failure.as_ref();
+        let is_unconnected = last.is_some_and(|(fault, _)| fault.is_unconnected());
         let is_away = match report.breaker {
             BreakerState::Open => true,
             BreakerState::CredentialsRefused => unanswered,
-            _ => unanswered && report.failures_in_a_row > 0,
+            _ => unanswered && report.failures_in_a_row > 0 && is_unconnected,
         };
         let why = report.last_failure.map(|(fault, _)| fault.message);
         is_away.then(|| why.unwrap_or_else(|| format!("{name} does not answer")))

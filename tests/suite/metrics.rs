@@ -204,6 +204,10 @@ fn tags_that_are_asked_for_again() {
 
     // A kept tag is stale at each of them, and each is a failure until the breaker opens.
     fake.behave();
+    for bytes in next.blobs() {
+        let blob = format!("/v2/library/alpine/blobs/{}", Digest::of(bytes));
+        assert_eq!(client.get(&blob).status, 200);
+    }
     fake.stop();
     let state = |state: &str| {
         format!("breakwater_upstream_breaker_state{{upstream=\"docker.io\",state=\"{state}\"}}")

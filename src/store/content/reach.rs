@@ -104,7 +104,10 @@ pub(in crate::store) fn missing_parts() -> String {
              SELECT NULL, FALSE
              FROM parts
              CROSS JOIN manifests ON manifests.id = parts.id AND {IS_INDEX}
-             WHERE NOT EXISTS (
+             WHERE EXISTS (
+                 SELECT 1 FROM manifest_references
+                 WHERE manifest_references.manifest_id = parts.id)
+             AND NOT EXISTS (
                  SELECT 1 FROM manifest_references
                  CROSS JOIN blobs ON {REFERRED_BLOB}
                  CROSS JOIN manifests AS platform ON platform.blob_id = blobs.id

@@ -260,6 +260,10 @@ fn one_probe_at_a_time_finds_out_that_the_upstream_is_back() {
         fake.put_image(REPOSITORY, &format!("t{n}"), &image);
         assert_eq!(client::get(appliance.address(), path).status, 200);
     }
+    for bytes in image.blobs() {
+        let path = blob(&Digest::of(bytes));
+        assert_eq!(client::get(appliance.address(), &path).status, 200);
+    }
     let pull_all = || at_once(20, |n| client::get(appliance.address(), &paths[n]));
     fake.stop();
     for replies in [pull_all(), pull_all()] {

@@ -2,7 +2,7 @@
 
 use breakwater::oci::Digest;
 
-use super::{ALWAYS_ASK, ASK, BELIEVE, assert_error, manifest, reconfigure, stage};
+use super::{ALWAYS_ASK, ASK, BELIEVE, assert_error, manifest, pull, reconfigure, stage};
 use crate::support::appliance::Appliance;
 use crate::support::client::{Client, assert_sound};
 use crate::support::fake_upstream::{Answer, FakeUpstream, Image, Index};
@@ -123,6 +123,7 @@ fn an_answer_says_where_it_comes_from_and_how_old_it_is() {
     assert_eq!(fake.count("HEAD", "/manifests/latest"), 1);
     assert_eq!(fake.count("GET", "/manifests/latest"), 1);
 
+    pull(&client, "library/alpine", "latest", &image);
     fake.stop();
     let stale = client.get(&path);
     assert_eq!((stale.status, stale.cache()), (200, "stale"));
@@ -224,6 +225,7 @@ fn an_upstream_without_head_is_asked_by_get() {
         assert_eq!(client.get(&path).body, image.manifest);
     }
     assert_eq!(fake.count("GET", "/manifests/latest"), 3);
+    pull(&client, "library/alpine", "latest", &image);
     fake.stop();
     assert_eq!(client.get(&path).cache(), "stale");
     assert_sound(&appliance);

@@ -91,6 +91,9 @@ fn what_is_not_cached_is_refused_with_the_reason() {
     }
     assert_eq!(client.get(&manifest("alpine", "latest")).cache(), "stale");
     fake.behave();
+    let whole = Image::oci(7, &[10]);
+    fake.put_image("library/alpine", "whole", &whole);
+    pull(&client, "library/alpine", "whole", &whole);
     // It is away.
     fake.stop();
     for path in [
@@ -112,7 +115,7 @@ fn what_is_not_cached_is_refused_with_the_reason() {
         let head = client.head(&path);
         assert_eq!((head.status, head.body.len()), (503, 0), "{path}");
     }
-    assert_eq!(client.get(&manifest("alpine", "latest")).cache(), "stale");
+    assert_eq!(client.get(&manifest("alpine", "whole")).cache(), "stale");
     assert_sound(&appliance);
 }
 

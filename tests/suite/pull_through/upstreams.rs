@@ -223,6 +223,7 @@ fn an_upstreams_word_opens_nothing_that_came_from_another() {
             "--group",
             group,
             "--allow-private-addresses",
+            "--no-probe",
         ]);
         appliance.ok(&[
             "network",

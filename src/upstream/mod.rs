@@ -225,6 +225,11 @@ impl Upstream {
         self.credentials.is_some()
     }
 
+    /// Whether it refused them when it was last asked.
+    pub fn refuses_credentials(&self) -> bool {
+        self.health.report().breaker == BreakerState::CredentialsRefused
+    }
+
     /// The word in paths and in `ns=`.
     pub fn name(&self) -> &RegistryHost {
         &self.name

@@ -102,6 +102,8 @@ impl Fetch {
     fn log(&self, error: &Error) {
         match error.kind() {
             Kind::BlobUnknown => tracing::debug!("{error}"),
+            // That is logged once in a while for all that is asked of it.
+            _ if self.target.upstream.refuses_credentials() => tracing::debug!("{error}"),
             // Logged where it was noticed.
             Kind::UpstreamLied => {}
             _ => tracing::warn!("fetch failed: {error}"),

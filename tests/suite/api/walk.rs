@@ -60,7 +60,7 @@ pub(super) fn walk(stage: &Stage) {
         let tested = root.ok("POST", &format!("{path}/test"), NONE, 200);
         assert_eq!(tested["ok"], false, "{tested}");
     }
-    stage.appliance.ok(&["group", "remove", "walked"]);
+    stage.appliance.ok(&["group", "remove", "walked", "--yes"]);
 
     // Users.
     let me = root.ok("GET", "/user", NONE, 200);

@@ -48,7 +48,7 @@ fn groups_with_credentials_of_their_own_never_share() {
         held.await_arrival();
         let others = b.client.get(&b.manifest("latest"));
         assert!(others.status == 200 && others.body == other.manifest);
-        assert_eq!(c.client.get(&c.manifest("latest")).status, 404);
+        assert_eq!(c.client.get(&c.manifest("latest")).status, 503);
         held.open();
         assert_eq!(fetching.join().unwrap().body, secret.manifest);
     });

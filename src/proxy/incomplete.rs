@@ -1,4 +1,5 @@
-//! Kept images of which a part is missing, while the rest cannot be had.
+//! Kept images of which nothing but manifests is here, while the rest cannot be had. Where some layers are here the client
+//! is let go on: it may have the others from elsewhere, or want a platform that is whole.
 
 use std::time::Duration;
 
@@ -8,12 +9,12 @@ use crate::error::{Error, Kind, Result};
 use crate::oci::Reference;
 use crate::store::MissingParts;
 
-/// When to ask again for an image of which a part is missing while its upstream gives nothing.
+/// When to ask again for such an image.
 const HOPELESS_RETRY: Duration = Duration::from_secs(30);
 
 impl Proxy {
-    /// Fails for a kept image of which a part is missing that cannot be had now: the client would only find that out after
-    /// the other parts. HEAD is answered all the same, as whoever only looks needs no part.
+    /// Fails for a kept image of which no layer is here, and none can be had now: the client would only find that out
+    /// after its tries. HEAD is answered all the same, as whoever only looks needs no part.
     pub(super) fn refuse_hopeless(
         &self,
         target: &Target,
@@ -36,7 +37,8 @@ impl Proxy {
             .store
             .cache
             .missing_parts_of(repository, &answer.digest)?;
-        let Some(MissingParts { missing, parts }) = found.filter(|found| found.missing > 0) else {
+        let hopeless = found.filter(|found| found.missing > 0 && found.missing == found.parts);
+        let Some(MissingParts { parts, .. }) = hopeless else {
             return Ok(());
         };
         let separator = match reference {
@@ -44,9 +46,9 @@ impl Proxy {
             Reference::Digest(_) => '@',
         };
         let image = format!("{}{separator}{reference}", target.shown());
-        let lacks = match (missing, parts) {
-            (1, 1) => "none of its platforms or layers is here".to_owned(),
-            _ => format!("{missing} of its {parts} parts are missing"),
+        let lacks = match parts {
+            1 => "none of its platforms or layers is here".to_owned(),
+            parts => format!("none of its {parts} parts is here"),
         };
         let kind = Kind::Unavailable {
             retry_after: HOPELESS_RETRY,

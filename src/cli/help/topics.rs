@@ -18,6 +18,7 @@ const TOPICS_OF: &[(&str, &str)] = &[
     ("feature", "tokens"),
     ("key", "tokens"),
     ("audit", "audit-log"),
+    ("ban", "security"),
     ("rule", "rules"),
     ("registry", "external-registries"),
     ("repository", "hosted"),

@@ -234,6 +234,7 @@ pub(in crate::server) fn reading_requests() -> Vec<String> {
         format!("/api/v4{}", parts.collect::<Vec<_>>().join("/"))
     };
     let value = |parameter: &Parameter| match parameter.kind {
+        _ if parameter.name == "ip_address" => "127.0.0.1",
         Type::Integer | Type::Count | Type::IdOrText => "1",
         Type::Boolean => "true",
         Type::OneOf(words) => words.first().copied().unwrap_or_default(),

@@ -32,6 +32,16 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "for administrators, and for metrics every 15 seconds",
     ),
     (
+        "count what was pushed",
+        "SCAN ",
+        "for administrators, in the statistics",
+    ),
+    (
+        "list projects with images",
+        "SCAN repositories USING INDEX",
+        "for administrators, in the statistics",
+    ),
+    (
         "find level on a project",
         "USE TEMP B-TREE",
         "of one user, in the groups above one",

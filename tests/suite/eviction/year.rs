@@ -335,7 +335,7 @@ fn settle(farm: &mut Farm, filled: &HashSet<String>, pushed: &[Digest]) {
 }
 
 /// Starts a server on a copy of what is cached, with its upstreams off, and pulls every tag that is claimed, as clients do.
-/// Says how many came whole, with at least one platform: those of which a layer was passed through cannot.
+/// Says how many came whole, with at least one platform: all but those that are listed as kept in part.
 fn pull_all_offline(farm: &Farm) -> u32 {
     let tables = UPSTREAMS.map(|name| format!("[upstreams.\"{name}\"]\nurl = \"http://{name}\""));
     let settings = "offline = true\n[cache]\nunused_days = 0\nmin_free = '0'\n";
@@ -362,6 +362,10 @@ fn pull_all_offline(farm: &Farm) -> u32 {
             client.get(&place)
         };
         let top = get("manifests", tag);
+        if image.missing > 0 && top.status == 503 {
+            // Nothing but manifests is here, as it is listed.
+            continue;
+        }
         assert_eq!(top.status, 200, "{}", image.name());
         let top_digest = Digest::of(&top.body);
         assert_eq!(top_digest.as_str(), image.digest, "{}", image.name());
@@ -383,7 +387,13 @@ fn pull_all_offline(farm: &Farm) -> u32 {
                     assert_eq!(Digest::of(&answer.body), *layer, "of {}", image.name());
                 }
             });
-        whole += u32::from(here.count() > 0);
+        let here = here.count();
+        assert!(
+            here > 0 || image.missing > 0,
+            "{} is listed as whole",
+            image.name()
+        );
+        whole += u32::from(here > 0);
     }
     whole
 }

@@ -67,7 +67,7 @@ fn groups_with_credentials_of_their_own_never_share() {
         stranger.assert_hidden(&secret);
     }
     b.pull("latest", &other);
-    assert_eq!(c.client.get(&c.manifest("latest")).status, 404);
+    assert_eq!(c.client.get(&c.manifest("latest")).status, 503);
     a.assert_hidden(&other);
 
     // Nor while the upstream that would have to confirm it is away.

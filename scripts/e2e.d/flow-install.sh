@@ -9,6 +9,8 @@ flow_install() {
     check_equal "what it installs, beside a page of the manual for each command and topic" "$(printf '%s\n' \
         "/etc/breakwater/breakwater.toml 640" \
         "/usr/local/bin/breakwater 755" \
+        "/usr/local/lib/systemd/system/breakwater-backup.service 644" \
+        "/usr/local/lib/systemd/system/breakwater-backup.timer 644" \
         "/usr/local/lib/systemd/system/breakwater.service 644" \
         "/usr/local/share/bash-completion/completions/breakwater 644" \
         "/usr/local/share/breakwater/alerts.yml 644" \
@@ -25,7 +27,7 @@ flow_install() {
     check_equal "... keeps it" '# changed by the administrator' "$(cat "$destination/etc/breakwater/breakwater.toml")"
 
     unit=$destination/usr/local/lib/systemd/system/breakwater.service
-    check "systemd-analyze verify of service and sockets" install_verify_units "${unit%/*}"
+    check "systemd-analyze verify of services, sockets and timer" install_verify_units "${unit%/*}"
     # Its scale goes from 0, the best, to 100.
     check "systemd-analyze security --threshold=20" \
         systemd-analyze security --offline=true --threshold=20 --no-pager "$unit"
@@ -46,7 +48,7 @@ install_verify_units() {
     local output
     mkdir -p "$WORK/units"
     cp -- "$1"/breakwater*.* "$WORK/units"
-    sed -i "s|^ExecStart=/usr/local/bin/breakwater|ExecStart=$BINARY|" "$WORK/units/breakwater.service"
+    sed -i "s|^ExecStart=/usr/local/bin/breakwater|ExecStart=$BINARY|" "$WORK"/units/*.service
     output=$(systemd-analyze verify "$WORK"/units/* 2>&1) || {
         echo "$output"
         return 1

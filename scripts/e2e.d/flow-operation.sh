@@ -28,7 +28,7 @@ flow_operation() {
     check "the README's recipe for a backup" recipe_run backup
     check_equal "... which only its owner can read" 600 "$(stat -c %a "$BACKUPS/breakwater.sqlite")"
     check "the manual's recipe for a backup with images" recipe_run backup-images
-    check_equal "... has every file of an image" "$(find "$DATA/blobs" -type f | wc -l)" "$(find "$BACKUPS/images/blobs" -type f | wc -l)"
+    check_equal "... has every file of an image" "$(find "$BREAKWATER_DATA/blobs" -type f | wc -l)" "$(find "$BACKUPS/images/blobs" -type f | wc -l)"
     check "a user is added after the backup" breakwater user add latecomer --service
     stop box
     check "the README's recipe for restoring it" recipe_run restore

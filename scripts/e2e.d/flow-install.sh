@@ -40,7 +40,21 @@ flow_install() {
 
     install_default_configuration
     install_first_run
+    install_root_makes_home
     rm -rf "$destination"
+}
+
+# What doctor advises where there is no store: by root, on a machine that has the service's account.
+install_root_makes_home() {
+    local home=$WORK/service
+    { cat /etc/passwd && echo "breakwater:x:61234:61234::$home:/usr/sbin/nologin"; } >"$WORK/passwd"
+    mount --bind "$WORK/passwd" /etc/passwd
+    check_fails "doctor finds no store" breakwater doctor --data "$home"
+    check_contains "... and says how one is made" "breakwater init" "$OUTPUT"
+    check "root makes it" breakwater init --data "$home"
+    check_equal "... for the account whose home it is" "61234:61234 700" "$(stat -c '%u:%g %a' "$home")"
+    check_equal "... with all that is in it" "" "$(find "$home" ! -uid 61234)"
+    umount /etc/passwd
 }
 
 # The unit names a binary that is not in its place on this machine.

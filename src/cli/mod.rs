@@ -234,6 +234,10 @@ impl Command {
             }
             Command::Backup(backup) => backup.make_file(&config)?,
             Command::Restore(restore) => Some(restore.open_file()?),
+            Command::Init(_) | Command::Serve(_) => {
+                privilege::make_home(&config.data)?;
+                None
+            }
             Command::Tls(tls) => {
                 tls.make_directory(&config)?;
                 None

@@ -156,6 +156,14 @@ pub(super) fn yes(truth: bool) -> String {
     if truth { "yes" } else { "no" }.to_owned()
 }
 
+/// `1 image`, `2 images`.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
 /// Bytes for people: `1.5 GiB`.
 pub(super) fn shown_size(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];

@@ -1,12 +1,14 @@
 //! What the process may do, and others with it: root becomes the data directory's owner, so that no file
 //! changes hands, and nobody reads what is in memory.
 
-use std::os::unix::fs::MetadataExt;
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::Path;
 
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Gid, Resource, Rlimit, Uid};
 
+use super::account::owner_of_home;
 use crate::error::{Error, Kind, Result};
 
 /// Run as root on a directory of somebody else: becomes that user, with that group alone. Does
@@ -36,6 +38,21 @@ pub(super) fn drop_to_owner(directory: &Path) -> Result<()> {
             .because(std::io::Error::from(error))
             .remedy("run this as that user")
     })
+}
+
+/// Run as root for a data directory that is missing: makes it for the account whose home it is, as that of the service is
+/// by `scripts/install`. What root made there for itself the service could not open.
+pub(super) fn make_home(directory: &Path) -> Result<()> {
+    if !is_root() || directory.exists() {
+        return Ok(());
+    }
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let Some((user, group)) = owner_of_home(directory, &passwd) else {
+        return Ok(());
+    };
+    let made = DirBuilder::new().mode(0o700).create(directory);
+    let given = made.and_then(|()| chown(directory, Some(user.as_raw()), Some(group.as_raw())));
+    given.map_err(|error| Error::io("cannot make", directory, error))
 }
 
 /// From here on, what is written is its owner's alone; the process leaves no core file, in which secrets would

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
-use super::output::{hint, print, shown_size};
+use super::output::{counted, hint, print, shown_size};
 use super::workplace::Workplace;
 use crate::admin::{NamedPlace, PlaceContents, ShowContents};
 use crate::error::{Error, Kind, Result};
@@ -84,10 +84,7 @@ fn sum(going: &PlaceContents) -> String {
         (going.images, "image"),
     ];
     let counts = counts.into_iter().filter(|(count, _)| *count > 0);
-    let words = counts.map(|(count, noun)| match count {
-        1 => format!("1 {noun}"),
-        _ => format!("{count} {noun}s"),
-    });
+    let words = counts.map(|(count, noun)| counted(count, noun));
     let mut words: Vec<_> = words.collect();
     if !going.repositories.is_empty() {
         words.push(shown_size(going.bytes));

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Outcome;
 use super::doctor::Doctor;
-use super::output::{Table, print, print_json, shown_size, shown_time};
+use super::output::{Table, counted, print, print_json, shown_size, shown_time};
 use super::workplace::{Holder, Workplace};
 use crate::admin::{ShowStatus, StatusView, VersionView};
 use crate::control;
@@ -63,7 +63,11 @@ impl Status {
         for (field, value) in fields(place, server.as_ref(), &view) {
             print(&format!("{field:<12} {value}"))?;
         }
-        let counts = format!("{} errors, {} warnings", found.errors, found.warnings);
+        let counts = format!(
+            "{}, {}",
+            counted(found.errors as u64, "error"),
+            counted(found.warnings as u64, "warning")
+        );
         print(&format!(
             "{:<12} {counts} (see `breakwater doctor`)",
             "doctor"
@@ -221,8 +225,5 @@ fn shown_age(seconds: u64) -> String {
         7_200..172_800 => (seconds / 3_600, "hour"),
         _ => (seconds / 86_400, "day"),
     };
-    match number {
-        1 => format!("1 {noun}"),
-        _ => format!("{number} {noun}s"),
-    }
+    counted(number, noun)
 }

@@ -15,7 +15,7 @@ use clap::Args;
 mod whole;
 
 use super::Outcome;
-use super::output::{hint, print, shown_size};
+use super::output::{counted, hint, print, shown_size};
 use super::workplace::Workplace;
 use crate::admin::{BackUp, INITIAL_ROOT_PASSWORD, ROOT, SaveRows, forget_initial_password};
 use crate::auth::password::{Attempt, Verifier};
@@ -192,8 +192,8 @@ impl Restore {
             // Files before the rows that name them.
             let copied = whole::copy(&self.file, data)?;
             print(&format!(
-                "copied {} files ({}) of images; {} were here",
-                copied.files,
+                "copied {} ({}) of images; {} were here",
+                counted(copied.files, "file"),
                 shown_size(copied.bytes),
                 copied.present
             ))?;

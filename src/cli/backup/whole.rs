@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::admin::SaveRows;
 use crate::cli::Outcome;
-use crate::cli::output::{hint, print, shown_size};
+use crate::cli::output::{counted, hint, print, shown_size};
 use crate::cli::progress::Bar;
 use crate::cli::workplace::Workplace;
 use crate::config::Config;
@@ -51,7 +51,8 @@ pub(super) fn back_up(place: &Workplace, directory: &Path) -> Result<Outcome> {
         first.bytes.saturating_add(second.bytes),
     );
     print(&format!(
-        "copied {files} files ({}) to {}, which had {} of them, and the databases and keys",
+        "copied {} ({}) to {}, which had {} of them, and the databases and keys",
+        counted(files, "file"),
         shown_size(bytes),
         directory.display(),
         first.present

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::admin::{EvictImages, EvictionView, Stays};
-use crate::cli::output::{Table, hint, print, print_json, shown_size};
+use crate::cli::output::{Table, counted, hint, print, print_json, shown_size};
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
 
@@ -67,7 +67,7 @@ fn tell(view: &EvictionView) -> Result<()> {
         0 if view.is_enough => print(&format!("nothing has to go: {cached} are cached"))?,
         images => print(&format!(
             "{} {verb}, {} {freed} of {cached}",
-            super::images(images),
+            counted(images, "image"),
             shown_size(view.bytes)
         ))?,
     }
@@ -79,7 +79,7 @@ fn tell(view: &EvictionView) -> Result<()> {
             Stays::Gone => "gone upstream",
             Stays::Part => "a part of an image",
         };
-        let (images, bytes) = (super::images(stays.images), shown_size(stays.bytes));
+        let (images, bytes) = (counted(stays.images, "image"), shown_size(stays.bytes));
         print(&format!("{images} stay in any case, {bytes}: {why}"))?;
     }
     if !view.is_enough {

@@ -95,14 +95,6 @@ impl Cache {
     }
 }
 
-/// `1 image`, `2 images`.
-fn images(count: u64) -> String {
-    match count {
-        1 => "1 image".to_owned(),
-        count => format!("{count} images"),
-    }
-}
-
 fn list(place: &Workplace, request: ListCachedImages, json: bool) -> Result<()> {
     let images = place.perform(request)?.entries;
     if json {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::admin::{AddPin, ListPins, PinView, RemovePin};
-use crate::cli::output::{Table, print, print_json, shown_size};
+use crate::cli::output::{Table, counted, print, print_json, shown_size};
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
 
@@ -77,8 +77,7 @@ impl Add {
 fn shown_images(pin: &PinView) -> String {
     match pin.images {
         0 => "no image yet".to_owned(),
-        1 => format!("1 image, {}", shown_size(pin.bytes)),
-        images => format!("{images} images, {}", shown_size(pin.bytes)),
+        images => format!("{}, {}", counted(images, "image"), shown_size(pin.bytes)),
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::{ArgGroup, Args};
 
 use crate::admin::{PurgeImages, PurgeView};
-use crate::cli::output::{print, print_json, shown_size};
+use crate::cli::output::{counted, print, print_json, shown_size};
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
 
@@ -46,7 +46,7 @@ fn tell(view: &PurgeView, image: Option<&str>) -> Result<()> {
     };
     print(&format!(
         "{} {verb}, {}; {} {stay}, which other images need too",
-        super::images(view.images),
+        counted(view.images, "image"),
         shown_size(view.bytes),
         shown_size(view.shared_bytes),
     ))?;
@@ -57,13 +57,13 @@ fn tell(view: &PurgeView, image: Option<&str>) -> Result<()> {
         ))?;
     }
     if view.pinned > 0 {
-        let images = super::images(view.pinned);
+        let images = counted(view.pinned, "image");
         print(&format!(
             "{images} {stay}, because pinned; --pinned purges those too"
         ))?;
     }
     if view.busy > 0 {
-        let images = super::images(view.busy);
+        let images = counted(view.busy, "image");
         print(&format!("{images} stay, because pulled meanwhile"))?;
     }
     if let Some(image) = image.filter(|_| view.other_tags > 0) {

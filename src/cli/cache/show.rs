@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::admin::{ImageDetails, ShowCachedImage, Stays};
-use crate::cli::output::{Table, print, print_json, shown_size, shown_time};
+use crate::cli::output::{Table, counted, print, print_json, shown_size, shown_time};
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
 
@@ -101,7 +101,7 @@ fn goes(image: &ImageDetails) -> String {
             0 => "next, when there has to be room".to_owned(),
             images => format!(
                 "when there has to be room, after {}, {}",
-                super::images(images),
+                counted(images, "image"),
                 shown_size(before.bytes)
             ),
         },

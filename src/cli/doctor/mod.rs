@@ -34,7 +34,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Outcome;
-use super::output::{print, print_json};
+use super::output::{counted, print, print_json};
 use super::workplace::Workplace;
 use crate::error::{Error, Result};
 use crate::store::Store;
@@ -306,16 +306,12 @@ fn tell(findings: &[Finding], errors: usize, warnings: usize) -> Result<()> {
         };
         print(&format!("{word}: {} ({})", finding.what, finding.remedy))?;
     }
-    let counted = |number: usize, noun: &str| match number {
-        1 => format!("1 {noun}"),
-        _ => format!("{number} {noun}s"),
-    };
     print(&match (errors, warnings) {
         (0, 0) => "nothing is wrong here".to_owned(),
         _ => format!(
             "{}, {}",
-            counted(errors, "error"),
-            counted(warnings, "warning")
+            counted(errors as u64, "error"),
+            counted(warnings as u64, "warning")
         ),
     })
 }

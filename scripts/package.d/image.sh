@@ -33,7 +33,7 @@ build_image() {
     buildah config --user "$IMAGE_USER:$IMAGE_USER" --workingdir / --port 5000 --volume /var/lib/breakwater \
         --env BREAKWATER_DATA=/var/lib/breakwater --env BREAKWATER_SERVER_LISTEN=0.0.0.0:5000 \
         --entrypoint '["/usr/bin/breakwater"]' --cmd serve --stop-signal SIGTERM \
-        --healthcheck 'CMD /usr/bin/breakwater client check http://127.0.0.1:5000' --healthcheck-interval 30s \
+        --healthcheck 'CMD /usr/bin/breakwater status' --healthcheck-interval 30s \
         --label org.opencontainers.image.title=breakwater --label org.opencontainers.image.version="$version" \
         --label org.opencontainers.image.licenses=Apache-2.0 "$container"
     rm -f -- "$file"

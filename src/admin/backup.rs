@@ -13,19 +13,41 @@ use crate::time::Timestamp;
 pub struct BackUp {
     /// Tells it apart from what others have asked for at the same time.
     pub process: u32,
+    /// Whether it is for a backup with images: then the rows of the cache too, and [`NoteBackup`] tells when it is done.
+    pub with_images: bool,
 }
 
 impl Operation for BackUp {
     const NAME: &'static str = "backup.make";
-    /// Where it is, from the data directory.
-    type View = String;
+    /// Where it is, from the data directory; and where the rows of the cache are.
+    type View = (String, Option<String>);
     const TAKES_LONG: bool = true;
 
-    fn perform(self, admin: &Admin<'_>) -> Result<String> {
-        let name = format!("staging/backup-{}.sqlite", self.process);
-        let path = admin.store.directory().join(&name);
-        admin.store.backup(&admin.actor, &path)?;
-        Ok(name)
+    fn perform(self, admin: &Admin<'_>) -> Result<Self::View> {
+        let (store, process) = (admin.store, self.process);
+        let precious = format!("staging/backup-{process}.sqlite");
+        let path = store.directory().join(&precious);
+        if !self.with_images {
+            store.backup(&admin.actor, &path)?;
+            return Ok((precious, None));
+        }
+        let rows = format!("staging/backup-{process}-cache.sqlite");
+        store.backup_all(&path, &store.directory().join(&rows))?;
+        Ok((precious, Some(rows)))
+    }
+}
+
+/// Tells the audit that a backup with images is done.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct NoteBackup {}
+
+impl Operation for NoteBackup {
+    const NAME: &'static str = "backup.note";
+    type View = ();
+
+    fn perform(self, admin: &Admin<'_>) -> Result<()> {
+        admin.store.note_whole_backup(&admin.actor);
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use crate::auth::administration::places;
 use crate::auth::policy::protection::{TagRules, keeps};
 use crate::error::Result;
 use crate::store::{GroupId, HostedRepository, ProjectId, RuleOwner, Scope, Window};
+use crate::time::Timestamp;
 
 /// What is in a group with those below it, or in a project.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -30,7 +31,7 @@ pub struct PlaceContents {
     pub groups: u64,
     /// Projects in a group and below it.
     pub projects: u64,
-    /// Tokens of all of them.
+    /// Tokens of all of them that can be used.
     pub tokens: u64,
     /// Upstreams of the groups, with the credentials that they were given.
     pub upstreams: u64,
@@ -89,9 +90,12 @@ impl Operation for ShowContents {
             }
         };
         let of_groups = |id: Option<GroupId>| id.is_some_and(|id| groups.contains(&id));
+        let now = Timestamp::now();
         let tokens = access.tokens(None)?.into_iter().filter(|token| {
             let project = token.project_id;
-            of_groups(token.group_id) || project.is_some_and(|id| projects.contains(&id))
+            let is_living = !token.revoked && token.expires_at.is_none_or(|at| at > now);
+            is_living
+                && (of_groups(token.group_id) || project.is_some_and(|id| projects.contains(&id)))
         });
         let upstreams = access.upstreams()?.into_iter();
         let upstreams = upstreams.filter(|row| of_groups(row.upstream.group));

@@ -52,7 +52,7 @@ use crate::upkeep::retention::Retention;
 pub use crate::upkeep::eviction::Stays;
 pub use about::{ShowVersion, VersionView};
 pub use audit::{AuditEventView, ListAuditEvents, ListEvents, parse_address};
-pub use backup::{BackUp, SaveRows};
+pub use backup::{BackUp, NoteBackup, SaveRows};
 pub use bans::{BanView, ListBans, RemoveBan};
 pub use cache::{
     CacheStatistics, CacheStatisticsView, EvictImages, EvictionView, ImageDetails,
@@ -194,6 +194,7 @@ operations!(
     AddUpstream,
     AddUser,
     BackUp,
+    NoteBackup,
     CacheStatistics,
     CleanUpProject,
     CollectGarbage,

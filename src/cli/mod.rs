@@ -232,6 +232,10 @@ impl Command {
                 doctor.look_around();
                 None
             }
+            Command::Status(status) => {
+                status.look_around();
+                None
+            }
             Command::Backup(backup) => backup.make_file(&config)?,
             Command::Restore(restore) => Some(restore.open_file()?),
             Command::Init(_) | Command::Serve(_) => {
@@ -249,9 +253,7 @@ impl Command {
             Command::Serve(serve) => serve.run(&place),
             Command::Init(init) => init.run(&place),
             Command::Status(status) => status.run(&place),
-            Command::Configuration(configuration) => {
-                configuration.run(&place.config, &Options::default())
-            }
+            Command::Configuration(configuration) => configuration.run(&place.config, &options),
             Command::User(user) => user.run(&place),
             Command::Group(group) => group.run(&place),
             Command::Project(project) => project.run(&place),

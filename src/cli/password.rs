@@ -5,8 +5,8 @@ use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::Path;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::{Handle, Signals};
+use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::error::{Error, Kind, Result};
@@ -96,21 +96,20 @@ fn ask(question: &str) -> Result<String> {
 /// As long as it lives, the terminal does not show what is typed; whoever interrupts gets it back as it was.
 struct Hidden {
     before: Termios,
-    signals: Handle,
 }
 
 impl Hidden {
     fn begin() -> std::io::Result<Self> {
         let before = tcgetattr(std::io::stdin())?;
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGQUIT])?;
         let hidden = Self {
             before: before.clone(),
-            signals: signals.handle(),
         };
         let shown = before.clone();
         std::thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
+                // To the end of the process: without somebody who waits for them, these signals would do nothing any more.
                 if let Some(signal) = signals.forever().next() {
                     // What fails here fails for want of the terminal.
                     let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &shown);
@@ -126,7 +125,6 @@ impl Hidden {
 
 impl Drop for Hidden {
     fn drop(&mut self) {
-        self.signals.close();
         let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.before);
     }
 }

@@ -64,8 +64,10 @@ fn tell(going: &PlaceContents) -> Result<()> {
             false => "",
         };
         print(&format!(
-            "  {}: {} images, {} tags{protected}",
-            repository.path, repository.images, repository.tags
+            "  {}: {}, {}{protected}",
+            repository.path,
+            counted(repository.images, "image"),
+            counted(repository.tags, "tag")
         ))?;
     }
     if going.is_nothing() {

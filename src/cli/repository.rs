@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::Outcome;
 use super::contents::shown_use;
-use super::output::{Table, print, print_json, shown_size, shown_time, yes};
+use super::output::{Table, counted, print, print_json, shown_size, shown_time, yes};
 use super::workplace::Workplace;
 use crate::admin::{
     HostedRepositoryDetails, ListRepositories, RemoveImages, RemovedImages, ShowRepository,
@@ -116,9 +116,9 @@ impl Repository {
 
 fn show(details: &HostedRepositoryDetails) -> Result<()> {
     print(&format!(
-        "{}: {} tags; {} here and below",
+        "{}: {}; {} here and below",
         details.repository.path,
-        details.repository.tags_count,
+        counted(details.repository.tags_count, "tag"),
         shown_size(details.repository.bytes)
     ))?;
     let mut table = Table::new(&["TAG", "DIGEST", "PUSHED", "LAST PULL", "PROTECTED"]);
@@ -150,9 +150,9 @@ fn tell(image: &str, removed: &RemovedImages) -> Result<()> {
         false => ("deleted", "are freed by the next garbage collections"),
     };
     print(&format!(
-        "{verb} {} tags and {} images of {image}; {} {frees}",
-        removed.tags.len(),
-        removed.images.len(),
+        "{verb} {} and {} of {image}; {} {frees}",
+        counted(removed.tags.len() as u64, "tag"),
+        counted(removed.images.len() as u64, "image"),
         shown_size(removed.freed_bytes)
     ))
 }

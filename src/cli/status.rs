@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Outcome;
-use super::doctor::Doctor;
+use super::doctor::{Callers, Doctor};
 use super::output::{Table, counted, print, print_json, shown_size, shown_time};
 use super::workplace::{Holder, Workplace};
 use crate::admin::{ShowStatus, StatusView, VersionView};
@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 
 /// Show how the box is, on one screen: what it serves, its upstreams, its disk, its last backup
 ///
-/// Where no server runs, it says so, and shows what the databases tell.
+/// Where no server runs, it says so, shows what the databases tell, and exits with 1.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -24,6 +24,8 @@ pub(super) struct Status {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[arg(skip)]
+    callers: Callers,
 }
 
 /// Print the version of this program
@@ -47,6 +49,11 @@ impl Version {
 }
 
 impl Status {
+    /// As [`Doctor::look_around`].
+    pub(super) fn look_around(&mut self) {
+        self.callers = Callers::see();
+    }
+
     pub(super) fn run(&self, place: &Workplace) -> Result<Outcome> {
         let (server, view) = match place.holder()? {
             Holder::Server(server) => {
@@ -55,25 +62,33 @@ impl Status {
             }
             here @ Holder::Here(..) => (None, place.perform_by(here, ShowStatus {})?),
         };
-        let found = Doctor::count(place)?;
+        let outcome = match server {
+            Some(_) => Outcome::Done,
+            None => Outcome::Bad,
+        };
+        let found = Doctor::count(place, &self.callers);
         if self.json {
-            print_json(&json!({ "server": server, "status": view, "doctor": found }))?;
-            return Ok(Outcome::Done);
+            let doctor = found.as_ref().ok();
+            print_json(&json!({ "server": server, "status": view, "doctor": doctor }))?;
+            return Ok(outcome);
         }
         for (field, value) in fields(place, server.as_ref(), &view) {
             print(&format!("{field:<12} {value}"))?;
         }
-        let counts = format!(
-            "{}, {}",
-            counted(found.errors as u64, "error"),
-            counted(found.warnings as u64, "warning")
-        );
+        let counts = match found {
+            Ok(found) => format!(
+                "{}, {}",
+                counted(found.errors as u64, "error"),
+                counted(found.warnings as u64, "warning")
+            ),
+            Err(error) => format!("could not look: {error}"),
+        };
         print(&format!(
             "{:<12} {counts} (see `breakwater doctor`)",
             "doctor"
         ))?;
         upstreams(&view)?;
-        Ok(Outcome::Done)
+        Ok(outcome)
     }
 }
 
@@ -110,8 +125,11 @@ fn fields(
     fields.push(("offline", offline.to_owned()));
     if let Some(activity) = &view.activity {
         let now = format!(
-            "{} connections, {} fetches for {} clients, {} bans",
-            activity.connections, activity.fetches, activity.waiting_clients, activity.bans
+            "{}, {} fetches for {}, {}",
+            counted(activity.connections as u64, "connection"),
+            activity.fetches,
+            counted(activity.waiting_clients as u64, "client"),
+            counted(activity.bans as u64, "ban")
         );
         fields.push(("now", now));
         fields.push(("from cache", shown_hits(activity)));
@@ -121,10 +139,10 @@ fn fields(
     fields.push((
         "pushed",
         format!(
-            "{} in {} images, {} tags, {} repositories",
+            "{} in {}, {}; repositories: {}",
             shown_size(pushed.bytes),
-            pushed.images,
-            pushed.tags,
+            counted(pushed.images, "image"),
+            counted(pushed.tags, "tag"),
             pushed.repositories
         ),
     ));
@@ -157,9 +175,9 @@ fn shown_hits(activity: &crate::admin::Activity) -> String {
     }
     let percent = |part: u64, of: u64| part.saturating_mul(100).checked_div(of).unwrap_or_default();
     format!(
-        "{} % of {} answers, {} % of {}, since the start",
+        "{} % of {}, {} % of {}, since the start",
         percent(activity.served_from_cache, activity.served),
-        activity.served,
+        counted(activity.served, "answer"),
         percent(activity.served_bytes_from_cache, activity.served_bytes),
         shown_size(activity.served_bytes)
     )
@@ -171,10 +189,10 @@ fn shown_cached(view: &StatusView) -> String {
         None => "limited by the disk alone".to_owned(),
     };
     format!(
-        "{} in {} manifests, {} tags; {limit}",
+        "{} in {}, {}; {limit}",
         shown_size(view.cached.bytes),
-        view.cached.manifests,
-        view.cached.tags
+        counted(view.cached.manifests, "manifest"),
+        counted(view.cached.tags, "tag")
     )
 }
 

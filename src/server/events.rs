@@ -16,6 +16,9 @@ pub(super) enum Removed<'a> {
     All,
 }
 
+/// So many tags of a push are named.
+const TAGS_NAMED: usize = 5;
+
 impl Appliance {
     /// A manifest was pushed. Written with the next batch: the push itself is on the disk.
     pub(super) fn note_push(
@@ -26,12 +29,19 @@ impl Appliance {
         digest: &Digest,
         tags: &[Tag],
     ) {
-        let tags: Vec<_> = tags.iter().map(|tag| tag.as_str().to_owned()).collect();
+        // One push may set many, and the audit has room for so many events, however long they are.
+        let named: Vec<_> = tags
+            .iter()
+            .take(TAGS_NAMED)
+            .map(|tag| tag.as_str().to_owned())
+            .collect();
+        let count = i64::try_from(tags.len()).unwrap_or(i64::MAX);
         let event = Event::new(EventKind::ImagePushed)
             .subject("repository", grant.repository().as_str(), None)
             .place(self.place_of(grant))
             .detail("digest", Detail::name(digest.as_str()))
-            .detail("tags", Detail::names(&tags));
+            .detail("tags", Detail::names(&named))
+            .detail("tag_count", count);
         self.store
             .audit
             .note(identity.actor(&call.id), event, call.now);

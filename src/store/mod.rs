@@ -44,7 +44,8 @@ pub use audit::{
     RecordedEvent, UNRECORDED,
 };
 pub use backup::{
-    CopiedFiles, LostRows, Replaced, copy_files, copy_rows_and_keys, restore_rows_and_keys,
+    BackupDirectory, CopiedFiles, LostRows, PRECIOUS, PreparedRestore, ROWS, Replaced,
+    RestOfBackup, copy_files, refuse_data_directory,
 };
 pub(crate) use blobs::BlobPrefix;
 pub use blobs::{Blob, BlobDir, BlobWriter, StagedUpload, digest_of, reserve};

@@ -15,17 +15,18 @@ use clap::Args;
 mod whole;
 
 use super::Outcome;
-use super::output::{counted, hint, print, shown_size};
+use super::output::{hint, print};
 use super::workplace::Workplace;
 use crate::admin::{BackUp, INITIAL_ROOT_PASSWORD, ROOT, SaveRows, forget_initial_password};
 use crate::auth::password::{Attempt, Verifier};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Replaced, Store, restore_rows_and_keys};
+use crate::store::{PRECIOUS, PreparedRestore, Replaced, RestOfBackup, Store};
 
-/// Write the access database to a new file: users, groups, projects, tokens, flags, networks, upstreams
+/// Write the access database to a new file, or all that the box is made of to a directory
 ///
-/// The server may run meanwhile. What is cached is not in it, and neither are the box's keys: keep
+/// The file has users, groups, projects, tokens, flags, networks, upstreams, and the rows of pushed images. The server may
+/// run meanwhile. What is cached is not in it, and neither are the box's keys: keep
 /// `secret.key` and `keys/` of the data directory apart from it. Without `secret.key` the passwords of
 /// upstreams in the backup cannot be read; whoever has both can read them.
 ///
@@ -63,6 +64,9 @@ Examples:
 pub(super) struct Restore {
     /// What `breakwater backup` has made: a file, or a directory
     file: PathBuf,
+    /// Whether it is a directory, as the caller sees it.
+    #[arg(skip)]
+    is_whole: bool,
 }
 
 impl Backup {
@@ -128,7 +132,10 @@ impl Backup {
 /// By way of `staging/`: SQLite wants a path that this process may write beside.
 fn fill(place: &Workplace, mut file: File, path: &Path) -> Result<()> {
     let process = std::process::id();
-    let staged = place.perform(BackUp { process })?;
+    let (staged, _) = place.perform(BackUp {
+        process,
+        with_images: false,
+    })?;
     let staged = place.config.data.join(staged);
     let copied = File::open(&staged)
         .and_then(|mut from| io::copy(&mut from, &mut file))
@@ -146,9 +153,13 @@ fn fill(place: &Workplace, mut file: File, path: &Path) -> Result<()> {
 
 impl Restore {
     /// Opens the file, with the caller's rights.
-    pub(super) fn open_file(&self) -> Result<File> {
-        let path = self.database();
-        if self.file.is_dir() && !path.exists() {
+    pub(super) fn open_file(&mut self) -> Result<File> {
+        self.is_whole = self.file.is_dir();
+        let path = match self.is_whole {
+            true => self.file.join(PRECIOUS),
+            false => self.file.clone(),
+        };
+        if self.is_whole && !path.exists() {
             let what = format!("{} is not a file, and holds no backup", self.file.display());
             return Err(Error::new(Kind::Usage, what).remedy(
                 "name a file that `breakwater backup` has made, or a directory of `backup --with-images`",
@@ -175,38 +186,20 @@ impl Restore {
         Ok(file)
     }
 
-    /// The file of the databases.
-    fn database(&self) -> PathBuf {
-        match self.file.is_dir() {
-            true => self.file.join("backup.sqlite"),
-            false => self.file.clone(),
-        }
-    }
-
     pub(super) fn run(self, place: &Workplace, file: Option<File>) -> Result<Outcome> {
         let mut file = file.ok_or_else(|| Error::internal("the backup was not opened"))?;
         let data = &place.config.data;
-        let is_whole = self.file.is_dir();
         let lock = Store::lock_for_restore(data)?;
-        if is_whole {
+        // All that can be wrong with it comes out before anything is changed.
+        let prepared = PreparedRestore::read(&lock, data, &mut file)?;
+        let (mut rest, mut outcome) = (None, Outcome::Done);
+        if self.is_whole {
+            whole::check_readable(&self.file)?;
+            rest = Some(RestOfBackup::read(&self.file, data, &lock)?);
             // Files before the rows that name them.
-            let copied = whole::copy(&self.file, data)?;
-            print(&format!(
-                "copied {} ({}) of images; {} were here",
-                counted(copied.files, "file"),
-                shown_size(copied.bytes),
-                copied.present
-            ))?;
-            for digest in &copied.damaged {
-                hint(&format!(
-                    "{digest} is damaged in the backup, and was left out"
-                ));
-            }
+            outcome = whole::copy_back(&self.file, data)?;
         }
-        let replaced = Store::restore_under(&lock, &place.actor, data, &mut file)?;
-        if is_whole && !restore_rows_and_keys(&self.file, data, &lock)? {
-            hint("the rows of what is cached stay: this box knows of cached images");
-        }
+        let replaced = prepared.finish(&place.actor)?;
         print(&format!(
             "restored the access database from {}: what was revoked, blocked or removed since it was made counts again",
             self.file.display()
@@ -216,8 +209,22 @@ impl Restore {
                 "the replaced database could not be read: new ids are a million higher, so that none comes twice",
             );
         }
+        if let Some(rest) = rest {
+            if rest.keeps_rows() {
+                hint("the rows of what is cached stay: this box knows of cached images");
+            }
+            if !rest.has_secret() {
+                hint(
+                    "the backup holds no `secret.key`: stored passwords of upstreams can be read only with the one that they were stored with",
+                );
+            }
+            let finished = rest.finish(data);
+            finished.map_err(|error| {
+                error.context("the databases are restored, but not all of the rest: restore again")
+            })?;
+        }
         forget_stale_password(&Store::open(&place.config.data)?)?;
-        Ok(Outcome::Done)
+        Ok(outcome)
     }
 }
 

@@ -1,17 +1,19 @@
 //! `backup --with-images` and `restore` of such a directory: all that the box is made of.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
+use std::path::{Path, PathBuf};
 
-use crate::admin::SaveRows;
+use crate::admin::{BackUp, NoteBackup};
 use crate::cli::Outcome;
 use crate::cli::output::{counted, hint, print, shown_size};
+use crate::cli::privilege::is_root;
 use crate::cli::progress::Bar;
 use crate::cli::workplace::Workplace;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::store::{CopiedFiles, copy_files, copy_rows_and_keys};
+use crate::oci::Digest;
+use crate::store::{BackupDirectory, CopiedFiles, copy_files, refuse_data_directory};
 
 /// How many damaged files are named.
 const NAMED: usize = 10;
@@ -22,80 +24,116 @@ pub(super) fn make_directory(directory: &Path, config: &Config) -> Result<()> {
     let Ok(owner) = fs::metadata(&config.data) else {
         return Ok(());
     };
-    match fs::create_dir(directory) {
-        Ok(()) => {
-            fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).map_err(failed)?;
-            if super::super::privilege::is_root() {
-                chown(directory, Some(owner.uid()), Some(owner.gid())).map_err(failed)?;
-            }
-            Ok(())
+    refuse_data_directory(directory, &config.data)?;
+    match fs::DirBuilder::new().mode(0o700).create(directory) {
+        Ok(()) if is_root() => {
+            chown(directory, Some(owner.uid()), Some(owner.gid())).map_err(failed)
         }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(failed(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(failed(error)),
+        _ => Ok(()),
     }
 }
 
+/// Files first, then the rows as they are, then the files that came meanwhile; and only then the rows take their place.
 pub(super) fn back_up(place: &Workplace, directory: &Path) -> Result<Outcome> {
     let data = &place.config.data;
-    if !data.join("access.sqlite").exists() {
-        // Says what is missing.
-        place.perform(SaveRows {})?;
-    }
-    let first = copy(data, directory).map_err(|error| may_be_somebody_elses(error, directory))?;
-    place.perform(SaveRows {})?;
-    let has_secret = copy_rows_and_keys(data, directory)?;
-    // What came while the others were copied, and before the rows were saved.
-    let second = copy(data, directory)?;
-    let (files, bytes) = (
-        first.files.saturating_add(second.files),
-        first.bytes.saturating_add(second.bytes),
-    );
+    let to = BackupDirectory::take(directory, data).map_err(|error| of_owner(error, directory))?;
+    let add = || with_bar(|bar| to.add_files(data, &|done, all| bar.show(done, all)));
+    let first = add()?;
+    let process = std::process::id();
+    let (precious, rows) = place.perform(BackUp {
+        process,
+        with_images: true,
+    })?;
+    let rows = rows.ok_or_else(|| Error::internal("the rows of the cache were not written"))?;
+    let staged = Swept([data.join(precious), data.join(rows)]);
+    let second = add()?;
+    let [precious, rows] = &staged.0;
+    let has_secret = to.finish(data, precious, rows)?;
+    drop(staged);
+    place.perform(NoteBackup {})?;
     print(&format!(
         "copied {} ({}) to {}, which had {} of them, and the databases and keys",
-        counted(files, "file"),
-        shown_size(bytes),
+        counted(first.files.saturating_add(second.files), "file"),
+        shown_size(first.bytes.saturating_add(second.bytes)),
         directory.display(),
         first.present
     ))?;
     hint("not in it: the audit log, the configuration, and the certificates that it names");
     if !has_secret {
         hint(
-            "`secret.key` does not lie in the data directory and is not in it: without it the stored passwords of upstreams cannot be read",
+            "the data directory holds no `secret.key`: where systemd hands it over, keep it apart, because without it the stored passwords of upstreams cannot be read",
         );
     }
-    if second.damaged.is_empty() {
-        return Ok(Outcome::Done);
-    }
-    let named: Vec<String> = second
-        .damaged
-        .iter()
-        .take(NAMED)
-        .map(ToString::to_string)
-        .collect();
-    hint(&format!(
-        "{} damaged files were left out, among them {}: see `breakwater verify --repair`",
-        second.damaged.len(),
-        named.join(", ")
-    ));
-    Ok(Outcome::Bad)
+    Ok(tell_damaged(
+        &second.damaged,
+        "see `breakwater verify --repair`",
+    ))
 }
 
-/// Copies the files of content with a bar.
-pub(super) fn copy(from: &Path, to: &Path) -> Result<CopiedFiles> {
+/// Copies the files of a backup that are missing here, and says so; with the damaged ones.
+pub(super) fn copy_back(from: &Path, data: &Path) -> Result<Outcome> {
+    let copied = with_bar(|bar| copy_files(from, data, &|done, all| bar.show(done, all)));
+    let copied = copied.map_err(|error| of_owner(error, from))?;
+    print(&format!(
+        "copied {} ({}) of images; {} were here",
+        counted(copied.files, "file"),
+        shown_size(copied.bytes),
+        copied.present
+    ))?;
+    Ok(tell_damaged(
+        &copied.damaged,
+        "what needs them is missing until it is pushed or pulled again",
+    ))
+}
+
+/// Whether this process, which may be another user by now, can read the backup.
+pub(super) fn check_readable(directory: &Path) -> Result<()> {
+    let read = fs::read_dir(directory).map(drop);
+    read.map_err(|error| of_owner(Error::io("cannot read", directory, error), directory))
+}
+
+fn with_bar(work: impl FnOnce(&Bar) -> Result<CopiedFiles>) -> Result<CopiedFiles> {
     let bar = Bar::new();
-    let copied = copy_files(from, to, &|done, all| bar.show(done, all));
+    let copied = work(&bar);
     bar.clear();
     copied
 }
 
+fn tell_damaged(damaged: &[Digest], remedy: &str) -> Outcome {
+    if damaged.is_empty() {
+        return Outcome::Done;
+    }
+    let named: Vec<_> = damaged.iter().take(NAMED).map(Digest::to_string).collect();
+    let count = counted(damaged.len() as u64, "file");
+    hint(&format!(
+        "left out because the bytes are damaged: {count}, {} ({remedy})",
+        named.join(", ")
+    ));
+    Outcome::Bad
+}
+
+/// Files that go when this does.
+struct Swept([PathBuf; 2]);
+
+impl Drop for Swept {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // What cannot be removed is swept by the next start.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
 /// The directory may be root's, and this process is the data directory's owner by now.
-fn may_be_somebody_elses(error: Error, directory: &Path) -> Error {
+fn of_owner(error: Error, directory: &Path) -> Error {
     let own = rustix::process::geteuid().as_raw();
-    match fs::metadata(directory) {
-        Ok(owner) if error.kind() == Kind::Io && owner.uid() != own => error.remedy(format!(
-            "give {} to the owner of the data directory: chown -R {own} {0}",
+    let is_own = fs::metadata(directory).is_ok_and(|directory| directory.uid() == own);
+    match error.kind() == Kind::Io && !is_own {
+        true => error.remedy(format!(
+            "this runs as the data directory's owner, user {own}: give {} and all in it to that user, and a way to it, or name another directory",
             directory.display()
         )),
-        _ => error,
+        false => error,
     }
 }

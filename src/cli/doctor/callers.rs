@@ -16,7 +16,7 @@ const MOST: usize = 65_536;
 /// What was seen. Only root sees the sockets of other users' processes, so that this is read before the doctor
 /// becomes the data directory's owner.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Callers(Vec<Caller>);
+pub(in crate::cli) struct Callers(Vec<Caller>);
 
 /// A process, with its sockets.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl Socket {
 
 impl Callers {
     /// Those that run now.
-    pub(super) fn see() -> Self {
+    pub(in crate::cli) fn see() -> Self {
         let sockets = sockets();
         let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let of_process = |directory: &Path| {

@@ -39,7 +39,7 @@ use super::workplace::Workplace;
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::time::Timestamp;
-use callers::Callers;
+pub(super) use callers::Callers;
 use machine::Listeners;
 
 /// Say what is wrong or risky here, and what to do about it; exit status 1 if there is an error
@@ -199,12 +199,12 @@ impl Doctor {
     }
 
     /// How many errors and warnings it finds, asking no upstream.
-    pub(super) fn count(place: &Workplace) -> Result<Counts> {
+    pub(super) fn count(place: &Workplace, callers: &Callers) -> Result<Counts> {
         let doctor = Self {
             json: false,
             probe: false,
             accept: Vec::new(),
-            callers: Callers::default(),
+            callers: callers.clone(),
         };
         let mut findings = doctor.examine(place, &Arc::new(place.open_store()?));
         doctor.take_accepted(place, &mut findings);

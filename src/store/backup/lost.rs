@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, ffi};
 
-use super::saved::{self, BACKUP, Copy};
-use super::{ACCESS, CACHE, Kept, REGISTRY, Staged, beside, remove, staging, sync};
+use super::saved::{self, Copy};
+use super::{ACCESS, CACHE, Kept, PRECIOUS, REGISTRY, Staged, beside, remove, staging, sync};
 use crate::error::{Error, Kind, Result};
 use crate::store::database::connect;
 use crate::store::migrations::{migrate, refuse_newer};
@@ -146,7 +146,7 @@ pub(in crate::store) fn refuse_missing(data: &Path) -> Result<()> {
 }
 
 fn refuse_missing_precious(data: &Path) -> Result<()> {
-    let has_copy = !saved::copies(data, BACKUP).is_empty();
+    let has_copy = !saved::copies(data, PRECIOUS).is_empty();
     for kept in [ACCESS, REGISTRY] {
         if has_copy && directory::is_missing(&data.join(kept.file)) {
             return Err(precious(data, kept, Kind::NotFound, "is missing"));
@@ -158,7 +158,7 @@ fn refuse_missing_precious(data: &Path) -> Result<()> {
 fn precious(data: &Path, kept: Kept, kind: Kind, why: &str) -> Error {
     let what = format!("{} {why}", data.join(kept.file).display());
     let error = Error::new(kind, what);
-    match saved::copies(data, BACKUP).first() {
+    match saved::copies(data, PRECIOUS).first() {
         Some(Copy { path, at }) => error.remedy(format!(
             "`breakwater restore {}` puts back users, tokens and the rows of pushed images as they were saved at {at}",
             path.display()
@@ -272,7 +272,7 @@ fn replace(data: &Path, now: Timestamp, damage: Option<&str>) -> Result<LostRows
 fn stage(data: &Path, copy: &Copy) -> Result<(Staged, Connection)> {
     let failed = |error| Error::io("cannot read", &copy.path, error);
     let mut from = fs::File::open(&copy.path).map_err(failed)?;
-    let staged = match Staged::copy(data, &mut from) {
+    let staged = match Staged::copy(data, &mut from, "rows") {
         Err(error) if error.kind() == Kind::Full => {
             let staged = Staged::at(staging(data, "cache")?)?;
             fs::rename(&copy.path, &staged.path).map_err(failed)?;

@@ -17,8 +17,10 @@ mod whole;
 
 pub use lost::LostRows;
 pub(super) use lost::{ASIDE, refuse_missing};
-pub use restore::Replaced;
-pub use whole::{CopiedFiles, copy_files, copy_rows_and_keys, restore_rows_and_keys};
+pub use restore::{PreparedRestore, Replaced};
+pub use whole::{
+    BackupDirectory, CopiedFiles, PRECIOUS, ROWS, RestOfBackup, copy_files, refuse_data_directory,
+};
 
 use std::fs::{self, File};
 use std::io;
@@ -69,22 +71,33 @@ impl Store {
     /// # Errors
     /// `Conflict` where `to` exists; `Io`, `Full`, `Sql`. What was begun is removed.
     pub fn backup(&self, actor: &Actor, to: &Path) -> Result<()> {
-        directory::new_file(to).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                let what = format!("{} exists already", to.display());
-                Error::new(Kind::Conflict, what).remedy("name a file that does not exist")
-            }
-            _ => Error::io("cannot make", to, error),
-        })?;
-        let copied = self.copy_database(to, Pace::AtOnce);
-        if copied.is_err() {
-            // The error that matters is the one that is returned.
-            let _ = fs::remove_file(to);
-        } else {
-            let event = Event::new(EventKind::DatabaseBackedUp);
-            self.audit.record(actor, &event);
-        }
-        copied
+        new_copy(to, || self.copy_database(to, Pace::AtOnce))?;
+        let event = Event::new(EventKind::DatabaseBackedUp);
+        self.audit.record(actor, &event);
+        Ok(())
+    }
+
+    /// The same to `precious`, and the rows of the cache to `rows`, for a backup that is not done with that: its end is to be
+    /// told by [`Self::note_whole_backup`].
+    ///
+    /// # Errors
+    /// As [`Self::backup`].
+    pub fn backup_all(&self, precious: &Path, rows: &Path) -> Result<()> {
+        new_copy(precious, || self.copy_database(precious, Pace::Gentle))?;
+        new_copy(rows, || self.copy_rows(rows, Pace::Gentle))
+    }
+
+    /// Tells the audit that a backup with images was made.
+    pub fn note_whole_backup(&self, actor: &Actor) {
+        let event = Event::new(EventKind::DatabaseBackedUp).detail("with_images", true);
+        self.audit.record(actor, &event);
+    }
+
+    fn copy_rows(&self, to: &Path, pace: Pace) -> Result<()> {
+        let reader = self.cache.database().dedicated_reader()?;
+        copy(&reader, to, pace)?
+            .close()
+            .map_err(|(_, error)| sql("close the copy of cache.sqlite", error))
     }
 
     fn copy_database(&self, to: &Path, pace: Pace) -> Result<()> {
@@ -101,6 +114,23 @@ impl Store {
             .map_err(|(_, error)| sql(&format!("back up to {}", to.display()), error))?;
         sync(to)
     }
+}
+
+/// Makes the new file `to` and has it written; what was begun is removed.
+fn new_copy(to: &Path, write: impl FnOnce() -> Result<()>) -> Result<()> {
+    directory::new_file(to).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            let what = format!("{} exists already", to.display());
+            Error::new(Kind::Conflict, what).remedy("name a file that does not exist")
+        }
+        _ => Error::io("cannot make", to, error),
+    })?;
+    let written = write();
+    if written.is_err() {
+        // The error that matters is the one that is returned.
+        let _ = fs::remove_file(to);
+    }
+    written
 }
 
 /// How fast a database is copied.
@@ -162,8 +192,9 @@ struct Staged {
 }
 
 impl Staged {
-    fn copy(data: &Path, from: &mut File) -> Result<Self> {
-        let staged = Self::at(staging(data, "restore")?)?;
+    /// A copy in `staging/`; `what` tells it apart from others of this process.
+    fn copy(data: &Path, from: &mut File, what: &str) -> Result<Self> {
+        let staged = Self::at(staging(data, what)?)?;
         let failed = |error| Error::io("cannot write", &staged.path, error);
         let mut to = File::options()
             .write(true)

@@ -50,7 +50,7 @@ impl Store {
     /// version; `NotFound` for a directory that is none of ours. In all these cases nothing is changed.
     pub fn restore(actor: &Actor, data: &Path, from: &mut File) -> Result<(Replaced, DataLock)> {
         let lock = Self::lock_for_restore(data)?;
-        let replaced = Self::restore_under(&lock, actor, data, from)?;
+        let replaced = PreparedRestore::read(&lock, data, from)?.finish(actor)?;
         Ok((replaced, lock))
     }
 
@@ -62,22 +62,26 @@ impl Store {
         refuse_other_directory(data)?;
         DataLock::take(data)
     }
+}
 
-    /// As [`Self::restore`], for whoever has the lock.
+/// A backup that was judged, and has replaced nothing yet.
+pub struct PreparedRestore {
+    data: PathBuf,
+    access: (Staged, Connection),
+    /// `None`: an older backup, without rows of what was pushed.
+    pushed: Option<(Staged, Connection)>,
+}
+
+impl PreparedRestore {
+    /// Everything that can be wrong with the backup comes out here.
     ///
     /// # Errors
-    /// As there.
-    pub fn restore_under(
-        _lock: &DataLock,
-        actor: &Actor,
-        data: &Path,
-        from: &mut File,
-    ) -> Result<Replaced> {
-        let staged = Staged::copy(data, from)?;
+    /// As [`Store::restore`], but for those about the databases in place.
+    pub fn read(_lock: &DataLock, data: &Path, from: &mut File) -> Result<Self> {
+        let staged = Staged::copy(data, from, "restore")?;
         let mut new = connect(&staged.path).map_err(not_ours)?;
         let pushed = Staged::at(staging(data, "registry")?)?;
         let has_pushed = attached::detach(&mut new, REGISTRY.file, &pushed.path)?;
-        // Everything that can be wrong with the backup comes out before anything is changed.
         prepare(&mut new, &staged.path, ACCESS)?;
         let pushed = match has_pushed {
             true => {
@@ -88,7 +92,22 @@ impl Store {
             }
             false => None,
         };
+        Ok(Self {
+            data: data.to_owned(),
+            access: (staged, new),
+            pushed,
+        })
+    }
+
+    /// Puts it in the place of the databases.
+    ///
+    /// # Errors
+    /// `Conflict` where a command has one of them open; `Io`, `Sql`.
+    pub fn finish(self, actor: &Actor) -> Result<Replaced> {
+        let data = self.data.as_path();
+        let (staged, new) = self.access;
         let access = Exchange::begin(data, ACCESS, staged, new)?;
+        let pushed = self.pushed;
         let pushed = pushed
             .map(|(staged, database)| Exchange::begin(data, REGISTRY, staged, database))
             .transpose()?;

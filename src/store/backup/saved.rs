@@ -9,17 +9,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use rusqlite::Connection;
 
-use super::{Pace, Staged, copy, staging, sync};
+use super::{PRECIOUS, Pace, ROWS, Staged, staging, sync};
 use crate::error::{Error, Kind, Result};
 use crate::store::statement::sql;
 use crate::store::{Store, directory};
 use crate::time::Timestamp;
 
 const SAVED: &str = "saved";
-/// The rows of the cache.
-pub(super) const ROWS: &str = "cache.sqlite";
-/// What `breakwater backup` writes.
-pub(super) const BACKUP: &str = "backup.sqlite";
 
 impl Store {
     /// Saves the rows of all databases but the audit, a few pages at a time, so that nobody waits for the disk meanwhile.
@@ -28,20 +24,15 @@ impl Store {
     /// `Full`, `Io`; `Sql` for a database that is damaged. The copies of before stay. What is wrong with one
     /// database keeps the others from nothing.
     pub fn save_rows(&self, now: Timestamp) -> Result<()> {
-        let cache = self.save(ROWS, now, |to| {
-            let reader = self.cache.database().dedicated_reader()?;
-            copy(&reader, to, Pace::Gentle)?
-                .close()
-                .map_err(|(_, error)| sql("close the copy of cache.sqlite", error))
-        });
-        let precious = self.save(BACKUP, now, |to| self.copy_database(to, Pace::Gentle));
+        let cache = self.save(ROWS, now, |to| self.copy_rows(to, Pace::Gentle));
+        let precious = self.save(PRECIOUS, now, |to| self.copy_database(to, Pace::Gentle));
         cache.and(precious)
     }
 
     /// When both were last saved; `None` where one never was.
     pub fn rows_saved_at(&self) -> Option<Timestamp> {
         let at = |name| Some(copies(&self.directory, name).first()?.at);
-        Some(at(ROWS)?.min(at(BACKUP)?))
+        Some(at(ROWS)?.min(at(PRECIOUS)?))
     }
 
     fn save(

@@ -80,16 +80,17 @@ impl BlobDir {
             directory::sync_directory(&root)?;
             directory::sync_directory(data)?;
         }
-        let staging = Arc::new(Staging::new(staging, root.clone()));
-        let hashed = Cache::new(HASHES_KEPT);
-        Ok((
-            Self {
-                root,
-                staging,
-                hashed,
-            },
-            is_new,
-        ))
+        Ok((Self::of(data), is_new))
+    }
+
+    /// That of a data directory, or of a copy of one, of which nothing is made: for reading alone.
+    pub(super) fn of(data: &Path) -> Self {
+        let (root, staging) = (data.join("blobs"), data.join("staging"));
+        Self {
+            staging: Arc::new(Staging::new(staging, root.clone())),
+            root,
+            hashed: Cache::new(HASHES_KEPT),
+        }
     }
 
     /// Opens a blob for reading; `None` where it is not, or is known to be damaged.

@@ -170,7 +170,7 @@ fn an_owner_does_not_get_rid_of_what_is_protected_by_removing_what_it_lies_in() 
             .appliance
             .ok(&["group", "remove", "acme", "--dry-run"]);
         assert!(
-            said.contains("acme/api: 1 images, 1 tags, protected by a rule"),
+            said.contains("acme/api: 1 image, 1 tag, protected by a rule"),
             "{said}"
         );
         stage.appliance.ok(&["rule", "remove", &rule]);
@@ -221,7 +221,7 @@ fn the_command_says_what_it_removes_and_an_administrator_passes_rules_that_let_o
         .appliance
         .ok(&["project", "remove", "acme/api", "--yes"]);
     assert!(
-        said.contains("acme/api: 1 images, 1 tags, protected by a rule")
+        said.contains("acme/api: 1 image, 1 tag, protected by a rule")
             && said.contains("removed project acme/api"),
         "{said}"
     );

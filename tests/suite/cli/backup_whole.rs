@@ -1,5 +1,6 @@
 //! `backup --with-images DIR`: all of a box in a directory, added to each time, and a new box made from it.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -76,6 +77,12 @@ fn a_new_box_has_all_that_was_pushed_and_cached_and_the_second_backup_only_adds(
         .args(["-perm", "/077"])
         .output();
     assert_eq!(mode.unwrap().stdout, b"", "nobody else reads it");
+    let events = hosted
+        .appliance
+        .json(&["audit", "--event", "database.backed_up", "--json"]);
+    assert_eq!(events.as_array().unwrap().len(), 2, "{events}");
+    let status = hosted.appliance.ok(&["status"]);
+    assert!(!status.contains("last backup  never"), "{status}");
     hosted.appliance.stop();
 
     // Another machine, from which no upstream can be reached.
@@ -171,4 +178,149 @@ fn a_backup_that_is_killed_goes_on_and_a_damaged_file_is_left_out() {
         .join(&damaged.hex()[..2])
         .join(damaged.hex());
     assert!(!copy.exists());
+}
+
+#[test]
+fn no_data_directory_is_written_to_and_one_backup_writes_at_a_time() {
+    let fake = FakeUpstream::start();
+    let (hosted, _) = stage(&fake);
+    let data = hosted.appliance.data();
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&data, &link).unwrap();
+    let other = Appliance::builder().prepare();
+    other.ok(&["init"]);
+    let around = data.parent().unwrap().to_owned();
+    for (refused, why) in [
+        (data.clone(), "is a data directory"),
+        (link, "is a data directory"),
+        (other.data(), "is a data directory"),
+        (
+            data.join("blobs"),
+            "lies in the data directory, or around it",
+        ),
+        (data.join("new"), "lies in the data directory, or around it"),
+        (around, "lies in the data directory, or around it"),
+    ] {
+        let directory = refused.to_str().unwrap();
+        let output = hosted
+            .appliance
+            .run_cli(&["backup", "--with-images", directory]);
+        assert_eq!(output.status.code(), Some(2), "{directory}");
+        assert!(
+            stderr(&output).contains(why),
+            "{directory}: {}",
+            stderr(&output)
+        );
+    }
+    assert!(!data.join("new").exists() && !data.join("backup.lock").exists());
+    hosted.appliance.ok(&["verify"]);
+
+    let directory = folder.path().join("whole");
+    let back_up = ["backup", "--with-images", directory.to_str().unwrap()];
+    hosted.appliance.ok(&back_up);
+    let lock = std::fs::File::open(directory.join("backup.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let output = hosted.appliance.run_cli(&back_up);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("another backup writes to"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_backup_comes_out_before_anything_is_replaced() {
+    let fake = FakeUpstream::start();
+    let (hosted, _) = stage(&fake);
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("whole");
+    hosted
+        .appliance
+        .ok(&["backup", "--with-images", directory.to_str().unwrap()]);
+    let mut new = Appliance::builder().prepare();
+    new.ok(&["init"]);
+    let users = |appliance: &Appliance| appliance.ok(&["user", "list"]);
+    let before = users(&new);
+    for file in ["cache.sqlite", "backup.sqlite"] {
+        let path = directory.join(file);
+        let good = std::fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        bad[5_000..9_000].fill(7);
+        std::fs::write(&path, bad).unwrap();
+        let output = new.run_cli(&["restore", directory.to_str().unwrap()]);
+        assert!(!output.status.success(), "{file}");
+        assert_eq!(users(&new), before, "{file}: {}", stderr(&output));
+        assert_eq!(files_below(&new.data().join("blobs")), 0, "{file}");
+        std::fs::write(&path, good).unwrap();
+    }
+    // A file of content that is damaged is left out and named, and the rest comes back.
+    let (damaged, _) = Image::oci(1, &[50_000])
+        .layers
+        .iter()
+        .map(|layer| (Digest::of(layer), layer.len()))
+        .next()
+        .unwrap();
+    let path = directory
+        .join("blobs/sha256")
+        .join(&damaged.hex()[..2])
+        .join(damaged.hex());
+    std::fs::write(&path, b"other bytes").unwrap();
+    let output = new.run_cli(&["restore", directory.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains(damaged.as_str()),
+        "{}",
+        stderr(&output)
+    );
+    assert!(users(&new).contains("dev"));
+    new.restart();
+}
+
+#[test]
+fn root_is_told_where_the_owner_has_no_way_to_the_backup() {
+    if !rustix::process::geteuid().is_root() {
+        println!("only root can become somebody else: nothing tested");
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(data.path(), Some(65534), Some(65534)).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = crate::support::appliance::breakwater();
+        command.args(arguments).arg("--data").arg(data.path());
+        command.output().unwrap()
+    };
+    assert!(run(&["init"]).status.success());
+    let close = |path: &Path| {
+        std::os::unix::fs::chown(path, Some(0), Some(0)).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    };
+    let closed = tempfile::tempdir().unwrap();
+    close(closed.path());
+    let directory = closed.path().join("whole");
+    let output = run(&["backup", "--with-images", directory.to_str().unwrap()]);
+    assert!(!output.status.success());
+    assert!(
+        stderr(&output).contains("user 65534"),
+        "{}",
+        stderr(&output)
+    );
+
+    let open = tempfile::tempdir().unwrap();
+    std::os::unix::fs::chown(open.path(), Some(65534), Some(65534)).unwrap();
+    let directory = open.path().join("whole");
+    let output = run(&["backup", "--with-images", directory.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    close(open.path());
+    assert!(run(&["user", "add", "late", "--service"]).status.success());
+    let output = run(&["restore", directory.to_str().unwrap()]);
+    assert!(!output.status.success(), "nothing is restored by half");
+    assert!(
+        stderr(&output).contains("user 65534"),
+        "{}",
+        stderr(&output)
+    );
+    let users = run(&["user", "list"]).stdout;
+    assert!(String::from_utf8_lossy(&users).contains("late"));
 }

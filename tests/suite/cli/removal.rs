@@ -26,7 +26,7 @@ fn without_a_terminal_nothing_is_lost_unless_yes_says_so() {
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         let said = stderr(&output);
         assert!(said.contains(lost) && said.contains("--yes"), "{said}");
-        assert!(stdout(&output).contains("acme/api: 1 images, 1 tags"));
+        assert!(stdout(&output).contains("acme/api: 1 image, 1 tag"));
     }
     assert!(appliance.ok(&["project", "list"]).contains("acme/api"));
     let said = appliance.ok(&["group", "remove", "acme", "--yes"]);

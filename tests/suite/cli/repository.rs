@@ -136,8 +136,7 @@ fn the_administrator_sees_and_removes_tags_images_and_repositories() {
     assert_eq!(client.get(&format!("/v2/{WEB}/manifests/v1")).status, 200);
     let told = appliance.ok(&["repository", "delete", &format!("{WEB}@{twice}")]);
     assert!(
-        told.contains("tag v1, protected by a rule")
-            && told.contains("deleted 1 tags and 1 images"),
+        told.contains("tag v1, protected by a rule") && told.contains("deleted 1 tag and 1 image"),
         "{told}"
     );
     assert_eq!(

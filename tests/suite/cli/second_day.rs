@@ -30,11 +30,11 @@ fn status_tells_on_one_screen_how_the_box_is_with_a_server_and_without() {
         &*format!("http://{}", appliance.address()),
         "offline      no",
         "75 % of 4 answers",
-        "in 1 manifests, 1 tags",
+        "in 1 manifest, 1 tag;",
         "0 B in 0 images",
         "docker.io",
         "closed",
-        " warnings (see `breakwater doctor`)",
+        " (see `breakwater doctor`)",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -52,9 +52,11 @@ fn status_tells_on_one_screen_how_the_box_is_with_a_server_and_without() {
     let findings = appliance.run_cli(&["doctor", "--json"]);
     assert!(stdout(&findings).contains("the box is offline on purpose"));
     appliance.stop();
-    let text = appliance.ok(&["status"]);
+    let output = appliance.run_cli(&["status"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output);
     assert!(text.contains("no server runs on "), "{text}");
-    assert!(text.contains("in 1 manifests, 1 tags"), "{text}");
+    assert!(text.contains("in 1 manifest, 1 tag;"), "{text}");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Care of what is kept, off the request's path: verify, repair and the scrub, garbage collection, cleanup policies, what
-//! is saved every night. (Eviction, export and import belong here too.)
+//! is saved every night, and bundles of images that travel to boxes without a way to the upstreams.
 //!
 //! Works on the store alone: asks no upstream, knows no route, and imports neither `proxy` nor `registry`.
 
+pub mod bundle;
 pub mod eviction;
 pub mod garbage;
 pub mod nightly;

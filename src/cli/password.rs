@@ -53,8 +53,18 @@ impl PasswordSource {
     }
 }
 
-/// The first line of standard input, without its end.
+/// The first line of standard input, without its end; on a terminal it is asked for, and not shown.
+///
+/// # Errors
+/// `BadRequest` for none and for one that is not UTF-8; `Io`.
 pub(super) fn read_password() -> Result<String> {
+    match std::io::stdin().is_terminal() {
+        true => ask("password: "),
+        false => read_line(),
+    }
+}
+
+fn read_line() -> Result<String> {
     let mut line = Vec::new();
     std::io::stdin()
         .lock()
@@ -86,7 +96,7 @@ fn ask(question: &str) -> Result<String> {
     };
     say(question)?;
     let hidden = Hidden::begin().map_err(cannot)?;
-    let line = read_password();
+    let line = read_line();
     drop(hidden);
     // The end of the line was not shown either.
     say("\n")?;

@@ -38,18 +38,23 @@ impl How {
         if self.dry_run {
             return Ok(false);
         }
-        if self.yes || going.is_nothing() {
+        Ok(going.is_nothing() || self.confirm(what, &sum(&going))?)
+    }
+
+    /// Asks on a terminal whether `what` may go, and `lost` with it.
+    ///
+    /// # Errors
+    /// `Usage` where there is no terminal to ask on.
+    pub(super) fn confirm(&self, what: &str, lost: &str) -> Result<bool> {
+        if self.yes {
             return Ok(true);
         }
         if !std::io::stdin().is_terminal() {
-            let lost = format!(
-                "{what} was not removed: this would go with it for good: {}",
-                sum(&going)
-            );
+            let lost = format!("{what} was not removed: this would go with it for good: {lost}");
             return Err(Error::new(Kind::Usage, lost)
                 .remedy("give --yes to remove it without being asked, or --dry-run to see more"));
         }
-        let is_wanted = ask(&format!("remove {what}, with {}? [y/N] ", sum(&going)))?;
+        let is_wanted = ask(&format!("remove {what}, with {lost}? [y/N] "))?;
         if !is_wanted {
             hint("nothing was removed");
         }

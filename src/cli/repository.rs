@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use super::Outcome;
 use super::contents::shown_use;
 use super::output::{Table, counted, print, print_json, shown_size, shown_time, yes};
+use super::removal::How;
 use super::workplace::Workplace;
 use crate::admin::{
     HostedRepositoryDetails, ListRepositories, RemoveImages, RemovedImages, ShowRepository,
@@ -46,17 +47,17 @@ enum Action {
     /// Delete a tag, an image by its digest with all of its tags, or a whole repository, protected ones included
     ///
     /// An image goes with its last tag, and with it what only it consists of. What another tag or an index needs stays.
+    /// Where several tags would go, it asks.
     #[command(after_help = "\
 Examples:
   breakwater repository delete acme/api/web:v1 --dry-run
-  breakwater repository delete acme/api/web")]
+  breakwater repository delete acme/api/web --yes")]
     Delete {
         /// The repository, with a tag or a digest if it is not to go as a whole
         #[arg(value_name = "PATH[:TAG|@DIGEST]")]
         image: String,
-        /// Delete nothing, only show what would go
-        #[arg(long)]
-        dry_run: bool,
+        #[command(flatten)]
+        how: How,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -95,15 +96,18 @@ impl Repository {
                     false => show(&details)?,
                 }
             }
-            Action::Delete {
-                image,
-                dry_run,
-                json,
-            } => {
-                let removed = place.perform(RemoveImages {
-                    image: image.clone(),
-                    dry_run,
-                })?;
+            Action::Delete { image, how, json } => {
+                let remove = |dry_run| {
+                    let image = image.clone();
+                    place.perform(RemoveImages { image, dry_run })
+                };
+                let mut removed = remove(true)?;
+                if !how.dry_run {
+                    if removed.tags.len() > 1 && !how.confirm(&image, &sum(&removed))? {
+                        return Ok(Outcome::Bad);
+                    }
+                    removed = remove(false)?;
+                }
                 match json {
                     true => print_json(&removed)?,
                     false => tell(&image, &removed)?,
@@ -150,9 +154,16 @@ fn tell(image: &str, removed: &RemovedImages) -> Result<()> {
         false => ("deleted", "are freed by the next garbage collections"),
     };
     print(&format!(
-        "{verb} {} and {} of {image}; {} {frees}",
-        counted(removed.tags.len() as u64, "tag"),
-        counted(removed.images.len() as u64, "image"),
+        "{verb} {} of {image}; {} {frees}",
+        sum(removed),
         shown_size(removed.freed_bytes)
     ))
+}
+
+fn sum(removed: &RemovedImages) -> String {
+    format!(
+        "{} and {}",
+        counted(removed.tags.len() as u64, "tag"),
+        counted(removed.images.len() as u64, "image")
+    )
 }

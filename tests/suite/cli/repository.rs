@@ -125,6 +125,13 @@ fn the_administrator_sees_and_removes_tags_images_and_repositories() {
     );
     let missing = appliance.run_cli(&["repository", "delete", &format!("{WEB}:none")]);
     assert_eq!(missing.status.code(), Some(1));
+    let unasked = appliance.run_cli(&["repository", "delete", WEB]);
+    assert_eq!(unasked.status.code(), Some(2));
+    let why = String::from_utf8(unasked.stderr).unwrap();
+    assert!(
+        why.contains("3 tags and 3 images (give --yes"),
+        "several tags go only where somebody says so: {why}"
+    );
     assert_eq!(
         client.get(&format!("/v2/{WEB}/manifests/v2")).status,
         200,

@@ -63,7 +63,7 @@ pub(super) fn on_a_terminal(
 }
 
 #[test]
-fn a_password_is_asked_for_twice_and_never_shown() {
+fn a_password_is_asked_for_and_never_shown() {
     let mut appliance = initialised();
     let password = "correct horse 7";
     let line = format!("{password}\n");
@@ -88,6 +88,18 @@ fn a_password_is_asked_for_twice_and_never_shown() {
         !shown.contains("horse") && !shown.contains("something"),
         "{shown}"
     );
+
+    let arguments = [
+        "upstream",
+        "add",
+        "hub.example",
+        "https://hub.example",
+        "--no-probe",
+    ];
+    let login = ["--username", "acme", "--password-stdin"];
+    let command = appliance.command(&[&arguments[..], &login].concat());
+    let (status, shown) = on_a_terminal(command, &[("password: ", &line)]);
+    assert!(status.success() && !shown.contains("horse"), "{shown}");
 
     appliance.restart();
     let client = Client::of(&appliance).basic("alice", password);

@@ -20,6 +20,8 @@ mod feature;
 mod garbage;
 mod group;
 mod help;
+#[allow(dead_code, reason = "the commands that take these options come next")]
+mod images;
 mod init;
 mod key;
 mod man;

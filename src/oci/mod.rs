@@ -1,5 +1,5 @@
-//! The nouns of the OCI specifications: digest, repository name, tag, reference, image pattern, manifest,
-//! scope.
+//! The nouns of the OCI specifications: digest, repository name, tag, reference, image pattern, platform,
+//! manifest, scope.
 //!
 //! Pure: no IO, no clock. A string from outside becomes one of these types, or an error, before it
 //! touches a path, an SQL statement or an upstream's URL.
@@ -7,6 +7,7 @@
 mod digest;
 mod manifest;
 mod pattern;
+mod platform;
 mod reference;
 mod scope;
 
@@ -15,5 +16,6 @@ pub use manifest::{
     Descriptor, MAX_ARTIFACT_TYPE, MAX_CONTENT_SIZE, MAX_MANIFEST_SIZE, Manifest, MediaType,
 };
 pub use pattern::{ImagePattern, ImagePatterns, matches_glob};
+pub use platform::Platform;
 pub use reference::{DOCKER_HUB, ImageName, Reference, RegistryHost, RepositoryName, Tag};
 pub use scope::{AccessEntry, Scope};

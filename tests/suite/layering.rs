@@ -181,6 +181,7 @@ fn each_dependency_has_one_home() {
         ("argon2::", "auth"),
         ("listenfd::", "cli"),
         ("rcgen::", "admin or cli"),
+        ("serde_saphyr::", "cli"),
         ("clap_complete::", "cli"),
         ("clap_mangen::", "cli"),
         ("pulldown_cmark::", "cli"),

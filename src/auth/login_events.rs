@@ -29,13 +29,35 @@ impl LoginEvents<'_> {
 
     /// `user`: the account that exists; `place` as for [`Self::succeeded`].
     pub(super) fn failed(&self, refused: &Refused, place: Option<EventPlace>, user: Option<&User>) {
-        let event = self.event(EventKind::LoginFailed).place(place);
+        let event = self.event(EventKind::LoginFailed);
+        let event = event.detail("why", refused.why.why());
+        self.of_refused(event, refused, place, user);
+    }
+
+    /// As [`Self::failed`], of what was refused so often that it is no longer looked into.
+    pub(super) fn sent_too_often(
+        &self,
+        refused: &Refused,
+        place: Option<EventPlace>,
+        user: Option<&User>,
+    ) {
+        let event = self.event(EventKind::LoginTurnedAway);
+        let event = event.detail("why", "refused too often");
+        self.of_refused(event, refused, place, user);
+    }
+
+    fn of_refused(
+        &self,
+        event: Event,
+        refused: &Refused,
+        place: Option<EventPlace>,
+        user: Option<&User>,
+    ) {
         let event = match &refused.of {
             Some(principal) => about(event, principal),
             None => about_account(event, user),
         };
-        let event = event.detail("why", refused.why.why());
-        self.note(Actor::nobody(UNKNOWN), event);
+        self.note(Actor::nobody(UNKNOWN), event.place(place));
     }
 
     /// A ban begins, of the `address` or of the `account`.

@@ -16,6 +16,7 @@ pub struct RefusedRows<Row> {
 
 /// So often in a minute the refusal of one credential is looked into, and told to the audit.
 const PER_MINUTE: u32 = 60;
+const MINUTE: Duration = Duration::from_secs(60);
 
 impl<Row> Default for RefusedRows<Row> {
     fn default() -> Self {
@@ -29,7 +30,8 @@ impl<Row> Default for RefusedRows<Row> {
 impl<Row: Eq + Hash> RefusedRows<Row> {
     /// Counts one; how long to wait where there were too many.
     pub fn note(&mut self, row: Row, now: Timestamp) -> Option<Duration> {
-        let minute = now.0.div_euclid(60);
+        // Requests come with the times at which they began: an older one is of the minute that is counted.
+        let minute = self.minute.max(now.0.div_euclid(60));
         if self.minute != minute {
             // As many at most as there are credentials.
             self.counts.clear();
@@ -38,7 +40,7 @@ impl<Row: Eq + Hash> RefusedRows<Row> {
         let count = self.counts.entry(row).or_default();
         *count = count.saturating_add(1);
         let next = Timestamp(minute.saturating_add(1).saturating_mul(60));
-        (*count > PER_MINUTE).then(|| next.since(now))
+        (*count > PER_MINUTE).then(|| next.since(now).min(MINUTE))
     }
 }
 
@@ -54,6 +56,10 @@ mod tests {
         }
         assert_eq!(rows.note(7, Timestamp(130)), Some(Duration::from_secs(50)));
         assert_eq!(rows.note(8, Timestamp(130)), None);
+        // A request that began before the minute did clears nothing.
+        assert_eq!(rows.note(8, Timestamp(110)), None);
+        assert_eq!(rows.note(7, Timestamp(110)), Some(MINUTE));
+        assert_eq!(rows.note(7, Timestamp(131)), Some(Duration::from_secs(49)));
         assert_eq!(rows.note(7, Timestamp(180)), None);
     }
 }

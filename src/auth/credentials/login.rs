@@ -2,6 +2,7 @@
 //! the audit here, and only here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::super::address::ClientAddress;
 use super::super::bans;
@@ -9,8 +10,8 @@ use super::super::identity::{Identity, Principal};
 use super::super::login_events::LoginEvents;
 use super::super::password::Attempt;
 use super::super::secret::{self, Shape};
-use super::{Authenticator, CredentialRefusal, Refused};
-use crate::error::{Error, Kind, Result};
+use super::{Authenticator, CredentialRefusal, NotLetIn, Refused};
+use crate::error::{Kind, Result};
 use crate::network;
 use crate::store::{EventPlace, User};
 use crate::time::Timestamp;
@@ -35,46 +36,86 @@ impl Authenticator {
         correlation_id: &str,
         now: Timestamp,
     ) -> Result<Identity> {
-        let shape = secret::shape(password);
-        let account = (shape == Shape::Other).then_some(username);
-        let login = LoginEvents {
+        let login = self.login(password, address, correlation_id, now);
+        let identity = self.judge(&login, Some(username), password)?;
+        if login.shape == Shape::Other {
+            self.bans().succeeded(username);
+        }
+        self.logins.accepted.one();
+        let principal = &identity.principal;
+        login.succeeded(principal, self.event_place(principal)?);
+        Ok(identity)
+    }
+
+    /// Who sends a token's secret alone, as the REST API takes it. Deploy tokens, which log in with a name of
+    /// their own, are for registries alone. The audit hears of what fails; what succeeds is no login, but one request.
+    ///
+    /// # Errors
+    /// Why it lets nobody in; `TooManyRequests` after too many failures; `Sql`.
+    pub fn by_secret(
+        &self,
+        secret: &str,
+        address: ClientAddress,
+        correlation_id: &str,
+        now: Timestamp,
+    ) -> std::result::Result<Identity, NotLetIn> {
+        let login = self.login(secret, address, correlation_id, now);
+        self.judge(&login, None, secret)
+    }
+
+    fn login<'a>(
+        &'a self,
+        secret: &str,
+        address: ClientAddress,
+        correlation_id: &'a str,
+        now: Timestamp,
+    ) -> LoginEvents<'a> {
+        LoginEvents {
             audit: &self.store.audit,
-            shape,
+            shape: secret::shape(secret),
             address,
             correlation_id,
             now,
-        };
-        self.check_ban(&login, account)?;
-        let judged = match shape {
-            Shape::Mistyped(_) => Ok(Err(Refused::new(None, CredentialRefusal::Mistyped))),
-            Shape::Token(_) => self.by_token(Some(username), password, address, now),
-            Shape::Other => self.by_password(&Attempt {
-                account: username,
-                password,
-                address: address.ip,
-            }),
-        };
-        if let Err(error) = &judged
-            && matches!(error.kind(), Kind::TooManyRequests { .. })
-        {
-            login.turned_away("too many at once", None);
         }
-        match judged? {
-            Ok(principal) => {
-                if let Some(account) = account {
-                    self.bans().succeeded(account);
-                }
-                self.logins.accepted.one();
-                login.succeeded(&principal, self.event_place(&principal)?);
-                Ok(Identity {
-                    principal,
-                    address,
-                    bound: None,
-                })
+    }
+
+    /// Whom a secret lets in that comes with a user name, or, over the REST API, alone.
+    fn judge(
+        &self,
+        login: &LoginEvents<'_>,
+        username: Option<&str>,
+        secret: &str,
+    ) -> std::result::Result<Identity, NotLetIn> {
+        let (address, now) = (login.address, login.now);
+        let account = username.filter(|_| login.shape == Shape::Other);
+        self.check_ban(login, account)?;
+        let judged = match (login.shape, account) {
+            (Shape::Mistyped(_), _) => Err(Refused::new(None, CredentialRefusal::Mistyped)),
+            (Shape::Token(_), _) => self.by_token(username, secret, address, now)?,
+            (Shape::Other, None) => Err(Refused::new(None, CredentialRefusal::NoToken)),
+            (Shape::Other, Some(account)) => {
+                let attempt = Attempt {
+                    account,
+                    password: secret,
+                    address: address.ip,
+                };
+                self.by_password(&attempt).inspect_err(|error| {
+                    if matches!(error.kind(), Kind::TooManyRequests { .. }) {
+                        login.turned_away("too many at once", None);
+                    }
+                })?
             }
+        };
+        match judged {
+            Ok(principal) => Ok(Identity {
+                principal,
+                address,
+                bound: None,
+            }),
             Err(refused) => {
-                self.note_refused(&login, &refused, account)?;
-                Err(refused.why.error())
+                let retry_after = self.note_refused(login, &refused, account)?;
+                let why = refused.why;
+                Err(NotLetIn::Refused { why, retry_after })
             }
         }
     }
@@ -89,40 +130,36 @@ impl Authenticator {
         banned
     }
 
-    /// Counts a credential that lets nobody in, and tells the audit of it, and the log of a ban that it leads to.
-    ///
-    /// # Errors
-    /// `TooManyRequests` for one that exists and was sent too often within this minute.
+    /// Counts a credential that lets nobody in, and tells the audit of it, and the log of a ban that it leads to. When to
+    /// try again, where it exists and was sent too often within this minute.
     fn note_refused(
         &self,
         login: &LoginEvents<'_>,
         refused: &Refused,
         account: Option<&str>,
-    ) -> Result<()> {
+    ) -> Result<Option<Duration>> {
         let (address, now) = (login.address.ip, login.now);
         let known = self.known(account)?;
-        if let Some(row) = refused.row()
-            && let Some(retry_after) = self.refused.lock().note(row, now)
-        {
+        let place = refused.of.as_ref().map(|of| self.event_place(of));
+        let place = place.transpose()?.flatten();
+        let row = refused.row();
+        let retry_after = row.and_then(|row| self.refused.lock().note(row, now));
+        if retry_after.is_some() {
             self.logins.banned.one();
-            login.turned_away("refused too often", known.as_ref());
-            let error = refused.why.error();
-            let what = format!("{}, and it was sent too often", error.what());
-            let wait = format!("try again in {} s", retry_after.as_secs());
-            return Err(Error::new(Kind::TooManyRequests { retry_after }, what).remedy(wait));
+            login.sent_too_often(refused, place, known.as_ref());
+            return Ok(retry_after);
         }
         self.logins.failed.one();
-        let place = refused.of.as_ref().map(|of| self.event_place(of));
-        login.failed(refused, place.transpose()?.flatten(), known.as_ref());
+        login.failed(refused, place, known.as_ref());
         if !refused.why.is_guess() {
-            return Ok(());
+            return Ok(None);
         }
         let begun = self.bans().failed(address, account, now);
         for whose in begun {
             login.banned(whose, known.as_ref());
             self.tell_of_ban(login, whose, known.as_ref());
         }
-        Ok(())
+        Ok(None)
     }
 
     /// A name that is nobody's is not logged: it may be a password.
@@ -198,45 +235,6 @@ impl Authenticator {
                 why.unwrap_or(CredentialRefusal::OwnerGone),
             )),
         })
-    }
-
-    /// Who sends a token's secret alone, as the REST API takes it. Deploy tokens, which log in with a name of
-    /// their own, are for registries alone. The audit hears of what fails; what succeeds is no login, but one request.
-    ///
-    /// # Errors
-    /// `TooManyRequests` after too many failures; `Sql`.
-    pub fn by_secret(
-        &self,
-        secret: &str,
-        address: ClientAddress,
-        correlation_id: &str,
-        now: Timestamp,
-    ) -> Result<std::result::Result<Identity, CredentialRefusal>> {
-        let shape = secret::shape(secret);
-        let login = LoginEvents {
-            audit: &self.store.audit,
-            shape,
-            address,
-            correlation_id,
-            now,
-        };
-        self.check_ban(&login, None)?;
-        let judged = match shape {
-            Shape::Token(_) => self.by_token(None, secret, address, now)?,
-            Shape::Mistyped(_) => Err(Refused::new(None, CredentialRefusal::Mistyped)),
-            Shape::Other => Err(Refused::new(None, CredentialRefusal::NoToken)),
-        };
-        match judged {
-            Ok(principal) => Ok(Ok(Identity {
-                principal,
-                address,
-                bound: None,
-            })),
-            Err(refused) => {
-                self.note_refused(&login, &refused, None)?;
-                Ok(Err(refused.why))
-            }
-        }
     }
 
     /// The user of this name, if the password is right. An unknown one costs as much.

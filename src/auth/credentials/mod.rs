@@ -26,8 +26,8 @@ use crate::metrics::counters;
 use crate::store::{Store, Token, TokenKind};
 use crate::time::Timestamp;
 
-pub use refusal::CredentialRefusal;
 pub(super) use refusal::Refused;
+pub use refusal::{CredentialRefusal, NotLetIn};
 
 /// Answers who somebody is.
 pub struct Authenticator {

@@ -3,6 +3,8 @@
 //! Whoever holds a whole secret, a token's or a user's password, learns why it is refused. Everybody else gets one text
 //! for whatever is wrong.
 
+use std::time::Duration;
+
 use super::super::identity::{JOB_USERNAME, Principal};
 use crate::error::{Error, Kind};
 use crate::store::{Token, TokenId, TokenKind, UserId};
@@ -46,6 +48,10 @@ impl CredentialRefusal {
         username: Option<&str>,
         now: Timestamp,
     ) -> Option<Self> {
+        // First: where it lets nobody in at all, its secret says nothing of it either.
+        if token.kind == TokenKind::Deploy && username.is_none() {
+            return Some(Self::NotForTheApi);
+        }
         if token.revoked {
             return Some(Self::Revoked(token.id, token.revoked_at));
         }
@@ -61,7 +67,6 @@ impl CredentialRefusal {
             }
         }
         let wanted = match (token.kind, username) {
-            (TokenKind::Deploy, None) => return Some(Self::NotForTheApi),
             (_, None) => return None,
             (TokenKind::Deploy, _) => token.username.as_deref().unwrap_or_default(),
             (TokenKind::Job, _) => JOB_USERNAME,
@@ -146,6 +151,45 @@ impl CredentialRefusal {
         Error::new(Kind::Unauthorized, format!("login failed: {what}"))
             .remedy(remedy)
             .logged(format!("login failed: {}", self.why()))
+    }
+
+    /// What is told where it was sent too often.
+    fn too_often(&self, retry_after: Duration) -> Error {
+        let too_often = "and it was sent too often";
+        let what = format!("{}, {too_often}", self.error().what());
+        Error::new(Kind::TooManyRequests { retry_after }, what)
+            .remedy(format!("try again in {} s", retry_after.as_secs()))
+            .logged(format!("login failed: {}, {too_often}", self.why()))
+    }
+}
+
+/// Why a secret lets nobody in.
+#[derive(Debug)]
+pub enum NotLetIn {
+    Refused {
+        why: CredentialRefusal,
+        /// When to try again, where it was sent too often within this minute.
+        retry_after: Option<Duration>,
+    },
+    /// A ban, or no fault of the secret.
+    Other(Error),
+}
+
+impl From<Error> for NotLetIn {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<NotLetIn> for Error {
+    fn from(reason: NotLetIn) -> Self {
+        match reason {
+            NotLetIn::Refused { why, retry_after } => match retry_after {
+                Some(retry_after) => why.too_often(retry_after),
+                None => why.error(),
+            },
+            NotLetIn::Other(error) => error,
+        }
     }
 }
 

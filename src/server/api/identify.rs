@@ -2,10 +2,10 @@
 
 use super::answer::Failure;
 use super::table::{Endpoint, Scope};
-use crate::auth::credentials::CredentialRefusal;
+use crate::auth::credentials::{CredentialRefusal, NotLetIn};
 use crate::auth::scope::Ability;
 use crate::auth::{Identity, Principal};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::server::Appliance;
 use crate::server::call::{Call, Credentials};
 use crate::store::{Actor, TokenId};
@@ -28,16 +28,23 @@ pub(super) fn identify(
     };
     let is_by_job = job.is_some() && field("PRIVATE-TOKEN").is_none();
     let authenticator = &appliance.authenticator;
-    let identity = match authenticator.by_secret(&secret, call.address, &call.id, call.now)? {
+    let identity = match authenticator.by_secret(&secret, call.address, &call.id, call.now) {
         Ok(identity) => identity,
-        Err(refusal) => {
-            call.note.why = Some(format!("login failed: {}", refusal.why()));
-            if let CredentialRefusal::Revoked(id, _) = refusal
+        Err(NotLetIn::Other(error)) => return Err(error.into()),
+        Err(NotLetIn::Refused { why, retry_after }) => {
+            // Also where it was sent too often: otherwise whoever has the secret could keep its family alive. It is
+            // not told again and again that the family has ended.
+            if let CredentialRefusal::Revoked(id, _) = why
                 && endpoint.scope == Scope::SelfRotation
+                && (retry_after.is_none() || appliance.store.access.family_lives(id)?)
             {
                 revoke_family(appliance, call, id)?;
             }
-            return Err(refused(&refusal));
+            if retry_after.is_some() {
+                return Err(Error::from(NotLetIn::Refused { why, retry_after }).into());
+            }
+            call.note.why = Some(format!("login failed: {}", why.why()));
+            return Err(refused(&why));
         }
     };
     call.note_principal(&identity.principal);

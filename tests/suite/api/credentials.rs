@@ -1,10 +1,12 @@
 //! Which credentials the API takes, and how it refuses the others: as GitLab does.
 
+use breakwater::auth::secret::Secret;
+use breakwater::store::TokenKind;
 use serde_json::json;
 
 use super::stage;
 use crate::support::appliance::Appliance;
-use crate::support::client::Client;
+use crate::support::client::{Client, token_path};
 
 #[test]
 fn a_token_s_secret_alone_opens_the_api() {
@@ -109,6 +111,68 @@ fn reading_takes_read_api_and_changing_takes_api() {
         again.json()["error_description"],
         "Token was revoked. You have to re-authorize from the user."
     );
+}
+
+/// However often the old secret was sent before.
+#[test]
+fn a_rate_that_is_exceeded_saves_no_family() {
+    const ROTATE: &str = "/personal_access_tokens/self/rotate";
+    let stage = stage();
+    let first = stage.appliance.token("alice", &["api"]);
+    let alice = stage.caller(&first);
+    let second = alice.ok("POST", ROTATE, json!({}), 200);
+    let second = stage.caller(second["token"].as_str().unwrap());
+    let old = stage.client.basic("alice", &first);
+    let slowed = (0..130).map(|_| old.get(&token_path(&[])).status);
+    assert!(slowed.into_iter().any(|status| status == 429));
+    assert_eq!(second.get("/user").status, 200);
+    let refused = alice.post(ROTATE, json!({})).status;
+    // 401 where a minute has just begun.
+    assert!(matches!(refused, 401 | 429), "{refused}");
+    assert_eq!(second.get("/user").status, 401);
+    for _ in 0..70 {
+        alice.post(ROTATE, json!({}));
+    }
+    let events = stage.appliance.audit(&["--event", "token.family_revoked"]);
+    assert!(events.as_array().unwrap().len() <= 121, "{events}");
+}
+
+/// Deploy tokens are not for the API, and neither is what their old secrets would say of them.
+#[test]
+fn the_old_secret_of_a_deploy_token_says_and_does_nothing_at_the_api() {
+    let stage = stage();
+    stage.appliance.ok(&["group", "add", "acme"]);
+    let made = stage.appliance.json(&[
+        "token",
+        "create",
+        "--name",
+        "d",
+        "--deploy",
+        "acme",
+        "--username",
+        "d",
+        "--scope",
+        "read_registry",
+        "--json",
+    ]);
+    let id = made["id"].to_string();
+    let next = stage.appliance.json(&["token", "rotate", &id, "--json"]);
+    let (old, new) = (
+        made["token"].as_str().unwrap(),
+        next["token"].as_str().unwrap(),
+    );
+    let body = |secret: &str| {
+        let caller = stage.caller(secret);
+        let answer = caller.post("/personal_access_tokens/self/rotate", json!({}));
+        (answer.status, answer.body)
+    };
+    let unknown = Secret::mint(TokenKind::Deploy);
+    assert_eq!(body(old), body(unknown.unwrap().expose()));
+    let logs_in = |secret: &str| {
+        let client = stage.client.basic("d", secret);
+        client.get(&token_path(&[])).status
+    };
+    assert_eq!((logs_in(old), logs_in(new)), (401, 200));
 }
 
 #[test]

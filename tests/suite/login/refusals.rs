@@ -214,6 +214,22 @@ fn a_secret_that_has_ended_bans_no_address_and_has_a_rate_of_its_own() {
     let wait: u64 = slowed.field("Retry-After").unwrap().parse().unwrap();
     assert!((1..=60).contains(&wait), "{wait}");
     assert!(slowed.message().contains("revoked on"), "{}", slowed.text());
+    // The log says it without what only the sender is told, such as a user's name; the audit says whose it is.
+    appliance.wait_for_log("\"why\":\"login failed: revoked, and it was sent too often\"");
+    let begun = Instant::now();
+    let told = loop {
+        let told = appliance.audit(&["--event", "login.turned_away"]);
+        if told != serde_json::json!([]) || begun.elapsed() > Duration::from_secs(30) {
+            break told;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(told[0]["details"]["why"], "refused too often", "{told:#}");
+    assert_eq!(
+        (&told[0]["subject"], &told[0]["user"]),
+        (&serde_json::json!("old"), &serde_json::json!("alice")),
+        "{told:#}"
+    );
     assert_eq!(
         login(&client, "alice", &good).status,
         200,

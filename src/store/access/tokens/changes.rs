@@ -65,9 +65,9 @@ impl AccessDb {
     ///
     /// One that rotates itself stays what it was to the token that made it. Whoever rotates another one makes one.
     ///
-    /// Of one that was revoked already: `Conflict`, which names what has taken its place, and is about the `id` where that
-    /// is to be rotated instead; and `None` where it would
-    /// rotate itself, because then somebody uses a secret that should be gone: the whole family is revoked.
+    /// Of one that was revoked already: `Conflict`, which names what has taken its place, and is about the `id` where
+    /// that is to be rotated instead; and `None` where it would rotate itself, because then somebody uses a secret that
+    /// should be gone: the whole family is revoked.
     pub fn rotate_token(
         &self,
         actor: &Actor,
@@ -123,6 +123,22 @@ impl AccessDb {
             )?
             .ok_or_else(|| no_such("token", id.0))?;
             Ok(((), Some(end_family(connection, &used)?)))
+        })
+    }
+
+    /// Whether any token is left that came from the same first one.
+    pub fn family_lives(&self, id: TokenId) -> Result<bool> {
+        self.database.read(|connection| {
+            get(
+                connection,
+                "look for what is left of a family",
+                "SELECT EXISTS (
+                     SELECT 1 FROM tokens AS used JOIN tokens AS other
+                         ON ifnull(other.family_id, other.id) = ifnull(used.family_id, used.id)
+                     WHERE used.id = ?1 AND other.revoked = 0)",
+                [id.0],
+                |row| row.get(0),
+            )
         })
     }
 
@@ -328,41 +344,33 @@ fn revoked_already(connection: &Connection, old: &Token) -> Result<Error> {
         token,
     )?;
     let id = old.id.0;
-    let is_living = successor.as_ref().is_some_and(|token| !token.revoked);
-    let (what, remedy) = match successor {
+    let conflict = |what: String| Error::new(Kind::Conflict, what);
+    Ok(match successor {
         Some(Token {
             id: new,
             revoked: false,
             ..
-        }) => (
-            format!(
-                "token {id} was rotated already, and token {} has taken its place",
-                new.0
-            ),
-            format!("rotate that one: `breakwater token rotate {}`", new.0),
-        ),
-        Some(Token { id: new, .. }) => (
-            format!(
-                "token {id} was rotated already, and token {}, which took its place, is revoked",
-                new.0
-            ),
-            MAKE_ANOTHER.to_owned(),
-        ),
+        }) => conflict(format!(
+            "token {id} was rotated already, and token {} has taken its place",
+            new.0
+        ))
+        .remedy(format!(
+            "rotate that one: `breakwater token rotate {}`",
+            new.0
+        ))
+        .about("id"),
+        Some(Token { id: new, .. }) => conflict(format!(
+            "token {id} was rotated already, and token {}, which took its place, is revoked",
+            new.0
+        ))
+        .remedy(MAKE_ANOTHER),
         None => {
             let when = old
                 .revoked_at
                 .map(|at| format!(" on {at}"))
                 .unwrap_or_default();
-            (
-                format!("token {id} was revoked{when}"),
-                MAKE_ANOTHER.to_owned(),
-            )
+            conflict(format!("token {id} was revoked{when}")).remedy(MAKE_ANOTHER)
         }
-    };
-    let error = Error::new(Kind::Conflict, what).remedy(remedy);
-    Ok(match is_living {
-        true => error.about("id"),
-        false => error,
     })
 }
 

@@ -1,10 +1,11 @@
 //! Bans after too many failed logins. They live in the memory of the running server, and end with it.
 
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Admin, Operation};
-use crate::auth::bans::{Ban, FailureKey, shown};
+use crate::auth::bans::{Ban, FailureKey, machine, shown};
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::store::{Event, EventKind, Page, Store, Window};
 use crate::time::Timestamp;
@@ -108,7 +109,14 @@ impl Operation for RemoveBan {
                     None => "no server runs here, and bans end with it".to_owned(),
                 };
                 let missing = Error::new(Kind::NotFound, what).about("Ban");
-                return Err(missing.remedy("see `breakwater ban list`"));
+                let network = self.name.parse::<IpNet>().ok();
+                let remedy = match network.filter(|network| machine(*network).is_none()) {
+                    Some(_) => {
+                        "name one address, or an IPv6 network of 64 bits, as `breakwater ban list` shows it"
+                    }
+                    None => "see `breakwater ban list`",
+                };
+                return Err(missing.remedy(remedy));
             }
         };
         admin.store.audit.record(&admin.actor, &event);

@@ -64,6 +64,11 @@ pub fn shown(network: &IpNet) -> String {
     }
 }
 
+/// The network whose failures are counted together, if this is one: no wider and no narrower.
+pub fn machine(network: IpNet) -> Option<IpNet> {
+    Some(network::of_machine(network.addr())).filter(|machine| *machine == network.trunc())
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Failures {
     count: u32,
@@ -144,12 +149,12 @@ impl Bans {
         bans
     }
 
-    /// Ends the ban of an address, a network, or a user of this name, and forgets the failures; what was banned.
+    /// Ends the ban of an address, a network as [`machine`] takes it, or a user of this name, and forgets the failures;
+    /// what was banned.
     pub fn lift(&mut self, named: &str, now: Timestamp) -> Option<FailureKey> {
-        let network = named.parse::<IpNet>().ok();
-        let address = named.parse::<IpAddr>().ok();
-        let address = address.or_else(|| network.map(|network| network.addr()));
-        let keys = address.map(FailureKey::of_address).into_iter();
+        let address = named.parse::<IpAddr>().ok().map(network::of_machine);
+        let network = address.or_else(|| machine(named.parse().ok()?));
+        let keys = network.map(FailureKey::Address).into_iter();
         let mut keys = keys.chain([FailureKey::of_account(named)]);
         let is_banned = |key: &FailureKey| {
             let failures = self.failures.get(key);

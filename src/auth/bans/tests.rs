@@ -119,6 +119,10 @@ fn bans_are_listed_with_their_end_and_lifted_by_name() {
     for (named, is_lifted) in [
         ("192.0.2.1", false),
         ("alice", false),
+        // Wider and narrower ones would lift what they do not name.
+        ("2001:db8::/32", false),
+        ("2001:db8::1/128", false),
+        ("::/0", false),
         ("root", true),
         ("root", false),
     ] {

@@ -348,6 +348,14 @@ fn a_ban_is_seen_everywhere_and_lifted_by_name() {
         found[0]
     );
     // Each way to lift one, and what is not banned.
+    for network in ["192.0.2.0/24", "2001:db8:1::/48"] {
+        let refused = appliance.run_cli(&["ban", "remove", network]);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(
+            refused.status.code() == Some(1) && said.contains("an IPv6 network of 64 bits"),
+            "{said}"
+        );
+    }
     appliance.ok(&["ban", "remove", v4]);
     assert_eq!(login(&from(v4), "alice", &secret).status, 200);
     assert_eq!(

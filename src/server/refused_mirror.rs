@@ -15,8 +15,10 @@ use crate::time::Timestamp;
 /// So many networks are remembered. While that many were refused within an hour, no further ones are told of: otherwise
 /// whoever has many addresses could fill the log.
 const MOST_NETWORKS: usize = 256;
-/// So many first parts of names are remembered.
+/// So many first parts of names are remembered. While that many were asked for within an hour, no further ones are.
 const MOST_NAMES: usize = 1024;
+/// How long nobody looks again which names may be forgotten, in seconds.
+const NAMES_LOOKED_AT: u64 = 60;
 /// Between two lines in the log about the same network, in seconds.
 const QUIET: u64 = 3600;
 /// For so many seconds it is remembered who asked, and for what.
@@ -40,6 +42,8 @@ struct Known {
     networks: HashMap<IpNet, Network>,
     /// By first parts of names: the image, and when it was asked for last.
     names: HashMap<String, (String, Timestamp)>,
+    /// When those were last forgotten that were not asked for within an hour.
+    names_forgotten_at: Option<Timestamp>,
     /// When the log was last told that there are too many networks.
     told_of_many_at: Option<Timestamp>,
 }
@@ -62,7 +66,9 @@ impl RefusedMirror {
     /// each network.
     pub(super) fn note(&self, address: IpAddr, image: &str, now: Timestamp) {
         self.counters.requests.one();
-        match self.known.lock().note_network(address, image, now) {
+        // Not in the match: while the log is written nobody waits.
+        let telling = self.known.lock().note_network(address, image, now);
+        match telling {
             Telling::Nothing => {}
             Telling::Network(network) => tracing::warn!(
                 "{} asks the mirror for {} without a login, and no network rule lets {} in, so that its clients pull past this box: {} (this is told once an hour)",
@@ -150,19 +156,35 @@ impl Known {
 
     fn note_name(&mut self, image: &str, now: Timestamp) {
         let first = image.split('/').next().unwrap_or_default();
-        if self.names.len() >= MOST_NAMES && !self.names.contains_key(first) {
-            let oldest = self.names.iter().min_by_key(|(_, (_, at))| *at);
-            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
-                self.names.remove(&oldest);
-            }
-        }
         let noted = (image.to_owned(), now);
-        self.names.insert(first.to_owned(), noted);
+        if let Some(known) = self.names.get_mut(first) {
+            *known = noted;
+            return;
+        }
+        if self.names.len() >= MOST_NAMES {
+            self.forget_names(now);
+        }
+        if self.names.len() < MOST_NAMES {
+            self.names.insert(first.to_owned(), noted);
+        }
+    }
+
+    /// Forgets the names that were not asked for within an hour; looks at most once a minute.
+    fn forget_names(&mut self, now: Timestamp) {
+        let is_within = |at: Timestamp, seconds| now.0.abs_diff(at.0) < seconds;
+        let last = self.names_forgotten_at;
+        if last.is_some_and(|at| is_within(at, NAMES_LOOKED_AT)) {
+            return;
+        }
+        self.names_forgotten_at = Some(now);
+        self.names.retain(|_, (_, at)| is_within(*at, QUIET));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn address(third: u8, last: u8) -> IpAddr {
@@ -210,6 +232,29 @@ mod tests {
         }
     }
 
+    /// A log that is written to slowly must not hold up whoever asks meanwhile.
+    #[test]
+    fn while_the_log_is_written_nobody_waits() {
+        struct Log(Arc<RefusedMirror>);
+        impl std::io::Write for Log {
+            fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+                assert!(self.0.known.try_lock().is_some(), "the lock is held");
+                self.0.counters.requests.one();
+                Ok(line.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let refused = Arc::new(RefusedMirror::default());
+        let log = Arc::clone(&refused);
+        let log = tracing_subscriber::fmt().with_writer(move || Log(Arc::clone(&log)));
+        tracing::subscriber::with_default(log.finish(), || {
+            refused.note(address(1, 1), "redis", Timestamp(0));
+        });
+        assert_eq!(refused.counters.requests.value(), 2, "it was written");
+    }
+
     #[test]
     fn a_stranger_with_many_networks_fills_neither_the_memory_nor_the_log() {
         let refused = RefusedMirror::default();
@@ -226,6 +271,12 @@ mod tests {
         assert_eq!(lines, MOST_NETWORKS + 1);
         assert_eq!(known.networks.len(), MOST_NETWORKS);
         assert_eq!(known.names.len(), MOST_NAMES);
+        assert!(
+            known.names.contains_key("name0"),
+            "a flood takes no name's place"
+        );
+        known.note_name("later/x", Timestamp(6000));
+        assert!(known.names.contains_key("later"));
         // Whoever comes after they have been quiet for an hour takes the place of one of them.
         let telling = known.note_network(address(9, 9), "redis", Timestamp(6000));
         assert_eq!(told(&telling).as_deref(), Some("10.0.9.0/24"));

@@ -10,7 +10,7 @@
 //! - `protection`: the rules that ask for more than that. `membership`: who meets them.
 //!
 //! Every decision goes in one order:
-//! 1. *Who are you?* Nobody whom no network rule lets in: [`Refusal::Unauthenticated`].
+//! 1. *Who are you?* Nobody whom no network rule lets in: [`Refusal::Untrusted`].
 //! 2. *May you know that it exists?* A group that is not there and one that may not be seen are the
 //!    same [`Refusal::Unknown`].
 //! 3. *Are you allowed?* The credential lacks the ability to read: [`Refusal::Denied`].
@@ -136,6 +136,8 @@ impl Grant {
 pub enum Refusal {
     /// 401: log in.
     Unauthenticated,
+    /// The same of a dependency proxy that no network rule opens to the address.
+    Untrusted,
     /// 401: the JWT was issued for less; another one can be had.
     NotInToken(Wanted),
     /// 404: there is nothing here that you may see. Why, is for the log alone.
@@ -196,7 +198,9 @@ impl Refusal {
         let denied = |what: &str| Error::new(Kind::Denied, what);
         match self {
             Self::Unauthenticated => Error::new(Kind::Unauthorized, "authentication is required")
-                .remedy("log in with `docker login`")
+                .remedy("log in with `docker login`"),
+            Self::Untrusted => Self::Unauthenticated
+                .error(name)
                 .logged("nobody logged in, and the address is in no network that is trusted here"),
             Self::NotInToken(wanted) => Error::new(
                 Kind::Unauthorized,
@@ -313,9 +317,8 @@ pub fn dependency_proxy(
         Membership::on_group(&identity.principal, facts.lineage, facts.level)
     };
     if matches!(identity.principal, Principal::Anonymous) {
-        let facts = facts.ok();
-        let by_network = facts.and_then(|facts| Some((facts, network_ability(identity, facts)?)));
-        let (facts, ability) = by_network.ok_or(Refusal::Unauthenticated)?;
+        let facts = facts.map_err(|_| Refusal::Unauthenticated)?;
+        let ability = network_ability(identity, facts).ok_or(Refusal::Untrusted)?;
         let fill = ability == store::Ability::Fill;
         return Ok(Grant::new(facts.group, fill, membership(facts)));
     }

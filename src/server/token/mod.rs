@@ -21,7 +21,7 @@ use crate::auth::jwt::{AUDIENCES, Bearer, Issue};
 use crate::auth::policy::Refusal;
 use crate::auth::scope::Ability;
 use crate::auth::{Identity, Principal};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::http::{Method, Response};
 use request::TokenRequest;
 use scopes::judge;
@@ -49,10 +49,10 @@ pub(super) fn token(appliance: &Appliance, call: &mut Call<'_>) -> Result<Respon
     if let Some(missing) = judged.missing.filter(|_| judged.access.is_empty()) {
         return Ok(forbidden(call, &Refusal::Denied(missing).error("")));
     }
-    let access = judged.access;
     if matches!(identity.principal, Principal::Anonymous) {
-        anonymous::anonymous_may_have(appliance, call, &identity, &request, &access)?;
+        anonymous::anonymous_may_have(appliance, call, &identity, &request, &judged)?;
     }
+    let access = judged.access;
     if judged.is_tolerated {
         report_missing_abilities(appliance, call, &identity);
     }
@@ -83,9 +83,17 @@ fn identify(appliance: &Appliance, call: &Call<'_>, request: &TokenRequest) -> R
     if anonymous::is_for_docker_hub(appliance, call, request, user, password)? {
         return Ok(Identity::anonymous(call.address));
     }
-    appliance
-        .authenticator
-        .by_basic(user, password, call.address, &call.id, call.now)
+    let identity =
+        appliance
+            .authenticator
+            .by_basic(user, password, call.address, &call.id, call.now);
+    if identity
+        .as_ref()
+        .is_err_and(|error| error.kind() == Kind::Unauthorized)
+    {
+        anonymous::note_failed_login(appliance, call, request, user, password)?;
+    }
+    identity
 }
 
 /// The log line for a credential that is let in though it lacks abilities: once for each JWT issued.

@@ -27,6 +27,8 @@ pub(super) struct Judged {
     pub(super) missing: Option<Ability>,
     /// A push to what is protected, asked for by that name; refuses a request for an external registry.
     pub(super) protected: Option<Refusal>,
+    /// Why a dependency proxy is closed to nobody.
+    pub(super) untrusted: Option<Refusal>,
     /// Whether the credential is let in only because enforcement is off.
     pub(super) is_tolerated: bool,
 }
@@ -143,6 +145,11 @@ fn catalog(identity: &Identity, scope: &Scope, judged: &mut Judged) {
     }
 }
 
+pub(super) fn pulls(scope: &Scope) -> bool {
+    let mut actions = scope.actions.iter();
+    actions.any(|action| action == "pull" || action == "*")
+}
+
 /// A scope about a cached repository. One about a group that the caller may not see is judged by the box's
 /// flags, as a login is: the answer never tells that the group exists.
 fn cached(
@@ -154,8 +161,7 @@ fn cached(
 ) -> Result<()> {
     let principal = &identity.principal;
     let is_anonymous = matches!(principal, Principal::Anonymous);
-    let pulls = |action: &String| action == "pull" || action == "*";
-    let group = group.filter(|_| scope.actions.iter().any(pulls));
+    let group = group.filter(|_| pulls(scope));
     let verdict = match group {
         Some(group) => appliance.authorize_group(identity, group)?,
         None => Err(Refusal::Unknown(Hidden::Nothing)),
@@ -171,6 +177,7 @@ fn cached(
             judged.grant(scope, vec!["pull"]);
         }
         (Err(Refusal::Denied(missing)), _) => judged.missing = Some(missing),
+        (Err(refusal @ Refusal::Untrusted), _) => judged.untrusted = Some(refusal),
         (Err(Refusal::Unknown(_)), _) | (Ok(_), None) if !is_anonymous => {
             judged.note(policy::login(principal, appliance.box_flags()?));
         }

@@ -139,6 +139,51 @@ fn who_logs_in_or_is_refused_for_another_reason_is_not_told_of() {
     assert_eq!(found.len(), 1, "only the last one: {found:?}");
 }
 
+/// Only who asks to pull from a mirror that is on, and that no rule opens, is told of network rules.
+#[test]
+fn a_network_rule_is_named_only_where_it_helps() {
+    let (_fake, appliance) = behind_proxy();
+    appliance.ok_with_input(
+        &["user", "add", "carol", "--password-stdin"],
+        "right Passw0rd\n",
+    );
+    let stranger = client(&appliance, "10.99.3.7");
+    let ask = |client: &Client, scope: &str| {
+        let answer = client.get(&token_path(&[scope]));
+        assert_eq!(answer.status, 401, "{scope}: {answer:?}");
+        assert!(
+            !answer.message().contains("network rule"),
+            "{scope}: {answer:?}"
+        );
+    };
+    let pull = "repository:library/redis:pull";
+    ask(&stranger, "repository:library/redis:push");
+    appliance.ok(&["group", "add", "acme"]);
+    ask(&stranger, "repository:acme/api:pull");
+    ask(&stranger.basic("carol", "wrong Passw0rd"), pull);
+    appliance.ok(&["network", "add", "10.99.4.0/24", "--ability", "read"]);
+    let trusted = client(&appliance, "10.99.4.7");
+    ask(&trusted, "repository:library/redis:push");
+    ask(&trusted.basic("carol", "wrong Passw0rd"), pull);
+    let set = |on: &str| {
+        let change = format!("dependency_proxy_enabled={on}");
+        appliance.ok(&["group", "set", "mirror", &change]);
+    };
+    set("false");
+    ask(&stranger, pull);
+    ask(&trusted, pull);
+    set("true");
+    assert_eq!(findings(&appliance, "network_refused"), []);
+    assert_eq!(asks(&stranger), 401);
+    assert_eq!(findings(&appliance, "network_refused").len(), 1);
+    let log = appliance.log();
+    let why = "in no network that is trusted here";
+    assert!(
+        !log.lines().any(|line| line.contains(why)),
+        "the answer names it: {log}"
+    );
+}
+
 #[test]
 fn a_box_that_listens_to_others_says_whom_it_lets_in_and_how_it_is_read() {
     let here = Appliance::start();

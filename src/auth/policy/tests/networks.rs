@@ -181,3 +181,34 @@ fn a_login_at_the_mirror_neither_loses_nor_gains_what_the_network_gives() {
         );
     }
 }
+
+/// The log must not say of other doors that a network rule would open them.
+#[test]
+fn networks_are_named_in_the_log_only_where_a_rule_would_help() {
+    let nobody = identity(Principal::Anonymous, "192.0.2.1", true);
+    let mut group = group(ASKED, Visibility::Private);
+    let judged = |group: &Group| {
+        let facts = GroupFacts {
+            group,
+            lineage: &LINEAGE,
+            level: None,
+            is_public: false,
+            is_mirror: true,
+            networks: &[],
+            flags: ON,
+        };
+        let refusal = dependency_proxy(&nobody, Some(facts)).unwrap_err();
+        refusal.error("alpine")
+    };
+    let untrusted = judged(&group);
+    assert!(untrusted.logged_why().contains("in no network"));
+    group.dependency_proxy_enabled = false;
+    let switched_off = judged(&group);
+    assert_eq!(switched_off.to_string(), untrusted.to_string());
+    let hosted = repository(&nobody, None, Wanted::Pull)
+        .unwrap_err()
+        .error("a");
+    for error in [switched_off, hosted] {
+        assert_eq!(error.logged_why(), "authentication is required");
+    }
+}

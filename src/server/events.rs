@@ -95,6 +95,6 @@ impl Appliance {
     fn place_of(&self, grant: &RepositoryGrant) -> Option<EventPlace> {
         let repository = grant.repository();
         let owner = self.authenticator.project_owning(repository).ok()??;
-        Some(owner.placed.event_place(repository.as_str()))
+        Some(owner.placed.event_place(&owner.placed.project.path))
     }
 }

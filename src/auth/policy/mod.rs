@@ -247,8 +247,12 @@ impl Refusal {
                 rule,
             ),
             Self::TagImmutable(rule) => {
-                by_rule("tag immutable; it can neither be moved nor deleted", rule)
-                    .remedy("push another tag")
+                let is_shown = rule.as_ref().is_some_and(|rule| rule.is_shown());
+                let error = by_rule("tag immutable; it can neither be moved nor deleted", rule);
+                match is_shown {
+                    true => error,
+                    false => error.remedy("push another tag"),
+                }
             }
         }
     }

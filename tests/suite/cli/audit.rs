@@ -173,6 +173,16 @@ fn pushes_and_deletes_by_every_way_are_told_with_who_and_from_where() {
     assert_eq!(count(&["--event", "image*", "--token", "11"]), 0);
     assert_eq!(count(&["--event", "image*", "--address", "127.0.0.1"]), 7);
     assert_eq!(count(&["--event", "image*", "--address", "127.0.0.2"]), 0);
+    // A repository below a project's path is told of under the project's.
+    let tool = "acme/api/tool";
+    let client = hosted.client(&[tool]);
+    push_image(&client, tool, "v4", &[b"v4"]);
+    let path = format!("/v2/{tool}/manifests/v4");
+    assert_eq!(client.request("DELETE", &path, b"").status, 202);
+    let removed = appliance.audit(&["--event", "images.removed"]);
+    let last = removed.as_array().unwrap().last().unwrap();
+    let by = "dev (token 1) 127.0.0.1 acme/api acme/api/tool";
+    assert_eq!(line(last), format!(r#"{by} {{"image":"v4"}}"#));
 }
 
 /// Who, from where, of which project, what to, and the details.

@@ -76,3 +76,28 @@ fn single_tags_are_judged_at_the_write() {
         Err(Refusal::TagProtected(TagAction::Push, _))
     ));
 }
+
+/// Whoever may list the rules is told which one it is, and how to change it.
+#[test]
+fn the_rule_that_makes_a_tag_immutable_is_named_to_owners() {
+    let immutable = TagRule {
+        id: RuleId(2),
+        project: ProjectId(5),
+        pattern: "^v1".into(),
+        min_push: None,
+        min_delete: None,
+        immutable: true,
+        created_at: Timestamp(0),
+    };
+    let project = hosted(false, Vec::new(), &[immutable]);
+    let who = identity(password(false), "192.0.2.1", true);
+    let remedy = |level| {
+        let grant = ask(&who, &project, Some(level), Wanted::Push).unwrap();
+        let tag = Tag::parse("v1").unwrap();
+        let refusal = grant.judge_tag(&tag, TagAction::Delete).unwrap_err();
+        refusal.error(REPOSITORY).remedy_text().unwrap().to_owned()
+    };
+    let shown = remedy(Level::Owner);
+    assert!(shown.contains("`breakwater rule set 2`"), "{shown}");
+    assert_eq!(remedy(Level::Developer), "push another tag");
+}

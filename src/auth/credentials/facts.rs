@@ -258,7 +258,8 @@ impl Authenticator {
         read: impl FnOnce(&AccessDb) -> Result<V>,
     ) -> Result<V> {
         let generation = self.store.access.generation();
-        if let Some(value) = known(&mut self.memo(generation)) {
+        let kept = known(&mut self.memo(generation));
+        if let Some(value) = kept {
             return Ok(value);
         }
         let value = read(&self.store.access)?;

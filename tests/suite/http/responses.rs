@@ -19,7 +19,8 @@ enum Feed {
 
 impl Read for Fed {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self.0.lock().unwrap().recv() {
+        let fed = self.0.lock().unwrap().recv();
+        match fed {
             Ok(Feed::Bytes(bytes)) => {
                 buf[..bytes.len()].copy_from_slice(bytes.as_bytes());
                 Ok(bytes.len())

@@ -263,7 +263,8 @@ impl Connection<'_> {
                     Some(stored) => Plan::new(200, &stored.media_type, Arc::clone(&stored.bytes))
                         .with("Docker-Content-Digest", &stored.digest),
                 };
-                match *self.state.rate_limit.lock().unwrap() {
+                let rate_limit = *self.state.rate_limit.lock().unwrap();
+                match rate_limit {
                     None => plan,
                     Some((limit, remaining)) => plan
                         .with("ratelimit-limit", format!("{limit};w=21600"))

@@ -69,6 +69,8 @@ pub enum Kind {
         /// When the caller should try again.
         retry_after: Duration,
     },
+    /// An upstream leads back to the box that asks it.
+    Circle,
     /// The client hung up before its request was done: nobody is there to be answered.
     Abandoned,
     /// The upstream sent what is not what was asked for: wrong bytes, wrong length, not a manifest.

@@ -30,7 +30,7 @@
 //! | `http` | the public port's HTTP/1.1 and TLS; knows no route and no store |
 //! | `oci` | digest, reference, manifest, scope: pure |
 //! | `spool` | bytes on their way: in memory while they are few, in unlinked files beyond that; who may hold how much |
-//! | `config` `telemetry` `metrics` `network` `context` `schema` `shared_call` `words` `error` `time` | what every room may use; `telemetry`: logs; `metrics`: counters, and the metrics' names and text; `network`: whose address counts as whose; `context`: for whom a thread works, and whether that client still waits; `schema`: how types look in JSON; `words`: enums that are words; `shared_call`: one call for all who wait for its result |
+//! | `config` `telemetry` `metrics` `network` `context` `hops` `schema` `shared_call` `words` `error` `time` | what every room may use; `telemetry`: logs; `metrics`: counters, and the metrics' names and text; `network`: whose address counts as whose; `context`: for whom a thread works, and whether that client still waits; `hops`: through which boxes its request came; `schema`: how types look in JSON; `words`: enums that are words; `shared_call`: one call for all who wait for its result |
 //!
 //! # Invariants
 //!
@@ -137,6 +137,7 @@ pub mod config;
 pub mod context;
 pub mod control;
 pub mod error;
+pub mod hops;
 pub mod http;
 pub mod metrics;
 pub mod network;

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::hops;
+
 use crate::time::deadline;
 
 /// Calls in progress, by key.
@@ -91,7 +93,7 @@ impl<K: Hash + Eq + Clone, V: Clone> SharedCalls<K, V> {
                 let joined = started.join();
                 let spawned = std::thread::Builder::new()
                     .name("upstream-call".into())
-                    .spawn(move || started.finish(work()));
+                    .spawn(hops::along(move || started.finish(work())));
                 if let Err(error) = spawned {
                     tracing::error!(%error, "cannot start a thread to ask an upstream");
                 }

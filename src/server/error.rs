@@ -34,6 +34,7 @@ pub fn status_and_code(kind: Kind) -> (u16, &'static str) {
         Kind::TooManyRequests { .. } => (429, "TOOMANYREQUESTS"),
         Kind::Unavailable { .. } | Kind::UpstreamLied => (503, "UNAVAILABLE"),
         Kind::Busy => (503, "UNAVAILABLE"),
+        Kind::Circle => (508, "UNAVAILABLE"),
         // As nginx logs it; no client sees it.
         Kind::Abandoned => (499, "UNAVAILABLE"),
         Kind::Full => (507, "UNAVAILABLE"),

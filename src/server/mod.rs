@@ -52,6 +52,7 @@ use crate::auth::keys::Keys;
 use crate::config::Config;
 use crate::context;
 use crate::error::{Error, Kind, Result};
+use crate::hops::{self, Hops};
 use crate::http::{Body, Gauge, Handler, Refusal as HttpRefusal, Request, Response};
 use crate::proxy::{Freshness, Proxy, UpstreamState};
 use crate::registry::Registry;
@@ -298,7 +299,13 @@ impl Handler for Appliance {
         let (method, path) = (request.method.as_str().to_owned(), request.path.clone());
         let mut call = Call::new(self, request, id.clone());
         context::note_origin(call.address.ip.into());
-        let answered = std::panic::catch_unwind(AssertUnwindSafe(|| self.answer(&mut call)));
+        let hops = Hops::read(call.request.headers.get_all(hops::HEADER));
+        let is_circle = hops.is_circle();
+        hops.carry();
+        let answered = std::panic::catch_unwind(AssertUnwindSafe(|| match is_circle {
+            true => Err(circle()),
+            false => self.answer(&mut call),
+        }));
         let mut kind = None;
         let response = match answered {
             Ok(Ok(response)) => response,
@@ -353,4 +360,13 @@ fn open_keys(store: &Store, config: &Config) -> Result<Keys> {
         store.audit.record(&Actor::server(), &event);
     }
     Ok(keys)
+}
+
+/// For a request that has been here already: it must not join the fetch that it was made for.
+fn circle() -> Error {
+    let what =
+        "this request has gone round in a circle: an upstream leads back to the box that asks it";
+    Error::new(Kind::Circle, what).remedy(
+        "see on each box of the chain where its upstreams lead, with `breakwater upstream list`",
+    )
 }

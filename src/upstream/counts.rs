@@ -79,7 +79,7 @@ impl Counts {
             Err(FaultKind::ServerError { .. }) => 5,
             Err(FaultKind::Unreachable) => 6,
             Err(FaultKind::TimedOut) => 7,
-            Err(FaultKind::Protocol) => 8,
+            Err(FaultKind::Protocol | FaultKind::Circle) => 8,
             Err(FaultKind::CredentialsRefused) => 9,
             // Nothing was sent.
             Err(FaultKind::Offline | FaultKind::BreakerOpen { .. } | FaultKind::NoRoom) => return,

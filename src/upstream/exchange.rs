@@ -16,6 +16,7 @@ use super::rate_limit;
 use super::transport::{Deadline, Method, Reply};
 use super::url::Url;
 use crate::error::excerpt;
+use crate::hops::{self, Hops};
 use crate::spool::{Content, Spool, Unfilled};
 use crate::time::Timestamp;
 
@@ -38,6 +39,7 @@ impl Upstream {
     /// Asks, follows redirects, and answers a challenge once. Any status but 401 is returned.
     pub(super) fn exchange(&self, ask: &Ask<'_>) -> Result<Reply, Fault> {
         let Question { repository, path } = ask.question;
+        let repository = format!("{}{repository}", self.prefix);
         let scope = format!("repository:{repository}:pull");
         let path = format!("/v2/{repository}/{path}");
         let url = self.home.below(&path, ask.query.clone());
@@ -79,6 +81,9 @@ impl Upstream {
             let mut sent = headers.to_vec();
             if let Some(authorization) = &authorization {
                 sent.push(("Authorization", authorization.clone()));
+            }
+            if at.same_origin(&self.home) {
+                sent.push((hops::HEADER, Hops::current().with_this_box()));
             }
             let reply = self.transport.send(method, &at, &sent, deadline)?;
             if !matches!(reply.status, 301 | 302 | 303 | 307 | 308) {
@@ -222,6 +227,10 @@ impl Upstream {
                     "limits how often it may be asked (429)".to_owned(),
                 )
             }
+            508 => (
+                FaultKind::Circle,
+                "leads back to this box, or its own upstream to itself (508)".to_owned(),
+            ),
             500..=599 => (
                 FaultKind::ServerError { status },
                 format!("failed ({status})"),
@@ -236,7 +245,13 @@ impl Upstream {
             ),
         };
         reply.discard();
-        Fault::new(kind, format!("{subject} {why}"))
+        let fault = Fault::new(kind, format!("{subject} {why}"));
+        match kind {
+            FaultKind::Circle => fault.with_remedy(
+                "see on each box of the chain where its upstreams lead, with `breakwater upstream list`",
+            ),
+            _ => fault,
+        }
     }
 
     /// How long a small answer may take as a whole. Silence has a limit of its own; this one is for bytes that come

@@ -59,6 +59,8 @@ pub enum FaultKind {
         /// The status as it came.
         status: u16,
     },
+    /// It leads back to this box (508).
+    Circle,
     /// HEAD is not supported here (405): ask with GET.
     MethodNotAllowed,
     /// The box has no room for the answer now; nothing is wrong with the upstream.
@@ -160,6 +162,7 @@ impl From<Fault> for Error {
             FaultKind::NotFound | FaultKind::Denied => Kind::NotFound,
             FaultKind::RateLimited { retry_after } => Kind::TooManyRequests { retry_after },
             FaultKind::BreakerOpen { retry_after } => Kind::Unavailable { retry_after },
+            FaultKind::Circle => Kind::Circle,
             FaultKind::Offline | FaultKind::CredentialsRefused => {
                 Kind::Unavailable { retry_after: LATER }
             }

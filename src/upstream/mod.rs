@@ -113,7 +113,13 @@ pub struct Status {
 
 pub struct Upstream {
     name: RegistryHost,
+    /// Where `/v2/` is.
     home: Url,
+    /// What stands before the name of each repository, with a slash behind it: where one host has several registries, as a
+    /// mirror and a proxy project do.
+    prefix: String,
+    /// As it was configured.
+    url: String,
     auth_realm: Option<Url>,
     credentials: Option<Credentials>,
     timeouts: Timeouts,
@@ -157,13 +163,12 @@ impl Upstream {
         if home.query().is_some() {
             return Err(wrong("url", "has a query").remedy("write https://HOST"));
         }
-        // A path that stands before it is honoured, as that of a registry behind a reverse proxy.
-        if home.path().split('/').any(|part| part == "v2") {
-            return Err(
-                wrong("url", "holds /v2, which is put behind it with each request")
-                    .remedy("leave /v2 and what follows it away"),
-            );
-        }
+        let fingerprint = fingerprint(&home, &settings);
+        let (home, prefix) = home.before_v2().map_err(|why| {
+            wrong("url", why).remedy(
+                "write https://HOST, or https://HOST/v2/PATH where all repositories lie below PATH",
+            )
+        })?;
         let auth_realm = settings
             .auth_realm
             .as_deref()
@@ -182,10 +187,12 @@ impl Upstream {
                 .remedy("use no colon in the username, and no control characters"));
         }
         Ok(Self {
-            fingerprint: fingerprint(&home, &settings),
+            fingerprint,
             transport: Arc::new(Transport::new(&settings, home.clone(), proxies, offline)?),
             health: Health::new(settings.name.to_string()),
             home,
+            prefix,
+            url: settings.url,
             auth_realm,
             credentials: settings.credentials,
             timeouts: settings.timeouts,
@@ -251,7 +258,7 @@ impl Upstream {
             .unzip();
         Status {
             name: self.name.to_string(),
-            url: self.home.to_string().trim_end_matches('/').to_owned(),
+            url: self.url.trim_end_matches('/').to_owned(),
             breaker: if self.transport.is_offline() {
                 BreakerState::Offline
             } else {

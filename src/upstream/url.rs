@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::oci::RepositoryName;
+
 /// An absolute `http` or `https` URL without user info and fragment. `Display` leaves the query out,
 /// which may be a signature; only [`Url::request`] gives it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -86,6 +88,26 @@ impl Url {
             query: query.map(Into::into),
             ..self.clone()
         }
+    }
+
+    /// What stands before `/v2`, and behind it, with a slash at its end; the error is a phrase. A path before it is that
+    /// of a registry behind a reverse proxy.
+    pub(super) fn before_v2(&self) -> Result<(Self, String), &'static str> {
+        let path = self.path.trim_end_matches('/');
+        let path = format!("{path}/");
+        let Some((before, prefix)) = path.split_once("/v2/") else {
+            return Ok((self.clone(), String::new()));
+        };
+        if prefix.is_empty() {
+            return Err("ends with /v2, which is put behind it with each request");
+        }
+        RepositoryName::parse(prefix.trim_end_matches('/'))
+            .map_err(|_| "has behind /v2 what cannot begin the name of a repository")?;
+        let home = Self {
+            path: without_dots(before).into(),
+            ..self.clone()
+        };
+        Ok((home, prefix.to_owned()))
     }
 
     /// The same URL with `pairs` added to its query.

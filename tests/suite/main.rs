@@ -43,5 +43,6 @@ mod push_pull;
 mod readme;
 mod store;
 mod support;
+mod tiers;
 mod upstream;
 mod upstreams;

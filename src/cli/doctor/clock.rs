@@ -25,7 +25,7 @@ pub(super) fn find(store: &Store) -> Result<Vec<Finding>> {
             Severity::Warning,
             "clock_not_synchronized",
             "the system says that its clock is not synchronized",
-            "run a time service, such as systemd-timesyncd or chrony",
+            "run a time service, such as systemd-timesyncd or chrony; where no public time server can be reached, name one of this network to it",
         ));
     }
     Ok(findings)

@@ -13,6 +13,7 @@ use super::figures::note;
 use super::shared_fetch::{FetchKey, FetchWriter};
 use super::{Proxy, Target, TargetKey, upstream_error};
 use crate::error::{Error, Kind, Result};
+use crate::hops;
 use crate::oci::Digest;
 use crate::store::{Blob, BlobWriter, FillRoom, GroupId, Limit};
 use crate::time::Timestamp;
@@ -34,17 +35,18 @@ pub(super) fn start(
         target: target.clone(),
         digest: digest.clone(),
     };
+    let run = move || match fetch.run(&writer) {
+        Ok(()) => writer.finish(),
+        Err(error) => {
+            note(&fetch.proxy.counters.failed);
+            fetch.log(&error);
+            writer.fail(error);
+        }
+    };
     let spawned = std::thread::Builder::new()
         .name("fetch".into())
         .stack_size(256 * 1024)
-        .spawn(move || match fetch.run(&writer) {
-            Ok(()) => writer.finish(),
-            Err(error) => {
-                note(&fetch.proxy.counters.failed);
-                fetch.log(&error);
-                writer.fail(error);
-            }
-        });
+        .spawn(hops::along(run));
     if let Err(error) = spawned {
         tracing::error!(%error, "cannot start a thread for a fetch");
     }

@@ -143,7 +143,7 @@ fn read_source(path: &Path, selection: &mut Selection) -> Result<()> {
         .iter()
         .any(|word| name.starts_with(word) || name.ends_with(&format!(".{word}")));
     let is_yaml = has_ending(&[".yaml", ".yml", ".json"]);
-    if (is_dockerfile && !is_yaml) || (!is_yaml && dockerfile::looks_like_one(&text)) {
+    if !is_yaml && (is_dockerfile || dockerfile::looks_like_one(&text)) {
         dockerfile::read(&text, &shown, selection);
         return Ok(());
     }

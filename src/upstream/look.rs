@@ -4,9 +4,9 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use rustls::{CertificateError, Error as TlsError};
+use rustls::Error as TlsError;
 
-use super::tls::TlsConnector;
+use super::tls::{Obstacle, TlsConnector};
 use super::url::Url;
 use super::{Ca, Timeouts, agent, fault};
 use crate::error::{Error, Kind, Result, excerpt};
@@ -110,23 +110,33 @@ fn unseen(error: &ureq::Error) -> Unseen {
 }
 
 fn of_tls(error: &TlsError) -> Unseen {
-    let certificate = match error {
-        TlsError::InvalidMessage(_) => return Unseen::NotTls,
-        TlsError::InvalidCertificate(certificate) => certificate,
-        _ => return Unseen::OtherTls(excerpt(&error.to_string())),
-    };
-    match certificate {
-        CertificateError::UnknownIssuer => Unseen::UnknownAuthority,
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Unseen::Expired,
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            Unseen::NotYetValid
+    match Obstacle::of(error) {
+        Obstacle::NoTls => Unseen::NotTls,
+        // Whoever does not know an authority does not care whose it is.
+        Obstacle::UnknownAuthority | Obstacle::OwnAuthority => Unseen::UnknownAuthority,
+        Obstacle::Ended(_) => Unseen::Expired,
+        Obstacle::HoldsFrom(_) => Unseen::NotYetValid,
+        Obstacle::OtherName(presented) => Unseen::OtherName(excerpt(&presented.join(", "))),
+        Obstacle::OtherCertificate(_) | Obstacle::Other => {
+            Unseen::OtherTls(excerpt(&error.to_string()))
         }
-        CertificateError::NotValidForName => Unseen::OtherName(String::new()),
-        CertificateError::NotValidForNameContext { presented, .. } => {
-            Unseen::OtherName(excerpt(&presented.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::CertificateError;
+
+    use super::*;
+
+    #[test]
+    fn an_authority_of_the_same_name_with_another_key_is_not_known() {
+        for certificate in [
+            CertificateError::UnknownIssuer,
+            CertificateError::BadSignature,
+        ] {
+            let error = TlsError::InvalidCertificate(certificate);
+            assert_eq!(of_tls(&error), Unseen::UnknownAuthority, "{error}");
         }
-        // Such as one that is its own authority: whoever does not know it calls it unknown.
-        CertificateError::Other(_) => Unseen::UnknownAuthority,
-        _ => Unseen::OtherTls(excerpt(&error.to_string())),
     }
 }

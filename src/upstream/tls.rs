@@ -239,57 +239,113 @@ fn holds_now(summary: &CertificateSummary, time: UnixTime) -> Result<(), Certifi
     Ok(())
 }
 
-/// Why no TLS connection to `url` of the upstream `name` came about, and what whoever configures it can do, where that
-/// is known.
-pub(super) fn in_words(error: &rustls::Error, url: &Url, name: &str) -> (String, Option<String>) {
-    let own_words = |why: String| (why, None);
-    let trust = || {
-        Some(format!(
-            "if it is the right one, give the authority's certificate with `--ca FILE`: `breakwater upstream set {name} ca=FILE`, or `ca` in the configuration"
-        ))
-    };
-    let renew = || {
-        Some("its operator has to renew it; see also whether this box's clock is right".to_owned())
-    };
-    let rustls::Error::InvalidCertificate(certificate) = error else {
-        return match error {
+/// What stands in the way of TLS.
+#[derive(Debug)]
+pub(super) enum Obstacle<'a> {
+    /// What answers there speaks none.
+    NoTls,
+    /// The certificate is from an authority that is not known here.
+    UnknownAuthority,
+    /// The certificate is its own authority, and not known here.
+    OwnAuthority,
+    Ended(Option<UnixTime>),
+    HoldsFrom(Option<UnixTime>),
+    /// The certificate is for these names, as far as they are told.
+    OtherName(&'a [String]),
+    OtherCertificate(&'a CertificateError),
+    /// The handshake failed before there was anything to be said of a certificate.
+    Other,
+}
+
+impl<'a> Obstacle<'a> {
+    pub(super) fn of(error: &'a rustls::Error) -> Self {
+        use CertificateError as C;
+        let certificate = match error {
+            rustls::Error::InvalidCertificate(certificate) => certificate,
             rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-                let why = format!("there is no TLS at {}", url.authority());
-                let remedy = format!("write http://{} if that is meant", url.authority());
-                (why, Some(remedy))
+                return Self::NoTls;
             }
-            rustls::Error::AlertReceived(alert) => {
-                own_words(format!("it refused the TLS handshake ({alert:?})"))
-            }
-            rustls::Error::PeerIncompatible(what) => own_words(format!(
-                "it speaks no version of TLS that this box does ({what:?})"
-            )),
-            other => own_words(format!("TLS failed: {}", excerpt(&other.to_string()))),
+            _ => return Self::Other,
         };
-    };
-    match certificate {
-        // An authority of the same name with another key is another one.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            let why = "its certificate is from an authority that this box does not know";
-            (why.to_owned(), trust())
+        match certificate {
+            // An authority of the same name with another key is another one.
+            C::UnknownIssuer | C::BadSignature => Self::UnknownAuthority,
+            C::Other(OtherError(why)) if why.is::<OwnAuthority>() => Self::OwnAuthority,
+            C::Expired => Self::Ended(None),
+            C::ExpiredContext { not_after, .. } => Self::Ended(Some(*not_after)),
+            C::NotValidYet => Self::HoldsFrom(None),
+            C::NotValidYetContext { not_before, .. } => Self::HoldsFrom(Some(*not_before)),
+            C::NotValidForName => Self::OtherName(&[]),
+            C::NotValidForNameContext { presented, .. } => Self::OtherName(presented),
+            other => Self::OtherCertificate(other),
         }
-        CertificateError::Other(OtherError(why)) if why.is::<OwnAuthority>() => {
-            let why = "its certificate is its own authority, which this box does not know";
-            (why.to_owned(), trust())
-        }
-        CertificateError::ExpiredContext { not_after, .. } => {
-            (format!("its certificate ended at {}", shown(*not_after)), renew())
-        }
-        CertificateError::NotValidYetContext { not_before, .. } => (
-            format!("its certificate holds only from {} on", shown(*not_before)),
-            renew(),
-        ),
-        CertificateError::NotValidForNameContext { presented, .. } => (
-            format!("its certificate is for {}, not for {}", names(presented), url.host()),
-            Some("write one of these names into its url, or let its operator get a certificate for this one".to_owned()),
-        ),
-        other => own_words(format!("its certificate is not taken: {}", excerpt(&other.to_string()))),
     }
+}
+
+/// Why no TLS connection to `url` came about, and what whoever configures the upstream can do, where that is known. It
+/// names no upstream: that of a group may be called as one of the box, which is not to be changed.
+pub(super) fn in_words(error: &rustls::Error, url: &Url) -> (String, Option<String>) {
+    let trust = "if it is the right one, give the authority's certificate with `--ca FILE`: `breakwater upstream set NAME ca=FILE`, with --group for a group's, or `ca` in the configuration";
+    let renew = "its operator has to renew it; see also whether this box's clock is right";
+    let (why, remedy) = match Obstacle::of(error) {
+        Obstacle::NoTls => {
+            let remedy = format!("write http://{} if that is meant", url.authority());
+            let why = format!("there is no TLS at {}", url.authority());
+            return (why, Some(remedy));
+        }
+        Obstacle::UnknownAuthority => (
+            "its certificate is from an authority that this box does not know".to_owned(),
+            Some(trust),
+        ),
+        Obstacle::OwnAuthority => (
+            "its certificate is its own authority, which this box does not know".to_owned(),
+            Some(trust),
+        ),
+        Obstacle::Ended(at) => (
+            match at {
+                Some(at) => format!("its certificate ended at {}", shown(at)),
+                None => "its certificate has ended".to_owned(),
+            },
+            Some(renew),
+        ),
+        Obstacle::HoldsFrom(at) => (
+            match at {
+                Some(at) => format!("its certificate holds only from {} on", shown(at)),
+                None => "its certificate does not hold yet".to_owned(),
+            },
+            Some(renew),
+        ),
+        Obstacle::OtherName(presented) => (
+            format!(
+                "its certificate is for {}, not for {}",
+                names(presented),
+                url.host()
+            ),
+            Some(
+                "write one of these names into its url, or let its operator get a certificate for this one",
+            ),
+        ),
+        Obstacle::OtherCertificate(other) => (
+            format!(
+                "its certificate is not taken: {}",
+                excerpt(&other.to_string())
+            ),
+            None,
+        ),
+        Obstacle::Other => (
+            match error {
+                rustls::Error::AlertReceived(alert) => {
+                    format!("it refused the TLS handshake ({alert:?})")
+                }
+                rustls::Error::PeerIncompatible(what) => {
+                    format!("it speaks no version of TLS that this box does ({what:?})")
+                }
+                other => format!("TLS failed: {}", excerpt(&other.to_string())),
+            },
+            None,
+        ),
+    };
+    (why, remedy.map(str::to_owned))
 }
 
 fn shown(at: UnixTime) -> Timestamp {

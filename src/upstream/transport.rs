@@ -279,7 +279,7 @@ impl Transport {
             }
             error if of_tls(&error).is_some() => {
                 let (why, remedy) = of_tls(&error)
-                    .map(|error| tls::in_words(error, url, &self.name))
+                    .map(|error| tls::in_words(error, url))
                     .unwrap_or_default();
                 let fault = unreachable(&why);
                 match remedy {

@@ -89,7 +89,7 @@ fn what_is_wrong_with_a_certificate_is_told_in_words_with_the_remedy() {
     let ended_by_authority = authority.issue_between(now - 9 * DAY, now - 2 * DAY);
     let later = authority.issue_between(now + DAY, now + 9 * DAY);
     let ca = |issued: &Issued| Some(issued.certificate.clone());
-    let trust = "upstream set registry.example ca=FILE";
+    let trust = "upstream set NAME ca=FILE";
     for (issued, ca, why, remedy) in [
         (
             &issued,

@@ -280,12 +280,12 @@ impl Proxy {
             Ok(head) => head,
             Err(fault) if fault.kind == FaultKind::MethodNotAllowed => return Verdict::Moved(None),
             Err(fault) => {
+                self.note_absence(key, &fault);
                 if matches!(fault.kind, FaultKind::NotFound | FaultKind::Denied) {
                     tracing::warn!(
                         image = format!("{}:{tag}", target.shown()),
                         "gone upstream, served stale: {fault}"
                     );
-                    self.note_absence(key, &fault);
                     if grant.may_fill() {
                         log_failure(
                             self.store

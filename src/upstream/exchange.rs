@@ -49,6 +49,9 @@ impl Upstream {
             let header = authorization.as_ref().and_then(|own| self.header(own));
             let reply = self.follow(ask.method, &url, &ask.headers, header, ask.deadline)?;
             if reply.status != 401 {
+                if matches!(authorization, Some(Authorization::Basic)) && reply.status < 400 {
+                    self.health.credentials_taken();
+                }
                 return Ok(reply);
             }
             if answered || !reply.url.same_origin(&self.home) {

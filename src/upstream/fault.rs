@@ -81,12 +81,13 @@ impl Fault {
         }
     }
 
-    /// `who` refuses the username and password of the upstream `name`.
-    pub(super) fn bad_credentials(who: impl fmt::Display, name: &str) -> Self {
+    /// `who` refuses the username and password. The remedy names no upstream: that of a group may be called as one of the
+    /// box, which is not to be changed.
+    pub(super) fn bad_credentials(who: impl fmt::Display) -> Self {
         let message = format!("{who} refuses the username and password that this box has for it");
-        Self::new(FaultKind::CredentialsRefused, message).with_remedy(format!(
-            "give it others with `breakwater upstream set {name} username=NAME --password-stdin`, or in the configuration"
-        ))
+        Self::new(FaultKind::CredentialsRefused, message).with_remedy(
+            "give it others with `breakwater upstream set NAME username=USER --password-stdin`, with --group for a group's, or in the configuration",
+        )
     }
 
     pub(super) fn with_remedy(mut self, remedy: impl Into<String>) -> Self {

@@ -123,7 +123,11 @@ impl Upstream {
             200 => {
                 let subject = self.transport.subject(&reply.url);
                 let body = self.read_body(reply, MAX_TOKEN_ANSWER, deadline)?;
-                Issued::parse(&body).map_err(|why| Fault::protocol(subject, why))
+                let issued = Issued::parse(&body).map_err(|why| Fault::protocol(subject, why))?;
+                if sent_password {
+                    self.health.credentials_taken();
+                }
+                Ok(issued)
             }
             401 if sent_password => Err(self.bad_credentials(&url)),
             403 if sent_password && self.refuses_login(&realm, key, deadline) => {
@@ -151,7 +155,7 @@ impl Upstream {
     }
 
     pub(super) fn bad_credentials(&self, url: &Url) -> Fault {
-        Fault::bad_credentials(self.transport.subject(url), self.name.as_str())
+        Fault::bad_credentials(self.transport.subject(url))
     }
 
     pub(super) fn denied(&self, url: &Url, why: &str) -> Fault {

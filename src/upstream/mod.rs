@@ -232,11 +232,6 @@ impl Upstream {
         self.credentials.is_some()
     }
 
-    /// Whether it refused them when it was last asked.
-    pub fn refuses_credentials(&self) -> bool {
-        self.health.report().breaker == BreakerState::CredentialsRefused
-    }
-
     /// The word in paths and in `ns=`.
     pub fn name(&self) -> &RegistryHost {
         &self.name
@@ -286,20 +281,10 @@ impl Upstream {
     /// Where it has just not answered a question (`unanswered`), it is enough that there was no connection, or that it
     /// refuses credentials. Not where the next question may be answered: otherwise it might never be asked.
     pub fn gives_nothing(&self, unanswered: bool) -> Option<String> {
-        let name = &self.name;
-        if let Err(offline) = self.transport.check_offline() {
-            return Some(offline.message);
+        match self.transport.check_offline() {
+            Err(offline) => Some(offline.message),
+            Ok(()) => self.health.gives_nothing(unanswered),
         }
-        let report = self.health.report();
-        let last = report.last_failure.as_ref();
-        let is_unconnected = last.is_some_and(|(fault, _)| fault.is_unconnected());
-        let is_away = match report.breaker {
-            BreakerState::Open => true,
-            BreakerState::CredentialsRefused => unanswered,
-            _ => unanswered && report.failures_in_a_row > 0 && is_unconnected,
-        };
-        let why = report.last_failure.map(|(fault, _)| fault.message);
-        is_away.then(|| why.unwrap_or_else(|| format!("{name} does not answer")))
     }
 
     fn note_rate_limit(&self, limit: RateLimit) {

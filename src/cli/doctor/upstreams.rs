@@ -55,8 +55,13 @@ fn of_upstream(upstream: &UpstreamState, now: Timestamp) -> Vec<Finding> {
                     status.name
                 ),
             };
+            // A group's password is the group's affair.
+            let severity = match upstream.group {
+                None => Severity::Error,
+                Some(_) => Severity::Warning,
+            };
             findings.push(Finding::new(
-                Severity::Error,
+                severity,
                 "upstream_credentials_refused",
                 what,
                 remedy,
@@ -171,6 +176,13 @@ mod tests {
                 vec![(
                     Severity::Error,
                     "the upstream quay.io refuses the username and password that this box has for it: only what is kept is served",
+                )],
+            ),
+            (
+                json!({"name": "quay.io", "group": "acme", "breaker": "credentials-refused"}),
+                vec![(
+                    Severity::Warning,
+                    "the upstream quay.io of acme refuses the username and password that this box has for it: only what is kept is served",
                 )],
             ),
             (

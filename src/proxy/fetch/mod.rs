@@ -5,6 +5,7 @@ mod pace;
 mod room;
 mod transfer;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ pub(super) fn start(
         group,
         target: target.clone(),
         digest: digest.clone(),
+        is_refused: Cell::new(false),
     };
     let run = move || match fetch.run(&writer) {
         Ok(()) => writer.finish(),
@@ -58,6 +60,8 @@ struct Fetch {
     group: GroupId,
     target: Target,
     digest: Digest,
+    /// Whether it failed because the upstream refuses the box's username and password.
+    is_refused: Cell<bool>,
 }
 
 impl Fetch {
@@ -105,7 +109,7 @@ impl Fetch {
         match error.kind() {
             Kind::BlobUnknown => tracing::debug!("{error}"),
             // That is logged once in a while for all that is asked of it.
-            _ if self.target.upstream.refuses_credentials() => tracing::debug!("{error}"),
+            _ if self.is_refused.get() => tracing::debug!("{error}"),
             // Logged where it was noticed.
             Kind::UpstreamLied => {}
             _ => tracing::warn!("fetch failed: {error}"),
@@ -280,6 +284,8 @@ impl Fetch {
     }
 
     fn upstream_error(&self, fault: Fault) -> Error {
+        self.is_refused
+            .set(fault.kind == FaultKind::CredentialsRefused);
         upstream_error(fault, Kind::BlobUnknown, &self.shown())
     }
 

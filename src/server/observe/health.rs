@@ -290,15 +290,16 @@ fn upstreams(appliance: &Appliance) -> Check {
             return Check::bad(part, State::Degraded, why, Some(error.to_string()));
         }
     };
-    let is_away = |state: BreakerState| {
-        use BreakerState::{CredentialsRefused, HalfOpen, Open, Unusable};
-        matches!(state, CredentialsRefused | Open | HalfOpen | Unusable)
+    let is_away = |state: BreakerState, is_of_box: bool| match state {
+        BreakerState::Open | BreakerState::HalfOpen | BreakerState::Unusable => true,
+        // A group's password is the group's affair.
+        BreakerState::CredentialsRefused => is_of_box,
+        _ => false,
     };
     let away = figures.iter().filter(|upstream| {
-        let states = &upstream.states;
-        states
-            .iter()
-            .any(|(state, count)| is_away(*state) && *count > 0)
+        let mut states = upstream.states.iter();
+        let is_of_box = upstream.name.is_some();
+        states.any(|(state, count)| is_away(*state, is_of_box) && *count > 0)
     });
     let away: Vec<&str> = away
         .map(|upstream| upstream.name.as_deref().unwrap_or("one of a group"))

@@ -110,7 +110,7 @@ impl Health {
     pub(super) fn body_arrived(&self, leave: &Leave) {
         let mut journal = self.journal();
         journal.answered(&self.name, leave);
-        journal.succeeded(&self.name);
+        journal.last_success = Some(Timestamp::now());
     }
 
     /// A body that had begun broke off.
@@ -138,6 +138,36 @@ impl Health {
             failures_in_a_row: journal.breakers.failures(),
             last_failure: journal.last_failure.clone(),
             last_success: journal.last_success,
+        }
+    }
+
+    /// See [`super::Upstream::gives_nothing`]. Asked by each pull of what is kept: nothing is cloned before it is needed.
+    pub(super) fn gives_nothing(&self, unanswered: bool) -> Option<String> {
+        let journal = self.journal();
+        let last = journal.last_failure.as_ref().map(|(fault, _)| fault);
+        let is_away = match journal.breakers.state(Instant::now()) {
+            State::Open => true,
+            _ if !unanswered => false,
+            State::Closed if journal.refuses_credentials => true,
+            State::Closed | State::HalfOpen => {
+                journal.breakers.failures() > 0 && last.is_some_and(Fault::is_unconnected)
+            }
+        };
+        is_away.then(|| match last {
+            Some(fault) => fault.message.clone(),
+            None => format!("{} does not answer", self.name),
+        })
+    }
+
+    /// It took the username and password. Nothing else ends that it refuses them: what it gives without them, or for a
+    /// token of earlier, says nothing about them.
+    pub(super) fn credentials_taken(&self) {
+        let mut journal = self.journal();
+        if std::mem::take(&mut journal.refuses_credentials) {
+            tracing::info!(
+                upstream = self.name,
+                "takes the username and password again"
+            );
         }
     }
 
@@ -184,15 +214,6 @@ impl Journal {
         }
     }
 
-    /// It answered, and was content with how the box logs in.
-    fn succeeded(&mut self, name: &str) {
-        self.last_success = Some(Timestamp::now());
-        if std::mem::take(&mut self.refuses_credentials) {
-            self.refusal_logged = None;
-            tracing::info!(upstream = name, "takes the username and password again");
-        }
-    }
-
     /// It answered that it does not take the box's username and password. Every pull of what is not kept hears of it,
     /// the log once in a while.
     fn refused(&mut self, name: &str, fault: &Fault) {
@@ -235,7 +256,7 @@ impl Permit {
         match result {
             Ok(_) if !complete => {
                 journal.breakers.began(&leave);
-                journal.succeeded(&self.health.name);
+                journal.last_success = Some(Timestamp::now());
             }
             Err(fault) => match fault.outage() {
                 Some(outage) => journal.failed(&self.health.name, &leave, outage, fault),
@@ -243,14 +264,14 @@ impl Permit {
                     journal.answered(&self.health.name, &leave);
                     match fault.kind {
                         FaultKind::CredentialsRefused => journal.refused(&self.health.name, fault),
-                        _ => journal.succeeded(&self.health.name),
+                        _ => journal.last_success = Some(Timestamp::now()),
                     }
                 }
                 None => journal.breakers.abandoned(&leave),
             },
             Ok(_) => {
                 journal.answered(&self.health.name, &leave);
-                journal.succeeded(&self.health.name);
+                journal.last_success = Some(Timestamp::now());
             }
         }
     }

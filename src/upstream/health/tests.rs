@@ -89,7 +89,7 @@ fn a_try_that_dies_gives_the_probes_place_back() {
 #[test]
 fn refused_credentials_open_nothing_and_are_known_until_they_are_taken() {
     let health = Health::new("docker.io".to_owned());
-    let refused: Result<(), _> = Err(Fault::bad_credentials("docker.io", "docker.io"));
+    let refused: Result<(), _> = Err(Fault::bad_credentials("docker.io"));
     for name in ["a", "b", "c", "d"] {
         health
             .admit(&question(name))
@@ -101,13 +101,47 @@ fn refused_credentials_open_nothing_and_are_known_until_they_are_taken() {
     assert_eq!(report.last_success, None);
     let (fault, _) = report.last_failure.unwrap();
     assert_eq!(fault.kind, FaultKind::CredentialsRefused);
-    assert!(fault.remedy.unwrap().contains("upstream set docker.io"));
+    assert!(fault.remedy.unwrap().contains("upstream set NAME"));
+    assert_eq!(health.gives_nothing(false), None);
+    let why = health.gives_nothing(true).unwrap();
+    assert!(why.contains("docker.io"), "{why}");
     // Nothing was learned of that by a try that got no answer.
     let late: Result<(), _> = Err(Fault::new(FaultKind::TimedOut, "late"));
     health.admit(&question("a")).unwrap().settle(&late, true);
     assert_eq!(health.report().breaker, BreakerState::CredentialsRefused);
+    // Nor by what it gave without them, or for a token of earlier, or had begun to give.
     health.admit(&question("a")).unwrap().settle(&Ok(()), true);
+    health.admit(&question("a")).unwrap().settle(&Ok(()), false);
+    health.body_arrived(&Leave::to_read(question("a"), Instant::now()));
+    assert_eq!(health.report().breaker, BreakerState::CredentialsRefused);
+    let logged = health.journal().refusal_logged;
+    health.credentials_taken();
     assert_eq!(health.report().breaker, BreakerState::Closed);
+    assert_eq!(health.gives_nothing(true), None);
+    // It is told once an hour, however often that changes.
+    health.admit(&question("a")).unwrap().settle(&refused, true);
+    assert_eq!(health.journal().refusal_logged, logged);
+}
+
+#[test]
+fn what_gives_nothing_is_told_with_why() {
+    let health = Health::new("docker.io".to_owned());
+    assert_eq!(health.gives_nothing(true), None);
+    let fault = Fault::new(FaultKind::Unreachable, "no way").without_connection();
+    let failed: Result<(), _> = Err(fault);
+    health.admit(&question("a")).unwrap().settle(&failed, true);
+    assert_eq!(health.gives_nothing(false), None);
+    assert_eq!(health.gives_nothing(true).as_deref(), Some("no way"));
+    for name in ["b", "c"] {
+        health.admit(&question(name)).unwrap().settle(&failed, true);
+    }
+    assert_eq!(health.gives_nothing(false).as_deref(), Some("no way"));
+    health.journal().breakers = half_open();
+    assert_eq!(
+        health.gives_nothing(false),
+        None,
+        "the next one may be answered"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use breakwater::oci::RepositoryName;
-use breakwater::upstream::FaultKind;
+use breakwater::upstream::{BreakerState, FaultKind};
 
 use super::{PASSWORD, get, latest, make, settings, spool, stage, upstream, with_password};
 use crate::support::fake_upstream::{Answer, Bearer, FakeUpstream};
@@ -201,6 +201,39 @@ fn a_realm_that_says_403_is_asked_whether_it_takes_the_password_at_all() {
         assert_eq!(asked[1].query, "service=fake.example");
         assert_eq!(asked[1].header("authorization"), Some(PASSWORD));
     }
+}
+
+/// A token of earlier goes on to be taken, and tells nothing of the password.
+#[test]
+fn only_what_takes_the_password_ends_that_it_is_refused() {
+    let (fake, _) = stage();
+    let demand = |password: &str| {
+        fake.require_bearer(Bearer {
+            credentials: Some(("ann".to_owned(), password.to_owned())),
+            ..Bearer::default()
+        });
+    };
+    demand("pass:word");
+    let upstream = make(with_password(settings(fake.url())));
+    get(&upstream).unwrap();
+    fake.on("GET", "/token").next([Answer::status(401)]);
+    let other = RepositoryName::parse("other/name").unwrap();
+    let fault = upstream.get_manifest(&other, &latest(), spool).map(drop);
+    assert_eq!(fault.unwrap_err().kind, FaultKind::CredentialsRefused);
+    let state = || upstream.status().breaker;
+    assert_eq!(state(), BreakerState::CredentialsRefused);
+    get(&upstream).unwrap();
+    assert_eq!(state(), BreakerState::CredentialsRefused);
+    fake.revoke_tokens();
+    get(&upstream).unwrap();
+    assert_eq!(state(), BreakerState::Closed);
+    // So it is with a password that goes along with each request.
+    fake.require_basic("ann", "changed");
+    get(&upstream).unwrap_err();
+    assert_eq!(state(), BreakerState::CredentialsRefused);
+    fake.require_basic("ann", "pass:word");
+    get(&upstream).unwrap();
+    assert_eq!(state(), BreakerState::Closed);
 }
 
 #[test]

@@ -100,6 +100,17 @@ fn a_password_that_is_refused_is_told_as_what_it_is_wherever_somebody_looks() {
         .filter(|line| line.contains("\"WARN\"") && line.contains(WHY));
     assert_eq!(warnings.count(), 1, "once an hour: {log}");
 
+    // Whatever else goes wrong meanwhile is not hidden by that.
+    fake.on("GET", "/token").always(Answer::status(500));
+    let broken = format!("blobs/{}", other.layer_digest(0));
+    assert_eq!(client.get(&path(&broken)).status, 503);
+    fake.behave();
+    let log = appliance.log();
+    assert!(
+        log.contains("fetch failed") && log.contains("failed (500)"),
+        "{log}"
+    );
+
     // The right one is given, and is asked for at once.
     let set = ["upstream", "set", NAME, "--password-stdin"];
     assert_eq!(
@@ -143,4 +154,51 @@ fn what_a_right_password_may_not_see_does_not_exist() {
         (404, "MANIFEST_UNKNOWN".to_owned()),
         "{answer:?}"
     );
+}
+
+#[test]
+fn an_upstream_is_not_asked_with_each_warm_pull_with_a_password_that_it_has_refused() {
+    let fake = FakeUpstream::start();
+    let image = Image::oci(1, &[1_000]);
+    fake.put_image("app", "1", &image);
+    let demand = |password: &str| {
+        fake.require_bearer(Bearer {
+            credentials: Some(("ann".to_owned(), password.to_owned())),
+            ..Bearer::default()
+        });
+    };
+    demand("right");
+    let toml = "[cache]\ntag_ttl = \"0s\"";
+    let appliance = Appliance::builder().toml(toml).start();
+    let a = member(&appliance, "a", FILL, &format!("{NAME}/app"));
+    add(&appliance, "a", fake.url(), Some(("ann", "right")));
+    a.pull("1", &image);
+    demand("changed");
+    fake.revoke_tokens();
+    fake.forget_requests();
+    for _ in 0..10 {
+        let stale = a.client.get(&a.manifest("1"));
+        assert_eq!((stale.status, stale.cache()), (200, "stale"));
+    }
+    assert_eq!(fake.count("GET", "/token"), 1);
+    let listed = appliance.json(&["cache", "list", "--json"]);
+    assert_eq!(listed[0]["gone_at"], serde_json::Value::Null, "{listed}");
+
+    // It is the group's password: the box is well, and its administrator is told.
+    let status = appliance.ok(&["upstream", "status", "--json"]);
+    assert!(status.contains("credentials-refused"), "{status}");
+    let health = Client::of(&appliance).get("/-/health").json();
+    assert_eq!(health["checks"]["upstreams"]["status"], "ok", "{health}");
+    let report = appliance.run_cli(&["doctor", "--json"]).stdout;
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    let findings = report.as_array().or(report["findings"].as_array()).unwrap();
+    let is_it = |finding: &&serde_json::Value| {
+        finding
+            .to_string()
+            .contains("\"upstream_credentials_refused\"")
+    };
+    let finding = findings.iter().find(is_it).unwrap();
+    assert_eq!(finding["severity"], "warning", "{finding}");
+    let exact = format!("upstream set {NAME} username=NAME --password-stdin --group a");
+    assert!(finding.to_string().contains(&exact), "{finding}");
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 use super::manifests::ManifestAnswer;
 use super::{CacheWord, Proxy, Target};
 use crate::error::{Error, Kind, Result};
-use crate::oci::Reference;
-use crate::store::MissingParts;
+use crate::oci::{Digest, Reference};
 
 /// When to ask again for such an image.
 const HOPELESS_RETRY: Duration = Duration::from_secs(30);
@@ -30,31 +29,32 @@ impl Proxy {
         let Some(why) = target.upstream.gives_nothing(is_stale) else {
             return Ok(());
         };
-        let Some(repository) = self.repository_of(target)? else {
-            return Ok(());
-        };
-        let found = self
-            .store
-            .cache
-            .missing_parts_of(repository, &answer.digest)?;
-        let hopeless = found.filter(|found| found.missing > 0 && found.missing == found.parts);
-        let Some(MissingParts { parts, .. }) = hopeless else {
-            return Ok(());
-        };
+        match self.is_bare(target, &answer.digest) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(error) => {
+                tracing::warn!("served without knowing whether any of it is here: {error}");
+                return Ok(());
+            }
+        }
         let separator = match reference {
             Reference::Tag(_) => ':',
             Reference::Digest(_) => '@',
         };
         let image = format!("{}{separator}{reference}", target.shown());
-        let lacks = match parts {
-            1 => "none of its platforms or layers is here".to_owned(),
-            parts => format!("none of its {parts} parts is here"),
-        };
         let kind = Kind::Unavailable {
             retry_after: HOPELESS_RETRY,
         };
+        let lacks = "none of its platforms or layers is here";
         let what = format!("{image} is kept only in part: {lacks}, and {why}");
         Err(Error::new(kind, what).remedy("pull it once while its upstream answers"))
+    }
+
+    fn is_bare(&self, target: &Target, digest: &Digest) -> Result<bool> {
+        match self.repository_of(target)? {
+            Some(repository) => self.store.cache.is_bare(repository, digest),
+            None => Ok(false),
+        }
     }
 }
 

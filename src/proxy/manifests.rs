@@ -42,7 +42,7 @@ pub(super) type ManifestCall = Result<Arc<Checked>, Failed>;
 
 impl Proxy {
     /// A manifest, from the cache where it is fresh enough or the upstream does not answer, otherwise from
-    /// the upstream.
+    /// the upstream. `has_it` says whether the client has that of a digest already, and only wants to know that it does.
     ///
     /// # Errors
     /// `ManifestUnknown` where the upstream does not have it or denies it; `Unavailable` or
@@ -52,9 +52,12 @@ impl Proxy {
         grant: &Grant,
         target: &Target,
         reference: &Reference,
+        has_it: impl FnOnce(&Digest) -> bool,
     ) -> Result<ManifestAnswer> {
         let answer = self.manifest_unnoted(grant, target, reference)?;
-        self.refuse_hopeless(target, reference, &answer)?;
+        if !has_it(&answer.digest) {
+            self.refuse_hopeless(target, reference, &answer)?;
+        }
         self.note_pull(grant, target, reference, &answer.digest)?;
         Ok(answer)
     }
@@ -256,9 +259,7 @@ impl Proxy {
         };
         let content = &checked.content;
         let manifest = Manifest::parse(&content.read()?, Some(checked.media_type))?;
-        // Foreign layers are had elsewhere, and an image is whole without them.
         let references = manifest.manifests.iter().chain(&manifest.blobs);
-        let references = references.filter(|descriptor| !descriptor.is_foreign());
         let new = NewManifest {
             digest: checked.digest.clone(),
             media_type: checked.media_type,

@@ -58,7 +58,7 @@ pub(crate) use check::DatabaseFault;
 pub use condition::{Condition, Space};
 pub use content::{
     CachedRepository, Content, ImageFilter, ImageOrder, Inventory, InventoryBlob,
-    InventoryManifest, InventoryPulls, InventoryTag, LooseBlob, MissingParts, Part, StoredManifest,
+    InventoryManifest, InventoryPulls, InventoryTag, LooseBlob, Part, StoredManifest,
 };
 pub use failures::{DatabaseFailures, FailureReason};
 pub use frequency::{Frequency, HALF_LIFE};

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::oci::{Digest, Hasher, MAX_MANIFEST_SIZE, Manifest, MediaType};
-use crate::store::{Blob, BlobPrefix, DatabaseFault, ImageFilter, Store, Window};
+use crate::store::{Blob, BlobPrefix, DatabaseFault, Store};
 
 /// How much of a file is in memory at once, per thread.
 const BUFFER: usize = 1 << 20;
@@ -132,12 +132,24 @@ pub(super) fn verify_with(
         report.add_wide(&path, mode);
     }
     report.staged = store.blobs.staged_files()?;
-    let images = store.cache.images(&ImageFilter::default(), Window::ALL)?;
-    let images = images.entries.iter().filter(|image| image.missing > 0);
-    let incomplete = images.map(|image| format!("{} lacks {} parts", image.name(), image.missing));
-    report.incomplete = incomplete.collect();
+    // What was found of damage is worth more than this list.
+    if let Err(error) = add_incomplete(store, &mut report.incomplete) {
+        tracing::warn!("not all images of which a part is not here are listed: {error}");
+    }
     report.damage.sort();
     Ok(report)
+}
+
+fn add_incomplete(store: &Store, incomplete: &mut Vec<String>) -> Result<()> {
+    let mut after = Some(0);
+    while let Some(row) = after {
+        let named;
+        (named, after) = store.cache.incomplete_images(row)?;
+        let sentence = |(name, missing)| format!("{name} lacks {missing} parts");
+        incomplete.extend(named.into_iter().map(sentence));
+    }
+    incomplete.sort();
+    Ok(())
 }
 
 /// Hashes the files of one directory again, on this thread, and compares them with rows.

@@ -167,7 +167,7 @@ fn details(
         digest: manifest.digest.to_string(),
         size: explained.size,
         exclusive_bytes: explained.exclusive,
-        missing: cache.missing_parts(manifest.id)?.missing,
+        missing: cache.missing_parts(manifest.id)?,
         fetched_at: record.fetched_at,
         pushed_by: None,
         confirmed_at: Some(record.confirmed_at),

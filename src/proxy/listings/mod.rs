@@ -174,7 +174,7 @@ impl Proxy {
         digest: &Digest,
     ) -> Result<ListingAnswer> {
         let tag = fallback_tag(digest)?;
-        let answer = self.manifest(grant, target, &Reference::Tag(tag.clone()))?;
+        let answer = self.manifest(grant, target, &Reference::Tag(tag.clone()), |_| false)?;
         if answer.media_type != MediaType::OciIndex {
             let what = format!(
                 "referrers of {digest} in {}: the tag {tag} is no index",

@@ -21,6 +21,15 @@ pub(super) struct Content<'a> {
     pub(super) age: Option<Duration>,
 }
 
+fn etag(digest: &Digest) -> String {
+    format!("\"{digest}\"")
+}
+
+/// Whether the client has the content of this digest already, and asks whether that is still right.
+pub(super) fn has_it(call: &Call<'_>, digest: &Digest) -> bool {
+    none_match(call.request.headers.get("If-None-Match"), &etag(digest))
+}
+
 impl Content<'_> {
     /// Answers with all of it, a part of it, or that the client has it already. `body` gives the body for
     /// an offset and a length (`None`: to the end).
@@ -30,9 +39,9 @@ impl Content<'_> {
         body: impl FnOnce(u64, Option<u64>) -> Body,
     ) -> Response {
         call.note.cache = self.cache;
-        let etag = format!("\"{}\"", self.digest);
+        let etag = etag(self.digest);
         let headers = &call.request.headers;
-        if none_match(headers.get("If-None-Match"), &etag) {
+        if has_it(call, self.digest) {
             return self.headers(Response::new(304), &etag);
         }
         // If-Range with another validator asks for the whole (RFC 9110, 13.1.5).

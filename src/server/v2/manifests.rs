@@ -3,7 +3,7 @@
 use super::super::Appliance;
 use super::super::call::Call;
 use super::accept::accepts;
-use super::content::{Content, part_of};
+use super::content::{Content, has_it, part_of};
 use crate::auth::Grant;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Response};
@@ -30,7 +30,8 @@ pub(super) fn manifest(
         };
         return Ok(content.answer(call, |_, _| Body::Empty));
     }
-    let answer = appliance.proxy.manifest(grant, target, reference)?;
+    let has_it = |digest: &_| has_it(call, digest);
+    let answer = (appliance.proxy).manifest(grant, target, reference, has_it)?;
     check_accepted(call, reference, answer.media_type)?;
     let content = Content {
         digest: &answer.digest,

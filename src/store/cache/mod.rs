@@ -4,6 +4,7 @@
 //! remove it last. Judges no freshness and no permission. Every change is one short transaction.
 //! Only the process that holds `DATA/lock` writes here; so ids may be kept in memory.
 
+mod bare;
 mod blobs;
 mod eviction;
 mod listings;
@@ -215,6 +216,9 @@ mod tests {
             (blobs::FIND_BLOB_ANYWHERE, 1),
             (blobs::FIND_BLOB_OF_ORIGIN, 2),
             (listings::FIND_LISTING, 3),
+            (bare::FIND_ROW, 2),
+            (bare::FIND_REFERENCE_BEHIND, 2),
+            (&bare::list_what_is_here(), 2),
         ] {
             let plan = cache.database.read(|connection| {
                 list(

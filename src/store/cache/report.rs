@@ -1,14 +1,13 @@
 //! What is cached, for `cache list` and `cache stats`.
 
-use rusqlite::params;
+use rusqlite::Connection;
 
 use super::{CacheDb, CachedImage, Totals};
 use crate::error::Result;
-use crate::oci::Digest;
-use crate::store::content::{ImageFilter, MissingParts, Source, missing_parts};
+use crate::store::ManifestId;
+use crate::store::content::{ImageFilter, Source, missing_parts, reach};
 use crate::store::page::{Page, Window};
-use crate::store::statement::{find, get, size};
-use crate::store::{ManifestId, RepositoryId};
+use crate::store::statement::{find, get, list, size};
 
 /// Where lists of images find what was fetched.
 const FETCHED: Source = Source {
@@ -20,35 +19,41 @@ const FETCHED: Source = Source {
     last_pulled_at: "(SELECT max(pulls.last_at) FROM pulls WHERE pulls.manifest_id = manifests.id)",
 };
 
+/// How many manifests are looked at in one go.
+const PAGE: i64 = 500;
+
 impl CacheDb {
     /// The images that are kept of upstreams, sorted.
     pub fn images(&self, filter: &ImageFilter, window: Window) -> Result<Page<CachedImage>> {
         self.database.images(&FETCHED, filter, window)
     }
 
-    /// What of an image is not here. Of an index only what was pulled counts: see [`CachedImage::missing`].
-    pub fn missing_parts(&self, manifest: ManifestId) -> Result<MissingParts> {
+    /// How many parts of an image are not here. Of an index only what was pulled counts: see [`CachedImage::missing`].
+    pub fn missing_parts(&self, manifest: ManifestId) -> Result<u64> {
         self.database
-            .read(|connection| missing_parts(connection, manifest.0))
+            .scan(|connection| missing_parts(connection, manifest.0))
     }
 
-    /// The same by its digest in a repository; `None` where it is not kept there.
-    pub fn missing_parts_of(
-        &self,
-        repository: RepositoryId,
-        digest: &Digest,
-    ) -> Result<Option<MissingParts>> {
-        self.database.read(|connection| {
-            let id: Option<i64> = find(
+    /// The names of images of which parts are not here, with their number: of the manifests behind the row `after`, as
+    /// many as one page has. Gives the row to go on behind; `None` at the end.
+    pub fn incomplete_images(&self, after: i64) -> Result<(Vec<(String, u64)>, Option<i64>)> {
+        self.database.scan(|connection| {
+            let rows = list(
                 connection,
-                "find a manifest",
-                "SELECT manifests.id FROM blobs
-                 CROSS JOIN manifests ON manifests.blob_id = blobs.id AND repository_id = ?2
-                 WHERE digest = ?1",
-                params![digest, repository.0],
-                |row| row.get(0),
+                "list manifests for what they lack",
+                "SELECT id FROM manifests WHERE id > ?1 ORDER BY id LIMIT ?2",
+                [after, PAGE],
+                |row| row.get::<_, i64>(0),
             )?;
-            id.map(|id| missing_parts(connection, id)).transpose()
+            let mut named = Vec::new();
+            for &id in &rows {
+                let missing = missing_parts(connection, id)?;
+                if missing > 0 {
+                    let names = image_names(connection, id)?.into_iter();
+                    named.extend(names.map(|name| (name, missing)));
+                }
+            }
+            Ok((named, rows.last().copied()))
         })
     }
 
@@ -93,4 +98,23 @@ impl CacheDb {
             )
         })
     }
+}
+
+/// The tags of a manifest, or its digest where it has none and belongs to no other image.
+fn image_names(connection: &Connection, manifest: i64) -> Result<Vec<String>> {
+    let is_referred_to = reach::is_referred_to("blobs.digest", "manifests.repository_id");
+    let text = format!(
+        "SELECT origins.upstream || '/' || repositories.name
+             || ifnull(':' || tags.name, '@' || blobs.digest)
+         FROM manifests
+         CROSS JOIN blobs ON blobs.id = manifests.blob_id
+         CROSS JOIN repositories ON repositories.id = manifests.repository_id
+         CROSS JOIN origins ON origins.id = repositories.origin_id
+         LEFT JOIN tags ON tags.manifest_id = manifests.id
+         WHERE manifests.id = ?1 AND repositories.removed_from IS NULL
+         AND (tags.name IS NOT NULL OR NOT {is_referred_to})"
+    );
+    list(connection, "name a manifest", &text, [manifest], |row| {
+        row.get(0)
+    })
 }

@@ -78,56 +78,49 @@ impl Database {
         filter: &ImageFilter,
         window: Window,
     ) -> Result<Page<CachedImage>> {
-        if filter.order == Some(ImageOrder::Size) {
-            return self.largest_images(source, filter, window);
-        }
-        let pattern = filter.pattern.as_deref();
         self.scan_consistent(|connection| {
-            let mut page = Filling::new(window);
-            visit(
-                connection,
-                "list images",
-                &text(source, filter),
-                [],
-                |row| {
-                    let image = image(row)?;
-                    let is_meant = pattern.is_none_or(|pattern| holds(&image.name(), pattern));
-                    Ok(match is_meant {
-                        true => page.add((row.get::<_, i64>(5)?, image)),
-                        false => ControlFlow::Continue(()),
-                    })
-                },
-            )?;
-            page.finish().try_map(|(id, image)| {
-                let size = image_size(connection, id)?;
+            let page = match filter.order {
+                Some(ImageOrder::Size) => {
+                    // Each has to be measured before it is known which are the largest.
+                    let mut images = filtered(connection, source, filter, Window::ALL)?.entries;
+                    images.sort_by_key(|(_, image)| std::cmp::Reverse(image.size));
+                    Page::of(images, window)
+                }
+                _ => filtered(connection, source, filter, window)?,
+            };
+            page.try_map(|(id, image)| {
                 let missing = match source.may_lack_parts {
-                    true => missing_parts(connection, id)?.missing,
+                    true => missing_parts(connection, id)?,
                     false => 0,
                 };
-                Ok(CachedImage {
-                    size,
-                    missing,
-                    ..image
-                })
+                Ok(CachedImage { missing, ..image })
             })
         })
     }
+}
 
-    /// Each has to be measured before it is known which are the largest.
-    fn largest_images(
-        &self,
-        source: &Source,
-        filter: &ImageFilter,
-        window: Window,
-    ) -> Result<Page<CachedImage>> {
-        let by_name = ImageFilter {
-            order: None,
-            ..filter.clone()
-        };
-        let mut images = self.images(source, &by_name, Window::ALL)?.entries;
-        images.sort_by_key(|image| std::cmp::Reverse(image.size));
-        Ok(Page::of(images, window))
-    }
+/// The images in the order of the statement, with their manifests' rows and their sizes.
+fn filtered(
+    connection: &Connection,
+    source: &Source,
+    filter: &ImageFilter,
+    window: Window,
+) -> Result<Page<(i64, CachedImage)>> {
+    let pattern = filter.pattern.as_deref();
+    let mut page = Filling::new(window);
+    let text = text(source, filter);
+    visit(connection, "list images", &text, [], |row| {
+        let image = image(row)?;
+        let is_meant = pattern.is_none_or(|pattern| holds(&image.name(), pattern));
+        Ok(match is_meant {
+            true => page.add((row.get::<_, i64>(5)?, image)),
+            false => ControlFlow::Continue(()),
+        })
+    })?;
+    page.finish().try_map(|(id, image)| {
+        let size = image_size(connection, id)?;
+        Ok((id, CachedImage { size, ..image }))
+    })
 }
 
 /// The statement for these images.
@@ -184,30 +177,14 @@ fn image_size(connection: &Connection, manifest: i64) -> Result<u64> {
     )
 }
 
-/// Of how many parts an image consists, and how many of them are not here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MissingParts {
-    pub missing: u64,
-    pub parts: u64,
-}
-
-/// What of the image of this manifest is not here.
-pub(in crate::store) fn missing_parts(
-    connection: &Connection,
-    manifest: i64,
-) -> Result<MissingParts> {
-    let text = reach::missing_parts();
+/// How many parts of the image of this manifest are not here.
+pub(in crate::store) fn missing_parts(connection: &Connection, manifest: i64) -> Result<u64> {
     get(
         connection,
         "look which parts of an image are here",
-        &text,
+        &reach::missing_parts(),
         [manifest],
-        |row| {
-            Ok(MissingParts {
-                missing: size(row, 0)?,
-                parts: size(row, 1)?,
-            })
-        },
+        |row| size(row, 0),
     )
 }
 

@@ -23,7 +23,7 @@ use crate::oci::Digest;
 use crate::store::blobs::BlobPrefix;
 use crate::time::Timestamp;
 
-pub use images::{ImageFilter, ImageOrder, MissingParts};
+pub use images::{ImageFilter, ImageOrder};
 pub(super) use images::{Source, missing_parts};
 pub use inventory::{
     CachedRepository, Inventory, InventoryBlob, InventoryManifest, InventoryPulls, InventoryTag,

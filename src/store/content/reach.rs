@@ -79,8 +79,8 @@ pub(in crate::store) const IS_UNNEEDED: &str = "
     NOT EXISTS (SELECT 1 FROM blob_links WHERE blob_id = blobs.id)
     AND NOT EXISTS (SELECT 1 FROM manifests WHERE blob_id = blobs.id)";
 
-/// How many parts of the image of the manifest `?1` are not to be read in its repository, and how many it has. Of an index
-/// those platforms count that are here; where there is none, the index itself lacks one.
+/// How many parts of the image of the manifest `?1` are not to be read in its repository. Of an index those platforms
+/// count that are here; where there is none, the index itself lacks one.
 pub(in crate::store) fn missing_parts() -> String {
     const IS_INDEX: &str = "manifests.media_type IN (
         'application/vnd.oci.image.index.v1+json',
@@ -92,7 +92,7 @@ pub(in crate::store) fn missing_parts() -> String {
     );
     format!(
         "WITH RECURSIVE {parts}
-         SELECT CAST(total(NOT is_here) AS INTEGER), count(*) FROM (
+         SELECT CAST(total(NOT is_here) AS INTEGER) FROM (
              SELECT DISTINCT hash, EXISTS (
                  SELECT 1 FROM blobs CROSS JOIN blob_links ON blob_links.blob_id = blobs.id
                      AND blob_links.repository_id = manifests.repository_id

@@ -166,3 +166,86 @@ fn referrers_and_wrong_repositories_are_kept_apart() {
         .unwrap_err();
     assert_eq!(error.kind(), Kind::NotFound);
 }
+
+/// A manifest that refers to `references`, with rows alone.
+fn keep_rows(store: &Store, here: RepositoryId, name: &str, references: Vec<Digest>) -> Digest {
+    let kept = NewManifest {
+        digest: Digest::of(name.as_bytes()),
+        media_type: MediaType::OciManifest,
+        size: 1,
+        references,
+        subject: None,
+        tag: None,
+        now: at(1),
+    };
+    store.cache.keep_manifest(here, &kept).unwrap();
+    kept.digest
+}
+
+fn nowhere(name: &str, count: usize) -> Vec<Digest> {
+    (0..count)
+        .map(|n| Digest::of(format!("{name} {n}").as_bytes()))
+        .collect()
+}
+
+/// Pulls ask this, and any tenant chooses of which manifest.
+#[test]
+fn of_an_image_few_rows_are_looked_at_to_tell_whether_any_of_it_is_here() {
+    let (_directory, store) = fresh();
+    let here = repository(&store, "here");
+    let is_bare = |digest: &Digest| store.cache.is_bare(here, digest).unwrap();
+    let bare = keep_rows(&store, here, "bare", nowhere("bare", 200));
+    assert!(is_bare(&bare));
+    assert!(!is_bare(&keep_rows(&store, here, "empty", vec![])));
+    let much = keep_rows(&store, here, "much", nowhere("much", 201));
+    assert!(!is_bare(&much), "it is not looked at");
+    assert!(!is_bare(&Digest::of(b"not kept")));
+    let index = |name: &str, platforms: usize| {
+        let platform = |n: usize| {
+            let name = format!("{name} {n}");
+            keep_rows(&store, here, &name, nowhere(&name, 5))
+        };
+        let platforms: Vec<_> = (0..platforms).map(platform).collect();
+        keep_rows(&store, here, name, platforms)
+    };
+    let some = index("some", 20);
+    assert!(is_bare(&some));
+    assert!(!is_bare(&index("many", 21)), "they are not looked at");
+    assert!(is_bare(&keep_rows(
+        &store,
+        here,
+        "index of none",
+        nowhere("platforms", 3)
+    )));
+    // One layer of one platform is enough.
+    let layer = Digest::of(b"some 19 4");
+    store.cache.keep_blob(here, &layer, 1, at(1)).unwrap();
+    assert!(!is_bare(&some));
+    // Elsewhere it does not count.
+    let there = repository(&store, "there");
+    store
+        .cache
+        .keep_blob(there, &Digest::of(b"bare 0"), 1, at(1))
+        .unwrap();
+    assert!(is_bare(&bare));
+}
+
+#[test]
+fn images_in_part_are_listed_in_pages_and_by_all_their_names() {
+    let (_directory, store) = fresh();
+    let here = repository(&store, "here");
+    for n in 0..501 {
+        keep_rows(&store, here, &format!("image {n}"), nowhere("layers", 2));
+    }
+    keep_image(&store, here, &[b"layer"], Some("whole"), at(1));
+    let (mut found, mut after, mut pages) = (Vec::new(), Some(0), 0);
+    while let Some(row) = after {
+        let named;
+        (named, after) = store.cache.incomplete_images(row).unwrap();
+        found.extend(named);
+        pages += 1;
+    }
+    assert_eq!((found.len(), pages), (501, 3));
+    let name = format!("docker.io/here@{}", Digest::of(b"image 0"));
+    assert_eq!(found[0], (name, 2));
+}

@@ -24,7 +24,7 @@ pub struct SetUpstream {
     pub url: Option<String>,
     /// How the box logs in there, with a password; empty: not at all
     pub username: Option<String>,
-    /// Stored encrypted
+    /// Stored encrypted; to be given anew where url, auth_realm or ca change
     pub password: Option<String>,
     /// A token server on another host that may get the credentials; empty: none
     pub auth_realm: Option<String>,
@@ -48,26 +48,21 @@ impl Operation for SetUpstream {
         let group = group.transpose()?;
         let id = group.as_ref().map(|group| group.id);
         let path = group.map(|group| group.path);
-        let rows = admin.store.access.upstreams()?;
-        let of_same_name =
-            |row: &UpstreamRow| row.upstream.name == name && row.upstream.group == id;
-        let Some(before) = rows.into_iter().find(of_same_name) else {
-            if id.is_none() && is_configured(admin.config, &name) {
-                return Err(
-                    super::configured(&name).remedy("change it there and restart the server")
-                );
-            }
-            return Err(unknown(&name, path.as_deref()));
-        };
-        self.judge(admin, &before.upstream)?;
         let (probe, changed) = (self.probe != Some(false), self.changed());
-        if changed.is_empty() {
-            return Err(Error::new(Kind::Usage, "nothing is to be changed")
-                .remedy("name what is, such as url=https://quay.io"));
-        }
-        let upstream = self.applied(admin, before.upstream)?;
         let access = &admin.store.access;
-        access.set_upstream(&admin.actor, before.id, &upstream, &changed)?;
+        // Where somebody else changes it meanwhile, it is judged and changed again as it is then.
+        let (before, upstream) = loop {
+            let before = find(admin, &name, id, path.as_deref())?;
+            self.judge(admin, &before.upstream)?;
+            if changed.is_empty() {
+                return Err(Error::new(Kind::Usage, "nothing is to be changed")
+                    .remedy("name what is, such as url=https://quay.io"));
+            }
+            let upstream = self.applied(admin, &before.upstream)?;
+            if access.set_upstream(&admin.actor, &before, &upstream, &changed)? {
+                break (before, upstream);
+            }
+        };
         let tested = match probe {
             true => probed(admin, &upstream, path.as_deref())?,
             false => None,
@@ -77,6 +72,23 @@ impl Operation for SetUpstream {
             tested,
             ..UpstreamView::of_row(row, path)
         })
+    }
+}
+
+fn find(
+    admin: &Admin<'_>,
+    name: &RegistryHost,
+    group: Option<GroupId>,
+    path: Option<&str>,
+) -> Result<UpstreamRow> {
+    let rows = admin.store.access.upstreams()?;
+    let is_it = |row: &UpstreamRow| row.upstream.name == *name && row.upstream.group == group;
+    match rows.into_iter().find(is_it) {
+        Some(row) => Ok(row),
+        None if group.is_none() && is_configured(admin.config, name) => {
+            Err(super::configured(name).remedy("change it there and restart the server"))
+        }
+        None => Err(unknown(name, path)),
     }
 }
 
@@ -100,7 +112,7 @@ impl SetUpstream {
     }
 
     /// A group's owner chooses neither the network that the box reaches, nor where a password goes that somebody else
-    /// gave it.
+    /// gave it; the latter nobody does by changing another thing alone (`applied`).
     fn judge(&self, admin: &Admin<'_>, before: &NewUpstream) -> Result<()> {
         if admin.caller.is_administrator() {
             return Ok(());
@@ -123,16 +135,16 @@ impl SetUpstream {
         Ok(())
     }
 
-    fn applied(self, admin: &Admin<'_>, before: NewUpstream) -> Result<NewUpstream> {
-        let given = |text: String| (!text.is_empty()).then_some(text);
-        let mut upstream = before;
+    fn applied(&self, admin: &Admin<'_>, before: &NewUpstream) -> Result<NewUpstream> {
+        let given = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let mut upstream = before.clone();
         if let Some(url) = &self.url {
             upstream.url = url.trim_end_matches('/').to_owned();
         }
-        if let Some(realm) = self.auth_realm {
+        if let Some(realm) = &self.auth_realm {
             upstream.auth_realm = given(realm);
         }
-        if let Some(ca) = self.ca {
+        if let Some(ca) = &self.ca {
             upstream.ca = given(ca);
         }
         if let Some(most) = self.max_size {
@@ -147,10 +159,12 @@ impl SetUpstream {
             }
             upstream.allow_private_addresses = allow;
         }
+        let moves = (&upstream.url, &upstream.auth_realm, &upstream.ca)
+            != (&before.url, &before.auth_realm, &before.ca);
         let known = upstream.credentials.as_ref().map(|(name, _)| name.clone());
         let is_other = self.username.is_some() && self.username != known;
-        let username = self.username.or(known).and_then(given);
-        match (username, self.password) {
+        let username = self.username.as_ref().or(known.as_ref()).and_then(given);
+        match (username, &self.password) {
             (None, None) => {
                 upstream.credentials = None;
                 check(&upstream, None)?;
@@ -168,13 +182,21 @@ impl SetUpstream {
                 );
             }
             // The sealed one stays as it is.
-            (Some(_), None) => check(&upstream, Some(""))?,
+            (Some(_), None) => {
+                check(&upstream, Some(""))?;
+                if moves {
+                    let what = "its password would go to another place, or to whoever proves to be it in another way";
+                    return Err(Error::new(Kind::Usage, what)
+                        .remedy("give the password anew, on the command line with --password-stdin; or end the login with username= first")
+                        .about("password"));
+                }
+            }
             (Some(username), Some(password)) => {
                 // The client is made first, and only to hear what is wrong with the settings.
                 upstream.credentials = Some((username.clone(), Vec::new()));
-                check(&upstream, Some(&password))?;
+                check(&upstream, Some(password))?;
                 let owner = Owner::upstream(&upstream.name, upstream.group);
-                let sealed = sealing_keys(admin.store)?.seal(&owner, &password)?;
+                let sealed = sealing_keys(admin.store)?.seal(&owner, password)?;
                 upstream.credentials = Some((username, sealed));
             }
         }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{parse_limit, read_ca, warn};
 use crate::admin::SetUpstream;
-use crate::cli::output::tell;
+use crate::cli::output::{hint, tell};
 use crate::cli::password::read_password;
 use crate::cli::workplace::Workplace;
 use crate::error::{Error, Kind, Result, excerpt, nearest};
@@ -20,6 +20,8 @@ const KEYS: [&str; 6] = [
     "allow_private_addresses",
     "max_size",
 ];
+
+const OTHER_CONTENT: &str = "what was kept of it under another url, login or ca is not served any more, and is fetched again";
 
 #[derive(Debug, Args)]
 pub(super) struct Set {
@@ -51,9 +53,16 @@ impl Set {
         request.name = self.name;
         request.group = self.group.map(Into::into);
         request.probe = Some(!self.no_probe);
+        let is_other_content = request.url.is_some()
+            || request.username.is_some()
+            || request.password.is_some()
+            || request.ca.is_some();
         let changed = place.perform(request)?;
         let line = format!("changed upstream {}", changed.name);
         tell(&changed, self.json, &line)?;
+        if is_other_content {
+            hint(OTHER_CONTENT);
+        }
         warn(changed.tested.as_ref());
         Ok(())
     }

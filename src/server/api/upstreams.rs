@@ -9,8 +9,7 @@ pub(super) fn endpoints(table: &mut Table) {
     let role = Role::Administrator;
     let summary = "The upstreams, with what is known of each: breaker, failures, rate limit";
     table.page::<_, UpstreamStates>("GET /upstreams", role, summary);
-    let change =
-        "Change an upstream that was added by command; it is asked whether it can be used so";
+    let change = "Change an upstream that was added by command; it is asked whether it can be used so. What was kept of it under another url, login or ca is not served any more";
     let test = "Ask an upstream whether it can be used as it is configured; costs no pull";
     table.one::<SetUpstream>("PUT /upstreams/:name", role, change);
     let asks = table.one::<TestUpstream>("POST /upstreams/:name/test", role, test);

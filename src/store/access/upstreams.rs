@@ -87,23 +87,39 @@ impl AccessDb {
             })
     }
 
-    /// Gives an upstream other settings. Its name and whose it is stay as they are.
+    /// Gives an upstream other settings, where it still is as in `before`: otherwise what somebody else changed meanwhile
+    /// would be undone, and `false` is answered. Its name and whose it is stay as they are.
     ///
     /// # Errors
     /// `NotFound` if it is gone.
     pub fn set_upstream(
         &self,
         actor: &Actor,
-        id: UpstreamId,
+        before: &UpstreamRow,
         upstream: &NewUpstream,
         changed: &[String],
-    ) -> Result<()> {
+    ) -> Result<bool> {
+        let id = before.id;
         let (username, password) = match &upstream.credentials {
             Some((username, password)) => (Some(username), Some(password)),
             None => (None, None),
         };
         self.database.change(actor, |connection| {
-            let count = run(
+            let now = find(
+                connection,
+                "find upstream",
+                &select("WHERE id = ?1"),
+                [id.0],
+                self::upstream,
+            )?;
+            let Some(now) = now else {
+                let what = format!("the upstream {} is gone", upstream.name);
+                return Err(Error::new(Kind::NotFound, what));
+            };
+            if now != *before {
+                return Ok((false, None));
+            }
+            run(
                 connection,
                 "change upstream",
                 "UPDATE upstreams SET url = ?2, username = ?3, password_sealed = ?4, auth_realm = ?5, ca = ?6,
@@ -119,10 +135,6 @@ impl AccessDb {
                     upstream.max_size.map(stored_size),
                 ],
             )?;
-            if count == 0 {
-                let what = format!("the upstream {} is gone", upstream.name);
-                return Err(Error::new(Kind::NotFound, what));
-            }
             let event = Event::new(EventKind::UpstreamChanged)
                 .subject("upstream", upstream.name.as_str(), Some(id.0))
                 .place(group_place(connection, upstream.group)?)
@@ -131,7 +143,7 @@ impl AccessDb {
                 .detail("has_credentials", upstream.credentials.is_some())
                 .detail("allow_private_addresses", upstream.allow_private_addresses)
                 .detail_if("max_size", upstream.max_size.map(stored_size));
-            Ok(((), Some(event)))
+            Ok((true, Some(event)))
         })
     }
 
@@ -141,9 +153,7 @@ impl AccessDb {
             list(
                 connection,
                 "list upstreams",
-                "SELECT id, name, group_id, url, username, password_sealed, auth_realm, ca,
-                     allow_private, created_at, max_size
-                 FROM upstreams ORDER BY ifnull(group_id, 0), name",
+                &select("ORDER BY ifnull(group_id, 0), name"),
                 [],
                 upstream,
             )
@@ -175,6 +185,14 @@ impl AccessDb {
             Ok((true, Some(event)))
         })
     }
+}
+
+fn select(which: &str) -> String {
+    format!(
+        "SELECT id, name, group_id, url, username, password_sealed, auth_realm, ca,
+             allow_private, created_at, max_size
+         FROM upstreams {which}"
+    )
 }
 
 fn upstream(row: &Row<'_>) -> rusqlite::Result<UpstreamRow> {

@@ -1,6 +1,7 @@
 //! Adding, changing and asking an upstream: what is said at once, to whom it is allowed, and what no URL may hold.
 
 use std::process::Output;
+use std::sync::Barrier;
 
 use serde_json::{Value, json};
 
@@ -73,7 +74,8 @@ fn an_upstream_that_cannot_be_used_is_added_all_the_same_and_says_why() {
         let ca = format!("ca={}", ca.display());
         let output = appliance.run_cli(&["upstream", "set", "tls.test", &ca]);
         let changed = "changed upstream tls.test\n".to_owned();
-        assert_eq!(said(&output), (changed, String::new()));
+        let not_served = "what was kept of it under another url, login or ca is not served any more, and is fetched again\n".to_owned();
+        assert_eq!(said(&output), (changed, not_served));
     }
 }
 
@@ -131,6 +133,11 @@ fn settings_change_under_a_running_server_and_are_audited() {
             "another username has another password",
         ),
         (&["url=ftp://x"], "not an http(s) URL"),
+        (&["url=https://registry.invalid"], "give the password anew"),
+        (
+            &["auth_realm=https://registry.invalid/token"],
+            "give the password anew",
+        ),
         (&["password=x"], "--password-stdin"),
         (&["pasword=x"], "did you mean"),
         (
@@ -147,6 +154,11 @@ fn settings_change_under_a_running_server_and_are_audited() {
             "{arguments:?}: {err}"
         );
     }
+    assert_eq!(shown()["url"], second.url());
+    // What is said again is no change.
+    appliance.ok(&["upstream", "set", NAME, &url]);
+    let output = appliance.run_cli(&["upstream", "set", NAME, "max_size=2GiB"]);
+    assert_eq!(said(&output).1, "");
     appliance.ok(&["upstream", "set", NAME, "username=", "--no-probe"]);
     assert_eq!(shown()["username"], "");
     let audit = appliance.ok(&["audit", "--json"]);
@@ -249,6 +261,8 @@ fn administrators_and_owners_change_and_ask_upstreams_by_rest() {
     assert!(!changed.text().contains("right"), "{changed:?}");
     assert_eq!(test(owner, &of_a).json()["ok"], true);
     assert_eq!(put(&root, &of_box, password).status, 200);
+    let moved = put(&root, &of_box, json!({"url": "https://registry.invalid"}));
+    assert_eq!(moved.status, 400, "{moved:?}");
     // An owner chooses neither the network that is reached, nor where the password of somebody else goes.
     for (path, body) in [
         (&*of_a, json!({"url": "http://127.0.0.1:1"})),
@@ -284,4 +298,46 @@ fn administrators_and_owners_change_and_ask_upstreams_by_rest() {
         test(owner, &format!("/groups/b/upstreams/{NAME}")).status,
         404
     );
+}
+
+/// Each change reads the settings, is judged by them, and writes all of them.
+#[test]
+fn changes_at_the_same_time_do_not_undo_each_other() {
+    let appliance = Appliance::start();
+    let add = ["upstream", "add", NAME, "https://0.test", "--no-probe"];
+    appliance.ok(&add);
+    let root = appliance.ok(&[
+        "token", "create", "--name", "x", "--user", "root", "--scope", "api",
+    ]);
+    let client = Client::of(&appliance)
+        .with("PRIVATE-TOKEN", root.trim())
+        .with("Content-Type", "application/json");
+    let path = format!("/api/v4/upstreams/{NAME}");
+    for round in 1..20 {
+        let (url, realm) = (
+            format!("https://{round}.test"),
+            format!("https://{round}.realm.test"),
+        );
+        let bodies = [
+            json!({"url": url, "probe": false}),
+            json!({"auth_realm": realm, "probe": false}),
+            json!({"max_size": round, "probe": false}),
+        ];
+        let all_ready = Barrier::new(bodies.len());
+        std::thread::scope(|scope| {
+            for body in bodies {
+                let (client, path, all_ready) = (&client, &path, &all_ready);
+                scope.spawn(move || {
+                    all_ready.wait();
+                    let answer = client.request("PUT", path, body.to_string().as_bytes());
+                    assert_eq!(answer.status, 200, "{answer:?}");
+                });
+            }
+        });
+        let all = appliance.json(&["upstream", "list", "--json"]);
+        let mut all = all.as_array().unwrap().iter();
+        let now = all.find(|one| one["name"] == NAME).unwrap();
+        let found = (&now["url"], &now["auth_realm"], &now["max_size"]);
+        assert_eq!(found, (&json!(url), &json!(realm), &json!(round)));
+    }
 }

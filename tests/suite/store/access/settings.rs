@@ -41,6 +41,13 @@ fn networks_are_kept_without_host_bits_once_per_group() {
     assert_eq!(access.networks().unwrap().len(), 2);
 }
 
+fn with_realm(row: &breakwater::store::UpstreamRow, realm: &str) -> NewUpstream {
+    NewUpstream {
+        auth_realm: Some(realm.to_owned()),
+        ..row.upstream.clone()
+    }
+}
+
 #[test]
 fn upstreams_are_told_apart_by_name_and_group() {
     let (_directory, store) = fresh();
@@ -81,9 +88,19 @@ fn upstreams_are_told_apart_by_name_and_group() {
     assert!(rows[0].upstream == new("quay.io", None));
     assert!(rows[1].upstream == anonymous);
     assert!(rows[2].upstream == new("quay.io", Some(acme)));
+    // Who read it before somebody else changed it does not undo that.
+    let (first, second) = (
+        with_realm(&rows[0], "https://a.test"),
+        with_realm(&rows[0], "https://b.test"),
+    );
+    let set = |upstream: &NewUpstream| access.set_upstream(&by_box(), &rows[0], upstream, &[]);
+    assert!(set(&first).unwrap());
+    assert!(!set(&second).unwrap());
+    assert!(access.upstreams().unwrap()[0].upstream == first);
     let quay = RegistryHost::parse("quay.io").unwrap();
     assert!(access.remove_upstream(&by_box(), &quay, None).unwrap());
     assert!(!access.remove_upstream(&by_box(), &quay, None).unwrap());
+    assert_eq!(set(&second).unwrap_err().kind(), Kind::NotFound);
     access.remove_group(&by_box(), acme).unwrap();
     assert!(access.upstreams().unwrap().is_empty());
 }

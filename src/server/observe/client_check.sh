@@ -5,7 +5,8 @@
 url='@URL@'
 host=${url#*://}
 
-say() { printf '%s\n' "$*"; }
+# What a server sent may hold what a terminal obeys.
+say() { printf '%s\n' "$*" | LC_ALL=C tr -cd '\011\012\040-\176'; }
 wrong() {
     say "wrong: $1"
     say "  what to do: $2"
@@ -38,7 +39,10 @@ case $first in
 esac
 
 theirs=$(printf '%s' "$first" | tr -d '\r' | sed -n 's/^[Dd]ate: //p')
-theirs=$(date -d "$theirs" +%s 2>/dev/null || date -D '%a, %d %b %Y %H:%M:%S GMT' -d "$theirs" +%s 2>/dev/null)
+# An empty one would be read as the midnight before.
+if [ -n "$theirs" ]; then
+    theirs=$(date -d "$theirs" +%s 2>/dev/null || date -D '%a, %d %b %Y %H:%M:%S GMT' -d "$theirs" +%s 2>/dev/null)
+fi
 if [ -n "$theirs" ]; then
     off=$(($(date +%s) - theirs))
     if [ "${off#-}" -gt 60 ]; then
@@ -47,7 +51,7 @@ if [ -n "$theirs" ]; then
     say "fine: the clocks agree"
 fi
 
-answer=$(get -w '\n%{http_code}' "$url/jwt/auth?service=dependency_proxy&scope=repository:library/alpine:pull")
+answer=$(get -w '\n%{http_code}' "$url/jwt/auth?service=dependency_proxy&scope=repository:library/alpine:pull" 2>&1)
 case $answer in
 *200) say "fine: this machine may pull through the mirror without a login" ;;
 *401) wrong "this machine may not use the mirror without a login: $(printf '%s' "$answer" | sed -n 's/.*"message":"\([^"]*\)".*/\1/p')" \

@@ -201,15 +201,56 @@ fn a_clock_that_is_wrong_is_said() {
     assert_wrong(&[&url], "clock", &["2020-11-02T10:00:00Z", "NTP"]);
 }
 
+/// Answers as a Breakwater until it is asked for a token; then with what a terminal would obey.
+fn with_an_evil_answer() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            let length = stream.read(&mut head).unwrap_or(0);
+            let is_token = head[..length].starts_with(b"GET /jwt");
+            let answer = match is_token {
+                false => {
+                    "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Bearer realm=\"x\",service=\"dependency_proxy\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                }
+                true => {
+                    "HTTP/1.1 500 Oh\r\nContent-Length: 9\r\nConnection: close\r\n\r\n\x1b[2J\x07evil"
+                }
+            };
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    address
+}
+
+#[test]
+fn the_script_prints_nothing_that_a_terminal_obeys() {
+    let appliance = Appliance::start();
+    let (own, other) = (appliance.url(""), with_an_evil_answer());
+    let text = Client::of(&appliance).get("/-/client-check").text();
+    let text = text.replace(&own, &format!("http://{other}"));
+    if let Some((status, said)) = run(&text) {
+        assert_eq!(status, 1, "{said}");
+        assert!(said.contains("[2Jevil"), "{said}");
+        assert!(!said.contains(['\x1b', '\x07']), "{said:?}");
+    }
+}
+
 /// What the script prints, and its exit status; `None` where this machine has no curl.
 fn script(appliance: &Appliance) -> Option<(i32, String)> {
+    let script = Client::of(appliance).get("/-/client-check");
+    assert_eq!(script.status, 200);
+    run(&script.text())
+}
+
+fn run(script: &str) -> Option<(i32, String)> {
     if Command::new("curl").arg("--version").output().is_err() {
         return None;
     }
-    let script = Client::of(appliance).get("/-/client-check");
-    assert_eq!(script.status, 200);
     let mut shell = Command::new("sh");
-    let output = crate::support::appliance::run_with_input(&mut shell, &script.text());
+    let output = crate::support::appliance::run_with_input(&mut shell, script);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     Some((output.status.code().unwrap(), text))
 }

@@ -6,6 +6,7 @@
 
 mod environment;
 mod file;
+mod findings;
 mod keys;
 mod sections;
 mod settings;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
 
+pub use findings::{FINDINGS, finding};
 pub use keys::{Key, KeyDefault};
 use sections::TopConfig;
 pub use sections::{

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::findings::finding;
 use super::keys::KeyDefault::{Boolean, Integer, List, Text};
 use super::keys::{Key, section};
 use super::settings::{
@@ -200,7 +201,7 @@ section! {
     /// `[doctor]`
     pub struct DoctorConfig {
         /// findings of `breakwater doctor` that are known and meant so, by their words, such as `"proxy_suspected"`
-        accept: Vec<String> = List(&[]), list(value::finding);
+        accept: Vec<String> = List(&[]), list(finding);
     }
 }
 

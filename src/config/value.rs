@@ -139,15 +139,6 @@ pub(super) fn url(text: &str) -> Result<String, Wrong> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-/// The word of a finding of the doctor.
-pub(super) fn finding(text: &str) -> Result<String, Wrong> {
-    let is_word = !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-    match is_word {
-        true => Ok(text.to_owned()),
-        false => Err("it is no word of a finding, such as proxy_suspected: `breakwater doctor --json` has them in `check`".to_owned()),
-    }
-}
-
 /// As [`url`], but without a path; or nothing at all.
 pub(super) fn origin_url(text: &str) -> Result<String, Wrong> {
     if text.is_empty() {

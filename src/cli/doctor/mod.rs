@@ -36,6 +36,7 @@ use serde_json::json;
 use super::Outcome;
 use super::output::{counted, print, print_json};
 use super::workplace::Workplace;
+use crate::config::finding;
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::time::Timestamp;
@@ -63,7 +64,7 @@ pub(super) struct Doctor {
     #[arg(long)]
     probe: bool,
     /// Leave findings of this kind out, as doctor.accept does for good: the word that stands in `check` of --json
-    #[arg(long, value_name = "CHECK")]
+    #[arg(long, value_name = "CHECK", value_parser = finding)]
     accept: Vec<String>,
     #[arg(skip)]
     callers: Callers,

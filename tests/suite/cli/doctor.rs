@@ -356,8 +356,14 @@ fn what_is_accepted_counts_as_nothing_and_is_named() {
         told.contains("accepted, and not told: initial_password"),
         "{told}"
     );
-    std::fs::write(appliance.config(), "[doctor]\naccept = [\"No Word\"]\n").unwrap();
-    let wrong = appliance.run_cli(&["doctor"]);
-    let error = String::from_utf8(wrong.stderr).unwrap();
-    assert!(error.contains("no word of a finding"), "{error}");
+    let once = ["doctor", "--accept", "initial_pasword"];
+    let in_file = "[doctor]\naccept = [\"proxy_suspected\", \"initial_pasword\"]\n";
+    for (config, arguments, status) in [("", &once[..], 2), (in_file, &["doctor"], 1)] {
+        std::fs::write(appliance.config(), config).unwrap();
+        let wrong = appliance.run_cli(arguments);
+        assert_eq!(wrong.status.code(), Some(status), "{arguments:?}");
+        let error = String::from_utf8(wrong.stderr).unwrap();
+        let why = "`initial_pasword` is no word of a finding of the doctor: did you mean `initial_password`?";
+        assert!(error.contains(why), "{error}");
+    }
 }

@@ -3,7 +3,7 @@
 use super::value::Wrong;
 use crate::error::{excerpt, nearest};
 
-pub const FINDINGS: [&str; 61] = [
+pub const FINDINGS: [&str; 62] = [
     "banned",
     "blob_damaged",
     "blob_lost",
@@ -43,6 +43,7 @@ pub const FINDINGS: [&str; 61] = [
     "permissions_owner",
     "permissions_wide",
     "plain_http",
+    "points_outside",
     "proxy_suspected",
     "proxy_unnamed_clients",
     "proxy_untrusted",

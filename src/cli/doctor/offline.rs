@@ -23,17 +23,23 @@ pub(super) fn find(
         true => "`breakwater offline off` ends that",
         false => "set `offline = false` in the configuration, and restart the server",
     };
-    let note = |check, what: &str, remedy| Finding::new(Severity::Note, check, what, remedy);
-    let offline = "the box is offline on purpose: no upstream is asked";
-    let mut findings = vec![note("offline", offline, remedy)];
+    let mut findings = vec![Finding::new(
+        Severity::Note,
+        "offline",
+        "the box is offline on purpose: no upstream is asked",
+        remedy,
+    )];
     let outside = server.map_or_else(Vec::new, points_outside);
     if !outside.is_empty() {
-        let what = format!(
-            "what is configured still points outside, and is not asked: {}",
-            outside.join(", ")
-        );
-        let remedy = "nothing has to be done; the names are needed for what is imported from there (see `breakwater help airgap`)";
-        findings.push(note("points_outside", &what, remedy));
+        findings.push(Finding::new(
+            Severity::Note,
+            "points_outside",
+            format!(
+                "what is configured still points outside, and is not asked: {}",
+                outside.join(", ")
+            ),
+            "nothing has to be done: the names are needed for what is imported from there",
+        ));
     }
     Ok(findings)
 }

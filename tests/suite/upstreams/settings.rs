@@ -171,26 +171,29 @@ fn settings_change_under_a_running_server_and_are_audited() {
 }
 
 #[test]
-fn a_path_before_the_registry_is_honoured_and_its_own_is_refused() {
+fn paths_before_and_behind_v2_are_honoured_and_v2_alone_is_refused() {
     let fake = FakeUpstream::start();
     let appliance = Appliance::start();
-    for (path, is_taken) in [
-        ("/artifactory/hub", true),
-        ("/v2", false),
-        ("/v2/hub/", false),
+    for (path, asks) in [
+        ("/artifactory/hub", "/artifactory/hub/v2/app/manifests/1"),
+        ("/v2/hub/", "/v2/hub/app/manifests/1"),
+        ("/x/v2/hub/quay.io", "/x/v2/hub/quay.io/app/manifests/1"),
+        ("/v2", ""),
+        ("/v2/Hub", ""),
     ] {
         let url = format!("{}{path}", fake.url());
         let output = appliance.run_cli(&["upstream", "add", NAME, &url, "--no-probe"]);
         let (_, err) = said(&output);
-        assert_eq!(output.status.success(), is_taken, "{path}: {err}");
-        if !is_taken {
-            assert!(err.contains("leave /v2 and what follows it away"), "{err}");
+        assert_eq!(output.status.success(), !asks.is_empty(), "{path}: {err}");
+        if asks.is_empty() {
+            assert!(err.contains("write https://HOST"), "{err}");
             continue;
         }
+        fake.forget_requests();
         Client::of(&appliance).get(&format!("/v2/{NAME}/app/manifests/1"));
         let asked = fake.requests();
         let asked = asked.first().unwrap();
-        assert_eq!(asked.path, "/artifactory/hub/v2/app/manifests/1");
+        assert_eq!(asked.path, asks);
         appliance.ok(&["upstream", "remove", NAME]);
     }
 }

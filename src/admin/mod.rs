@@ -9,6 +9,7 @@ mod about;
 mod audit;
 mod backup;
 mod bans;
+mod bundles;
 mod cache;
 mod caller;
 mod cleanup;
@@ -54,6 +55,9 @@ pub use about::{ShowVersion, VersionView};
 pub use audit::{AuditEventView, ListAuditEvents, ListEvents, parse_address};
 pub use backup::{BackUp, NoteBackup, SaveRows};
 pub use bans::{BanView, ListBans, RemoveBan};
+pub use bundles::{
+    FindImages, FoundImage, FoundImages, HAVE_HEADER, HoldImages, ListHave, box_name,
+};
 pub use cache::{
     CacheStatistics, CacheStatisticsView, EvictImages, EvictionView, ImageDetails,
     ListCachedImages, PartView, PurgeImages, PurgeView, ShowCachedImage,
@@ -205,17 +209,20 @@ operations!(
     DeleteTags,
     EditMember,
     EvictImages,
+    FindImages,
     GetCurrentUser,
     GetGroup,
     GetMember,
     GetProject,
     GetUser,
+    HoldImages,
     ListBans,
     ListCachedImages,
     ListEvents,
     ListFeatures,
     ListGroupFeatures,
     ListGroups,
+    ListHave,
     ListKeys,
     ListMembers,
     ListNetworks,

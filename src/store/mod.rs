@@ -17,6 +17,7 @@ mod deferred;
 mod directory;
 mod failures;
 mod frequency;
+mod held;
 mod ids;
 mod list_queue;
 mod lock;
@@ -57,11 +58,12 @@ pub use cache::{
 pub(crate) use check::DatabaseFault;
 pub use condition::{Condition, Space};
 pub use content::{
-    CachedRepository, Content, ImageFilter, ImageOrder, Inventory, InventoryBlob,
-    InventoryManifest, InventoryPulls, InventoryTag, LooseBlob, Part, StoredManifest,
+    CachedRepository, CarriedImage, CarriedPart, Content, ImageFilter, ImageOrder, Inventory,
+    InventoryBlob, InventoryManifest, InventoryPulls, InventoryTag, LooseBlob, Part, StoredManifest,
 };
 pub use failures::{DatabaseFailures, FailureReason};
 pub use frequency::{Frequency, HALF_LIFE};
+pub use held::HeldImages;
 pub use lock::DataLock;
 pub use page::{Page, Window};
 pub use reconcile::{MissingPushed, Reconciled};
@@ -108,6 +110,8 @@ pub struct Store {
     agreed: AtomicBool,
     /// Whether the note of the last clean stop is still to be taken, which a full disk or another process refused.
     owes_note: AtomicBool,
+    /// Images that are being carried away.
+    pub held: HeldImages,
     /// What was found damaged, and became of it.
     pub repairs: RepairCounters,
     /// By the digest's last byte: held while a blob is kept, and while one is removed.
@@ -183,6 +187,7 @@ impl Store {
             audit,
             cache,
             registry,
+            held: HeldImages::default(),
             repairs: RepairCounters::default(),
             content: Content::of(directory),
             spools: blobs.spools(),
@@ -193,6 +198,14 @@ impl Store {
             owes_note: AtomicBool::new(false),
             settling: [const { Mutex::new(()) }; SETTLING],
         })
+    }
+
+    /// The files of a data directory alone, for a command that copies them while a server may run.
+    ///
+    /// # Errors
+    /// `Io` with the path.
+    pub fn open_files(directory: &Path) -> Result<BlobDir> {
+        Ok(BlobDir::open_directory(directory)?.0)
     }
 
     pub fn directory(&self) -> &Path {

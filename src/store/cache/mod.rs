@@ -140,6 +140,14 @@ pub struct CachedImage {
 }
 
 impl CachedImage {
+    /// The name without tag and digest: `HOST/NAME`, or `PATH` of what was pushed.
+    pub fn repository_name(&self) -> String {
+        match &self.upstream {
+            Some(upstream) => format!("{upstream}/{}", self.repository),
+            None => self.repository.clone(),
+        }
+    }
+
     /// `HOST/NAME:TAG`, or `HOST/NAME@DIGEST` without a tag; `hosted:PATH:TAG` of what was pushed.
     pub fn name(&self) -> String {
         let (separator, reference) = match &self.tag {

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::{CacheDb, CachedImage, Totals};
 use crate::error::Result;
 use crate::store::ManifestId;
-use crate::store::content::{ImageFilter, Source, missing_parts, reach};
+use crate::store::content::{CarriedImage, ImageFilter, Source, missing_parts, reach};
 use crate::store::page::{Page, Window};
 use crate::store::statement::{find, get, list, size};
 
@@ -26,6 +26,14 @@ impl CacheDb {
     /// The images that are kept of upstreams, sorted.
     pub fn images(&self, filter: &ImageFilter, window: Window) -> Result<Page<CachedImage>> {
         self.database.images(&FETCHED, filter, window)
+    }
+
+    /// The images that `is_meant` takes, with what belongs to them.
+    pub fn carried_images(
+        &self,
+        is_meant: impl FnMut(&CachedImage) -> bool,
+    ) -> Result<Vec<CarriedImage>> {
+        self.database.carried_images(&FETCHED, is_meant)
     }
 
     /// How many parts of an image are not here. Of an index only what was pulled counts: see [`CachedImage::missing`].

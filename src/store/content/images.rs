@@ -124,7 +124,7 @@ fn filtered(
 }
 
 /// The statement for these images.
-fn text(source: &Source, filter: &ImageFilter) -> String {
+pub(super) fn text(source: &Source, filter: &ImageFilter) -> String {
     let is_referred_to = reach::is_referred_to("blobs.digest", "manifests.repository_id");
     let of_group = match filter.group {
         None => String::new(),
@@ -150,7 +150,8 @@ fn text(source: &Source, filter: &ImageFilter) -> String {
         .replace("{order}", order)
 }
 
-fn image(row: &Row<'_>) -> rusqlite::Result<CachedImage> {
+/// A line of it; the manifest's row is its fifth column.
+pub(super) fn image(row: &Row<'_>) -> rusqlite::Result<CachedImage> {
     Ok(CachedImage {
         upstream: row.get(0)?,
         repository: row.get(2)?,

@@ -5,6 +5,7 @@
 //! is synced. No transaction has to write to both. Whoever adds the first row of a file, or removes the file, holds the
 //! digest's lock of [`super::Store`]; so an answer of [`Content`] about one digest stays true while the lock is held.
 
+mod carried;
 mod images;
 mod inventory;
 pub(super) mod reach;
@@ -14,15 +15,17 @@ mod schema;
 mod sharing;
 mod unsettled;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::database::Reading;
-use super::statement::{get, list, size};
+use super::statement::{get, list, size, visit};
 use crate::error::Result;
 use crate::oci::Digest;
 use crate::store::blobs::BlobPrefix;
 use crate::time::Timestamp;
 
+pub use carried::{CarriedImage, CarriedPart};
 pub use images::{ImageFilter, ImageOrder};
 pub(super) use images::{Source, missing_parts};
 pub use inventory::{
@@ -156,6 +159,27 @@ impl Content {
                 [before],
                 |row| row.get(0),
             )
+        })
+    }
+
+    /// Shows every digest that has a row, in order, without holding them all.
+    pub fn each_digest(&self, mut see: impl FnMut(Digest) -> Result<()>) -> Result<()> {
+        self.reading.scan(|connection| {
+            let mut failed = Ok(());
+            visit(
+                connection,
+                "list all digests",
+                "SELECT digest FROM cache.blobs UNION SELECT digest FROM registry.blobs ORDER BY 1",
+                [],
+                |row| {
+                    failed = see(row.get(0)?);
+                    Ok(match failed {
+                        Ok(()) => ControlFlow::Continue(()),
+                        Err(_) => ControlFlow::Break(()),
+                    })
+                },
+            )?;
+            failed
         })
     }
 

@@ -10,23 +10,38 @@ pub(in crate::store) const REFERRED_BLOB: &str =
 pub(in crate::store) enum Attached {
     /// What has it as its subject: signatures, for example.
     Included,
+    /// That, and what is attached by the name of its tag, as cosign does and as the fallback for lists of referrers does:
+    /// `sha256-HEX.sig`, `sha256-HEX`.
+    AlsoByTag,
     Excluded,
 }
 
 /// A table `NAME (id, repository_id)` for WITH RECURSIVE: the manifests that `seed` selects, and downwards those that
 /// they consist of.
 pub(in crate::store) fn below(name: &str, seed: &str, attached: Attached) -> String {
+    let by_subject = format!(
+        "UNION
+         SELECT attached.id, attached.repository_id
+         FROM {name}
+         CROSS JOIN manifests AS part ON part.id = {name}.id
+         CROSS JOIN blobs ON blobs.id = part.blob_id
+         CROSS JOIN manifests AS attached
+             ON attached.repository_id = {name}.repository_id AND attached.subject = blobs.digest"
+    );
+    let by_tag = format!(
+        "UNION
+         SELECT tags.manifest_id, tags.repository_id
+         FROM {name}
+         CROSS JOIN manifests AS part ON part.id = {name}.id
+         CROSS JOIN blobs ON blobs.id = part.blob_id
+         CROSS JOIN tags ON tags.repository_id = {name}.repository_id
+             AND tags.name >= replace(blobs.digest, ':', '-')
+             AND tags.name < replace(blobs.digest, ':', '-') || '~'"
+    );
     let attached = match attached {
         Attached::Excluded => String::new(),
-        Attached::Included => format!(
-            "UNION
-             SELECT attached.id, attached.repository_id
-             FROM {name}
-             CROSS JOIN manifests AS part ON part.id = {name}.id
-             CROSS JOIN blobs ON blobs.id = part.blob_id
-             CROSS JOIN manifests AS attached
-                 ON attached.repository_id = {name}.repository_id AND attached.subject = blobs.digest"
-        ),
+        Attached::Included => by_subject,
+        Attached::AlsoByTag => format!("{by_subject} {by_tag}"),
     };
     format!(
         "{name} (id, repository_id) AS (

@@ -6,7 +6,7 @@ use super::{HostedRepository, RegistryDb};
 use crate::error::Result;
 use crate::oci::{Digest, Tag};
 use crate::store::CachedImage;
-use crate::store::content::{ImageFilter, Source};
+use crate::store::content::{CarriedImage, ImageFilter, Source};
 use crate::store::page::{Conditions, Listing, Page, Window, page};
 use crate::store::statement::{decoded, find, list, size};
 use crate::time::Timestamp;
@@ -38,6 +38,14 @@ impl RegistryDb {
     /// The images that were pushed, sorted.
     pub fn images(&self, filter: &ImageFilter, window: Window) -> Result<Page<CachedImage>> {
         self.database.images(&PUSHED, filter, window)
+    }
+
+    /// The images that `is_meant` takes, with what belongs to them.
+    pub fn carried_images(
+        &self,
+        is_meant: impl FnMut(&CachedImage) -> bool,
+    ) -> Result<Vec<CarriedImage>> {
+        self.database.carried_images(&PUSHED, is_meant)
     }
 
     /// Names of tags behind `after`, sorted, at most `count`.

@@ -14,11 +14,20 @@
 //! exported. The same content gives the same bytes: entries are sorted by digest and have no times and no owners.
 
 mod format;
+mod layout;
+mod plan;
+mod sign;
+mod walk;
+mod writer;
 
 pub use format::{
     BundleManifest, BundledBlob, BundledFile, BundledImage, BundledManifest, BundledReferrer,
     FORMAT, ImageKind,
 };
+
+pub use plan::{LeftOut, Plan, WantedImage, plan};
+pub use sign::{Message, SigningKey, VerifyKey};
+pub use writer::{Bundle, Chunk, Sink, write};
 
 use crate::oci::Digest;
 
@@ -34,6 +43,9 @@ pub const SIGNATURE: &str = "breakwater-bundle.json.minisig";
 pub const INDEX: &str = "index.json";
 /// Docker's list of images.
 pub const DOCKER_MANIFEST: &str = "manifest.json";
+
+/// The longest [`MANIFEST`]: some hundred thousand files. Whoever reads one of a stranger holds no more in memory.
+pub const MANIFEST_LIMIT: u64 = 32 * 1024 * 1024;
 
 /// The name of a manifest's or blob's entry.
 pub fn blob_entry(digest: &Digest) -> String {

@@ -77,7 +77,7 @@ impl World {
             now: self.now,
             scope,
             goal,
-            is_pinned: &|name| self.pins.hold(name),
+            is_pinned: &|name| self.pins.hold(name) || store.held.holds(name),
             filled: store.room.filled(),
             is_away: &|name| self.is_away(name),
             is_hard: false,

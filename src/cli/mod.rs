@@ -9,6 +9,7 @@ mod aliases;
 mod audit;
 mod backup;
 mod ban;
+mod bundle;
 mod cache;
 mod client;
 mod completions;
@@ -20,7 +21,6 @@ mod feature;
 mod garbage;
 mod group;
 mod help;
-#[allow(dead_code, reason = "the commands that take these options come next")]
 mod images;
 mod init;
 mod key;
@@ -131,6 +131,10 @@ enum Command {
     Offline(offline::Offline),
     Upstream(upstream::Upstream),
     Cache(cache::Cache),
+    Export(Box<bundle::Export>),
+    Have(bundle::Have),
+    #[command(name = "bundle")]
+    Bundle(bundle::BundleCommand),
     Client(client::Client),
     Verify(verify::Verify),
     Backup(backup::Backup),
@@ -228,6 +232,9 @@ impl Command {
         {
             return outcome;
         }
+        if let Command::Bundle(bundle) = &self {
+            return bundle.run();
+        }
         // With the caller's rights: afterwards this process may be the data directory's owner, and no more.
         let outside = match &mut self {
             Command::Doctor(doctor) => {
@@ -240,6 +247,11 @@ impl Command {
             }
             Command::Backup(backup) => backup.make_file(&config)?,
             Command::Restore(restore) => Some(restore.open_file()?),
+            Command::Have(have) => Some(have.make_file()?),
+            Command::Export(export) => {
+                export.open()?;
+                None
+            }
             Command::Init(_) | Command::Serve(_) => {
                 privilege::make_home(&config.data)?;
                 None
@@ -272,6 +284,9 @@ impl Command {
             Command::Offline(offline) => offline.run(&place),
             Command::Upstream(upstream) => upstream.run(&place),
             Command::Cache(cache) => cache.run(&place),
+            Command::Export(export) => export.run(&place),
+            Command::Have(have) => have.run(&place, outside),
+            Command::Bundle(bundle) => bundle.run(),
             Command::Client(client) => client.run(&place),
             Command::Verify(verify) => verify.run(&place),
             Command::Backup(backup) => backup.run(&place, outside),

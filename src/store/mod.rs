@@ -59,7 +59,8 @@ pub(crate) use check::DatabaseFault;
 pub use condition::{Condition, Space};
 pub use content::{
     CachedRepository, CarriedImage, CarriedPart, Content, ImageFilter, ImageOrder, Inventory,
-    InventoryBlob, InventoryManifest, InventoryPulls, InventoryTag, LooseBlob, Part, StoredManifest,
+    InventoryBlob, InventoryManifest, InventoryPulls, InventoryTag, LooseBlob, Part,
+    StoredManifest,
 };
 pub use failures::{DatabaseFailures, FailureReason};
 pub use frequency::{Frequency, HALF_LIFE};

@@ -16,6 +16,7 @@
 )]
 
 mod api;
+mod bundle;
 mod cached;
 mod cli;
 mod clients;

@@ -69,6 +69,7 @@ pub const TOPICS: &[Topic] = topics![
     "upstreams"
     "caching"
     "hosted"
+    "airgap"
     "rules"
     "external-registries"
     "faults"

@@ -78,6 +78,11 @@ impl ImageArguments {
         self.images.is_empty() && self.lists.is_empty() && self.sources.is_empty()
     }
 
+    /// What `--platform` says, for images that are found without being named.
+    pub(super) fn platforms(&self) -> &[Platform] {
+        &self.platforms
+    }
+
     /// Reads the lists and files.
     ///
     /// # Errors

@@ -1,0 +1,115 @@
+# shellcheck shell=bash
+# The air gap: images are exported from a box, and the file is read by other tools. Sourced.
+
+# shellcheck source=scripts/e2e.d/people.sh
+source "$HERE/people.sh"
+# shellcheck source=scripts/e2e.d/flow-containerd.sh
+source "$HERE/flow-containerd.sh"
+# shellcheck source=scripts/e2e.d/flow-docker.sh
+source "$HERE/flow-docker.sh"
+# shellcheck source=scripts/e2e.d/flow-podman.sh
+source "$HERE/flow-podman.sh"
+
+flow_airgap() {
+    podman_configure
+    box_new
+    people_make
+    rm -rf "$WORK"/{filled,read}
+    mkdir -p "$WORK"/{filled,read}
+    airgap_fill
+    airgap_export
+    airgap_skopeo
+    airgap_podman
+    airgap_docker
+    airgap_containerd
+    airgap_minisign
+}
+
+# airgap_fill: both architectures of each image are cached, and one is pushed.
+airgap_fill() {
+    local name
+    for name in "${HUB_IMAGES[@]}"; do
+        check "$name is cached" skopeo copy --quiet --all --src-tls-verify=false \
+            "docker://$BOX/library/$name:latest" "dir:$WORK/filled/$name"
+    done
+    check "an image is pushed" people_skopeo_push maintainer "$BOX" acme/api/app
+}
+
+airgap_export() {
+    rm -f "$HOME"/bundles.key* "$HOME"/week48.*
+    check "the manual's recipe for a key" recipe_run airgap-key
+    check "the manual's recipe for an export" recipe_run airgap-export
+    check_contains "... whose signature is good" "signature: good" "$OUTPUT"
+    check_contains "... and that names what was pushed" "hosted:acme/api/app:1" "$OUTPUT"
+    check "sha256sum takes its list" bash -c "cd '$HOME' && sha256sum --quiet -c week48.tar.sha256"
+    check "every cached image is exported" breakwater export 'docker.io/library/*' 'hosted:acme/*' -o "$HOME/all.tar"
+    check "... and once more" breakwater export 'docker.io/library/*' 'hosted:acme/*' -o "$HOME/again.tar"
+    check "... with the same bytes" cmp "$HOME/all.tar" "$HOME/again.tar"
+}
+
+airgap_skopeo() {
+    local name
+    for name in small six line multi; do
+        check "skopeo reads $name with all its blobs" skopeo copy --quiet --all --preserve-digests \
+            "oci-archive:$HOME/all.tar:docker.io/library/$name:latest" "dir:$WORK/read/$name"
+        check_equal "... byte for byte" "${HUB_DIGESTS[$name]}" \
+            "sha256:$(sha256sum "$WORK/read/$name/manifest.json" 2>&1 | cut -d' ' -f1)"
+    done
+    check "skopeo reads what was pushed" skopeo copy --quiet --preserve-digests \
+        "oci-archive:$HOME/all.tar:localhost/acme/api/app:1" "dir:$WORK/read/app"
+    # Older skopeo finds only images of OCI's types by their names in an OCI layout.
+    for name in schema2 alpine; do
+        check "skopeo reads $name, of docker's own type, by docker's list" skopeo copy --quiet \
+            "docker-archive:$HOME/all.tar:docker.io/library/$name:latest" "dir:$WORK/read/$name"
+    done
+}
+
+airgap_podman() {
+    local name loaded
+    podman_empty
+    check "podman loads all of it" podman load -i "$HOME/all.tar"
+    loaded=$(podman image ls --format '{{.Repository}}:{{.Tag}}')
+    for name in "${HUB_IMAGES[@]}"; do
+        check_contains "... $name by its name" "docker.io/library/$name:latest" "$loaded"
+    done
+    podman_empty
+    check "podman pulls one image of it" podman pull --quiet "oci-archive:$HOME/all.tar:docker.io/library/multi:latest"
+    podman_empty
+    check "breakwater exports one image" breakwater export alpine -o "$HOME/one.tar"
+    check "podman loads it" podman load -i "$HOME/one.tar"
+    check_contains "... by its name" "docker.io/library/alpine:latest" \
+        "$(podman image ls --format '{{.Repository}}:{{.Tag}}')"
+}
+
+airgap_docker() {
+    local name loaded
+    rm -f /etc/docker/daemon.json
+    docker_empty
+    check "docker loads all of it" docker load -i "$HOME/all.tar"
+    loaded=$(docker image ls --format '{{.Repository}}:{{.Tag}}')
+    for name in "${HUB_IMAGES[@]}"; do
+        check_contains "... $name by its name" "$name:latest" "$loaded"
+    done
+    check_contains "... and what was pushed" "localhost/acme/api/app:1" "$loaded"
+    stop dockerd
+}
+
+airgap_containerd() {
+    local name
+    containerd_empty
+    check "containerd imports all of it" ctr images import "$HOME/all.tar"
+    for name in "${HUB_IMAGES[@]}"; do
+        check_equal "... $name with the upstream's digest" "${HUB_DIGESTS[$name]}" \
+            "$(ctr images ls "name==docker.io/library/$name:latest" | awk 'NR == 2 {print $3}')"
+    done
+    stop containerd
+}
+
+# minisign verifies what breakwater signs, and breakwater takes its keys.
+airgap_minisign() {
+    tar -C "$WORK" -xf "$HOME/week48.tar" breakwater-bundle.json breakwater-bundle.json.minisig
+    check "minisign verifies the signature" minisign -V -q -m "$WORK/breakwater-bundle.json" -p "$HOME/bundles.key.pub"
+    check "minisign makes a key" minisign -G -W -f -p "$WORK/mini.pub" -s "$WORK/mini.key"
+    check "breakwater signs by it" breakwater export alpine --sign "$WORK/mini.key" -o "$WORK/mini.tar"
+    check "... and verifies that" breakwater bundle show "$WORK/mini.tar" --verify-key "$WORK/mini.pub"
+}

@@ -23,6 +23,7 @@ flow_airgap() {
     airgap_docker
     airgap_containerd
     airgap_minisign
+    airgap_import
 }
 
 # airgap_fill: both architectures of each image are cached, and one is pushed.
@@ -112,4 +113,30 @@ airgap_minisign() {
     check "minisign makes a key" minisign -G -W -f -p "$WORK/mini.pub" -s "$WORK/mini.key"
     check "breakwater signs by it" breakwater export alpine --sign "$WORK/mini.key" -o "$WORK/mini.tar"
     check "... and verifies that" breakwater bundle show "$WORK/mini.tar" --verify-key "$WORK/mini.pub"
+}
+
+# airgap_import: what was exported comes back to a box that has lost it, and archives of other tools come too.
+airgap_import() {
+    check "the cache is emptied" breakwater cache purge --all --pinned
+    check "the manual's recipe for an import" recipe_run airgap-import
+    check_contains "... that says what came" "docker.io/library/alpine:latest came" "$OUTPUT"
+    check_contains "... and who had signed it" "signed by the key" "$OUTPUT"
+    check "all images are imported" breakwater import "$HOME/all.tar"
+    check "the box goes offline" breakwater offline on
+    local name
+    for name in small six line multi; do
+        check "skopeo pulls $name offline" skopeo copy --quiet --all --preserve-digests --src-tls-verify=false \
+            "docker://$BOX/library/$name:latest" "dir:$WORK/read/$name-again"
+        check_equal "... with the upstream's digest" "${HUB_DIGESTS[$name]}" \
+            "sha256:$(sha256sum "$WORK/read/$name-again/manifest.json" 2>&1 | cut -d' ' -f1)"
+    done
+    for name in oci-archive docker-archive; do
+        rm -f "$WORK/read/$name.tar"
+        check "skopeo writes an $name" skopeo copy --quiet --src-tls-verify=false \
+            "docker://$BOX/library/small:latest" "$name:$WORK/read/$name.tar:docker.io/library/of-$name:1"
+        check "... that is imported" breakwater import "$WORK/read/$name.tar"
+        check "... and pulled" skopeo copy --quiet --src-tls-verify=false \
+            "docker://$BOX/library/of-$name:1" "dir:$WORK/read/of-$name"
+    done
+    check "the box goes online" breakwater offline off
 }

@@ -18,6 +18,7 @@ mod features;
 mod filters;
 mod garbage;
 mod groups;
+mod imports;
 mod keys;
 mod members;
 mod named;
@@ -71,6 +72,7 @@ pub use features::{
 };
 pub use garbage::CollectGarbage;
 pub use groups::{AddGroup, GetGroup, GroupSettings, GroupView, ListGroups, RemoveGroup, SetGroup};
+pub use imports::{AdoptImport, Adopted, AdoptedImage, PlanImport, Planned, PlannedImage};
 pub use keys::{KeyView, ListKeys, RotateKey, Rotated};
 pub use members::{AddMember, EditMember, GetMember, ListMembers, MemberView, RemoveMember};
 pub use named::{Named, NamedPlace};
@@ -187,6 +189,7 @@ macro_rules! operations {
 }
 
 operations!(
+    AdoptImport,
     AddGroup,
     AddMember,
     AddNetwork,
@@ -236,6 +239,7 @@ operations!(
     ListTokens,
     ListUpstreams,
     ListUsers,
+    PlanImport,
     PurgeImages,
     RegistryCertificate,
     RemoveBan,

@@ -139,6 +139,7 @@ enum Command {
     Verify(verify::Verify),
     Backup(backup::Backup),
     Restore(backup::Restore),
+    Import(Box<bundle::Import>),
     Doctor(doctor::Doctor),
     Tls(tls::Tls),
     #[command(hide = true)]
@@ -252,6 +253,10 @@ impl Command {
                 export.open()?;
                 None
             }
+            Command::Import(import) => {
+                import.open(&config)?;
+                None
+            }
             Command::Init(_) | Command::Serve(_) => {
                 privilege::make_home(&config.data)?;
                 None
@@ -291,6 +296,7 @@ impl Command {
             Command::Verify(verify) => verify.run(&place),
             Command::Backup(backup) => backup.run(&place, outside),
             Command::Restore(restore) => restore.run(&place, outside),
+            Command::Import(import) => import.run(&place),
             Command::Doctor(doctor) => doctor.run(&place),
             Command::Tls(tls) => tls.run(&place),
             Command::DataDirectory(directory) => directory.run(&place.config),

@@ -22,8 +22,8 @@ pub use findings::{FINDINGS, finding};
 pub use keys::{Key, KeyDefault};
 use sections::TopConfig;
 pub use sections::{
-    ANY_UPSTREAM, AuditConfig, AuthConfig, CacheConfig, DoctorConfig, LogConfig, LogFormat,
-    MirrorConfig, SECTIONS, Section, ServerConfig, TlsConfig, UpstreamConfig,
+    ANY_UPSTREAM, AuditConfig, AuthConfig, CacheConfig, DoctorConfig, ImportConfig, LogConfig,
+    LogFormat, MirrorConfig, SECTIONS, Section, ServerConfig, TlsConfig, UpstreamConfig,
 };
 use settings::{Origin, Raw, Settings};
 pub use shown::{ShownValue, ValueSource};
@@ -63,6 +63,8 @@ pub struct Config {
     pub log: LogConfig,
     /// `[audit]`
     pub audit: AuditConfig,
+    /// `[import]`
+    pub import: ImportConfig,
     /// `[doctor]`
     pub doctor: DoctorConfig,
 }
@@ -182,6 +184,7 @@ impl Config {
             mirror: MirrorConfig::read(settings, "mirror")?,
             log: LogConfig::read(settings, "log")?,
             audit: AuditConfig::read(settings, "audit")?,
+            import: ImportConfig::read(settings, "import")?,
             doctor: DoctorConfig::read(settings, "doctor")?,
         };
         config.check_listeners(settings)?;

@@ -67,6 +67,10 @@ pub const SECTIONS: &[Section] = &[
         keys: AuditConfig::KEYS,
     },
     Section {
+        name: "import",
+        keys: ImportConfig::KEYS,
+    },
+    Section {
         name: "doctor",
         keys: DoctorConfig::KEYS,
     },
@@ -194,6 +198,14 @@ section! {
         auth_realm: Option<String> = Text(""), optional(value::url);
         /// a PEM file with further roots
         ca: Option<PathBuf> = Text(""), path;
+    }
+}
+
+section! {
+    /// `[import]`
+    pub struct ImportConfig {
+        /// a public key of minisign, or a file with one: what is not signed by it is not imported
+        verify_key: Option<String> = Text(""), optional(value::any);
     }
 }
 

@@ -259,21 +259,8 @@ impl Proxy {
         };
         let content = &checked.content;
         let manifest = Manifest::parse(&content.read()?, Some(checked.media_type))?;
-        let references = manifest.manifests.iter().chain(&manifest.blobs);
-        let new = NewManifest {
-            digest: checked.digest.clone(),
-            media_type: checked.media_type,
-            size: content.length(),
-            references: references
-                .map(|descriptor| descriptor.digest.clone())
-                .collect(),
-            subject: manifest
-                .subject
-                .as_ref()
-                .map(|subject| subject.digest.clone()),
-            tag,
-            now: Timestamp::now(),
-        };
+        let (digest, now) = (checked.digest.clone(), Timestamp::now());
+        let new = NewManifest::of(&manifest, digest, content.length(), tag, now);
         self.store.while_kept(&checked.digest, || {
             self.store.blobs.put(&checked.digest, content.clone())?;
             let repository = self.repository_to_fill(target)?;

@@ -4,7 +4,7 @@
 use super::{Registry, check, limits, lost, repository};
 use crate::auth::policy::{self, Refusal, RepositoryGrant, TagAction, TagMutability, Wanted};
 use crate::error::{Error, Kind, Result};
-use crate::oci::{Algorithm, Descriptor, Digest, Manifest, MediaType, Reference, Tag};
+use crate::oci::{Algorithm, Digest, Manifest, MediaType, Reference, Tag};
 use crate::spool::{Content, Owner};
 use crate::store::{
     ImmutableBy, NewHostedManifest, NewTag, PutManifest, StoredManifest, digest_of,
@@ -144,37 +144,19 @@ impl Registry {
         let manifest = Manifest::parse_pushed(&pushed.content.read()?, pushed.announced)?;
         let digest = pushed_digest(pushed.reference, pushed.content)?;
         let tags = self.judge_tags(grant, pushed.reference, pushed.tags)?;
-        let required = required_of(&manifest);
+        let new = NewHostedManifest::of(
+            &manifest,
+            digest.clone(),
+            pushed.content.length(),
+            tags,
+            pushed.pushed_by,
+            pushed.now,
+        );
         let place = repository(grant);
-        let missing = self.store.registry.missing_blobs(place, &required)?;
+        let missing = self.store.registry.missing_blobs(place, &new.required)?;
         if !missing.is_empty() {
             return Ok(ManifestContent::Missing(missing));
         }
-        let subject = manifest
-            .subject
-            .as_ref()
-            .map(|subject| subject.digest.clone());
-        let new = NewHostedManifest {
-            digest: digest.clone(),
-            media_type: manifest.media_type,
-            size: pushed.content.length(),
-            artifact_type: manifest.artifact_type.clone(),
-            annotations: match (&subject, &manifest.annotations) {
-                (Some(_), Some(annotations)) => Some(annotations.get().to_owned()),
-                _ => None,
-            },
-            subject: subject.clone(),
-            references: manifest
-                .manifests
-                .iter()
-                .chain(&manifest.blobs)
-                .map(|part| (part.digest.clone(), part.size))
-                .collect(),
-            required,
-            tags,
-            pushed_by: pushed.pushed_by,
-            now: pushed.now,
-        };
         let put = self.store.while_pushed(&digest, || {
             self.store.blobs.put(&digest, pushed.content.clone())?;
             self.store
@@ -184,7 +166,10 @@ impl Registry {
         match put {
             Ok(PutManifest::Kept) => {
                 self.counters.pushed.add(new.size);
-                Ok(ManifestContent::Kept { digest, subject })
+                Ok(ManifestContent::Kept {
+                    digest,
+                    subject: new.subject,
+                })
             }
             Ok(PutManifest::Missing(missing)) => {
                 self.release(&digest);
@@ -300,20 +285,6 @@ fn pushed_digest(reference: &Reference, content: &Content) -> Result<Digest> {
         Kind::DigestInvalid,
         format!("the manifest has the digest {found}, not {wanted}"),
     ))
-}
-
-/// What must be in the repository: not what says where else it is to be had and that it may not be distributed.
-fn required_of(manifest: &Manifest) -> Vec<Digest> {
-    let is_elsewhere = |part: &Descriptor| part.is_foreign() && part.has_urls;
-    let mut digests: Vec<Digest> = manifest
-        .blobs
-        .iter()
-        .filter(|part| !is_elsewhere(part))
-        .map(|part| part.digest.clone())
-        .collect();
-    digests.sort();
-    digests.dedup();
-    digests
 }
 
 pub(super) fn unknown(reference: &Reference) -> Error {

@@ -49,7 +49,10 @@ pub use backup::{
     RestOfBackup, copy_files, refuse_data_directory,
 };
 pub(crate) use blobs::BlobPrefix;
-pub use blobs::{Blob, BlobDir, BlobWriter, StagedUpload, digest_of, reserve};
+pub use blobs::{
+    Adopting, Blob, BlobDir, BlobWriter, ImportDirectory, ImportedFile, StagedUpload, digest_of,
+    reserve,
+};
 pub use cache::{
     BlobId, CacheDb, CachedImage, CachedTag, Eviction, FetchedFrom, GroupPulls, ImageRecord,
     KeptListing, ListingKind, ManifestId, NewManifest, OriginId, Pull, Repair, RepositoryId,

@@ -285,6 +285,14 @@ impl Authenticator {
     }
 }
 
+/// A project as it is stored now, for whoever asks seldom.
+///
+/// # Errors
+/// `Sql`.
+pub fn hosted_project_now(access: &AccessDb, id: ProjectId) -> Result<Option<Arc<HostedProject>>> {
+    hosted_project(access, id, &Arc::default())
+}
+
 /// A project, whether the public may see it, and what holds for it: none of it depends on who asks.
 fn hosted_project(
     access: &AccessDb,

@@ -12,6 +12,7 @@ mod refusal;
 use std::sync::Arc;
 
 use facts::Memo;
+pub use facts::hosted_project_now;
 use parking_lot::{Mutex, MutexGuard};
 use refusal::Row;
 

@@ -1,13 +1,16 @@
-//! `breakwater export`, `have` and `bundle`: images in one file, to be carried to a box without a way to their upstreams.
+//! `breakwater export`, `import`, `have` and `bundle`: images in one file, to be carried to a box without a way to their upstreams.
 
 mod export;
 mod have;
+mod import;
 mod key;
 mod output;
+mod parts;
 mod show;
 
 pub(super) use export::Export;
 pub(super) use have::Have;
+pub(super) use import::Import;
 
 use std::fs;
 use std::path::Path;

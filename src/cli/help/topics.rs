@@ -37,6 +37,7 @@ const TOPICS_OF: &[(&str, &str)] = &[
     ("restore", "backups"),
     ("doctor", "diagnosis"),
     ("tls", "certificates"),
+    ("import", "airgap"),
     ("completions", "commands"),
 ];
 

@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use serde_json::Map;
+
 use super::{ListPage, ListingAnswer, content_type, fallback_tag};
 use crate::auth::Grant;
 use crate::error::Result;
-use crate::oci::Digest;
+use crate::oci::{Digest, Manifest};
 use crate::proxy::{CacheWord, Proxy, Target};
 use crate::spool::Owner;
 use crate::store::{KeptListing, ListingKind};
@@ -15,6 +17,8 @@ use crate::upstream::Listing;
 
 /// Tags on a page made from the cache, where the client does not say how many.
 const TAG_PAGE: u32 = 100;
+/// Referrers in a list made from the cache.
+const MOST_REFERRERS: u32 = 100;
 
 impl Proxy {
     pub(super) fn keep_listing(
@@ -111,7 +115,7 @@ impl Proxy {
     }
 
     /// The index under the fallback tag, where it was read from an upstream without the API and that is away
-    /// now.
+    /// now; or a list of the referrers that are kept, as those are that were imported.
     pub(super) fn kept_fallback(
         self: &Arc<Self>,
         grant: &Grant,
@@ -119,8 +123,53 @@ impl Proxy {
         digest: &Digest,
     ) -> Result<Option<ListingAnswer>> {
         if self.kept_tag(target, &fallback_tag(digest)?)?.is_none() {
-            return Ok(None);
+            return self.kept_referrers(target, digest);
         }
         self.referrers_by_tag(grant, target, digest).map(Some)
+    }
+
+    fn kept_referrers(&self, target: &Target, subject: &Digest) -> Result<Option<ListingAnswer>> {
+        let Some(repository) = self.repository_of(target)? else {
+            return Ok(None);
+        };
+        let cache = &self.store.cache;
+        let mut descriptors = Vec::new();
+        for kept in cache.referrers(repository, subject, MOST_REFERRERS)? {
+            let Some((_, content)) = self.kept_manifest(target, &kept.digest)? else {
+                continue;
+            };
+            let length = content.length();
+            descriptors.push(self.store.spools.work(target.owner(), length, || {
+                let manifest = Manifest::parse(&content.read()?, Some(kept.media_type))?;
+                let mut descriptor = Map::new();
+                let mut say = |name: &str, value| descriptor.insert(name.to_owned(), value);
+                say("mediaType", kept.media_type.as_str().into());
+                say("digest", kept.digest.as_str().into());
+                say("size", length.into());
+                if let Some(artifact_type) = manifest.artifact_type {
+                    say("artifactType", artifact_type.into());
+                }
+                if let Some(annotations) = manifest.annotations {
+                    say("annotations", serde_json::json!(annotations));
+                }
+                Ok(descriptor)
+            })?);
+        }
+        if descriptors.is_empty() {
+            return Ok(None);
+        }
+        let body = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": content_type(ListingKind::Referrers),
+            "manifests": descriptors,
+        });
+        Ok(Some(ListingAnswer {
+            body: body.to_string().into_bytes().into(),
+            content_type: content_type(ListingKind::Referrers),
+            next: None,
+            filters_applied: None,
+            cache: CacheWord::Stale,
+            age: None,
+        }))
     }
 }

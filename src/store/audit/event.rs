@@ -88,6 +88,8 @@ kinds! {
     CachePurged = "cache.purged",
     /// Images went from the cache for one reason: the sum of some minutes, or what somebody asked for.
     CacheEvicted = "cache.evicted",
+    /// Images of a bundle or an archive were imported.
+    BundleImported = "bundle.imported",
     /// A protection rule was added, about repositories or about tags.
     RuleAdded = "rule.added",
     /// A protection rule was changed.

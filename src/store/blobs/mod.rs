@@ -5,6 +5,7 @@
 
 mod blob;
 mod damaged;
+mod imports;
 mod scan;
 mod staging;
 mod uploads;
@@ -25,6 +26,7 @@ use crate::spool::{Content, IN_MEMORY, Spools};
 use crate::time::Timestamp;
 
 pub use self::blob::Blob;
+pub use self::imports::{Adopting, ImportDirectory, ImportedFile};
 pub(crate) use self::scan::BlobPrefix;
 pub use self::staging::{BlobWriter, reserve};
 pub use self::uploads::StagedUpload;

@@ -4,6 +4,7 @@ use rusqlite::params;
 
 use super::{CacheDb, KeptListing, ListingKind, RepositoryId};
 use crate::error::Result;
+use crate::oci::Digest;
 use crate::store::statement::{find, run};
 
 pub(super) const FIND_LISTING: &str =
@@ -28,6 +29,21 @@ impl ListingKind {
 }
 
 impl CacheDb {
+    /// Forgets the upstream's lists of what refers to a manifest: more does now than they say.
+    pub fn forget_referrers(&self, repository: RepositoryId, subject: &Digest) -> Result<()> {
+        // Their keys are the digest, `&`, and the client's query.
+        let (from, to) = (format!("{subject}&"), format!("{subject}'"));
+        self.database.write(|connection| {
+            run(
+                connection,
+                "forget lists of referrers",
+                "DELETE FROM listings WHERE repository_id = ?1 AND kind = ?2 AND key >= ?3 AND key < ?4",
+                params![repository, ListingKind::Referrers.as_str(), from, to],
+            )
+        })?;
+        Ok(())
+    }
+
     /// Keeps a list, in place of an older one under the same key (its page, or the digest and filter). Keys are
     /// the clients' words: the oldest of a repository make room, so that no client makes the database grow.
     pub fn keep_listing(

@@ -6,7 +6,7 @@ use super::{CacheDb, NewManifest, RepositoryId, tags};
 use crate::error::Result;
 use crate::oci::Digest;
 use crate::store::content::{StoredManifest, add_references, ensure_blob};
-use crate::store::statement::{find, get, run};
+use crate::store::statement::{find, get, list, run};
 
 pub(super) const FIND_MANIFEST: &str =
     "SELECT blobs.digest, manifests.media_type, blobs.size, manifests.fetched_at
@@ -26,6 +26,26 @@ impl CacheDb {
                 "find manifest",
                 FIND_MANIFEST,
                 params![repository, digest],
+                StoredManifest::of,
+            )
+        })
+    }
+
+    /// The manifests that are kept in this repository as referrers of `subject`, at most `count`.
+    pub fn referrers(
+        &self,
+        repository: RepositoryId,
+        subject: &Digest,
+        count: u32,
+    ) -> Result<Vec<StoredManifest>> {
+        self.database.read(|connection| {
+            list(
+                connection,
+                "list kept referrers",
+                "SELECT blobs.digest, manifests.media_type, blobs.size, manifests.fetched_at
+                 FROM manifests JOIN blobs ON blobs.id = manifests.blob_id
+                 WHERE manifests.repository_id = ?1 AND manifests.subject = ?2 LIMIT ?3",
+                params![repository, subject, count],
                 StoredManifest::of,
             )
         })

@@ -37,7 +37,7 @@ use super::GroupId;
 use super::database::{Database, Synchronous};
 pub use super::ids::{BlobId, ManifestId, OriginId, RepositoryId};
 use crate::error::Result;
-use crate::oci::{Digest, MediaType, RegistryHost, RepositoryName, Tag};
+use crate::oci::{Digest, Manifest, MediaType, RegistryHost, RepositoryName, Tag};
 use crate::time::Timestamp;
 use notes::Notes;
 use parking_lot::Mutex;
@@ -70,6 +70,31 @@ pub struct NewManifest {
     pub tag: Option<Tag>,
     /// When it was fetched.
     pub now: Timestamp,
+}
+
+impl NewManifest {
+    /// What is kept of `manifest`, whose bytes have this digest and length.
+    pub fn of(
+        manifest: &Manifest,
+        digest: Digest,
+        size: u64,
+        tag: Option<Tag>,
+        now: Timestamp,
+    ) -> Self {
+        let references = manifest.manifests.iter().chain(&manifest.blobs);
+        let subject = manifest.subject.as_ref();
+        Self {
+            digest,
+            media_type: manifest.media_type,
+            size,
+            references: references
+                .map(|descriptor| descriptor.digest.clone())
+                .collect(),
+            subject: subject.map(|subject| subject.digest.clone()),
+            tag,
+            now,
+        }
+    }
 }
 
 /// Upstream lists that are kept for when it is away.

@@ -28,7 +28,7 @@ use std::path::Path;
 use super::ProjectId;
 use super::database::{Database, Synchronous};
 use crate::error::Result;
-use crate::oci::{Digest, MediaType, Tag};
+use crate::oci::{Descriptor, Digest, Manifest, MediaType, Tag};
 use crate::time::Timestamp;
 
 pub use blobs::UnlinkBlob;
@@ -83,6 +83,53 @@ pub struct NewHostedManifest {
     /// Who pushes it, for people.
     pub pushed_by: String,
     pub now: Timestamp,
+}
+
+impl NewHostedManifest {
+    /// What is kept of `manifest`, whose bytes have this digest and length.
+    pub fn of(
+        manifest: &Manifest,
+        digest: Digest,
+        size: u64,
+        tags: Vec<NewTag>,
+        pushed_by: String,
+        now: Timestamp,
+    ) -> Self {
+        let subject = manifest.subject.as_ref();
+        let annotations = manifest.annotations.as_ref().filter(|_| subject.is_some());
+        Self {
+            digest,
+            media_type: manifest.media_type,
+            size,
+            artifact_type: manifest.artifact_type.clone(),
+            annotations: annotations.map(|annotations| annotations.get().to_owned()),
+            subject: subject.map(|subject| subject.digest.clone()),
+            references: manifest
+                .manifests
+                .iter()
+                .chain(&manifest.blobs)
+                .map(|part| (part.digest.clone(), part.size))
+                .collect(),
+            required: required_of(manifest),
+            tags,
+            pushed_by,
+            now,
+        }
+    }
+}
+
+/// What must be in the repository: not what says where else it is to be had and that it may not be distributed.
+fn required_of(manifest: &Manifest) -> Vec<Digest> {
+    let is_elsewhere = |part: &Descriptor| part.is_foreign() && part.has_urls;
+    let mut digests: Vec<Digest> = manifest
+        .blobs
+        .iter()
+        .filter(|part| !is_elsewhere(part))
+        .map(|part| part.digest.clone())
+        .collect();
+    digests.sort();
+    digests.dedup();
+    digests
 }
 
 /// A tag to be set.

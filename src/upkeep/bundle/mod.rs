@@ -14,6 +14,7 @@
 //! exported. The same content gives the same bytes: entries are sorted by digest and have no times and no owners.
 
 mod format;
+pub mod import;
 mod layout;
 mod plan;
 mod sign;

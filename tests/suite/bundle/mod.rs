@@ -2,6 +2,12 @@
 
 mod export;
 mod faults;
+mod import;
+mod import_archives;
+mod import_crash;
+mod import_refused;
+mod make;
+mod round_trip;
 
 use std::fs::File;
 use std::io::Read as _;

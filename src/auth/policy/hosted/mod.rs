@@ -129,6 +129,37 @@ pub struct RepositoryGrant {
 }
 
 impl RepositoryGrant {
+    /// For an administrator who imports into the repository: all that it may be kept from is what a rule keeps from
+    /// everybody.
+    ///
+    /// # Errors
+    /// The refusal by such a rule.
+    pub fn of_an_administrator(
+        project: &HostedProject,
+        repository: &RepositoryName,
+    ) -> Result<Self, Refusal> {
+        let membership = Membership::Administrator;
+        let path = repository.as_str();
+        let (placed, rules) = (&project.placed, &project.rules);
+        let minimum = protection::of_path(rules, path).push;
+        if !minimum.is_none_or(|minimum| membership.meets(minimum)) {
+            let rule = by_path_rule(rules, (path, None), Wanted::Push, &placed.project.path);
+            return Err(Refusal::protected(Wanted::Push, shown_to(membership, rule)));
+        }
+        Ok(Self {
+            project: placed.project.id,
+            project_path: placed.project.path.clone(),
+            repository: repository.clone(),
+            pull: true,
+            push: true,
+            delete: false,
+            quotas: Arc::clone(&project.quotas),
+            membership,
+            rules: Arc::clone(rules),
+            tag_rules: Arc::clone(&project.tag_rules),
+        })
+    }
+
     /// The project that owns it.
     pub fn project(&self) -> ProjectId {
         self.project

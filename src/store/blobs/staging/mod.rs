@@ -1,8 +1,8 @@
 //! Files on their way to become blobs: the directory `staging/`, who has which file of it open, and its sweep.
 //! A single file is `writer`'s.
 //!
-//! Names of hex digits belong to fills that can be resumed, those with the prefix of uploads to pushes (see
-//! `uploads`); everything else in `staging/` is a leftover.
+//! Names of hex digits belong to fills that can be resumed, those with the prefix of uploads to pushes (see `uploads`),
+//! directories with the prefix of imports to those (see `imports`); everything else in `staging/` is a leftover.
 
 mod room;
 mod writer;
@@ -209,6 +209,8 @@ impl Staging {
                 other => other.map_err(failed)?,
             };
             if metadata.is_dir() {
+                let written = metadata.modified().unwrap_or(now);
+                Self::forget_import(&entry.path(), written, now)?;
                 continue;
             }
             let name = entry.file_name();
@@ -261,7 +263,7 @@ impl Staging {
     }
 
     /// Moves a synced file to its place, with its name and every directory above it on disk.
-    fn publish(&self, from: &Path, digest: &Digest) -> Result<()> {
+    pub(super) fn publish(&self, from: &Path, digest: &Digest) -> Result<()> {
         let to = blob_path(&self.blobs, digest);
         self.make_durable_directory(digest)?;
         let mut renamed = fs::rename(from, &to);

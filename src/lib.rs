@@ -21,7 +21,7 @@
 //! | `admin` | what can be administered: one file a resource, with its requests, their effect, and its view |
 //! | `control` | `DATA/control.sock`, between the command line and the running server: the only place that knows tiny_http |
 //! | `server` | what is served: router, token endpoint, registry protocol, REST API, the mapping of errors; knows no socket |
-//! | `proxy` | the dependency proxy: which upstream, freshness, single flight, fill, serve-stale |
+//! | `proxy` | the dependency proxy: which upstream, freshness, single flight, fill, serve-stale, warm |
 //! | `registry` | the hosted registry: uploads, mounts, manifests, tags, referrers |
 //! | `upkeep` | what happens to content off the request's path: eviction, purge, cleanup of pushed tags, garbage collection, scrub and repair, nightly copies |
 //! | `auth` | credentials → identity; tokens; policy → grant; the rules for making groups and tokens; sealing of secrets that must be given back |
@@ -70,6 +70,7 @@
 //! | mirror | the dependency proxy of the box itself, for docker's `registry-mirrors` |
 //! | hosted | pushed to this box, to a repository of a project |
 //! | fill | fetch from an upstream and keep; an ability of its own beside reading |
+//! | warm | fill with a whole image ahead of its first pull |
 //! | pass through | fetch from an upstream for one client and keep nothing |
 //! | revalidate | ask the upstream whether a kept tag still points where it did |
 //! | stale | kept, and served although the upstream could not confirm it |

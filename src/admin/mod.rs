@@ -33,8 +33,10 @@ mod status;
 pub mod tokens;
 mod upstreams;
 mod users;
+mod warm;
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -47,7 +49,7 @@ use crate::auth::bans::{Ban, FailureKey};
 use crate::auth::keys::Keys;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::proxy::UpstreamState;
+use crate::proxy::{Proxy, UpstreamState, Watch};
 use crate::store::{Actor, Store};
 use crate::upkeep::retention::Retention;
 
@@ -105,6 +107,7 @@ pub use users::{
     AddUser, GetCurrentUser, GetUser, INITIAL_ROOT_PASSWORD, ListUsers, ROOT, RemoveUser,
     SetBlocked, SetPassword, ShowUser, UserDetails, UserState, UserView, forget_initial_password,
 };
+pub use warm::{WARM_NEEDS_A_SERVER, WarmImage, WarmOutcome, WarmedView, warm_offline};
 
 /// What operations work on, and for whom.
 pub struct Admin<'a> {
@@ -118,6 +121,8 @@ pub struct Admin<'a> {
     pub config: &'a Config,
     /// The server that performs this, if one does.
     pub server: Option<&'a dyn RunningServer>,
+    /// Hears how far an operation is that takes long, where somebody asked to.
+    pub watch: Option<Watch<'a>>,
 }
 
 /// What a running server has in memory beside the store.
@@ -137,6 +142,8 @@ pub trait RunningServer {
     /// # Errors
     /// `Sql`.
     fn upstreams(&self) -> Result<Vec<UpstreamState>>;
+    /// What fetches from upstreams.
+    fn proxy(&self) -> &Arc<Proxy>;
     /// Who runs its cleanup policies.
     fn retention(&self) -> &Retention;
     /// The networks whose clients it lately refused the mirror for want of a rule; those that asked last come first.
@@ -275,6 +282,7 @@ operations!(
     SwitchOffline,
     TestUpstream,
     UpstreamStates,
+    WarmImage,
 );
 
 fn perform_json<O: Operation>(admin: &Admin<'_>, request: Value) -> Result<Value> {

@@ -47,6 +47,7 @@ mod upstream;
 mod usage;
 mod user;
 mod verify;
+mod warm;
 mod when;
 mod words;
 mod workplace;
@@ -137,6 +138,7 @@ enum Command {
     Bundle(bundle::BundleCommand),
     Client(client::Client),
     Verify(verify::Verify),
+    Warm(warm::Warm),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Import(Box<bundle::Import>),
@@ -265,6 +267,10 @@ impl Command {
                 tls.make_directory(&config)?;
                 None
             }
+            Command::Warm(warm) => {
+                warm.read_files()?;
+                None
+            }
             _ => None,
         };
         let place = Workplace::new(config)?;
@@ -294,6 +300,7 @@ impl Command {
             Command::Bundle(bundle) => bundle.run(),
             Command::Client(client) => client.run(&place),
             Command::Verify(verify) => verify.run(&place),
+            Command::Warm(warm) => warm.run(&place),
             Command::Backup(backup) => backup.run(&place, outside),
             Command::Restore(restore) => restore.run(&place, outside),
             Command::Import(import) => import.run(&place),

@@ -68,6 +68,7 @@ impl Workplace {
                 caller: &OnTheBox,
                 config: &self.config,
                 server: None,
+                watch: None,
             }),
         }
     }
@@ -102,12 +103,17 @@ impl Workplace {
 
     /// Lets this server perform the operation.
     pub(super) fn ask<O: Operation>(&self, server: &Client, operation: &O) -> Result<O::View> {
-        let json = |error| Error::internal("an operation is no JSON").because(error);
-        let asked = Asked {
+        let asked = self.asked(operation)?;
+        let view = server.perform(O::NAME, &asked, O::TAKES_LONG)?;
+        serde_json::from_value(view).map_err(no_json)
+    }
+
+    /// The operation as it goes over the control socket.
+    pub(super) fn asked<O: Operation>(&self, operation: &O) -> Result<Asked> {
+        Ok(Asked {
             account: self.account.clone(),
-            request: serde_json::to_value(operation).map_err(json)?,
-        };
-        serde_json::from_value(server.perform(O::NAME, &asked, O::TAKES_LONG)?).map_err(json)
+            request: serde_json::to_value(operation).map_err(no_json)?,
+        })
     }
 
     /// The existing store; the error names the path that was not found.
@@ -134,4 +140,8 @@ impl Workplace {
     pub(super) fn running_server(&self) -> Result<Option<Client>> {
         Client::find(&self.config.data)
     }
+}
+
+fn no_json(error: serde_json::Error) -> Error {
+    Error::internal("an operation is no JSON").because(error)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Asked, OPERATIONS, Progress, Refused, SOCKET, Status, reachable};
+use super::{Asked, OPERATIONS, Progress, Refused, SOCKET, Status, WATCHED, reachable};
 use crate::error::{Error, Kind, Result};
 
 /// How long a server that is alive may take for a plain answer.
@@ -101,8 +101,25 @@ impl Client {
     /// As [`Client::get`].
     pub fn verify(&self, repair: bool, progress: Progress<'_>) -> Result<Value> {
         let path = if repair { "/repair" } else { "/verify" };
+        self.watch(path, b"", progress)
+    }
+
+    /// Performs the operation of that name, for as long as it takes; `progress` hears how far it is. What it gives.
+    ///
+    /// # Errors
+    /// As [`Client::perform`].
+    pub fn perform_watched(
+        &self,
+        name: &str,
+        asked: &Asked,
+        progress: Progress<'_>,
+    ) -> Result<Value> {
+        self.watch(&format!("{WATCHED}{name}"), &to_json(asked)?, progress)
+    }
+
+    fn watch(&self, path: &str, body: &[u8], progress: Progress<'_>) -> Result<Value> {
         // One large file can take minutes, so silence says nothing here.
-        let answer = self.ask("POST", path, b"", None)?;
+        let answer = self.ask("POST", path, body, None)?;
         for line in answer.lines() {
             let line = line.map_err(|error| self.gone(&error))?;
             let mut event: Value =

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tiny_http::{Header, Method, Request, Response, Server};
 
-use super::{Controlled, OPERATIONS, Refused, SOCKET, reachable};
+use super::{Asked, Controlled, OPERATIONS, Refused, SOCKET, WATCHED, Watch, reachable};
 use crate::context::{self, Origin};
 use crate::error::{Error, Kind, Result};
 
@@ -107,6 +107,14 @@ fn answer(mut request: Request, controlled: &dyn Controlled, verifying: &AtomicB
             body(&mut request).and_then(|asked| question(|| controlled.perform(name, asked)));
         return respond(request, result);
     }
+    if let (Method::Post, Some(name)) = (request.method(), path.strip_prefix(WATCHED)) {
+        return match body::<Asked>(&mut request) {
+            Ok(asked) => stream(request, None, |watch| {
+                question(|| controlled.perform_watched(name, asked, watch))
+            }),
+            Err(error) => respond(request, Err(error)),
+        };
+    }
     let result = match (request.method(), path.as_str()) {
         (Method::Get, "/status") => status_of(controlled),
         (Method::Post, "/verify" | "/repair") => {
@@ -117,7 +125,13 @@ fn answer(mut request: Request, controlled: &dyn Controlled, verifying: &AtomicB
                 )
             } else {
                 let repair = path == "/repair";
-                return verify(request, controlled, repair, Running(verifying));
+                return stream(request, Some(Running(verifying)), |watch| {
+                    let progress = |done, total| {
+                        // Whoever asked may have gone; the scrub goes on, and its findings are in the log.
+                        watch(done, total);
+                    };
+                    controlled.verify(repair, &progress)
+                });
             }
         }
         _ => Err(Error::new(
@@ -169,21 +183,28 @@ fn status_of(controlled: &dyn Controlled) -> Result<Value> {
         .map_err(|error| Error::internal("the status is no JSON").because(error))
 }
 
-/// Streams progress while the files are read. tiny_http would collect a body of unknown length for
-/// an HTTP/1.0 client, so the answer is written by hand; its end is the connection's.
-fn verify(request: Request, controlled: &dyn Controlled, repair: bool, running: Running<'_>) {
+/// Streams progress while it is worked. tiny_http would collect a body of unknown length for an HTTP/1.0 client, so the
+/// answer is written by hand; its end is the connection's.
+fn stream(
+    request: Request,
+    running: Option<Running<'_>>,
+    work: impl FnOnce(Watch<'_>) -> Result<Value>,
+) {
     let writer = Mutex::new(request.into_writer());
+    let is_read = AtomicBool::new(true);
     let write = |line: &str| {
         if let Ok(mut writer) = writer.lock() {
-            // Whoever asked may have gone; the scrub goes on, and its findings are in the log.
-            let _ = writer
+            let written = writer
                 .write_all(line.as_bytes())
                 .and_then(|()| writer.flush());
+            if written.is_err() {
+                is_read.store(false, Ordering::Release);
+            }
         }
     };
     write("HTTP/1.0 200 OK\r\nContent-Type: application/x-ndjson\r\nConnection: close\r\n\r\n");
     let last = Mutex::new(Instant::now());
-    let progress = |done: u64, total: u64| {
+    let watch = |done: u64, total: u64| {
         if let Ok(mut last) = last.try_lock()
             && last.elapsed() >= PROGRESS_EVERY
         {
@@ -192,8 +213,9 @@ fn verify(request: Request, controlled: &dyn Controlled, repair: bool, running: 
                 &json!({ "progress": { "done": done, "total": total } }),
             ));
         }
+        is_read.load(Ordering::Acquire)
     };
-    let end = match controlled.verify(repair, &progress) {
+    let end = match work(&watch) {
         Ok(report) => json!({ "report": report }),
         Err(error) => json!({ "error": Refused::from(&error) }),
     };

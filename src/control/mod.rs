@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `GET /status` | [`Status`] |
 //! | `POST /operations/NAME`, the body [`Asked`] | what the operation gives |
+//! | `POST /watched/NAME`, the body [`Asked`] | lines: any number of `{"progress":{"done","total"}}`, then `{"report":…}`, which is what the operation gives, or `{"error":…}`; it ends where nobody reads them |
 //! | `POST /verify`, `POST /repair` | lines: any number of `{"progress":{"done","total"}}`, then `{"report":…}` or `{"error":"…"}` |
 //!
 //! Other answers than 200 are [`Refused`].
@@ -34,6 +35,8 @@ pub const SOCKET: &str = "control.sock";
 
 /// Where operations are asked for: their name follows.
 const OPERATIONS: &str = "/operations/";
+/// The same for whoever wants to hear how far it is.
+const WATCHED: &str = "/watched/";
 
 /// What the running server says about itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -111,6 +114,9 @@ impl From<Refused> for Error {
 /// How far a long task has come: `done` of `total` bytes; `total` may grow.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
+/// The same, and says whether anybody hears it.
+pub type Watch<'a> = &'a (dyn Fn(u64, u64) -> bool + Sync);
+
 /// What the running server lets the command line do.
 pub trait Controlled: Send + Sync + 'static {
     /// `POST /operations/NAME`
@@ -118,6 +124,11 @@ pub trait Controlled: Send + Sync + 'static {
     /// # Errors
     /// Those of the operation; `NotFound` for one that this version does not have.
     fn perform(&self, name: &str, asked: Asked) -> Result<Value>;
+    /// `POST /watched/NAME`: the same, and `watch` hears how far it is.
+    ///
+    /// # Errors
+    /// As [`Controlled::perform`].
+    fn perform_watched(&self, name: &str, asked: Asked, watch: Watch<'_>) -> Result<Value>;
     /// `GET /status`
     fn status(&self) -> Status;
     /// `POST /verify`: the report of [`crate::upkeep::verify()`], and `clean` beside its fields. `POST /repair`: the same,

@@ -1,9 +1,10 @@
 //! Both ends of the socket, with a server that is played.
 
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -36,6 +37,18 @@ impl Controlled for Played {
             "burn" => Err(Error::new(Kind::Sql, "the database is on fire").remedy("extinguish it")),
             _ => Err(Error::new(Kind::Usage, "there is no such thing").remedy("say echo")),
         }
+    }
+    fn perform_watched(&self, name: &str, asked: Asked, watch: Watch<'_>) -> Result<Value> {
+        let begun = Instant::now();
+        while name == "long" && watch(1, 9) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "nobody reads");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        *self.running.lock().unwrap() = true;
+        self.begun.notify_all();
+        std::thread::sleep(Duration::from_millis(250));
+        watch(3, 9);
+        self.perform(name, asked)
     }
     fn verify(&self, _repair: bool, progress: Progress<'_>) -> Result<Value> {
         *self.running.lock().unwrap() = true;
@@ -132,6 +145,45 @@ fn verify_tells_how_far_it_is_and_runs_once_at_a_time() {
     assert_eq!(*heard.lock().unwrap(), [(3, 9)]);
     played.open_gate();
     client.verify(false, &|_, _| {}).unwrap();
+}
+
+#[test]
+fn an_operation_that_is_watched_tells_how_far_it_is_and_hears_when_nobody_reads() {
+    let data = tempfile::tempdir().unwrap();
+    let played = Arc::new(Played::default());
+    let controlled: Arc<dyn Controlled> = Arc::clone(&played) as _;
+    let _listener = ControlListener::start(data.path(), controlled).unwrap();
+    let client = Client::find(data.path()).unwrap().unwrap();
+    let asked = Asked {
+        account: Some("alice".to_owned()),
+        request: json!(1),
+    };
+    let heard = Mutex::new(Vec::new());
+    let progress = |done, total| heard.lock().unwrap().push((done, total));
+    let view = client.perform_watched("echo", &asked, &progress).unwrap();
+    assert_eq!(view, json!(["alice", 1]));
+    assert_eq!(*heard.lock().unwrap(), [(3, 9)]);
+    let error = client.perform_watched("burn", &asked, &progress);
+    assert_eq!(error.unwrap_err().kind(), Kind::Sql);
+    *played.running.lock().unwrap() = false;
+    let body = serde_json::to_string(&asked).unwrap();
+    let mut stream = UnixStream::connect(data.path().join(SOCKET)).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "POST /watched/long HTTP/1.0\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    drop(stream);
+    let mut running = played.running.lock().unwrap();
+    while !*running {
+        let waited = played
+            .begun
+            .wait_timeout(running, Duration::from_secs(30))
+            .unwrap();
+        assert!(!waited.1.timed_out(), "it goes on for nobody");
+        running = waited.0;
+    }
 }
 
 #[test]

@@ -13,7 +13,8 @@ mod scope;
 
 pub use digest::{Algorithm, Digest, Hasher};
 pub use manifest::{
-    Descriptor, MAX_ARTIFACT_TYPE, MAX_CONTENT_SIZE, MAX_MANIFEST_SIZE, Manifest, MediaType,
+    ChosenChildren, Descriptor, MAX_ARTIFACT_TYPE, MAX_CONTENT_SIZE, MAX_MANIFEST_SIZE, Manifest,
+    MediaType,
 };
 pub use pattern::{ImagePattern, ImagePatterns, matches_glob};
 pub use platform::Platform;

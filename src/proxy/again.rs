@@ -1,7 +1,9 @@
 //! Fetching again what was found damaged: from where it came, whoever pulls it.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
+use super::download::CHUNK;
 use super::manifests::FETCH_PATIENCE;
 use super::target::OriginKey;
 use super::{BlobContent, CacheWord, Proxy, Target};
@@ -58,7 +60,7 @@ impl Proxy {
             self.fetch_manifest(grant, &target, &reference, None, FETCH_PATIENCE)
                 .map(drop)
         } else {
-            self.read_through(grant, &target, digest)
+            self.read_through(grant, &target, digest, |_| Ok(()))
         };
         match fetched {
             Ok(()) => Again::Fetched,
@@ -66,12 +68,14 @@ impl Proxy {
         }
     }
 
-    /// Fetches the blob and waits for its last byte, which comes after the hash matched.
-    fn read_through(
+    /// Fetches the blob and waits for its last byte, which comes after the hash matched; `tell` hears of the bytes as they
+    /// come, and ends it by an error.
+    pub(super) fn read_through(
         self: &Arc<Self>,
         grant: &Grant,
         target: &Target,
         digest: &Digest,
+        mut tell: impl FnMut(u64) -> Result<()>,
     ) -> Result<()> {
         let what = || format!("blob {digest} of {}", target.shown());
         let answer = self.arriving_blob(grant, target, digest)?;
@@ -79,12 +83,19 @@ impl Proxy {
             BlobContent::Arriving(arriving) if answer.cache != CacheWord::Bypass => arriving,
             _ => {
                 let why = format!("{}: the disk has no room for it", what());
-                return Err(Error::new(Kind::Full, why));
+                return Err(Error::new(Kind::Full, why).remedy("see cache.min_free"));
             }
         };
-        let read = std::io::copy(&mut arriving.into_reader(0, None), &mut std::io::sink());
-        read.map(drop)
-            .map_err(|error| Error::new(Kind::Io, what()).because(error))
+        let mut reader = arriving.into_reader(0, None);
+        let mut buffer = vec![0_u8; CHUNK].into_boxed_slice();
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(read) => tell(read as u64)?,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::new(Kind::Io, what()).because(error)),
+            }
+        }
     }
 }
 

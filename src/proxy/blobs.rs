@@ -209,7 +209,7 @@ impl Proxy {
     }
 
     /// The blob, if it is kept and linked to this repository.
-    fn kept_blob(&self, target: &Target, digest: &Digest) -> Result<Option<BlobAnswer>> {
+    pub(super) fn kept_blob(&self, target: &Target, digest: &Digest) -> Result<Option<BlobAnswer>> {
         let Some(repository) = self.repository_of(target)? else {
             return Ok(None);
         };

@@ -217,7 +217,13 @@ impl Proxy {
     }
 
     /// Keeps a checked manifest if `grant` may fill and nobody else of the same fetch has done so.
-    fn keep_once(&self, grant: &Grant, target: &Target, reference: &Reference, checked: &Checked) {
+    pub(super) fn keep_once(
+        &self,
+        grant: &Grant,
+        target: &Target,
+        reference: &Reference,
+        checked: &Checked,
+    ) {
         if !grant.may_fill() {
             return;
         }

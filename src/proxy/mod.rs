@@ -6,7 +6,7 @@
 //!   moves its bytes from the upstream into the staged file.
 //! - `download`: bytes from an upstream, checked.
 //! - `pass_through`: a blob that the disk has no room for; `disk_fallback`: one for which it gives out on the way.
-//! - `again`: what was found damaged.
+//! - `again`: what was found damaged. `warm`: an image ahead of its first pull, whole.
 //! - `listings`: tags and referrers.
 //! - `figures`: what is counted, for whoever watches.
 //! - `notes`: what is remembered for a while of what an upstream said.
@@ -33,11 +33,13 @@ mod shared_fetch;
 mod tags;
 mod target;
 mod upstreams;
+mod warm;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 
 pub use again::Again;
@@ -48,6 +50,7 @@ pub use manifests::ManifestAnswer;
 pub use tags::ManifestSummary;
 pub use target::Target;
 pub use upstreams::{UpstreamClient, UpstreamState, Upstreams, client_of, keyed, settings};
+pub use warm::{Warm, WarmEnd, Warmed, Watch};
 
 use crate::auth::Grant;
 use crate::error::Result;
@@ -145,6 +148,8 @@ pub struct Proxy {
     no_room: Notes<Digest, ()>,
     /// By which tag a manifest was asked for by HEAD.
     heads: Notes<Digest, (GroupId, Tag)>,
+    /// Held while manifests are asked for with regard to what an upstream's rate limit leaves.
+    budgeted: Mutex<()>,
     stopping: AtomicBool,
     counters: Arc<Counters>,
 }
@@ -176,6 +181,7 @@ impl Proxy {
             not_found: Notes::new(NEGATIVE_ENTRIES),
             no_room: Notes::new(NO_ROOM_ENTRIES),
             heads: Notes::new(HEAD_ENTRIES),
+            budgeted: Mutex::default(),
             stopping: AtomicBool::new(false),
         })
     }

@@ -202,7 +202,11 @@ impl Proxy {
     }
 
     /// HEAD at the upstream, one for all who wait, of what is not kept; `None` where it knows no HEAD.
-    fn ask_head(&self, target: &Target, reference: &Reference) -> Result<Option<ManifestHead>> {
+    pub(super) fn ask_head(
+        &self,
+        target: &Target,
+        reference: &Reference,
+    ) -> Result<Option<ManifestHead>> {
         let key: ReferenceKey = (target.key(), reference.clone());
         let asked = match self.recent_absence(&key) {
             Some(fault) => Err(fault),

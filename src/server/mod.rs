@@ -157,6 +157,7 @@ impl Appliance {
             caller: &OnTheBox,
             config: &self.config,
             server: Some(self),
+            watch: None,
         }
     }
 
@@ -272,6 +273,10 @@ impl RunningServer for Appliance {
 
     fn upstreams(&self) -> Result<Vec<UpstreamState>> {
         self.proxy.upstreams().states()
+    }
+
+    fn proxy(&self) -> &Arc<Proxy> {
+        &self.proxy
     }
 
     fn retention(&self) -> &Retention {

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use super::rate_limit::RateLimit;
 use crate::oci::{Digest, MediaType};
 use crate::spool::Content;
 
@@ -14,6 +15,8 @@ pub struct ManifestHead {
     pub media_type: Option<MediaType>,
     /// `Content-Length`, in bytes.
     pub size: Option<u64>,
+    /// What this answer says of the rate limit.
+    pub rate_limit: Option<RateLimit>,
 }
 
 /// A manifest as it came, not yet checked against anything.

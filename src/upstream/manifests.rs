@@ -36,6 +36,7 @@ impl Upstream {
                 digest: digest(&reply),
                 media_type: reply.header("content-type").and_then(MediaType::parse),
                 size: reply.content_length(),
+                rate_limit: rate_limit(&reply),
             })
         })
     }
@@ -83,7 +84,7 @@ impl Upstream {
             headers: vec![("Accept", MediaType::VARIANTS.join(", "))],
             deadline: Some(deadline),
         })?;
-        if let Some(limit) = RateLimit::read(|name| reply.header(name), Timestamp::now()) {
+        if let Some(limit) = rate_limit(&reply) {
             self.note_rate_limit(limit);
         }
         if reply.status != 200 {
@@ -93,6 +94,10 @@ impl Upstream {
         self.check_not_a_page(&reply)?;
         Ok(reply)
     }
+}
+
+fn rate_limit(reply: &Reply) -> Option<RateLimit> {
+    RateLimit::read(|name| reply.header(name), Timestamp::now())
 }
 
 fn digest(reply: &Reply) -> Option<Digest> {

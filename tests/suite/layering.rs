@@ -184,6 +184,7 @@ fn each_dependency_has_one_home() {
         ("listenfd::", "cli"),
         ("rcgen::", "admin or cli"),
         ("serde_saphyr::", "cli"),
+        ("indicatif::", "cli"),
         ("clap_complete::", "cli"),
         ("clap_mangen::", "cli"),
         ("pulldown_cmark::", "cli"),

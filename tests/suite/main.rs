@@ -47,3 +47,4 @@ mod support;
 mod tiers;
 mod upstream;
 mod upstreams;
+mod warm;

@@ -120,6 +120,16 @@ impl Grant {
         }
     }
 
+    /// For an administrator who fills the cache ahead of pulls, in the name of a group whose clients will pull, or of none.
+    /// Nothing for anybody else.
+    pub fn of_administrator(is_administrator: bool, group: Option<&Group>) -> Option<Self> {
+        let of_group = Self {
+            group: group.map_or(GroupId(0), |group| group.id),
+            ..Self::of_the_box()
+        };
+        is_administrator.then_some(of_group)
+    }
+
     fn new(group: &Group, fill: bool, membership: Membership) -> Self {
         Self {
             group: group.id,

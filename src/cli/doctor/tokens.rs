@@ -288,7 +288,7 @@ fn unfilled(known: &Known, mirror: &str) -> Vec<Finding> {
                 format!(
                     "nobody can fill the dependency proxy of {path}, only read it: its cache stays empty, and an outage of an upstream is an outage here"
                 ),
-                "give a token of a member, or of the group, the scope write_registry, or add a network with --ability fill",
+                "give a token of a member, or of the group, the scope write_registry, add a network with --ability fill, or fill the mirror's yourself with `breakwater warm`, every night by breakwater-warm.timer",
             )
         });
     }

@@ -68,6 +68,7 @@ pub const TOPICS: &[Topic] = topics![
     "tokens"
     "upstreams"
     "caching"
+    "warming"
     "hosted"
     "airgap"
     "rules"

@@ -26,6 +26,7 @@ const TOPICS_OF: &[(&str, &str)] = &[
     ("offline", "upstreams"),
     ("upstream", "upstreams"),
     ("cache", "caching"),
+    ("warm", "warming"),
     ("cache gc", "hosted"),
     ("export", "airgap"),
     ("have", "airgap"),

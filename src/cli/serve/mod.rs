@@ -26,7 +26,7 @@ use super::workplace::Workplace;
 use super::{Outcome, reached, verify};
 use crate::admin;
 use crate::config::Config;
-use crate::control::{Asked, Client, ControlListener, Controlled, Progress, Status};
+use crate::control::{self, Asked, Client, ControlListener, Controlled, Progress, Status};
 use crate::error::{Error, Kind, Result};
 use crate::http::{Limits, Scheme, Server};
 use crate::server::{self, Appliance};
@@ -166,6 +166,20 @@ impl Controlled for Running {
     fn perform(&self, name: &str, asked: Asked) -> Result<Value> {
         let actor = Actor::on_the_box(asked.account.as_deref());
         admin::perform_named(&self.appliance.admin(actor), name, asked.request)
+    }
+
+    fn perform_watched(
+        &self,
+        name: &str,
+        asked: Asked,
+        watch: control::Watch<'_>,
+    ) -> Result<Value> {
+        let actor = Actor::on_the_box(asked.account.as_deref());
+        let admin = admin::Admin {
+            watch: Some(watch),
+            ..self.appliance.admin(actor)
+        };
+        admin::perform_named(&admin, name, asked.request)
     }
 
     fn status(&self) -> Status {

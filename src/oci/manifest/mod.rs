@@ -6,6 +6,7 @@ mod pushed;
 #[cfg(test)]
 mod tests;
 
+pub use platforms::ChosenChildren;
 pub use pushed::{MAX_ARTIFACT_TYPE, MAX_CONTENT_SIZE};
 
 use serde::Deserialize;

@@ -114,14 +114,24 @@ impl Proxy {
         }))
     }
 
-    /// The index under the fallback tag, where it was read from an upstream without the API and that is away
-    /// now; or a list of the referrers that are kept, as those are that were imported.
+    /// The whole list, where one filtered by type was asked for and is not kept: the client filters it, as nothing says
+    /// that it was done. Or the index under the fallback tag, where it was read from an upstream without the API and that
+    /// is away now; or a list of the referrers that are kept, as those are that were imported.
     pub(super) fn kept_fallback(
         self: &Arc<Self>,
         grant: &Grant,
         target: &Target,
         digest: &Digest,
+        page: &ListPage,
     ) -> Result<Option<ListingAnswer>> {
+        let is_filter = |pair: &str| pair.starts_with("artifactType=");
+        if !page.query.is_empty() && page.query.split('&').all(is_filter) {
+            let key = format!("{digest}&");
+            let key = (ListingKind::Referrers, key.as_str());
+            if let Some(whole) = self.kept_list(target, key, &page.owner, || Ok(None))? {
+                return Ok(Some(whole));
+            }
+        }
         if self.kept_tag(target, &fallback_tag(digest)?)?.is_none() {
             return self.kept_referrers(target, digest);
         }

@@ -87,14 +87,12 @@ impl Proxy {
         let what = || format!("the list of referrers of {digest} in {}", target.shown());
         let key = format!("{digest}&{}", page.query);
         let key = (ListingKind::Referrers, key.as_str());
-        let kept_fallback = || self.kept_fallback(grant, target, digest);
+        let kept_fallback = || self.kept_fallback(grant, target, digest, page);
         if !grant.passes_through() {
             let kept = self.kept_list(target, key, &page.owner, kept_fallback)?;
             return kept.ok_or_else(|| read_only::refused(grant, Kind::ManifestUnknown, &what()));
         }
-        let (upstream, repository) = (&target.upstream, &target.repository);
-        let spool = || self.store.spools.spool(page.owner.clone());
-        let asked = upstream.referrers(repository, digest, &page.query, spool);
+        let asked = self.ask_referrers(target, digest, page);
         if let Err(fault) = &asked
             && fault.kind == FaultKind::NotFound
         {
@@ -102,6 +100,47 @@ impl Proxy {
         }
         self.listing(grant, target, key, asked, &page.owner, kept_fallback)
             .map_err(|unlisted| unlisted.error(Kind::ManifestUnknown, &what()))
+    }
+
+    fn ask_referrers(
+        &self,
+        target: &Target,
+        digest: &Digest,
+        page: &ListPage,
+    ) -> Result<Listing, Fault> {
+        let (upstream, repository) = (&target.upstream, &target.repository);
+        let spool = || self.store.spools.spool(page.owner.clone());
+        upstream.referrers(repository, digest, &page.query, spool)
+    }
+
+    /// The referrers of a manifest as the upstream lists them now, kept on the way; `None` where it has no such API, or
+    /// answers there what is no list.
+    pub(super) fn referrers_now(
+        &self,
+        grant: &Grant,
+        target: &Target,
+        digest: &Digest,
+        page: &ListPage,
+    ) -> Result<Option<ListingAnswer>> {
+        let what = || format!("the list of referrers of {digest} in {}", target.shown());
+        let key = format!("{digest}&{}", page.query);
+        let asked = self.ask_referrers(target, digest, page);
+        let has_none = |fault: &Fault| {
+            matches!(
+                fault.kind,
+                FaultKind::NotFound | FaultKind::Denied | FaultKind::Protocol
+            )
+        };
+        if asked.as_ref().is_err_and(has_none) {
+            return Ok(None);
+        }
+        let key = (ListingKind::Referrers, key.as_str());
+        match self.listing(grant, target, key, asked, &page.owner, || Ok(None)) {
+            Ok(listing) if listing.cache == CacheWord::Stale => Ok(None),
+            Ok(listing) => Ok(Some(listing)),
+            Err(Unlisted::Upstream(fault)) if has_none(&fault) => Ok(None),
+            Err(unlisted) => Err(unlisted.error(Kind::ManifestUnknown, &what())),
+        }
     }
 
     /// The upstream's answer, kept if `grant` may fill; or what is kept, where it gave none.
@@ -217,7 +256,7 @@ fn content_type(kind: ListingKind) -> &'static str {
 }
 
 /// The tag that stands for the referrers of a digest: `sha256-HEX`.
-fn fallback_tag(digest: &Digest) -> Result<Tag> {
+pub(super) fn fallback_tag(digest: &Digest) -> Result<Tag> {
     let tag = digest.as_str().replace(':', "-");
     Tag::parse(&tag.chars().take(128).collect::<String>())
 }

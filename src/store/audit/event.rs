@@ -84,6 +84,8 @@ kinds! {
     PinAdded = "pin.added",
     /// A pattern of cached images is pinned no longer.
     PinRemoved = "pin.removed",
+    /// An image was fetched ahead of its first pull, because somebody asked for it.
+    CacheWarmed = "cache.warmed",
     /// Images were removed from the cache, because somebody asked for it.
     CachePurged = "cache.purged",
     /// Images went from the cache for one reason: the sum of some minutes, or what somebody asked for.

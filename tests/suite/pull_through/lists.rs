@@ -161,8 +161,17 @@ fn referrers_are_passed_on_with_filters_and_pages() {
         assert_eq!((stale.status, stale.cache()), (200, "stale"), "{query}");
         assert_eq!(stale.json()["manifests"].as_array().unwrap().len(), count);
     }
-    // What was never asked for is not known to be empty.
+    // A type that was never asked for is found in the whole list, which the client filters.
     let other = client.get(&format!("{path}?artifactType=a/other"));
+    assert_eq!((other.status, other.cache()), (200, "stale"));
+    assert_eq!(other.json()["manifests"].as_array().unwrap().len(), 3);
+    assert_eq!(other.field("OCI-Filters-Applied"), None);
+    // What was never asked for is not known to be empty.
+    let path = format!(
+        "/v2/library/alpine/referrers/{}",
+        Image::oci(9, &[1]).digest()
+    );
+    let other = client.get(&format!("{path}?artifactType=a/sbom"));
     assert_error(&other, 503, "UNAVAILABLE", "docker.io");
     assert_sound(&appliance);
 }

@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 
 use super::{Block, blocks, in_repository};
 use crate::support::appliance::{Appliance, breakwater};
+use crate::support::fake_upstream::{FakeUpstream, Image};
 
 /// How a block is run, and what must come of it.
 struct Recipe {
@@ -130,6 +131,16 @@ const RECIPES: &[Recipe] = &[
         then: &[],
     },
     Recipe {
+        name: "warm",
+        before: "echo 'FROM alpine:3.20' >Dockerfile
+                 echo '{services: {db: {image: postgres:16}}}' >compose.yaml",
+        prints: &[
+            "docker.io/library/postgres:16: ",
+            "2 of 2 images here, 2 new: ",
+        ],
+        then: &[("breakwater cache list", &["library/alpine:3.20"])],
+    },
+    Recipe {
         name: "audit",
         before: "",
         prints: &["group.created", "member.set"],
@@ -144,7 +155,10 @@ fn the_recipes_do_what_the_text_says() {
         let marker = format!("<!-- test: {} -->", recipe.name);
         let block = blocks.iter().find(|block| block.marker == marker);
         let block = block.unwrap_or_else(|| panic!("neither README nor manual has {marker}"));
-        let appliance = Appliance::start();
+        let upstream = FakeUpstream::start();
+        upstream.put_image("library/alpine", "3.20", &Image::oci(1, &[1_000]));
+        upstream.put_image("library/postgres", "16", &Image::oci(2, &[1_000]));
+        let appliance = Appliance::with_upstream(upstream.url());
         let shell = Shell::new(&appliance);
         shell.run("before", &format!("{ACME}{}", recipe.before));
         let printed = shell.run(recipe.name, &block.text);

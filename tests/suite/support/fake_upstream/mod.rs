@@ -120,6 +120,7 @@ struct State {
     rules: Mutex<Vec<Rule>>,
     guard: Mutex<Guard>,
     rate_limit: Mutex<Option<(u64, u64)>>,
+    counts_pulls: AtomicBool,
     log: Mutex<Vec<Recorded>>,
     /// Tokens issued before this serial number are refused.
     valid_from: AtomicU64,
@@ -182,6 +183,7 @@ impl FakeUpstream {
             rules: Mutex::default(),
             guard: Mutex::new(Guard::Nobody),
             rate_limit: Mutex::default(),
+            counts_pulls: AtomicBool::new(false),
             log: Mutex::default(),
             valid_from: AtomicU64::new(0),
             connections: AtomicU64::new(0),
@@ -366,6 +368,12 @@ impl FakeUpstream {
     /// Docker Hub's headers on manifest answers: limit and remaining, window 21600 s.
     pub(crate) fn set_rate_limit(&self, limit: u64, remaining: u64) {
         *self.state.rate_limit.lock().unwrap() = Some((limit, remaining));
+    }
+
+    /// The same, and each GET of a manifest takes one of what remains, as at Docker Hub.
+    pub(crate) fn count_pulls(&self, limit: u64, remaining: u64) {
+        self.set_rate_limit(limit, remaining);
+        self.state.counts_pulls.store(true, Ordering::SeqCst);
     }
 
     // What it saw.

@@ -247,6 +247,16 @@ impl Connection<'_> {
         Plan::new(200, "application/json", body.to_string().into_bytes())
     }
 
+    /// The rate limit as this answer tells it.
+    fn rate_limit(&self, is_pull: bool) -> Option<(u64, u64)> {
+        let mut rate_limit = self.state.rate_limit.lock().unwrap();
+        let counts = is_pull && self.state.counts_pulls.load(Ordering::SeqCst);
+        if let Some((_, remaining)) = rate_limit.as_mut().filter(|_| counts) {
+            *remaining = remaining.saturating_sub(1);
+        }
+        *rate_limit
+    }
+
     fn registry(&self, request: &Recorded, ignore_range: bool) -> Plan {
         if request.path == "/v2/" {
             return Plan::new(200, "application/json", *b"{}");
@@ -263,7 +273,8 @@ impl Connection<'_> {
                     Some(stored) => Plan::new(200, &stored.media_type, Arc::clone(&stored.bytes))
                         .with("Docker-Content-Digest", &stored.digest),
                 };
-                let rate_limit = *self.state.rate_limit.lock().unwrap();
+                let is_pull = request.method == "GET" && plan.status == 200;
+                let rate_limit = self.rate_limit(is_pull);
                 match rate_limit {
                     None => plan,
                     Some((limit, remaining)) => plan

@@ -8,9 +8,12 @@ flow_install() {
     check "scripts/install a second time" env DESTDIR="$destination" "$ROOT/scripts/install" --binary "$BINARY"
     check_equal "what it installs, beside a page of the manual for each command and topic" "$(printf '%s\n' \
         "/etc/breakwater/breakwater.toml 640" \
+        "/etc/breakwater/warm.list 640" \
         "/usr/local/bin/breakwater 755" \
         "/usr/local/lib/systemd/system/breakwater-backup.service 644" \
         "/usr/local/lib/systemd/system/breakwater-backup.timer 644" \
+        "/usr/local/lib/systemd/system/breakwater-warm.service 644" \
+        "/usr/local/lib/systemd/system/breakwater-warm.timer 644" \
         "/usr/local/lib/systemd/system/breakwater.service 644" \
         "/usr/local/share/bash-completion/completions/breakwater 644" \
         "/usr/local/share/breakwater/alerts.yml 644" \
@@ -35,8 +38,8 @@ flow_install() {
     tail -n 1 <<<"$OUTPUT"
 
     check "scripts/uninstall below DESTDIR" env DESTDIR="$destination" "$ROOT/scripts/uninstall"
-    check_equal "... leaves the configuration alone" "/etc/breakwater/breakwater.toml" \
-        "$(cd "$destination" && find . -type f -printf '/%P\n')"
+    check_equal "... leaves the configuration alone" "$(printf '%s\n' /etc/breakwater/breakwater.toml /etc/breakwater/warm.list)" \
+        "$(cd "$destination" && find . -type f -printf '/%P\n' | sort)"
 
     install_default_configuration
     install_first_run

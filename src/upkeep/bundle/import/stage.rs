@@ -12,10 +12,10 @@ use crate::error::{Error, Result};
 use crate::oci::{Algorithm, Digest, Hasher};
 use crate::store::{ImportDirectory, ImportedFile};
 
-/// How much is read at once.
-const PIECE: usize = 1 << 20;
+/// How much is read at once: pieces that all fit into a processor's cache take half the time of those of a megabyte.
+const PIECE: usize = 128 << 10;
 /// So many pieces are between the two threads, at most.
-const PIECES: usize = 8;
+const PIECES: usize = 16;
 /// So many files wait for the disk, at most; each is open.
 const WAITING: usize = 32;
 /// How many of them at once.

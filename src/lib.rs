@@ -23,7 +23,7 @@
 //! | `server` | what is served: router, token endpoint, registry protocol, REST API, the mapping of errors; knows no socket |
 //! | `proxy` | the dependency proxy: which upstream, freshness, single flight, fill, serve-stale, warm |
 //! | `registry` | the hosted registry: uploads, mounts, manifests, tags, referrers |
-//! | `upkeep` | what happens to content off the request's path: eviction, purge, cleanup of pushed tags, garbage collection, scrub and repair, nightly copies |
+//! | `upkeep` | what happens to content off the request's path: eviction, purge, cleanup of pushed tags, garbage collection, scrub and repair, nightly copies, bundles to be carried to other boxes |
 //! | `auth` | credentials → identity; tokens; policy → grant; the rules for making groups and tokens; sealing of secrets that must be given back |
 //! | `upstream` | remote registries: the only place that knows ureq |
 //! | `store` | four databases (access, cache, registry, audit) and the blob directory: the only place that knows rusqlite |
@@ -79,6 +79,7 @@
 //! | grant | what one request may do with one repository; only the policy makes it |
 //! | membership | what somebody is to a group or project: a level, an administrator, a deploy token |
 //! | context | for whom a thread works, and until when |
+//! | bundle | images in one file, to be carried to a box that has no way to their upstreams |
 //! | evict | take an image out of the cache for want of room or of pulls; a pinned one stays |
 //! | inventory | all rows of what is cached, read at once, to tell what needs what |
 //! | reserve | the free space that content leaves to the databases |

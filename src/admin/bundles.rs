@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Admin, Operation};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::oci::{ImagePattern, matches_glob};
+use crate::oci::{Digest, ImagePattern, matches_glob};
 use crate::store::{CachedImage, CarriedImage};
 use crate::time::Timestamp;
 
@@ -73,6 +73,22 @@ impl Operation for FindImages {
         };
         let mut images = cache.carried_images(&mut is_meant)?;
         images.extend(registry.carried_images(&mut is_meant)?);
+        let parts = by_digest(&wanted);
+        if !parts.is_empty() {
+            let is_near = |image: &CachedImage| {
+                parts
+                    .iter()
+                    .any(|(name, _)| *name == image.name_without_tag())
+            };
+            let mut near = cache.carried_images(is_near)?;
+            near.extend(registry.carried_images(is_near)?);
+            images.extend(near.iter().flat_map(|image| parts_of(image, &parts)));
+        }
+        for wanted in &mut wanted {
+            wanted.is_found |= images
+                .iter()
+                .any(|image| wanted.matches(&image.image.name()));
+        }
         let images = newest(images).into_iter().map(|image| find(&wanted, image));
         let images: Vec<_> = images.collect();
         let cached = images.iter().map(|found| &found.image.image);
@@ -153,6 +169,44 @@ fn find(wanted: &[Wanted], mut image: CarriedImage) -> FoundImage {
         asked = means(&image.image.name());
     }
     FoundImage { image, asked }
+}
+
+/// What was asked for by its digest and is no image by itself: repository and digest of what may be a part of one.
+fn by_digest(wanted: &[Wanted]) -> Vec<(String, Digest)> {
+    let left = wanted.iter().filter(|wanted| !wanted.is_found);
+    let names = left.filter_map(|wanted| match &wanted.glob {
+        Glob::Cached(pattern) => pattern.as_str().rsplit_once('@'),
+        Glob::Hosted(glob) => glob.rsplit_once('@'),
+    });
+    let names =
+        names.filter_map(|(name, digest)| Some((name.to_owned(), Digest::parse(digest).ok()?)));
+    names.collect()
+}
+
+/// The parts of an image that were asked for, each as an image of its own.
+fn parts_of(image: &CarriedImage, asked: &[(String, Digest)]) -> Vec<CarriedImage> {
+    let name = image.image.name_without_tag();
+    let places = image.parts.iter().enumerate().filter(|(_, part)| {
+        let mut asked = asked.iter();
+        asked.any(|(of, digest)| *of == name && *digest == part.digest)
+    });
+    let parts = places.map(|(place, part)| {
+        let mut parts = image.parts.clone();
+        // Its own manifest comes first.
+        parts.swap(0, place);
+        CarriedImage {
+            image: CachedImage {
+                tag: None,
+                digest: part.digest.to_string(),
+                media_type: part.media_type.clone(),
+                fetched_at: part.arrived_at,
+                confirmed_at: part.arrived_at,
+                ..image.image.clone()
+            },
+            parts,
+        }
+    });
+    parts.collect()
 }
 
 /// Each name once: what was confirmed last, where groups have fetched it with credentials of their own.

@@ -1,6 +1,7 @@
 //! `breakwater export`, `import`, `have` and `bundle`: images in one file, to be carried to a box without a way to their upstreams.
 
 mod export;
+mod files;
 mod have;
 mod import;
 mod key;

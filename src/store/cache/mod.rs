@@ -165,11 +165,11 @@ pub struct CachedImage {
 }
 
 impl CachedImage {
-    /// The name without tag and digest: `HOST/NAME`, or `PATH` of what was pushed.
-    pub fn repository_name(&self) -> String {
+    /// The name without tag and digest: `HOST/NAME`, or `hosted:PATH` of what was pushed.
+    pub fn name_without_tag(&self) -> String {
         match &self.upstream {
             Some(upstream) => format!("{upstream}/{}", self.repository),
-            None => self.repository.clone(),
+            None => format!("hosted:{}", self.repository),
         }
     }
 

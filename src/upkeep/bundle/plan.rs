@@ -24,6 +24,9 @@ const END_BYTES: u64 = 1024;
 /// A signature is shorter than a block.
 const SIGNATURE_BYTES: u64 = 512;
 
+/// What the names of pushed images begin with on the command line.
+const HOSTED: &str = "hosted:";
+
 /// What would go, and what cannot.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -70,7 +73,7 @@ pub fn plan(blobs: &BlobDir, images: &[WantedImage], damaged: &BTreeSet<Digest>)
     for WantedImage { image, platforms } in images {
         match walk.image(image, platforms)? {
             Ok(all) => {
-                let repository = repository(image);
+                let repository = image.image.name_without_tag();
                 let referrers = all.referrers.iter();
                 attached.extend(referrers.map(|(digest, tag)| {
                     let tag = tag.clone();
@@ -90,7 +93,7 @@ pub fn plan(blobs: &BlobDir, images: &[WantedImage], damaged: &BTreeSet<Digest>)
     for (image, all) in walked {
         let reference = image.image.tag.as_ref().unwrap_or(&image.image.digest);
         // It goes with what it is attached to, which says more of it than its name.
-        if !attached.contains(&(repository(image), reference.clone())) {
+        if !attached.contains(&(image.image.name_without_tag(), reference.clone())) {
             plan.add(image, all)?;
         }
     }
@@ -101,11 +104,8 @@ pub fn plan(blobs: &BlobDir, images: &[WantedImage], damaged: &BTreeSet<Digest>)
     Ok(plan)
 }
 
-fn repository(image: &CarriedImage) -> String {
-    match &image.image.upstream {
-        Some(upstream) => format!("{upstream}/{}", image.image.repository),
-        None => format!("hosted:{}", image.image.repository),
-    }
+fn plain(name: &str) -> String {
+    name.strip_prefix(HOSTED).unwrap_or(name).to_owned()
 }
 
 fn why(missing: &Missing) -> String {
@@ -147,11 +147,9 @@ impl Plan {
         let of_amd64 = classic.iter().find(|image| image.is_amd64);
         self.images.push(PlannedImage {
             classic: of_amd64.or(classic.first()).cloned(),
-            repository: image.repository_name(),
+            repository: plain(&image.name_without_tag()),
             image: BundledImage {
-                name: name
-                    .strip_prefix("hosted:")
-                    .map_or(name.clone(), str::to_owned),
+                name: plain(&name),
                 kind: match image.upstream {
                     Some(_) => ImageKind::Cached,
                     None => ImageKind::Hosted,

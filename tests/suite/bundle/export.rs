@@ -144,6 +144,17 @@ fn only_the_platforms_that_were_asked_for_travel() {
     assert_eq!(manifest.manifests.len(), 2);
     assert_eq!(manifest.blobs.len(), arm64.blobs().count());
 
+    // The image of one platform by its own digest, which is no image by itself where the index is kept.
+    let by_digest = format!("alpine@{}", arm64.digest());
+    let export = ["export", &by_digest, "-o", output, "--force"];
+    stage.appliance().ok(&export);
+    let alone = super::manifest(&entries(&path));
+    assert_eq!(
+        alone.images[0].name,
+        format!("docker.io/library/{by_digest}")
+    );
+    assert_eq!(alone.manifests.len(), 1);
+
     let refused = stage.appliance().run_cli(&[
         "export",
         "alpine:3.20",

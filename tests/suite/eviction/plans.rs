@@ -61,6 +61,25 @@ fn near_its_limit_the_cache_lets_go_of_what_nobody_pulls_down_to_95_percent() {
 }
 
 #[test]
+fn what_is_being_carried_away_stays_meanwhile() {
+    let mut farm = Farm::new(NO_LIMITS);
+    pulled_daily(&mut farm, 3);
+    let held = "docker.io/team/app:0".to_owned();
+    let hold = |farm: &Farm, time| farm.store().held.hold([held.clone()], time);
+    hold(&farm, std::time::Duration::from_secs(600));
+    farm.limits = max_size(25_000);
+    farm.round();
+    assert_eq!(
+        names(&farm),
+        ["docker.io/team/app:0", "docker.io/team/app:2"]
+    );
+    hold(&farm, std::time::Duration::ZERO);
+    farm.limits = max_size(15_000);
+    farm.round();
+    assert_eq!(names(&farm), ["docker.io/team/app:2"]);
+}
+
+#[test]
 fn a_shared_layer_stays_with_the_image_that_still_needs_it() {
     let mut farm = Farm::new(NO_LIMITS);
     let base = bytes(1, 50_000);

@@ -9,6 +9,8 @@ source "$HERE/flow-containerd.sh"
 source "$HERE/flow-docker.sh"
 # shellcheck source=scripts/e2e.d/flow-podman.sh
 source "$HERE/flow-podman.sh"
+# shellcheck source=scripts/e2e.d/flow-skopeo.sh
+source "$HERE/flow-skopeo.sh"
 
 flow_airgap() {
     podman_configure
@@ -24,6 +26,7 @@ flow_airgap() {
     airgap_containerd
     airgap_minisign
     airgap_import
+    airgap_gap
 }
 
 # airgap_fill: both architectures of each image are cached, and one is pushed.
@@ -139,4 +142,126 @@ airgap_import() {
             "docker://$BOX/library/of-$name:1" "dir:$WORK/read/of-$name"
     done
     check "the box goes online" breakwater offline off
+}
+
+# airgap_outside COMMAND...: runs it on the side that sees the hub, while PATH leads to the other one.
+airgap_outside() {
+    env BREAKWATER_DATA="$WORK/outside/data" PATH="$AIRGAP_PATH" "$@"
+}
+
+# airgap_warm: what a Dockerfile, a compose file and a Kubernetes manifest need is fetched ahead.
+airgap_warm() {
+    box_new
+    python3 "$ROOT/scripts/e2e.d/images.py" "$WORK/images" six six_next
+    airgap_publish six
+    rm -rf "$WORK/warm"
+    mkdir "$WORK/warm"
+    printf '# syntax=docker.io/library/small\nARG BASE=six\nFROM ${BASE} AS build\nFROM scratch\nCOPY --from=line / /\n' \
+        >"$WORK/warm/Dockerfile"
+    printf 'services:\n  web:\n    image: ${IMAGE:-multi}\n' >"$WORK/warm/compose.yaml"
+    cat >"$WORK/warm/pods.yaml" <<'YAML'
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: nightly}
+spec:
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          initContainers: [{name: first, image: docker.io/library/schema2:latest}]
+          containers: [{name: then, image: library/app}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: one}
+spec:
+  containers: [{name: it, image: alpine}]
+YAML
+    check "all of them are warmed" breakwater warm --from "$WORK/warm/Dockerfile" \
+        --from "$WORK/warm/compose.yaml" --from "$WORK/warm/pods.yaml"
+    check "... which is seen the second time, without a fetch" breakwater warm --from "$WORK/warm/Dockerfile" \
+        --from "$WORK/warm/compose.yaml" --from "$WORK/warm/pods.yaml"
+}
+
+# airgap_publish NAME: the hub's library/app:latest becomes this one.
+airgap_publish() {
+    skopeo copy --quiet --all --preserve-digests --dest-tls-verify=false \
+        "oci:$WORK/images/$1:latest" "docker://$HUB/library/app:latest"
+    HUB_DIGESTS[app]=sha256:$(hub_manifest app | sha256sum | cut -d' ' -f1)
+}
+
+# airgap_gap: a bundle goes to a site with a box of its own, whose network has no way out. Until airgap_home all clients,
+# and the box, are those of the site.
+airgap_gap() {
+    local command
+    airgap_warm
+    rm -f "$HOME"/first.tar* "$HOME"/second.tar* "$HOME/have"
+    check "all that was warmed is exported" breakwater export 'docker.io/library/*' -o "$HOME/first.tar"
+    stop box
+    rm -rf "$WORK/outside"
+    mv "$WORK/box" "$WORK/outside"
+    sed -i "s|$WORK/box/|$WORK/outside/|" "$WORK/outside/breakwater.toml"
+    AIRGAP_PATH=$PATH
+    ip netns add site
+    ip -n site link set lo up
+    rm -rf "$WORK/site"
+    mkdir "$WORK/site"
+    for command in breakwater skopeo podman buildah docker dockerd containerd ctr curl; do
+        printf '#!/bin/sh\nexec nsenter --net=/run/netns/site -- %s "$@"\n' "$(type -P "$command")" >"$WORK/site/$command"
+        chmod +x "$WORK/site/$command"
+    done
+    PATH=$WORK/site:$PATH
+    start outside env BREAKWATER_DATA="$WORK/outside/data" PATH="$AIRGAP_PATH" breakwater serve --config "$WORK/outside/breakwater.toml"
+    wait_for outside airgap_outside curl -fs "http://$BOX/-/readiness"
+    box_new
+    check_fails "the hub is out of the site's reach" curl -fs --max-time 5 "http://$HUB/v2/"
+    check "the site's box is offline" breakwater offline on
+    check "the bundle is imported" breakwater import "$HOME/first.tar"
+    recipe_to docker-mirror /etc/docker/daemon.json
+    docker_pull_all "behind the gap"
+    stop dockerd
+    recipe_to podman-mirror /etc/containers/registries.conf
+    podman_pull_all "behind the gap"
+    recipe_to containerd-mirror /etc/containerd/certs.d/docker.io/hosts.toml
+    containerd_pull_all "behind the gap"
+    stop containerd
+    skopeo_pull_all "behind the gap"
+    airgap_difference
+    airgap_home
+}
+
+# airgap_difference: of a changed image only what is new is carried.
+airgap_difference() {
+    local whole part
+    check "the site says what it has" breakwater have -o "$HOME/have"
+    PATH=$AIRGAP_PATH airgap_publish six_next
+    check "the changed image is warmed" airgap_outside breakwater warm app
+    check "it is exported as a whole" airgap_outside breakwater export app -o "$HOME/whole.tar" --force
+    check "... and as a difference" airgap_outside breakwater export app --have "$HOME/have" -o "$HOME/second.tar"
+    whole=$(stat -c %s "$HOME/whole.tar")
+    part=$(stat -c %s "$HOME/second.tar")
+    echo "     the whole image takes $whole bytes, the difference $part"
+    check "... which is small" test "$part" -lt $((whole / 20))
+    check "the difference is imported" breakwater import "$HOME/second.tar"
+    check_equal "the changed image is served behind the gap" "${HUB_DIGESTS[app]}" \
+        "$(skopeo_digest "$BOX/library/app:latest")"
+    rm -rf "$WORK/read/app-next"
+    check "... with all its blobs" skopeo copy --quiet --all --preserve-digests --src-tls-verify=false \
+        "docker://$BOX/library/app:latest" "dir:$WORK/read/app-next"
+    check_fails "a box that lacks the rest refuses the difference" airgap_elsewhere breakwater import "$HOME/second.tar"
+    check_contains "... and names what it relies on" "sha256:" "$OUTPUT"
+}
+
+# airgap_elsewhere COMMAND...: with an empty data directory.
+airgap_elsewhere() {
+    rm -rf "$WORK/elsewhere"
+    BREAKWATER_DATA=$WORK/elsewhere breakwater init &&
+        BREAKWATER_DATA=$WORK/elsewhere "$@"
+}
+
+airgap_home() {
+    stop box
+    stop outside
+    PATH=$AIRGAP_PATH
+    ip netns del site
 }

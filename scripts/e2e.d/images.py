@@ -124,6 +124,11 @@ def six(layout):
     return layout.image("amd64", [(f"six-{number}", 18_000_000) for number in range(6)])
 
 
+def six_next(layout):
+    """What becomes of six with one change."""
+    return layout.image("amd64", [(f"six-{number}", 18_000_000) for number in range(6)] + [("next", 1_000_000)])
+
+
 def line(layout):
     """For bad lines: large enough to be cut in each layer, small enough to be pulled a dozen times."""
     return layout.image("amd64", [(f"line-{number}", 5_000_000) for number in range(6)])
@@ -149,7 +154,7 @@ def big(layout):
 
 def main():
     root = pathlib.Path(sys.argv[1])
-    makers = {make.__name__: make for make in (small, six, line, multi, schema2, alpine, big)}
+    makers = {make.__name__: make for make in (small, six, line, multi, schema2, alpine, big, six_next)}
     for wanted in sys.argv[2:]:
         name, _, seed = wanted.partition("@")
         layout = Layout(root / wanted, seed)

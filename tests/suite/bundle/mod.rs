@@ -8,6 +8,7 @@ mod import_crash;
 mod import_refused;
 mod make;
 mod round_trip;
+mod scale;
 
 use std::fs::File;
 use std::io::Read as _;

@@ -182,3 +182,28 @@ fn a_classic_archive_that_lies_or_is_not_whole_is_refused() {
         200
     );
 }
+
+#[test]
+fn many_made_manifests_go_between_the_layers_and_no_byte_is_lost() {
+    let disk = Disk::new();
+    let (mut list, mut tar) = (Vec::new(), Tar::default());
+    let images: Vec<Image> = (0..40).map(|seed| Image::oci(seed, &[40_000])).collect();
+    for (image, number) in images.iter().zip(0..) {
+        let config = format!("{}.json", Digest::of(&image.config).hex());
+        let layer = format!("{number}.tar");
+        tar = tar
+            .file(&config, &image.config)
+            .file(&layer, &image.layers[0]);
+        let name = format!("org/app{number}:1");
+        list.push(json!({"Config": config, "RepoTags": [name], "Layers": [layer]}));
+    }
+    tar = tar.file("manifest.json", json!(list).to_string().as_bytes());
+    let path = disk.put("many.tar", &tar.end());
+    let appliance = behind();
+    appliance.ok(&["import", &path]);
+    appliance.ok(&["verify"]);
+    for number in 0..40 {
+        let path = format!("/v2/org/app{number}/manifests/1");
+        assert_eq!(Client::of(&appliance).get(&path).status, 200);
+    }
+}

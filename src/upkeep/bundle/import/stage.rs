@@ -143,6 +143,8 @@ impl Copying<'_, '_> {
                     return Ok(None);
                 }
                 let free = self.spare.take().or_else(|| self.pieces.try_recv().ok());
+                // What was made is no longer than it is, and comes back from the other thread as the rest does.
+                let free = free.filter(|piece| piece.len() == PIECE);
                 let mut piece = free.unwrap_or_else(|| vec![0; PIECE]);
                 let left = usize::try_from(place.size.saturating_sub(at)).unwrap_or(usize::MAX);
                 let length = left.min(PIECE);

@@ -195,7 +195,7 @@ airgap_publish() {
 airgap_gap() {
     local command
     airgap_warm
-    rm -f "$HOME"/first.tar* "$HOME"/second.tar* "$HOME/have"
+    rm -f "$HOME"/{first,second,whole,week}.tar* "$HOME"/site.*
     check "all that was warmed is exported" breakwater export 'docker.io/library/*' -o "$HOME/first.tar"
     stop box
     rm -rf "$WORK/outside"
@@ -230,19 +230,21 @@ airgap_gap() {
     airgap_home
 }
 
-# airgap_difference: of a changed image only what is new is carried.
+# airgap_difference: of a changed image only what is new is carried, by the manual's routine.
 airgap_difference() {
     local whole part
-    check "the site says what it has" breakwater have -o "$HOME/have"
+    check "the site says what it has" breakwater have -o "$HOME/site.have"
     PATH=$AIRGAP_PATH airgap_publish six_next
-    check "the changed image is warmed" airgap_outside breakwater warm app
-    check "it is exported as a whole" airgap_outside breakwater export app -o "$HOME/whole.tar" --force
-    check "... and as a difference" airgap_outside breakwater export app --have "$HOME/have" -o "$HOME/second.tar"
+    echo app >"$HOME/site.list"
+    check "the manual's routine of a week, on the side that exports" \
+        airgap_outside bash -euo pipefail -c "$(recipe airgap-week-outside)"
+    check "the same image is exported as a whole" airgap_outside breakwater export app -o "$HOME/whole.tar"
     whole=$(stat -c %s "$HOME/whole.tar")
-    part=$(stat -c %s "$HOME/second.tar")
+    part=$(stat -c %s "$HOME/week.tar")
     echo "     the whole image takes $whole bytes, the difference $part"
-    check "... which is small" test "$part" -lt $((whole / 20))
-    check "the difference is imported" breakwater import "$HOME/second.tar"
+    check "... beside which the difference is small" test "$part" -lt $((whole / 20))
+    cp "$HOME/week.tar" "$HOME/second.tar"
+    check "the manual's routine of a week, at the site" recipe_run airgap-week-site
     check_equal "the changed image is served behind the gap" "${HUB_DIGESTS[app]}" \
         "$(skopeo_digest "$BOX/library/app:latest")"
     rm -rf "$WORK/read/app-next"

@@ -18,6 +18,8 @@ use crate::upkeep::bundle::{Chunk, Sink};
 
 /// Names of parts have three digits, so that the shell sorts them.
 const MOST_PARTS: u64 = 999;
+/// So many bytes are written by one call: for larger ones Linux takes larger pages, which it fills more slowly.
+const AT_ONCE: usize = 128 << 10;
 /// So many pieces wait for the thread that hashes.
 const WAITING: usize = 2;
 
@@ -168,8 +170,10 @@ impl Output {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let path = self.files.last().unwrap_or(&self.path);
         if let Some(file) = &mut self.file {
-            file.write_all(bytes)
-                .map_err(|error| failed("cannot write", path, error))?;
+            for some in bytes.chunks(AT_ONCE) {
+                file.write_all(some)
+                    .map_err(|error| failed("cannot write", path, error))?;
+            }
         }
         self.at = self.at.saturating_add(bytes.len() as u64);
         Ok(())

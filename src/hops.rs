@@ -1,8 +1,8 @@
 //! Through which boxes a request has come: each tells the next in `CDN-Loop` (RFC 8586), so that an upstream that leads
 //! back to the box that asks is noticed before the two wait for each other.
 //!
-//! `Via` says something like it, but a proxy's word takes away the trust in an address. A box is known by a random word
-//! that lasts as long as its process.
+//! `Via` would say the same, but the address of a request that carries `Via` is not trusted by any network rule. A box
+//! is known by a random word that lasts as long as its process.
 //!
 //! As in [`crate::context`], this is a value of the thread. A fetch that several requests share takes along what the
 //! first one said ([`along`]).
@@ -10,8 +10,10 @@
 use std::cell::RefCell;
 use std::sync::OnceLock;
 
-/// The name of the header.
 pub const HEADER: &str = "CDN-Loop";
+/// What to do about a circle.
+pub const REMEDY: &str =
+    "see on each box of the chain where its upstreams lead, with `breakwater upstream list`";
 const BOX: &str = "breakwater-";
 /// The length of the random word.
 const WORD: usize = 16;

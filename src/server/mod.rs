@@ -371,7 +371,5 @@ fn open_keys(store: &Store, config: &Config) -> Result<Keys> {
 fn circle() -> Error {
     let what =
         "this request has gone round in a circle: an upstream leads back to the box that asks it";
-    Error::new(Kind::Circle, what).remedy(
-        "see on each box of the chain where its upstreams lead, with `breakwater upstream list`",
-    )
+    Error::new(Kind::Circle, what).remedy(hops::REMEDY)
 }

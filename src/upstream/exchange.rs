@@ -232,7 +232,7 @@ impl Upstream {
             }
             508 => (
                 FaultKind::Circle,
-                "leads back to this box, or its own upstream to itself (508)".to_owned(),
+                "leads back to this box, or goes round in a circle itself (508)".to_owned(),
             ),
             500..=599 => (
                 FaultKind::ServerError { status },
@@ -250,9 +250,7 @@ impl Upstream {
         reply.discard();
         let fault = Fault::new(kind, format!("{subject} {why}"));
         match kind {
-            FaultKind::Circle => fault.with_remedy(
-                "see on each box of the chain where its upstreams lead, with `breakwater upstream list`",
-            ),
+            FaultKind::Circle => fault.with_remedy(hops::REMEDY),
             _ => fault,
         }
     }

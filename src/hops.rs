@@ -17,7 +17,8 @@ pub const REMEDY: &str =
 const BOX: &str = "breakwater-";
 /// The length of the random word.
 const WORD: usize = 16;
-/// More boxes one behind the other are taken for a circle.
+/// So many boxes are remembered, the last ones. More are no reason to refuse a request: a client can claim any number,
+/// and whoever shares its fetch would be refused with it.
 const MOST: usize = 8;
 
 /// The random words of the boxes, the first one first.
@@ -36,7 +37,9 @@ impl Hops {
         let words = words
             .filter(|word| word.len() == WORD && word.bytes().all(|b| b.is_ascii_hexdigit()))
             .map(str::to_owned);
-        Self(words.take(MOST.saturating_add(1)).collect())
+        let mut words: Vec<_> = words.collect();
+        words.drain(..words.len().saturating_sub(MOST));
+        Self(words)
     }
 
     /// Those of the request that this thread works for.
@@ -51,7 +54,7 @@ impl Hops {
 
     /// Whether the request has been here already.
     pub fn is_circle(&self) -> bool {
-        self.0.len() > MOST || self.0.iter().any(|word| word == own())
+        self.0.iter().any(|word| word == own())
     }
 
     /// The header for a request to an upstream.
@@ -87,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_that_was_here_or_nearly_everywhere_goes_round_in_a_circle() {
+    fn a_request_that_was_here_goes_round_in_a_circle_and_no_other() {
         let other = |number: usize| format!("breakwater-{number:016x}");
         let chain = |length: usize| (0..length).map(other).collect::<Vec<_>>().join(",");
         for (header, is_circle) in [
@@ -95,7 +98,7 @@ mod tests {
             (Some(String::new()), false),
             (Some("cloudflare; id=1, fastly".to_owned()), false),
             (Some(chain(MOST)), false),
-            (Some(chain(MOST + 1)), true),
+            (Some(chain(MOST + 1)), false),
             (
                 Some(format!(
                     "x,{},{}",
@@ -113,7 +116,8 @@ mod tests {
             );
         }
         let longest = Hops::read([&*chain(100)].into_iter());
-        assert_eq!(longest.0.len(), MOST + 1, "no more is kept");
+        assert_eq!(longest.0.len(), MOST, "no more is kept");
+        assert_eq!(longest.0.last(), Some(&format!("{:016x}", 99)));
     }
 
     #[test]

@@ -20,7 +20,7 @@
 //! | `cli` | one file a command family; `serve` puts everything together |
 //! | `admin` | what can be administered: one file a resource, with its requests, their effect, and its view |
 //! | `control` | `DATA/control.sock`, between the command line and the running server: the only place that knows tiny_http |
-//! | `server` | what is served: router, token endpoint, registry protocol, REST API, the mapping of errors; knows no socket |
+//! | `server` | what is served: router, token endpoint, registry protocol, REST API, the operator's page, the mapping of errors; knows no socket |
 //! | `proxy` | the dependency proxy: which upstream, freshness, single flight, fill, serve-stale, warm |
 //! | `registry` | the hosted registry: uploads, mounts, manifests, tags, referrers |
 //! | `upkeep` | what happens to content off the request's path: eviction, purge, cleanup of pushed tags, garbage collection, scrub and repair, nightly copies, bundles to be carried to other boxes |
@@ -30,7 +30,7 @@
 //! | `http` | the public port's HTTP/1.1 and TLS; knows no route and no store |
 //! | `oci` | digest, reference, manifest, scope: pure |
 //! | `spool` | bytes on their way: in memory while they are few, in unlinked files beyond that; who may hold how much |
-//! | `config` `telemetry` `metrics` `network` `context` `hops` `schema` `shared_call` `words` `error` `time` | what every room may use; `telemetry`: logs; `metrics`: counters, and the metrics' names and text; `network`: whose address counts as whose; `context`: for whom a thread works, and whether that client still waits; `hops`: through which boxes its request came; `schema`: how types look in JSON; `words`: enums that are words; `shared_call`: one call for all who wait for its result |
+//! | `config` `telemetry` `metrics` `network` `context` `hops` `human` `schema` `shared_call` `words` `error` `time` | what every room may use; `telemetry`: logs; `metrics`: counters, and the metrics' names and text; `network`: whose address counts as whose; `context`: for whom a thread works, and whether that client still waits; `hops`: through which boxes its request came; `human`: numbers as people read them; `schema`: how types look in JSON; `words`: enums that are words; `shared_call`: one call for all who wait for its result |
 //!
 //! # Invariants
 //!
@@ -141,6 +141,7 @@ pub mod control;
 pub mod error;
 pub mod hops;
 pub mod http;
+pub mod human;
 pub mod metrics;
 pub mod network;
 pub mod oci;

@@ -29,6 +29,7 @@ mod projects;
 mod registries;
 mod repositories;
 pub mod rules;
+mod sessions;
 mod status;
 pub mod tokens;
 mod upstreams;
@@ -94,6 +95,7 @@ pub use repositories::{
     HostedRepositoryDetails, ListRepositories, RemoveImages, RemovedImages, ShowRepository,
 };
 pub use rules::{AddRule, AddTagRule, ListRules, RemoveRule, SetRule};
+pub use sessions::{EndSession, ListSessions, SessionView};
 pub use status::{Activity, ShowStatus, StatusView};
 pub use tokens::{
     CreateAccessToken, CreateDeployToken, CreateJobToken, CreatePersonalToken, ListTokens,
@@ -218,6 +220,7 @@ operations!(
     CreatePersonalToken,
     DeleteTags,
     EditMember,
+    EndSession,
     EvictImages,
     FindImages,
     GetCurrentUser,
@@ -243,6 +246,7 @@ operations!(
     ListRegistries,
     ListRepositories,
     ListRules,
+    ListSessions,
     ListTokens,
     ListUpstreams,
     ListUsers,

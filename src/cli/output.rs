@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+pub(super) use crate::human::{counted, shown_size};
 use crate::telemetry::escape_text;
 use crate::time::Timestamp;
 
@@ -154,33 +155,6 @@ pub(super) fn shown_time(time: Option<Timestamp>, never: &str) -> String {
 /// A word for a truth in a table.
 pub(super) fn yes(truth: bool) -> String {
     if truth { "yes" } else { "no" }.to_owned()
-}
-
-/// `1 image`, `2 images`.
-pub(super) fn counted(count: u64, noun: &str) -> String {
-    match count {
-        1 => format!("1 {noun}"),
-        _ => format!("{count} {noun}s"),
-    }
-}
-
-/// Bytes for people: `1.5 GiB`.
-pub(super) fn shown_size(bytes: u64) -> String {
-    let units = ["KiB", "MiB", "GiB", "TiB"];
-    let mut amount = bytes as f64;
-    let mut unit = "B";
-    for larger in units {
-        if amount < 1024.0 {
-            break;
-        }
-        amount /= 1024.0;
-        unit = larger;
-    }
-    if unit == "B" {
-        format!("{bytes} B")
-    } else {
-        format!("{amount:.1} {unit}")
-    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod refused_mirror;
 mod repair;
 mod router;
 mod token;
+mod ui;
 mod v2;
 
 #[cfg(test)]
@@ -193,6 +194,7 @@ impl Appliance {
             Route::Catalog => v2::catalog(self, call),
             Route::Probe(probe) => observe::probe(self, call, probe),
             Route::Metrics => observe::metrics(self, call),
+            Route::Page => Ok(ui::answer(self, call)),
         }
     }
 

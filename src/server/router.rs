@@ -24,6 +24,8 @@ pub(super) enum Route {
     Probe(Probe),
     /// `/metrics`.
     Metrics,
+    /// The operator's page, which has a table of its own.
+    Page,
 }
 
 /// What a probe asks.
@@ -120,6 +122,7 @@ pub(super) fn route(path: &str, ns: Option<&str>) -> Result<Route> {
         "/-/client-check" => return Ok(Route::Probe(Probe::ClientCheck)),
         "/metrics" => return Ok(Route::Metrics),
         _ if path.starts_with("/api/v4/") => return Ok(Route::Api),
+        _ if super::ui::has(path) => return Ok(Route::Page),
         _ => {}
     }
     let rest = path

@@ -49,6 +49,8 @@ ids!(
     ProjectId,
     /// A rule's row, of either kind; never reused.
     RuleId,
+    /// A session of the page; never reused.
+    SessionId,
     /// An external registry's row; never reused.
     ExternalRegistryId,
     /// An upstream with its credentials, in the cache.

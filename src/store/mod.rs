@@ -36,9 +36,9 @@ pub use access::{
     Ability, AccessDb, Cadence, CleanupPolicy, ExternalRegistry, ExternalRegistryId, Feature,
     Group, GroupChanges, GroupId, Level, MAX_RULES, Maker, Member, MemberFilter, MinimumLevel,
     Network, NewToken, NewUpstream, OlderThan, OnReadOnlyMiss, Pin, Pins, Project, ProjectChanges,
-    ProjectId, ProtectionRule, RuleId, RuleOwner, SeenFilter, SigningAlgorithm, TagRule, Token,
-    TokenFilter, TokenId, TokenKind, UpstreamId, UpstreamRow, User, UserFilter, UserId, Viewer,
-    Visibility,
+    ProjectId, ProtectionRule, RuleId, RuleOwner, SeenFilter, Session, SessionId, SignedIn,
+    SigningAlgorithm, TagRule, Token, TokenFilter, TokenId, TokenKind, UpstreamId, UpstreamRow,
+    User, UserFilter, UserId, Viewer, Visibility,
 };
 pub use audit::{
     Actor, AuditDb, Detail, Event, EventFilter, EventKind, EventPlace, EventUser, PlaceFilter,

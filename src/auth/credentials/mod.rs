@@ -24,7 +24,7 @@ use super::password::Verifier;
 use super::policy::protection::Expressions;
 use crate::error::{Error, Kind, Result};
 use crate::metrics::counters;
-use crate::store::{Store, Token, TokenKind};
+use crate::store::{SignedIn, Store, Token, TokenKind};
 use crate::time::Timestamp;
 
 pub(super) use refusal::Refused;
@@ -107,7 +107,49 @@ impl Authenticator {
     /// `Unauthorized` when the JWT or what it names is no longer valid.
     pub fn by_bearer(&self, jwt: &str, address: ClientAddress, now: Timestamp) -> Result<Identity> {
         let claims = self.jwts.check(jwt, now)?;
-        let principal = match claims.bearer {
+        let principal = self.still(claims.bearer, now)?;
+        let principal = principal.map_err(|why| {
+            let what = "what this token was issued for is no longer valid";
+            Error::new(Kind::Unauthorized, what)
+                .remedy("log in again")
+                .logged(format!("{what}: {why}"))
+        })?;
+        Ok(Identity {
+            principal,
+            address,
+            bound: Some(claims.access),
+        })
+    }
+
+    /// Whom a session of the page is of, as they stand now; `None` when that is nobody any more.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn by_session(
+        &self,
+        signed_in: SignedIn,
+        address: ClientAddress,
+        now: Timestamp,
+    ) -> Result<Option<Identity>> {
+        let bearer = match signed_in {
+            SignedIn::Password { user, version } => Bearer::Password { user, version },
+            SignedIn::Token { id, .. } => Bearer::Token { id },
+        };
+        let principal = self.still(bearer, now)?.ok();
+        Ok(principal.map(|principal| Identity {
+            principal,
+            address,
+            bound: None,
+        }))
+    }
+
+    /// Who was let in once, as they stand now, or why that is over.
+    fn still(
+        &self,
+        bearer: Bearer,
+        now: Timestamp,
+    ) -> Result<std::result::Result<Principal, &'static str>> {
+        Ok(match bearer {
             Bearer::Anonymous => Ok(Principal::Anonymous),
             Bearer::Password { user, version } => match self.user(user)? {
                 None => Err("its user is gone"),
@@ -127,17 +169,6 @@ impl Authenticator {
                     }
                 }
             },
-        };
-        let principal = principal.map_err(|why| {
-            let what = "what this token was issued for is no longer valid";
-            Error::new(Kind::Unauthorized, what)
-                .remedy("log in again")
-                .logged(format!("{what}: {why}"))
-        })?;
-        Ok(Identity {
-            principal,
-            address,
-            bound: Some(claims.access),
         })
     }
 

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Failure, Position};
-use super::identify::identify;
+use super::identify::{identify, suffices};
 use super::parameters::Fields;
 use super::table::{Captures, Endpoint, Role, Scope, Shape, TEXT_CAPTURES};
 use crate::admin::{Admin, Caller, Operation};
@@ -40,16 +40,20 @@ pub(super) enum Place {
 }
 
 impl<'a, 'r> Ask<'a, 'r> {
-    /// Checks what the endpoint needs, and reads its fields.
+    /// Checks what the endpoint needs, and reads its fields. Without an identity the request's credentials count.
     pub(super) fn check(
         appliance: &'a Appliance,
         call: &'a mut Call<'r>,
-        endpoint: &'static Endpoint,
-        captures: Captures,
+        identity: Option<Identity>,
+        (endpoint, captures): (&'static Endpoint, Captures),
     ) -> Result<Self, Failure> {
-        let identity = match endpoint.scope {
-            Scope::Open => Identity::anonymous(call.address),
-            _ => identify(appliance, call, endpoint)?,
+        let identity = match (endpoint.scope, identity) {
+            (_, Some(identity)) => {
+                suffices(&identity, endpoint.scope)?;
+                identity
+            }
+            (Scope::Open, None) => Identity::anonymous(call.address),
+            (_, None) => identify(appliance, call, endpoint)?,
         };
         let mut ask = Self {
             appliance,

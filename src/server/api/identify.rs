@@ -51,19 +51,28 @@ pub(super) fn identify(
     if matches!(identity.principal, Principal::JobToken(..)) != is_by_job {
         return Err(Failure::unauthorized());
     }
+    if !is_by_job {
+        suffices(&identity, endpoint.scope)?;
+    }
+    Ok(identity)
+}
+
+/// Refuses a token whose scopes are not enough.
+///
+/// # Errors
+/// 403, with the scopes that would be.
+pub(super) fn suffices(identity: &Identity, scope: Scope) -> Result<(), Failure> {
     let abilities = identity.principal.abilities();
-    let (reads, writes) = (
-        abilities.has(Ability::ReadApi) || is_by_job,
-        abilities.has(Ability::WriteApi) || is_by_job,
-    );
-    match endpoint.scope {
-        Scope::Read | Scope::ReadOrJob if !reads => {
+    match scope {
+        Scope::Read | Scope::ReadOrJob if !abilities.has(Ability::ReadApi) => {
             Err(Failure::insufficient_scope("api read_api"))
         }
-        Scope::Write | Scope::SelfRotation | Scope::WriteOrJob if !writes => {
+        Scope::Write | Scope::SelfRotation | Scope::WriteOrJob
+            if !abilities.has(Ability::WriteApi) =>
+        {
             Err(Failure::insufficient_scope("api"))
         }
-        _ => Ok(identity),
+        _ => Ok(()),
     }
 }
 

@@ -22,6 +22,7 @@ mod parameters;
 mod projects;
 mod protection;
 mod repositories;
+mod sessions;
 mod table;
 mod tokens;
 mod upstreams;
@@ -32,20 +33,31 @@ pub(super) use table::reading_requests;
 
 use super::Appliance;
 use super::call::Call;
+use crate::auth::Identity;
 use crate::http::Response;
 use answer::Failure;
 use ask::Ask;
 use table::Shape;
 
-const ROOT: &str = "/api/v4";
+pub(super) const ROOT: &str = "/api/v4";
 
-/// Answers a request below [`ROOT`].
+/// Answers a request below [`ROOT`], from whoever its credentials name.
 pub(super) fn answer(appliance: &Appliance, call: &mut Call<'_>) -> Response {
+    answer_to(appliance, call, None)
+}
+
+/// The same for somebody who is known already: the page asks for everything that it shows and does in this way, so
+/// that it allows what REST allows.
+pub(super) fn answer_to(
+    appliance: &Appliance,
+    call: &mut Call<'_>,
+    identity: Option<Identity>,
+) -> Response {
     let request_id = call.id.clone();
     let answered = (|| {
         let path = call.request.path.strip_prefix(ROOT).unwrap_or_default();
         let (endpoint, captures) = table::find(&call.request.method, path)?;
-        let mut ask = Ask::check(appliance, call, endpoint, captures)?;
+        let mut ask = Ask::check(appliance, call, identity, (endpoint, captures))?;
         match endpoint.gives.1 {
             Shape::Page(_) => appliance
                 .store

@@ -25,6 +25,8 @@ pub(in crate::server) enum RouteClass {
     Api,
     Probe,
     Metrics,
+    /// The operator's page.
+    Page,
     /// What is at no path of ours, or was not understood.
     #[default]
     Other,
@@ -52,6 +54,7 @@ impl From<&Route> for RouteClass {
             Route::Api => Self::Api,
             Route::Probe(_) => Self::Probe,
             Route::Metrics => Self::Metrics,
+            Route::Page => Self::Page,
         }
     }
 }

@@ -93,6 +93,24 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     CREATE UNIQUE INDEX networks_cidr_group ON networks (cidr, ifnull(group_id, 0));
     CREATE INDEX networks_group ON networks (group_id);
 
+    -- Who is signed in on the page: by a password of that version, or by a token.
+    CREATE TABLE sessions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        digest BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+        user_id INTEGER REFERENCES users (id) ON DELETE CASCADE,
+        password_version INTEGER,
+        token_id INTEGER REFERENCES tokens (id) ON DELETE CASCADE,
+        created_at INTEGER NOT NULL,
+        last_used_at INTEGER NOT NULL,
+        ends_at INTEGER NOT NULL,
+        remote_ip TEXT NOT NULL,
+        browser TEXT NOT NULL,
+        CHECK ((password_version IS NULL) <> (token_id IS NULL))
+    ) STRICT;
+    CREATE INDEX sessions_user ON sessions (user_id);
+    CREATE INDEX sessions_token ON sessions (token_id);
+    CREATE INDEX sessions_end ON sessions (ends_at);
+
     -- Images that are not evicted.
     CREATE TABLE pins (
         pattern TEXT PRIMARY KEY CHECK (pattern <> ''),

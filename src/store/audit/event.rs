@@ -116,6 +116,8 @@ kinds! {
     OfflineOff = "offline.off",
     /// Somebody was let in at the token endpoint or at `/v2/`.
     LoginSucceeded = "login.succeeded",
+    /// Somebody ended a session of the page, other than by signing out of it.
+    SessionRevoked = "session.revoked",
     /// Wrong credentials.
     LoginFailed = "login.failed",
     /// A login that failed once too often: what comes next from there is not tried any more.

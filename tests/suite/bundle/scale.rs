@@ -88,8 +88,11 @@ fn a_large_bundle_goes_about_as_fast_as_tar_in_little_memory() {
     let tar = tar.arg("-cf").arg(&plain).arg("-C").arg(&blobs).arg(".");
     let mut best = [Duration::MAX; 4];
     let mut peaks = [0; 2];
+    // Of the largest ones there is never more on the disk than twice their bytes.
+    let rounds = if size > 4_000_000_000 { 1 } else { 2 };
     from.appliance.reset_peak_memory();
-    for _ in 0..2 {
+    for _ in 0..rounds {
+        let _ = fs::remove_file(&bundle);
         let (took, _) = run(tar, disk.path());
         best[0] = best[0].min(took);
         fs::remove_file(&plain).unwrap();
@@ -101,7 +104,7 @@ fn a_large_bundle_goes_about_as_fast_as_tar_in_little_memory() {
     let exporting = from.appliance.memory().peak;
     drop(from);
     let mut importing = 0;
-    for _ in 0..2 {
+    for _ in 0..rounds {
         let plain = disk.path().join("plain");
         fs::create_dir(&plain).unwrap();
         let mut tar = Command::new("tar");

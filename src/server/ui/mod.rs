@@ -1,0 +1,155 @@
+//! The operator's page: HTML that is made here, without a build step, and works without scripts.
+//!
+//! It is an adapter of the REST API. Whatever a page shows it asks `api` for, as the one who is signed in, and every form
+//! names the REST endpoint that it is about; so nobody sees or does more here than there, and no right is judged in this
+//! room.
+//!
+//! - here: which path is which page, and the headers of every answer.
+//! - `session`: signing in and out, and who somebody is by the cookie.
+//! - `visit`: what a page is made from. `act`: what forms do.
+//! - `layout`, `parts`: what pages are made of. The other files: one for each part of the page.
+
+mod act;
+mod groups;
+mod layout;
+mod parts;
+mod session;
+mod visit;
+
+use maud::Markup;
+
+use super::Appliance;
+use super::call::Call;
+use crate::http::{Body, Method, Response};
+use visit::{Refused, Visit};
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
+const ICON: &str = include_str!("icon.svg");
+
+/// Nothing is loaded from elsewhere, nothing in the text of a page is a script or a style, and no other site may frame
+/// it.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
+     form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// A page without its frame.
+struct Page {
+    title: String,
+    body: Markup,
+}
+
+impl Page {
+    fn new(title: impl Into<String>, body: Markup) -> Self {
+        Self {
+            title: title.into(),
+            body,
+        }
+    }
+}
+
+type Shown = Result<Page, Refused>;
+type Handler = fn(&mut Visit<'_, '_>) -> Shown;
+
+/// The pages; `:name` stands for one segment.
+const PAGES: &[(&str, Handler)] = &[
+    ("/", groups::list),
+    ("/groups", groups::list),
+    ("/groups/:id", groups::show),
+    ("/sessions", session::list),
+];
+
+/// Whether a path is one of the page's.
+pub(super) fn has(path: &str) -> bool {
+    let first = |path: &'static str| path.split('/').nth(1).unwrap_or_default();
+    let own = ["sign-in", "sign-out", "act", "assets"];
+    let asked = path.split('/').nth(1).unwrap_or_default();
+    PAGES.iter().any(|(path, _)| first(path) == asked) || own.contains(&asked)
+}
+
+/// The page of a path, and what its names stand for.
+fn find(path: &str) -> Option<(Handler, Vec<(&'static str, String)>)> {
+    let segments: Vec<_> = path.split('/').skip(1).collect();
+    PAGES.iter().find_map(|(pattern, handler)| {
+        let parts: Vec<_> = pattern.split('/').skip(1).collect();
+        if parts.len() != segments.len() {
+            return None;
+        }
+        let mut captures = Vec::new();
+        for (part, segment) in parts.into_iter().zip(&segments) {
+            match part.strip_prefix(':') {
+                Some(name) => captures.push((name, (*segment).to_owned())),
+                None if part == *segment => {}
+                None => return None,
+            }
+        }
+        Some((*handler, captures))
+    })
+}
+
+pub(super) fn answer(appliance: &Appliance, call: &mut Call<'_>) -> Response {
+    let path = call.request.path.clone();
+    if let Some(asset) = asset(&path) {
+        return secured(asset);
+    }
+    let response = match (call.request.method.clone(), path.as_str()) {
+        (Method::Get | Method::Head, "/sign-in") => session::ask(appliance, call, None),
+        (Method::Post, "/sign-in") => session::sign_in(appliance, call),
+        (Method::Post, "/sign-out") => session::sign_out(appliance, call),
+        (Method::Get | Method::Head, _) => show(appliance, call),
+        (Method::Post, _) => match path.strip_prefix("/act") {
+            Some(endpoint) if endpoint.starts_with('/') => act::act(appliance, call, endpoint),
+            _ => layout::alone(404, "There is no such form.", appliance),
+        },
+        _ => Response::new(405).header("Allow", "GET, HEAD, POST"),
+    };
+    secured(response.header("Cache-Control", "no-store"))
+}
+
+/// A page for whoever is signed in.
+fn show(appliance: &Appliance, call: &mut Call<'_>) -> Response {
+    match session::visitor(appliance, call) {
+        Ok(Some(visitor)) => {
+            let done = session::take_done(call);
+            let (path, query) = (call.request.path.clone(), call.request.query.clone());
+            let mut visit = Visit::new(appliance, call, visitor, path, query);
+            visit.done = done.clone();
+            let response = visit.show(None);
+            match done {
+                Some(_) => response.header("Set-Cookie", session::forget_done()),
+                None => response,
+            }
+        }
+        Ok(None) => session::to_sign_in(call),
+        Err(error) => layout::failed(&error, call, appliance),
+    }
+}
+
+fn asset(path: &str) -> Option<Response> {
+    let (kind, text) = match path.strip_prefix("/assets/")? {
+        "style.css" => ("text/css; charset=utf-8", STYLE),
+        "script.js" => ("text/javascript; charset=utf-8", SCRIPT),
+        "icon.svg" => ("image/svg+xml", ICON),
+        _ => return None,
+    };
+    // The pages name them with the version of the program.
+    let response = Response::new(200)
+        .header("Content-Type", kind)
+        .header("Cache-Control", "public, max-age=31536000, immutable");
+    Some(response.body(Body::Bytes(text.as_bytes().into())))
+}
+
+fn secured(response: Response) -> Response {
+    response
+        .header("Content-Security-Policy", POLICY)
+        .header("X-Frame-Options", "DENY")
+        .header("X-Content-Type-Options", "nosniff")
+        .header("Referrer-Policy", "same-origin")
+        .header("Cross-Origin-Opener-Policy", "same-origin")
+        .header("Cross-Origin-Resource-Policy", "same-origin")
+}
+
+fn html(status: u16, markup: &Markup) -> Response {
+    Response::new(status)
+        .header("Content-Type", "text/html; charset=utf-8")
+        .body(Body::Bytes(markup.0.as_bytes().into()))
+}

@@ -1,0 +1,214 @@
+//! What pages are made of: tables, forms and their fields, times, sizes.
+
+use maud::{Markup, html};
+
+use super::visit::{Listed, Visit};
+use crate::time::Timestamp;
+
+/// Its first letter large, as a sentence begins.
+pub(super) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => String::new(),
+    }
+}
+
+pub(super) fn time(at: Timestamp) -> Markup {
+    let text = at.to_string();
+    let shown = text.get(..16).unwrap_or(&text).replace('T', " ");
+    html! { time datetime=(text) { (shown) " UTC" } }
+}
+
+/// A table with these headings; each row is its cells (`td`). What is wider than the window scrolls by itself.
+pub(super) fn table(headings: &[&str], rows: impl Iterator<Item = Markup>) -> Markup {
+    let rows: Vec<_> = rows.collect();
+    html! {
+        @if rows.is_empty() {
+            p.empty { "There are none." }
+        } @else {
+            div.scroll tabindex="0" role="region" aria-label="Table" {
+                table {
+                    thead { tr { @for heading in headings { th scope="col" { @if heading.is_empty() { span.unseen { "Actions" } } @else { (heading) } } } } }
+                    tbody { @for row in rows { tr { (row) } } }
+                }
+            }
+        }
+    }
+}
+
+/// Links to the pages of a list before and after this one.
+pub(super) fn pager<V>(visit: &Visit<'_, '_>, listed: &Listed<V>) -> Markup {
+    let page = |page: u64| visit.link(&[("page", &page.to_string())]);
+    html! {
+        @if listed.page > 1 || listed.more {
+            nav.pager aria-label="Pages of this list" {
+                @if listed.page > 1 { a rel="prev" href=(page(listed.page.saturating_sub(1))) { "Before" } }
+                span { "Page " (listed.page) }
+                @if listed.more { a rel="next" href=(page(listed.page.saturating_add(1))) { "After" } }
+            }
+        }
+        @if let Some(total) = listed.total { p.count { (total) " in all" } }
+    }
+}
+
+/// A form that asks REST for `METHOD /PATH`; `name` tells the forms of one page apart, `done` is said afterwards.
+pub(super) fn form(
+    visit: &Visit<'_, '_>,
+    name: &str,
+    (method, path): (&str, &str),
+    done: &str,
+    fields: &Markup,
+) -> Markup {
+    html! {
+        form method="post" action=(format!("/act{path}")) id=(name) {
+            input type="hidden" name="_csrf" value=(visit.visitor.form_value());
+            input type="hidden" name="_method" value=(method);
+            input type="hidden" name="_back" value=(visit.link(&[]));
+            input type="hidden" name="_done" value=(done);
+            input type="hidden" name="_form" value=(name);
+            (fields)
+        }
+    }
+}
+
+/// A form that is nothing but its button.
+pub(super) fn button(
+    visit: &Visit<'_, '_>,
+    method: &str,
+    path: &str,
+    label: &str,
+    done: &str,
+) -> Markup {
+    let fields = html! { button.small type="submit" { (label) } };
+    form(visit, path, (method, path), done, &fields)
+}
+
+/// A button for what cannot be taken back: it first shows what will happen.
+pub(super) fn confirmed(
+    visit: &Visit<'_, '_>,
+    (method, path): (&str, &str),
+    label: &str,
+    what_happens: &str,
+    done: &str,
+) -> Markup {
+    let fields = html! {
+        p { (what_happens) }
+        button.danger type="submit" { (label) }
+    };
+    html! {
+        details.confirm {
+            summary { (label) "…" }
+            (form(visit, path, (method, path), done, &fields))
+        }
+    }
+}
+
+/// A field of the form of that name.
+pub(super) struct Field<'f> {
+    pub(super) form: &'f str,
+    pub(super) name: &'f str,
+    pub(super) label: &'f str,
+    /// Below the field; may be empty.
+    pub(super) help: &'f str,
+    /// What stands in it before anybody writes.
+    pub(super) value: &'f str,
+    pub(super) is_required: bool,
+}
+
+impl Field<'_> {
+    fn id(&self) -> String {
+        format!("{}-{}", self.form, self.name)
+    }
+
+    fn help(&self) -> Markup {
+        html! {
+            @if !self.help.is_empty() { small id=(format!("{}-help", self.id())) { (self.help) } }
+        }
+    }
+
+    fn described_by(&self) -> Option<String> {
+        (!self.help.is_empty()).then(|| format!("{}-help", self.id()))
+    }
+
+    /// A line of text, or another `type` of input.
+    pub(super) fn input(&self, visit: &Visit<'_, '_>, kind: &str) -> Markup {
+        let value = visit.filled(self.form, self.name).unwrap_or(self.value);
+        html! {
+            label for=(self.id()) { (self.label) }
+            input id=(self.id()) name=(self.name) type=(kind) value=(value) required[self.is_required]
+                aria-describedby=[self.described_by()];
+            (self.help())
+        }
+    }
+
+    /// One of several values, each with what is shown for it.
+    pub(super) fn select(&self, visit: &Visit<'_, '_>, options: &[(&str, &str)]) -> Markup {
+        let chosen = visit.filled(self.form, self.name).unwrap_or(self.value);
+        html! {
+            label for=(self.id()) { (self.label) }
+            select id=(self.id()) name=(self.name) aria-describedby=[self.described_by()] {
+                @for (value, shown) in options {
+                    option value=(value) selected[*value == chosen] { (shown) }
+                }
+            }
+            (self.help())
+        }
+    }
+
+    /// Yes or no; `value` is `true` where it is ticked at first.
+    pub(super) fn tick(&self, visit: &Visit<'_, '_>) -> Markup {
+        let is_ticked = visit.filled(self.form, self.name).unwrap_or(self.value) == "true";
+        html! {
+            input type="hidden" name=(self.name) value="false";
+            label.tick {
+                input type="checkbox" name=(self.name) value="true" checked[is_ticked];
+                " " (self.label)
+                @if !self.help.is_empty() { small { (self.help) } }
+            }
+        }
+    }
+
+    /// Any of several values (`NAME[]`), each with what it means; `value` has those that are ticked at first, with spaces
+    /// in between.
+    pub(super) fn ticks(&self, visit: &Visit<'_, '_>, options: &[(&str, &str)]) -> Markup {
+        let name = format!("{}[]", self.name);
+        let is_ticked = |value: &str| {
+            let at_first = || self.value.split(' ').any(|ticked| ticked == value);
+            visit
+                .ticked(self.form, &name, value)
+                .unwrap_or_else(at_first)
+        };
+        html! {
+            fieldset {
+                legend { (self.label) }
+                @if !self.help.is_empty() { small { (self.help) } }
+                @for (value, meaning) in options {
+                    label.tick {
+                        input type="checkbox" name=(name) value=(value) checked[is_ticked(value)];
+                        " " code { (value) }
+                        small { (meaning) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A text to be copied, with a button for it where scripts run.
+pub(super) fn copied(label: &str, text: &str) -> Markup {
+    html! {
+        div.copied {
+            p { (label) }
+            pre tabindex="0" { code { (text) } }
+            button.small type="button" data-copy hidden { "Copy" }
+        }
+    }
+}
+
+/// How much of a whole is in use.
+pub(super) fn meter(label: &str, part: u64, whole: u64) -> Markup {
+    html! {
+        meter aria-label=(label) min="0" max=(whole.max(1)) value=(part.min(whole)) {}
+    }
+}

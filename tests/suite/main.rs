@@ -39,6 +39,7 @@ mod neighbours;
 mod networks;
 mod observe;
 mod offline;
+mod page;
 mod pull_through;
 mod push_pull;
 mod readme;

@@ -68,6 +68,16 @@ pub(super) fn walk(stage: &Stage) {
         (&me["username"], &me["is_admin"]),
         (&json!("root"), &json!(true))
     );
+    // Sessions of the page.
+    let token = stage.appliance.token("root", &["api"]);
+    let signed_in = stage
+        .client
+        .post_form("/sign-in", &[("username", "root"), ("password", &token)]);
+    assert_eq!(signed_in.status, 303);
+    let session = root.ok("GET", "/user/sessions", NONE, 200)[0]["id"].clone();
+    root.ok("DELETE", &format!("/user/sessions/{session}"), NONE, 204);
+    assert_eq!(root.ok("GET", "/user/sessions", NONE, 200), json!([]));
+
     let alice = root.made("/users", json!({
         "username": "alice", "name": "Alice", "email": "alice@example.com", "password": "correct horse battery",
     }));

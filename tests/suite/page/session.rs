@@ -1,0 +1,432 @@
+//! Signing in and out, and what a page must not let others do with a session.
+
+use rusqlite::Connection;
+
+use super::{Browser, password, set_cookie, user};
+use crate::support::appliance::Appliance;
+use crate::support::client::Client;
+
+fn sign_in(client: &Client, user: &str, secret: &str) -> crate::support::client::Answer {
+    client.post_form("/sign-in", &[("username", user), ("password", secret)])
+}
+
+#[test]
+fn a_password_and_a_token_that_may_read_the_api_let_in_and_nothing_else_does() {
+    let appliance = Appliance::start();
+    let client = Client::of(&appliance);
+    user(&appliance, "alice");
+    appliance.ok(&["group", "add", "acme"]);
+    let reads = appliance.token("alice", &["read_api"]);
+    let pulls = appliance.token("alice", &["read_registry", "write_registry"]);
+    let deploy = [
+        "token",
+        "create",
+        "--kind",
+        "deploy",
+        "--group",
+        "acme",
+        "--scopes",
+        "read_registry",
+        "--json",
+        "farm",
+    ];
+    let deploy = appliance.json(&deploy);
+    let group = [
+        "token", "create", "--kind", "group", "--group", "acme", "--scopes", "read_api", "--json",
+        "bot",
+    ];
+    let group = appliance.json(&group);
+    let secret = |token: &serde_json::Value| token["token"].as_str().unwrap().to_owned();
+    for (name, password, status) in [
+        ("alice", password("alice"), 303),
+        ("alice", reads.clone(), 303),
+        ("", reads.clone(), 303),
+        ("", secret(&group), 303),
+        ("alice", pulls, 403),
+        ("bob", reads, 401),
+        ("", secret(&deploy), 401),
+        (deploy["username"].as_str().unwrap(), secret(&deploy), 403),
+        ("alice", "wrong".to_owned(), 401),
+        ("", "wrong".to_owned(), 401),
+    ] {
+        let answer = sign_in(&client, name, &password);
+        assert_eq!(answer.status, status, "{name}: {}", answer.text());
+        assert_eq!(
+            set_cookie(&answer, "breakwater").is_some(),
+            status == 303,
+            "{name}"
+        );
+        assert!(!answer.text().contains(&password), "{name}");
+    }
+    let refused = sign_in(&client, "alice", "wrong").text();
+    assert!(refused.contains("role=\"alert\""), "{refused}");
+}
+
+#[test]
+fn who_guesses_is_banned_on_the_page_as_at_the_token_endpoint() {
+    let appliance = Appliance::builder().toml("[auth]\nban_after = 3").start();
+    user(&appliance, "alice");
+    let client = Client::of(&appliance);
+    let tries: Vec<_> = (0..5).map(|_| sign_in(&client, "alice", "guess")).collect();
+    let statuses: Vec<_> = tries.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses[..3], [401; 3]);
+    assert_eq!(statuses[4], 429);
+    assert!(tries[4].field("Retry-After").is_some());
+    assert_eq!(sign_in(&client, "alice", &password("alice")).status, 429);
+}
+
+#[test]
+fn whoever_is_not_signed_in_is_led_there_and_back_but_never_elsewhere() {
+    let appliance = Appliance::start();
+    let client = Client::of(&appliance);
+    for (path, to) in [
+        ("/", "/sign-in"),
+        ("/groups", "/sign-in?to=%2Fgroups"),
+        ("/groups/1?page=2", "/sign-in?to=%2Fgroups%2F1%3Fpage%3D2"),
+    ] {
+        let answer = client.get(path);
+        assert_eq!((answer.status, answer.field("Location")), (303, Some(to)));
+    }
+    let root = appliance.root_password();
+    for (to, expected) in [
+        ("/groups/1?page=2", "/groups/1?page=2"),
+        ("//evil.test/", "/"),
+        ("/\\evil.test/", "/"),
+        ("https://evil.test/", "/"),
+        ("/a\r\nSet-Cookie: x=y", "/"),
+        ("javascript:alert(1)", "/"),
+        ("", "/"),
+    ] {
+        let fields = [
+            ("username", "root"),
+            ("password", root.as_str()),
+            ("to", to),
+        ];
+        let answer = client.post_form("/sign-in", &fields);
+        assert_eq!(
+            (answer.status, answer.field("Location")),
+            (303, Some(expected)),
+            "{to:?}"
+        );
+    }
+    let browser = Browser::root(&appliance);
+    for back in ["//evil.test/", "https://evil.test/", "/\\evil.test"] {
+        let fields = [("path", "made"), ("_back", back)];
+        let answer = browser.post("/act/groups", &fields);
+        assert_eq!(
+            (answer.status, answer.field("Location")),
+            (303, Some("/")),
+            "{back}"
+        );
+        let remove = [("_method", "DELETE")];
+        assert_eq!(browser.post("/act/groups/made", &remove).status, 303);
+    }
+}
+
+#[test]
+fn the_cookie_is_out_of_reach_and_its_secret_is_nowhere() {
+    let toml = "[server]\ntrusted_proxies = [\"127.0.0.1/32\"]";
+    let appliance = Appliance::builder().toml(toml).start();
+    let client = Client::of(&appliance);
+    let root = appliance.root_password();
+    let fields = [("username", "root"), ("password", root.as_str())];
+    let plain = client.post_form("/sign-in", &fields);
+    let head = plain.head.clone();
+    assert!(
+        head.contains("; Path=/; HttpOnly; SameSite=Lax; Max-Age=43200\r\n"),
+        "{head}"
+    );
+    let behind_tls = client
+        .with("X-Forwarded-Proto", "https")
+        .with("X-Forwarded-For", "192.0.2.1");
+    let head = behind_tls.post_form("/sign-in", &fields).head;
+    assert!(head.contains("Set-Cookie: __Host-breakwater="), "{head}");
+    assert!(
+        head.contains("; Path=/; HttpOnly; SameSite=Lax; Max-Age=43200; Secure\r\n"),
+        "{head}"
+    );
+    let cookie = set_cookie(&plain, "breakwater").unwrap();
+    let secret = cookie.split_once('=').unwrap().1;
+    client.with("Cookie", &cookie).get("/groups");
+    let mut files = 0;
+    let mut directories = vec![appliance.data()];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if let Ok(bytes) = std::fs::read(&path) {
+                files += 1;
+                let found = bytes
+                    .windows(secret.len())
+                    .any(|part| part == secret.as_bytes());
+                assert!(!found, "{}", path.display());
+            }
+        }
+    }
+    assert!(files > 4);
+    assert!(!appliance.log().contains(secret));
+}
+
+#[test]
+fn every_answer_forbids_frames_scripts_in_the_text_and_copies_in_caches() {
+    let appliance = Appliance::start();
+    let browser = Browser::root(&appliance);
+    let client = Client::of(&appliance);
+    let answers = [
+        browser.get("/"),
+        browser.get("/groups/999"),
+        browser.get("/nothing/here"),
+        client.get("/sign-in"),
+        client.get("/"),
+        browser.post("/act/groups", &[("path", "-")]),
+        client.request("POST", "/act/groups", b""),
+        client.request("DELETE", "/groups", b""),
+    ];
+    for answer in answers
+        .iter()
+        .filter(|answer| answer.status != 404 || answer.text().contains("<html"))
+    {
+        let policy = answer.field("Content-Security-Policy").unwrap_or_default();
+        for part in [
+            "default-src 'none'",
+            "frame-ancestors 'none'",
+            "form-action 'self'",
+            "base-uri 'none'",
+        ] {
+            assert!(policy.contains(part), "{}: {policy}", answer.head);
+        }
+        assert!(!policy.contains("unsafe") && !policy.contains("http"));
+        assert_eq!(answer.field("X-Frame-Options"), Some("DENY"));
+        assert_eq!(answer.field("X-Content-Type-Options"), Some("nosniff"));
+        assert_eq!(
+            answer.field("Cache-Control"),
+            Some("no-store"),
+            "{}",
+            answer.head
+        );
+    }
+    let style = client.get("/assets/style.css?1");
+    assert_eq!(
+        (style.status, style.field("X-Content-Type-Options")),
+        (200, Some("nosniff"))
+    );
+    assert!(style.field("Cache-Control").unwrap().contains("immutable"));
+    for text in [
+        browser.page("/"),
+        browser.page("/groups"),
+        client.get("/sign-in").text(),
+    ] {
+        assert!(
+            !text.contains("style=") && !text.contains("onclick") && !text.contains("://"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_form_of_another_site_or_session_does_nothing() {
+    let appliance = Appliance::start();
+    user(&appliance, "alice");
+    let browser = Browser::root(&appliance);
+    let alice = Browser::sign_in(&appliance, "alice", &password("alice"));
+    let (own, foreign) = (browser.form_value(), alice.form_value());
+    let add = |client: &Client, value: Option<&str>| {
+        let fields: Vec<_> = [("path", "made")]
+            .into_iter()
+            .chain(value.map(|value| ("_csrf", value)))
+            .collect();
+        client.post_form("/act/groups", &fields).status
+    };
+    let client = browser.with_cookie();
+    let host = appliance.address().to_string();
+    assert_eq!(add(&client, None), 403);
+    assert_eq!(add(&client, Some("")), 403);
+    assert_eq!(add(&client, Some(&foreign)), 403);
+    assert_eq!(
+        add(&client.with("Sec-Fetch-Site", "cross-site"), Some(&own)),
+        403
+    );
+    assert_eq!(
+        add(&client.with("Sec-Fetch-Site", "same-site"), Some(&own)),
+        403
+    );
+    assert_eq!(
+        add(&client.with("Origin", "https://evil.test"), Some(&own)),
+        403
+    );
+    assert_eq!(add(&client.with("Origin", "null"), Some(&own)), 403);
+    let groups = || appliance.json(&["group", "list", "--json"]).to_string();
+    assert!(!groups().contains("made"));
+    // Signing in and out too: else another site signs a browser in as somebody who reads what is done there.
+    let root = appliance.root_password();
+    let fields = [("username", "root"), ("password", root.as_str())];
+    let elsewhere = Client::of(&appliance).with("Origin", "https://evil.test");
+    let answer = elsewhere.post_form("/sign-in", &fields);
+    assert_eq!(
+        (answer.status, set_cookie(&answer, "breakwater")),
+        (403, None)
+    );
+    assert_eq!(
+        client.post_form("/sign-out", &[("_csrf", &foreign)]).status,
+        403
+    );
+    assert_eq!(browser.get("/groups").status, 200);
+    assert_eq!(
+        add(
+            &client
+                .with("Origin", &format!("http://{host}"))
+                .with("Sec-Fetch-Site", "same-origin"),
+            Some(&own)
+        ),
+        303
+    );
+    assert!(groups().contains("made"));
+    // Nothing is done by a GET.
+    assert_eq!(browser.get("/act/groups?path=second").status, 404);
+    assert!(!groups().contains("second"));
+}
+
+#[test]
+fn a_session_is_for_the_page_alone() {
+    let appliance = Appliance::start();
+    let browser = Browser::root(&appliance);
+    let client = browser.with_cookie();
+    assert_eq!(client.get("/api/v4/user").status, 401);
+    assert_eq!(client.get("/v2/").status, 401);
+    assert_eq!(client.get("/v2/_catalog").status, 401);
+    assert_eq!(
+        client.get("/metrics").status,
+        Client::of(&appliance).get("/metrics").status
+    );
+    // Nor is a token's secret or a JWT a session.
+    let token = appliance.token("root", &["api"]);
+    let by_token = Client::of(&appliance)
+        .with("PRIVATE-TOKEN", &token)
+        .with("Cookie", &format!("breakwater={token}"));
+    assert_eq!(by_token.get("/groups").status, 303);
+}
+
+#[test]
+fn signing_in_makes_a_new_session_and_ends_the_one_before() {
+    let appliance = Appliance::start();
+    let root = appliance.root_password();
+    let fields = [("username", "root"), ("password", root.as_str())];
+    // One that somebody else put into the browser is not taken over.
+    let planted = "breakwater=00000000000000000000000000000000";
+    let answer = Client::of(&appliance)
+        .with("Cookie", planted)
+        .post_form("/sign-in", &fields);
+    let first = set_cookie(&answer, "breakwater").unwrap();
+    assert_ne!(first, planted);
+    assert_eq!(
+        Client::of(&appliance)
+            .with("Cookie", planted)
+            .get("/groups")
+            .status,
+        303
+    );
+    let answer = Client::of(&appliance)
+        .with("Cookie", &first)
+        .post_form("/sign-in", &fields);
+    let second = set_cookie(&answer, "breakwater").unwrap();
+    assert_eq!(
+        Client::of(&appliance)
+            .with("Cookie", &first)
+            .get("/groups")
+            .status,
+        303
+    );
+    assert_eq!(
+        Client::of(&appliance)
+            .with("Cookie", &second)
+            .get("/groups")
+            .status,
+        200
+    );
+}
+
+#[test]
+fn a_session_ends_when_it_is_idle_old_or_signed_out_and_when_its_owner_is_refused() {
+    let appliance = Appliance::start();
+    user(&appliance, "alice");
+    let access = Connection::open(appliance.data().join("access.sqlite")).unwrap();
+    let set = |statement: &str| assert!(access.execute(statement, []).unwrap() > 0);
+    let alice = || Browser::sign_in(&appliance, "alice", &password("alice"));
+    let status = |browser: &Browser| browser.get("/groups").status;
+
+    let idle = alice();
+    set("UPDATE sessions SET last_used_at = last_used_at - 3601");
+    assert_eq!(status(&idle), 303);
+    let old = alice();
+    set("UPDATE sessions SET ends_at = last_used_at");
+    assert_eq!(status(&old), 303);
+    let out = alice();
+    let left = out.post("/sign-out", &[]);
+    assert_eq!(
+        (left.status, left.field("Location")),
+        (303, Some("/sign-in"))
+    );
+    assert!(left.head.contains("breakwater=; ") && left.head.contains("Max-Age=0"));
+    assert_eq!(status(&out), 303);
+
+    let token = appliance.token("alice", &["api"]);
+    let by_token = Browser::sign_in(&appliance, "", &token);
+    let by_password = alice();
+    assert_eq!((status(&by_token), status(&by_password)), (200, 200));
+    let id = appliance.json(&["token", "list", "--user", "alice", "--json"])[0]["id"].to_string();
+    appliance.ok(&["token", "revoke", &id]);
+    assert_eq!((status(&by_token), status(&by_password)), (303, 200));
+    appliance.ok(&["user", "block", "alice"]);
+    assert_eq!(status(&by_password), 303);
+    appliance.ok(&["user", "unblock", "alice"]);
+    assert_eq!(status(&by_password), 200);
+    appliance.ok_with_input(
+        &["user", "passwd", "alice", "--password-stdin"],
+        "another long password",
+    );
+    assert_eq!(status(&by_password), 303);
+}
+
+#[test]
+fn one_sees_and_ends_ones_own_sessions() {
+    let appliance = Appliance::start();
+    user(&appliance, "alice");
+    let (root, alice) = (
+        Browser::root(&appliance),
+        Browser::sign_in(&appliance, "alice", &password("alice")),
+    );
+    let other = Browser::sign_in(&appliance, "alice", &password("alice"));
+    assert_eq!(alice.page("/sessions").matches("<time").count(), 6);
+    assert_eq!(root.page("/sessions").matches("<time").count(), 3);
+    let id = |browser: &Browser| {
+        let text = browser.page("/sessions");
+        let (before, _) = text.split_once("this one").unwrap();
+        let (_, rest) = text[before.len()..]
+            .split_once("/act/user/sessions/")
+            .unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    let end = |browser: &Browser, id: &str| {
+        let path = format!("/act/user/sessions/{id}");
+        browser
+            .post(&path, &[("_method", "DELETE"), ("_back", "/sessions")])
+            .status
+    };
+    assert_eq!(end(&root, &id(&other)), 404);
+    assert_eq!(other.get("/sessions").status, 200);
+    assert_eq!(end(&alice, &id(&other)), 303);
+    assert_eq!(other.get("/sessions").status, 303);
+    let revoked = appliance.audit(&["--event", "session.revoked"]);
+    assert_eq!(revoked[0]["actor"], "alice");
+    // No more than twenty at once.
+    for _ in 0..21 {
+        Browser::sign_in(&appliance, "alice", &password("alice"));
+    }
+    assert_eq!(root.page("/sessions").matches("<time").count(), 3);
+    let access = Connection::open(appliance.data().join("access.sqlite")).unwrap();
+    let count: i64 = access
+        .query_row("SELECT count(*) FROM sessions", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(count, 21);
+}

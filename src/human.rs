@@ -1,10 +1,23 @@
 //! Numbers as people read them, on a terminal and on the page.
 
+use std::time::Duration;
+
 /// `1 image`, `2 images`.
 pub fn counted(count: u64, noun: &str) -> String {
     match count {
         1 => format!("1 {noun}"),
         _ => format!("{count} {noun}s"),
+    }
+}
+
+/// A time for people, in its largest unit: `5 minutes`, `3 days`.
+pub fn shown_span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let units = [(86_400, "day"), (3600, "hour"), (60, "minute")];
+    let unit = units.into_iter().find(|(length, _)| seconds >= *length);
+    match unit {
+        Some((length, unit)) => counted(seconds.checked_div(length).unwrap_or(0), unit),
+        None => counted(seconds, "second"),
     }
 }
 

@@ -38,3 +38,16 @@ install_python_packages() {
     [[ -x $python ]] || /usr/bin/python3 -m venv "$(dirname "$(dirname "$python")")"
     "$python" -m pip install --quiet --disable-pip-version-check "$@"
 }
+
+# install_axe FILE: axe-core, which finds violations of WCAG in a page, from the registry of npm: one file of its package,
+# for which npm itself need not be installed.
+install_axe() {
+    [[ -s $1 ]] && return
+    local sum=1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5
+    local package
+    package=$(mktemp)
+    curl -fsSL --retry 3 -o "$package" https://registry.npmjs.org/axe-core/-/axe-core-4.14.1.tgz
+    sha512sum --check --quiet <<<"$sum  $package"
+    tar -xzf "$package" -O package/axe.min.js >"$1"
+    rm -f "$package"
+}

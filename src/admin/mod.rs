@@ -13,6 +13,7 @@ mod bundles;
 mod cache;
 mod caller;
 mod cleanup;
+mod clients;
 mod contents;
 mod features;
 mod filters;
@@ -69,9 +70,10 @@ pub use cache::{
 pub use cache::{limited_parts, world};
 pub use caller::{Caller, OnTheBox};
 pub use cleanup::{CleanUpProject, CleanedUpProject, CleanupChanges, CleanupRunView, DeleteTags};
+pub use clients::{ClientFile, ClientSetup, Reached, ShowClientSetup, Target};
 pub use contents::{PlaceContents, RepositoryContents, ShowContents};
 pub use features::{
-    FeatureView, GroupFeature, ListFeatures, ListGroupFeatures, ResetFeature, SetFeature,
+    FeatureView, GateValue, GroupFeature, ListFeatures, ListGroupFeatures, ResetFeature, SetFeature,
 };
 pub use garbage::CollectGarbage;
 pub use groups::{AddGroup, GetGroup, GroupSettings, GroupView, ListGroups, RemoveGroup, SetGroup};
@@ -277,6 +279,7 @@ operations!(
     SetRule,
     SetUpstream,
     ShowCachedImage,
+    ShowClientSetup,
     ShowContents,
     ShowOffline,
     ShowRepository,

@@ -3,30 +3,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+pub(super) use crate::admin::Reached;
 use crate::config::{Config, TlsConfig};
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::http::{CertificateSummary, interface_addresses};
-
-/// A URL of the box without a slash at its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reached {
-    pub(super) url: String,
-    /// Whether other machines reach it.
-    pub(super) is_beyond_loopback: bool,
-}
-
-impl Reached {
-    pub(super) fn is_tls(&self) -> bool {
-        self.url.starts_with("https://")
-    }
-
-    /// `HOST:PORT`, as clients write it and as their directories are called.
-    pub(super) fn place(&self) -> &str {
-        self.url
-            .split_once("://")
-            .map_or("", |(_, authority)| authority)
-    }
-}
 
 /// Those of `listening`, which are base URLs of listeners, in their order; `server.external_url` alone where it is set.
 pub(super) fn urls(config: &Config, listening: &[String]) -> Vec<Reached> {

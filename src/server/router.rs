@@ -337,7 +337,9 @@ mod tests {
             ),
             ("/v2/x/manifests/1".into(), Some("no host"), "NameInvalid"),
             ("/v2/x".into(), None, "NotFound"),
-            ("/".into(), None, "NotFound"),
+            ("/".into(), None, "Page"),
+            ("/groups/7".into(), None, "Page"),
+            ("/groupsx".into(), None, "NotFound"),
             ("/v1/x".into(), None, "NotFound"),
         ];
         for (path, ns, expected) in table {

@@ -1,8 +1,7 @@
-//! `breakwater client`: what the machines of clients need. `lines`: their configuration, printed on the box. `check`: run
+//! `breakwater client`: what the machines of clients need: their configuration, printed on the box. `check`: run
 //! on the machine of a client, which has no data directory.
 
 mod check;
-mod lines;
 
 use clap::{Args, Subcommand};
 
@@ -10,10 +9,9 @@ use super::Outcome;
 use super::output::{print, print_json};
 use super::reached;
 use super::workplace::Workplace;
-use crate::admin::ListUpstreams;
+use crate::admin::{ClientFile, ClientSetup, ShowClientSetup, Target};
 use crate::error::{Error, Kind, Result};
 use check::Check;
-use lines::{Lines, Target};
 
 /// Print what a client's machine needs to pull through this box, or check there whether it can
 #[derive(Debug, Args)]
@@ -74,20 +72,20 @@ impl Client {
     }
 
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
-        let (target, print) = match self.command {
-            Command::Docker(print) => (Target::Docker, print),
-            Command::Containerd(print) => (Target::Containerd, print),
-            Command::Podman(print) => (Target::Podman, print),
-            Command::Buildkit(print) => (Target::Buildkit, print),
-            Command::GitlabCi { print, group } => (Target::GitlabCi { group }, print),
+        let (target, group, print) = match self.command {
+            Command::Docker(print) => (Target::Docker, None, print),
+            Command::Containerd(print) => (Target::Containerd, None, print),
+            Command::Podman(print) => (Target::Podman, None, print),
+            Command::Buildkit(print) => (Target::Buildkit, None, print),
+            Command::GitlabCi { print, group } => (Target::GitlabCi, Some(group), print),
             Command::Check(check) => return check.run(),
         };
-        print.run(place, &target)
+        print.run(place, target, group)
     }
 }
 
 impl Print {
-    fn run(self, place: &Workplace, target: &Target) -> Result<Outcome> {
+    fn run(self, place: &Workplace, target: Target, group: Option<String>) -> Result<Outcome> {
         let listening = listening(place)?;
         let urls = match self.url {
             Some(url) => vec![reached::given(&url)?],
@@ -97,21 +95,48 @@ impl Print {
             let what = "no address of this box is known";
             return Err(Error::new(Kind::Config, what).remedy("name one with --url"));
         };
-        let lines = Lines {
-            url,
-            authority: authority(place)?.filter(|_| url.is_tls()),
-            upstreams: upstreams(place)?,
+        let asked = ShowClientSetup {
+            name: target,
+            group,
+            url: Some(url.clone()),
         };
-        let setup = lines.setup(target);
+        let setup = match place.config.data.exists() {
+            true => place.perform(asked)?,
+            false => {
+                let configured = place.config.upstreams.iter();
+                let names = configured.map(|upstream| upstream.name.to_string());
+                asked.of(&place.config, names.collect())?
+            }
+        };
         if self.json {
             print_json(&setup)?;
         } else {
-            for line in setup.text().lines() {
+            for line in text(&setup, target).lines() {
                 print(line)?;
             }
         }
         Ok(Outcome::Done)
     }
+}
+
+/// As text for people: each file can be pasted as it stands.
+fn text(setup: &ClientSetup, target: Target) -> String {
+    let scene = match target {
+        Target::GitlabCi => "in GitLab",
+        _ => "on the machine of a client, as root",
+    };
+    let mut text = format!("# {}: {scene}\n", setup.client);
+    for note in &setup.notes {
+        text.push_str(&format!("# {note}\n"));
+    }
+    for ClientFile { path, text: lines } in &setup.files {
+        text.push_str(&format!("\n# into {path}\n{lines}"));
+    }
+    if !setup.restart.is_empty() {
+        text.push_str(&format!("\n# then\n{}\n", setup.restart));
+    }
+    text.push_str(&format!("\n# whether it can pull\n{}\n", setup.check));
+    text
 }
 
 /// Base URLs of the listeners: of the running server, to which systemd may have given others than are configured.
@@ -120,35 +145,4 @@ fn listening(place: &Workplace) -> Result<Vec<String>> {
         return Ok(server.status()?.listening);
     }
     Ok(reached::configured(&place.config))
-}
-
-/// The certificate of the box's own authority, where `breakwater tls self-signed` has made the one that is served.
-fn authority(place: &Workplace) -> Result<Option<String>> {
-    let certificate = place.config.tls.certificate.as_ref();
-    let Some(file) = certificate.map(|certificate| certificate.with_file_name("ca.crt")) else {
-        return Ok(None);
-    };
-    match std::fs::read_to_string(&file) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("cannot read", &file, error)),
-    }
-}
-
-/// Names of the upstreams of the box itself, docker.io first.
-fn upstreams(place: &Workplace) -> Result<Vec<String>> {
-    let configured = place.config.upstreams.iter();
-    let mut names: Vec<String> = configured
-        .map(|upstream| upstream.name.to_string())
-        .collect();
-    if place.config.data.exists() {
-        let listed = place.perform(ListUpstreams {})?;
-        let own = listed
-            .into_iter()
-            .filter(|upstream| upstream.group.is_none());
-        names.extend(own.map(|upstream| upstream.name));
-    }
-    names.sort_by_key(|name| (name != "docker.io", name.clone()));
-    names.dedup();
-    Ok(names)
 }

@@ -64,6 +64,7 @@ pub const TOPICS: &[Topic] = topics![
     "configuration"
     "clients"
     "ci"
+    "page"
     "networks"
     "tokens"
     "upstreams"

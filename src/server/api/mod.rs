@@ -11,6 +11,7 @@ mod audit_events;
 mod bans;
 mod bulk_deletion;
 mod cache;
+mod clients;
 mod dependency_proxy;
 mod features;
 mod groups;

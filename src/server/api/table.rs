@@ -206,6 +206,7 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
     super::projects::endpoints(&mut table);
     super::users::endpoints(&mut table);
     super::sessions::endpoints(&mut table);
+    super::clients::endpoints(&mut table);
     super::repositories::endpoints(&mut table);
     super::audit_events::endpoints(&mut table);
     table

@@ -1,10 +1,11 @@
 //! What forms do: each names a REST endpoint (`/act/PATH`), which is asked in the name of whoever is signed in.
 //!
 //! Fields whose names begin with `_` are for this file: `_csrf`; `_method`, where it is not POST; `_back`, the page to
-//! come back to; `_done`, the sentence to say there; `_form`, which form of the page it is. Fields that were left empty
-//! are left out, but for those that `_keep` names.
+//! come back to; `_done`, the sentence to say there, in which `{name}` stands for that field of the answer; `_form`, which
+//! form of the page it is. Fields that were left empty are left out, but for those that `_keep` names.
 
 use maud::html;
+use serde_json::Value;
 
 use super::layout;
 use super::parts;
@@ -19,14 +20,14 @@ pub(super) fn act(appliance: &Appliance, call: &mut Call<'_>, endpoint: &str) ->
     let visitor = match session::visitor(appliance, call) {
         Ok(Some(visitor)) => visitor,
         Ok(None) => return session::to_sign_in(call),
-        Err(error) => return layout::failed(&error, call, appliance),
+        Err(error) => return layout::failed(&error, call),
     };
     let pairs = match form(call) {
         Ok(pairs) => pairs,
-        Err(refused) => return layout::alone(refused.status, &refused.message, appliance),
+        Err(refused) => return layout::alone(refused.status, &refused.message),
     };
     if !session::is_own_form(call, appliance) || !visitor.has_made(field(&pairs, "_csrf")) {
-        return layout::alone(403, session::FOREIGN, appliance);
+        return layout::alone(403, session::FOREIGN);
     }
     let back = match field(&pairs, "_back") {
         back if is_local(back) => back.to_owned(),
@@ -55,9 +56,18 @@ pub(super) fn act(appliance: &Appliance, call: &mut Call<'_>, endpoint: &str) ->
         .collect();
     let mut visit = Visit::new(appliance, call, visitor, path, query);
     match visit.rest(method, &endpoint, &fields) {
-        Ok(got) => match got.body.get("token").and_then(|token| token.as_str()) {
+        Ok(got) if got.body.get("ok") == Some(&Value::Bool(false)) => {
+            let told = ["message", "remedy"].map(|name| got.body.get(name).and_then(Value::as_str));
+            let told: Vec<_> = told.into_iter().flatten().collect();
+            let refused = Refused {
+                status: 200,
+                message: told.join(": "),
+            };
+            refuse(&mut visit, pairs, refused)
+        }
+        Ok(got) => match got.body.get("token").and_then(Value::as_str) {
             Some(secret) => {
-                let named = |name: &str| got.body.get(name).and_then(|value| value.as_str());
+                let named = |name: &str| got.body.get(name).and_then(Value::as_str);
                 let user = named("username").map(str::to_owned);
                 let user = user.unwrap_or_else(|| visit.visitor.name());
                 let shown = secret_page(
@@ -69,10 +79,20 @@ pub(super) fn act(appliance: &Appliance, call: &mut Call<'_>, endpoint: &str) ->
                 );
                 page(200, &layout::framed(&visit, &shown))
             }
-            None => session::back_to(&visit, &back, field(&pairs, "_done")),
+            None => session::back_to(&visit, &back, &said(field(&pairs, "_done"), &got.body)),
         },
         Err(refused) => refuse(&mut visit, pairs, refused),
     }
+}
+
+/// The sentence with the fields of the answer that it names.
+fn said(sentence: &str, answer: &Value) -> String {
+    let fields = answer.as_object().into_iter().flatten();
+    fields.fold(sentence.to_owned(), |said, (name, value)| match value {
+        Value::String(text) => said.replace(&format!("{{{name}}}"), text),
+        Value::Number(number) => said.replace(&format!("{{{name}}}"), &number.to_string()),
+        _ => said,
+    })
 }
 
 /// Shows the page again, with the form as it was filled in and why it was refused.

@@ -1,16 +1,25 @@
 //! What stands around every page.
 
+use std::sync::LazyLock;
+
 use maud::{DOCTYPE, Markup, html};
 
 use super::visit::{Refused, Visit};
-use super::{Page, html as page, parts};
+use super::{Page, SCRIPT, STYLE, html as page, parts};
+use crate::auth::secret::digest;
 use crate::error::Error;
 use crate::http::Response;
-use crate::server::Appliance;
 use crate::server::call::Call;
 use crate::server::error;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Changes with the assets, which browsers keep for ever; unlike the version it tells strangers nothing.
+static STAMP: LazyLock<String> = LazyLock::new(|| {
+    let bytes = digest(&[STYLE, SCRIPT].concat());
+    let bytes = bytes.iter().take(6);
+    bytes.map(|byte| format!("{byte:02x}")).collect()
+});
 
 /// Where the parts of the page are, and whether they are for administrators alone.
 const NAVIGATION: &[(&str, &str, bool)] = &[("/groups", "Groups", false)];
@@ -22,9 +31,9 @@ fn head(title: &str) -> Markup {
             meta name="viewport" content="width=device-width, initial-scale=1";
             meta name="color-scheme" content="light dark";
             title { (title) " · Breakwater" }
-            link rel="stylesheet" href=(format!("/assets/style.css?{VERSION}"));
+            link rel="stylesheet" href=(format!("/assets/style.css?{}", *STAMP));
             link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
-            script src=(format!("/assets/script.js?{VERSION}")) defer {}
+            script src=(format!("/assets/script.js?{}", *STAMP)) defer {}
         }
     }
 }
@@ -96,7 +105,7 @@ pub(super) fn refused(visit: &Visit<'_, '_>, refused: &Refused) -> Markup {
 }
 
 /// A page for somebody who is not signed in.
-pub(super) fn bare(title: &str, body: &Markup, _: &Appliance) -> Markup {
+pub(super) fn bare(title: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -113,18 +122,18 @@ pub(super) fn bare(title: &str, body: &Markup, _: &Appliance) -> Markup {
 }
 
 /// One sentence, and the way back.
-pub(super) fn alone(status: u16, sentence: &str, appliance: &Appliance) -> Response {
+pub(super) fn alone(status: u16, sentence: &str) -> Response {
     let body = html! {
         p.refused role="alert" { (sentence) }
         p { a href="/" { "To the first page" } }
     };
-    page(status, &bare("This was not done", &body, appliance))
+    page(status, &bare("This was not done", &body))
 }
 
-pub(super) fn failed(error: &Error, call: &mut Call<'_>, appliance: &Appliance) -> Response {
+pub(super) fn failed(error: &Error, call: &mut Call<'_>) -> Response {
     call.note.why = Some(error.logged_why());
     let told = error::told(error, &call.id);
-    let response = alone(told.status, &parts::capital(&told.message), appliance);
+    let response = alone(told.status, &parts::capital(&told.message));
     match told.retry_after {
         Some(seconds) => response.header("Retry-After", seconds.to_string()),
         None => response,

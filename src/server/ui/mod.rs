@@ -10,10 +10,14 @@
 //! - `layout`, `parts`: what pages are made of. The other files: one for each part of the page.
 
 mod act;
+mod audit;
+mod flags;
 mod groups;
 mod layout;
 mod parts;
 mod session;
+mod start;
+mod upstreams;
 mod visit;
 
 use maud::Markup;
@@ -55,6 +59,10 @@ const PAGES: &[(&str, Handler)] = &[
     ("/", groups::list),
     ("/groups", groups::list),
     ("/groups/:id", groups::show),
+    ("/upstreams", upstreams::list),
+    ("/flags", flags::list),
+    ("/audit", audit::list),
+    ("/start", start::show),
     ("/sessions", session::list),
 ];
 
@@ -98,7 +106,7 @@ pub(super) fn answer(appliance: &Appliance, call: &mut Call<'_>) -> Response {
         (Method::Get | Method::Head, _) => show(appliance, call),
         (Method::Post, _) => match path.strip_prefix("/act") {
             Some(endpoint) if endpoint.starts_with('/') => act::act(appliance, call, endpoint),
-            _ => layout::alone(404, "There is no such form.", appliance),
+            _ => layout::alone(404, "There is no such form."),
         },
         _ => Response::new(405).header("Allow", "GET, HEAD, POST"),
     };
@@ -120,7 +128,7 @@ fn show(appliance: &Appliance, call: &mut Call<'_>) -> Response {
             }
         }
         Ok(None) => session::to_sign_in(call),
-        Err(error) => layout::failed(&error, call, appliance),
+        Err(error) => layout::failed(&error, call),
     }
 }
 
@@ -131,7 +139,7 @@ fn asset(path: &str) -> Option<Response> {
         "icon.svg" => ("image/svg+xml", ICON),
         _ => return None,
     };
-    // The pages name them with the version of the program.
+    // The pages name them with a stamp of what they hold.
     let response = Response::new(200)
         .header("Content-Type", kind)
         .header("Cache-Control", "public, max-age=31536000, immutable");

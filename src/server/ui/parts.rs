@@ -20,6 +20,14 @@ pub(super) fn time(at: Timestamp) -> Markup {
     html! { time datetime=(text) { (shown) " UTC" } }
 }
 
+/// The same, or a word for never.
+pub(super) fn time_or(at: Option<Timestamp>, never: &str) -> Markup {
+    match at {
+        Some(at) => time(at),
+        None => html! { span.soft { (never) } },
+    }
+}
+
 /// A table with these headings; each row is its cells (`td`). What is wider than the window scrolls by itself.
 pub(super) fn table(headings: &[&str], rows: impl Iterator<Item = Markup>) -> Markup {
     let rows: Vec<_> = rows.collect();

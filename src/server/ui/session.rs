@@ -227,7 +227,7 @@ pub(super) fn ask(appliance: &Appliance, call: &Call<'_>, refused: Option<&Error
             button type="submit" { "Sign in" }
         }
     };
-    let response = page(status, &layout::bare("Sign in", &body, appliance));
+    let response = page(status, &layout::bare("Sign in", &body));
     match retry_after {
         Some(after) => response.header("Retry-After", after.as_secs().max(1).to_string()),
         None => response,
@@ -237,10 +237,10 @@ pub(super) fn ask(appliance: &Appliance, call: &Call<'_>, refused: Option<&Error
 pub(super) fn sign_in(appliance: &Appliance, call: &mut Call<'_>) -> Response {
     let pairs = match form(call) {
         Ok(pairs) => pairs,
-        Err(refused) => return layout::alone(refused.status, &refused.message, appliance),
+        Err(refused) => return layout::alone(refused.status, &refused.message),
     };
     if !is_own_form(call, appliance) {
-        return layout::alone(403, FOREIGN, appliance);
+        return layout::alone(403, FOREIGN);
     }
     match begin(
         appliance,
@@ -317,11 +317,11 @@ pub(super) fn sign_out(appliance: &Appliance, call: &mut Call<'_>) -> Response {
     let visitor = match visitor(appliance, call) {
         Ok(Some(visitor)) => visitor,
         Ok(None) => return redirect("/sign-in"),
-        Err(error) => return layout::failed(&error, call, appliance),
+        Err(error) => return layout::failed(&error, call),
     };
     let pairs = form(call).unwrap_or_default();
     if !is_own_form(call, appliance) || !visitor.has_made(field(&pairs, "_csrf")) {
-        return layout::alone(403, FOREIGN, appliance);
+        return layout::alone(403, FOREIGN);
     }
     let actor = visitor.identity.actor(&call.id);
     match appliance
@@ -333,7 +333,7 @@ pub(super) fn sign_out(appliance: &Appliance, call: &mut Call<'_>) -> Response {
             let field = set_cookie(cookie_name(call, appliance), "", 0, call, appliance);
             redirect("/sign-in").header("Set-Cookie", field)
         }
-        Err(error) => layout::failed(&error, call, appliance),
+        Err(error) => layout::failed(&error, call),
     }
 }
 

@@ -72,7 +72,7 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
 }
 
 impl AccessDb {
-    /// Adds it, and drops what has ended, and what its owner has too many of. The login itself is in the audit already.
+    /// Adds it, and drops what has ended, and what its owner has too many of.
     pub fn add_session(&self, actor: &Actor, digest: &[u8; 32], new: &Session) -> Result<()> {
         let (user, version, token) = new.signed_in.columns();
         self.database.change(actor, |connection| {
@@ -107,7 +107,9 @@ impl AccessDb {
                     new.browser
                 ],
             )?;
-            Ok(((), None))
+            let id = connection.last_insert_rowid().to_string();
+            let event = Event::new(EventKind::SessionBegan).subject("session", &id, None);
+            Ok(((), Some(event)))
         })
     }
 

@@ -116,6 +116,8 @@ kinds! {
     OfflineOff = "offline.off",
     /// Somebody was let in at the token endpoint or at `/v2/`.
     LoginSucceeded = "login.succeeded",
+    /// Somebody signed in on the page.
+    SessionBegan = "session.began",
     /// Somebody ended a session of the page, other than by signing out of it.
     SessionRevoked = "session.revoked",
     /// Wrong credentials.
@@ -157,7 +159,7 @@ impl Class {
 impl EventKind {
     pub(super) fn class(self) -> Class {
         match self {
-            Self::LoginSucceeded => Class::Login,
+            Self::LoginSucceeded | Self::SessionBegan => Class::Login,
             Self::LoginBanned => Class::Ban,
             Self::ImagePulled => Class::Pull,
             Self::LoginFailed

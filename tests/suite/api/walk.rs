@@ -68,6 +68,22 @@ pub(super) fn walk(stage: &Stage) {
         (&me["username"], &me["is_admin"]),
         (&json!("root"), &json!(true))
     );
+    // What clients need.
+    for client in ["docker", "containerd", "podman", "buildkit", "gitlab-ci"] {
+        let setup = root.ok(
+            "GET",
+            &format!("/client_setups/{client}?group=acme"),
+            NONE,
+            200,
+        );
+        let address = stage.appliance.address().to_string();
+        assert!(
+            setup["files"][0]["text"].to_string().contains(&address),
+            "{setup}"
+        );
+    }
+    assert_eq!(root.get("/client_setups/telnet").status, 400);
+
     // Sessions of the page.
     let token = stage.appliance.token("root", &["api"]);
     let signed_in = stage

@@ -419,6 +419,8 @@ fn one_sees_and_ends_ones_own_sessions() {
     assert_eq!(other.get("/sessions").status, 303);
     let revoked = appliance.audit(&["--event", "session.revoked"]);
     assert_eq!(revoked[0]["actor"], "alice");
+    let began = appliance.audit(&["--event", "session.began"]);
+    assert_eq!(began.as_array().unwrap().len(), 3);
     // No more than twenty at once.
     for _ in 0..21 {
         Browser::sign_in(&appliance, "alice", &password("alice"));

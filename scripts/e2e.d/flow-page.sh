@@ -1,0 +1,22 @@
+# shellcheck shell=bash
+# The operator's page in a real browser: Debian's Chromium, driven by playwright, judged by axe-core. Sourced.
+
+flow_page() {
+    local who verdict sentence
+    box_new
+    for who in alice carol sam; do
+        check "a user $who" breakwater user add "$who" --password-stdin <<<"the password of $who"
+    done
+    check "... who owns acme" breakwater member add acme alice --level owner
+    check "... who is a guest there" breakwater member add acme carol --level guest
+    mkdir -p "$WORK/screenshots"
+    while read -r verdict sentence; do
+        case $verdict in
+        PASS) pass "$sentence" ;;
+        FAIL) fail "$sentence" ;;
+        *) printf '     | %s %s\n' "$verdict" "$sentence" ;;
+        esac
+    done < <("$E2E_PYTHON" "$HERE/page.py" "http://$BOX" "$E2E_AXE" "$WORK/screenshots" "$(cat "$BREAKWATER_DATA/initial_root_password")" 2>&1 ||
+        echo "FAIL the browser's run came to its end")
+    [[ -z ${E2E_SCREENSHOTS-} ]] || cp -r "$WORK/screenshots/." "$E2E_SCREENSHOTS"
+}

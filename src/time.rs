@@ -70,6 +70,20 @@ pub fn deadline(wait: Duration) -> Instant {
     after(Instant::now(), wait)
 }
 
+/// The first moment, in UTC, of the month that `time` is in.
+pub fn month_of(time: Timestamp) -> Timestamp {
+    let begin = || {
+        let date = jiff::Timestamp::from_second(time.0).ok()?;
+        let date = jiff::tz::Offset::UTC.to_datetime(date).date();
+        let midnight = date
+            .first_of_month()
+            .to_datetime(jiff::civil::Time::midnight());
+        let midnight = jiff::tz::Offset::UTC.to_timestamp(midnight).ok()?;
+        Some(Timestamp(midnight.as_second()))
+    };
+    begin().unwrap_or(time)
+}
+
 /// An RFC 3339 time, or a date: its first moment in UTC. `None` for anything else.
 pub fn parse_moment(text: &str) -> Option<Timestamp> {
     // Time before date: a date's parser would take a time's date and forget the rest.

@@ -223,7 +223,7 @@ fn groups(admin: &Admin<'_>, paths: Vec<String>) -> Result<Vec<GroupId>> {
     groups.collect()
 }
 
-fn parse_flag(name: &str) -> Result<Flag> {
+pub(super) fn parse_flag(name: &str) -> Result<Flag> {
     Flag::parse(name).ok_or_else(|| {
         let nearest = nearest(name, <Flag as VariantNames>::VARIANTS.iter().copied());
         Error::new(Kind::Usage, format!("there is no flag `{name}`"))

@@ -6,6 +6,7 @@
 //! judges before: the routing table of `/api/v4` says by which right.
 
 mod about;
+mod access;
 mod audit;
 mod backup;
 mod bans;
@@ -14,11 +15,14 @@ mod cache;
 mod caller;
 mod cleanup;
 mod clients;
+mod consequences;
 mod contents;
 mod features;
 mod filters;
+mod findings;
 mod garbage;
 mod groups;
+mod history;
 mod imports;
 mod keys;
 mod members;
@@ -52,11 +56,12 @@ use crate::auth::keys::Keys;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::proxy::{Proxy, UpstreamState, Watch};
-use crate::store::{Actor, Store};
+use crate::store::{Actor, ImageSizes, Store, Sums};
 use crate::upkeep::retention::Retention;
 
 pub use crate::upkeep::eviction::Stays;
 pub use about::{ShowVersion, VersionView};
+pub use access::{AccessAction, AccessView, ExplainAccess};
 pub use audit::{AuditEventView, ListAuditEvents, ListEvents, parse_address};
 pub use backup::{BackUp, NoteBackup, SaveRows};
 pub use bans::{BanView, ListBans, RemoveBan};
@@ -65,18 +70,21 @@ pub use bundles::{
 };
 pub use cache::{
     CacheStatistics, CacheStatisticsView, EvictImages, EvictionView, ImageDetails,
-    ListCachedImages, PartView, PurgeImages, PurgeView, ShowCachedImage,
+    ListCachedImages, PartView, PurgeImages, PurgeView, RecallStatistics, ShowCachedImage,
 };
 pub use cache::{limited_parts, world};
 pub use caller::{Caller, OnTheBox};
 pub use cleanup::{CleanUpProject, CleanedUpProject, CleanupChanges, CleanupRunView, DeleteTags};
 pub use clients::{ClientFile, ClientSetup, Reached, ShowClientSetup, Target};
+pub use consequences::{ConsequencesView, RefusedToken, ShowConsequences};
 pub use contents::{PlaceContents, RepositoryContents, ShowContents};
 pub use features::{
     FeatureView, GateValue, GroupFeature, ListFeatures, ListGroupFeatures, ResetFeature, SetFeature,
 };
+pub use findings::{FindingView, FindingsView, Severity, ShowFindings};
 pub use garbage::CollectGarbage;
 pub use groups::{AddGroup, GetGroup, GroupSettings, GroupView, ListGroups, RemoveGroup, SetGroup};
+pub use history::{HistoryPoint, HistoryView, Period, ShowHistory};
 pub use imports::{AdoptImport, Adopted, AdoptedImage, PlanImport, Planned, PlannedImage};
 pub use keys::{KeyView, ListKeys, RotateKey, Rotated};
 pub use members::{AddMember, EditMember, GetMember, ListMembers, MemberView, RemoveMember};
@@ -159,6 +167,17 @@ pub trait RunningServer {
     /// # Errors
     /// `Sql`.
     fn activity(&self) -> Result<Activity>;
+    /// What it has done and is not in the history of the database yet.
+    ///
+    /// # Errors
+    /// `Sql`.
+    fn unwritten_sums(&self) -> Result<Sums>;
+    /// How much is kept, as it was last counted; `None` while that is done for the first time.
+    fn statistics(&self) -> Option<CacheStatisticsView>;
+    /// How large cached images are, as they were last measured; `None` while that is done for the first time.
+    fn image_sizes(&self) -> Option<ImageSizes>;
+    /// What the doctor last found; `None` while it looks for the first time.
+    fn findings(&self) -> Option<FindingsView>;
 }
 
 /// One thing that can be asked for. The request is the type itself; as JSON it goes over the control socket, and from
@@ -224,6 +243,7 @@ operations!(
     EditMember,
     EndSession,
     EvictImages,
+    ExplainAccess,
     FindImages,
     GetCurrentUser,
     GetGroup,
@@ -254,6 +274,7 @@ operations!(
     ListUsers,
     PlanImport,
     PurgeImages,
+    RecallStatistics,
     RegistryCertificate,
     RemoveBan,
     RemoveGroup,
@@ -280,7 +301,10 @@ operations!(
     SetUpstream,
     ShowCachedImage,
     ShowClientSetup,
+    ShowConsequences,
     ShowContents,
+    ShowFindings,
+    ShowHistory,
     ShowOffline,
     ShowRepository,
     ShowStatus,

@@ -31,9 +31,10 @@ pub struct ShowRepository {
 /// Removes a tag, an image with all of its tags, or a whole repository. An image goes with its last tag.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RemoveImages {
-    /// `PATH`, `PATH:TAG` or `PATH@DIGEST`.
+    /// PATH, PATH:TAG or PATH@DIGEST
     pub image: String,
-    /// Whether to look only.
+    /// Remove nothing: say what would go
+    #[serde(default)]
     pub dry_run: bool,
 }
 
@@ -71,24 +72,28 @@ pub struct HostedRepositoryDetails {
     pub tags: Vec<HostedTagView>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct HostedTagView {
     pub name: String,
     pub digest: String,
-    /// When it was last pushed.
+    /// When it was last pushed
     pub pushed_at: Timestamp,
     pub last_pulled_at: Option<Timestamp>,
-    /// Whether a rule keeps it from being deleted by somebody who could otherwise, or it is immutable.
+    /// Whether a rule keeps it from being deleted by somebody who could otherwise, or it is immutable
     pub is_protected: bool,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct RemovedImages {
     pub dry_run: bool,
     pub tags: Vec<HostedTagView>,
-    /// The digests of manifests.
+    /// Where one tag goes: those of the same digest, which stay, and keep the image
+    pub other_tags: Vec<String>,
+    /// The digests of manifests
     pub images: Vec<String>,
-    /// Bytes of the files that nothing else needs; they follow with the garbage.
+    /// Bytes of the files that nothing else needs; they follow with the garbage
     pub freed_bytes: u64,
 }
 
@@ -170,6 +175,7 @@ impl Operation for RemoveImages {
         Ok(RemovedImages {
             dry_run: self.dry_run,
             tags: going.tags.iter().map(|tag| found.tag(tag)).collect(),
+            other_tags: going.other_tags.iter().map(Tag::to_string).collect(),
             images: going.manifests.iter().map(Digest::to_string).collect(),
             freed_bytes,
         })

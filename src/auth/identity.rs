@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::address::ClientAddress;
 use super::scope::{Abilities, Ability, TokenScope, abilities_of};
 use crate::oci::AccessEntry;
-use crate::store::{Actor, EventPlace, Group, GroupId, Maker, Project, Token, User};
+use crate::store::{Actor, EventPlace, Group, GroupId, Maker, Project, Token, TokenKind, User};
 use crate::time::Timestamp;
 
 /// The name that a job token logs in with.
@@ -47,6 +47,24 @@ impl PlacedProject {
 }
 
 impl Principal {
+    /// Whom a token of its kind speaks for, of those that its row names; `None` where one of them is gone.
+    pub fn of_token(
+        token: Arc<Token>,
+        user: Option<Arc<User>>,
+        group: Option<Arc<Group>>,
+        project: Option<Arc<PlacedProject>>,
+    ) -> Option<Self> {
+        Some(match (token.kind, user, group, project) {
+            (TokenKind::Personal, Some(user), ..) => Self::PersonalToken(user, token),
+            (TokenKind::Group, _, Some(group), _) => Self::GroupToken(group, token),
+            (TokenKind::Project, _, _, Some(project)) => Self::ProjectToken(project, token),
+            (TokenKind::Deploy, _, Some(group), _) => Self::GroupDeployToken(group, token),
+            (TokenKind::Deploy, _, None, Some(project)) => Self::ProjectDeployToken(project, token),
+            (TokenKind::Job, Some(user), _, Some(project)) => Self::JobToken(user, project, token),
+            _ => return None,
+        })
+    }
+
     /// The user behind it, if any.
     pub fn user(&self) -> Option<&User> {
         match self {

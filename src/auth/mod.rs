@@ -28,6 +28,6 @@ pub mod scope;
 pub mod seal;
 pub mod secret;
 
-pub use credentials::{Authenticator, LoginCounters};
+pub use credentials::{Authenticator, LoginCounters, hosted_project_now, stored_principal};
 pub use identity::{Identity, PlacedProject, Principal};
 pub use policy::{Grant, RepositoryGrant};

@@ -7,9 +7,12 @@ use super::output::{Table, print, print_json, tell, yes};
 use super::shown::Shown;
 use super::workplace::Workplace;
 use crate::admin::rules::RuleView;
-use crate::admin::{AddRule, AddTagRule, ListRules, Named, NamedPlace, RemoveRule, SetRule};
+use crate::admin::{
+    AccessAction, AddRule, AddTagRule, ExplainAccess, ListRules, Named, NamedPlace, RemoveRule,
+    SetRule, id, one_of,
+};
 use crate::error::{Error, Kind, Result};
-use crate::store::MinimumLevel;
+use crate::store::{MinimumLevel, TokenId};
 
 /// Protect repositories and tags: say who may push to them, and who may delete there
 #[derive(Debug, Args)]
@@ -31,6 +34,73 @@ enum Action {
     Set(Shown<SetRule>),
     List(Shown<ListRules>),
     Remove(RemoveRule),
+    Check(Check),
+}
+
+/// Say whether somebody may pull from, push to or delete from a repository or a tag, and why; exit status 1 if not
+///
+/// Judged as a request would be, quotas apart. A user is judged as with the password, a token by its scopes.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  breakwater rule check alice acme/api:v1.0 --action push
+  breakwater rule check token:7 acme/api --action delete --json")]
+struct Check {
+    /// The user, or token:ID
+    #[arg(value_name = "USER|token:ID")]
+    who: String,
+    /// The repository's whole path, and a tag if it is about one
+    #[arg(value_name = "REPOSITORY[:TAG]")]
+    repository: String,
+    #[arg(long, default_value = "pull", value_parser = one_of::<AccessAction>())]
+    action: AccessAction,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    fn run(self, place: &Workplace) -> Result<Outcome> {
+        let (user, token) = match self.who.strip_prefix("token:") {
+            None => (Some(self.who), None),
+            Some(number) => {
+                let token = id(number).map_err(|why| {
+                    Error::new(Kind::Usage, format!("`{number}` is no id of a token")).remedy(why)
+                })?;
+                (None, Some(TokenId(token)))
+            }
+        };
+        let (repository, tag) = match self.repository.split_once(':') {
+            Some((repository, tag)) => (repository.to_owned(), Some(tag.to_owned())),
+            None => (self.repository, None),
+        };
+        let view = place.perform(ExplainAccess {
+            user,
+            token,
+            repository,
+            tag,
+            action: self.action,
+        })?;
+        match self.json {
+            true => print_json(&view)?,
+            false => {
+                let word = match view.allowed {
+                    true => "allowed",
+                    false => "refused",
+                };
+                let remedy = view.remedy.map(|remedy| format!(" ({remedy})"));
+                print(&format!(
+                    "{word}: {}{}",
+                    view.why,
+                    remedy.unwrap_or_default()
+                ))?;
+            }
+        }
+        Ok(match view.allowed {
+            true => Outcome::Done,
+            false => Outcome::Bad,
+        })
+    }
 }
 
 impl Rule {
@@ -77,6 +147,7 @@ impl Rule {
                     false => table(rules)?,
                 }
             }
+            Action::Check(check) => return check.run(place),
             Action::Remove(request) => {
                 let id = request.id;
                 place.perform(request)?;

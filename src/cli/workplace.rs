@@ -26,6 +26,7 @@ pub(super) enum Holder {
 }
 
 /// The configuration of this run, with the rights that the data directory asks for.
+#[derive(Clone)]
 pub(super) struct Workplace {
     /// Everything that was configured.
     pub(super) config: Config,

@@ -16,9 +16,12 @@ mod events;
 mod eviction;
 mod fields;
 mod first_start;
+mod history;
 mod observe;
+mod recalled;
 mod refusals;
 mod refused_mirror;
+mod remembered;
 mod repair;
 mod router;
 mod token;
@@ -33,8 +36,8 @@ mod tests;
 mod viewers;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 pub use crate::admin::check_upstream;
@@ -42,10 +45,13 @@ pub use configured::upstreams;
 pub use error::status_and_code;
 pub use first_start::first_start;
 pub use observe::catalog as metrics_catalog;
+pub use recalled::Examine;
 
 use parking_lot::Mutex;
 
-use crate::admin::{Activity, Admin, OnTheBox, RefusedNetworkView, RunningServer};
+use crate::admin::{
+    Activity, Admin, CacheStatisticsView, FindingsView, OnTheBox, RefusedNetworkView, RunningServer,
+};
 use crate::auth::Authenticator;
 use crate::auth::bans::{Ban, Bans, FailureKey, shown};
 use crate::auth::jwt::{Jwts, lifetime};
@@ -58,7 +64,7 @@ use crate::http::{Body, Gauge, Handler, Refusal as HttpRefusal, Request, Respons
 use crate::proxy::{Freshness, Proxy, UpstreamState};
 use crate::registry::Registry;
 use crate::spool::{IN_MEMORY, Owner};
-use crate::store::{Actor, Event, EventKind, Store};
+use crate::store::{Actor, Event, EventKind, ImageSizes, Store, Sums};
 use crate::telemetry::AuthLog;
 use crate::time::Timestamp;
 use crate::upkeep::eviction::Evictor;
@@ -90,6 +96,9 @@ pub struct Appliance {
     requests: AtomicU64,
     /// What is counted and watched; shared with the answers on their way out.
     observed: Arc<Observed>,
+    written_sums: history::Written,
+    recalled: recalled::Recalled,
+    examine: OnceLock<Examine>,
     /// What was found damaged and is fetched again.
     repairing: Mutex<repair::Tried>,
     repairs_held: AtomicBool,
@@ -126,6 +135,9 @@ impl Appliance {
             boot: crate::auth::keys::random_hex::<4>()?,
             requests: AtomicU64::new(0),
             observed: Arc::new(Observed::new()),
+            written_sums: history::Written::default(),
+            recalled: recalled::Recalled::default(),
+            examine: OnceLock::new(),
             repairing: Mutex::default(),
             repairs_held: AtomicBool::new(false),
         });
@@ -295,6 +307,22 @@ impl RunningServer for Appliance {
 
     fn activity(&self) -> Result<Activity> {
         self.activity_now()
+    }
+
+    fn unwritten_sums(&self) -> Result<Sums> {
+        self.unwritten_sums()
+    }
+
+    fn statistics(&self) -> Option<CacheStatisticsView> {
+        self.recall_statistics()
+    }
+
+    fn image_sizes(&self) -> Option<ImageSizes> {
+        self.recall_image_sizes()
+    }
+
+    fn findings(&self) -> Option<FindingsView> {
+        self.recall_findings()
     }
 }
 

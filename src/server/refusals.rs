@@ -11,7 +11,12 @@ use crate::store::{Actor, Detail, Event, EventKind, EventPlace};
 
 /// Notes the refusal that an answer with `status` is, if it is one; `kind` is that of the error behind it.
 pub(super) fn note(appliance: &Appliance, call: &Call<'_>, kind: Option<Kind>, status: u16) {
-    let Some(event) = refusal(call, kind, status) else {
+    let event = refusal(call, kind, status);
+    let is_refused_login = status == 401 && !matches!(call.credentials(), Credentials::None);
+    if event.is_some() || is_refused_login {
+        appliance.observed.refused.one();
+    }
+    let Some(event) = event else {
         return;
     };
     let path = &call.request.path;

@@ -56,13 +56,13 @@ pub use blobs::{
 pub use cache::{
     BlobId, CacheDb, CachedImage, CachedTag, Eviction, FetchedFrom, GroupPulls, ImageRecord,
     KeptListing, ListingKind, ManifestId, NewManifest, OriginId, Pull, Repair, RepositoryId,
-    ScrubPlace, TakenOut, Totals,
+    ScrubPlace, Sums, TakenOut, Totals,
 };
 pub(crate) use check::DatabaseFault;
 pub use condition::{Condition, Space};
 pub use content::{
-    CachedRepository, CarriedImage, CarriedPart, Content, ImageFilter, ImageOrder, Inventory,
-    InventoryBlob, InventoryManifest, InventoryPulls, InventoryTag, LooseBlob, Part,
+    CachedRepository, CarriedImage, CarriedPart, Content, ImageFilter, ImageOrder, ImageSizes,
+    Inventory, InventoryBlob, InventoryManifest, InventoryPulls, InventoryTag, LooseBlob, Part,
     StoredManifest,
 };
 pub use failures::{DatabaseFailures, FailureReason};

@@ -114,17 +114,20 @@ impl<T> Filling<T> {
         }
     }
 
-    /// Counts a row that is meant, and keeps it where it is on the page. Says whether more rows are needed.
-    pub(super) fn add(&mut self, entry: T) -> ControlFlow<()> {
+    /// Counts a row that is meant, and makes its entry where it is on the page. Says whether more rows are needed.
+    pub(super) fn add<E>(
+        &mut self,
+        entry: impl FnOnce() -> Result<T, E>,
+    ) -> Result<ControlFlow<()>, E> {
         let end = self.window.offset.saturating_add(self.window.count);
         if (self.window.offset..end).contains(&self.met) {
-            self.entries.push(entry);
+            self.entries.push(entry()?);
         }
         self.met = self.met.saturating_add(1);
-        match self.met > end && self.met > MAX_COUNTED {
+        Ok(match self.met > end && self.met > MAX_COUNTED {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
-        }
+        })
     }
 
     pub(super) fn finish(self) -> Page<T> {

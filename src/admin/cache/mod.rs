@@ -14,7 +14,7 @@ pub use limits::limited_parts;
 pub use moment::world;
 pub use purge::{PurgeImages, PurgeView};
 pub use show::{ImageDetails, PartView, ShowCachedImage};
-pub use statistics::{CacheStatistics, CacheStatisticsView};
+pub use statistics::{CacheStatistics, CacheStatisticsView, RecallStatistics};
 
 use std::collections::HashSet;
 
@@ -55,10 +55,14 @@ impl Operation for ListCachedImages {
             return Err(error.remedy("name its repositories: hosted:GROUP/*"));
         }
         let group = self.group.map(|path| admin.group(&Named::Text(path)));
+        // A page is worth less time than the whole list, for which all images are measured anyway.
+        let is_page_by_size = self.sort == Some(ImageOrder::Size) && self.window != Window::ALL;
+        let server = admin.server.filter(|_| is_page_by_size && !is_hosted);
         let filter = ImageFilter {
             pattern: self.search,
             order: self.sort,
             group: group.transpose()?.map(|group| group.id),
+            sizes: server.and_then(|server| server.image_sizes()),
         };
         // Pulls are written in batches.
         match is_hosted {

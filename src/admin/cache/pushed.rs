@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::store::HostedTotals;
 
 /// What was pushed to this box.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PushedView {
     pub totals: HostedTotals,
@@ -18,7 +18,7 @@ pub struct PushedView {
     pub groups: Vec<PushedShare>,
 }
 
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PushedShare {
     pub path: String,

@@ -13,14 +13,20 @@ use crate::error::Result;
 use crate::store::{GroupId, Inventory, Scope, Totals};
 use crate::time::Timestamp;
 
-/// How much is kept.
+/// How much is kept, counted now: that takes seconds where a million blobs are kept.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CacheStatistics {}
 
-/// How much is kept, and how much room there is.
+/// How much is kept, as a running server remembers it where counting takes long.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RecallStatistics {}
+
+/// How much is kept, and how much room there is.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "CacheStatistics", extend("additionalProperties" = false))]
 pub struct CacheStatisticsView {
+    /// When it was counted: on a large box some minutes ago
+    pub as_of: Timestamp,
     #[serde(flatten)]
     pub totals: Totals,
     pub disk_free_bytes: u64,
@@ -33,16 +39,16 @@ pub struct CacheStatisticsView {
     pub last_eviction_at: Option<Timestamp>,
     /// How long the last of them had not been pulled then
     pub eviction_age_seconds: Option<u64>,
-    /// Bytes of files that more than one repository needs
-    pub shared_bytes: u64,
-    pub upstreams: Vec<UpstreamShare>,
+    /// Bytes of files that more than one repository needs; null, as are the shares, while it is counted for the first time
+    pub shared_bytes: Option<u64>,
+    pub upstreams: Option<Vec<UpstreamShare>>,
     /// What each group has pulled
-    pub groups: Vec<GroupShare>,
+    pub groups: Option<Vec<GroupShare>>,
     /// What was pushed to this box: it is kept beside the cache
-    pub pushed: PushedView,
+    pub pushed: Option<PushedView>,
 }
 
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamShare {
     pub name: String,
@@ -55,7 +61,7 @@ pub struct UpstreamShare {
     pub max_size: Option<u64>,
 }
 
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupShare {
     pub group_id: GroupId,
@@ -70,16 +76,53 @@ pub struct GroupShare {
     pub max_size: Option<u64>,
 }
 
+impl Operation for RecallStatistics {
+    const NAME: &'static str = "cache.recall_statistics";
+    type View = CacheStatisticsView;
+
+    fn perform(self, admin: &Admin<'_>) -> Result<CacheStatisticsView> {
+        let Some(server) = admin.server else {
+            return CacheStatistics {}.perform(admin);
+        };
+        match server.statistics() {
+            Some(view) => Ok(view),
+            None => CacheStatisticsView::without_shares(admin),
+        }
+    }
+}
+
+impl CacheStatisticsView {
+    /// What costs little to find out.
+    fn without_shares(admin: &Admin<'_>) -> Result<Self> {
+        let store = admin.store;
+        let (disk_free_bytes, disk_bytes) = store.blobs.space()?;
+        let limits = &admin.config.cache;
+        let evicted = store.cache.last_eviction()?;
+        Ok(Self {
+            as_of: Timestamp::now(),
+            totals: store.cache.totals()?,
+            disk_free_bytes,
+            disk_bytes,
+            max_size: limits.max_size.limit(disk_bytes),
+            min_free: limits.min_free.of(disk_bytes),
+            last_eviction_at: evicted.map(|(at, _)| at),
+            eviction_age_seconds: evicted.map(|(at, pulled_at)| at.since(pulled_at).as_secs()),
+            shared_bytes: None,
+            upstreams: None,
+            groups: None,
+            pushed: None,
+        })
+    }
+}
+
 impl Operation for CacheStatistics {
     const NAME: &'static str = "cache.statistics";
     type View = CacheStatisticsView;
 
     fn perform(self, admin: &Admin<'_>) -> Result<CacheStatisticsView> {
         let store = admin.store;
-        let totals = store.cache.totals()?;
-        let (disk_free_bytes, disk_bytes) = store.blobs.space()?;
+        let view = CacheStatisticsView::without_shares(admin)?;
         let inventory = store.content.inventory()?;
-        let limits = &admin.config.cache;
         let by_repository = shares(&inventory, |place| {
             let manifest = inventory.manifests.get(place)?;
             Some(vec![manifest.repository])
@@ -97,7 +140,7 @@ impl Operation for CacheStatistics {
             groups.dedup();
             Some(groups)
         });
-        let parts = limited_parts(store, admin.config, disk_bytes)?;
+        let parts = limited_parts(store, admin.config, view.disk_bytes)?;
         let limit_of = |scope: &Scope| {
             let part = parts.iter().find(|(limited, _)| limited == scope);
             part.map(|(_, most)| *most)
@@ -122,21 +165,14 @@ impl Operation for CacheStatistics {
                 max_size: limit_of(&Scope::Group(id)),
             })
         });
-        let evicted = store.cache.last_eviction()?;
         let mut groups: Vec<_> = groups.collect::<Result<_>>()?;
         groups.sort_by_key(|share| share.group_id.0);
         Ok(CacheStatisticsView {
-            totals,
-            disk_free_bytes,
-            disk_bytes,
-            max_size: limits.max_size.limit(disk_bytes),
-            min_free: limits.min_free.of(disk_bytes),
-            last_eviction_at: evicted.map(|(at, _)| at),
-            eviction_age_seconds: evicted.map(|(at, pulled_at)| at.since(pulled_at).as_secs()),
-            shared_bytes: inventory.bytes_of(&everything).saturating_sub(exclusive),
-            upstreams,
-            groups,
-            pushed: PushedView::read(admin)?,
+            shared_bytes: Some(inventory.bytes_of(&everything).saturating_sub(exclusive)),
+            upstreams: Some(upstreams),
+            groups: Some(groups),
+            pushed: Some(PushedView::read(admin)?),
+            ..view
         })
     }
 }

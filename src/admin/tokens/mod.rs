@@ -7,6 +7,7 @@
 mod change;
 mod create;
 mod expiry;
+mod known;
 mod list;
 mod pages;
 mod shown;
@@ -16,6 +17,7 @@ pub use change::{GetOwnToken, GetToken, RevokeOwnToken, RevokeToken, RotateOwnTo
 pub use create::{
     CreateAccessToken, CreateDeployToken, CreateJobToken, CreatePersonalToken, NewTokenFields,
 };
+pub use known::Known;
 pub use list::{ListTokens, ListedToken, Owners, ShowToken, State};
 pub use pages::{ListAccessTokens, ListDeployTokens, ListJobTokens, ListPersonalTokens};
 pub use shown::ShownToken;

@@ -11,7 +11,7 @@ use parking_lot::MutexGuard;
 
 use super::Authenticator;
 use crate::auth::external::Signing;
-use crate::auth::identity::PlacedProject;
+use crate::auth::identity::{PlacedProject, Principal};
 use crate::auth::policy::protection::{Expressions, TagRules};
 use crate::auth::policy::{HostedProject, Quota};
 use crate::auth::seal::SealingKeys;
@@ -291,6 +291,30 @@ impl Authenticator {
 /// `Sql`.
 pub fn hosted_project_now(access: &AccessDb, id: ProjectId) -> Result<Option<Arc<HostedProject>>> {
     hosted_project(access, id, &Arc::default())
+}
+
+/// Whom a token speaks for as it is stored now, for whoever asks seldom; `None` where what it belongs to is gone.
+///
+/// # Errors
+/// `Sql`.
+pub fn stored_principal(access: &AccessDb, token: Arc<Token>) -> Result<Option<Principal>> {
+    let user = token.user_id.map(|id| access.user(id)).transpose()?;
+    let group = token.group_id.map(|id| access.group(id)).transpose()?;
+    let project = token.project_id.map(|id| access.project(id)).transpose()?;
+    let project = match project.flatten() {
+        Some(project) => {
+            let groups = access.lineage(project.group)?.into();
+            Some(Arc::new(PlacedProject { project, groups }))
+        }
+        None => None,
+    };
+    let (user, group) = (user.flatten(), group.flatten());
+    Ok(Principal::of_token(
+        token,
+        user.map(Arc::new),
+        group.map(Arc::new),
+        project,
+    ))
 }
 
 /// A project, whether the public may see it, and what holds for it: none of it depends on who asks.

@@ -12,7 +12,7 @@ mod refusal;
 use std::sync::Arc;
 
 use facts::Memo;
-pub use facts::hosted_project_now;
+pub use facts::{hosted_project_now, stored_principal};
 use parking_lot::{Mutex, MutexGuard};
 use refusal::Row;
 
@@ -24,7 +24,7 @@ use super::password::Verifier;
 use super::policy::protection::Expressions;
 use crate::error::{Error, Kind, Result};
 use crate::metrics::counters;
-use crate::store::{SignedIn, Store, Token, TokenKind};
+use crate::store::{SignedIn, Store, Token};
 use crate::time::Timestamp;
 
 pub(super) use refusal::Refused;
@@ -194,23 +194,7 @@ impl Authenticator {
             .map(|id| self.project(id))
             .transpose()?
             .flatten();
-        Ok(match (token.kind, user, group, project) {
-            (TokenKind::Personal, Some(user), ..) => Some(Principal::PersonalToken(user, token)),
-            (TokenKind::Group, _, Some(group), _) => Some(Principal::GroupToken(group, token)),
-            (TokenKind::Project, _, _, Some(project)) => {
-                Some(Principal::ProjectToken(project, token))
-            }
-            (TokenKind::Deploy, _, Some(group), _) => {
-                Some(Principal::GroupDeployToken(group, token))
-            }
-            (TokenKind::Deploy, _, None, Some(project)) => {
-                Some(Principal::ProjectDeployToken(project, token))
-            }
-            (TokenKind::Job, Some(user), _, Some(project)) => {
-                Some(Principal::JobToken(user, project, token))
-            }
-            _ => None,
-        })
+        Ok(Principal::of_token(token, user, group, project))
     }
 
     fn bans(&self) -> MutexGuard<'_, Bans> {

@@ -102,6 +102,16 @@ impl Membership {
         }
     }
 
+    /// As a part of a sentence about who has it.
+    pub(super) fn words(self) -> String {
+        match self {
+            Self::Administrator => "an administrator of the box".to_owned(),
+            Self::Member(level) => format!("a member with the level {}", <&str>::from(level)),
+            Self::Visitor => "no member where the public may see".to_owned(),
+            Self::DeployToken => "a deploy token".to_owned(),
+        }
+    }
+
     /// Whether it is at least a member of this level; administrators are more than any.
     pub(super) fn is_at_least(self, level: Level) -> bool {
         match self {

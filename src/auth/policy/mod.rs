@@ -203,6 +203,17 @@ impl Refusal {
         }
     }
 
+    /// The rule that is in the way, if one is.
+    pub fn rule(&self) -> Option<&RuleInTheWay> {
+        match self {
+            Self::PushProtected(rule)
+            | Self::DeleteProtected(rule)
+            | Self::TagProtected(_, rule)
+            | Self::TagImmutable(rule) => rule.as_deref(),
+            _ => None,
+        }
+    }
+
     /// The error for a request about repository `name`.
     pub fn error(self, name: &str) -> Error {
         let denied = |what: &str| Error::new(Kind::Denied, what);

@@ -1,6 +1,7 @@
 //! `breakwater cache`: what is kept, what stays, and what goes. `gc` has a file of its own.
 
 mod evict;
+mod history;
 mod pins;
 mod purge;
 mod show;
@@ -57,6 +58,7 @@ Examples:
         #[arg(long)]
         json: bool,
     },
+    History(history::History),
     Pin(pins::Add),
     Unpin(pins::Remove),
     Pins(pins::List),
@@ -84,6 +86,7 @@ impl Cache {
             }
             Action::Show(show) => show.run(place)?,
             Action::Stats { json } => stats(place, json)?,
+            Action::History(history) => history.run(place)?,
             Action::Pin(add) => add.run(place)?,
             Action::Unpin(remove) => remove.run(place)?,
             Action::Pins(list) => list.run(place)?,
@@ -140,7 +143,7 @@ fn stats(place: &Workplace, json: bool) -> Result<()> {
         ("manifests", totals.manifests.to_string()),
         ("blobs", totals.blobs.to_string()),
         ("size", shown_size(totals.bytes)),
-        ("shared", shown_size(view.shared_bytes)),
+        ("shared", shown_size(view.shared_bytes.unwrap_or_default())),
         (
             "limit",
             match view.max_size {
@@ -151,11 +154,10 @@ fn stats(place: &Workplace, json: bool) -> Result<()> {
         ("evicted", shown_eviction(&view)),
         (
             "pushed",
-            format!(
-                "{} in {} images",
-                shown_size(view.pushed.totals.bytes),
-                view.pushed.totals.images
-            ),
+            view.pushed.as_ref().map_or_else(String::new, |pushed| {
+                let totals = &pushed.totals;
+                format!("{} in {} images", shown_size(totals.bytes), totals.images)
+            }),
         ),
         (
             "disk",
@@ -168,14 +170,16 @@ fn stats(place: &Workplace, json: bool) -> Result<()> {
     ] {
         print(&format!("{field:<14} {value}"))?;
     }
-    let pushed = &view.pushed;
-    let nothing = view.upstreams.is_empty() && pushed.projects.is_empty();
-    if nothing {
+    let (upstreams, pushed) = (view.upstreams.unwrap_or_default(), view.pushed);
+    let has_pushed = pushed
+        .as_ref()
+        .is_some_and(|pushed| !pushed.projects.is_empty());
+    if upstreams.is_empty() && !has_pushed {
         return Ok(());
     }
     print("")?;
     let mut table = Table::new(&["OF OR FOR", "IMAGES", "SIZE", "ONLY THERE", "LIMIT"]);
-    for share in view.upstreams {
+    for share in upstreams {
         table.row([
             share.name,
             share.images.to_string(),
@@ -184,7 +188,7 @@ fn stats(place: &Workplace, json: bool) -> Result<()> {
             share.max_size.map_or_else(String::new, shown_size),
         ]);
     }
-    for share in view.groups {
+    for share in view.groups.unwrap_or_default() {
         let path = share.group_path.as_deref().unwrap_or("(gone)");
         table.row([
             format!("group {path}"),
@@ -194,10 +198,14 @@ fn stats(place: &Workplace, json: bool) -> Result<()> {
             share.max_size.map_or_else(String::new, shown_size),
         ]);
     }
-    for (noun, shares) in [
-        ("pushed to", &pushed.projects),
-        ("pushed below", &pushed.groups),
-    ] {
+    let pushed = pushed.into_iter();
+    let pushed = pushed.flat_map(|pushed| {
+        [
+            ("pushed to", pushed.projects),
+            ("pushed below", pushed.groups),
+        ]
+    });
+    for (noun, shares) in pushed {
         for share in shares {
             table.row([
                 format!("{noun} {}", share.path),

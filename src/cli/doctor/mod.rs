@@ -31,11 +31,11 @@ use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::json;
 
 use super::Outcome;
 use super::output::{counted, print, print_json};
 use super::workplace::Workplace;
+use crate::admin::{FindingView, FindingsView, Severity};
 use crate::config::finding;
 use crate::error::{Error, Result};
 use crate::store::Store;
@@ -70,20 +70,8 @@ pub(super) struct Doctor {
     callers: Callers,
 }
 
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Severity {
-    /// Something does not work, or anybody may do what nobody should.
-    Error,
-    /// It works, and will hurt.
-    Warning,
-    /// Good to know; counts as neither.
-    Note,
-}
-
 /// One thing that was found.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Finding {
     severity: Severity,
     /// A word for programs, the same for the same kind of finding.
@@ -91,10 +79,8 @@ struct Finding {
     what: String,
     remedy: String,
     /// The tokens that it is about.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     tokens: Vec<crate::store::TokenId>,
     /// What several checks may find the same wrong with: it is told once, by the first of them.
-    #[serde(skip)]
     subject: Option<String>,
 }
 
@@ -138,6 +124,16 @@ impl Finding {
     fn about(mut self, subject: String) -> Self {
         self.subject = Some(subject);
         self
+    }
+
+    fn view(self) -> FindingView {
+        FindingView {
+            severity: self.severity,
+            check: self.check.to_owned(),
+            what: self.what,
+            remedy: self.remedy,
+            tokens: self.tokens,
+        }
     }
 }
 
@@ -201,15 +197,45 @@ impl Doctor {
 
     /// How many errors and warnings it finds, asking no upstream.
     pub(super) fn count(place: &Workplace, callers: &Callers) -> Result<Counts> {
-        let doctor = Self {
+        let found = Self::by_itself(callers.clone()).found(place, &Arc::new(place.open_store()?));
+        Ok(Counts {
+            errors: found.errors,
+            warnings: found.warnings,
+        })
+    }
+
+    /// What it finds for the server of this process. Processes of others, which only root sees, are not looked at.
+    pub(super) fn of_server(place: &Workplace, store: &Arc<Store>) -> FindingsView {
+        Self::by_itself(Callers::default()).found(place, store)
+    }
+
+    /// Without any option.
+    fn by_itself(callers: Callers) -> Self {
+        Self {
             json: false,
             probe: false,
             accept: Vec::new(),
-            callers: callers.clone(),
-        };
-        let mut findings = doctor.examine(place, &Arc::new(place.open_store()?));
-        doctor.take_accepted(place, &mut findings);
-        Ok(Counts::of(&findings))
+            callers,
+        }
+    }
+
+    fn found(&self, place: &Workplace, store: &Arc<Store>) -> FindingsView {
+        self.judged(place, self.examine(place, store))
+    }
+
+    /// The worst first, without those that somebody has said are meant so.
+    fn judged(&self, place: &Workplace, mut findings: Vec<Finding>) -> FindingsView {
+        findings.sort_by_key(|finding| finding.severity);
+        let accepted = self.take_accepted(place, &mut findings);
+        let Counts { errors, warnings } = Counts::of(&findings);
+        let views = |findings: Vec<Finding>| findings.into_iter().map(Finding::view).collect();
+        FindingsView {
+            as_of: Some(Timestamp::now()),
+            errors,
+            warnings,
+            findings: views(findings),
+            accepted: views(accepted),
+        }
     }
 
     /// Takes those out that somebody has said are meant so.
@@ -226,26 +252,18 @@ impl Doctor {
     }
 
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
-        let mut findings = match place.open_store() {
-            Ok(store) => self.examine(place, &Arc::new(store)),
+        let found = match place.open_store() {
+            Ok(store) => self.found(place, &Arc::new(store)),
             Err(error) if !place.config.data.exists() => return Err(error),
-            Err(error) => store_unusable(place, &error),
+            Err(error) => self.judged(place, store_unusable(place, &error)),
         };
-        findings.sort_by_key(|finding| finding.severity);
-        let accepted = self.take_accepted(place, &mut findings);
-        let Counts { errors, warnings } = Counts::of(&findings);
         if self.json {
-            print_json(&json!({
-                "errors": errors,
-                "warnings": warnings,
-                "findings": findings,
-                "accepted": accepted,
-            }))?;
+            print_json(&found)?;
         } else {
-            tell(&findings, errors, warnings)?;
-            tell_accepted(&accepted)?;
+            tell(&found)?;
+            tell_accepted(&found.accepted)?;
         }
-        Ok(if errors == 0 {
+        Ok(if found.errors == 0 {
             Outcome::Done
         } else {
             Outcome::Bad
@@ -286,8 +304,11 @@ fn told_once(findings: Vec<Finding>) -> Vec<Finding> {
 }
 
 /// That something is accepted is said in one line, so that nobody forgets it.
-fn tell_accepted(accepted: &[Finding]) -> Result<()> {
-    let mut checks: Vec<_> = accepted.iter().map(|finding| finding.check).collect();
+fn tell_accepted(accepted: &[FindingView]) -> Result<()> {
+    let mut checks: Vec<_> = accepted
+        .iter()
+        .map(|finding| finding.check.as_str())
+        .collect();
     checks.dedup();
     match checks.is_empty() {
         true => Ok(()),
@@ -298,18 +319,14 @@ fn tell_accepted(accepted: &[Finding]) -> Result<()> {
     }
 }
 
-fn tell(findings: &[Finding], errors: usize, warnings: usize) -> Result<()> {
-    for finding in findings {
-        let word = match finding.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Note => "note",
-        };
+fn tell(found: &FindingsView) -> Result<()> {
+    for finding in &found.findings {
+        let word = finding.severity.as_str();
         print(&format!("{word}: {} ({})", finding.what, finding.remedy))?;
     }
-    print(&match (errors, warnings) {
+    print(&match (found.errors, found.warnings) {
         (0, 0) => "nothing is wrong here".to_owned(),
-        _ => format!(
+        (errors, warnings) => format!(
             "{}, {}",
             counted(errors as u64, "error"),
             counted(warnings as u64, "warning")

@@ -1,22 +1,17 @@
 //! Tokens that the flags refuse, would refuse, or let in all the same; and groups that nobody can fill.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::{Finding, Severity};
-use crate::admin::tokens::Owners;
+use crate::admin::tokens::{Known, Owners};
 use crate::auth::address::ClientAddress;
 use crate::auth::features::{Flag, Flags};
 use crate::auth::policy::{self, GroupFacts};
-use crate::auth::{Identity, PlacedProject, Principal};
+use crate::auth::{Identity, Principal};
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
-use crate::store::{
-    Ability, Feature, Group, GroupId, Level, Network, Project, Store, Token, TokenId, TokenKind,
-    User, UserId, Visibility,
-};
-use crate::time::Timestamp;
+use crate::store::{Ability, Group, Store, Token, TokenId};
 
 pub(super) fn find(place: &Workplace, store: &Store) -> Result<Vec<Finding>> {
     let known = Known::read(store)?;
@@ -24,91 +19,6 @@ pub(super) fn find(place: &Workplace, store: &Store) -> Result<Vec<Finding>> {
     let mut findings = refused(&known, &owners);
     findings.extend(unfilled(&known, &place.config.mirror.group));
     Ok(findings)
-}
-
-/// All that decisions need, read once.
-struct Known {
-    users: Vec<Arc<User>>,
-    groups: Vec<Arc<Group>>,
-    lineages: BTreeMap<GroupId, Vec<GroupId>>,
-    projects: Vec<Project>,
-    levels: BTreeMap<(GroupId, UserId), Level>,
-    networks: Vec<Network>,
-    features: Vec<Feature>,
-    /// Those that count now: neither they nor their users are blocked, revoked or expired.
-    tokens: Vec<Principal>,
-}
-
-impl Known {
-    fn read(store: &Store) -> Result<Self> {
-        let access = &store.access;
-        let groups: Vec<_> = access.groups()?.into_iter().map(Arc::new).collect();
-        let (mut levels, mut lineages) = (BTreeMap::new(), BTreeMap::new());
-        for group in &groups {
-            lineages.insert(group.id, access.lineage(group.id)?);
-            for member in access.members(group.id)? {
-                levels.insert((group.id, member.user_id), member.level);
-            }
-        }
-        let mut known = Self {
-            users: access.users()?.into_iter().map(Arc::new).collect(),
-            groups,
-            lineages,
-            projects: access.projects()?,
-            levels,
-            networks: access.networks()?,
-            features: access.features()?,
-            tokens: Vec::new(),
-        };
-        let now = Timestamp::now();
-        let tokens = access.tokens(None)?.into_iter();
-        known.tokens = tokens
-            .filter_map(|token| known.principal(Arc::new(token)))
-            .filter(|principal| principal.is_valid(now))
-            .collect();
-        Ok(known)
-    }
-
-    /// Whom a token speaks for, as a login would find it.
-    fn principal(&self, token: Arc<Token>) -> Option<Principal> {
-        let user = || {
-            let found = self
-                .users
-                .iter()
-                .find(|user| Some(user.id) == token.user_id);
-            found.map(Arc::clone)
-        };
-        let group = || {
-            let found = self
-                .groups
-                .iter()
-                .find(|group| Some(group.id) == token.group_id);
-            found.map(Arc::clone)
-        };
-        let project = || {
-            let mut projects = self.projects.iter();
-            let project = projects.find(|project| Some(project.id) == token.project_id)?;
-            Some(Arc::new(PlacedProject {
-                project: project.clone(),
-                groups: self.lineage(project.group).into(),
-            }))
-        };
-        Some(match token.kind {
-            TokenKind::Personal => Principal::PersonalToken(user()?, token),
-            TokenKind::Group => Principal::GroupToken(group()?, token),
-            TokenKind::Project => Principal::ProjectToken(project()?, token),
-            TokenKind::Deploy => match group() {
-                Some(group) => Principal::GroupDeployToken(group, token),
-                None => Principal::ProjectDeployToken(project()?, token),
-            },
-            TokenKind::Job => Principal::JobToken(user()?, project()?, token),
-        })
-    }
-
-    /// The group and those above it, nearest first.
-    fn lineage(&self, group: GroupId) -> &[GroupId] {
-        self.lineages.get(&group).map_or(&[], Vec::as_slice)
-    }
 }
 
 /// For each setting of the flags the tokens that it refuses: a warning where it is in force, a note for a
@@ -181,9 +91,8 @@ fn refused_by(
     flags: Flags,
     is_meant: impl Fn(&Token) -> bool,
 ) -> Vec<(String, TokenId)> {
-    let refused = known.tokens.iter().filter_map(|principal| {
-        let missing = policy::cache_access(principal, flags).err()?;
-        let token = principal.token().filter(|token| is_meant(token))?;
+    let refused = known.refused(flags, is_meant);
+    let named = refused.map(|(_, token, missing)| {
         let name = format!(
             "token {} `{}` ({}, {}; lacks {})",
             token.id.0,
@@ -192,9 +101,9 @@ fn refused_by(
             owners.of(token),
             missing.as_str()
         );
-        Some((name, token.id))
+        (name, token.id)
     });
-    refused.collect()
+    named.collect()
 }
 
 fn of_setting(known: &Known, owners: &Owners, flags: Flags, places: &[String]) -> Option<Finding> {
@@ -265,8 +174,7 @@ fn unfilled(known: &Known, mirror: &str) -> Vec<Finding> {
             })
             .map(|network| network.ability)
             .max();
-        let lineage = known.lineage(group.id);
-        let fills = |principal: &Principal| fills(known, group, lineage, is_mirror, principal);
+        let fills = |principal: &Principal| fills(known, group, is_mirror, principal);
         let by_login = principals.iter().filter_map(fills).max();
         if by_network == Some(Ability::Fill) || by_login == Some(true) {
             continue;
@@ -296,31 +204,10 @@ fn unfilled(known: &Known, mirror: &str) -> Vec<Finding> {
 }
 
 /// Whether a principal that is let in fills; `None` for one that is not. Networks are judged apart.
-fn fills(
-    known: &Known,
-    group: &Group,
-    lineage: &[GroupId],
-    is_mirror: bool,
-    principal: &Principal,
-) -> Option<bool> {
-    let level = principal.user().and_then(|user| {
-        let levels = lineage
-            .iter()
-            .filter_map(|&id| known.levels.get(&(id, user.id)));
-        levels.max().copied()
-    });
+fn fills(known: &Known, group: &Group, is_mirror: bool, principal: &Principal) -> Option<bool> {
     let facts = GroupFacts {
-        group,
-        lineage,
-        level,
-        is_public: known
-            .groups
-            .iter()
-            .filter(|group| lineage.contains(&group.id))
-            .all(|group| group.visibility == Visibility::Public),
         is_mirror,
-        networks: &[],
-        flags: Flags::of(&known.features, lineage),
+        ..known.facts(group, principal)
     };
     let nowhere = ClientAddress {
         ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),

@@ -27,6 +27,8 @@ const CLEAN_EVERY: Duration = Duration::from_secs(1);
 const CLEAN_AFTER_FAILURE: Duration = Duration::from_secs(60);
 /// How old a noted pull may get before it is written.
 const NOTES_EVERY: Duration = Duration::from_secs(5);
+/// How much of the history a crash may lose.
+const HISTORY_EVERY: Duration = Duration::from_secs(60);
 /// How often the log says that they cannot be written.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 /// How often interrupted fills are looked through for those that are too old or too many.
@@ -85,7 +87,7 @@ impl Background {
         scrub: Duration,
     ) -> Result<Self> {
         let (stop_notes, stopped) = mpsc::channel();
-        let noting = Arc::clone(store);
+        let noting = Arc::clone(appliance);
         let notes = spawn("notes", move || write_notes(&noting, &stopped))?;
         let (stop_collecting, stopped) = mpsc::channel();
         let collecting = Arc::clone(store);
@@ -168,11 +170,13 @@ impl Complaint {
     }
 }
 
-fn write_notes(store: &Store, stopped: &mpsc::Receiver<()>) {
-    let (mut noted, mut swept) = (Instant::now(), Instant::now());
+fn write_notes(appliance: &Appliance, stopped: &mpsc::Receiver<()>) {
+    let store = appliance.store();
+    let (mut noted, mut swept, mut summed) = (Instant::now(), Instant::now(), Instant::now());
     let mut audit = Complaint::about("logins and refusals could not be written to the audit");
     let mut marks = Complaint::about("what pushes rely on could not be written");
     let mut uses = Complaint::about("times of use could not be written");
+    let mut history = Complaint::about("the history of what was served could not be written");
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(AUDIT_EVERY) {
         if let Err(error) = store.take_owed_note() {
             tracing::debug!(%error, "the start cannot be noted yet");
@@ -182,6 +186,10 @@ fn write_notes(store: &Store, stopped: &mpsc::Receiver<()>) {
         if noted.elapsed() >= NOTES_EVERY {
             noted = Instant::now();
             uses.of(store.cache.write_notes().and(store.registry.write_notes()));
+        }
+        if summed.elapsed() >= HISTORY_EVERY {
+            summed = Instant::now();
+            history.of(appliance.write_history(Timestamp::now()));
         }
         if swept.elapsed() >= SWEEP_EVERY {
             swept = Instant::now();
@@ -193,6 +201,7 @@ fn write_notes(store: &Store, stopped: &mpsc::Receiver<()>) {
             }
         }
     }
+    history.of(appliance.write_history(Timestamp::now()));
 }
 
 fn collect_garbage(store: &Store, stopped: &mpsc::Receiver<()>) {

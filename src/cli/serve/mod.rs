@@ -20,7 +20,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
-use super::doctor::clock;
+use super::doctor::{Doctor, clock};
 use super::privilege::is_root;
 use super::workplace::Workplace;
 use super::{Outcome, reached, verify};
@@ -97,6 +97,10 @@ impl Serve {
         let appliance = Appliance::new(config, Arc::clone(&store))?;
         let server = Server::start(listeners, limits(config), Arc::clone(&appliance) as _)?;
         appliance.watch(server.gauge());
+        let (examined, examining) = (place.clone(), Arc::clone(&store));
+        appliance.examine_by(Arc::new(move || {
+            Ok(Doctor::of_server(&examined, &examining))
+        }));
         let listening: Vec<_> = schemes
             .into_iter()
             .zip(server.addresses())

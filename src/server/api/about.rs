@@ -1,4 +1,4 @@
-//! The box itself: its version, and what this API has.
+//! The box itself: its version, what is wrong with it, and what this API has.
 
 use serde_json::{Map, Value};
 
@@ -6,12 +6,14 @@ use super::answer::{Answer, object};
 use super::ask::Ask;
 use super::openapi;
 use super::table::{Nothing, Role, Scope, Shape, Table};
-use crate::admin::ShowVersion;
+use crate::admin::{ShowFindings, ShowVersion};
 
 pub(super) fn endpoints(table: &mut Table) {
     for path in ["GET /version", "GET /metadata"] {
         table.one::<ShowVersion>(path, Role::Anyone, "The version of this box");
     }
+    let summary = "What is wrong or risky here, and what to do about it; a minute old at most";
+    table.one::<ShowFindings>("GET /doctor", Role::Administrator, summary);
     let shape = Shape::One(table.shape::<Map<String, Value>>("Object"));
     let path = "GET /openapi.json";
     let opens = table.row::<Nothing>(path, Role::Anyone, "This document", shape, document);

@@ -6,16 +6,21 @@ use super::answer::{Answer, object};
 use super::ask::Ask;
 use super::table::{Role, Shape, Table};
 use crate::admin::{
-    AddPin, CacheStatistics, EvictImages, ListCachedImages, ListPins, PinView, PurgeImages,
-    RemovePin, ShowCachedImage,
+    AddPin, EvictImages, ListCachedImages, ListPins, PinView, PurgeImages, RecallStatistics,
+    RemovePin, ShowCachedImage, ShowHistory,
 };
 
-/// `/cache/images`, `/cache/image`, `/cache/statistics`, `/cache/evict`, `/cache/pins`.
+/// `/cache/images`, `/cache/image`, `/cache/statistics`, `/cache/history`, `/cache/evict`, `/cache/pins`.
 pub(super) fn endpoints(table: &mut Table) {
     let role = Role::Administrator;
     table.page::<_, ListCachedImages>("GET /cache/images", role, "The images that are kept");
-    let summary = "How much is kept, and how much room there is";
-    table.one::<CacheStatistics>("GET /cache/statistics", role, summary);
+    let summary =
+        "How much is kept, and how much room there is; on a large box as it was some minutes ago";
+    table.one::<RecallStatistics>("GET /cache/statistics", role, summary);
+
+    let summary =
+        "What was served over time, how much of it was kept already, what came, and what went";
+    table.one::<ShowHistory>("GET /cache/history", role, summary);
 
     let summary = "One image: what it consists of, who pulled it, and when it would go";
     table.one::<ShowCachedImage>("GET /cache/image", role, summary);

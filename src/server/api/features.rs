@@ -5,7 +5,7 @@ use serde_json::json;
 use super::answer::{Answer, Failure, nothing, object};
 use super::ask::Ask;
 use super::table::{Role, Table};
-use crate::admin::{ListFeatures, ResetFeature, SetFeature};
+use crate::admin::{ListFeatures, ResetFeature, SetFeature, ShowConsequences};
 use crate::auth::features::Flag;
 use crate::error::Kind;
 
@@ -21,6 +21,10 @@ pub(super) fn endpoints(table: &mut Table) {
     table
         .nothing::<ResetFeature>("DELETE /features/:name", role, summary)
         .handler = reset;
+    let summary = "Which tokens that were used within 30 days the dependency proxy would refuse with a flag on, or off";
+    table
+        .one::<ShowConsequences>("GET /features/:name/consequences", role, summary)
+        .handler = consequences;
 }
 
 /// Whether there is such a flag, and whether there are the groups that the field names.
@@ -50,4 +54,10 @@ fn reset(ask: &mut Ask<'_, '_>) -> Answer {
         Err(error) if error.kind() != Kind::NotFound => Err(error.into()),
         _ => nothing(),
     }
+}
+
+fn consequences(ask: &mut Ask<'_, '_>) -> Answer {
+    let request: ShowConsequences = ask.request()?;
+    check(ask, request.group.as_slice())?;
+    object(200, &json!(ask.perform(request)?))
 }

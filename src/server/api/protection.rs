@@ -8,7 +8,7 @@ use super::answer::{Answer, Failure, object};
 use super::ask::{Ask, Place};
 use super::table::{Role, Table};
 use crate::admin::rules::{ListRulesOfKind, SetRepositoryRule, SetTagRule, ShownRule};
-use crate::admin::{AddRule, AddTagRule, Operation, RemoveRule};
+use crate::admin::{AddRule, AddTagRule, ExplainAccess, Operation, RemoveRule};
 use crate::error::{Error, Kind};
 use crate::store::Level;
 
@@ -22,6 +22,8 @@ pub(super) fn endpoints(table: &mut Table) {
     let path = "/projects/:id/registry/protection/tag/rules";
     let add = set::<AddTagRule>;
     of_kind::<_, AddTagRule, SetTagRule>(table, path, maintainer, "its tags", add);
+    let summary = "Whether a user or a token may pull from, push to or delete from a repository or a tag, and why; for administrators, and for maintainers of its project";
+    table.one::<ExplainAccess>("GET /protection_check", Role::Anyone, summary);
 }
 
 fn of_repositories(table: &mut Table, path: &str, managed: Role, what: &str) {

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::answer::{Answer, Failure, Message, accepted, object, page};
 use super::ask::{Ask, Place};
 use super::table::{Endpoint, Nothing, Role, Scope, Shape, Table};
+use crate::admin::RemoveImages;
 use crate::auth::policy::{self, Hidden, Refusal, RepositoryGrant, Wanted};
 use crate::error::Kind;
 use crate::oci::{Reference, RepositoryName, Tag};
@@ -83,6 +84,9 @@ pub(super) fn endpoints(table: &mut Table) {
         Shape::One(table.view::<RepositoryView>()),
     );
     for_jobs(table.row::<WithTags>(path, Role::Anyone, "One repository", one, get));
+
+    let summary = "Remove a pushed image, one of its tags, or a whole repository, also what rules protect; or say what would go";
+    table.one::<RemoveImages>("DELETE /registry/images", Role::Administrator, summary);
 
     let message = Shape::One(table.view::<Message>());
     let summary = "Delete a repository: all of its images, or none where one is protected";

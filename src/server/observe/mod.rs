@@ -29,7 +29,7 @@ use crate::auth::secret::{Shape, shape};
 use crate::context;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Body, Gauge, Response};
-use crate::metrics::CONTENT_TYPE;
+use crate::metrics::{CONTENT_TYPE, Counter};
 use crate::store::{Store, Totals};
 use crate::time::Timestamp;
 use traffic::Traffic;
@@ -42,6 +42,8 @@ const SCRAPE: Duration = Duration::from_secs(5);
 /// What is watched besides what the other rooms count themselves.
 pub(super) struct Observed {
     pub(super) traffic: Traffic,
+    /// Requests, for what the client is or is not.
+    pub(super) refused: Counter,
     /// Set when the public port is open.
     front_door: OnceLock<Gauge>,
     started_at: Timestamp,
@@ -52,6 +54,7 @@ impl Observed {
     pub(super) fn new() -> Self {
         Self {
             traffic: Traffic::default(),
+            refused: Counter::default(),
             front_door: OnceLock::new(),
             started_at: Timestamp::now(),
             totals: Mutex::default(),

@@ -32,16 +32,6 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "for administrators, and for metrics every 15 seconds",
     ),
     (
-        "count what was pushed",
-        "SCAN ",
-        "for administrators, in the statistics",
-    ),
-    (
-        "list projects with images",
-        "SCAN repositories USING INDEX",
-        "for administrators, in the statistics",
-    ),
-    (
         "find level on a project",
         "USE TEMP B-TREE",
         "of one user, in the groups above one",
@@ -158,7 +148,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     (
         "list images",
         "USE TEMP B-TREE",
-        "for administrators, who ask for another order than by name",
+        "of one repository; of all where administrators ask for another order than by name",
     ),
     ("list repairs", "SCAN repairs", "one for each damaged file"),
     (

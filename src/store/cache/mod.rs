@@ -7,6 +7,7 @@
 mod bare;
 mod blobs;
 mod eviction;
+mod hours;
 mod listings;
 mod manifests;
 mod notes;
@@ -21,6 +22,7 @@ mod tags;
 mod usage;
 
 pub use eviction::{Eviction, TakenOut};
+pub use hours::Sums;
 pub use record::{GroupPulls, ImageRecord};
 pub use repairs::{FetchedFrom, Repair};
 pub(super) use schema::MIGRATIONS;

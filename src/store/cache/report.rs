@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::{CacheDb, CachedImage, Totals};
 use crate::error::Result;
 use crate::store::ManifestId;
-use crate::store::content::{CarriedImage, ImageFilter, Source, missing_parts, reach};
+use crate::store::content::{CarriedImage, ImageFilter, ImageSizes, Source, missing_parts, reach};
 use crate::store::page::{Page, Window};
 use crate::store::statement::{find, get, list, size};
 
@@ -26,6 +26,11 @@ impl CacheDb {
     /// The images that are kept of upstreams, sorted.
     pub fn images(&self, filter: &ImageFilter, window: Window) -> Result<Page<CachedImage>> {
         self.database.images(&FETCHED, filter, window)
+    }
+
+    /// The sizes of all images, which takes as long as they are many.
+    pub fn image_sizes(&self) -> Result<ImageSizes> {
+        self.database.image_sizes(&FETCHED)
     }
 
     /// The images that `is_meant` takes, with what belongs to them.
@@ -90,9 +95,9 @@ impl CacheDb {
             get(
                 connection,
                 "count what is cached",
-                "SELECT (SELECT count(*) FROM blobs), (SELECT count(*) FROM manifests),
+                "SELECT (SELECT max(blobs, 0) FROM used), (SELECT count(*) FROM manifests),
                      (SELECT count(*) FROM tags), (SELECT count(*) FROM repositories WHERE removed_from IS NULL),
-                     (SELECT CAST(total(size) AS INTEGER) FROM blobs)",
+                     (SELECT max(bytes, 0) FROM used)",
                 [],
                 |row| {
                     Ok(Totals {

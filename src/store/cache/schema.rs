@@ -4,7 +4,7 @@
 use crate::store::content::shared_tables;
 
 pub(in crate::store) const MIGRATIONS: &[&str] = &[
-    // 1: origins, repositories, blobs and their links, manifests, tags, listings, pulls, uses of tokens.
+    // 1: origins, repositories, blobs and their links, manifests, tags, listings, pulls, sums by the hour, uses of tokens.
     concat!(
         "
     CREATE TABLE state (
@@ -66,17 +66,18 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX pulls_group ON pulls (group_id);
 
-    -- The bytes of all files, so that each fill can ask for them.
+    -- The bytes of all files and their number, so that each fill can ask for them, and whoever looks.
     CREATE TABLE used (
         id INTEGER PRIMARY KEY CHECK (id = 1),
-        bytes INTEGER NOT NULL
+        bytes INTEGER NOT NULL,
+        blobs INTEGER NOT NULL
     ) STRICT;
-    INSERT INTO used (id, bytes) VALUES (1, 0);
+    INSERT INTO used (id, bytes, blobs) VALUES (1, 0, 0);
     CREATE TRIGGER blobs_added AFTER INSERT ON blobs BEGIN
-        UPDATE used SET bytes = bytes + new.size;
+        UPDATE used SET bytes = bytes + new.size, blobs = blobs + 1;
     END;
     CREATE TRIGGER blobs_removed AFTER DELETE ON blobs BEGIN
-        UPDATE used SET bytes = bytes - old.size;
+        UPDATE used SET bytes = bytes - old.size, blobs = blobs - 1;
     END;
     CREATE TRIGGER blobs_changed AFTER UPDATE OF size ON blobs BEGIN
         UPDATE used SET bytes = bytes + new.size - old.size;
@@ -91,6 +92,18 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
         -- Since when it is known that its upstream has it no more.
         lost_at INTEGER
     ) STRICT, WITHOUT ROWID;
+
+    -- What was served, came and went, by the hour.
+    CREATE TABLE hours (
+        begins_at INTEGER PRIMARY KEY,
+        served INTEGER NOT NULL,
+        served_from_cache INTEGER NOT NULL,
+        served_bytes INTEGER NOT NULL,
+        served_bytes_from_cache INTEGER NOT NULL,
+        fetched_bytes INTEGER NOT NULL,
+        evicted_bytes INTEGER NOT NULL,
+        refused INTEGER NOT NULL
+    ) STRICT;
 
     CREATE TABLE token_uses (
         -- A row of access.sqlite, which may be gone.

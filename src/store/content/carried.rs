@@ -1,16 +1,15 @@
 //! Images that are to be carried to another box, each with the manifests that belong to it.
 
-use std::ops::ControlFlow;
-
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use super::images::{Source, image, text};
+use super::images::{Source, image, keys};
 use super::reach::{Attached, below};
 use crate::error::Result;
 use crate::oci::Digest;
 use crate::store::database::Database;
-use crate::store::statement::{list, visit};
+use crate::store::page::Window;
+use crate::store::statement::list;
 use crate::store::{CachedImage, ImageFilter};
 use crate::time::Timestamp;
 
@@ -43,22 +42,18 @@ impl Database {
     ) -> Result<Vec<CarriedImage>> {
         let parts_text = parts_text(source);
         self.scan_consistent(|connection| {
-            let mut meant = Vec::new();
-            let text = text(source, &ImageFilter::default());
-            visit(connection, "list images", &text, [], |row| {
-                let image = image(row)?;
+            let all = keys(connection, source, &ImageFilter::default(), Window::ALL)?;
+            let mut carried = Vec::new();
+            for key in all.entries {
+                let image = image(connection, source, &key)?;
                 if is_meant(&image) {
-                    meant.push((row.get::<_, i64>(5)?, image));
+                    carried.push(CarriedImage {
+                        parts: parts(connection, &parts_text, key.manifest)?,
+                        image,
+                    });
                 }
-                Ok(ControlFlow::Continue(()))
-            })?;
-            let carried = meant.into_iter().map(|(manifest, image)| {
-                Ok(CarriedImage {
-                    parts: parts(connection, &parts_text, manifest)?,
-                    image,
-                })
-            });
-            carried.collect()
+            }
+            Ok(carried)
         })
     }
 }

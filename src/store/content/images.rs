@@ -1,8 +1,12 @@
 //! Lists of images: the same statement for what was fetched and for what was pushed.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, ToSql, params_from_iter};
 
 use super::reach;
 use crate::error::Result;
@@ -12,24 +16,15 @@ use crate::store::statement::{get, size, visit};
 use crate::store::{CachedImage, GroupId};
 use crate::words::words;
 
-/// Manifests that nothing names, and tags, in the order of indexes: only the manifests of one repository are sorted.
-const IMAGES: &str = "
-    SELECT {origin}, NULL AS tag, blobs.digest,
-        manifests.id, manifests.media_type, {arrived_at}, {arrived_at}, NULL, {last_pulled_at}
+/// Tags, and manifests that nothing names: only what names and sorts them, because long lists are read for short pages.
+/// In the order of indexes, so that only the images of one repository are sorted.
+const KEYS: &str = "
+    SELECT {origin}, tags.name, CASE WHEN tags.name IS NULL THEN {digest} END, manifests.id, {at}
     FROM {repositories}
     CROSS JOIN manifests ON manifests.repository_id = repositories.id
-    CROSS JOIN blobs ON blobs.id = manifests.blob_id
+    LEFT JOIN tags ON tags.manifest_id = manifests.id
     WHERE repositories.removed_from IS NULL
-    AND NOT EXISTS (SELECT 1 FROM tags WHERE tags.manifest_id = manifests.id)
-    AND NOT {is_referred_to} {of_group}
-    UNION ALL
-    SELECT {origin}, tags.name, blobs.digest,
-        manifests.id, manifests.media_type, {arrived_at}, {tag_times}, tags.last_pulled_at
-    FROM {repositories}
-    CROSS JOIN tags ON tags.repository_id = repositories.id
-    CROSS JOIN manifests ON manifests.id = tags.manifest_id
-    CROSS JOIN blobs ON blobs.id = manifests.blob_id
-    WHERE repositories.removed_from IS NULL {of_group}
+    AND (tags.name IS NOT NULL OR NOT {is_referred_to}) {of_group}
     ORDER BY {order} 1, 2, 3, 4, 5";
 
 /// What the two databases call differently, as SQL.
@@ -60,6 +55,9 @@ words! {
     }
 }
 
+/// The sizes of images by the rows of their manifests, as they were a while ago.
+pub type ImageSizes = Arc<HashMap<i64, u64>>;
+
 /// Which images, and in which order: by name where none is said.
 #[derive(Debug, Clone, Default)]
 pub struct ImageFilter {
@@ -68,6 +66,16 @@ pub struct ImageFilter {
     pub order: Option<ImageOrder>,
     /// Only what this group has pulled; nobody notes that of what was pushed.
     pub group: Option<GroupId>,
+    /// To sort by, where they are known: to measure all images takes long.
+    pub sizes: Option<ImageSizes>,
+}
+
+/// An image in a list, before anything else is read about it.
+pub(super) struct Key {
+    upstream: Option<String>,
+    repository: String,
+    tag: Option<String>,
+    pub(super) manifest: i64,
 }
 
 impl Database {
@@ -79,53 +87,115 @@ impl Database {
         window: Window,
     ) -> Result<Page<CachedImage>> {
         self.scan_consistent(|connection| {
-            let page = match filter.order {
-                Some(ImageOrder::Size) => {
-                    // Each has to be measured before it is known which are the largest.
-                    let mut images = filtered(connection, source, filter, Window::ALL)?.entries;
-                    images.sort_by_key(|(_, image)| std::cmp::Reverse(image.size));
-                    Page::of(images, window)
-                }
-                _ => filtered(connection, source, filter, window)?,
+            let keys = match filter.order {
+                Some(ImageOrder::Size) => largest(connection, source, filter, window)?,
+                _ => keys(connection, source, filter, window)?,
             };
-            page.try_map(|(id, image)| {
-                let missing = match source.may_lack_parts {
-                    true => missing_parts(connection, id)?,
-                    false => 0,
-                };
-                Ok(CachedImage { missing, ..image })
+            keys.try_map(|key| {
+                let image = image(connection, source, &key)?;
+                Ok(CachedImage {
+                    size: image_size(connection, key.manifest)?,
+                    missing: match source.may_lack_parts {
+                        true => missing_parts(connection, key.manifest)?,
+                        false => 0,
+                    },
+                    ..image
+                })
             })
+        })
+    }
+
+    /// The sizes of all images.
+    pub(in crate::store) fn image_sizes(&self, source: &Source) -> Result<ImageSizes> {
+        self.scan_consistent(|connection| {
+            let all = keys(connection, source, &ImageFilter::default(), Window::ALL)?;
+            let mut sizes = HashMap::new();
+            for key in all.entries {
+                if let Entry::Vacant(entry) = sizes.entry(key.manifest) {
+                    entry.insert(image_size(connection, key.manifest)?);
+                }
+            }
+            Ok(Arc::new(sizes))
         })
     }
 }
 
-/// The images in the order of the statement, with their manifests' rows and their sizes.
-fn filtered(
+/// Each has to be measured before it is known which are the largest.
+fn largest(
     connection: &Connection,
     source: &Source,
     filter: &ImageFilter,
     window: Window,
-) -> Result<Page<(i64, CachedImage)>> {
+) -> Result<Page<Key>> {
+    let mut sized = Vec::new();
+    for key in keys(connection, source, filter, Window::ALL)?.entries {
+        let known = filter.sizes.as_ref();
+        let known = known.and_then(|sizes| sizes.get(&key.manifest));
+        let size = match known {
+            Some(size) => *size,
+            None => image_size(connection, key.manifest)?,
+        };
+        sized.push((size, key));
+    }
+    sized.sort_by_key(|(size, _)| Reverse(*size));
+    Ok(Page::of(sized, window).map(|(_, key)| key))
+}
+
+/// The images in the order of the statement.
+pub(super) fn keys(
+    connection: &Connection,
+    source: &Source,
+    filter: &ImageFilter,
+    window: Window,
+) -> Result<Page<Key>> {
     let pattern = filter.pattern.as_deref();
     let mut page = Filling::new(window);
-    let text = text(source, filter);
-    visit(connection, "list images", &text, [], |row| {
-        let image = image(row)?;
-        let is_meant = pattern.is_none_or(|pattern| holds(&image.name(), pattern));
-        Ok(match is_meant {
-            true => page.add((row.get::<_, i64>(5)?, image)),
-            false => ControlFlow::Continue(()),
-        })
-    })?;
-    page.finish().try_map(|(id, image)| {
-        let size = image_size(connection, id)?;
-        Ok((id, CachedImage { size, ..image }))
-    })
+    let mut name = String::new();
+    visit(
+        connection,
+        "list images",
+        &text(source, filter),
+        [],
+        |row| {
+            if let Some(pattern) = pattern {
+                write_name(row, &mut name)?;
+                if !holds(&name, pattern) {
+                    return Ok(ControlFlow::Continue(()));
+                }
+            }
+            page.add(|| {
+                Ok(Key {
+                    upstream: row.get(0)?,
+                    repository: row.get(2)?,
+                    tag: row.get(3)?,
+                    manifest: row.get(5)?,
+                })
+            })
+        },
+    )?;
+    Ok(page.finish())
+}
+
+/// As [`CachedImage::name`].
+fn write_name(row: &Row<'_>, name: &mut String) -> rusqlite::Result<()> {
+    let text = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str_or_null()?);
+    name.clear();
+    match text(0)? {
+        Some(upstream) => name.extend([upstream, "/"]),
+        None => name.push_str("hosted:"),
+    }
+    name.push_str(text(2)?.unwrap_or_default());
+    match text(3)? {
+        Some(tag) => name.extend([":", tag]),
+        None => name.extend(["@", text(4)?.unwrap_or_default()]),
+    }
+    Ok(())
 }
 
 /// The statement for these images.
-pub(super) fn text(source: &Source, filter: &ImageFilter) -> String {
-    let is_referred_to = reach::is_referred_to("blobs.digest", "manifests.repository_id");
+fn text(source: &Source, filter: &ImageFilter) -> String {
+    const DIGEST: &str = "(SELECT digest FROM blobs WHERE blobs.id = manifests.blob_id)";
+    let is_referred_to = reach::is_referred_to(DIGEST, "manifests.repository_id");
     let of_group = match filter.group {
         None => String::new(),
         Some(group) => format!(
@@ -134,37 +204,66 @@ pub(super) fn text(source: &Source, filter: &ImageFilter) -> String {
             group.0
         ),
     };
-    let order = match filter.order {
-        Some(ImageOrder::Pulled) => "11 DESC,",
-        Some(ImageOrder::Filled) => "8 DESC,",
-        Some(ImageOrder::Size) | None => "",
+    let pulled_at = format!(
+        "CASE WHEN tags.name IS NULL THEN {} ELSE tags.last_pulled_at END",
+        source.last_pulled_at
+    );
+    let (order, at) = match filter.order {
+        Some(ImageOrder::Pulled) => ("7 DESC,", pulled_at.as_str()),
+        Some(ImageOrder::Filled) => ("7 DESC,", source.arrived_at),
+        Some(ImageOrder::Size) | None => ("", "NULL"),
     };
-    IMAGES
-        .replace("{origin}", source.origin)
+    KEYS.replace("{origin}", source.origin)
         .replace("{repositories}", source.repositories)
-        .replace("{arrived_at}", source.arrived_at)
-        .replace("{tag_times}", source.tag_times)
-        .replace("{last_pulled_at}", source.last_pulled_at)
+        .replace("{digest}", DIGEST)
         .replace("{is_referred_to}", &is_referred_to)
         .replace("{of_group}", &of_group)
+        .replace("{at}", at)
         .replace("{order}", order)
 }
 
-/// A line of it; the manifest's row is its fifth column.
-pub(super) fn image(row: &Row<'_>) -> rusqlite::Result<CachedImage> {
-    Ok(CachedImage {
-        upstream: row.get(0)?,
-        repository: row.get(2)?,
-        tag: row.get(3)?,
-        digest: row.get(4)?,
-        media_type: row.get(6)?,
-        size: 0,
-        missing: 0,
-        fetched_at: row.get(7)?,
-        confirmed_at: row.get(8)?,
-        gone_at: row.get(9)?,
-        last_pulled_at: row.get(10)?,
-    })
+/// What is known of an image, but for its size and what is missing of it.
+pub(super) fn image(connection: &Connection, source: &Source, key: &Key) -> Result<CachedImage> {
+    let (of_tag, times, pulled_at) = match key.tag {
+        Some(_) => (
+            "CROSS JOIN tags ON tags.repository_id = manifests.repository_id AND tags.name = ?2",
+            source.tag_times,
+            "tags.last_pulled_at",
+        ),
+        None => ("", "NULL, NULL", source.last_pulled_at),
+    };
+    let text = format!(
+        "SELECT blobs.digest, manifests.media_type, {}, {times}, {pulled_at}
+         FROM manifests {of_tag}
+         CROSS JOIN blobs ON blobs.id = manifests.blob_id
+         WHERE manifests.id = ?1",
+        source.arrived_at
+    );
+    let parameters = [&key.manifest as &dyn ToSql].into_iter();
+    let parameters = parameters.chain(key.tag.as_ref().map(|tag| tag as &dyn ToSql));
+    let parameters = params_from_iter(parameters);
+    get(
+        connection,
+        "show an image of a list",
+        &text,
+        parameters,
+        |row| {
+            let fetched_at = row.get(2)?;
+            Ok(CachedImage {
+                upstream: key.upstream.clone(),
+                repository: key.repository.clone(),
+                tag: key.tag.clone(),
+                digest: row.get(0)?,
+                media_type: row.get(1)?,
+                size: 0,
+                missing: 0,
+                fetched_at,
+                confirmed_at: row.get::<_, Option<_>>(3)?.unwrap_or(fetched_at),
+                gone_at: row.get(4)?,
+                last_pulled_at: row.get(5)?,
+            })
+        },
+    )
 }
 
 fn image_size(connection: &Connection, manifest: i64) -> Result<u64> {

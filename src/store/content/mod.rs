@@ -26,7 +26,7 @@ use crate::store::blobs::BlobPrefix;
 use crate::time::Timestamp;
 
 pub use carried::{CarriedImage, CarriedPart};
-pub use images::{ImageFilter, ImageOrder};
+pub use images::{ImageFilter, ImageOrder, ImageSizes};
 pub(super) use images::{Source, missing_parts};
 pub use inventory::{
     CachedRepository, Inventory, InventoryBlob, InventoryManifest, InventoryPulls, InventoryTag,

@@ -13,7 +13,7 @@ use super::plan::{Goal, Plan, Question, plan};
 use super::sums::Sums;
 use super::{Evicted, World, after_others, evict, release};
 use crate::error::Result;
-use crate::metrics::counters;
+use crate::metrics::{Counter, counters};
 use crate::oci::RegistryHost;
 use crate::store::{Asked, Inventory, Limit, LimitedPart, Scope, Store};
 use crate::time::Timestamp;
@@ -71,6 +71,21 @@ counters! {
             bytes_upstream = "upstream_max_size",
             bytes_group = "group_max_size",
         }
+    }
+}
+
+impl Counters {
+    /// Whatever asked for it.
+    pub fn evicted_bytes(&self) -> u64 {
+        let reasons = [
+            &self.bytes_max_size,
+            &self.bytes_min_free,
+            &self.bytes_unused,
+            &self.bytes_upstream,
+            &self.bytes_group,
+        ];
+        let bytes = reasons.into_iter().map(Counter::value);
+        bytes.fold(0, u64::saturating_add)
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Caller, Stage};
-use crate::support::pushing::push_image;
+use crate::support::pushing::{OCI_MANIFEST, push_image, put_manifest};
 
 const NONE: Value = Value::Null;
 
@@ -112,6 +112,15 @@ fn rules(root: &Caller<'_>, acme: i64, api: i64) {
     root.ok("DELETE", &one, NONE, 204);
 }
 
+/// The manifest of a tag of `acme/api`.
+fn pushed(stage: &Stage, secret: &str, tag: &str) -> Vec<u8> {
+    let login = stage.client.basic("root", secret);
+    let puller = stage
+        .client
+        .bearer(&login.token(&["repository:acme/api:pull"]));
+    puller.get(&format!("/v2/acme/api/manifests/{tag}")).body
+}
+
 fn repositories(stage: &Stage, root: &Caller<'_>, acme: i64, api: i64) {
     let secret = stage.appliance.token("root", &["api"]);
     for (repository, tag) in [
@@ -125,6 +134,41 @@ fn repositories(stage: &Stage, root: &Caller<'_>, acme: i64, api: i64) {
             .bearer(&stage.client.basic("root", &secret).token(&[&scope]));
         push_image(&pusher, repository, tag, &[tag.as_bytes()]);
     }
+    let check = "/protection_check?user=root&repository=acme/api&tag=v1&action=push";
+    assert_eq!(root.ok("GET", check, NONE, 200)["allowed"], true);
+    // What would go with a tag, and what would keep its image.
+    let manifest = pushed(stage, &secret, "v1");
+    let scope = "repository:acme/api:pull,push";
+    let pusher = stage
+        .client
+        .bearer(&stage.client.basic("root", &secret).token(&[scope]));
+    let same = put_manifest(&pusher, "acme/api", "same", OCI_MANIFEST, &manifest);
+    assert_eq!(same.status, 201, "{}", same.text());
+    let removal = |image: &str| {
+        let answer = root.delete(&format!("/registry/images?image={image}&dry_run=true"));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    };
+    let of_tag = removal("acme/api:same");
+    assert_eq!(
+        (
+            &of_tag["other_tags"],
+            &of_tag["images"],
+            &of_tag["freed_bytes"]
+        ),
+        (&json!(["v1"]), &json!([]), &json!(0))
+    );
+    let of_image = removal(&format!(
+        "acme/api@{}",
+        of_tag["tags"][0]["digest"].as_str().unwrap()
+    ));
+    assert_eq!(of_image["tags"].as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&of_image["other_tags"], &of_image["dry_run"]),
+        (&json!([]), &json!(true))
+    );
+    let gone = root.ok("DELETE", "/registry/images?image=acme/api:same", NONE, 200);
+    assert_eq!(gone["tags"][0]["name"], "same");
     let shown = root.ok("GET", "/cache/image?image=hosted:acme/api:v1", NONE, 200);
     assert_eq!(shown["repository"], "acme/api");
     let list = format!("/projects/{api}/registry/repositories");

@@ -25,6 +25,7 @@ pub(super) fn walk(stage: &Stage) {
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
     root.ok("GET", "/metadata", NONE, 200);
     root.ok("GET", "/openapi.json", NONE, 200);
+    root.ok("GET", "/doctor", NONE, 200);
 
     // Bans.
     let guesser = stage.client.with("X-Forwarded-For", "192.0.2.77");
@@ -456,6 +457,9 @@ pub(super) fn walk(stage: &Stage) {
         201,
     );
     assert_eq!(set["state"], "conditional");
+    let path = format!("/features/{flag}/consequences?group=acme");
+    let consequences = root.ok("GET", &path, NONE, 200);
+    assert_eq!(consequences["group_path"], "acme");
     assert_eq!(
         set["gates"][1],
         json!({ "key": "actors", "value": [format!("Group:{acme}")] })
@@ -487,6 +491,8 @@ pub(super) fn walk(stage: &Stage) {
     );
     let purged = root.call("DELETE", "/cache/images?all=true", None);
     assert_eq!((purged.status, &purged.json()["images"]), (200, &json!(0)));
+    let year = root.ok("GET", "/cache/history?period=year", NONE, 200);
+    assert_eq!(year["points"].as_array().unwrap().len(), 12);
     // Pins.
     let pattern = json!({ "pattern": "alpine" });
     let pinned = root.ok("POST", "/cache/pins", pattern.clone(), 201);

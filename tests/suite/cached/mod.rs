@@ -2,10 +2,12 @@
 
 mod doctor;
 mod evict;
+mod history;
 mod incomplete;
 mod pins;
 mod purge;
 mod show;
+mod statistics;
 
 use crate::support::appliance::Appliance;
 use crate::support::client::Client;

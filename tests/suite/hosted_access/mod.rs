@@ -1,6 +1,7 @@
 //! Who may pull from, push to and delete from hosted repositories, through the real token endpoint: members and
 //! tokens of every kind, protection rules, and what is hidden.
 
+mod explained;
 mod pushes;
 mod rules;
 mod shared_parts;

@@ -3,6 +3,7 @@
 
 mod audit;
 mod bans;
+mod consequences;
 mod fills;
 mod forged;
 mod hidden;

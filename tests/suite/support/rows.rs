@@ -17,7 +17,7 @@ pub(crate) const DATABASES: [&str; 4] = [
     "audit.sqlite",
 ];
 /// What the server writes by itself, now and then.
-const STATISTICS: [&str; 3] = ["pulls", "token_uses", "sqlite_sequence"];
+const STATISTICS: [&str; 4] = ["pulls", "hours", "token_uses", "sqlite_sequence"];
 
 /// Every row of every table, without statistics and without logins and refusals, and every file but the databases'
 /// own and `but`.

@@ -174,6 +174,11 @@ impl RepositoryGrant {
         &self.repository
     }
 
+    /// What its bearer is there, as a part of a sentence.
+    pub fn bearer(&self) -> String {
+        self.membership.words()
+    }
+
     /// Whether it may be read.
     pub fn may_pull(&self) -> bool {
         self.pull

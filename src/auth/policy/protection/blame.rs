@@ -95,6 +95,10 @@ impl RuleInTheWay {
         format!("rule {id} ({about}) {asks}")
     }
 
+    pub fn id(&self) -> RuleId {
+        self.id
+    }
+
     pub fn is_shown(&self) -> bool {
         self.is_shown
     }
@@ -105,7 +109,7 @@ impl RuleInTheWay {
         Self { is_shown, ..self }
     }
 
-    pub(in crate::auth::policy) fn remedy(&self) -> String {
+    pub fn remedy(&self) -> String {
         let (id, of) = (self.id.0, &self.of);
         format!("`breakwater rule list {of}` shows it, `breakwater rule set {id}` changes it")
     }

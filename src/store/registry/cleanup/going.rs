@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::{PushedTag, parts, pushed_tag};
 use crate::error::Result;
-use crate::oci::{Digest, Reference};
+use crate::oci::{Digest, Reference, Tag};
 use crate::store::content::reach::REFERRED_BLOB;
 use crate::store::registry::RegistryDb;
 use crate::store::statement::{find, list, size, stored_size};
@@ -15,6 +15,8 @@ use crate::store::statement::{find, list, size, stored_size};
 #[derive(Debug, Default)]
 pub struct Going {
     pub tags: Vec<PushedTag>,
+    /// Of the manifest that one of its tags was asked for of: they stay, and it with them.
+    pub other_tags: Vec<Tag>,
     pub manifests: Vec<Digest>,
     /// With their bytes: files that no other manifest and no other repository needs. The cache may have them too.
     pub files: Vec<(Digest, u64)>,
@@ -36,20 +38,25 @@ impl RegistryDb {
                 return Ok(None);
             };
             let mut tags = tags_of(connection, repository, Some(manifest))?;
-            let all = tags.len();
+            let mut other_tags = Vec::new();
             if let Reference::Tag(name) = reference {
-                tags.retain(|tag| tag.name == *name);
+                let others = tags.extract_if(.., |tag| tag.name != *name);
+                other_tags = others.map(|tag| tag.name).collect();
             }
             let mut manifests = HashSet::new();
             let mut needed_by = None;
-            if tags.len() == all {
+            if other_tags.is_empty() {
                 needed_by = needs(connection, manifest, &manifests)?;
                 if needed_by.is_none() {
                     take_parts(connection, manifest, &mut manifests)?;
                 }
             }
             let found = going(connection, repository, tags, manifests)?;
-            Ok(Some(Going { needed_by, ..found }))
+            Ok(Some(Going {
+                needed_by,
+                other_tags,
+                ..found
+            }))
         })
     }
 }

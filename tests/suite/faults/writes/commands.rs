@@ -92,6 +92,7 @@ const LOOKS: &[&str] = &[
     "offline status",
     "cache list",
     "cache stats",
+    "cache history",
     "cache gc --dry-run",
     "key list",
     "audit",

@@ -7,6 +7,7 @@
 
 mod about;
 mod access;
+mod activity;
 mod audit;
 mod backup;
 mod bans;
@@ -62,6 +63,7 @@ use crate::upkeep::retention::Retention;
 pub use crate::upkeep::eviction::Stays;
 pub use about::{ShowVersion, VersionView};
 pub use access::{AccessAction, AccessView, ExplainAccess};
+pub use activity::{ActivityView, ArrivingView, ShowActivity, TroubleView};
 pub use audit::{AuditEventView, ListAuditEvents, ListEvents, parse_address};
 pub use backup::{BackUp, NoteBackup, SaveRows};
 pub use bans::{BanView, ListBans, RemoveBan};
@@ -178,6 +180,8 @@ pub trait RunningServer {
     fn image_sizes(&self) -> Option<ImageSizes>;
     /// What the doctor last found; `None` while it looks for the first time.
     fn findings(&self) -> Option<FindingsView>;
+    /// The last few requests that were refused or failed, the newest first.
+    fn troubles(&self) -> Vec<TroubleView>;
 }
 
 /// One thing that can be asked for. The request is the type itself; as JSON it goes over the control socket, and from
@@ -299,6 +303,7 @@ operations!(
     SetProject,
     SetRule,
     SetUpstream,
+    ShowActivity,
     ShowCachedImage,
     ShowClientSetup,
     ShowConsequences,

@@ -48,6 +48,14 @@ pub struct Activity {
     pub served_from_cache: u64,
     pub served_bytes: u64,
     pub served_bytes_from_cache: u64,
+    /// Manifests, cached and pushed, that clients have asked for and got since the start.
+    pub pulls: u64,
+    /// All bytes of answers, whatever was asked for.
+    pub sent_bytes: u64,
+    /// Bytes that came from upstreams.
+    pub received_bytes: u64,
+    /// Answers with a status of 500 and more.
+    pub failures: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

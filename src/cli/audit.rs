@@ -102,7 +102,7 @@ fn table(events: &[RecordedEvent]) -> Result<()> {
             word(&event.correlation_id),
         ]);
     }
-    table.print_fitted(2)
+    table.print()
 }
 
 /// `token laptop (7)`

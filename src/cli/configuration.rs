@@ -65,7 +65,7 @@ fn show(options: &Options, json: bool) -> Result<Outcome> {
     for value in values {
         table.row([value.key, value.value.to_string(), value.source.shown()]);
     }
-    table.print_fitted(1)?;
+    table.print()?;
     Ok(Outcome::Done)
 }
 

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::Outcome;
 use super::output::{print, print_json, shown_size};
+use super::progress::Bar;
 use super::workplace::Workplace;
 use crate::admin::CollectGarbage;
 use crate::error::{Error, Kind, Result};
@@ -45,6 +46,7 @@ impl Gc {
             let what = format!("`{}` is no value of --grace", self.grace.escape_debug());
             Error::new(Kind::Usage, what).remedy("write a time such as 30m or 2h")
         })?;
+        let bar = Bar::new("collecting garbage", self.json);
         let collected = place.perform(CollectGarbage {
             dry_run: self.dry_run,
             untagged: self.untagged,
@@ -52,6 +54,7 @@ impl Gc {
             unreferenced: self.unreferenced,
             grace,
         })?;
+        drop(bar);
         if self.json {
             print_json(&collected)?;
         } else {

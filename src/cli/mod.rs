@@ -41,8 +41,11 @@ mod rule;
 mod serve;
 mod shown;
 mod status;
+mod table;
+mod terminal;
 mod tls;
 mod token;
+mod top;
 mod upstream;
 mod usage;
 mod user;
@@ -114,6 +117,7 @@ enum Command {
     Serve(serve::Serve),
     Init(init::Init),
     Status(status::Status),
+    Top(top::Top),
     #[command(name = "config")]
     Configuration(configuration::Configuration),
     User(user::User),
@@ -185,7 +189,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn parse(
     arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
 ) -> std::result::Result<CommandLine, clap::Error> {
-    let mut command = help::with_topics(command());
+    let colours = match terminal::has_colours() {
+        true => clap::ColorChoice::Auto,
+        false => clap::ColorChoice::Never,
+    };
+    let mut command = help::with_topics(command()).color(colours);
     let mut matches = command.try_get_matches_from_mut(arguments)?;
     CommandLine::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
@@ -278,6 +286,7 @@ impl Command {
             Command::Serve(serve) => serve.run(&place),
             Command::Init(init) => init.run(&place),
             Command::Status(status) => status.run(&place),
+            Command::Top(top) => top.run(&place),
             Command::Configuration(configuration) => configuration.run(&place.config, &options),
             Command::User(user) => user.run(&place),
             Command::Group(group) => group.run(&place),

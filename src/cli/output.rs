@@ -1,10 +1,11 @@
-//! Standard output: lines, tables and JSON. Text that may come from outside is escaped.
+//! Standard output: lines and JSON. Text that may come from outside is escaped.
 
 use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
 
+pub(super) use super::table::Table;
 use crate::error::{Error, Result};
 pub(super) use crate::human::{counted, shown_size};
 use crate::telemetry::escape_text;
@@ -56,97 +57,6 @@ pub(super) fn is_broken_pipe(error: &Error) -> bool {
         .is_some_and(|source| source.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// Rows under a header, in columns as wide as need be.
-pub(super) struct Table {
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    /// An empty table.
-    pub(super) fn new(header: &[&str]) -> Self {
-        let header = header.iter().map(|&cell| cell.to_owned()).collect();
-        Self { rows: vec![header] }
-    }
-
-    /// Adds a row; control characters in it are escaped.
-    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows
-            .push(cells.iter().map(|cell| escape_text(cell)).collect());
-    }
-
-    /// Prints it in one write.
-    pub(super) fn print(&self) -> Result<()> {
-        write(&self.render())
-    }
-
-    /// Prints it in one write; on a terminal no wider than that, by cutting the widest columns behind the first `kept`.
-    pub(super) fn print_fitted(&mut self, kept: usize) -> Result<()> {
-        if let Some(width) = terminal_width() {
-            self.fit(width, kept);
-        }
-        self.print()
-    }
-
-    fn fit(&mut self, width: usize, kept: usize) {
-        const NARROWEST: usize = 8;
-        let cell_width = |cell: &String| cell.chars().count();
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
-        let mut widths: Vec<usize> = (0..columns)
-            .map(|column| {
-                let cells = self.rows.iter().filter_map(|row| row.get(column));
-                cells.map(cell_width).max().unwrap_or_default()
-            })
-            .collect();
-        let gaps = columns.saturating_sub(1).saturating_mul(2);
-        while widths.iter().sum::<usize>().saturating_add(gaps) > width {
-            let cut = widths.iter_mut().skip(kept);
-            let widest = cut.max_by_key(|width| **width);
-            match widest.filter(|width| **width > NARROWEST) {
-                Some(widest) => *widest = widest.saturating_sub(1),
-                None => break,
-            }
-        }
-        for row in &mut self.rows {
-            for (cell, width) in row.iter_mut().zip(&widths) {
-                if cell_width(cell) > *width {
-                    let kept: String = cell.chars().take(width.saturating_sub(1)).collect();
-                    *cell = format!("{kept}…");
-                }
-            }
-        }
-    }
-
-    fn render(&self) -> String {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
-        let width = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells
-                .map(|cell| cell.chars().count())
-                .max()
-                .unwrap_or_default()
-        };
-        let widths: Vec<_> = (0..columns).map(width).collect();
-        let mut text = String::new();
-        for row in &self.rows {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                line.push_str(cell);
-                let padding = width.saturating_sub(cell.chars().count()).saturating_add(2);
-                line.extend(std::iter::repeat_n(' ', padding));
-            }
-            text.push_str(line.trim_end());
-            text.push('\n');
-        }
-        text
-    }
-}
-
-/// How many columns the terminal has that standard output is, if it is one.
-fn terminal_width() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
-}
-
 /// A time in a table.
 pub(super) fn shown_time(time: Option<Timestamp>, never: &str) -> String {
     time.map_or_else(|| never.to_owned(), |time| time.to_string())
@@ -160,32 +70,6 @@ pub(super) fn yes(truth: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tables_line_up_and_escape() {
-        let mut table = Table::new(&["ID", "NAME"]);
-        table.row(["1".to_owned(), "a\u{1b}[2J\nb".to_owned()]);
-        table.row(["1234".to_owned(), String::new()]);
-        assert_eq!(table.render(), "ID    NAME\n1     a\\u{1b}[2J\\nb\n1234\n");
-    }
-
-    #[test]
-    fn the_widest_columns_are_cut_until_a_table_fits() {
-        let mut table = Table::new(&["ID", "NAME", "DETAILS"]);
-        let cell = |length: usize| "é".repeat(length);
-        table.row(["1".to_owned(), cell(12), cell(60)]);
-        table.fit(40, 0);
-        let expected = format!("1   {}  {}…\n", cell(12), cell(21));
-        assert_eq!(table.render().lines().nth(1), Some(expected.trim_end()));
-        // What cannot fit is not cut to nothing, and the first columns are not cut at all.
-        table.fit(1, 2);
-        let longest = table
-            .render()
-            .lines()
-            .map(|line| line.chars().count())
-            .max();
-        assert_eq!(longest, Some(2 + 2 + 12 + 2 + 8));
-    }
 
     #[test]
     fn sizes_are_rounded_for_people() {

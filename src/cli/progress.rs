@@ -1,11 +1,19 @@
-//! How far a long task is: one line on a terminal that is written over and over, lines now and then elsewhere.
+//! How far a long task is: one line on a terminal that is written over and over, lines now and then elsewhere, and nothing
+//! beside JSON. It is shown from the first second on, also where nobody knows how much is left.
 
 use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::output::{hint, shown_size};
+use parking_lot::{Condvar, Mutex};
 
+use super::output::{hint, shown_size};
+use super::terminal;
+
+/// What takes less is not worth a line.
+const FIRST: Duration = Duration::from_secs(1);
 /// How often a terminal hears how far it is.
 const ON_A_TERMINAL: Duration = Duration::from_millis(500);
 /// How often a log or a pipe does.
@@ -13,48 +21,108 @@ const ELSEWHERE: Duration = Duration::from_secs(30);
 /// Cells of the bar.
 const CELLS: u64 = 24;
 
+/// Shown until it is dropped.
 pub(super) struct Bar {
+    shared: Arc<Shared>,
+    /// `None` where nothing is shown.
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    what: &'static str,
     is_terminal: bool,
     begun: Instant,
-    last: Mutex<Instant>,
+    /// Bytes; zero of zero until it is known.
+    done: AtomicU64,
+    total: AtomicU64,
+    is_over: Mutex<bool>,
+    ended: Condvar,
 }
 
 impl Bar {
-    pub(super) fn new() -> Self {
-        let now = Instant::now();
-        Self {
+    /// `what` is being done: "verifying". `json`: the caller prints JSON, and nothing shall be shown.
+    pub(super) fn new(what: &'static str, json: bool) -> Self {
+        let shared = Arc::new(Shared {
+            what,
             is_terminal: std::io::stderr().is_terminal(),
-            begun: now,
-            last: Mutex::new(now),
-        }
+            begun: Instant::now(),
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            is_over: Mutex::new(false),
+            ended: Condvar::new(),
+        });
+        // Without a thread for it, it is not shown, which is no failure.
+        let start = || {
+            let shared = Arc::clone(&shared);
+            let thread = std::thread::Builder::new().name("progress".to_owned());
+            thread.spawn(move || shared.run()).ok()
+        };
+        let thread = (!json).then(start).flatten();
+        Self { shared, thread }
     }
 
     /// `done` of `total` bytes.
     pub(super) fn show(&self, done: u64, total: u64) {
-        let Ok(mut last) = self.last.try_lock() else {
-            return;
-        };
-        let every = if self.is_terminal {
-            ON_A_TERMINAL
-        } else {
-            ELSEWHERE
-        };
-        if last.elapsed() < every {
-            return;
+        self.shared.done.store(done, Ordering::Relaxed);
+        self.shared.total.store(total, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        *self.shared.is_over.lock() = true;
+        self.shared.ended.notify_all();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
-        *last = Instant::now();
-        let line = line(done, total, self.begun.elapsed());
-        if self.is_terminal {
-            write_over(&format!("{} {line}", cells(done, total)));
-        } else {
-            hint(&line);
+    }
+}
+
+impl Shared {
+    fn run(&self) {
+        let (first, every) = match self.is_terminal {
+            true => (FIRST, ON_A_TERMINAL),
+            false => (ELSEWHERE, ELSEWHERE),
+        };
+        let mut is_over = self.is_over.lock();
+        let mut pause = first;
+        let mut is_shown = false;
+        while !*is_over {
+            // Woken early it only shows the same again.
+            let waited = self.ended.wait_for(&mut is_over, pause);
+            if !*is_over && waited.timed_out() {
+                self.draw();
+                (pause, is_shown) = (every, true);
+            }
+        }
+        if is_shown && self.is_terminal {
+            write_over("");
         }
     }
 
-    pub(super) fn clear(&self) {
-        if self.is_terminal {
-            write_over("");
+    fn draw(&self) {
+        let (done, total) = (&self.done, &self.total);
+        let (done, total) = (done.load(Ordering::Relaxed), total.load(Ordering::Relaxed));
+        let spent = self.begun.elapsed();
+        let text = match total {
+            0 => {
+                let spent = Duration::from_secs(spent.as_secs());
+                format!("{}, {}", self.what, humantime::format_duration(spent))
+            }
+            _ => format!("{}: {}", self.what, line(done, total, spent)),
+        };
+        if !self.is_terminal {
+            hint(&text);
+            return;
         }
+        let text = match total {
+            0 => text,
+            _ => format!("{} {text}", cells(done, total)),
+        };
+        // A line that is longer than the terminal is wide could not be written over.
+        let width = terminal::width_of(std::io::stderr());
+        let most = width.map_or(usize::MAX, |width| width.saturating_sub(1));
+        write_over(&text.chars().take(most).collect::<String>());
     }
 }
 

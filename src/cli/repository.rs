@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use super::Outcome;
 use super::contents::shown_use;
 use super::output::{Table, counted, print, print_json, shown_size, shown_time, yes};
+use super::progress::Bar;
 use super::removal::How;
 use super::workplace::Workplace;
 use crate::admin::{
@@ -98,6 +99,7 @@ impl Repository {
             }
             Action::Delete { image, how, json } => {
                 let remove = |dry_run| {
+                    let _bar = Bar::new("deleting", json);
                     let image = image.clone();
                     place.perform(RemoveImages { image, dry_run })
                 };

@@ -232,11 +232,11 @@ fn upstreams(view: &StatusView) -> Result<()> {
             status.last_failure.clone().unwrap_or_default(),
         ]);
     }
-    table.print_fitted(4)
+    table.print()
 }
 
 /// `3 days`, `5 hours`, `12 minutes`
-fn shown_age(seconds: u64) -> String {
+pub(super) fn shown_age(seconds: u64) -> String {
     let (number, noun) = match seconds {
         0..120 => (seconds, "second"),
         120..7_200 => (seconds / 60, "minute"),

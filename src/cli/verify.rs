@@ -36,13 +36,13 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
-        let bar = Bar::new();
+        let bar = Bar::new("verifying", self.json);
         let show = |done: u64, total: u64| bar.show(done, total);
         let report = match place.holder()? {
             Holder::Server(server) => server.verify(self.repair, &show),
             Holder::Here(_lock, store) => report(&store, self.repair, &show, Ok),
         };
-        bar.clear();
+        drop(bar);
         let report = report?;
         if self.json {
             print_json(&report)?;

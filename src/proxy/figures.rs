@@ -1,6 +1,7 @@
 //! What the proxy counts, and what it knows of its upstreams without the names of groups.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Proxy;
 use crate::error::Result;
@@ -47,6 +48,23 @@ pub struct InFlight {
     pub clients: usize,
 }
 
+/// A blob on its way from an upstream.
+#[derive(Debug, Clone)]
+pub struct Arriving {
+    pub upstream: String,
+    /// The repository's name there.
+    pub repository: String,
+    pub digest: String,
+    /// Bytes that are here.
+    pub received: u64,
+    /// `None` until the upstream has said it.
+    pub total: Option<u64>,
+    /// Clients that are served from it.
+    pub clients: usize,
+    pub is_kept: bool,
+    pub age: Duration,
+}
+
 /// An upstream of the box, or all those of groups together.
 #[derive(Debug, Clone)]
 pub struct UpstreamFigures {
@@ -73,6 +91,11 @@ impl Proxy {
             fills,
             clients,
         }
+    }
+
+    /// The blobs on their way, the first begun first, and no more than `most`.
+    pub fn arriving(&self, most: usize) -> Vec<Arriving> {
+        self.fetches.arriving(most)
     }
 
     /// How the upstreams are.

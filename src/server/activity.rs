@@ -1,4 +1,4 @@
-//! What the server does at this moment, for `breakwater status`.
+//! What the server does at this moment, for `breakwater status` and `breakwater top`.
 
 use super::Appliance;
 use crate::admin::Activity;
@@ -18,6 +18,10 @@ impl Appliance {
             served_from_cache: sums.served_from_cache,
             served_bytes: sums.served_bytes,
             served_bytes_from_cache: sums.served_bytes_from_cache,
+            pulls: self.observed.traffic.pulls(),
+            sent_bytes: self.observed.traffic.sent_bytes(),
+            received_bytes: sums.fetched_bytes,
+            failures: self.observed.traffic.failures(),
         })
     }
 }

@@ -25,6 +25,7 @@ mod remembered;
 mod repair;
 mod router;
 mod token;
+mod troubles;
 mod ui;
 mod v2;
 
@@ -50,7 +51,8 @@ pub use recalled::Examine;
 use parking_lot::Mutex;
 
 use crate::admin::{
-    Activity, Admin, CacheStatisticsView, FindingsView, OnTheBox, RefusedNetworkView, RunningServer,
+    Activity, Admin, CacheStatisticsView, FindingsView, OnTheBox, RefusedNetworkView,
+    RunningServer, TroubleView,
 };
 use crate::auth::Authenticator;
 use crate::auth::bans::{Ban, Bans, FailureKey, shown};
@@ -75,6 +77,7 @@ use call::Call;
 use observe::{MethodClass, Observed, RouteClass};
 use refused_mirror::RefusedMirror;
 use router::Route;
+use troubles::Troubles;
 
 /// Everything that answers requests.
 pub struct Appliance {
@@ -89,6 +92,7 @@ pub struct Appliance {
     offline: Arc<AtomicBool>,
     addresses: Addresses,
     refused_mirror: RefusedMirror,
+    troubles: Troubles,
     /// What it was started with.
     config: Config,
     /// The first part of request ids: random for each start.
@@ -131,6 +135,7 @@ impl Appliance {
             offline,
             addresses: Addresses::new(&config.server),
             refused_mirror: RefusedMirror::default(),
+            troubles: Troubles::default(),
             config: config.clone(),
             boot: crate::auth::keys::random_hex::<4>()?,
             requests: AtomicU64::new(0),
@@ -323,6 +328,10 @@ impl RunningServer for Appliance {
 
     fn findings(&self) -> Option<FindingsView> {
         self.recall_findings()
+    }
+
+    fn troubles(&self) -> Vec<TroubleView> {
+        self.troubles.newest()
     }
 }
 

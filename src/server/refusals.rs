@@ -6,6 +6,7 @@
 use super::Appliance;
 use super::call::{Call, Credentials};
 use super::router::{self, Place, Route};
+use super::troubles;
 use crate::error::{Kind, Result};
 use crate::store::{Actor, Detail, Event, EventKind, EventPlace};
 
@@ -15,6 +16,9 @@ pub(super) fn note(appliance: &Appliance, call: &Call<'_>, kind: Option<Kind>, s
     let is_refused_login = status == 401 && !matches!(call.credentials(), Credentials::None);
     if event.is_some() || is_refused_login {
         appliance.observed.refused.one();
+    }
+    if event.is_some() || status >= 500 {
+        troubles::note(appliance, call, status);
     }
     let Some(event) = event else {
         return;

@@ -11,11 +11,13 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 
 mod whole;
 
 use super::Outcome;
-use super::output::{hint, print};
+use super::output::{hint, print, print_json, tell};
+use super::progress::Bar;
 use super::workplace::Workplace;
 use crate::admin::{BackUp, INITIAL_ROOT_PASSWORD, ROOT, SaveRows, forget_initial_password};
 use crate::auth::password::{Attempt, Verifier};
@@ -47,6 +49,9 @@ pub(super) struct Backup {
     /// Write no file, but save in the data directory's `saved/`, now, what is saved there every night
     #[arg(long, conflicts_with = "file")]
     nightly: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Put a backup in the place of the access database; no server may run
@@ -64,6 +69,9 @@ Examples:
 pub(super) struct Restore {
     /// What `breakwater backup` has made: a file, or a directory
     file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
     /// Whether it is a directory, as the caller sees it.
     #[arg(skip)]
     is_whole: bool,
@@ -103,43 +111,55 @@ impl Backup {
     pub(super) fn run(self, place: &Workplace, file: Option<File>) -> Result<Outcome> {
         place.check_data()?;
         if let Some(directory) = &self.with_images {
-            return whole::back_up(place, directory);
+            return whole::back_up(place, directory, self.json);
         }
         let Some(path) = self.file else {
+            let bar = Bar::new("saving the rows", self.json);
             place.perform(SaveRows {})?;
+            drop(bar);
             let saved = place.config.data.join("saved");
-            print(&format!(
-                "saved the rows of the databases in {}",
-                saved.display()
-            ))?;
+            let line = format!("saved the rows of the databases in {}", saved.display());
+            tell(&json!({ "saved": saved }), self.json, &line)?;
             return Ok(Outcome::Done);
         };
         // Nothing was made here where the store came up only just now: then the file is somebody else's.
         let file = file.ok_or_else(|| Error::internal("the store was made meanwhile"))?;
-        if let Err(error) = fill(place, file, &path) {
+        let bar = Bar::new("copying the databases", self.json);
+        let filled = fill(place, file, &path, &bar);
+        drop(bar);
+        if let Err(error) = filled {
             // Half a backup is none. Where its directory is root's alone it stays, empty or not whole.
             let _ = fs::remove_file(&path);
             return Err(error);
         }
-        print(&format!(
+        let line = format!(
             "wrote the access database to {}; `secret.key`, `keys/` and the files of images are not in it: keep them apart, or use --with-images",
             path.display()
-        ))?;
+        );
+        tell(&json!({ "file": path }), self.json, &line)?;
         Ok(Outcome::Done)
     }
 }
 
 /// By way of `staging/`: SQLite wants a path that this process may write beside.
-fn fill(place: &Workplace, mut file: File, path: &Path) -> Result<()> {
+fn fill(place: &Workplace, file: File, path: &Path, bar: &Bar) -> Result<()> {
     let process = std::process::id();
     let (staged, _) = place.perform(BackUp {
         process,
         with_images: false,
     })?;
     let staged = place.config.data.join(staged);
-    let copied = File::open(&staged)
-        .and_then(|mut from| io::copy(&mut from, &mut file))
-        .and_then(|_| file.sync_all());
+    let copied = File::open(&staged).and_then(|mut from| {
+        let total = from.metadata()?.len();
+        let mut to = Told {
+            file: &file,
+            done: 0,
+            total,
+            bar,
+        };
+        io::copy(&mut from, &mut to)?;
+        file.sync_all()
+    });
     // What cannot be removed is swept by the next start.
     let _ = fs::remove_file(&staged);
     copied.map_err(|error| Error::io("cannot write", path, error))?;
@@ -149,6 +169,27 @@ fn fill(place: &Workplace, mut file: File, path: &Path) -> Result<()> {
         .filter(|parent| !parent.as_os_str().is_empty());
     let _ = File::open(parent.unwrap_or(Path::new("."))).and_then(|parent| parent.sync_all());
     Ok(())
+}
+
+/// A file that tells how much of it is written.
+struct Told<'a> {
+    file: &'a File,
+    done: u64,
+    total: u64,
+    bar: &'a Bar,
+}
+
+impl io::Write for Told<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.done = self.done.saturating_add(written as u64);
+        self.bar.show(self.done, self.total);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 impl Restore {
@@ -191,19 +232,25 @@ impl Restore {
         let data = &place.config.data;
         let lock = Store::lock_for_restore(data)?;
         // All that can be wrong with it comes out before anything is changed.
+        let reading = Bar::new("reading the backup", self.json);
         let prepared = PreparedRestore::read(&lock, data, &mut file)?;
+        drop(reading);
         let (mut rest, mut outcome) = (None, Outcome::Done);
+        let mut copied = None;
         if self.is_whole {
             whole::check_readable(&self.file)?;
             rest = Some(RestOfBackup::read(&self.file, data, &lock)?);
             // Files before the rows that name them.
-            outcome = whole::copy_back(&self.file, data)?;
+            (outcome, copied) = whole::copy_back(&self.file, data, self.json)?;
         }
+        let finishing = Bar::new("putting the databases back", self.json);
         let replaced = prepared.finish(&place.actor)?;
-        print(&format!(
-            "restored the access database from {}: what was revoked, blocked or removed since it was made counts again",
-            self.file.display()
-        ))?;
+        if !self.json {
+            print(&format!(
+                "restored the access database from {}: what was revoked, blocked or removed since it was made counts again",
+                self.file.display()
+            ))?;
+        }
         if replaced == Replaced::Unreadable {
             hint(
                 "the replaced database could not be read: new ids are a million higher, so that none comes twice",
@@ -223,16 +270,29 @@ impl Restore {
                 error.context("the databases are restored, but not all of the rest: restore again")
             })?;
         }
-        forget_stale_password(&Store::open(&place.config.data)?)?;
+        drop(finishing);
+        let forgotten = forget_stale_password(&Store::open(&place.config.data)?)?;
+        if self.json {
+            print_json(&json!({
+                "restored_from": self.file,
+                "images": copied,
+                "forgotten_password": forgotten,
+            }))?;
+        } else if let Some(path) = forgotten {
+            print(&format!(
+                "removed {}: root's password is the one of the backup",
+                path.display()
+            ))?;
+        }
         Ok(outcome)
     }
 }
 
-/// The password that the first start wrote down may be that of a root who is gone.
-fn forget_stale_password(store: &Store) -> Result<()> {
+/// The password that the first start wrote down may be that of a root who is gone. The file that is gone then.
+fn forget_stale_password(store: &Store) -> Result<Option<PathBuf>> {
     let path = store.directory().join(INITIAL_ROOT_PASSWORD);
     let Ok(written) = fs::read_to_string(&path) else {
-        return Ok(());
+        return Ok(None);
     };
     let root = store.access.user_by_name(ROOT)?;
     let hash = root.and_then(|root| root.password_hash);
@@ -242,11 +302,8 @@ fn forget_stale_password(store: &Store) -> Result<()> {
         address: Ipv4Addr::LOCALHOST.into(),
     };
     if Verifier::new()?.verify(&attempt, hash.as_deref())? {
-        return Ok(());
+        return Ok(None);
     }
     forget_initial_password(store)?;
-    print(&format!(
-        "removed {}: root's password is the one of the backup",
-        path.display()
-    ))
+    Ok(Some(path))
 }

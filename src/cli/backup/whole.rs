@@ -4,9 +4,11 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
 
+use serde_json::{Value, json};
+
 use crate::admin::{BackUp, NoteBackup};
 use crate::cli::Outcome;
-use crate::cli::output::{counted, hint, print, shown_size};
+use crate::cli::output::{counted, hint, print, shown_size, tell};
 use crate::cli::privilege::is_root;
 use crate::cli::progress::Bar;
 use crate::cli::workplace::Workplace;
@@ -35,16 +37,22 @@ pub(super) fn make_directory(directory: &Path, config: &Config) -> Result<()> {
 }
 
 /// Files first, then the rows as they are, then the files that came meanwhile; and only then the rows take their place.
-pub(super) fn back_up(place: &Workplace, directory: &Path) -> Result<Outcome> {
+pub(super) fn back_up(place: &Workplace, directory: &Path, json: bool) -> Result<Outcome> {
     let data = &place.config.data;
     let to = BackupDirectory::take(directory, data).map_err(|error| of_owner(error, directory))?;
-    let add = || with_bar(|bar| to.add_files(data, &|done, all| bar.show(done, all)));
+    let add = || {
+        with_bar(json, |bar| {
+            to.add_files(data, &|done, all| bar.show(done, all))
+        })
+    };
     let first = add()?;
     let process = std::process::id();
+    let bar = Bar::new("copying the databases", json);
     let (precious, rows) = place.perform(BackUp {
         process,
         with_images: true,
     })?;
+    drop(bar);
     let rows = rows.ok_or_else(|| Error::internal("the rows of the cache were not written"))?;
     let staged = Swept([data.join(precious), data.join(rows)]);
     let second = add()?;
@@ -52,13 +60,24 @@ pub(super) fn back_up(place: &Workplace, directory: &Path) -> Result<Outcome> {
     let has_secret = to.finish(data, precious, rows)?;
     drop(staged);
     place.perform(NoteBackup {})?;
-    print(&format!(
+    let files = first.files.saturating_add(second.files);
+    let bytes = first.bytes.saturating_add(second.bytes);
+    let line = format!(
         "copied {} ({}) to {}, which had {} of them, and the databases and keys",
-        counted(first.files.saturating_add(second.files), "file"),
-        shown_size(first.bytes.saturating_add(second.bytes)),
+        counted(files, "file"),
+        shown_size(bytes),
         directory.display(),
         first.present
-    ))?;
+    );
+    let view = json!({
+        "directory": directory,
+        "files": files,
+        "bytes": bytes,
+        "present_files": first.present,
+        "damaged": second.damaged.iter().map(Digest::to_string).collect::<Vec<_>>(),
+        "has_secret": has_secret,
+    });
+    tell(&view, json, &line)?;
     hint("not in it: the audit log, the configuration, and the certificates that it names");
     if !has_secret {
         hint(
@@ -72,19 +91,30 @@ pub(super) fn back_up(place: &Workplace, directory: &Path) -> Result<Outcome> {
 }
 
 /// Copies the files of a backup that are missing here, and says so; with the damaged ones.
-pub(super) fn copy_back(from: &Path, data: &Path) -> Result<Outcome> {
-    let copied = with_bar(|bar| copy_files(from, data, &|done, all| bar.show(done, all)));
+pub(super) fn copy_back(from: &Path, data: &Path, json: bool) -> Result<(Outcome, Option<Value>)> {
+    let copied = with_bar(json, |bar| {
+        copy_files(from, data, &|done, all| bar.show(done, all))
+    });
     let copied = copied.map_err(|error| of_owner(error, from))?;
-    print(&format!(
-        "copied {} ({}) of images; {} were here",
-        counted(copied.files, "file"),
-        shown_size(copied.bytes),
-        copied.present
-    ))?;
-    Ok(tell_damaged(
+    if !json {
+        print(&format!(
+            "copied {} ({}) of images; {} were here",
+            counted(copied.files, "file"),
+            shown_size(copied.bytes),
+            copied.present
+        ))?;
+    }
+    let view = json!({
+        "files": copied.files,
+        "bytes": copied.bytes,
+        "present_files": copied.present,
+        "damaged": copied.damaged.iter().map(Digest::to_string).collect::<Vec<_>>(),
+    });
+    let outcome = tell_damaged(
         &copied.damaged,
         "what needs them is missing until it is pushed or pulled again",
-    ))
+    );
+    Ok((outcome, Some(view)))
 }
 
 /// Whether this process, which may be another user by now, can read the backup.
@@ -93,11 +123,8 @@ pub(super) fn check_readable(directory: &Path) -> Result<()> {
     read.map_err(|error| of_owner(Error::io("cannot read", directory, error), directory))
 }
 
-fn with_bar(work: impl FnOnce(&Bar) -> Result<CopiedFiles>) -> Result<CopiedFiles> {
-    let bar = Bar::new();
-    let copied = work(&bar);
-    bar.clear();
-    copied
+fn with_bar(json: bool, work: impl FnOnce(&Bar) -> Result<CopiedFiles>) -> Result<CopiedFiles> {
+    work(&Bar::new("copying files", json))
 }
 
 fn tell_damaged(damaged: &[Digest], remedy: &str) -> Outcome {

@@ -115,7 +115,9 @@ impl Export {
 
     pub(in crate::cli) fn run(mut self, place: &Workplace) -> Result<Outcome> {
         let split = self.split.as_deref().map(parse_size).transpose()?;
+        let looking = Bar::new("looking for the images", self.json);
         let found = place.perform(self.request()?)?;
+        drop(looking);
         let names = found.images.iter().map(|found| &found.image.image);
         let holding = Holding::new(place, names);
         let left_out = self.unresolved(&found);
@@ -142,7 +144,7 @@ impl Export {
             let output = output
                 .as_mut()
                 .ok_or_else(|| Error::internal("no output"))?;
-            let bad = copy(&bundle, &blobs, output, &holding)?;
+            let bad = copy(&bundle, &blobs, output, &holding, self.json)?;
             if bad.is_empty() {
                 break (plan, bundle);
             }
@@ -329,8 +331,9 @@ fn copy(
     blobs: &BlobDir,
     output: &mut Output,
     holding: &Holding<'_>,
+    json: bool,
 ) -> Result<BTreeSet<Digest>> {
-    let bar = Bar::new();
+    let bar = Bar::new("writing", json);
     let all = bundle.manifest.size;
     let mut told = Instant::now();
     let written = write(bundle, blobs, output, &mut |done| {
@@ -341,7 +344,7 @@ fn copy(
         }
         Ok(())
     });
-    bar.clear();
+    drop(bar);
     written
 }
 

@@ -97,10 +97,12 @@ impl Import {
         let opened = self.opened.take();
         let opened = opened.ok_or_else(|| Error::internal("the archive was not opened"))?;
         place.check_data()?;
+        let reading = Bar::new("reading the archive", self.json);
         let archive = Archive::open(&opened.parts, &opened.keys, self.name.as_deref())?;
         let parts = archive.images.iter().map(|image| archive.parts_of(image));
         let parts = parts.collect::<Result<Vec<_>>>()?;
         let planned = self.plan(place, &archive, &parts)?;
+        drop(reading);
         let problems = problems(&archive, &parts, &planned);
         let absent = planned.iter().map(|planned| &planned.absent);
         let files = to_stage(&archive, parts.iter().zip(absent));
@@ -110,18 +112,20 @@ impl Import {
         refuse(&problems)?;
         let directory = ImportDirectory::open(&place.config.data, &archive.id)?;
         check_room(place, &files, &directory)?;
-        let bar = Bar::new();
+        let bar = Bar::new("importing", self.json);
         let total = bytes_of(&files);
         let staged = stage(&archive, &files, &directory, &|done| bar.show(done, total));
-        bar.clear();
+        drop(bar);
         let staged = staged?;
         directory.hand_over()?;
+        let taking = Bar::new("taking the images up", self.json);
         let adopted = place.perform(AdoptImport {
             import: archive.id.clone(),
             to: self.to.clone(),
             images: archive.images.clone(),
             signed_by: archive.signed_by.clone(),
         })?;
+        drop(taking);
         self.tell(&archive, adopted.images, staged)
     }
 

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::admin::{EvictImages, EvictionView, Stays};
 use crate::cli::output::{Table, counted, hint, print, print_json, shown_size};
+use crate::cli::progress::Bar;
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
 
@@ -26,7 +27,9 @@ pub(super) struct Evict {
 
 impl Evict {
     pub(super) fn run(self, place: &Workplace) -> Result<()> {
+        let bar = Bar::new("evicting", self.json);
         let view = place.perform(self.request)?;
+        drop(bar);
         if self.json {
             return print_json(&view);
         }

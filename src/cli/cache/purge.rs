@@ -4,6 +4,7 @@ use clap::{ArgGroup, Args};
 
 use crate::admin::{PurgeImages, PurgeView};
 use crate::cli::output::{counted, print, print_json, shown_size};
+use crate::cli::progress::Bar;
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
 
@@ -28,7 +29,9 @@ pub(super) struct PurgeCommand {
 impl PurgeCommand {
     pub(super) fn run(self, place: &Workplace) -> Result<()> {
         let image = self.request.image.clone();
+        let bar = Bar::new("purging", self.json);
         let view = place.perform(self.request)?;
+        drop(bar);
         match self.json {
             true => print_json(&view),
             false => tell(&view, image.as_deref()),

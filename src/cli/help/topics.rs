@@ -8,6 +8,7 @@ const TOPICS_OF: &[(&str, &str)] = &[
     ("serve", "configuration"),
     ("init", "getting-started"),
     ("status", "diagnosis"),
+    ("top", "diagnosis"),
     ("config", "configuration"),
     ("version", "commands"),
     ("user", "tokens"),

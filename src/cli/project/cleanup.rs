@@ -5,6 +5,7 @@ use clap::Args;
 use crate::admin::{CleanUpProject, CleanedUpProject};
 use crate::cli::Outcome;
 use crate::cli::output::{Table, print, print_json, shown_time};
+use crate::cli::progress::Bar;
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
 use crate::upkeep::retention::Stays;
@@ -31,10 +32,12 @@ pub(super) struct Cleanup {
 
 impl Cleanup {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
+        let bar = Bar::new("cleaning up", self.json);
         let cleaned = place.perform(CleanUpProject {
             project: self.path.clone().into(),
             dry_run: self.dry_run,
         })?;
+        drop(bar);
         if self.json {
             print_json(&cleaned)?;
             return Ok(Outcome::Done);

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::TargetKey;
-use super::figures::{Counters, note};
+use super::figures::{Arriving, Counters, note};
 use crate::error::{Error, Kind};
 use crate::oci::Digest;
 use crate::time::deadline;
@@ -78,6 +78,28 @@ impl SharedFetches {
             readers = readers.saturating_add(state.readers);
         }
         (table.len(), fills, readers)
+    }
+
+    /// Those that began first, and no more than `most`.
+    pub(super) fn arriving(&self, most: usize) -> Vec<Arriving> {
+        let table = self.lock();
+        let mut fetches: Vec<_> = table.iter().collect();
+        fetches.sort_by_key(|(_, fetch)| fetch.begun);
+        fetches.truncate(most);
+        let arriving = fetches.into_iter().map(|((target, digest), fetch)| {
+            let state = fetch.lock();
+            Arriving {
+                upstream: target.origin.upstream().to_string(),
+                repository: target.repository.to_string(),
+                digest: digest.to_string(),
+                received: state.written,
+                total: state.total,
+                clients: state.readers,
+                is_kept: state.keep,
+                age: fetch.begun.elapsed(),
+            }
+        });
+        arriving.collect()
     }
 
     /// Joins the fetch of `key`, or makes one. `fill`: whether who asks may keep it.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -11,6 +12,7 @@ use crate::store::Blob;
 
 /// One blob on its way.
 pub(super) struct SharedFetch {
+    pub(super) begun: Instant,
     pub(super) state: Mutex<State>,
     pub(super) changed: Condvar,
 }
@@ -54,6 +56,7 @@ impl SharedFetch {
             readers: 1,
         };
         Self {
+            begun: Instant::now(),
             state: Mutex::new(state),
             changed: Condvar::new(),
         }

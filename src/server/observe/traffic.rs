@@ -188,6 +188,35 @@ impl Traffic {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Manifests that went to clients whole.
+    pub(in crate::server) fn pulls(&self) -> u64 {
+        let (route, method) = (RouteClass::Manifest as usize, MethodClass::Get as usize);
+        self.sum((0..CACHE.len()).map(|cache| index(route, method, 1, cache)))
+    }
+
+    /// Answers that say that something failed here or upstream.
+    pub(in crate::server) fn failures(&self) -> u64 {
+        self.sum(
+            (4..CELLS / CACHE.len())
+                .step_by(STATUS.len())
+                .flat_map(|row| {
+                    let first = row.saturating_mul(CACHE.len());
+                    first..first.saturating_add(CACHE.len())
+                }),
+        )
+    }
+
+    pub(in crate::server) fn sent_bytes(&self) -> u64 {
+        let bytes = self.bytes.iter().map(|bytes| bytes.load(Ordering::Relaxed));
+        bytes.fold(0, u64::saturating_add)
+    }
+
+    fn sum(&self, places: impl Iterator<Item = usize>) -> u64 {
+        let counts = places.filter_map(|place| self.answered.get(place));
+        let counts = counts.map(|count| count.load(Ordering::Relaxed));
+        counts.fold(0, u64::saturating_add)
+    }
+
     /// What was counted, without what never happened.
     pub(super) fn write(&self, page: &mut Page) {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -278,6 +307,9 @@ mod tests {
             .collect();
         assert_eq!(counts.len(), expected);
         assert!(counts.iter().all(|count| *count == 1), "{counts:?}");
+        assert_eq!(traffic.pulls(), CACHE.len() as u64);
+        assert_eq!(traffic.failures(), (expected / STATUS.len()) as u64);
+        assert_eq!(traffic.sent_bytes(), 2 * expected as u64);
         let mut page = Page::default();
         traffic.write(&mut page);
         let text = page.into_text();

@@ -2,64 +2,140 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::{Command, ExitStatus, Stdio};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::cli::initialised;
 use crate::support::client::Client;
 
+/// A command that has a terminal for its three streams.
+pub(crate) struct OnTerminal {
+    controller: File,
+    /// The terminal's other end, to see in which mode it is.
+    terminal: File,
+    child: Child,
+    hears: Receiver<Vec<u8>>,
+    shown: Vec<u8>,
+}
+
+impl OnTerminal {
+    pub(crate) fn start(mut command: Command, columns: u16, lines: u16) -> Self {
+        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&controller).unwrap();
+        unlockpt(&controller).unwrap();
+        let path = ptsname(&controller, Vec::new()).unwrap();
+        let terminal = || {
+            let mut options = File::options();
+            options.read(true).write(true);
+            options.custom_flags(OFlags::NOCTTY.bits() as i32);
+            options.open(path.to_str().unwrap()).unwrap()
+        };
+        let controller = File::from(controller);
+        set_size(&controller, columns, lines);
+        let own = terminal();
+        let child = command.stdin(terminal()).stdout(terminal());
+        let child = child.stderr(terminal()).spawn().unwrap();
+        // The terminals of this process are closed with the command, so that the reader comes to an end.
+        drop(command);
+        let mut reader = controller.try_clone().unwrap();
+        let (said, hears) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 1024];
+            while let Ok(count @ 1..) = reader.read(&mut bytes) {
+                if said.send(bytes[..count].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self {
+            controller,
+            terminal: own,
+            child,
+            hears,
+            shown: Vec::new(),
+        }
+    }
+
+    /// Waits until this was shown; what was shown before it and it are forgotten.
+    pub(crate) fn wait_for(&mut self, text: &str) {
+        let begun = Instant::now();
+        loop {
+            let shown = self.shown();
+            if let Some(at) = shown.find(text) {
+                self.shown = shown.as_bytes()[at + text.len()..].to_vec();
+                return;
+            }
+            let left = Duration::from_secs(30).saturating_sub(begun.elapsed());
+            match self.hears.recv_timeout(left) {
+                Ok(bytes) => self.shown.extend(bytes),
+                Err(_) => panic!("{text:?} is not shown: {shown}"),
+            }
+        }
+    }
+
+    pub(crate) fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.shown).into_owned()
+    }
+
+    pub(crate) fn press(&mut self, keys: &str) {
+        self.controller.write_all(keys.as_bytes()).unwrap();
+    }
+
+    pub(crate) fn resize(&self, columns: u16, lines: u16) {
+        set_size(&self.controller, columns, lines);
+        // It is not the terminal of the command's session, whose processes the kernel would tell.
+        kill_process(Pid::from_child(&self.child), Signal::WINCH).unwrap();
+    }
+
+    pub(crate) fn modes(&self) -> LocalModes {
+        tcgetattr(&self.terminal).unwrap().local_modes
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end; how it ended, and what was shown and is not forgotten.
+    pub(crate) fn end(mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().unwrap();
+        while let Ok(bytes) = self.hears.recv_timeout(Duration::from_millis(500)) {
+            self.shown.extend(bytes);
+        }
+        (status, self.shown())
+    }
+}
+
+fn set_size(terminal: &File, columns: u16, lines: u16) {
+    let size = Winsize {
+        ws_row: lines,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(terminal, size).unwrap();
+}
+
 /// Runs a command with a terminal for its three streams. Each answer is typed when the words before it have been
 /// printed; what the terminal showed at the end.
-pub(super) fn on_a_terminal(
-    mut command: Command,
-    dialogue: &[(&str, &str)],
-) -> (ExitStatus, String) {
-    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&controller).unwrap();
-    unlockpt(&controller).unwrap();
-    let path = ptsname(&controller, Vec::new()).unwrap();
-    let terminal = || {
-        let mut options = File::options();
-        options.read(true).write(true);
-        Stdio::from(options.open(path.to_str().unwrap()).unwrap())
-    };
-    let child = command.stdin(terminal()).stdout(terminal());
-    let mut child = child.stderr(terminal()).spawn().unwrap();
-    // The terminals of this process are closed with the command, so that the reader comes to an end.
-    drop(command);
-    let mut controller = File::from(controller);
-    let mut reader = controller.try_clone().unwrap();
-    let (said, hears) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let mut bytes = [0; 1024];
-        while let Ok(count @ 1..) = reader.read(&mut bytes) {
-            if said.send(bytes[..count].to_vec()).is_err() {
-                break;
-            }
-        }
-    });
-    let mut shown = Vec::new();
+pub(super) fn on_a_terminal(command: Command, dialogue: &[(&str, &str)]) -> (ExitStatus, String) {
+    let mut terminal = OnTerminal::start(command, 0, 0);
+    let mut all = String::new();
     for (question, answer) in dialogue {
-        let begun = Instant::now();
-        while !String::from_utf8_lossy(&shown).contains(question) {
-            let left = Duration::from_secs(30).saturating_sub(begun.elapsed());
-            let text = || String::from_utf8_lossy(&shown).into_owned();
-            match hears.recv_timeout(left) {
-                Ok(bytes) => shown.extend(bytes),
-                Err(_) => panic!("{question:?} is not asked: {}", text()),
-            }
-        }
+        terminal.wait_for(question);
+        all.push_str(question);
         // The question comes before the terminal is told to show nothing.
         std::thread::sleep(Duration::from_millis(300));
-        controller.write_all(answer.as_bytes()).unwrap();
+        terminal.press(answer);
     }
-    let status = child.wait().unwrap();
-    while let Ok(bytes) = hears.recv_timeout(Duration::from_millis(500)) {
-        shown.extend(bytes);
-    }
-    (status, String::from_utf8_lossy(&shown).into_owned())
+    let (status, shown) = terminal.end();
+    (status, all + &shown)
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod imports;
 mod keys;
 mod members;
 mod named;
+mod names;
 mod networks;
 mod offline;
 mod pins;
@@ -91,6 +92,7 @@ pub use imports::{AdoptImport, Adopted, AdoptedImage, PlanImport, Planned, Plann
 pub use keys::{KeyView, ListKeys, RotateKey, Rotated};
 pub use members::{AddMember, EditMember, GetMember, ListMembers, MemberView, RemoveMember};
 pub use named::{Named, NamedPlace};
+pub use names::{ListNames, NameKind};
 pub use networks::{
     AddNetwork, ListNetworks, ListRefusedNetworks, NetworkView, RefusedNetworkView, RemoveNetwork,
 };
@@ -264,6 +266,7 @@ operations!(
     ListHave,
     ListKeys,
     ListMembers,
+    ListNames,
     ListNetworks,
     ListPins,
     ListProjects,

@@ -3,7 +3,8 @@
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, print, print_json};
+use super::output::{Table, print_json, tell_done};
+use super::shown::Shown;
 use super::workplace::Workplace;
 use crate::admin::{ListBans, RemoveBan};
 use crate::error::Result;
@@ -31,17 +32,17 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    Remove(RemoveBan),
+    Remove(Shown<RemoveBan>),
 }
 
 impl BanCommand {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         match self.action {
             Action::List { json } => list(place, json)?,
-            Action::Remove(request) => {
+            Action::Remove(Shown { request, json }) => {
                 let name = request.name.clone();
                 place.perform(request)?;
-                print(&format!("{name} may log in again"))?;
+                tell_done("removed", &name, json, &format!("{name} may log in again"))?;
             }
         }
         Ok(Outcome::Done)

@@ -1,6 +1,7 @@
 //! `breakwater config`: what is configured, where it comes from, and whether a server could start with it.
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::Outcome;
 use super::output::{Table, print, print_json};
@@ -27,7 +28,11 @@ enum Action {
     #[command(
         after_help = "Example:\n  breakwater config check --config /etc/breakwater/breakwater.toml"
     )]
-    Check,
+    Check {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print each value, and where it comes from: an option, the environment, a line of the file, or the default
     ///
     /// A running server has what held when it started.
@@ -49,7 +54,7 @@ Examples:
 impl Configuration {
     pub(super) fn run(&self, config: &Config, options: &Options) -> Result<Outcome> {
         match self.action {
-            Action::Check => check(config),
+            Action::Check { json } => check(config, json),
             Action::Show { json } => show(options, json),
         }
     }
@@ -69,7 +74,7 @@ fn show(options: &Options, json: bool) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn check(config: &Config) -> Result<Outcome> {
+fn check(config: &Config, json: bool) -> Result<Outcome> {
     let mut faults = Vec::new();
     if let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key) {
         match CertificateSummary::from_files(certificate, key) {
@@ -90,6 +95,17 @@ fn check(config: &Config) -> Result<Outcome> {
     }
     let upstreams = config.upstreams.iter().map(server::check_upstream);
     faults.extend(upstreams.filter_map(Result::err));
+    let outcome = match faults.is_empty() {
+        true => Outcome::Done,
+        false => Outcome::Bad,
+    };
+    if json {
+        let faults: Vec<_> = faults.iter().map(Error::to_string).collect();
+        print_json(
+            &json!({ "file": config.file, "is_usable": faults.is_empty(), "faults": faults }),
+        )?;
+        return Ok(outcome);
+    }
     for fault in &faults {
         print(&format!("error: {fault}"))?;
     }

@@ -4,7 +4,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, print, print_json, tell};
+use super::output::{Table, print_json, tell, tell_done};
 use super::workplace::Workplace;
 use crate::admin::{ListFeatures, ListGroupFeatures, ResetFeature, SetFeature};
 use crate::error::Result;
@@ -49,6 +49,9 @@ Example:
         /// The group
         #[arg(long, value_name = "PATH", value_parser = NonEmptyStringValueParser::new())]
         group: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -70,7 +73,7 @@ impl Feature {
             Action::List { json } => list(place, json)?,
             Action::Enable(change) => change.run(place, true)?,
             Action::Disable(change) => change.run(place, false)?,
-            Action::Reset { flag, group } => reset(place, flag, group)?,
+            Action::Reset { flag, group, json } => reset(place, flag, group, json)?,
         }
         Ok(Outcome::Done)
     }
@@ -89,7 +92,7 @@ impl Change {
     }
 }
 
-fn reset(place: &Workplace, flag: String, path: String) -> Result<()> {
+fn reset(place: &Workplace, flag: String, path: String, json: bool) -> Result<()> {
     place.perform(ResetFeature {
         name: flag.clone(),
         group: vec![path.clone()],
@@ -98,7 +101,8 @@ fn reset(place: &Workplace, flag: String, path: String) -> Result<()> {
         Some((parent, _)) => format!("what {parent} has"),
         None => "the box's value".to_owned(),
     };
-    print(&format!("{path} has {above} for {flag} again"))
+    let line = format!("{path} has {above} for {flag} again");
+    tell_done("reset", &flag, json, &line)
 }
 
 fn list(place: &Workplace, json: bool) -> Result<()> {

@@ -1,6 +1,7 @@
 //! `breakwater group`: groups, which nest by path.
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::Outcome;
 use super::contents::{WithContents, contents, pushed, repositories, shown_use};
@@ -102,6 +103,9 @@ Examples:
         path: String,
         #[command(flatten)]
         how: How,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -151,17 +155,25 @@ impl Group {
                 })?;
                 tell(&changed, json, &format!("changed group {path}"))?;
             }
-            Action::Remove { path, how } => {
+            Action::Remove { path, how, json } => {
                 let group: Named<GroupId> = path.clone().into();
                 let what = format!("group {path}");
-                if how.may_go(place, NamedPlace::Group(group.clone()), &what)? {
+                let named = NamedPlace::Group(group.clone());
+                let going = how.may_go(place, named, &what, json)?;
+                let line = if going.may_go {
                     place.perform(RemoveGroup { group })?;
-                    print(&format!("removed {what}, with what was below it"))?;
+                    format!("removed {what}, with what was below it")
                 } else if how.dry_run {
-                    print(&format!("would remove {what}, with what is below it"))?;
+                    format!("would remove {what}, with what is below it")
                 } else {
                     return Ok(Outcome::Bad);
-                }
+                };
+                let view = json!({
+                    "removed": path,
+                    "dry_run": how.dry_run,
+                    "contents": going.contents,
+                });
+                tell(&view, json, &line)?;
             }
         }
         Ok(Outcome::Done)

@@ -1,9 +1,10 @@
 //! `breakwater init`: the store and its first administrator, without starting a server.
 
 use clap::Args;
+use serde_json::json;
 
 use super::Outcome;
-use super::output::{hint, print};
+use super::output::{hint, print, print_json};
 use super::workplace::Workplace;
 use crate::error::Result;
 use crate::server;
@@ -16,7 +17,11 @@ use crate::time::Timestamp;
 Examples:
   breakwater init
   breakwater init --data /var/lib/breakwater")]
-pub(super) struct Init {}
+pub(super) struct Init {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
 
 impl Init {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
@@ -30,6 +35,11 @@ impl Init {
         let store = Store::create(data)?;
         let sentences =
             server::first_start(&place.actor, &store, &place.config, store.directory())?;
+        if self.json {
+            let view = json!({ "data": data, "is_new": !sentences.is_empty() });
+            print_json(&view)?;
+            return Ok(Outcome::Done);
+        }
         if sentences.is_empty() {
             print(&format!(
                 "there is a store at {} already; nothing to do",

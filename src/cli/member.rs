@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, print, print_json, tell};
+use super::output::{Table, print_json, tell, tell_done};
 use super::workplace::Workplace;
 use crate::admin::{AddMember, ListMembers, RemoveMember, one_of};
 use crate::error::Result;
@@ -52,6 +52,9 @@ enum Action {
         path: String,
         /// The user
         user: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -76,12 +79,13 @@ impl Member {
                 tell(&added, json, &line)?;
             }
             Action::List { path, json } => list(place, path, json)?,
-            Action::Remove { path, user } => {
+            Action::Remove { path, user, json } => {
                 place.perform(RemoveMember {
                     place: path.clone().into(),
                     user_id: user.clone().into(),
                 })?;
-                print(&format!("{user} is no member of {path} any more"))?;
+                let line = format!("{user} is no member of {path} any more");
+                tell_done("removed", &user, json, &line)?;
             }
         }
         Ok(Outcome::Done)

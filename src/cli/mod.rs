@@ -108,6 +108,8 @@ enum AnyCommand {
     Version(status::Version),
     Completions(completions::Completions),
     #[command(hide = true)]
+    Complete(completions::Complete),
+    #[command(hide = true)]
     Man(man::WriteMan),
 }
 
@@ -211,6 +213,7 @@ impl CommandLine {
             AnyCommand::Help(help) => help.run(),
             AnyCommand::Version(version) => version.run(),
             AnyCommand::Completions(completions) => completions.run(),
+            AnyCommand::Complete(complete) => complete.run(),
             AnyCommand::Man(man) => man.run(),
         }
     }

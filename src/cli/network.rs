@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, print, print_json, tell};
+use super::output::{Table, print_json, tell, tell_done};
 use super::shown::Shown;
 use super::workplace::Workplace;
 use crate::admin::{AddNetwork, ListNetworks, RemoveNetwork};
@@ -27,7 +27,7 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    Remove(RemoveNetwork),
+    Remove(Shown<RemoveNetwork>),
 }
 
 impl Network {
@@ -41,10 +41,15 @@ impl Network {
                 tell(&added, json, &line)?;
             }
             Action::List { json } => list(place, json)?,
-            Action::Remove(request) => {
+            Action::Remove(Shown { request, json }) => {
                 let cidr = request.cidr.clone();
                 place.perform(request)?;
-                print(&format!("{cidr} is trusted no more"))?;
+                tell_done(
+                    "removed",
+                    &cidr,
+                    json,
+                    &format!("{cidr} is trusted no more"),
+                )?;
             }
         }
         Ok(Outcome::Done)

@@ -24,10 +24,18 @@ pub(super) struct Offline {
 enum Action {
     /// From the next request on no connection leaves the box, also after a restart
     #[command(after_help = "Example:\n  breakwater offline on")]
-    On,
+    On {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Ask upstreams again
     #[command(after_help = "Example:\n  breakwater offline off")]
-    Off,
+    Off {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Say whether the box is offline, and by whose word
     #[command(after_help = "Example:\n  breakwater offline status --json")]
     Status {
@@ -40,19 +48,22 @@ enum Action {
 impl Offline {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
         match self.action {
-            Action::On => switch(place, true)?,
-            Action::Off => switch(place, false)?,
+            Action::On { json } => switch(place, true, json)?,
+            Action::Off { json } => switch(place, false, json)?,
             Action::Status { json } => status(place, json)?,
         }
         Ok(Outcome::Done)
     }
 }
 
-fn switch(place: &Workplace, offline: bool) -> Result<()> {
+fn switch(place: &Workplace, offline: bool, json: bool) -> Result<()> {
     if !place.perform(SwitchOffline { offline })?.is_recorded {
         hint(UNRECORDED);
     }
-    Ok(())
+    match json {
+        true => status(place, true),
+        false => Ok(()),
+    }
 }
 
 fn status(place: &Workplace, json: bool) -> Result<()> {

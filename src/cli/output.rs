@@ -31,6 +31,11 @@ pub(super) fn tell(made: &impl Serialize, json: bool, line: &str) -> Result<()> 
     }
 }
 
+/// Says what was done to something of which nothing is shown any more: as JSON its name, under the word for it.
+pub(super) fn tell_done(done: &str, name: impl Serialize, json: bool, line: &str) -> Result<()> {
+    tell(&serde_json::json!({ done: name }), json, line)
+}
+
 /// Prints text of our own, as it is.
 pub(super) fn print_text(text: &str) -> Result<()> {
     write(text)

@@ -1,9 +1,10 @@
 //! `breakwater registry`: other registries that take this box's tokens.
 
 use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
 
 use super::Outcome;
-use super::output::{Table, hint, print, print_json, print_text, tell};
+use super::output::{Table, hint, print_json, print_text, tell, tell_done};
 use super::workplace::Workplace;
 use crate::admin::{AddRegistry, ListRegistries, RegistryCertificate, RemoveRegistry};
 use crate::error::Result;
@@ -50,6 +51,9 @@ Examples:
     Certificate {
         /// The registry
         name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// List the registries
     #[command(after_help = "Example:\n  breakwater registry list --json")]
@@ -63,6 +67,9 @@ Examples:
     Remove {
         /// The registry
         name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -99,13 +106,17 @@ impl Registry {
                     added.name
                 ));
             }
-            Action::Certificate { name } => {
-                print_text(&place.perform(RegistryCertificate { name })?)?;
+            Action::Certificate { name, json } => {
+                let certificate = place.perform(RegistryCertificate { name })?;
+                match json {
+                    true => print_json(&json!({ "certificate": certificate }))?,
+                    false => print_text(&certificate)?,
+                }
             }
             Action::List { json } => list(place, json)?,
-            Action::Remove { name } => {
+            Action::Remove { name, json } => {
                 place.perform(RemoveRegistry { name: name.clone() })?;
-                print(&format!("removed registry {name}"))?;
+                tell_done("removed", &name, json, &format!("removed registry {name}"))?;
             }
         }
         Ok(Outcome::Done)

@@ -19,6 +19,12 @@ pub(super) struct How {
     yes: bool,
 }
 
+/// What goes, and whether it may.
+pub(super) struct Going {
+    pub(super) contents: PlaceContents,
+    pub(super) may_go: bool,
+}
+
 impl How {
     /// Says what goes with `what`, and asks on a terminal; whether it may go. Where nothing is lost, nobody is asked.
     ///
@@ -29,16 +35,20 @@ impl How {
         workplace: &Workplace,
         place: NamedPlace,
         what: &str,
-    ) -> Result<bool> {
+        json: bool,
+    ) -> Result<Going> {
         let going = workplace.perform(ShowContents {
             place,
             removing: true,
         })?;
-        tell(&going)?;
-        if self.dry_run {
-            return Ok(false);
+        if !json {
+            tell(&going)?;
         }
-        Ok(going.is_nothing() || self.confirm(what, &sum(&going))?)
+        let may_go = !self.dry_run && (going.is_nothing() || self.confirm(what, &sum(&going))?);
+        Ok(Going {
+            contents: going,
+            may_go,
+        })
     }
 
     /// Asks on a terminal whether `what` may go, and `lost` with it.

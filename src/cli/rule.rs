@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, print, print_json, tell, yes};
+use super::output::{Table, print, print_json, tell, tell_done, yes};
 use super::shown::Shown;
 use super::workplace::Workplace;
 use crate::admin::rules::RuleView;
@@ -33,7 +33,7 @@ enum Action {
     Tag(Shown<AddTagRule>),
     Set(Shown<SetRule>),
     List(Shown<ListRules>),
-    Remove(RemoveRule),
+    Remove(Shown<RemoveRule>),
     Check(Check),
 }
 
@@ -148,10 +148,10 @@ impl Rule {
                 }
             }
             Action::Check(check) => return check.run(place),
-            Action::Remove(request) => {
+            Action::Remove(Shown { request, json }) => {
                 let id = request.id;
                 place.perform(request)?;
-                print(&format!("removed rule {id}"))?;
+                tell_done("removed", id, json, &format!("removed rule {id}"))?;
             }
         }
         Ok(Outcome::Done)

@@ -236,11 +236,11 @@ impl Column<'_> {
     }
 }
 
-/// Whether it is one, or the hexadecimal digits of one: its beginning says which it is.
+/// Whether it is one, or the hexadecimal digits of one, or the first of them: its beginning says which it is.
 fn is_digest(cell: &str) -> bool {
     let hex = cell.trim_start();
     let hex = hex.split_once(':').map_or(hex, |(_, hex)| hex);
-    hex.len() >= 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+    hex.len() >= 12 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn length(cell: &str) -> usize {

@@ -53,6 +53,43 @@ fn every_commands_help_has_an_example_of_itself_and_a_sentence() {
     }
 }
 
+/// Commands without `--json`, and why.
+const WITHOUT_JSON: [(&str, &str); 5] = [
+    ("serve", "it logs, and `log.format` says in which form"),
+    ("completions", "what it prints is a shell's script"),
+    ("complete", "it answers that script, a word a line"),
+    ("man", "it prints nothing, but writes files"),
+    (
+        "data-directory",
+        "what it prints is for scripts: a path alone",
+    ),
+];
+
+#[test]
+fn every_command_prints_json_where_it_prints_anything() {
+    let without: Vec<String> = commands()
+        .into_iter()
+        .filter(|(_, command)| !command.has_subcommands())
+        .filter(|(_, command)| {
+            command
+                .get_arguments()
+                .all(|argument| argument.get_id() != "json")
+        })
+        .map(|(name, _)| name)
+        .collect();
+    for (name, why) in WITHOUT_JSON {
+        let is_known = without
+            .iter()
+            .any(|known| known.ends_with(&format!(" {name}")));
+        assert!(is_known, "`{name}` has --json now, or is gone: {why}");
+    }
+    for name in &without {
+        let (_, words) = name.split_once(' ').unwrap_or(("", name));
+        let is_known = WITHOUT_JSON.iter().any(|(known, _)| *known == words);
+        assert!(is_known, "`{name}` prints something and has no --json");
+    }
+}
+
 #[test]
 fn examples_parse() {
     for (words, command) in commands() {

@@ -2,9 +2,10 @@
 
 use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
+use serde_json::json;
 
 use super::Outcome;
-use super::output::{Table, hint, print, print_json, shown_time};
+use super::output::{Table, hint, print, print_json, shown_time, tell};
 use super::shown::Shown;
 use super::words::level_word;
 use super::workplace::Workplace;
@@ -45,7 +46,7 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    Revoke(RevokeToken),
+    Revoke(Shown<RevokeToken>),
     Rotate(Shown<RotateToken>),
 }
 
@@ -108,10 +109,12 @@ impl Token {
                     false => show(token)?,
                 }
             }
-            Action::Revoke(request) => {
+            Action::Revoke(Shown { request, json }) => {
                 let id = request.id;
                 let with_it = place.perform(request)?;
-                print(&format!("revoked token {id}{}", shown_with_it(&with_it)))?;
+                let line = format!("revoked token {id}{}", shown_with_it(&with_it));
+                let with_it: Vec<_> = with_it.iter().map(|id| id.0).collect();
+                tell(&json!({ "revoked": id, "with_it": with_it }), json, &line)?;
             }
             Action::Rotate(Shown { request, json }) => {
                 print_secret(&place.perform(request)?, json)?;

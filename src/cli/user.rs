@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, print, print_json, tell, yes};
+use super::output::{Table, print, print_json, tell, tell_done, yes};
 use super::password::PasswordSource;
 use super::workplace::Workplace;
 use crate::admin::{
@@ -53,12 +53,18 @@ Examples:
     Block {
         /// The user
         name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Let a blocked user in again
     #[command(after_help = "Example:\n  breakwater user unblock alice")]
     Unblock {
         /// The user
         name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Change a user's password
     #[command(
@@ -70,12 +76,18 @@ Examples:
         /// Read the password from the first line of standard input, instead of asking for it on the terminal
         #[arg(long)]
         password_stdin: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Remove a user with memberships and tokens
     #[command(after_help = "Example:\n  breakwater user remove alice")]
     Remove {
         /// The user
         name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -109,11 +121,12 @@ impl User {
                     false => show(&details)?,
                 }
             }
-            Action::Block { name } => set_blocked(place, &name, true)?,
-            Action::Unblock { name } => set_blocked(place, &name, false)?,
+            Action::Block { name, json } => set_blocked(place, &name, true, json)?,
+            Action::Unblock { name, json } => set_blocked(place, &name, false, json)?,
             Action::Passwd {
                 name,
                 password_stdin,
+                json,
             } => {
                 let source = PasswordSource::choose(
                     password_stdin,
@@ -124,12 +137,14 @@ impl User {
                     id: name.clone().into(),
                     password: Some(source.read(&name)?),
                 })?;
-                print(&format!("changed the password of {name}"))?;
+                let line = format!("changed the password of {name}");
+                tell_done("password_changed", &name, json, &line)?;
             }
-            Action::Remove { name } => {
+            Action::Remove { name, json } => {
                 let id = name.clone().into();
                 place.perform(RemoveUser { id })?;
-                print(&format!("removed user {name}, with memberships and tokens"))?;
+                let line = format!("removed user {name}, with memberships and tokens");
+                tell_done("removed", &name, json, &line)?;
             }
         }
         Ok(Outcome::Done)
@@ -217,9 +232,9 @@ fn list(place: &Workplace, json: bool) -> Result<()> {
     table.print()
 }
 
-fn set_blocked(place: &Workplace, name: &str, blocked: bool) -> Result<()> {
+fn set_blocked(place: &Workplace, name: &str, blocked: bool, json: bool) -> Result<()> {
     let id = name.to_owned().into();
     place.perform(SetBlocked { id, blocked })?;
     let done = if blocked { "blocked" } else { "unblocked" };
-    print(&format!("{done} user {name}"))
+    tell_done(done, name, json, &format!("{done} user {name}"))
 }

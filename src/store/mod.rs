@@ -35,10 +35,10 @@ mod write_ahead_log;
 pub use access::{
     Ability, AccessDb, Cadence, CleanupPolicy, ExternalRegistry, ExternalRegistryId, Feature,
     Group, GroupChanges, GroupId, Level, MAX_RULES, Maker, Member, MemberFilter, MinimumLevel,
-    Network, NewToken, NewUpstream, OlderThan, OnReadOnlyMiss, Pin, Pins, Project, ProjectChanges,
-    ProjectId, ProtectionRule, RuleId, RuleOwner, SeenFilter, Session, SessionId, SignedIn,
-    SigningAlgorithm, TagRule, Token, TokenFilter, TokenId, TokenKind, UpstreamId, UpstreamRow,
-    User, UserFilter, UserId, Viewer, Visibility,
+    NamesOf, Network, NewToken, NewUpstream, OlderThan, OnReadOnlyMiss, Pin, Pins, Project,
+    ProjectChanges, ProjectId, ProtectionRule, RuleId, RuleOwner, SeenFilter, Session, SessionId,
+    SignedIn, SigningAlgorithm, TagRule, Token, TokenFilter, TokenId, TokenKind, UpstreamId,
+    UpstreamRow, User, UserFilter, UserId, Viewer, Visibility,
 };
 pub use audit::{
     Actor, AuditDb, Detail, Event, EventFilter, EventKind, EventPlace, EventUser, PlaceFilter,

@@ -7,10 +7,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 
 use crate::admin::{FindImages, HAVE_HEADER, ListHave, box_name};
 use crate::cli::Outcome;
-use crate::cli::output::{counted, print};
+use crate::cli::output::{counted, tell};
+use crate::cli::progress::Bar;
 use crate::cli::workplace::Workplace;
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::Digest;
@@ -32,6 +34,9 @@ pub(in crate::cli) struct Have {
     /// Only of these images: as for docker, * for any run of characters, or hosted:PATH:TAG
     #[arg(value_name = "PATTERN")]
     patterns: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Have {
@@ -48,6 +53,7 @@ impl Have {
 
     pub(in crate::cli) fn run(self, place: &Workplace, file: Option<File>) -> Result<Outcome> {
         let file = file.ok_or_else(|| Error::internal("the list was not made"))?;
+        let bar = Bar::new("listing", self.json);
         let written = match self.patterns.is_empty() {
             true => self.all(place, file),
             false => self.of_images(place, file),
@@ -56,12 +62,18 @@ impl Have {
             // Half a list would only let more be sent, but nobody asked for half a list.
             let _ = fs::remove_file(&self.file);
         }
+        drop(bar);
         let digests = written?;
-        print(&format!(
+        let line = format!(
             "listed {} in {}",
             counted(digests, "digest"),
             self.file.display()
-        ))?;
+        );
+        tell(
+            &json!({ "file": self.file, "digests": digests }),
+            self.json,
+            &line,
+        )?;
         Ok(Outcome::Done)
     }
 

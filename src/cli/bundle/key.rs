@@ -6,9 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 
 use crate::cli::Outcome;
-use crate::cli::output::{hint, print};
+use crate::cli::output::{hint, tell};
 use crate::error::{Error, Kind, Result};
 use crate::upkeep::bundle::SigningKey;
 
@@ -24,6 +25,9 @@ pub(super) struct MakeKey {
     /// Where to; neither it nor KEYFILE.pub may exist
     #[arg(short = 'o', long = "output", value_name = "KEYFILE")]
     file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl MakeKey {
@@ -37,11 +41,10 @@ impl MakeKey {
         let key = SigningKey::generate()?;
         write(&self.file, &key.secret_text(), 0o600)?;
         write(&public, &key.public().text(), 0o644)?;
-        print(&format!(
-            "made the key {} in {}",
-            key.public().id(),
-            self.file.display()
-        ))?;
+        let id = key.public().id();
+        let line = format!("made the key {id} in {}", self.file.display());
+        let view = json!({ "id": id, "file": self.file, "public": public });
+        tell(&view, self.json, &line)?;
         hint(&format!(
             "sign by `breakwater export --sign {}`; take {} to the other side",
             self.file.display(),

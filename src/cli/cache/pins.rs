@@ -32,6 +32,9 @@ pub(super) struct Remove {
     /// As it was pinned, or as `cache pins` lists it
     #[arg(required = true)]
     pattern: Vec<String>,
+    /// Print JSON: all of them, in a list
+    #[arg(long)]
+    json: bool,
 }
 
 /// List all pins, with what each keeps
@@ -83,15 +86,23 @@ fn shown_images(pin: &PinView) -> String {
 
 impl Remove {
     pub(super) fn run(self, place: &Workplace) -> Result<()> {
+        let mut all = Vec::new();
         for pattern in self.pattern {
             let removed = place.perform(RemovePin { pattern })?;
+            if self.json {
+                all.push(removed);
+                continue;
+            }
             let pattern = removed.pattern;
             print(&match removed.was_pinned {
                 true => format!("{pattern} is pinned no more"),
                 false => format!("{pattern} was not pinned; see `breakwater cache pins`"),
             })?;
         }
-        Ok(())
+        match self.json {
+            true => print_json(&all),
+            false => Ok(()),
+        }
     }
 }
 

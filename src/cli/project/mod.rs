@@ -4,6 +4,7 @@ mod cleanup;
 mod settings;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::Outcome;
 use super::contents::{WithContents, contents, pushed, repositories};
@@ -97,6 +98,9 @@ Examples:
         path: String,
         #[command(flatten)]
         how: How,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -143,17 +147,25 @@ impl Project {
                 tell(&changed, json, &format!("changed project {path}"))?;
             }
             Action::Cleanup(cleanup) => return cleanup.run(place),
-            Action::Remove { path, how } => {
+            Action::Remove { path, how, json } => {
                 let project: Named<ProjectId> = path.clone().into();
                 let what = format!("project {path}");
-                if how.may_go(place, NamedPlace::Project(project.clone()), &what)? {
+                let named = NamedPlace::Project(project.clone());
+                let going = how.may_go(place, named, &what, json)?;
+                let line = if going.may_go {
                     place.perform(RemoveProject { project })?;
-                    print(&format!("removed {what}, with its tokens"))?;
+                    format!("removed {what}, with its tokens")
                 } else if how.dry_run {
-                    print(&format!("would remove {what}, with its tokens"))?;
+                    format!("would remove {what}, with its tokens")
                 } else {
                     return Ok(Outcome::Bad);
-                }
+                };
+                let view = json!({
+                    "removed": path,
+                    "dry_run": how.dry_run,
+                    "contents": going.contents,
+                });
+                tell(&view, json, &line)?;
             }
         }
         Ok(Outcome::Done)

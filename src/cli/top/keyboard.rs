@@ -68,7 +68,8 @@ impl Keyboard {
         if let Some(before) = &keyboard.before {
             let mut raw = before.clone();
             // Control-C and Control-Z come as keys: nobody is left with half a screen.
-            raw.local_modes -= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
+            raw.local_modes
+                .remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
             raw.special_codes[SpecialCodeIndex::VMIN] = 0;
             raw.special_codes[SpecialCodeIndex::VTIME] = 0;
             tcsetattr(&keyboard.stdin, OptionalActions::Now, &raw)

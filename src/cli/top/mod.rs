@@ -29,7 +29,7 @@ Examples:
   breakwater top
   breakwater top --every 5
   breakwater top --once
-  breakwater top --json | jq .pulls_per_second")]
+  breakwater top --json --every 5")]
 pub(super) struct Top {
     /// Seconds between two screens, 0.2 to 3600
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, hint, print, print_json, shown_time, tell};
+use super::output::{Table, hint, print, print_json, shown_time, tell, tell_done};
 use super::password::read_password;
 use super::words::parse_quota;
 use super::workplace::Workplace;
@@ -101,6 +101,9 @@ Examples:
         /// The group's instead of the box's
         #[arg(long, value_name = "PATH")]
         group: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Ask the running server how its upstreams are: reachable, failing, how much of a rate limit is left
     #[command(after_help = "Example:\n  breakwater upstream status --json")]
@@ -157,13 +160,13 @@ impl Upstream {
                 return tell_test(&tested, json);
             }
             Action::List { json } => list(place, json)?,
-            Action::Remove { name, group } => {
+            Action::Remove { name, group, json } => {
                 let request = RemoveUpstream {
                     name: name.clone(),
                     group,
                 };
                 place.perform(request)?;
-                print(&format!("removed upstream {name}"))?;
+                tell_done("removed", &name, json, &format!("removed upstream {name}"))?;
             }
             Action::Status { json } => status(place, json)?,
         }

@@ -196,14 +196,10 @@ impl Traffic {
 
     /// Answers that say that something failed here or upstream.
     pub(in crate::server) fn failures(&self) -> u64 {
-        self.sum(
-            (4..CELLS / CACHE.len())
-                .step_by(STATUS.len())
-                .flat_map(|row| {
-                    let first = row.saturating_mul(CACHE.len());
-                    first..first.saturating_add(CACHE.len())
-                }),
-        )
+        let routes = (0..ROUTES).flat_map(|route| (0..METHODS).map(move |method| (route, method)));
+        self.sum(routes.flat_map(|(route, method)| {
+            (0..CACHE.len()).map(move |cache| index(route, method, 4, cache))
+        }))
     }
 
     pub(in crate::server) fn sent_bytes(&self) -> u64 {

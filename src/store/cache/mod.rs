@@ -10,6 +10,7 @@ mod eviction;
 mod hours;
 mod listings;
 mod manifests;
+mod names;
 mod notes;
 mod origins;
 mod record;

@@ -78,6 +78,31 @@ impl RegistryDb {
         })
     }
 
+    /// The first `count` paths of a project's repositories that begin so.
+    ///
+    /// # Errors
+    /// `Sql`.
+    pub fn paths_beginning(
+        &self,
+        project: ProjectId,
+        beginning: &str,
+        count: u64,
+    ) -> Result<Vec<String>> {
+        let mut paths: Vec<String> = self.database.scan(|connection| {
+            list(
+                connection,
+                "list paths of a project's repositories by their beginning",
+                "SELECT path FROM repositories
+                 WHERE project_id = ?1 AND manifest_count > 0 AND path >= ?2
+                 ORDER BY path LIMIT ?3",
+                params![project, beginning, stored_size(count)],
+                |row| row.get(0),
+            )
+        })?;
+        paths.retain(|path| path.starts_with(beginning));
+        Ok(paths)
+    }
+
     /// The first `count` paths behind `after` of a project's repositories.
     pub fn paths_of(&self, project: ProjectId, after: &str, count: u64) -> Result<Vec<String>> {
         self.database.scan(|connection| {

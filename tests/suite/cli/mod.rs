@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod backup_whole;
+mod completions;
 mod configuration;
 mod doctor;
 mod doctor_callers;
@@ -11,6 +12,7 @@ mod doctor_proxies;
 pub(crate) mod doctor_surroundings;
 mod help;
 mod identity;
+mod json;
 mod manual;
 mod one_writer;
 mod privilege;

@@ -89,8 +89,8 @@ fn warming_shows_a_bar_for_each_image_on_a_terminal() {
     let mut terminal = OnTerminal::start(appliance.command(&["warm", "debian:12"]), 120, 24);
     gate.await_arrival();
     terminal.wait_for("debian:12");
-    terminal.wait_for("[#");
-    terminal.wait_for("B left");
+    terminal.wait_for("[....");
+    terminal.wait_for("0 of 1 image");
     gate.open();
     let (status, shown) = terminal.end();
     assert!(
@@ -106,7 +106,11 @@ fn a_table_is_no_wider_than_its_terminal_and_whole_without_one() {
     let (_fake, image, appliance) = stage();
     let digest = image.digest();
     let whole = appliance.ok(&["cache", "list"]);
-    assert!(whole.contains(digest.as_str()) && whole.contains("docker.io/library/alpine"));
+    let known = format!("sha256:{}", &digest.hex()[..12]);
+    assert!(
+        whole.contains(&known) && whole.contains("alpine:3.20"),
+        "{whole}"
+    );
     for (arguments, widths) in [
         (&["cache", "list"][..], &[60_u16, 80, 100, 200][..]),
         (&["audit"], &[60, 80, 120]),
@@ -122,7 +126,6 @@ fn a_table_is_no_wider_than_its_terminal_and_whole_without_one() {
                 assert!(length <= usize::from(*width), "{width}: {line}");
             }
             // By its first twelve digits everybody knows an image.
-            let known = format!("sha256:{}", &digest.hex()[..12]);
             assert!(arguments[0] != "cache" || shown.contains(&known), "{shown}");
         }
     }

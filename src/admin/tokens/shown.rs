@@ -111,8 +111,8 @@ impl ShownToken for AccessTokenView {
 impl ShownToken for DeployTokenView {
     const NOUN: &'static str = "Deploy Token";
 
-    fn of(_: &Store, token: Token, now: Timestamp) -> Result<Self> {
-        Ok(Self::new(token, now))
+    fn of(store: &Store, token: Token, now: Timestamp) -> Result<Self> {
+        Self::new(store, token, now)
     }
 
     fn is_meant(kind: TokenKind, _: Option<&Place>) -> bool {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::secret::Secret;
 use crate::error::Result;
-use crate::store::{Level, ProjectId, Store, Token, TokenId, TokenKind, UserId};
+use crate::store::{GroupId, Level, ProjectId, Store, Token, TokenId, TokenKind, UserId};
 use crate::time::Timestamp;
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +32,8 @@ pub struct AccessTokenView {
     #[schemars(extend("format" = "date"))]
     pub expires_at: Option<String>,
     pub last_used_at: Option<Timestamp>,
+    /// From where it was last used: one address, or none
+    pub last_used_ips: Vec<String>,
     /// Null for a token of a group or project: there is no user behind it
     pub user_id: Option<UserId>,
     /// Of a token of a group or project
@@ -54,6 +56,13 @@ pub struct DeployTokenView {
     pub scopes: Vec<String>,
     pub revoked: bool,
     pub expired: bool,
+    pub last_used_at: Option<Timestamp>,
+    /// From where it was last used: one address, or none
+    pub last_used_ips: Vec<String>,
+    /// The group that it is of, if it is of one
+    pub group_id: Option<GroupId>,
+    /// The project that it is of, if it is of one
+    pub project_id: Option<ProjectId>,
     /// Who made it: a user, a token such as alice (token 7), or box
     pub created_by: String,
     /// The id of the token that made it
@@ -95,7 +104,7 @@ impl TokenView {
             TokenKind::Personal | TokenKind::Group | TokenKind::Project => {
                 Self::Access(AccessTokenView::new(store, token, now)?)
             }
-            TokenKind::Deploy => Self::Deploy(DeployTokenView::new(token, now)),
+            TokenKind::Deploy => Self::Deploy(DeployTokenView::new(store, token, now)?),
             TokenKind::Job => Self::Job(JobTokenView::new(token, now)),
         })
     }
@@ -103,8 +112,7 @@ impl TokenView {
 
 impl AccessTokenView {
     pub fn new(store: &Store, token: Token, now: Timestamp) -> Result<Self> {
-        // Uses are written to the cache's database, in batches.
-        let used = store.cache.token_last_used(token.id)?;
+        let (last_used_at, last_used_ips) = last_use(store, token.id)?;
         Ok(Self {
             id: token.id,
             active: token.is_active(now),
@@ -113,7 +121,8 @@ impl AccessTokenView {
             revoked: token.revoked,
             created_at: token.created_at,
             expires_at: token.expires_at.map(day),
-            last_used_at: used.map(|(at, _)| at),
+            last_used_at,
+            last_used_ips,
             user_id: token.user_id,
             access_level: token.access_level.map(Level::number),
             created_by: token.maker.label,
@@ -123,10 +132,15 @@ impl AccessTokenView {
 }
 
 impl DeployTokenView {
-    pub fn new(token: Token, now: Timestamp) -> Self {
-        Self {
+    pub fn new(store: &Store, token: Token, now: Timestamp) -> Result<Self> {
+        let (last_used_at, last_used_ips) = last_use(store, token.id)?;
+        Ok(Self {
             id: token.id,
             expired: token.is_expired(now),
+            last_used_at,
+            last_used_ips,
+            group_id: token.group_id,
+            project_id: token.project_id,
             name: token.name,
             username: token.username,
             expires_at: token.expires_at,
@@ -134,7 +148,7 @@ impl DeployTokenView {
             revoked: token.revoked,
             created_by: token.maker.label,
             made_by: token.maker.token_id,
-        }
+        })
     }
 }
 
@@ -153,6 +167,14 @@ impl JobTokenView {
             made_by: token.maker.token_id,
         }
     }
+}
+
+/// When and from where a token was last used: uses are written to the cache's database, in batches.
+fn last_use(store: &Store, id: TokenId) -> Result<(Option<Timestamp>, Vec<String>)> {
+    Ok(match store.cache.token_last_used(id)? {
+        Some((at, address)) => (Some(at), vec![address]),
+        None => (None, Vec::new()),
+    })
 }
 
 /// `2027-01-31`

@@ -1,17 +1,18 @@
 //! What forms do: each names a REST endpoint (`/act/PATH`), which is asked in the name of whoever is signed in.
 //!
 //! Fields whose names begin with `_` are for this file: `_csrf`; `_method`, where it is not POST; `_back`, the page to
-//! come back to; `_done`, the sentence to say there, in which `{name}` stands for that field of the answer; `_form`, which
-//! form of the page it is. Fields that were left empty are left out, but for those that `_keep` names.
+//! come back to; `_next`, the page to go to instead when it is done; `_done`, the sentence to say there; `_form`, which
+//! form of the page it is. In `_next` and `_done`, `{name}` stands for that field of the answer. Fields that were left
+//! empty are left out, but for those that `_keep` names; those that `_sizes` names hold sizes, such as 50 GB.
 
-use maud::html;
 use serde_json::Value;
 
+use super::html as page;
 use super::layout;
-use super::parts;
 use super::session::{self, is_local};
+use super::tokens;
 use super::visit::{Entered, Refused, Visit, field, form};
-use super::{Page, html as page};
+use crate::config::Size;
 use crate::http::{Method, Response};
 use crate::server::Appliance;
 use crate::server::call::Call;
@@ -35,6 +36,7 @@ pub(super) fn act(appliance: &Appliance, call: &mut Call<'_>, endpoint: &str) ->
     };
     let method = match field(&pairs, "_method") {
         "PUT" => Method::Put,
+        "PATCH" => Method::Patch,
         "DELETE" => Method::Delete,
         _ => Method::Post,
     };
@@ -46,16 +48,9 @@ pub(super) fn act(appliance: &Appliance, call: &mut Call<'_>, endpoint: &str) ->
         Some((path, query)) => (path.to_owned(), Some(query.to_owned())),
         None => (back.clone(), None),
     };
-    let kept: Vec<_> = field(&pairs, "_keep").split(' ').collect();
-    let fields: Vec<_> = pairs
-        .iter()
-        .filter(|(key, value)| {
-            !key.starts_with('_') && (!value.is_empty() || kept.contains(&key.as_str()))
-        })
-        .cloned()
-        .collect();
     let mut visit = Visit::new(appliance, call, visitor, path, query);
-    match visit.rest(method, &endpoint, &fields) {
+    let asked = fields(&pairs).and_then(|fields| visit.rest(method, &endpoint, &fields));
+    match asked {
         Ok(got) if got.body.get("ok") == Some(&Value::Bool(false)) => {
             let told = ["message", "remedy"].map(|name| got.body.get(name).and_then(Value::as_str));
             let told: Vec<_> = told.into_iter().flatten().collect();
@@ -67,19 +62,14 @@ pub(super) fn act(appliance: &Appliance, call: &mut Call<'_>, endpoint: &str) ->
         }
         Ok(got) => match got.body.get("token").and_then(Value::as_str) {
             Some(secret) => {
-                let named = |name: &str| got.body.get(name).and_then(Value::as_str);
-                let user = named("username").map(str::to_owned);
-                let user = user.unwrap_or_else(|| visit.visitor.name());
-                let shown = secret_page(
-                    &mut visit,
-                    named("name").unwrap_or_default(),
-                    &user,
-                    secret,
-                    &back,
-                );
+                let shown = tokens::made(&mut visit, &endpoint, &got.body, secret, &back);
                 page(200, &layout::framed(&visit, &shown))
             }
-            None => session::back_to(&visit, &back, &said(field(&pairs, "_done"), &got.body)),
+            None => {
+                let next = said(field(&pairs, "_next"), &got.body);
+                let next = if is_local(&next) { next } else { back };
+                session::back_to(&visit, &next, &said(field(&pairs, "_done"), &got.body))
+            }
         },
         Err(refused) => refuse(&mut visit, pairs, refused),
     }
@@ -95,27 +85,30 @@ fn said(sentence: &str, answer: &Value) -> String {
     })
 }
 
+/// What REST is given.
+fn fields(pairs: &[(String, String)]) -> Result<Vec<(String, String)>, Refused> {
+    let names = |of: &str| field(pairs, of).split(' ').collect::<Vec<_>>();
+    let (kept, sizes) = (names("_keep"), names("_sizes"));
+    let given = pairs.iter().filter(|(key, value)| {
+        !key.starts_with('_') && (!value.is_empty() || kept.contains(&key.as_str()))
+    });
+    let given = given.map(|(key, value)| {
+        if !sizes.contains(&key.as_str()) {
+            return Ok((key.clone(), value.clone()));
+        }
+        match Size::parse(value) {
+            Ok(Size::Bytes(bytes)) => Ok((key.clone(), bytes.to_string())),
+            _ => Err(Refused {
+                status: 400,
+                message: format!("{key} is no size: write 50GB, 200GiB, or 0 for no limit."),
+            }),
+        }
+    });
+    given.collect()
+}
+
 /// Shows the page again, with the form as it was filled in and why it was refused.
 fn refuse(visit: &mut Visit<'_, '_>, pairs: Vec<(String, String)>, refused: Refused) -> Response {
     let form = field(&pairs, "_form").to_owned();
     visit.show(Some(Entered::new(form, pairs, refused)))
-}
-
-/// The only time that a secret is shown.
-fn secret_page(
-    visit: &mut Visit<'_, '_>,
-    name: &str,
-    user: &str,
-    secret: &str,
-    back: &str,
-) -> Page {
-    let url = visit.call.external_url(visit.appliance);
-    let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
-    let body = html! {
-        p { "Copy the token " strong { (name) } " now: only its digest is kept, so it cannot be shown again." }
-        (parts::copied("The token", secret))
-        (parts::copied("Log in with docker, and paste the token as the password", &format!("docker login --username {user} {host}")))
-        p { a href=(back) { "I have copied it" } }
-    };
-    Page::new("Token made", body)
 }

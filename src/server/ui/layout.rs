@@ -22,7 +22,13 @@ static STAMP: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Where the parts of the page are, and whether they are for administrators alone.
-const NAVIGATION: &[(&str, &str, bool)] = &[("/groups", "Groups", false)];
+const NAVIGATION: &[(&str, &str, bool)] = &[
+    ("/groups", "Groups", false),
+    ("/projects", "Projects", false),
+    ("/users", "Users", true),
+    ("/tokens", "Tokens", false),
+    ("/rules", "Rules", false),
+];
 
 fn head(title: &str) -> Markup {
     html! {
@@ -67,7 +73,7 @@ pub(super) fn framed(visit: &Visit<'_, '_>, page: &Page) -> Markup {
                         }
                     }
                     div.account {
-                        a href="/sessions" { (visit.visitor.name()) }
+                        a href="/account" { (visit.visitor.name()) }
                         form method="post" action="/sign-out" {
                             input type="hidden" name="_csrf" value=(visit.visitor.form_value());
                             button.plain type="submit" { "Sign out" }

@@ -14,10 +14,16 @@ mod audit;
 mod flags;
 mod groups;
 mod layout;
+mod members;
 mod parts;
+mod places;
+mod projects;
+mod rules;
 mod session;
 mod start;
+mod tokens;
 mod upstreams;
+mod users;
 mod visit;
 
 use maud::Markup;
@@ -63,6 +69,21 @@ const PAGES: &[(&str, Handler)] = &[
     ("/flags", flags::list),
     ("/audit", audit::list),
     ("/start", start::show),
+    ("/groups/:id/members", members::of_group),
+    ("/groups/:id/tokens", tokens::of_group),
+    ("/groups/:id/rules", rules::of_group),
+    ("/groups/:id/settings", groups::settings),
+    ("/projects", projects::list),
+    ("/projects/:id", projects::show),
+    ("/projects/:id/members", members::of_project),
+    ("/projects/:id/tokens", tokens::of_project),
+    ("/projects/:id/rules", rules::of_project),
+    ("/projects/:id/settings", projects::settings),
+    ("/users", users::list),
+    ("/users/:id", users::show),
+    ("/tokens", tokens::own),
+    ("/rules", rules::list),
+    ("/account", users::account),
     ("/sessions", session::list),
 ];
 

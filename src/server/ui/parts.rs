@@ -60,6 +60,17 @@ pub(super) fn pager<V>(visit: &Visit<'_, '_>, listed: &Listed<V>) -> Markup {
     }
 }
 
+/// A form that narrows the list of the page.
+pub(super) fn search(label: &str, value: &str) -> Markup {
+    html! {
+        form.search role="search" {
+            label for="search" { (label) }
+            input #search name="search" type="search" value=(value);
+            button type="submit" { "Search" }
+        }
+    }
+}
+
 /// A form that asks REST for `METHOD /PATH`; `name` tells the forms of one page apart, `done` is said afterwards.
 pub(super) fn form(
     visit: &Visit<'_, '_>,
@@ -89,7 +100,12 @@ pub(super) fn button(
     done: &str,
 ) -> Markup {
     let fields = html! { button.small type="submit" { (label) } };
-    form(visit, path, (method, path), done, &fields)
+    form(visit, &named(method, path), (method, path), done, &fields)
+}
+
+/// What tells a form apart that is the only one on its page to ask this of REST.
+fn named(method: &str, path: &str) -> String {
+    format!("{method}{path}")
 }
 
 /// A button for what cannot be taken back: it first shows what will happen.
@@ -100,14 +116,48 @@ pub(super) fn confirmed(
     what_happens: &str,
     done: &str,
 ) -> Markup {
+    let fields = html! { p { (what_happens) } };
+    confirmed_with(visit, (method, path), label, &fields, done)
+}
+
+/// The same with fields before the button.
+pub(super) fn confirmed_with(
+    visit: &Visit<'_, '_>,
+    (method, path): (&str, &str),
+    label: &str,
+    fields: &Markup,
+    done: &str,
+) -> Markup {
+    let name = named(method, path);
     let fields = html! {
-        p { (what_happens) }
+        (fields)
         button.danger type="submit" { (label) }
     };
     html! {
-        details.confirm {
+        details.confirm open[visit.refusal(&name).is_some()] {
             summary { (label) "…" }
-            (form(visit, path, (method, path), done, &fields))
+            (form(visit, &name, (method, path), done, &fields))
+        }
+    }
+}
+
+/// A field that is not shown.
+pub(super) fn hidden(name: &str, value: &str) -> Markup {
+    html! { input type="hidden" name=(name) value=(value); }
+}
+
+/// Links between pages that belong together: path, and what it is called.
+pub(super) fn tabs(visit: &Visit<'_, '_>, label: &str, pages: &[(String, &str)]) -> Markup {
+    let here = visit.link(&[("page", "")]);
+    let is_one = pages.iter().any(|(path, _)| *path == here);
+    let is_here = |path: &String| *path == here || !is_one && *path == visit.path;
+    html! {
+        nav aria-label=(label) {
+            ul.tabs {
+                @for (path, name) in pages {
+                    li { a href=(path) aria-current=[is_here(path).then_some("page")] { (name) } }
+                }
+            }
         }
     }
 }
@@ -142,10 +192,17 @@ impl Field<'_> {
     /// A line of text, or another `type` of input.
     pub(super) fn input(&self, visit: &Visit<'_, '_>, kind: &str) -> Markup {
         let value = visit.filled(self.form, self.name).unwrap_or(self.value);
+        self.input_of(kind, value)
+    }
+
+    /// The same with this value, whatever was filled in.
+    pub(super) fn input_of(&self, kind: &str, value: &str) -> Markup {
+        let is_secret = kind == "password";
+        let value = (!is_secret).then_some(value);
         html! {
             label for=(self.id()) { (self.label) }
-            input id=(self.id()) name=(self.name) type=(kind) value=(value) required[self.is_required]
-                aria-describedby=[self.described_by()];
+            input id=(self.id()) name=(self.name) type=(kind) value=[value] required[self.is_required]
+                autocomplete=[is_secret.then_some("new-password")] aria-describedby=[self.described_by()];
             (self.help())
         }
     }

@@ -29,6 +29,14 @@ impl Refused {
             message: "There is nothing here that you may see.".to_owned(),
         }
     }
+
+    /// For a page of which nothing would be offered.
+    pub(super) fn forbidden() -> Self {
+        Self {
+            status: 403,
+            message: "You may not do this.".to_owned(),
+        }
+    }
 }
 
 /// A list's page, as REST gave it.

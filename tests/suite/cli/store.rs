@@ -46,6 +46,7 @@ fn a_token_is_printed_alone_and_once() {
             "expires_at",
             "id",
             "last_used_at",
+            "last_used_ips",
             "made_by",
             "name",
             "revoked",

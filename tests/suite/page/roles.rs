@@ -1,0 +1,100 @@
+//! Each page as each role: what REST refuses is not there, and neither is what it hides.
+
+use super::people::{ROLES, people};
+
+#[test]
+fn each_role_sees_of_each_page_what_rest_lets_it_see() {
+    let people = people();
+    let appliance = &people.appliance;
+    for place in ["acme", "acme/api"] {
+        let name = format!("farm-of-{place}");
+        let make = [
+            "token", "create", "--name", &name, "--deploy", place, "--scope", "read_registry",
+        ];
+        appliance.ok(&make);
+    }
+    appliance.ok(&["rule", "add", "acme/api", "acme/api/secret*", "--min-push", "owner"]);
+    // sam gina dora max olga root
+    let of_all = [200; 6];
+    let of_members = [404, 200, 200, 200, 200, 200];
+    let of_developers = [404, 403, 200, 200, 200, 200];
+    let of_maintainers = [404, 403, 403, 200, 200, 200];
+    let of_owners = [404, 403, 403, 403, 200, 200];
+    let of_root = [403, 403, 403, 403, 403, 200];
+    let pages = [
+        ("/groups".to_owned(), of_all),
+        ("/groups?search=acm".to_owned(), of_all),
+        (people.group(""), of_members),
+        (people.group("/members"), of_members),
+        (people.group("/tokens"), of_owners),
+        (people.group("/tokens?kind=access"), of_owners),
+        (people.group("/rules"), of_owners),
+        (people.group("/settings"), of_owners),
+        ("/projects".to_owned(), of_all),
+        (people.project(""), of_members),
+        (people.project("/members"), of_members),
+        (people.project("/tokens"), of_developers),
+        (people.project("/tokens?kind=access"), of_developers),
+        (people.project("/tokens?kind=job"), of_developers),
+        (people.project("/rules"), of_maintainers),
+        (people.project("/rules?of=tags"), of_maintainers),
+        (people.project("/settings"), of_maintainers),
+        ("/users".to_owned(), of_all),
+        (format!("/users/{}", people.user_id("gina")), of_all),
+        ("/users/999".to_owned(), [404; 6]),
+        ("/groups/999".to_owned(), [404; 6]),
+        ("/groups/999/tokens".to_owned(), [404; 6]),
+        ("/projects/999/settings".to_owned(), [404; 6]),
+        ("/tokens".to_owned(), of_all),
+        ("/tokens?of=all".to_owned(), of_all),
+        ("/tokens?of=deploy".to_owned(), of_root),
+        ("/rules".to_owned(), of_all),
+        ("/rules?of=groups".to_owned(), of_all),
+        ("/account".to_owned(), of_all),
+    ];
+    for (index, name) in ROLES.into_iter().enumerate() {
+        let browser = people.browser(name);
+        let manages = index >= 3;
+        for (path, expected) in &pages {
+            let answer = browser.get(path);
+            let text = answer.text();
+            assert_eq!(answer.status, expected[index], "{name} at {path}: {text}");
+            if name == "sam" {
+                assert!(!text.contains("acme"), "{name} at {path}: {text}");
+            }
+            assert!(manages || !text.contains("farm-of"), "{name} at {path}");
+            assert!(manages || !text.contains("secret*"), "{name} at {path}");
+            assert!(text.len() < 50_000, "{path}: {}", text.len());
+            assert!(!text.contains("style="), "{path}");
+        }
+    }
+    let max = people.browser("max");
+    assert!(max.page(&people.project("/tokens")).contains("farm-of-acme/api"));
+    assert!(max.page(&people.project("/rules")).contains("secret*"));
+    let root = people.browser("root").page("/tokens?of=deploy");
+    for place in [("farm-of-acme<", people.group("/tokens")), ("farm-of-acme/api<", people.project("/tokens"))] {
+        assert!(root.contains(place.0) && root.contains(&place.1), "{root}");
+    }
+}
+
+#[test]
+fn only_what_somebody_may_do_is_offered() {
+    let people = people();
+    let has = |name: &str, path: &str, text: &str| people.browser(name).page(path).contains(text);
+    for (path, text, expected) in [
+        (people.group("/members"), "Add the member", [false, false, false, true, true]),
+        (people.project("/members"), "Add the member", [false, false, true, true, true]),
+        (people.group(""), "New project in this group", [false, false, true, true, true]),
+        (people.group(""), "New group in this one", [false, false, false, true, true]),
+        ("/groups".to_owned(), "Make the group", [false, false, false, false, true]),
+        ("/users".to_owned(), "Make the user", [false, false, false, false, true]),
+        (people.project(""), "docker push", [false, true, true, true, true]),
+        ("/account".to_owned(), "Change the password", [false, false, false, false, true]),
+        ("/account".to_owned(), "breakwater user passwd", [true, true, true, true, false]),
+        ("/tokens".to_owned(), "All deploy tokens", [false, false, false, false, true]),
+    ] {
+        for (name, expected) in ROLES.into_iter().skip(1).zip(expected) {
+            assert_eq!(has(name, &path, text), expected, "{name} at {path}: {text}");
+        }
+    }
+}

@@ -70,9 +70,18 @@ fn new(visit: &Visit<'_, '_>, parent: Option<&GroupView>) -> Markup {
         (seen.select(visit, &VISIBILITIES))
         button type="submit" { "Make the group" }
     };
+    let form = parts::form(
+        visit,
+        FORM,
+        ("POST", "/groups"),
+        "The group was made.",
+        &fields,
+    );
     html! {
-        h2 { @if parent.is_some() { "New group in this one" } @else { "New group" } }
-        (parts::form(visit, FORM, ("POST", "/groups"), "The group was made.", &fields))
+        @match parent {
+            Some(_) => (parts::folded(visit, FORM, "New group in this one", &form)),
+            None => { h2 { "New group" } (form) },
+        }
     }
 }
 
@@ -99,12 +108,12 @@ pub(super) fn show(visit: &mut Visit<'_, '_>) -> Shown {
         h2 { "Groups in this one" }
         @if groups.is_empty() { p.empty { "There are none." } } @else { (table(&groups)) }
         @if are_more(groups.len()) { p { a href=(format!("/groups?search={below}")) { "All groups below this one" } } }
+        @if place.has(Level::Owner) { (new(visit, Some(&group))) }
         h2 { "Projects" }
         @if projects.is_empty() { p.empty { "There are none. A project holds the images that are pushed to this box." } }
         @else { (projects::table(&projects)) }
         @if are_more(projects.len()) { p { a href=(format!("/projects?search={below}")) { "All projects below this group" } } }
         @if place.has(Level::Maintainer) { (projects::new(visit, &group)) }
-        @if place.has(Level::Owner) { (new(visit, Some(&group))) }
     };
     Ok(place.page(visit, "", &body))
 }

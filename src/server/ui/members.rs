@@ -106,12 +106,14 @@ fn change(visit: &Visit<'_, '_>, member: &MemberView, path: &str) -> Markup {
         (field.select(visit, &LEVELS))
         button type="submit" { "Change the level" }
     };
-    html! {
-        details.more open[visit.refusal(&form).is_some()] {
-            summary { "Change…" }
-            (parts::form(visit, &form, ("PUT", path), "The level was changed.", &fields))
-        }
-    }
+    let shown = parts::form(
+        visit,
+        &form,
+        ("PUT", path),
+        "The level was changed.",
+        &fields,
+    );
+    parts::folded(visit, &form, "Change", &shown)
 }
 
 fn new(visit: &Visit<'_, '_>, place: &Place, list: &str) -> Markup {

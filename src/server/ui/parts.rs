@@ -35,7 +35,7 @@ pub(super) fn table(headings: &[&str], rows: impl Iterator<Item = Markup>) -> Ma
         @if rows.is_empty() {
             p.empty { "There are none." }
         } @else {
-            div.scroll tabindex="0" role="region" aria-label="Table" {
+            div.scroll tabindex="0" role="region" aria-label=(headings.first().unwrap_or(&"Table")) {
                 table {
                     thead { tr { @for heading in headings { th scope="col" { @if heading.is_empty() { span.unseen { "Actions" } } @else { (heading) } } } } }
                     tbody { @for row in rows { tr { (row) } } }
@@ -137,6 +137,16 @@ pub(super) fn confirmed_with(
         details.confirm open[visit.refusal(&name).is_some()] {
             summary { (label) "…" }
             (form(visit, &name, (method, path), done, &fields))
+        }
+    }
+}
+
+/// A form that is not shown at first.
+pub(super) fn folded(visit: &Visit<'_, '_>, form: &str, label: &str, shown: &Markup) -> Markup {
+    html! {
+        details.more open[visit.refusal(form).is_some()] {
+            summary { (label) "…" }
+            (shown)
         }
     }
 }

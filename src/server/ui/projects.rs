@@ -60,10 +60,14 @@ pub(super) fn new(visit: &Visit<'_, '_>, group: &GroupView) -> Markup {
         (field("visibility", "Who may see it", "", "private").select(visit, &VISIBILITIES))
         button type="submit" { "Make the project" }
     };
-    html! {
-        h2 { "New project in this group" }
-        (parts::form(visit, FORM, ("POST", "/projects"), "The project was made.", &fields))
-    }
+    let form = parts::form(
+        visit,
+        FORM,
+        ("POST", "/projects"),
+        "The project was made.",
+        &fields,
+    );
+    parts::folded(visit, FORM, "New project in this group", &form)
 }
 
 /// `/projects/:id`

@@ -383,6 +383,12 @@ pub(super) fn walk(stage: &Stage) {
             client.get(&token_path(&[])).status
         };
         assert_eq!(login(&token), 200);
+        let used = root.ok("GET", &format!("{tokens}/{id}"), NONE, 200);
+        assert!(used["last_used_at"].is_string(), "{used}");
+        assert_eq!(used["last_used_ips"], json!(["127.0.0.1"]));
+        let is_of_group = place.starts_with("/groups");
+        assert_eq!(used["group_id"].is_i64(), is_of_group);
+        assert_eq!(used["project_id"].is_i64(), !is_of_group);
         let until = json!({ "expires_at": "2027-01-31" });
         let rotate = format!("{tokens}/{id}/rotate");
         let next = root.ok("POST", &rotate, until, 200);

@@ -1,7 +1,12 @@
 //! The operator's page over plain HTTP: who sees what, what forms do, and what hostile ones do not. `scripts/e2e page`
 //! looks at it with a real browser.
 
+mod people;
+mod places;
+mod roles;
+mod rules;
 mod session;
+mod tokens;
 
 use crate::support::appliance::Appliance;
 use crate::support::client::{Answer, Client};

@@ -26,31 +26,55 @@ fn groups_and_projects_are_made_changed_and_removed_by_forms() {
         people.browser("max"),
         people.browser("dora"),
     );
-    let new = [("path", "ops"), ("visibility", "public"), ("_next", "/groups/:id")];
+    let new = [
+        ("path", "ops"),
+        ("visibility", "public"),
+        ("_next", "/groups/:id"),
+    ];
     let made = root.post("/act/groups", &new);
     let ops = group(&people, "ops").unwrap();
     assert_eq!(ops["visibility"], "public");
     let page = format!("/groups/{}", ops["id"]);
-    assert_eq!((made.status, made.field("Location")), (303, Some(page.as_str())));
+    assert_eq!(
+        (made.status, made.field("Location")),
+        (303, Some(page.as_str()))
+    );
     assert_eq!(olga.post("/act/groups", &[("path", "mine")]).status, 403);
     assert!(group(&people, "mine").is_none());
     // Nobody is led elsewhere by a form.
-    let elsewhere = [("path", "led"), ("_next", "//evil.test/:id"), ("_back", "/groups")];
+    let elsewhere = [
+        ("path", "led"),
+        ("_next", "//evil.test/:id"),
+        ("_back", "/groups"),
+    ];
     let made = root.post("/act/groups", &elsewhere);
-    assert_eq!((made.status, made.field("Location")), (303, Some("/groups")));
+    assert_eq!(
+        (made.status, made.field("Location")),
+        (303, Some("/groups"))
+    );
 
     let acme = people.acme.to_string();
     let inner = [("path", "team"), ("parent_id", acme.as_str())];
     assert_eq!(max.post("/act/groups", &inner).status, 403);
     assert_eq!(olga.post("/act/groups", &inner).status, 303);
     assert!(group(&people, "acme/team").is_some());
-    let new = [("path", "web"), ("namespace_id", acme.as_str()), ("_next", "/projects/:id")];
+    let new = [
+        ("path", "web"),
+        ("namespace_id", acme.as_str()),
+        ("_next", "/projects/:id"),
+    ];
     assert_eq!(dora.post("/act/projects", &new).status, 403);
     assert_eq!(max.post("/act/projects", &new).status, 303);
     let web = project(&people, "acme/web").unwrap()["id"].clone();
     let text = dora.page(&people.group(""));
-    assert!(text.contains("acme/team") && text.contains("acme/web"), "{text}");
-    assert!(text.contains("/acme/dependency_proxy/containers/alpine:latest"), "{text}");
+    assert!(
+        text.contains("acme/team") && text.contains("acme/web"),
+        "{text}"
+    );
+    assert!(
+        text.contains("/acme/dependency_proxy/containers/alpine:latest"),
+        "{text}"
+    );
 
     let settings = [
         ("_method", "PUT"),
@@ -80,19 +104,35 @@ fn groups_and_projects_are_made_changed_and_removed_by_forms() {
     ] {
         assert_eq!(changed[field], value, "{field}");
     }
-    assert!(root.page(&people.group("/settings")).contains("value=\"50GB\""));
+    assert!(
+        root.page(&people.group("/settings"))
+            .contains("value=\"50GB\"")
+    );
     let wrong = [&settings[..], &[("max_size", "lots")]].concat();
     let refused = root.post(&act, &wrong);
     assert_eq!(refused.status, 400);
-    assert!(refused.text().contains("max_size is no size: write 50GB"), "{}", refused.text());
+    assert!(
+        refused.text().contains("max_size is no size: write 50GB"),
+        "{}",
+        refused.text()
+    );
     assert!(refused.text().contains("value=\"lots\""));
 
     let policy = "container_expiration_policy_attributes";
-    let fields: Vec<_> = [("enabled", "true"), ("cadence", "7d"), ("keep_n", ""), ("older_than", "30d"), ("name_regex_delete", "pr-.*")]
-        .map(|(name, value)| (format!("{policy}[{name}]"), value))
-        .to_vec();
+    let fields: Vec<_> = [
+        ("enabled", "true"),
+        ("cadence", "7d"),
+        ("keep_n", ""),
+        ("older_than", "30d"),
+        ("name_regex_delete", "pr-.*"),
+    ]
+    .map(|(name, value)| (format!("{policy}[{name}]"), value))
+    .to_vec();
     let keep = format!("{policy}[keep_n]");
-    let mut form: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let mut form: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| (name.as_str(), *value))
+        .collect();
     form.extend([("_method", "PUT"), ("_keep", &keep)]);
     let act = format!("/act{}", people.project(""));
     assert_eq!(dora.post(&act, &form).status, 403);
@@ -109,18 +149,31 @@ fn groups_and_projects_are_made_changed_and_removed_by_forms() {
     }
 
     let purge = format!("/act{}", people.group("/dependency_proxy/cache"));
-    let delete = [("_method", "DELETE"), ("_back", "/groups"), ("_next", "/groups")];
+    let delete = [
+        ("_method", "DELETE"),
+        ("_back", "/groups"),
+        ("_next", "/groups"),
+    ];
     assert_eq!(max.post(&purge, &delete).status, 403);
     assert_eq!(olga.post(&purge, &delete).status, 303);
     let settings = olga.page(&people.group("/settings"));
-    assert!(settings.contains("with 1 group and 2 projects below it"), "{settings}");
-    assert_eq!(olga.post(&format!("/act/projects/{web}"), &delete).status, 303);
+    assert!(
+        settings.contains("with 1 group and 2 projects below it"),
+        "{settings}"
+    );
+    assert_eq!(
+        olga.post(&format!("/act/projects/{web}"), &delete).status,
+        303
+    );
     assert!(project(&people, "acme/web").is_none());
     let act = format!("/act{}", people.group(""));
     assert_eq!(max.post(&act, &delete).status, 403);
     assert!(group(&people, "acme").is_some());
     let removed = olga.post(&act, &delete);
-    assert_eq!((removed.status, removed.field("Location")), (303, Some("/groups")));
+    assert_eq!(
+        (removed.status, removed.field("Location")),
+        (303, Some("/groups"))
+    );
     assert!(group(&people, "acme").is_none() && project(&people, "acme/api").is_none());
 }
 
@@ -129,7 +182,9 @@ fn members_are_added_changed_and_removed_and_inherited_ones_are_told_apart() {
     let people = people();
     let (max, olga) = (people.browser("max"), people.browser("olga"));
     let level = |name: &str| {
-        let members = people.appliance.json(&["member", "list", "acme/api", "--json"]);
+        let members = people
+            .appliance
+            .json(&["member", "list", "acme/api", "--json"]);
         let members = members.as_array().unwrap().clone();
         let mut members = members.iter().filter(|member| member["username"] == name);
         members.next().map(|member| member["access_level"].clone())
@@ -142,9 +197,16 @@ fn members_are_added_changed_and_removed_and_inherited_ones_are_told_apart() {
     assert_eq!((without.status, level("sam")), (403, None));
     assert_eq!(max.post(&list, &add).status, 303);
     assert_eq!(level("sam"), Some(json!(30)));
-    let again = max.post(&list, &[&add[..], &[("_back", &people.project("/members"))]].concat());
+    let again = max.post(
+        &list,
+        &[&add[..], &[("_back", &people.project("/members"))]].concat(),
+    );
     assert_eq!(again.status, 409);
-    assert!(again.text().contains("Member already exists"), "{}", again.text());
+    assert!(
+        again.text().contains("Member already exists"),
+        "{}",
+        again.text()
+    );
     let text = max.page(&people.project("/members"));
     let row = |name: &str| {
         let at = text.find(&format!("<td>{name}")).unwrap();
@@ -160,7 +222,10 @@ fn members_are_added_changed_and_removed_and_inherited_ones_are_told_apart() {
     assert_eq!(level("sam"), Some(json!(50)));
     let leave = [("_method", "DELETE"), ("_next", "/projects")];
     let left = people.browser("sam").post(&sam, &leave);
-    assert_eq!((left.status, left.field("Location")), (303, Some("/projects")));
+    assert_eq!(
+        (left.status, left.field("Location")),
+        (303, Some("/projects"))
+    );
     assert_eq!(level("sam"), None);
 }
 
@@ -168,20 +233,38 @@ fn members_are_added_changed_and_removed_and_inherited_ones_are_told_apart() {
 fn users_are_made_blocked_and_removed_by_administrators_alone() {
     let people = people();
     let (root, olga) = (people.browser("root"), people.browser("olga"));
-    let new = [("username", "nina"), ("password", "a password of nina"), ("admin", "false")];
+    let new = [
+        ("username", "nina"),
+        ("password", "a password of nina"),
+        ("admin", "false"),
+    ];
     assert_eq!(olga.post("/act/users", &new).status, 403);
-    let made = root.post("/act/users", &[&new[..], &[("_next", "/users/:id")]].concat());
+    let made = root.post(
+        "/act/users",
+        &[&new[..], &[("_next", "/users/:id")]].concat(),
+    );
     let page = format!("/users/{}", people.user_id("nina"));
-    assert_eq!((made.status, made.field("Location")), (303, Some(page.as_str())));
+    assert_eq!(
+        (made.status, made.field("Location")),
+        (303, Some(page.as_str()))
+    );
     let service = [("username", "ci"), ("service", "true")];
     assert_eq!(root.post("/act/users", &service).status, 303);
     assert!(root.page("/users").contains("Service account"));
     // A password is never shown again.
-    let short = [("username", "nora"), ("password", "short"), ("_back", "/users"), ("_form", "new-user")];
+    let short = [
+        ("username", "nora"),
+        ("password", "short"),
+        ("_back", "/users"),
+        ("_form", "new-user"),
+    ];
     let refused = root.post("/act/users", &short);
     assert_eq!(refused.status, 400);
     let text = refused.text();
-    assert!(text.contains("value=\"nora\"") && !text.contains("\"short\""), "{text}");
+    assert!(
+        text.contains("value=\"nora\"") && !text.contains("\"short\""),
+        "{text}"
+    );
 
     let act = format!("/act{page}");
     let nina = super::Browser::sign_in(&people.appliance, "nina", "a password of nina");
@@ -200,7 +283,10 @@ fn users_are_made_blocked_and_removed_by_administrators_alone() {
     assert_eq!(nina.get("/groups").status, 303);
     let own = format!("/users/{}", people.user_id("root"));
     let text = root.page(&own);
-    assert!(!text.contains("Block…") && !text.contains("Remove the user"), "{text}");
+    assert!(
+        !text.contains("Block…") && !text.contains("Remove the user"),
+        "{text}"
+    );
     let delete = [("_method", "DELETE"), ("_next", "/users")];
     assert_eq!(root.post(&format!("/act{own}"), &delete).status, 403);
     assert_eq!(root.post(&act, &delete).status, 303);
@@ -210,7 +296,9 @@ fn users_are_made_blocked_and_removed_by_administrators_alone() {
 #[test]
 fn a_token_of_a_group_sees_its_group_and_makes_nothing_for_itself() {
     let people = people();
-    let make = ["token", "create", "--name", "bot", "--group", "acme", "--level", "owner", "--scope", "api"];
+    let make = [
+        "token", "create", "--name", "bot", "--group", "acme", "--level", "owner", "--scope", "api",
+    ];
     let secret = people.appliance.ok(&make);
     let bot = super::Browser::sign_in(&people.appliance, "", secret.trim_end());
     assert!(bot.page("/groups").contains("acme"));

@@ -9,11 +9,25 @@ fn each_role_sees_of_each_page_what_rest_lets_it_see() {
     for place in ["acme", "acme/api"] {
         let name = format!("farm-of-{place}");
         let make = [
-            "token", "create", "--name", &name, "--deploy", place, "--scope", "read_registry",
+            "token",
+            "create",
+            "--name",
+            &name,
+            "--deploy",
+            place,
+            "--scope",
+            "read_registry",
         ];
         appliance.ok(&make);
     }
-    appliance.ok(&["rule", "add", "acme/api", "acme/api/secret*", "--min-push", "owner"]);
+    appliance.ok(&[
+        "rule",
+        "add",
+        "acme/api",
+        "acme/api/secret*",
+        "--min-push",
+        "owner",
+    ]);
     // sam gina dora max olga root
     let of_all = [200; 6];
     let of_members = [404, 200, 200, 200, 200, 200];
@@ -69,10 +83,16 @@ fn each_role_sees_of_each_page_what_rest_lets_it_see() {
         }
     }
     let max = people.browser("max");
-    assert!(max.page(&people.project("/tokens")).contains("farm-of-acme/api"));
+    assert!(
+        max.page(&people.project("/tokens"))
+            .contains("farm-of-acme/api")
+    );
     assert!(max.page(&people.project("/rules")).contains("secret*"));
     let root = people.browser("root").page("/tokens?of=deploy");
-    for place in [("farm-of-acme<", people.group("/tokens")), ("farm-of-acme/api<", people.project("/tokens"))] {
+    for place in [
+        ("farm-of-acme<", people.group("/tokens")),
+        ("farm-of-acme/api<", people.project("/tokens")),
+    ] {
         assert!(root.contains(place.0) && root.contains(&place.1), "{root}");
     }
 }
@@ -82,16 +102,56 @@ fn only_what_somebody_may_do_is_offered() {
     let people = people();
     let has = |name: &str, path: &str, text: &str| people.browser(name).page(path).contains(text);
     for (path, text, expected) in [
-        (people.group("/members"), "Add the member", [false, false, false, true, true]),
-        (people.project("/members"), "Add the member", [false, false, true, true, true]),
-        (people.group(""), "New project in this group", [false, false, true, true, true]),
-        (people.group(""), "New group in this one", [false, false, false, true, true]),
-        ("/groups".to_owned(), "Make the group", [false, false, false, false, true]),
-        ("/users".to_owned(), "Make the user", [false, false, false, false, true]),
-        (people.project(""), "docker push", [false, true, true, true, true]),
-        ("/account".to_owned(), "Change the password", [false, false, false, false, true]),
-        ("/account".to_owned(), "breakwater user passwd", [true, true, true, true, false]),
-        ("/tokens".to_owned(), "All deploy tokens", [false, false, false, false, true]),
+        (
+            people.group("/members"),
+            "Add the member",
+            [false, false, false, true, true],
+        ),
+        (
+            people.project("/members"),
+            "Add the member",
+            [false, false, true, true, true],
+        ),
+        (
+            people.group(""),
+            "New project in this group",
+            [false, false, true, true, true],
+        ),
+        (
+            people.group(""),
+            "New group in this one",
+            [false, false, false, true, true],
+        ),
+        (
+            "/groups".to_owned(),
+            "Make the group",
+            [false, false, false, false, true],
+        ),
+        (
+            "/users".to_owned(),
+            "Make the user",
+            [false, false, false, false, true],
+        ),
+        (
+            people.project(""),
+            "docker push",
+            [false, true, true, true, true],
+        ),
+        (
+            "/account".to_owned(),
+            "Change the password",
+            [false, false, false, false, true],
+        ),
+        (
+            "/account".to_owned(),
+            "breakwater user passwd",
+            [true, true, true, true, false],
+        ),
+        (
+            "/tokens".to_owned(),
+            "All deploy tokens",
+            [false, false, false, false, true],
+        ),
     ] {
         for (name, expected) in ROLES.into_iter().skip(1).zip(expected) {
             assert_eq!(has(name, &path, text), expected, "{name} at {path}: {text}");

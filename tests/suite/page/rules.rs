@@ -9,7 +9,8 @@ fn rules_of_projects_and_groups_are_added_changed_and_removed() {
     let people = people();
     let (max, olga) = (people.browser("max"), people.browser("olga"));
     let rules = |path: &str| people.appliance.json(&["rule", "list", path, "--json"]);
-    let keep = "minimum_access_level_for_push minimum_access_level_for_delete matching_package_version";
+    let keep =
+        "minimum_access_level_for_push minimum_access_level_for_delete matching_package_version";
 
     let repositories = people.project("/registry/protection/repository/rules");
     let page = people.project("/rules");
@@ -26,12 +27,22 @@ fn rules_of_projects_and_groups_are_added_changed_and_removed() {
     assert_eq!(people.browser("dora").post(&act, &add).status, 403);
     assert_eq!(rules("acme/api"), json!([]));
     let added = max.post(&act, &add);
-    assert_eq!((added.status, added.field("Location")), (303, Some(page.as_str())));
+    assert_eq!(
+        (added.status, added.field("Location")),
+        (303, Some(page.as_str()))
+    );
     let text = max.page(&page);
-    assert!(text.contains("acme/api/prod*") && text.contains("<td>Owners</td>"), "{text}");
+    assert!(
+        text.contains("acme/api/prod*") && text.contains("Owners</td>"),
+        "{text}"
+    );
     let again = max.post(&act, &add);
     assert_eq!(again.status, 422);
-    assert!(again.text().contains("has already been taken"), "{}", again.text());
+    assert!(
+        again.text().contains("has already been taken"),
+        "{}",
+        again.text()
+    );
     let change = [
         ("_method", "PATCH"),
         ("_keep", keep),
@@ -70,31 +81,68 @@ fn rules_of_projects_and_groups_are_added_changed_and_removed() {
     let added = max.post(&tags, &add);
     assert_eq!(added.status, 303, "{}", added.text());
     let text = max.page(&page);
-    assert!(text.contains("immutable</span>") && !text.contains("<v>"), "{text}");
+    assert!(
+        text.contains("immutable</span>") && !text.contains("<v>"),
+        "{text}"
+    );
     let rule = rules("acme/api")[0].clone();
     assert_eq!(rule["immutable"], true);
-    let change = [("_method", "PATCH"), ("immutable", "false"), ("minimum_access_level_for_push", "maintainer")];
-    assert_eq!(max.post(&format!("{tags}/{}", rule["id"]), &change).status, 303);
+    let change = [
+        ("_method", "PATCH"),
+        ("immutable", "false"),
+        ("minimum_access_level_for_push", "maintainer"),
+    ];
+    assert_eq!(
+        max.post(&format!("{tags}/{}", rule["id"]), &change).status,
+        303
+    );
     assert_eq!(rules("acme/api")[0]["immutable"], false);
-    let nothing = [("tag_name_pattern", "x"), ("_back", &page), ("_form", "new-rule")];
+    let nothing = [
+        ("tag_name_pattern", "x"),
+        ("_back", &page),
+        ("_form", "new-rule"),
+    ];
     let refused = max.post(&tags, &nothing);
     assert_eq!(refused.status, 400);
-    assert!(refused.text().contains("would protect nothing"), "{}", refused.text());
+    assert!(
+        refused.text().contains("would protect nothing"),
+        "{}",
+        refused.text()
+    );
 
-    let group = format!("/act{}", people.group("/registry/protection/repository/rules"));
-    let add = [("repository_path_pattern", "docker.io/library/*"), ("minimum_access_level_for_push", "owner")];
+    let group = format!(
+        "/act{}",
+        people.group("/registry/protection/repository/rules")
+    );
+    let add = [
+        ("repository_path_pattern", "docker.io/library/*"),
+        ("minimum_access_level_for_push", "owner"),
+    ];
     assert_eq!(max.post(&group, &add).status, 403);
     assert_eq!(olga.post(&group, &add).status, 303);
     let text = olga.page(&people.group("/rules"));
-    assert!(text.contains("Who may fill") && text.contains("docker.io/library/*"), "{text}");
-    assert!(olga.page("/rules?of=groups").contains("<td class=\"number\">1</td>"));
+    assert!(
+        text.contains("Who may fill") && text.contains("docker.io/library/*"),
+        "{text}"
+    );
+    assert!(
+        olga.page("/rules?of=groups")
+            .contains("<td class=\"number\">1</td>")
+    );
     assert!(max.page("/rules?of=groups").contains("You own no group"));
     assert!(max.page("/rules").contains(&people.project("/rules")));
-    assert!(people.browser("dora").page("/rules").contains("You manage no project"));
+    assert!(
+        people
+            .browser("dora")
+            .page("/rules")
+            .contains("You manage no project")
+    );
 
     for number in 0..30 {
         let pattern = format!("acme/api/{number}*");
-        people.appliance.ok(&["rule", "add", "acme/api", &pattern, "--min-push", "owner"]);
+        people
+            .appliance
+            .ok(&["rule", "add", "acme/api", &pattern, "--min-push", "owner"]);
     }
     let first = max.page(&people.project("/rules"));
     assert_eq!(first.matches("Change the rule").count(), 10);

@@ -155,10 +155,12 @@ pub(super) fn change_tag(visit: &Visit<'_, '_>, rule: &TagRuleView, path: &str) 
 
 fn change(visit: &Visit<'_, '_>, form: &str, path: &str, fields: &Markup) -> Markup {
     let fields = html! { (fields) button type="submit" { "Change the rule" } };
-    html! {
-        details.more open[visit.refusal(form).is_some()] {
-            summary { "Change…" }
-            (parts::form(visit, form, ("PATCH", path), "The rule was changed.", &fields))
-        }
-    }
+    let shown = parts::form(
+        visit,
+        form,
+        ("PATCH", path),
+        "The rule was changed.",
+        &fields,
+    );
+    parts::folded(visit, form, "Change", &shown)
 }

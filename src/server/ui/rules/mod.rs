@@ -122,6 +122,10 @@ pub(super) fn of_project(visit: &mut Visit<'_, '_>) -> Shown {
 fn repositories(visit: &mut Visit<'_, '_>, place: &Place) -> Result<Markup, Refused> {
     let list = format!("{}/registry/protection/repository/rules", place.path);
     let rules = visit.list::<RepositoryRuleView>(&format!("{list}?{RULES}"))?;
+    let [what, push, delete] = match place.is_group {
+        true => ["Cached images", "Who may fill", "Who may purge"],
+        false => ["Repositories", "Who may push", "Who may delete"],
+    };
     let rows = rules.entries.iter().map(|rule| {
         let path = format!("{list}/{}", rule.id.0);
         html! {
@@ -132,22 +136,18 @@ fn repositories(visit: &mut Visit<'_, '_>, place: &Place) -> Result<Markup, Refu
                     "rule " (rule.id.0)
                 }
             }
-            td { (who(rule.minimum_access_level_for_push)) }
-            td { (who(rule.minimum_access_level_for_delete)) }
+            td { span.narrow { (push) ": " } (who(rule.minimum_access_level_for_push)) }
+            td { span.narrow { (delete) ": " } (who(rule.minimum_access_level_for_delete)) }
             td {
                 (forms::change_repository(visit, place, rule, &path))
                 (remove(visit, &path))
             }
         }
     });
-    let headings = match place.is_group {
-        true => ["Cached images", "Who may fill", "Who may purge", ""],
-        false => ["Repositories", "Who may push", "Who may delete", ""],
-    };
     Ok(html! {
         @if rules.entries.is_empty() {
             p.empty { "There is no rule yet: the levels of members decide alone." }
-        } @else { (parts::table(&headings, rows)) }
+        } @else { (parts::table(&[what, push, delete, ""], rows)) }
         (parts::pager(visit, &rules))
         (forms::new_repository(visit, place, &list))
     })
@@ -165,10 +165,12 @@ fn tags(visit: &mut Visit<'_, '_>, place: &Place) -> Result<Markup, Refused> {
                 small { "rule " (rule.id.0) }
             }
             td {
+                span.narrow { "Who may push: " }
                 (who(rule.minimum_access_level_for_push))
                 @if rule.immutable { small { "once: then the tag stays what it is" } }
             }
             td {
+                span.narrow { "Who may delete: " }
                 @if rule.immutable { "Nobody" }
                 @else { (who(rule.minimum_access_level_for_delete)) }
             }

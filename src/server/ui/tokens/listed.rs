@@ -156,9 +156,10 @@ pub(super) fn table(visit: &Visit<'_, '_>, extra: Option<&str>, rows: Vec<Row>) 
                 }
             }
             @if extra.is_some() { td { (row.extra) } }
-            td { @for scope in &row.scopes { code { (scope) } " " } @if row.scopes.is_empty() { "as its user" } }
-            td { @match row.ends_at { Some(at) => (parts::time(at)), None => "Never" } }
+            td.scopes { @for scope in &row.scopes { code { (scope) } " " } @if row.scopes.is_empty() { "as its user" } }
+            td { span.narrow { "Ends: " } (ends(row.ends_at)) }
             td {
+                span.narrow { "Last used: " }
                 @match &row.last_used {
                     Some((Some(at), addresses)) => {
                         (parts::time(*at))
@@ -172,4 +173,16 @@ pub(super) fn table(visit: &Visit<'_, '_>, extra: Option<&str>, rows: Vec<Row>) 
         }
     });
     parts::table(&headings, cells)
+}
+
+/// The day alone, where REST tells no more or where it ends with the day.
+fn ends(at: Option<Timestamp>) -> Markup {
+    let Some(at) = at else {
+        return html! { "Never" };
+    };
+    let text = at.to_string();
+    match text.strip_suffix("T00:00:00Z") {
+        Some(day) => html! { time datetime=(day) { (day) } },
+        None => parts::time(at),
+    }
 }

@@ -64,7 +64,7 @@ fn new(visit: &Visit<'_, '_>, parent: Option<&GroupView>) -> Markup {
         is_required: false,
     };
     let fields = html! {
-        (parts::hidden("_next", "/groups/:id"))
+        (parts::hidden("_next", "/groups/{id}"))
         @if let Some(parent) = parent { (parts::hidden("parent_id", &parent.id.0.to_string())) }
         (path.input(visit, "text"))
         (seen.select(visit, &VISIBILITIES))

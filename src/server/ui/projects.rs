@@ -54,7 +54,7 @@ pub(super) fn new(visit: &Visit<'_, '_>, group: &GroupView) -> Markup {
         is_required: true,
     };
     let fields = html! {
-        (parts::hidden("_next", "/projects/:id"))
+        (parts::hidden("_next", "/projects/{id}"))
         (parts::hidden("namespace_id", &group.id.0.to_string()))
         (field("path", "Name", "Small letters and digits, with - _ . in between. It is part of the names of images, and cannot be changed.", "").input(visit, "text"))
         (field("visibility", "Who may see it", "", "private").select(visit, &VISIBILITIES))

@@ -56,14 +56,14 @@ fn new(visit: &Visit<'_, '_>) -> Markup {
     };
     let about_names = "Letters, digits, _ . and -, as it is typed at docker login.";
     let person = html! {
-        (parts::hidden("_next", "/users/:id"))
+        (parts::hidden("_next", "/users/{id}"))
         (field(FORM, "User name", "username", about_names).input(visit, "text"))
         (field(FORM, "Password", "password", "8 to 256 bytes.").input(visit, "password"))
         (Field { form: FORM, name: "admin", label: "Administrator of this box", help: "May do everything on this box.", value: "false", is_required: false }.tick(visit))
         button type="submit" { "Make the user" }
     };
     let service = html! {
-        (parts::hidden("_next", "/users/:id"))
+        (parts::hidden("_next", "/users/{id}"))
         (parts::hidden("service", "true"))
         (field(SERVICE, "User name", "username", about_names).input(visit, "text"))
         button type="submit" { "Make the service account" }

@@ -29,7 +29,7 @@ fn groups_and_projects_are_made_changed_and_removed_by_forms() {
     let new = [
         ("path", "ops"),
         ("visibility", "public"),
-        ("_next", "/groups/:id"),
+        ("_next", "/groups/{id}"),
     ];
     let made = root.post("/act/groups", &new);
     let ops = group(&people, "ops").unwrap();
@@ -44,7 +44,7 @@ fn groups_and_projects_are_made_changed_and_removed_by_forms() {
     // Nobody is led elsewhere by a form.
     let elsewhere = [
         ("path", "led"),
-        ("_next", "//evil.test/:id"),
+        ("_next", "//evil.test/{id}"),
         ("_back", "/groups"),
     ];
     let made = root.post("/act/groups", &elsewhere);
@@ -61,7 +61,7 @@ fn groups_and_projects_are_made_changed_and_removed_by_forms() {
     let new = [
         ("path", "web"),
         ("namespace_id", acme.as_str()),
-        ("_next", "/projects/:id"),
+        ("_next", "/projects/{id}"),
     ];
     assert_eq!(dora.post("/act/projects", &new).status, 403);
     assert_eq!(max.post("/act/projects", &new).status, 303);
@@ -241,7 +241,7 @@ fn users_are_made_blocked_and_removed_by_administrators_alone() {
     assert_eq!(olga.post("/act/users", &new).status, 403);
     let made = root.post(
         "/act/users",
-        &[&new[..], &[("_next", "/users/:id")]].concat(),
+        &[&new[..], &[("_next", "/users/{id}")]].concat(),
     );
     let page = format!("/users/{}", people.user_id("nina"));
     assert_eq!(

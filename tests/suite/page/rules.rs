@@ -148,3 +148,54 @@ fn rules_of_projects_and_groups_are_added_changed_and_removed() {
     assert_eq!(first.matches("Change the rule").count(), 10);
     assert!(first.len() < 50_000, "{}", first.len());
 }
+
+#[test]
+fn whoever_manages_a_project_learns_who_may_push_what_and_why() {
+    let people = people();
+    let protect = [
+        "rule",
+        "add",
+        "acme/api",
+        "acme/api/prod*",
+        "--min-push",
+        "owner",
+    ];
+    people.appliance.ok(&protect);
+    people
+        .appliance
+        .ok(&["rule", "tag", "acme/api", "^v", "--immutable"]);
+    let max = people.browser("max");
+    let asked = |user: &str, repository: &str, tag: &str, action: &str| {
+        max.page(&format!(
+            "/rules?user={user}&token=&repository={repository}&tag={tag}&action={action}"
+        ))
+    };
+    let text = asked("dora", "acme%2Fapi%2Fprod", "v1", "push");
+    assert!(text.contains("refused</span>"), "{text}");
+    assert!(
+        text.contains("dora may not push acme/api/prod:v1"),
+        "{text}"
+    );
+    assert!(text.contains("decides."), "{text}");
+    let text = asked("olga", "acme%2Fapi%2Fprod", "v1", "push");
+    assert!(
+        text.contains("allowed</span>") && text.contains("olga may push"),
+        "{text}"
+    );
+    let text = asked("gina", "acme%2Fapi", "", "pull");
+    assert!(text.contains("gina may not pull acme/api<"), "{text}");
+    let text = asked("nobody", "acme%2Fapi", "", "pull");
+    assert!(text.contains("role=\"alert\""), "{text}");
+    let text = asked("%3Cscript%3E", "%22%3E%3Cscript%3E", "", "pull");
+    assert!(!text.contains("<script>"), "{text}");
+    assert!(
+        !max.page("/rules?repository=acme%2Fapi")
+            .contains("role=\"alert\"")
+    );
+    // Others are told nothing.
+    let path = "/rules?user=olga&repository=acme%2Fapi&action=push";
+    for name in ["sam", "dora"] {
+        let text = people.browser(name).page(path);
+        assert!(!text.contains("olga may"), "{text}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Protection rules: which there are, and who they let push and delete.
 
 mod forms;
+mod tester;
 
 use maud::{Markup, html};
 
@@ -26,10 +27,12 @@ pub(super) fn list(visit: &mut Visit<'_, '_>) -> Shown {
         true => groups(visit)?,
         false => projects(visit)?,
     };
+    let tester = tester::tester(visit);
     let body = html! {
         p { "A rule asks for more than the levels of members do: to push to repositories and tags of a project, or to delete from them; and, in a group, to fill its cache or to purge it. Where several rules match, the strictest holds." }
         (parts::tabs(visit, "Rules of", &pages))
         (body)
+        (tester)
     };
     Ok(Page::new("Rules", body))
 }
@@ -115,7 +118,12 @@ pub(super) fn of_project(visit: &mut Visit<'_, '_>) -> Shown {
         Some("tags") => tags(visit, &place)?,
         _ => repositories(visit, &place)?,
     };
-    let body = html! { (parts::tabs(visit, "Rules about", &pages)) (body) };
+    let repository: String = form_urlencoded::byte_serialize(place.name.as_bytes()).collect();
+    let body = html! {
+        (parts::tabs(visit, "Rules about", &pages))
+        (body)
+        p { a href=(format!("/rules?repository={repository}#test")) { "May somebody push this tag, and why?" } }
+    };
     Ok(place.page(visit, "Rules of", &body))
 }
 

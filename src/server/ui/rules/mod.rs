@@ -27,12 +27,14 @@ pub(super) fn list(visit: &mut Visit<'_, '_>) -> Shown {
         true => groups(visit)?,
         false => projects(visit)?,
     };
-    let tester = tester::tester(visit);
+    let managed = "/projects?min_access_level=40&per_page=1";
+    let may_ask = visit.is_administrator() || !visit.get::<Vec<ProjectView>>(managed)?.is_empty();
+    let tester = may_ask.then(|| tester::tester(visit));
     let body = html! {
         p { "A rule asks for more than the levels of members do: to push to repositories and tags of a project, or to delete from them; and, in a group, to fill its cache or to purge it. Where several rules match, the strictest holds." }
         (parts::tabs(visit, "Rules of", &pages))
         (body)
-        (tester)
+        @if let Some(tester) = tester { (tester) }
     };
     Ok(Page::new("Rules", body))
 }
@@ -52,8 +54,8 @@ fn projects(visit: &mut Visit<'_, '_>) -> Result<Markup, Refused> {
         let tags = count::<TagRuleView>(visit, &format!("{rules}/tag/rules"))?;
         rows.push(html! {
             td { a href=(page) { (project.path_with_namespace) } }
-            td.number { (repositories) }
-            td.number { (tags) }
+            td { (repositories) }
+            td { (tags) }
         });
     }
     Ok(html! {
@@ -78,7 +80,7 @@ fn groups(visit: &mut Visit<'_, '_>) -> Result<Markup, Refused> {
         let rules = count::<RepositoryRuleView>(visit, &rules)?;
         rows.push(html! {
             td { a href=(format!("/groups/{}/rules", group.id.0)) { (group.full_path) } }
-            td.number { (rules) }
+            td { (rules) }
         });
     }
     Ok(html! {

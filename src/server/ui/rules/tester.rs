@@ -54,8 +54,8 @@ pub(super) fn tester(visit: &mut Visit<'_, '_>) -> Markup {
         }
         form method="get" action="/rules#test" {
             (field("user", "User name", "", &user))
-            (field("token", "Or the number of a token", "As breakwater token list shows it.", &token))
-            (field("repository", "Repository", "The whole path, such as acme/api/web.", &repository))
+            (field("token", "Or the number of a token", "As the lists of tokens show it.", &token))
+            (field("repository", "Repository", "The whole path, with its group and project.", &repository))
             (field("tag", "Tag", "Empty: the repository as a whole.", &tag))
             (field("action", "Wants to", "", &action))
             button type="submit" { "Ask" }
@@ -78,8 +78,11 @@ fn told(access: &AccessView) -> Markup {
                 }
             }
             p { (capital(&access.why)) "." }
-            @if let Some(remedy) = &access.remedy { p.soft { (capital(remedy)) "." } }
-            @if let Some(rule) = access.rule_id { p.soft { "Rule " (rule) " decides." } }
+            @match (access.rule_id, &access.remedy) {
+                (Some(rule), _) => p.soft { "Rule " (rule) " decides: it stands on the page of its project, under Rules." },
+                (None, Some(remedy)) => p.soft { (capital(remedy)) "." },
+                (None, None) => {}
+            }
         }
     }
 }

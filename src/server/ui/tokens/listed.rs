@@ -16,6 +16,7 @@ const SOON: Duration = Duration::from_secs(14 * 86_400);
 
 /// A token of any kind.
 pub(super) struct Row {
+    id: i64,
     name: String,
     /// With which it logs in, where that is not said elsewhere.
     username: Option<String>,
@@ -45,6 +46,7 @@ impl Row {
         let ends_at = token.expires_at.as_deref().and_then(parse_moment);
         let level = token.access_level.map(level_name);
         Self {
+            id: token.id.0,
             name: token.name.clone(),
             username: None,
             scopes: token.scopes.clone(),
@@ -66,6 +68,7 @@ impl Row {
 
     pub(super) fn of_deploy(token: &DeployTokenView, list: &str) -> Self {
         Self {
+            id: token.id.0,
             name: token.name.clone(),
             username: token.username.clone(),
             scopes: token.scopes.clone(),
@@ -84,6 +87,7 @@ impl Row {
 
     pub(super) fn of_job(token: &JobTokenView, list: &str) -> Self {
         Self {
+            id: token.id.0,
             name: token.name.clone(),
             username: None,
             scopes: Vec::new(),
@@ -152,7 +156,7 @@ pub(super) fn table(visit: &Visit<'_, '_>, extra: Option<&str>, rows: Vec<Row>) 
                 strong { (row.name) } (row.badge(now))
                 @if let Some(username) = &row.username { small { "logs in as " code { (username) } } }
                 small {
-                    "made " @if let Some(at) = row.created_at { (parts::time(at)) " " } "by " (row.created_by)
+                    "token " (row.id) ", made " @if let Some(at) = row.created_at { (parts::time(at)) " " } "by " (row.created_by)
                 }
             }
             @if extra.is_some() { td { (row.extra) } }

@@ -24,6 +24,7 @@
 //! | `proxy` | the dependency proxy: which upstream, freshness, single flight, fill, serve-stale, warm |
 //! | `registry` | the hosted registry: uploads, mounts, manifests, tags, referrers |
 //! | `upkeep` | what happens to content off the request's path: eviction, purge, cleanup of pushed tags, garbage collection, scrub and repair, nightly copies, bundles to be carried to other boxes |
+//! | `webhooks` | events to receivers: what was told is queued, signed, delivered in order and again until it is taken |
 //! | `auth` | credentials → identity; tokens; policy → grant; the rules for making groups and tokens; sealing of secrets that must be given back |
 //! | `upstream` | remote registries: the only place that knows ureq |
 //! | `store` | four databases (access, cache, registry, audit) and the blob directory: the only place that knows rusqlite |
@@ -156,4 +157,5 @@ pub mod telemetry;
 pub mod time;
 pub mod upkeep;
 pub mod upstream;
+pub mod webhooks;
 mod words;

@@ -42,6 +42,7 @@ pub mod tokens;
 mod upstreams;
 mod users;
 mod warm;
+mod webhooks;
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -124,6 +125,10 @@ pub use users::{
     SetBlocked, SetPassword, ShowUser, UserDetails, UserState, UserView, forget_initial_password,
 };
 pub use warm::{WARM_NEEDS_A_SERVER, WarmImage, WarmOutcome, WarmedView, warm_offline};
+pub use webhooks::{
+    AddWebhook, GetWebhook, ListWebhooks, RemoveWebhook, SetWebhook, TestWebhook, TestedWebhook,
+    WebhookView,
+};
 
 /// What operations work on, and for whom.
 pub struct Admin<'a> {
@@ -236,6 +241,7 @@ operations!(
     AddTagRule,
     AddUpstream,
     AddUser,
+    AddWebhook,
     BackUp,
     NoteBackup,
     CacheStatistics,
@@ -256,6 +262,7 @@ operations!(
     GetMember,
     GetProject,
     GetUser,
+    GetWebhook,
     HoldImages,
     ListBans,
     ListCachedImages,
@@ -279,6 +286,7 @@ operations!(
     ListTokens,
     ListUpstreams,
     ListUsers,
+    ListWebhooks,
     PlanImport,
     PurgeImages,
     RecallStatistics,
@@ -294,6 +302,7 @@ operations!(
     RemoveRule,
     RemoveUpstream,
     RemoveUser,
+    RemoveWebhook,
     ResetFeature,
     RevokeToken,
     RotateKey,
@@ -306,6 +315,7 @@ operations!(
     SetProject,
     SetRule,
     SetUpstream,
+    SetWebhook,
     ShowActivity,
     ShowCachedImage,
     ShowClientSetup,
@@ -320,6 +330,7 @@ operations!(
     ShowUser,
     SwitchOffline,
     TestUpstream,
+    TestWebhook,
     UpstreamStates,
     WarmImage,
 );

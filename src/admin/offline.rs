@@ -1,5 +1,7 @@
 //! Whether any connection may leave the box.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,27 @@ pub struct OfflineView {
     pub by_command: bool,
     /// As a server was started with it: a file that was changed since counts at its next start.
     pub by_configuration: bool,
+}
+
+impl Admin<'_> {
+    /// Whether no connection may leave the box now.
+    pub(super) fn is_offline(&self) -> Result<bool> {
+        Ok(match self.server {
+            Some(server) => server.is_offline(),
+            None => self.config.offline || self.store.is_offline()?,
+        })
+    }
+
+    /// Refuses what would have to connect to somebody; `so` says what does not happen.
+    pub(super) fn refuse_offline(&self, so: &str) -> Result<()> {
+        if !self.is_offline()? {
+            return Ok(());
+        }
+        let what = format!("this box is offline on purpose: {so}");
+        let retry_after = Duration::from_secs(60);
+        Err(Error::new(Kind::Unavailable { retry_after }, what)
+            .remedy("`breakwater offline off` ends that"))
+    }
 }
 
 impl Operation for SwitchOffline {

@@ -146,6 +146,11 @@ impl Owner {
         ))
     }
 
+    /// The webhook whose queue is called `uid`.
+    pub fn webhook(uid: &str) -> Self {
+        Self(format!("webhook {uid}"))
+    }
+
     /// The external registry of this name.
     pub fn external_registry(name: &str) -> Self {
         Self(format!("external registry {name}"))

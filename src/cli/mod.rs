@@ -51,6 +51,7 @@ mod usage;
 mod user;
 mod verify;
 mod warm;
+mod webhook;
 mod when;
 mod words;
 mod workplace;
@@ -145,6 +146,7 @@ enum Command {
     Client(client::Client),
     Verify(verify::Verify),
     Warm(warm::Warm),
+    Webhook(webhook::Webhook),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Import(Box<bundle::Import>),
@@ -313,6 +315,7 @@ impl Command {
             Command::Client(client) => client.run(&place),
             Command::Verify(verify) => verify.run(&place),
             Command::Warm(warm) => warm.run(&place),
+            Command::Webhook(webhook) => webhook.run(&place),
             Command::Backup(backup) => backup.run(&place, outside),
             Command::Restore(restore) => restore.run(&place, outside),
             Command::Import(import) => import.run(&place),

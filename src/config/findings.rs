@@ -3,7 +3,7 @@
 use super::value::Wrong;
 use crate::error::{excerpt, nearest};
 
-pub const FINDINGS: [&str; 62] = [
+pub const FINDINGS: [&str; 63] = [
     "banned",
     "blob_damaged",
     "blob_lost",
@@ -66,6 +66,7 @@ pub const FINDINGS: [&str; 62] = [
     "upstream_password",
     "upstream_unreachable",
     "upstream_unusable",
+    "webhook_undelivered",
 ];
 
 /// The word of a finding.

@@ -10,7 +10,7 @@ use crate::auth::Grant;
 use crate::error::{Kind, Result};
 use crate::oci::{Digest, Manifest, MediaType, Reference, Tag};
 use crate::spool::Content;
-use crate::store::{NewManifest, Pull, StoredManifest};
+use crate::store::{NewManifest, Notice, Pull, StoredManifest};
 use crate::time::Timestamp;
 use crate::upstream::{Fault, FaultKind};
 
@@ -229,12 +229,26 @@ impl Proxy {
         }
         checked.kept.get_or_init(|| {
             // The bytes are right: whoever asked gets them, kept or not.
-            if let Err(error) = self.keep_manifest(target, reference, checked) {
-                tracing::error!(
+            match self.keep_manifest(target, reference, checked) {
+                Ok(()) => self.tell_filled(grant, target, reference, checked),
+                Err(error) => tracing::error!(
                     "served, but not kept: manifest {reference} of {}: {error}",
                     target.shown()
-                );
+                ),
             }
+        });
+    }
+
+    fn tell_filled(&self, grant: &Grant, target: &Target, reference: &Reference, kept: &Checked) {
+        let notices = &self.store.audit.notices;
+        notices.tell(Some(grant.group()), || Notice::ImageFilled {
+            image: match reference {
+                Reference::Tag(tag) => format!("{}:{tag}", target.shown()),
+                Reference::Digest(digest) => format!("{}@{digest}", target.shown()),
+            },
+            digest: kept.digest.to_string(),
+            media_type: kept.media_type.as_str(),
+            bytes: kept.content.length(),
         });
     }
 

@@ -28,6 +28,7 @@ mod token;
 mod troubles;
 mod ui;
 mod v2;
+mod webhooks;
 
 #[cfg(test)]
 mod plans;
@@ -71,6 +72,7 @@ use crate::telemetry::AuthLog;
 use crate::time::Timestamp;
 use crate::upkeep::eviction::Evictor;
 use crate::upkeep::retention::Retention;
+use crate::webhooks::{Pace, Webhooks};
 use access_line::AccessLine;
 use addresses::Addresses;
 use call::Call;
@@ -87,6 +89,7 @@ pub struct Appliance {
     registry: Registry,
     evictor: Evictor,
     retention: Retention,
+    webhooks: Arc<Webhooks>,
     auth_log: AuthLog,
     /// Read by every upstream client before it sends anything.
     offline: Arc<AtomicBool>,
@@ -130,6 +133,7 @@ impl Appliance {
             registry: Registry::new(Arc::clone(&store)),
             evictor: Evictor::new(Arc::clone(&store)),
             retention: Retention::default(),
+            webhooks: Webhooks::new(Arc::clone(&store), Arc::clone(&offline), Pace::default())?,
             auth_log: AuthLog::open(store.directory())?,
             store,
             offline,

@@ -34,7 +34,12 @@ pub(super) fn note(appliance: &Appliance, call: &Call<'_>, kind: Option<Kind>, s
     let actor = actor(appliance, call)
         .address(call.address.ip)
         .correlation_id(&call.id);
-    appliance.store.audit.note(actor, event, call.now);
+    let audit = &appliance.store.audit;
+    let route = router::route(path, None);
+    if call.reads() && matches!(route, Ok(Route::Repository(_) | Route::Token)) {
+        audit.tell_refused_pull(&actor, &event, status);
+    }
+    audit.note(actor, event, call.now);
 }
 
 fn refusal(call: &Call<'_>, kind: Option<Kind>, status: u16) -> Option<EventKind> {

@@ -53,6 +53,8 @@ ids!(
     SessionId,
     /// An external registry's row; never reused.
     ExternalRegistryId,
+    /// A webhook's row; never reused.
+    WebhookId,
     /// An upstream with its credentials, in the cache.
     OriginId,
     /// A repository of an origin, in the cache.

@@ -22,6 +22,7 @@ mod ids;
 mod list_queue;
 mod lock;
 mod migrations;
+mod notices;
 mod offline;
 mod origin_key;
 mod page;
@@ -35,14 +36,15 @@ mod write_ahead_log;
 pub use access::{
     Ability, AccessDb, Cadence, CleanupPolicy, ExternalRegistry, ExternalRegistryId, Feature,
     Group, GroupChanges, GroupId, Level, MAX_RULES, Maker, Member, MemberFilter, MinimumLevel,
-    NamesOf, Network, NewToken, NewUpstream, OlderThan, OnReadOnlyMiss, Pin, Pins, Project,
-    ProjectChanges, ProjectId, ProtectionRule, RuleId, RuleOwner, SeenFilter, Session, SessionId,
-    SignedIn, SigningAlgorithm, TagRule, Token, TokenFilter, TokenId, TokenKind, UpstreamId,
-    UpstreamRow, User, UserFilter, UserId, Viewer, Visibility,
+    NamesOf, Network, NewToken, NewUpstream, NewWebhook, OlderThan, OnReadOnlyMiss, Pin, Pins,
+    Project, ProjectChanges, ProjectId, ProtectionRule, RuleId, RuleOwner, SeenFilter, Session,
+    SessionId, SignedIn, SigningAlgorithm, TagRule, Token, TokenFilter, TokenId, TokenKind,
+    UpstreamId, UpstreamRow, User, UserFilter, UserId, Viewer, Visibility, Webhook, WebhookChanges,
+    WebhookId,
 };
 pub use audit::{
-    Actor, AuditDb, Detail, Event, EventFilter, EventKind, EventPlace, EventUser, PlaceFilter,
-    RecordedEvent, UNRECORDED,
+    Actor, AuditDb, Delivery, Detail, Event, EventFilter, EventKind, EventPlace, EventUser,
+    NewDelivery, PlaceFilter, Receiver, RecordedEvent, UNRECORDED,
 };
 pub use backup::{
     BackupDirectory, CopiedFiles, LostRows, PRECIOUS, PreparedRestore, ROWS, Replaced,
@@ -69,6 +71,7 @@ pub use failures::{DatabaseFailures, FailureReason};
 pub use frequency::{Frequency, HALF_LIFE};
 pub use held::HeldImages;
 pub use lock::DataLock;
+pub use notices::{EvictedFor, Notice, NoticeKind, Notices, Told};
 pub use page::{Page, Window};
 pub use reconcile::{MissingPushed, Reconciled};
 pub use registry::{

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::backup::ASIDE;
-use super::{Blob, Repair, Store};
-use crate::error::Result;
+use super::{Blob, Notice, Repair, Store};
+use crate::error::{Result, excerpt};
 use crate::metrics::counters;
 use crate::oci::Digest;
 use crate::time::Timestamp;
@@ -107,6 +107,11 @@ impl Store {
             self.cache.note_repair(digest, &images, now)?;
             self.blobs.hide_damaged(digest);
             self.repairs.found.one();
+            self.audit.notices.tell(None, || Notice::ScrubDamaged {
+                blob: digest.to_string(),
+                images: excerpt(&images),
+                pushed: is_pushed,
+            });
         }
         if is_pushed {
             return Ok(SetAside::Pushed { images });

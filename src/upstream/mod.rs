@@ -16,6 +16,7 @@
 //! | `transport` `agent` `tls` `resolver` `proxy` | ureq: errors, timeouts, certificates, addresses, proxies |
 //! | `health` `breakers` `breaker` `rate_limit` `counts` | what is known of the upstream |
 //! | `look` | one request to any server, for the check on the machine of a client |
+//! | `post` | one post to any server, for webhooks |
 //! | `settings` `fingerprint` `answers` | what it is told, what it is known by, what it gives |
 
 use std::sync::Arc;
@@ -43,6 +44,7 @@ mod listings;
 mod login;
 mod look;
 mod manifests;
+mod post;
 mod probe;
 mod proxy;
 mod rate_limit;
@@ -58,6 +60,7 @@ pub use answers::{BlobHead, BlobStream, FetchedManifest, Listing, ManifestHead};
 pub use counts::Counts;
 pub use fault::{Fault, FaultKind};
 pub use look::{Seen, Unseen, look};
+pub use post::{Poster, Unsent, check_url};
 pub use proxy::Proxies;
 pub use rate_limit::RateLimit;
 pub use settings::{Ca, Credentials, Settings, Timeouts};

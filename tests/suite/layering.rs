@@ -97,10 +97,11 @@ fn imports_only_go_down() {
         ("proxy", &["auth", "oci", "store", "upstream"]),
         ("registry", &["auth", "oci", "store"]),
         ("upkeep", &["auth", "oci", "store"]),
+        ("webhooks", &["auth", "store", "upstream"]),
         (
             "admin",
             &[
-                "auth", "config", "oci", "proxy", "store", "upkeep", "upstream",
+                "auth", "config", "oci", "proxy", "store", "upkeep", "upstream", "webhooks",
             ],
         ),
         (
@@ -117,6 +118,7 @@ fn imports_only_go_down() {
                 "telemetry",
                 "upkeep",
                 "upstream",
+                "webhooks",
             ],
         ),
         ("control", &["store", "upkeep", "upstream"]),
@@ -135,6 +137,7 @@ fn imports_only_go_down() {
                 "telemetry",
                 "upkeep",
                 "upstream",
+                "webhooks",
             ],
         ),
     ];

@@ -301,7 +301,8 @@ impl UpstreamView {
 pub(super) fn sealing_keys(store: &Store) -> Result<SealingKeys> {
     let has_password = |row: &UpstreamRow| row.upstream.credentials.is_some();
     let is_first = !store.access.upstreams()?.iter().any(has_password)
-        && store.access.external_registries()?.is_empty();
+        && store.access.external_registries()?.is_empty()
+        && store.access.webhooks()?.is_empty();
     if is_first {
         SealingKeys::find_or_make(store.directory())
     } else {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::configured_client;
 use crate::admin::{Admin, Named, Operation};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::oci::RegistryHost;
 use crate::proxy;
 use crate::store::{GroupId, NewUpstream, UpstreamRow};
@@ -50,12 +50,7 @@ impl Operation for TestUpstream {
     type View = TestedUpstream;
 
     fn perform(self, admin: &Admin<'_>) -> Result<TestedUpstream> {
-        if is_offline(admin)? {
-            let what = "this box is offline on purpose: no upstream is asked";
-            let retry_after = Duration::from_secs(60);
-            return Err(Error::new(Kind::Unavailable { retry_after }, what)
-                .remedy("`breakwater offline off` ends that"));
-        }
+        admin.refuse_offline("no upstream is asked")?;
         let name = RegistryHost::parse(&self.name)?;
         let group = self.group.map(|group| admin.group(&group)).transpose()?;
         let id = group.as_ref().map(|group| group.id);
@@ -86,17 +81,10 @@ pub(super) fn probed(
     upstream: &NewUpstream,
     group: Option<&str>,
 ) -> Result<Option<TestedUpstream>> {
-    if is_offline(admin)? {
+    if admin.is_offline()? {
         return Ok(None);
     }
     tested(admin, upstream, group).map(Some)
-}
-
-fn is_offline(admin: &Admin<'_>) -> Result<bool> {
-    Ok(match admin.server {
-        Some(server) => server.is_offline(),
-        None => admin.config.offline || admin.store.is_offline()?,
-    })
 }
 
 fn tested(

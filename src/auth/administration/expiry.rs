@@ -1,10 +1,15 @@
-//! When a token ends, as people write it. Pure.
+//! When a token ends: as people write it, and whether it is soon. Pure.
 
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result, excerpt};
+use crate::store::{Token, TokenKind};
 use crate::time::{Timestamp, parse_moment};
 
+/// How long before its end a token ends soon.
+const SOON: Duration = Duration::from_secs(14 * 86_400);
+/// Whoever makes a token for no longer than this does not wait to be told of its end.
+const SHORT_LIFE: Duration = Duration::from_secs(28 * 86_400);
 /// The furthest that a time from now may lie away: a hundred years.
 const FURTHEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The longest that a job may take.
@@ -38,6 +43,14 @@ pub fn parse_ttl(text: &str) -> Result<Duration> {
             let what = format!("`{}` is no time that a job token can live", excerpt(text));
             Error::new(Kind::Usage, what).remedy("write 1s to 30d, such as 1h")
         })
+}
+
+/// When a token ends that ends within two weeks, which was not meant when it was made: as that of a job, or of one
+/// that was made for a week.
+pub fn ends_soon(token: &Token, now: Timestamp) -> Option<Timestamp> {
+    let is_soon = |at: &Timestamp| at.since(now) <= SOON && at.since(token.created_at) > SHORT_LIFE;
+    let is_meant = token.is_active(now) && token.kind != TokenKind::Job;
+    token.expires_at.filter(|at| is_meant && is_soon(at))
 }
 
 #[cfg(test)]

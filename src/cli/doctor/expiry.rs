@@ -4,15 +4,12 @@ use std::time::Duration;
 
 use super::{Finding, Severity};
 use crate::admin::tokens::Owners;
+use crate::auth::administration::expiry::ends_soon;
 use crate::cli::output::shown_time;
 use crate::error::Result;
 use crate::store::{Store, Token, TokenKind};
 use crate::time::Timestamp;
 
-/// How long before it ends a token is named.
-const SOON: Duration = Duration::from_secs(14 * 24 * 60 * 60);
-/// Whoever makes a token for no longer than this does not wait to be told of its end.
-const SHORT_LIFE: Duration = Duration::from_secs(28 * 24 * 60 * 60);
 /// Whoever has not tried for so long has given up, or is gone.
 const STILL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -27,10 +24,7 @@ pub(super) fn find(store: &Store) -> Result<Vec<Finding>> {
         }
         let is_over = token.revoked || token.expires_at.is_some_and(|at| at <= now);
         if !is_over {
-            // One that was made for a job or a week is meant to end so soon.
-            let is_soon =
-                |at: &Timestamp| at.since(now) <= SOON && at.since(token.created_at) > SHORT_LIFE;
-            if let Some(at) = token.expires_at.filter(is_soon) {
+            if let Some(at) = ends_soon(&token, now) {
                 let what = format!(
                     "{}, on {}",
                     shown(&token, &owners),

@@ -25,6 +25,7 @@ mod server;
 mod surroundings;
 mod tokens;
 mod upstreams;
+mod webhooks;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -47,7 +48,8 @@ use machine::Listeners;
 ///
 /// Looks at the clock, the disk and its permissions, limits of the service, docker and proxies on this machine, tokens that a
 /// setting of the flags would refuse, or lets in all the same, or that expire, groups that nobody can fill, networks
-/// that are everybody's, or that ask the mirror and are refused, cleanup policies that do not run, secrets that no key opens, the first password while it lies there, a certificate that has
+/// that are everybody's, or that ask the mirror and are refused, cleanup policies that do not run, webhooks that are not
+/// delivered, secrets that no key opens, the first password while it lies there, a certificate that has
 /// ended or soon will, and, where a server runs, bans after failed logins, and upstreams that fail or run out of pulls.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -172,6 +174,7 @@ impl Doctor {
         );
         look_at("tokens' ends", expiry::find(store));
         look_at("cleanup policies", cleanup::find(store));
+        look_at("webhooks", webhooks::find(store, now));
         look_at(
             "networks of clients",
             other_machines::find(place, store, server),

@@ -78,6 +78,7 @@ pub const TOPICS: &[Topic] = topics![
     "diagnosis"
     "metrics"
     "audit-log"
+    "webhooks"
     "backups"
     "security"
     "commands"

@@ -28,6 +28,7 @@ const TOPICS_OF: &[(&str, &str)] = &[
     ("upstream", "upstreams"),
     ("cache", "caching"),
     ("warm", "warming"),
+    ("webhook", "webhooks"),
     ("cache gc", "hosted"),
     ("export", "airgap"),
     ("have", "airgap"),

@@ -70,6 +70,8 @@ pub(super) struct Background {
     /// The same for what was found damaged and is fetched again.
     _stop_repairing: mpsc::Sender<()>,
     _stop_scrubbing: mpsc::Sender<()>,
+    stop_webhooks: mpsc::Sender<()>,
+    webhooks: JoinHandle<()>,
     /// Breaks off the file that the scrub reads.
     stopping: Arc<AtomicBool>,
     /// The same for cleanup policies: what one has not come to is due at the next start.
@@ -112,6 +114,9 @@ impl Background {
                 run_scrub(&appliance, scrub, &stopping, &stopped)
             })?;
         }
+        let (stop_webhooks, stopped) = mpsc::channel();
+        let telling = Arc::clone(appliance);
+        let webhooks = spawn("webhooks", move || tell_webhooks(&telling, &stopped))?;
         let (stop_cleaning, stopped) = mpsc::channel();
         let cleaning = Arc::clone(appliance);
         spawn("cleanup", move || clean_up(&cleaning, &stopped))?;
@@ -130,18 +135,22 @@ impl Background {
             _stop_saving: stop_saving,
             _stop_repairing: stop_repairing,
             _stop_scrubbing: stop_scrubbing,
+            stop_webhooks,
+            webhooks,
             stopping,
             _stop_cleaning: stop_cleaning,
             reconciled,
         })
     }
 
-    /// Stops writing notes. Whether rows and files are known to agree: otherwise the comparison is
+    /// Stops writing notes, and queueing what webhooks are told. Whether rows and files are known to agree: otherwise the comparison is
     /// still running, or has failed, and is due again at the next start.
-    pub(super) fn stop(self) -> bool {
+    pub(super) fn stop(self, store: &Store) -> bool {
         self.stopping.store(true, Ordering::Release);
-        drop(self.stop_notes);
+        drop((self.stop_notes, self.stop_webhooks));
+        store.audit.notices.wake();
         let _ = self.notes.join();
+        let _ = self.webhooks.join();
         self.reconciled.load(Ordering::Acquire)
     }
 }
@@ -243,6 +252,11 @@ fn fetch_damaged(appliance: &Appliance, stopped: &mpsc::Receiver<()>) {
     while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(REPAIR_EVERY) {
         failed.of(appliance.fetch_damaged(false).map(drop));
     }
+}
+
+fn tell_webhooks(appliance: &Appliance, stopped: &mpsc::Receiver<()>) {
+    let mut failed = Complaint::about("webhooks could not be told what happened");
+    appliance.run_webhooks(stopped, |worked| failed.of(worked));
 }
 
 fn run_scrub(

@@ -146,7 +146,7 @@ impl Serve {
         if let Some(watch) = watch {
             watch.stop();
         }
-        if background.stop() {
+        if background.stop(&store) {
             store.shut_down()?;
         } else {
             // Noting a clean stop would let the next start believe that rows and files were compared.

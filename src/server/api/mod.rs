@@ -28,6 +28,7 @@ mod table;
 mod tokens;
 mod upstreams;
 mod users;
+mod webhooks;
 
 #[cfg(test)]
 pub(super) use table::reading_requests;

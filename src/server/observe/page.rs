@@ -12,6 +12,7 @@ use crate::store::{RepairCounters, Store};
 use crate::time::Timestamp;
 use crate::upkeep::{eviction, retention};
 use crate::upstream::BreakerState;
+use crate::webhooks;
 
 /// The label of the upstreams that groups bring: which are private to the groups. No name of an
 /// upstream has a bracket.
@@ -29,6 +30,7 @@ pub fn catalog() -> impl Iterator<Item = &'static Metric> {
         .chain(LoginCounters::METRICS)
         .chain(eviction::Counters::METRICS)
         .chain(refused_mirror::Counters::METRICS)
+        .chain(webhooks::Counters::METRICS)
 }
 
 pub(super) fn metrics(appliance: &Appliance) -> String {
@@ -46,6 +48,7 @@ pub(super) fn metrics(appliance: &Appliance) -> String {
     disk(appliance, &mut page);
     soundness(appliance.store(), &mut page);
     logins(appliance, &mut page);
+    appliance.webhooks.counters.write(&mut page);
     write_process(&mut page, appliance.observed.started_at);
     page.into_text()
 }

@@ -22,6 +22,7 @@ mod sessions;
 mod tokens;
 mod upstreams;
 mod users;
+mod webhooks;
 
 pub use cleanup::{Cadence, CleanupPolicy, OlderThan};
 pub use external_registries::{ExternalRegistry, SigningAlgorithm};
@@ -40,13 +41,16 @@ pub use sessions::{Session, SessionId, SignedIn};
 pub use tokens::{Maker, NewToken, Token, TokenFilter, TokenKind};
 pub use upstreams::{NewUpstream, UpstreamRow};
 pub use users::{User, UserFilter};
+pub use webhooks::{NewWebhook, Webhook, WebhookChanges};
 
 use std::path::Path;
 use std::sync::Arc;
 
 use super::audit::AuditDb;
 use super::database::{Database, Synchronous};
-pub use super::ids::{ExternalRegistryId, GroupId, ProjectId, RuleId, TokenId, UpstreamId, UserId};
+pub use super::ids::{
+    ExternalRegistryId, GroupId, ProjectId, RuleId, TokenId, UpstreamId, UserId, WebhookId,
+};
 use crate::error::{Error, Kind, Result};
 use audited::AuditedDatabase;
 

@@ -242,5 +242,22 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
         key_id TEXT NOT NULL,
         created_at INTEGER NOT NULL
     ) STRICT;
+
+    CREATE TABLE webhooks (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        -- Random: what is queued for it is named by this, and never meets another webhook.
+        uid TEXT NOT NULL UNIQUE CHECK (uid <> ''),
+        -- NULL: the box's, which hears of all groups.
+        group_id INTEGER REFERENCES groups (id) ON DELETE CASCADE,
+        url TEXT NOT NULL CHECK (url <> ''),
+        -- Words separated by spaces; empty: all.
+        events TEXT NOT NULL,
+        enabled INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+        allow_private INTEGER NOT NULL CHECK (allow_private IN (0, 1)),
+        -- By `auth::seal`; never the secret itself.
+        secret_sealed BLOB NOT NULL,
+        created_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX webhooks_group ON webhooks (group_id);
     ",
 ];

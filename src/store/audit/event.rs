@@ -90,6 +90,12 @@ kinds! {
     CachePurged = "cache.purged",
     /// Images went from the cache for one reason: the sum of some minutes, or what somebody asked for.
     CacheEvicted = "cache.evicted",
+    /// A webhook was added.
+    WebhookAdded = "webhook.added",
+    /// A webhook's settings were changed, or its receiver had it switched off.
+    WebhookChanged = "webhook.changed",
+    /// A webhook was removed.
+    WebhookRemoved = "webhook.removed",
     /// Images of a bundle or an archive were imported.
     BundleImported = "bundle.imported",
     /// A protection rule was added, about repositories or about tags.
@@ -192,6 +198,11 @@ impl EventPlace {
         }
     }
 
+    /// The group, or the one that the project lies in.
+    pub fn group(&self) -> Option<GroupId> {
+        self.groups.first().copied()
+    }
+
     /// What it was called.
     pub fn path(&self) -> &str {
         &self.path
@@ -227,10 +238,10 @@ pub(super) struct Subject {
 /// A detail's value. Made from words of this program, numbers and flags by `From`, and from names, which lists
 /// show anyway, by [`Detail::name`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Detail(Shown);
+pub struct Detail(pub(super) Shown);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Shown {
+pub(super) enum Shown {
     Word(&'static str),
     Number(i64),
     Flag(bool),
@@ -344,7 +355,7 @@ impl From<Timestamp> for Detail {
 /// The longest text of one field, in characters.
 const MAX_TEXT: usize = 255;
 /// How secrets and hashes begin that people paste where a name belongs.
-const SECRET_STARTS: [&str; 6] = ["bwp_", "bwg_", "bwr_", "bwd_", "bwj_", "$argon2"];
+const SECRET_STARTS: [&str; 7] = ["bwp_", "bwg_", "bwr_", "bwd_", "bwj_", "whsec_", "$argon2"];
 
 /// Bounded, and without what looks like a secret.
 pub(super) fn shown(text: &str) -> String {

@@ -5,12 +5,15 @@
 //! restored backup takes nothing back that has happened.
 
 mod actor;
+mod deliveries;
 mod event;
+mod heard;
 mod list;
 mod notes;
 mod schema;
 
 pub use actor::Actor;
+pub use deliveries::{Delivery, NewDelivery, Receiver};
 pub use event::{Detail, Event, EventKind, EventPlace};
 pub use list::{EventFilter, EventUser, PlaceFilter, RecordedEvent};
 
@@ -23,6 +26,7 @@ use rusqlite::{Connection, params};
 use strum::VariantArray as _;
 
 use super::database::{Database, Synchronous};
+use super::notices::Notices;
 use super::statement::{find, get, run};
 use crate::error::{Error, Result};
 use crate::time::Timestamp;
@@ -49,6 +53,8 @@ pub const UNRECORDED: &str = "this was done, but could not be written to the aud
 
 pub struct AuditDb {
     database: Database,
+    /// What webhooks are told.
+    pub notices: Notices,
     notes: Mutex<Notes>,
     /// Held while notes are being written.
     writing: Mutex<()>,
@@ -59,6 +65,7 @@ impl AuditDb {
     pub(super) fn open(path: &Path) -> Result<Self> {
         Ok(Self {
             database: Database::open(path, Synchronous::Full, schema::MIGRATIONS)?,
+            notices: Notices::default(),
             notes: Mutex::default(),
             writing: Mutex::default(),
             is_prune_due: AtomicBool::new(false),
@@ -87,6 +94,7 @@ impl AuditDb {
         });
         if let Ok(id) = written {
             self.note_row(id);
+            self.tell_webhooks(actor, event);
         }
         written
     }

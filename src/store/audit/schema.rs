@@ -45,5 +45,34 @@ pub(super) const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (noun, id, event)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX concerned_event ON concerned (event);
+
+    -- Whom webhooks tell, by the webhook's own random name: a restored access.sqlite gives its ids again. Here, because
+    -- nothing that is kept in memory of access.sqlite shall be forgotten for an event, and because what was told already
+    -- is not told again after a restore.
+    CREATE TABLE receivers (
+        uid TEXT PRIMARY KEY,
+        -- Events that were dropped since the last delivery.
+        dropped INTEGER NOT NULL DEFAULT 0,
+        delivered_at INTEGER,
+        -- Since when no try has succeeded, and why the last one did not.
+        failing_since INTEGER,
+        last_error TEXT
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE deliveries (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        receiver TEXT NOT NULL REFERENCES receivers (uid) ON DELETE CASCADE,
+        -- What the receiver knows it by, the same in each try.
+        message TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        -- JSON, without what is added in each try.
+        body TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX deliveries_receiver ON deliveries (receiver, id);
+    -- What is told once, such as that a token will expire.
+    CREATE TABLE told_once (
+        what TEXT PRIMARY KEY,
+        at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX told_once_at ON told_once (at);
     ",
 ];

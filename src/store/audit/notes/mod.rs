@@ -25,6 +25,7 @@ impl AuditDb {
     /// a refusal, a push. Written with the next
     /// batch; or at once where very many logins have come since the last one, so that none has to be forgotten.
     pub fn note(&self, actor: Actor, event: Event, now: Timestamp) {
+        self.tell_webhooks(&actor, &event);
         let is_write_due = {
             let mut notes = self.notes();
             notes.add(actor, event, now);

@@ -13,8 +13,7 @@ use crate::auth::keys::random_hex;
 use crate::auth::seal::Owner;
 use crate::error::{Error, Kind, Result, excerpt, nearest};
 use crate::store::{
-    GroupId, NewWebhook, Notice, NoticeKind, Page, Receiver, Told, Webhook, WebhookChanges,
-    WebhookId, Window,
+    GroupId, NewWebhook, Notice, NoticeKind, Page, Told, Webhook, WebhookChanges, WebhookId, Window,
 };
 use crate::time::Timestamp;
 use crate::upstream::{Poster, check_url};
@@ -185,7 +184,7 @@ impl Operation for AddWebhook {
         admin.store.audit.notices.want(true);
         Ok(WebhookView {
             secret: Some(secret),
-            ..view(admin, webhook, &[])?
+            ..view(admin, webhook)?
         })
     }
 }
@@ -221,7 +220,7 @@ impl Operation for SetWebhook {
         if webhook.webhook.enabled {
             admin.store.audit.notices.want(true);
         }
-        view(admin, webhook, &admin.store.audit.receivers()?)
+        view(admin, webhook)
     }
 }
 
@@ -242,7 +241,7 @@ impl Operation for GetWebhook {
 
     fn perform(self, admin: &Admin<'_>) -> Result<WebhookView> {
         let webhook = find(admin, self.hook_id, self.group.as_ref())?;
-        view(admin, webhook, &admin.store.audit.receivers()?)
+        view(admin, webhook)
     }
 }
 
@@ -252,12 +251,11 @@ impl Operation for ListWebhooks {
 
     fn perform(self, admin: &Admin<'_>) -> Result<Page<WebhookView>> {
         let group = self.group.map(|group| admin.group(&group)).transpose()?;
-        let group = group.map(|group| group.id);
-        let receivers = admin.store.audit.receivers()?;
-        let webhooks = admin.store.access.webhooks()?.into_iter();
-        let meant = webhooks.filter(|row| group.is_none() || row.webhook.group == group);
-        let views = meant.map(|row| view(admin, row, &receivers));
-        Ok(Page::of(views.collect::<Result<_>>()?, self.window))
+        let webhooks = match group {
+            Some(group) => admin.store.access.webhooks_of(group.id)?,
+            None => admin.store.access.webhooks()?,
+        };
+        Page::of(webhooks, self.window).try_map(|row| view(admin, row))
     }
 }
 
@@ -336,10 +334,11 @@ fn kinds(words: &[String]) -> Result<Vec<NoticeKind>> {
     Ok(kinds)
 }
 
-fn view(admin: &Admin<'_>, row: Webhook, receivers: &[Receiver]) -> Result<WebhookView> {
+fn view(admin: &Admin<'_>, row: Webhook) -> Result<WebhookView> {
     let webhook = row.webhook;
     let group = webhook.group.map(|id| admin.store.access.group(id));
-    let receiver = receivers.iter().find(|one| one.uid == webhook.uid);
+    let receiver = admin.store.audit.receiver(&webhook.uid)?;
+    let receiver = receiver.as_ref();
     Ok(WebhookView {
         id: row.id,
         url: webhook.url,

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, hint, print, print_json, shown_time, tell};
+use super::output::{Table, hint, print_json, shown_time, tell, tell_done};
 use super::shown::Shown;
 use super::workplace::Workplace;
 use crate::admin::{AddWebhook, ListWebhooks, RemoveWebhook, SetWebhook, TestWebhook, WebhookView};
@@ -28,7 +28,7 @@ enum Action {
         json: bool,
     },
     Set(Shown<SetWebhook>),
-    Remove(RemoveWebhook),
+    Remove(Shown<RemoveWebhook>),
     Test(Shown<TestWebhook>),
 }
 
@@ -50,10 +50,11 @@ impl Webhook {
                 let line = format!("changed webhook {}", changed.id.0);
                 tell(&changed, json, &line)?;
             }
-            Action::Remove(request) => {
+            Action::Remove(Shown { request, json }) => {
                 let id = request.hook_id;
                 place.perform(request)?;
-                print(&format!("removed webhook {id}"))?;
+                let line = format!("removed webhook {id}");
+                tell_done("removed", &id.to_string(), json, &line)?;
             }
             Action::Test(Shown { request, json }) => {
                 let tested = place.perform(request)?;

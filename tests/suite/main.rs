@@ -49,3 +49,4 @@ mod tiers;
 mod upstream;
 mod upstreams;
 mod warm;
+mod webhooks;

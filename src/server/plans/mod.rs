@@ -46,6 +46,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "SCAN events",
         "newest first by its key, as far as the page goes",
     ),
+    ("list webhooks", "SCAN webhooks", "for administrators"),
     ("list features", "SCAN features", "administrators make them"),
     (
         "list features",

@@ -154,6 +154,20 @@ impl AccessDb {
         })
     }
 
+    /// A group's own, by id.
+    pub fn webhooks_of(&self, group: GroupId) -> Result<Vec<Webhook>> {
+        self.database.read(|connection| {
+            let text = select("WHERE group_id = ?1 ORDER BY id");
+            list(
+                connection,
+                "list webhooks of a group",
+                &text,
+                [group],
+                webhook,
+            )
+        })
+    }
+
     pub fn webhook(&self, id: WebhookId) -> Result<Option<Webhook>> {
         self.database.read(|connection| find_by_id(connection, id))
     }

@@ -45,6 +45,10 @@ pub struct Receiver {
     pub last_error: Option<String>,
 }
 
+const RECEIVERS: &str =
+    "SELECT uid, (SELECT count(*) FROM deliveries WHERE receiver = uid), dropped,
+    delivered_at, failing_since, last_error FROM receivers";
+
 impl AuditDb {
     fn write_deliveries<T>(&self, work: impl Fn(&Connection) -> Result<T>) -> Result<T> {
         self.database.write_with(Synchronous::Normal, work)
@@ -173,16 +177,15 @@ impl AuditDb {
 
     /// How the receivers are.
     pub fn receivers(&self) -> Result<Vec<Receiver>> {
+        self.database
+            .read(|connection| list(connection, "list receivers", RECEIVERS, [], receiver))
+    }
+
+    /// How one is; `None` where nothing was ever queued for it.
+    pub fn receiver(&self, uid: &str) -> Result<Option<Receiver>> {
         self.database.read(|connection| {
-            list(
-                connection,
-                "list receivers",
-                "SELECT uid, (SELECT count(*) FROM deliveries WHERE receiver = uid), dropped, delivered_at,
-                     failing_since, last_error
-                 FROM receivers",
-                [],
-                receiver,
-            )
+            let text = format!("{RECEIVERS} WHERE uid = ?1");
+            find(connection, "find receiver", &text, [uid], receiver)
         })
     }
 

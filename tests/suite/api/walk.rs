@@ -63,6 +63,26 @@ pub(super) fn walk(stage: &Stage) {
     }
     stage.appliance.ok(&["group", "remove", "walked", "--yes"]);
 
+    // Webhooks, to where nobody listens.
+    stage.appliance.ok(&["group", "add", "hooked"]);
+    for place in ["", "/groups/hooked"] {
+        let hooks = format!("{place}/hooks");
+        let new = json!({ "url": "http://127.0.0.1:9/x", "events": ["image.pushed"], "allow_private": true });
+        let made = root.ok("POST", &hooks, new, 201);
+        assert!(made["secret"].as_str().unwrap().starts_with("whsec_"));
+        let hook = format!("{hooks}/{}", made["id"]);
+        let listed = root.ok("GET", &hooks, NONE, 200);
+        let last = listed.as_array().unwrap().last().unwrap();
+        assert_eq!((&last["id"], last.get("secret")), (&made["id"], None));
+        let changed = root.ok("PUT", &hook, json!({ "events": ["disk.short"] }), 200);
+        assert_eq!(root.ok("GET", &hook, NONE, 200), changed);
+        assert_eq!(changed["events"], json!(["disk.short"]));
+        let tested = root.ok("POST", &format!("{hook}/test"), NONE, 200);
+        assert_eq!(tested["ok"], false, "{tested}");
+        root.ok("DELETE", &hook, NONE, 204);
+    }
+    stage.appliance.ok(&["group", "remove", "hooked", "--yes"]);
+
     // Users.
     let me = root.ok("GET", "/user", NONE, 200);
     assert_eq!(

@@ -141,6 +141,35 @@ const RECIPES: &[Recipe] = &[
         then: &[("breakwater cache list", &["library/alpine:3.20"])],
     },
     Recipe {
+        name: "webhooks",
+        before: "",
+        prints: &[
+            "whsec_",
+            "https://hooks.example.com/acme",
+            "image.pushed",
+            "removed webhook 1",
+        ],
+        then: &[(
+            "breakwater webhook list --json",
+            &["\"group_path\": \"acme\""],
+        )],
+    },
+    Recipe {
+        name: "webhook-verify",
+        before: "",
+        prints: &[],
+        then: &[(
+            "SECRET=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw python3 verify.py msg 1 v1,x </dev/null 2>&1 || true",
+            &["the signature is wrong"],
+        )],
+    },
+    Recipe {
+        name: "alertmanager",
+        before: "",
+        prints: &[],
+        then: &[("cat alertmanager.yml", &["email_configs"])],
+    },
+    Recipe {
         name: "audit",
         before: "",
         prints: &["group.created", "member.set"],

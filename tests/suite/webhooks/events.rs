@@ -1,0 +1,262 @@
+//! Each event, caused as it is in life, as its receiver gets it.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::add;
+use super::receiver::Receiver;
+use crate::support::appliance::Appliance;
+use crate::support::client::Client;
+use crate::support::fake_upstream::{FakeUpstream, Image};
+use crate::support::pushing::{BlobWay, Hosted, OCI_MANIFEST, push_blob};
+
+/// Pushes an image of an empty configuration and no layer; its digest.
+pub(super) fn push(client: &Client, repository: &str, tag: &str) -> String {
+    let config = format!(r#"{{"tag":"{tag}"}}"#);
+    let digest = breakwater::oci::Digest::of(config.as_bytes());
+    let pushed = push_blob(
+        client,
+        repository,
+        BlobWay::PostOnly,
+        &digest,
+        config.as_bytes(),
+    );
+    assert_eq!(pushed.status, 201, "{pushed:?}");
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": [],
+        "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest.as_str(), "size": config.len() },
+    })
+    .to_string();
+    let path = format!("/v2/{repository}/manifests/{tag}");
+    let pushed =
+        client
+            .with("Content-Type", OCI_MANIFEST)
+            .request("PUT", &path, manifest.as_bytes());
+    assert_eq!(pushed.status, 201, "{pushed:?}");
+    breakwater::oci::Digest::of(manifest.as_bytes()).to_string()
+}
+
+#[test]
+fn pushes_and_deletions_by_every_way_are_told_with_their_group() {
+    let hosted = Hosted::start();
+    let (of_box, of_group) = (Receiver::start(), Receiver::start());
+    add(&hosted.appliance, &of_box, &[]);
+    let secret = add(&hosted.appliance, &of_group, &["--group", "acme"]);
+    let client = hosted.client(&["acme/api"]);
+    let digest = push(&client, "acme/api", "v1");
+    let post = of_group.wait_for("image.pushed");
+    post.assert_signed(&secret);
+    let data = post.json()["data"].clone();
+    assert_eq!(data["repository"], "acme/api");
+    assert_eq!(data["digest"], digest.as_str());
+    assert_eq!(
+        (&data["tags"], &data["tag_count"]),
+        (&json!(["v1"]), &json!(1))
+    );
+    assert_eq!(data["group"], "acme");
+    assert!(data["by"].as_str().unwrap().starts_with("dev"), "{data}");
+    let gone = client.request("DELETE", &format!("/v2/acme/api/manifests/{digest}"), b"");
+    assert_eq!(gone.status, 202, "{gone:?}");
+    let data = of_group.wait_for("image.deleted").json()["data"].clone();
+    assert_eq!(
+        (&data["repository"], &data["reference"]),
+        (&json!("acme/api"), &json!(digest))
+    );
+    push(&client, "acme/api", "v2");
+    hosted
+        .appliance
+        .ok(&["repository", "delete", "acme/api:v2", "--yes"]);
+    // The box's webhook hears of the same, in the same order.
+    let kinds = |receiver: &Receiver| -> Vec<String> {
+        let all = receiver.wait(4);
+        all.iter().map(|post| post.kind()).collect()
+    };
+    let expected = [
+        "image.pushed",
+        "image.deleted",
+        "image.pushed",
+        "image.deleted",
+    ];
+    assert_eq!(kinds(&of_box), expected);
+    assert_eq!(kinds(&of_group), expected);
+    assert_eq!(of_box.posts()[3].json()["data"]["reference"], "v2");
+}
+
+#[test]
+fn fills_refusals_and_an_upstream_that_goes_and_comes_are_told() {
+    let fake = FakeUpstream::start();
+    let image = Image::oci(1, &[1_000]);
+    let digest = fake.put_image("library/alpine", "3.20", &image);
+    let appliance = Appliance::builder()
+        .upstream(fake.url())
+        .toml("[cache]\ntag_ttl = \"0s\"\nnegative_ttl = \"0s\"\n")
+        .start();
+    let receiver = Receiver::start();
+    let secret = add(&appliance, &receiver, &[]);
+    let client = Client::of(&appliance);
+    assert_eq!(client.get("/v2/library/alpine/manifests/3.20").status, 200);
+    let post = receiver.wait_for("image.filled");
+    post.assert_signed(&secret);
+    let data = post.json()["data"].clone();
+    assert_eq!(data["image"], "docker.io/library/alpine:3.20");
+    assert_eq!(data["digest"], digest.to_string());
+    assert_eq!(data["bytes"], image.manifest.len());
+
+    appliance.ok(&["group", "add", "acme"]);
+    let bare = client.basic("nobody", "bwp_0123456789abcdefghijklmnopqrstuv");
+    let path = "/v2/acme/dependency_proxy/containers/alpine/manifests/3.20";
+    assert_eq!(bare.get(path).status, 401);
+    let refused = receiver.wait_for("pull.refused");
+    let data = refused.json()["data"].clone();
+    assert_eq!(
+        (&data["status"], &data["path"]),
+        (&json!(401), &json!(path))
+    );
+    assert_eq!(
+        (&data["address"], &data["group"]),
+        (&json!("127.0.0.1"), &json!("acme"))
+    );
+    assert!(
+        !refused.body.contains("0123456789abcdef"),
+        "{}",
+        refused.body
+    );
+
+    fake.stop();
+    for number in 0..6 {
+        client.get(&format!("/v2/library/other{number}/manifests/latest"));
+    }
+    let down = receiver.wait_for("upstream.down").json()["data"].clone();
+    assert_eq!(down["upstream"], "docker.io");
+    assert!(
+        down["why"].as_str().unwrap().contains("docker.io"),
+        "{down}"
+    );
+    fake.restart();
+    let up = || {
+        receiver
+            .posts()
+            .iter()
+            .any(|post| post.kind() == "upstream.up")
+    };
+    while !up() {
+        client.get("/v2/library/alpine/manifests/3.20");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    // What fills are read by goes on unhindered while the receiver hangs.
+    receiver.always(Some(super::receiver::Answer::Hang(Duration::from_secs(20))));
+    let begun = std::time::Instant::now();
+    for number in 0..40 {
+        fake.put_image(&format!("library/more{number}"), "1", &image);
+        let pulled = client.get(&format!("/v2/library/more{number}/manifests/1"));
+        assert_eq!(pulled.status, 200);
+    }
+    assert!(
+        begun.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn a_token_that_ends_soon_damage_a_short_disk_and_yesterdays_evictions_are_told_once() {
+    // So much is never free: the disk is short from the first look.
+    let fake = FakeUpstream::start();
+    let image = Image::oci(1, &[10_000]);
+    fake.put_image("library/alpine", "3.20", &image);
+    let mut appliance = Appliance::builder()
+        .upstream(fake.url())
+        .toml("[cache]\nscrub = \"2s\"\n")
+        .start();
+    let client = Client::of(&appliance);
+    assert_eq!(client.get("/v2/library/alpine/manifests/3.20").status, 200);
+    let blob = image.blobs().next().unwrap().clone();
+    let digest = breakwater::oci::Digest::of(&blob);
+    assert_eq!(
+        client
+            .get(&format!("/v2/library/alpine/blobs/{digest}"))
+            .body,
+        blob
+    );
+    let receiver = Receiver::start();
+    add(&appliance, &receiver, &[]);
+    appliance.ok(&["user", "add", "ci", "--service"]);
+    appliance.ok(&[
+        "token",
+        "create",
+        "--name",
+        "old",
+        "--user",
+        "ci",
+        "--scope",
+        "read_registry",
+        "--expires",
+        "60d",
+    ]);
+    appliance.stop();
+    let access = rusqlite::Connection::open(appliance.data().join("access.sqlite")).unwrap();
+    let ago = "UPDATE tokens SET created_at = created_at - 5184000, expires_at = expires_at - 4752000, own_expires_at = expires_at - 4752000";
+    assert_eq!(access.execute(ago, []).unwrap(), 1);
+    drop(access);
+    let audit = rusqlite::Connection::open(appliance.data().join("audit.sqlite")).unwrap();
+    let now = breakwater::time::Timestamp::now().0;
+    let yesterday = now - now % 86_400 - 3_600;
+    for (why, images) in [("max_size", 3), ("max_size", 4), ("unused", 1)] {
+        let details = json!({ "why": why, "images": images, "bytes": images * 100 }).to_string();
+        let text = "INSERT INTO events (time, last_time, kind, class, actor, details)
+                    VALUES (?1, ?1, 'cache.evicted', 'change', 'server', ?2)";
+        audit
+            .execute(text, rusqlite::params![yesterday, details])
+            .unwrap();
+    }
+    drop(audit);
+    let hex = digest.hex();
+    let file = appliance
+        .data()
+        .join("blobs/sha256")
+        .join(&hex[..2])
+        .join(hex);
+    assert!(file.exists(), "{}", file.display());
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let config = std::fs::read_to_string(appliance.config()).unwrap();
+    std::fs::write(
+        appliance.config(),
+        config.replace("[cache]", "[cache]\nmin_free = \"99%\""),
+    )
+    .unwrap();
+    appliance.restart();
+
+    let token = receiver.wait_for("token.expiring").json()["data"].clone();
+    assert_eq!(
+        (&token["name"], &token["kind"]),
+        (&json!("old"), &json!("personal"))
+    );
+    let evicted = receiver.wait_for("cache.evicted").json()["data"].clone();
+    assert_eq!(
+        (&evicted["images"], &evicted["bytes"]),
+        (&json!(8), &json!(800))
+    );
+    assert_eq!(
+        evicted["reasons"]["max_size"],
+        json!({ "images": 7, "bytes": 700 })
+    );
+    let day = breakwater::time::Timestamp(yesterday).to_string();
+    assert_eq!(evicted["day"], day[..10]);
+    let disk = receiver.wait_for("disk.short").json()["data"].clone();
+    assert!(disk["free_bytes"].as_u64().unwrap() < disk["needed_bytes"].as_u64().unwrap());
+    let damaged = receiver.wait_for("scrub.damaged").json()["data"].clone();
+    assert_eq!(damaged["blob"], digest.to_string());
+    assert_eq!(damaged["images"], "docker.io/library/alpine");
+    assert_eq!(damaged["pushed"], false);
+
+    appliance.restart();
+    std::thread::sleep(Duration::from_secs(3));
+    for kind in ["token.expiring", "cache.evicted", "disk.short"] {
+        let posts = receiver.posts();
+        let told = posts.iter().filter(|post| post.kind() == kind).count();
+        assert_eq!(told, 1, "{kind}");
+    }
+}

@@ -83,6 +83,8 @@
 //! | bundle | images in one file, to be carried to a box that has no way to their upstreams |
 //! | evict | take an image out of the cache for want of room or of pulls; a pinned one stays |
 //! | inventory | all rows of what is cached, read at once, to tell what needs what |
+//! | notice | what webhooks are told, before it is an event in a receiver's queue |
+//! | receiver | whom a webhook posts events to |
 //! | reserve | the free space that content leaves to the databases |
 //! | operation | one thing that can be administered, whether by command, by REST or on the page |
 //!

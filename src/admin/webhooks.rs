@@ -2,9 +2,11 @@
 //!
 //! A receiver's address is judged as an upstream's of a group is: only an administrator may allow it to be private.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::time::Instant;
 
 use super::caller::forbidden_because;
 use super::upstreams::sealing_keys;
@@ -16,7 +18,7 @@ use crate::store::{
     GroupId, NewWebhook, Notice, NoticeKind, Page, Told, Webhook, WebhookChanges, WebhookId, Window,
 };
 use crate::time::Timestamp;
-use crate::upstream::{Poster, check_url};
+use crate::upstream::{PATIENCE, Poster, check_url};
 use crate::webhooks;
 
 /// Tell a receiver what happens here; its secret is shown once
@@ -266,6 +268,7 @@ impl Operation for TestWebhook {
     fn perform(self, admin: &Admin<'_>) -> Result<TestedWebhook> {
         let webhook = find(admin, self.hook_id, self.group.as_ref())?;
         admin.refuse_offline("nothing is posted")?;
+        let _testing = Testing::begin()?;
         let key = webhooks::open(admin.store, &webhook.webhook)?;
         let ping = Told {
             notice: Notice::Ping {
@@ -288,6 +291,32 @@ impl Operation for TestWebhook {
             message,
             milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
+    }
+}
+
+/// How many tests are on their way: each may hold a worker for as long as its receiver likes to be silent.
+static TESTING: AtomicUsize = AtomicUsize::new(0);
+const MOST_TESTING: usize = 4;
+
+struct Testing;
+
+impl Testing {
+    fn begin() -> Result<Self> {
+        let before = TESTING.fetch_add(1, Ordering::AcqRel);
+        // Counted already, so that leaving by an error counts it out again.
+        let testing = Self;
+        if before < MOST_TESTING {
+            return Ok(testing);
+        }
+        let what = format!("{MOST_TESTING} webhooks are being tested at this moment");
+        let retry_after = PATIENCE;
+        Err(Error::new(Kind::Unavailable { retry_after }, what).remedy("try again"))
+    }
+}
+
+impl Drop for Testing {
+    fn drop(&mut self) {
+        TESTING.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -60,7 +60,7 @@ pub use answers::{BlobHead, BlobStream, FetchedManifest, Listing, ManifestHead};
 pub use counts::Counts;
 pub use fault::{Fault, FaultKind};
 pub use look::{Seen, Unseen, look};
-pub use post::{Poster, Unsent, check_url};
+pub use post::{PATIENCE, Poster, Unsent, check_url};
 pub use proxy::Proxies;
 pub use rate_limit::RateLimit;
 pub use settings::{Ca, Credentials, Settings, Timeouts};

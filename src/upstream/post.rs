@@ -17,7 +17,7 @@ use super::{Timeouts, agent, fault, tls};
 use crate::error::{Error, Kind, Result, excerpt};
 
 /// How long it may take in all, from the name's addresses to the end of the answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 const CONNECT: Duration = Duration::from_secs(5);
 /// No more of an answer's body is read.
 const LONGEST: u64 = 4 * 1024;

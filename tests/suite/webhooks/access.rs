@@ -162,6 +162,20 @@ fn a_test_posts_a_ping_and_tells_what_came_back() {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(text.contains(says), "{text}");
     }
+    // So many workers may wait for receivers that say nothing, and no more.
+    receiver.always(Some(Answer::Hang(std::time::Duration::from_secs(3))));
+    let test = || {
+        let output = appliance.run_cli(&["webhook", "test", "1"]);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let refused = std::thread::scope(|scope| {
+        let tests: Vec<_> = (0..8).map(|_| scope.spawn(test)).collect();
+        let texts = tests.into_iter().map(|test| test.join().unwrap());
+        let refused = texts.filter(|text| text.contains("4 webhooks are being tested"));
+        refused.count()
+    });
+    assert_eq!(refused, 4);
+    receiver.always(None);
     appliance.ok(&["offline", "on"]);
     let output = appliance.run_cli(&["webhook", "test", "1"]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -1,5 +1,6 @@
 //! Each event, caused as it is in life, as its receiver gets it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::json;
@@ -202,6 +203,8 @@ fn a_token_that_ends_soon_damage_a_short_disk_and_yesterdays_evictions_are_told_
     let audit = rusqlite::Connection::open(appliance.data().join("audit.sqlite")).unwrap();
     let now = breakwater::time::Timestamp::now().0;
     let yesterday = now - now % 86_400 - 3_600;
+    // The box may have looked already.
+    audit.execute("DELETE FROM told_once", []).unwrap();
     for (why, images) in [("max_size", 3), ("max_size", 4), ("unused", 1)] {
         let details = json!({ "why": why, "images": images, "bytes": images * 100 }).to_string();
         let text = "INSERT INTO events (time, last_time, kind, class, actor, details)
@@ -256,7 +259,9 @@ fn a_token_that_ends_soon_damage_a_short_disk_and_yesterdays_evictions_are_told_
     std::thread::sleep(Duration::from_secs(3));
     for kind in ["token.expiring", "cache.evicted", "disk.short"] {
         let posts = receiver.posts();
-        let told = posts.iter().filter(|post| post.kind() == kind).count();
-        assert_eq!(told, 1, "{kind}");
+        let told = posts.iter().filter(|post| post.kind() == kind);
+        // A stop right behind a delivery may repeat it, under the same id.
+        let ids: HashSet<_> = told.map(|post| post.header("webhook-id")).collect();
+        assert_eq!(ids.len(), 1, "{kind}");
     }
 }

@@ -54,7 +54,7 @@ impl Webhook {
                 let id = request.hook_id;
                 place.perform(request)?;
                 let line = format!("removed webhook {id}");
-                tell_done("removed", &id.to_string(), json, &line)?;
+                tell_done("removed", id, json, &line)?;
             }
             Action::Test(Shown { request, json }) => {
                 let tested = place.perform(request)?;

@@ -35,6 +35,7 @@ fn what_is_removed_or_changed_is_told_as_json() {
             "c",
         ],
         &["cache", "pin", "alpine"],
+        &["webhook", "add", "https://example.com"],
         &[
             "token",
             "create",
@@ -85,6 +86,7 @@ fn what_is_removed_or_changed_is_told_as_json() {
             &["upstream", "remove", "quay.io"],
             json!({ "removed": "quay.io" }),
         ),
+        (&["webhook", "remove", "1"], json!({ "removed": 1 })),
         (
             &["registry", "remove", "store"],
             json!({ "removed": "store" }),

@@ -89,10 +89,14 @@ const PAGES: &[(&str, Handler)] = &[
 
 /// Whether a path is one of the page's.
 pub(super) fn has(path: &str) -> bool {
-    let first = |path: &'static str| path.split('/').nth(1).unwrap_or_default();
     let own = ["sign-in", "sign-out", "act", "assets"];
-    let asked = path.split('/').nth(1).unwrap_or_default();
-    PAGES.iter().any(|(path, _)| first(path) == asked) || own.contains(&asked)
+    let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
+    match first(path) {
+        asked if asked.is_empty() => path == "/",
+        asked => {
+            own.contains(&asked.as_str()) || PAGES.iter().any(|(path, _)| first(path) == asked)
+        }
+    }
 }
 
 /// The page of a path, and what its names stand for.

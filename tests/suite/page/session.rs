@@ -18,24 +18,14 @@ fn a_password_and_a_token_that_may_read_the_api_let_in_and_nothing_else_does() {
     appliance.ok(&["group", "add", "acme"]);
     let reads = appliance.token("alice", &["read_api"]);
     let pulls = appliance.token("alice", &["read_registry", "write_registry"]);
-    let deploy = [
-        "token",
-        "create",
-        "--kind",
-        "deploy",
-        "--group",
-        "acme",
-        "--scopes",
-        "read_registry",
-        "--json",
-        "farm",
-    ];
-    let deploy = appliance.json(&deploy);
-    let group = [
-        "token", "create", "--kind", "group", "--group", "acme", "--scopes", "read_api", "--json",
-        "bot",
-    ];
-    let group = appliance.json(&group);
+    let made = |kind: &str, scope: &str| {
+        let create = [
+            "token", "create", kind, "acme", "--name", "farm", "--scope", scope, "--json",
+        ];
+        appliance.json(&create)
+    };
+    let deploy = made("--deploy", "read_registry");
+    let group = made("--group", "read_api");
     let secret = |token: &serde_json::Value| token["token"].as_str().unwrap().to_owned();
     for (name, password, status) in [
         ("alice", password("alice"), 303),

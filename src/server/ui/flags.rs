@@ -5,15 +5,19 @@ use maud::{Markup, html};
 use super::parts::{self, Field};
 use super::visit::Visit;
 use super::{Page, Shown};
-use crate::admin::{FeatureView, GateValue, GroupView};
+use crate::admin::{ConsequencesView, FeatureView, GateValue, GroupView};
 use crate::auth::features::Flag;
+use crate::human::counted;
 
 pub(super) fn list(visit: &mut Visit<'_, '_>) -> Shown {
     let features: Vec<FeatureView> = visit.get("/features")?;
     let mut sections = Vec::new();
     for feature in &features {
         let groups = groups(visit, feature)?;
-        sections.push(section(visit, feature, &groups));
+        let other = !feature.is_enabled();
+        let path = format!("/features/{}/consequences?value={other}", feature.name);
+        let would: ConsequencesView = visit.get(&path)?;
+        sections.push(section(visit, feature, &groups, &would));
     }
     let body = html! {
         p { "They decide how strictly tokens are judged that pull through the dependency proxy. A group's own value also holds for the groups below it." }
@@ -59,7 +63,31 @@ fn meaning(name: &str) -> (&'static str, &'static str, &'static str) {
     }
 }
 
-fn section(visit: &Visit<'_, '_>, feature: &FeatureView, groups: &[(String, bool)]) -> Markup {
+/// What turning the flag would do to the tokens that are in use.
+fn consequences(would: &ConsequencesView) -> Markup {
+    let turned = if would.value { "on" } else { "off" };
+    html! {
+        @if would.total == 0 {
+            p { "Turned " (turned) " for the box, it would refuse no token that was used within 30 days." }
+        } @else {
+            p.warning { "Turned " (turned) " for the box, it would refuse " (counted(would.total as u64, "token")) " that " (if would.total == 1 { "was" } else { "were" }) " used within 30 days:" }
+            (parts::table(&["Token", "Kind", "Of", "Lacks", "Last used"], would.tokens.iter().map(|token| html! {
+                td { (token.name) " (" (token.id.0) ")" }
+                td { (token.kind.as_str()) }
+                td { (token.owner) }
+                td { code { (token.lacks) } }
+                td { (parts::time(token.last_used_at)) }
+            })))
+        }
+    }
+}
+
+fn section(
+    visit: &Visit<'_, '_>,
+    feature: &FeatureView,
+    groups: &[(String, bool)],
+    would: &ConsequencesView,
+) -> Markup {
     let (title, on, off) = meaning(&feature.name);
     let is_on = feature.is_enabled();
     let path = format!("/features/{}", feature.name);
@@ -77,6 +105,7 @@ fn section(visit: &Visit<'_, '_>, feature: &FeatureView, groups: &[(String, bool
                 dt { "On" } dd { (on) }
                 dt { "Off" } dd { (off) }
             }
+            (consequences(would))
             (parts::form(visit, &turn, ("POST", &path), "The flag was changed.", &html! {
                 input type="hidden" name="value" value=(if is_on { "false" } else { "true" });
                 button type="submit" { @if is_on { "Turn it off for the box" } @else { "Turn it on for the box" } }

@@ -107,8 +107,8 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
         browser TEXT NOT NULL,
         CHECK ((password_version IS NULL) <> (token_id IS NULL))
     ) STRICT;
-    CREATE INDEX sessions_user ON sessions (user_id);
-    CREATE INDEX sessions_token ON sessions (token_id);
+    CREATE INDEX sessions_user ON sessions (user_id, last_used_at);
+    CREATE INDEX sessions_token ON sessions (token_id, last_used_at);
     CREATE INDEX sessions_end ON sessions (ends_at);
 
     -- Images that are not evicted.

@@ -82,13 +82,16 @@ impl AccessDb {
                 "DELETE FROM sessions WHERE ends_at <= ?1",
                 [new.created_at],
             )?;
+            let (column, of) = owner(user, token);
             run(
                 connection,
                 "drop a session too many",
-                "DELETE FROM sessions WHERE id IN (
-                     SELECT id FROM sessions WHERE (?1 IS NOT NULL AND user_id = ?1) OR (?1 IS NULL AND token_id = ?2)
-                     ORDER BY last_used_at DESC, id DESC LIMIT -1 OFFSET ?3)",
-                params![user, token, MOST.saturating_sub(1)],
+                &format!(
+                    "DELETE FROM sessions WHERE id IN (
+                         SELECT id FROM sessions WHERE {column} = ?1
+                         ORDER BY last_used_at DESC, id DESC LIMIT -1 OFFSET ?2)"
+                ),
+                params![of, MOST.saturating_sub(1)],
             )?;
             run(
                 connection,
@@ -128,11 +131,10 @@ impl AccessDb {
 
     /// Those of a user, or those that were begun with one token; the one that was used last comes first.
     pub fn sessions(&self, user: Option<UserId>, token: Option<TokenId>) -> Result<Vec<Session>> {
-        let (text, of) = match user {
-            Some(user) => ("WHERE user_id = ?1", user.0),
-            None => ("WHERE token_id = ?1", token.map_or(0, |token| token.0)),
-        };
-        let text = selecting(&format!("{text} ORDER BY last_used_at DESC, id DESC"));
+        let (column, of) = owner(user, token);
+        let text = selecting(&format!(
+            "WHERE {column} = ?1 ORDER BY last_used_at DESC, id DESC"
+        ));
         self.database
             .read(|connection| list(connection, "list sessions", &text, [of], session))
     }
@@ -171,4 +173,12 @@ impl AccessDb {
 
 fn selecting(rest: &str) -> String {
     format!("SELECT {COLUMNS} FROM sessions {rest}")
+}
+
+/// The column and the id by which sessions are one owner's.
+fn owner(user: Option<UserId>, token: Option<TokenId>) -> (&'static str, i64) {
+    match user {
+        Some(user) => ("user_id", user.0),
+        None => ("token_id", token.map_or(0, |token| token.0)),
+    }
 }

@@ -25,6 +25,7 @@ mod tokens;
 mod upstreams;
 mod users;
 mod visit;
+mod webhooks;
 
 use maud::Markup;
 
@@ -65,6 +66,8 @@ const PAGES: &[(&str, Handler)] = &[
     ("/", groups::list),
     ("/groups", groups::list),
     ("/groups/:id", groups::show),
+    ("/groups/:id/webhooks", webhooks::of_group),
+    ("/webhooks", webhooks::of_box),
     ("/upstreams", upstreams::list),
     ("/flags", flags::list),
     ("/audit", audit::list),

@@ -33,7 +33,7 @@ fn a_password_and_a_token_that_may_read_the_api_let_in_and_nothing_else_does() {
         ("", reads.clone(), 303),
         ("", secret(&group), 303),
         ("alice", pulls, 403),
-        ("bob", reads, 401),
+        ("bob", reads, 303),
         ("", secret(&deploy), 401),
         (deploy["username"].as_str().unwrap(), secret(&deploy), 403),
         ("alice", "wrong".to_owned(), 401),

@@ -23,6 +23,7 @@ fn meaning(kind: NoticeKind) -> &'static str {
         NoticeKind::DiskShort => "the disk has little room left",
         NoticeKind::ScrubDamaged => "damaged bytes were found",
         NoticeKind::Ping => "a test",
+        NoticeKind::EventsSummed => "the sum of events that came too fast to be told one by one",
     }
 }
 

@@ -158,7 +158,7 @@ pub(super) fn hidden(name: &str, value: &str) -> Markup {
 
 /// Links between pages that belong together: path, and what it is called.
 pub(super) fn tabs(visit: &Visit<'_, '_>, label: &str, pages: &[(String, &str)]) -> Markup {
-    let here = visit.link(&[("page", "")]);
+    let here = visit.link(&[("page", ""), ("ended", "")]);
     let is_one = pages.iter().any(|(path, _)| *path == here);
     let is_here = |path: &String| *path == here || !is_one && *path == visit.path;
     html! {

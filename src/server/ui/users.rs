@@ -100,8 +100,7 @@ fn administration(
     user: &UserView,
     path: &str,
 ) -> Result<Markup, super::visit::Refused> {
-    let list = format!("/personal_access_tokens?user_id={}&per_page=15", user.id.0);
-    let tokens = tokens::personal(visit, &list)?;
+    let tokens = tokens::personal(visit, user)?;
     let own = visit.visitor.identity.principal.user();
     let is_own = own.is_some_and(|own| own.id == user.id);
     let (block, unblock) = (format!("{path}/block"), format!("{path}/unblock"));

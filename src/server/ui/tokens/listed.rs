@@ -138,7 +138,8 @@ impl Row {
 /// `extra`: the heading of what only this list tells.
 pub(super) fn table(visit: &Visit<'_, '_>, extra: Option<&str>, rows: Vec<Row>) -> Markup {
     if rows.is_empty() {
-        return html! { p.empty { "There is no token yet: make one below." } };
+        let has_form = !matches!(extra, Some("User" | "Of"));
+        return html! { p.empty { "There is no token here." @if has_form { " Make one below." } } };
     }
     let headings = [
         Some("Token"),

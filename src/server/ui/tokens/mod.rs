@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::parts::{self, capital};
 use super::places::{self, Place};
-use super::visit::{Refused, Visit};
+use super::visit::{Listed, Refused, Visit};
 use super::{Page, Shown};
 use crate::admin::tokens::{AccessTokenView, DeployTokenView, JobTokenView};
 use crate::admin::{GroupView, ProjectView, UserView};
@@ -17,8 +17,34 @@ use new::Kind;
 
 pub(super) use made::made;
 
-/// How many at once: each brings forms of its own.
-const FEW: &str = "per_page=15";
+/// Which of a list are shown, in REST's query: few at once, since each brings forms of its own, and not those that ended
+/// unless the page is asked for them.
+fn which(visit: &Visit<'_, '_>, kind: Kind) -> &'static str {
+    match (visit.query("ended"), kind) {
+        (Some(_), _) => "per_page=15",
+        (None, Kind::Personal | Kind::Access) => "per_page=15&state=active",
+        (None, Kind::Deploy | Kind::Job) => "per_page=15&active=true",
+    }
+}
+
+/// A list with its pages, and the way to what it leaves out.
+fn shown<V>(visit: &Visit<'_, '_>, table: &Markup, tokens: &Listed<V>) -> Markup {
+    let (link, text) = match visit.query("ended") {
+        Some(_) => (
+            visit.link(&[("ended", ""), ("page", "")]),
+            "Only tokens that are in force",
+        ),
+        None => (
+            visit.link(&[("ended", "true"), ("page", "")]),
+            "Also tokens that were revoked or have expired",
+        ),
+    };
+    html! {
+        (table)
+        (parts::pager(visit, tokens))
+        p { a href=(link) { (text) } }
+    }
+}
 
 /// `/tokens`
 pub(super) fn own(visit: &mut Visit<'_, '_>) -> Shown {
@@ -28,8 +54,7 @@ pub(super) fn own(visit: &mut Visit<'_, '_>) -> Shown {
         (Some("all"), _) => of_everybody(visit)?,
         (Some("deploy"), _) => all_deploy_tokens(visit)?,
         (_, Some(user)) => {
-            let list = format!("/personal_access_tokens?user_id={}&{FEW}", user.id.0);
-            let shown = personal(visit, &list)?;
+            let shown = personal(visit, &user)?;
             let new = new::form(
                 visit,
                 Kind::Personal,
@@ -62,13 +87,15 @@ pub(super) fn own(visit: &mut Visit<'_, '_>) -> Shown {
     Ok(Page::new("Tokens", body))
 }
 
-/// The personal tokens of a list of REST.
-pub(super) fn personal(visit: &mut Visit<'_, '_>, list: &str) -> Result<Markup, Refused> {
-    let tokens = visit.list::<AccessTokenView>(list)?;
+/// The personal tokens of a user.
+pub(super) fn personal(visit: &mut Visit<'_, '_>, user: &UserView) -> Result<Markup, Refused> {
+    let which = which(visit, Kind::Personal);
+    let list = format!("/personal_access_tokens?user_id={}&{which}", user.id.0);
+    let tokens = visit.list::<AccessTokenView>(&list)?;
     let rows = tokens.entries.iter();
     let rows = rows.map(|token| Row::of_access(token, "/personal_access_tokens"));
     let rows: Vec<_> = rows.collect();
-    Ok(html! { (table(visit, None, rows)) (parts::pager(visit, &tokens)) })
+    Ok(shown(visit, &table(visit, None, rows), &tokens))
 }
 
 /// A form for a personal token of another user.
@@ -78,7 +105,8 @@ pub(super) fn new_for_user(visit: &Visit<'_, '_>, user: &UserView) -> Markup {
 }
 
 fn of_everybody(visit: &mut Visit<'_, '_>) -> Result<Markup, Refused> {
-    let tokens = visit.list::<AccessTokenView>(&format!("/personal_access_tokens?{FEW}"))?;
+    let list = format!("/personal_access_tokens?{}", which(visit, Kind::Personal));
+    let tokens = visit.list::<AccessTokenView>(&list)?;
     let mut rows = Vec::new();
     for token in &tokens.entries {
         let user = match token.user_id {
@@ -90,11 +118,12 @@ fn of_everybody(visit: &mut Visit<'_, '_>) -> Result<Markup, Refused> {
         };
         rows.push(Row::of_access(token, "/personal_access_tokens").with(extra));
     }
-    Ok(html! { (table(visit, Some("User"), rows)) (parts::pager(visit, &tokens)) })
+    Ok(shown(visit, &table(visit, Some("User"), rows), &tokens))
 }
 
 fn all_deploy_tokens(visit: &mut Visit<'_, '_>) -> Result<Markup, Refused> {
-    let tokens = visit.list::<DeployTokenView>(&format!("/deploy_tokens?{FEW}"))?;
+    let list = format!("/deploy_tokens?{}", which(visit, Kind::Deploy));
+    let tokens = visit.list::<DeployTokenView>(&list)?;
     let mut rows = Vec::new();
     for token in &tokens.entries {
         let (place, path) = match (token.group_id, token.project_id) {
@@ -115,7 +144,7 @@ fn all_deploy_tokens(visit: &mut Visit<'_, '_>) -> Result<Markup, Refused> {
         };
         rows.push(Row::of_deploy(token, &format!("{place}/deploy_tokens")).with(extra));
     }
-    Ok(html! { (table(visit, Some("Of"), rows)) (parts::pager(visit, &tokens)) })
+    Ok(shown(visit, &table(visit, Some("Of"), rows), &tokens))
 }
 
 /// `/groups/:id/tokens`
@@ -149,25 +178,25 @@ fn of_place(visit: &mut Visit<'_, '_>, place: &Place, kinds: &[Kind]) -> Result<
         format!("{}{}", place.path, kind.path()),
         format!("{}/tokens", place.path),
     );
-    let list = format!("{path}?{FEW}");
-    let shown = match kind {
+    let list = format!("{path}?{}", which(visit, kind));
+    let listed = match kind {
         Kind::Deploy => {
             let tokens = visit.list::<DeployTokenView>(&list)?;
             let rows = tokens.entries.iter();
             let rows = rows.map(|token| Row::of_deploy(token, &path)).collect();
-            html! { (table(visit, None, rows)) (parts::pager(visit, &tokens)) }
+            shown(visit, &table(visit, None, rows), &tokens)
         }
         Kind::Job => {
             let tokens = visit.list::<JobTokenView>(&list)?;
             let rows = tokens.entries.iter();
             let rows = rows.map(|token| Row::of_job(token, &path)).collect();
-            html! { (table(visit, None, rows)) (parts::pager(visit, &tokens)) }
+            shown(visit, &table(visit, None, rows), &tokens)
         }
         Kind::Access | Kind::Personal => {
             let tokens = visit.list::<AccessTokenView>(&list)?;
             let rows = tokens.entries.iter();
             let rows = rows.map(|token| Row::of_access(token, &path)).collect();
-            html! { (table(visit, Some("Level"), rows)) (parts::pager(visit, &tokens)) }
+            shown(visit, &table(visit, Some("Level"), rows), &tokens)
         }
     };
     let pages: Vec<_> = kinds
@@ -182,7 +211,7 @@ fn of_place(visit: &mut Visit<'_, '_>, place: &Place, kinds: &[Kind]) -> Result<
     Ok(html! {
         @if pages.len() > 1 { (parts::tabs(visit, "Kinds of tokens", &pages)) }
         p { (capital(&kind.meaning(place.noun()))) }
-        (shown)
+        (listed)
         (new::form(visit, kind, &path, &title))
     })
 }

@@ -173,7 +173,7 @@ fn whoever_manages_a_project_learns_who_may_push_what_and_why() {
         text.contains("dora may not push acme/api/prod:v1"),
         "{text}"
     );
-    assert!(text.contains("decides."), "{text}");
+    assert!(text.contains("Rule 1 decides"), "{text}");
     let text = asked("olga", "acme%2Fapi%2Fprod", "v1", "push");
     assert!(
         text.contains("allowed</span>") && text.contains("olga may push"),

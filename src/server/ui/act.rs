@@ -7,11 +7,13 @@
 
 use serde_json::Value;
 
+use super::Page;
 use super::html as page;
 use super::layout;
 use super::session::{self, is_local};
 use super::tokens;
 use super::visit::{Entered, Refused, Visit, field, form};
+use super::webhooks;
 use crate::config::Size;
 use crate::http::{Method, Response};
 use crate::server::Appliance;
@@ -60,11 +62,8 @@ pub(super) fn act(appliance: &Appliance, call: &mut Call<'_>, endpoint: &str) ->
             };
             refuse(&mut visit, pairs, refused)
         }
-        Ok(got) => match got.body.get("token").and_then(Value::as_str) {
-            Some(secret) => {
-                let shown = tokens::made(&mut visit, &endpoint, &got.body, secret, &back);
-                page(200, &layout::framed(&visit, &shown))
-            }
+        Ok(got) => match made(&mut visit, &endpoint, &got.body, &back) {
+            Some(shown) => page(200, &layout::framed(&visit, &shown)),
             None => {
                 let next = said(field(&pairs, "_next"), &got.body);
                 let next = if is_local(&next) { next } else { back };
@@ -72,6 +71,16 @@ pub(super) fn act(appliance: &Appliance, call: &mut Call<'_>, endpoint: &str) ->
             }
         },
         Err(refused) => refuse(&mut visit, pairs, refused),
+    }
+}
+
+/// The only page that shows the secret of what was made, if it has one.
+fn made(visit: &mut Visit<'_, '_>, endpoint: &str, answer: &Value, back: &str) -> Option<Page> {
+    let text = |name: &str| answer.get(name).and_then(Value::as_str);
+    match (text("token"), text("secret")) {
+        (Some(token), _) => Some(tokens::made(visit, endpoint, answer, token, back)),
+        (None, Some(secret)) => Some(webhooks::made(secret, back)),
+        (None, None) => None,
     }
 }
 

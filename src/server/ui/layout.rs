@@ -28,6 +28,11 @@ const NAVIGATION: &[(&str, &str, bool)] = &[
     ("/users", "Users", true),
     ("/tokens", "Tokens", false),
     ("/rules", "Rules", false),
+    ("/upstreams", "Upstreams", true),
+    ("/flags", "Flags", true),
+    ("/webhooks", "Webhooks", true),
+    ("/audit", "Audit", false),
+    ("/start", "Getting started", false),
 ];
 
 fn head(title: &str) -> Markup {

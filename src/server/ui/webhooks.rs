@@ -67,6 +67,16 @@ pub(super) fn of_group(visit: &mut Visit<'_, '_>) -> Shown {
     Ok(Page::new(format!("Webhooks of {}", group.full_path), body))
 }
 
+/// The only time that a webhook's secret is shown.
+pub(super) fn made(secret: &str, back: &str) -> Page {
+    let body = html! {
+        p { "Copy the secret now: it is kept encrypted, and cannot be shown again. The receiver needs it to see that an event comes from this box." }
+        (parts::copied("The secret", secret))
+        p { a href=(back) { "I have copied it" } }
+    };
+    Page::new("Webhook made", body)
+}
+
 fn card(visit: &Visit<'_, '_>, place: &str, hook: &WebhookView) -> Markup {
     let path = format!("{place}/{}", hook.id.0);
     let events: Vec<_> = hook.events.iter().map(|&kind| <&str>::from(kind)).collect();
@@ -98,7 +108,10 @@ fn card(visit: &Visit<'_, '_>, place: &str, hook: &WebhookView) -> Markup {
 }
 
 fn new(visit: &Visit<'_, '_>, path: &str) -> Markup {
-    let options: Vec<_> = KINDS.iter().map(|&kind| (<&str>::from(kind), meaning(kind))).collect();
+    let options: Vec<_> = KINDS
+        .iter()
+        .map(|&kind| (<&str>::from(kind), meaning(kind)))
+        .collect();
     html! {
         h2 { "New webhook" }
         (parts::form(visit, "add", ("POST", path), "The webhook was made.", &html! {

@@ -108,10 +108,11 @@ def token_of_a_page(browser, acme, scripts):
     person = Person(browser, "alice", java_script_enabled=scripts).sign_in()
     page = person.page
     person.go(f"/groups/{acme}/tokens")
-    form = page.locator("form", has=page.get_by_role("button", name="Make the deploy token"))
+    form = page.locator("form", has=page.get_by_role("button", name="Make the token"))
     form.get_by_label("Name", exact=True).fill(f"farm {how}")
+    form.get_by_label("read_registry").uncheck()
     form.get_by_label("read_virtual_registry").check()
-    form.get_by_role("button", name="Make the deploy token").click()
+    form.get_by_role("button", name="Make the token").click()
     secret = page.locator("pre code").first.inner_text()
     line = page.locator("pre code").nth(1).inner_text()
     check(f"a deploy token is made and shown once, {how}", secret.startswith("bwd_"), secret[:4])

@@ -5,8 +5,11 @@ use maud::{Markup, html};
 use super::visit::{Listed, Visit};
 use crate::time::Timestamp;
 
-/// Its first letter large, as a sentence begins.
+/// Its first letter large, as a sentence begins, unless that is an address.
 pub(super) fn capital(text: &str) -> String {
+    if text.starts_with("http") {
+        return text.to_owned();
+    }
     let mut letters = text.chars();
     match letters.next() {
         Some(first) => first.to_uppercase().chain(letters).collect(),
@@ -56,7 +59,7 @@ pub(super) fn pager<V>(visit: &Visit<'_, '_>, listed: &Listed<V>) -> Markup {
                 @if listed.more { a rel="next" href=(page(listed.page.saturating_add(1))) { "After" } }
             }
         }
-        @if let Some(total) = listed.total { p.count { (total) " in all" } }
+        @if let Some(total) = listed.total.filter(|total| *total > 0) { p.count { (total) " in all" } }
     }
 }
 

@@ -74,7 +74,8 @@ pub use bundles::{
 };
 pub use cache::{
     CacheStatistics, CacheStatisticsView, EvictImages, EvictionView, ImageDetails,
-    ListCachedImages, PartView, PurgeImages, PurgeView, RecallStatistics, ShowCachedImage,
+    ListCachedImages, PartView, PurgeImages, PurgeView, RecallStatistics, ReferrerView,
+    ShowCachedImage,
 };
 pub use cache::{limited_parts, world};
 pub use caller::{Caller, OnTheBox};

@@ -26,6 +26,7 @@ pub struct ShowOffline {}
 
 /// Whether it is offline, and by whose word.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct OfflineView {
     pub offline: bool,
     pub by_command: bool,

@@ -24,6 +24,9 @@ pub struct RemovePin {
 
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ListPins {
+    /// Do not look what each keeps, which takes a look at all that is cached
+    #[serde(default)]
+    pub brief: bool,
     #[serde(default)]
     #[schemars(skip)]
     pub window: Window,
@@ -51,10 +54,10 @@ pub struct PinView {
     pub pattern: String,
     pub created_at: Timestamp,
     pub created_by: String,
-    /// Images that are cached now
-    pub images: u64,
+    /// Images that are cached now; null where that was not asked for
+    pub images: Option<u64>,
     /// Bytes of these, each file once
-    pub bytes: u64,
+    pub bytes: Option<u64>,
 }
 
 impl Operation for AddPin {
@@ -98,8 +101,9 @@ impl Operation for ListPins {
 
     fn perform(self, admin: &Admin<'_>) -> Result<Page<PinView>> {
         let pins = admin.store.access.pins()?;
-        if pins.rows.is_empty() {
-            return Ok(Page::of(Vec::new(), self.window));
+        if self.brief || pins.rows.is_empty() {
+            let pins = pins.rows.iter().map(PinView::brief).collect();
+            return Ok(Page::of(pins, self.window));
         }
         let inventory = admin.store.content.inventory()?;
         let covered = covered_by_each(&inventory, &pins);
@@ -111,12 +115,21 @@ impl Operation for ListPins {
 
 impl PinView {
     fn new(inventory: &Inventory, pin: &Pin, covered: &[usize]) -> Self {
+        let files = inventory.with_parts(covered.iter().copied());
+        Self {
+            images: Some(count_images(inventory, covered)),
+            bytes: Some(inventory.bytes_of(&files)),
+            ..Self::brief(pin)
+        }
+    }
+
+    fn brief(pin: &Pin) -> Self {
         Self {
             pattern: pin.pattern.to_string(),
             created_at: pin.created_at,
             created_by: pin.created_by.clone(),
-            images: count_images(inventory, covered),
-            bytes: inventory.bytes_of(&inventory.with_parts(covered.iter().copied())),
+            images: None,
+            bytes: None,
         }
     }
 }

@@ -14,7 +14,10 @@ use crate::time::Timestamp;
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ShowStatus {}
 
-#[derive(Debug, Serialize, Deserialize)]
+/// How the box is.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Status")]
+#[serde(deny_unknown_fields)]
 pub struct StatusView {
     pub version: String,
     pub offline: OfflineView,
@@ -33,7 +36,8 @@ pub struct StatusView {
 }
 
 /// What a running server does.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Activity {
     pub connections: usize,
     /// Blobs that arrive from upstreams.
@@ -58,7 +62,8 @@ pub struct Activity {
     pub failures: u64,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct DiskView {
     pub free_bytes: u64,
     pub bytes: u64,
@@ -67,7 +72,8 @@ pub struct DiskView {
     pub min_free: u64,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ScrubView {
     /// When every kept byte had last been read again.
     pub ended_at: Option<Timestamp>,

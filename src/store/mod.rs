@@ -57,8 +57,8 @@ pub use blobs::{
 };
 pub use cache::{
     BlobId, CacheDb, CachedImage, CachedTag, Eviction, FetchedFrom, GroupPulls, ImageRecord,
-    KeptListing, ListingKind, ManifestId, NewManifest, OriginId, Pull, Repair, RepositoryId,
-    ScrubPlace, Sums, TakenOut, Totals,
+    KeptImage, KeptListing, ListingKind, ManifestId, NewManifest, OriginId, Pull, Repair,
+    RepositoryId, ScrubPlace, Sums, TakenOut, Totals,
 };
 pub(crate) use check::DatabaseFault;
 pub use condition::{Condition, Space};

@@ -2,10 +2,12 @@
 
 mod evict;
 mod hosted;
+mod kept;
 mod limits;
 mod moment;
 mod purge;
 mod pushed;
+mod referrers;
 mod show;
 mod statistics;
 
@@ -13,6 +15,7 @@ pub use evict::{EvictImages, EvictionView};
 pub use limits::limited_parts;
 pub use moment::world;
 pub use purge::{PurgeImages, PurgeView};
+pub use referrers::ReferrerView;
 pub use show::{ImageDetails, PartView, ShowCachedImage};
 pub use statistics::{CacheStatistics, CacheStatisticsView, RecallStatistics};
 
@@ -24,6 +27,9 @@ use serde::{Deserialize, Serialize};
 use super::{Admin, Named, Operation};
 use crate::error::{Error, Kind, Result};
 use crate::store::{CachedImage, ImageFilter, ImageOrder, Inventory, Page, Window};
+
+/// So many tags of one image are told.
+const TAGS_SHOWN: u32 = 1_000;
 
 /// The images that are kept.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]

@@ -19,19 +19,9 @@ impl<'a> Moment<'a> {
         let store = admin.store;
         // Pulls are written in batches: one that is not written yet would not count.
         store.cache.write_notes()?;
-        let is_offline = match admin.server {
-            Some(server) => server.is_offline(),
-            None => admin.config.offline || store.is_offline()?,
-        };
-        let states = admin.server.map(|server| server.upstreams()).transpose()?;
         Ok(Self {
             store,
-            world: world(
-                store,
-                Timestamp::now(),
-                is_offline,
-                states.unwrap_or_default(),
-            )?,
+            world: world_of(admin)?,
             inventory: store.content.inventory()?,
         })
     }
@@ -40,6 +30,17 @@ impl<'a> Moment<'a> {
     pub(super) fn ask<T>(&self, goal: Goal, work: impl FnOnce(&Question<'_>) -> T) -> T {
         self.world.ask(self.store, Scope::All, goal, work)
     }
+}
+
+pub(super) fn world_of(admin: &Admin<'_>) -> Result<World> {
+    let store = admin.store;
+    let is_offline = match admin.server {
+        Some(server) => server.is_offline(),
+        None => admin.config.offline || store.is_offline()?,
+    };
+    let states = admin.server.map(|server| server.upstreams()).transpose()?;
+    let states = states.unwrap_or_default();
+    world(store, Timestamp::now(), is_offline, states)
 }
 
 /// What decides about images beside the cache itself. Without a running server nothing is known of upstreams, and they

@@ -6,19 +6,24 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::hosted;
+use super::kept;
 use super::moment::Moment;
+use super::referrers::{self, ReferrerView};
+use super::{TAGS_SHOWN, hosted};
 use crate::admin::{Admin, Operation};
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Digest, ImagePattern, Manifest, MediaType};
-use crate::store::{Inventory, InventoryManifest, Store};
+use crate::store::{Inventory, InventoryManifest, ManifestId, Store};
 use crate::time::Timestamp;
-use crate::upkeep::eviction::{Explained, Goal, Plan, Stays, explain, plan};
+use crate::upkeep::eviction::{Goal, Plan, Stays, explain, plan};
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ShowCachedImage {
     /// As for docker: alpine, alpine:3.20, quay.io/org/x@sha256:…; or hosted:PATH:TAG for a pushed one
     pub image: String,
+    /// Leave out what takes a look at all that is cached: when it would go. Why it stays is told of pins and of upstreams that are away, and sizes of files that other images need too are found by their rows
+    #[serde(default)]
+    pub brief: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +37,8 @@ pub struct ImageDetails {
     pub tag: Option<String>,
     pub digest: String,
     pub media_type: String,
+    /// All tags of this digest in its repository; the first 1,000
+    pub tags: Vec<String>,
     /// Bytes of all that it consists of and that is here
     pub size: u64,
     /// Bytes that only it needs
@@ -49,6 +56,8 @@ pub struct ImageDetails {
     pub gone_at: Option<Timestamp>,
     /// Platforms of an index, config and layers of an image
     pub parts: Vec<PartView>,
+    /// Signatures, attestations and whatever else is attached to it and is here
+    pub referrers: Vec<ReferrerView>,
     /// By group, who pulled it first at first
     pub pulls: Vec<PullsView>,
     /// The pins that keep it
@@ -108,6 +117,11 @@ impl Operation for ShowCachedImage {
             let error = Error::new(Kind::Usage, what).about("image");
             return Err(error.remedy(format!("see `breakwater cache list '{}'`", self.image)));
         }
+        if self.brief
+            && let Some(details) = kept::show(admin, &pattern)?
+        {
+            return Ok(details);
+        }
         let moment = Moment::read(admin)?;
         let inventory = &moment.inventory;
         let is_it = |manifest: &InventoryManifest| {
@@ -157,8 +171,8 @@ fn details(
         )
     });
     let explained = explained.ok_or_else(gone)?;
-    let pulls = cache.pulls_of(manifest.id)?;
     let names = inventory.all_names(manifest);
+    let pulls = pulls(admin, manifest.id)?;
     let pins = moment.world.pins().rows.iter();
     let pins = pins.filter(|pin| names.iter().any(|name| pin.pattern.matches(name)));
     Ok(ImageDetails {
@@ -174,32 +188,42 @@ fn details(
         last_pulled_at: pulls.iter().map(|pulls| pulls.last_at).max(),
         gone_at: record.gone_at,
         parts: parts(admin.store, inventory, place, &record.media_type)?,
-        pulls: pulls
-            .into_iter()
-            .map(|pulls| {
-                let group = admin.store.access.group(pulls.group)?;
-                Ok(PullsView {
-                    group_path: group.map(|group| group.path),
-                    first_at: pulls.first_at,
-                    last_at: pulls.last_at,
-                    count: pulls.count,
-                })
-            })
-            .collect::<Result<_>>()?,
+        referrers: referrers::cached(admin.store, repository.id, &manifest.digest)?,
+        tags: cache.tags_of(manifest.id, TAGS_SHOWN)?,
+        pulls,
         pins: pins.map(|pin| pin.pattern.to_string()).collect(),
         stays: explained.stays,
         before: before(&plan, place),
-        unused_at: unused_at(admin, &explained),
+        unused_at: unused_at(admin, explained.used_at, explained.stays),
         media_type: record.media_type,
         tag,
     })
 }
 
-fn unused_at(admin: &Admin<'_>, explained: &Explained) -> Option<Timestamp> {
+/// By group, who pulled it first at first.
+pub(super) fn pulls(admin: &Admin<'_>, manifest: ManifestId) -> Result<Vec<PullsView>> {
+    let pulls = admin.store.cache.pulls_of(manifest)?.into_iter();
+    let pulls = pulls.map(|pulls| {
+        let group = admin.store.access.group(pulls.group)?;
+        Ok(PullsView {
+            group_path: group.map(|group| group.path),
+            first_at: pulls.first_at,
+            last_at: pulls.last_at,
+            count: pulls.count,
+        })
+    });
+    pulls.collect()
+}
+
+pub(super) fn unused_at(
+    admin: &Admin<'_>,
+    used_at: Timestamp,
+    stays: Option<Stays>,
+) -> Option<Timestamp> {
     let days = u64::from(admin.config.cache.unused_days);
-    let stays = matches!(explained.stays, Some(Stays::Pinned | Stays::Part));
+    let stays = matches!(stays, Some(Stays::Pinned | Stays::Part));
     let unused = Duration::from_secs(days.saturating_mul(24 * 60 * 60));
-    (days > 0 && !stays).then(|| explained.used_at.plus(unused))
+    (days > 0 && !stays).then(|| used_at.plus(unused))
 }
 
 fn before(plan: &Plan, place: usize) -> Option<BeforeView> {

@@ -78,9 +78,13 @@ impl Add {
 
 /// `no image yet`, `1 image, 3.1 MiB`, `3 images, 1.2 GiB`.
 fn shown_images(pin: &PinView) -> String {
-    match pin.images {
+    match pin.images.unwrap_or_default() {
         0 => "no image yet".to_owned(),
-        images => format!("{}, {}", counted(images, "image"), shown_size(pin.bytes)),
+        images => format!(
+            "{}, {}",
+            counted(images, "image"),
+            shown_size(pin.bytes.unwrap_or_default())
+        ),
     }
 }
 
@@ -116,8 +120,8 @@ impl List {
         for pin in pins {
             table.row([
                 pin.pattern,
-                pin.images.to_string(),
-                shown_size(pin.bytes),
+                pin.images.unwrap_or_default().to_string(),
+                shown_size(pin.bytes.unwrap_or_default()),
                 pin.created_at.to_string(),
                 pin.created_by,
             ]);

@@ -24,7 +24,10 @@ pub(super) struct Show {
 
 impl Show {
     pub(super) fn run(self, place: &Workplace) -> Result<()> {
-        let image = place.perform(ShowCachedImage { image: self.image })?;
+        let image = place.perform(ShowCachedImage {
+            image: self.image,
+            brief: false,
+        })?;
         if self.json {
             return print_json(&image);
         }
@@ -32,6 +35,7 @@ impl Show {
             print(&format!("{field:<14} {value}"))?;
         }
         parts(&image)?;
+        referrers(&image)?;
         pulls(&image)
     }
 }
@@ -147,6 +151,22 @@ fn kind(media_type: &str) -> &str {
         _ if media_type.contains("manifest") => "manifest",
         other => other,
     }
+}
+
+fn referrers(image: &ImageDetails) -> Result<()> {
+    if image.referrers.is_empty() {
+        return Ok(());
+    }
+    print("")?;
+    let mut table = Table::new(&["ATTACHED", "WHAT", "BY ITS TAG"]);
+    for referrer in &image.referrers {
+        table.row([
+            super::short(&referrer.digest).to_owned(),
+            referrer.artifact_type.clone().unwrap_or_default(),
+            referrer.tag.clone().unwrap_or_default(),
+        ]);
+    }
+    table.print()
 }
 
 fn pulls(image: &ImageDetails) -> Result<()> {

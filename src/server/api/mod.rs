@@ -24,6 +24,7 @@ mod projects;
 mod protection;
 mod repositories;
 mod sessions;
+mod status;
 mod table;
 mod tokens;
 mod upstreams;
@@ -40,6 +41,8 @@ use crate::http::Response;
 use answer::Failure;
 use ask::Ask;
 use table::Shape;
+
+pub(super) use repositories::{RepositoryView, TagDetailsView, TagImageView, TagPartView, TagView};
 
 pub(super) const ROOT: &str = "/api/v4";
 

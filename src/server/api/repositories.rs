@@ -10,12 +10,12 @@ use serde_json::json;
 use super::answer::{Answer, Failure, Message, accepted, object, page};
 use super::ask::{Ask, Place};
 use super::table::{Endpoint, Nothing, Role, Scope, Shape, Table};
-use crate::admin::RemoveImages;
-use crate::auth::policy::{self, Hidden, Refusal, RepositoryGrant, Wanted};
+use crate::admin::{ReferrerView, RemoveImages, ShowCachedImage};
+use crate::auth::policy::{self, Hidden, Refusal, RepositoryGrant, TagAction, Wanted};
 use crate::error::Kind;
 use crate::oci::{Reference, RepositoryName, Tag};
 use crate::server::events::Removed;
-use crate::store::{HostedTag, ProjectId, RepositoryRow, Window};
+use crate::store::{HostedTag, ProjectId, RepositoryRow, SeenFilter, Window};
 use crate::time::Timestamp;
 
 /// How many tags one answer lists at most, of all its repositories together. The list of tags has the others.
@@ -31,48 +31,105 @@ struct WithTags {
     tags_count: bool,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Repository")]
 #[serde(deny_unknown_fields)]
-struct RepositoryView {
-    id: i64,
+pub(in crate::server) struct RepositoryView {
+    pub(in crate::server) id: i64,
     /// Below the project; empty for the project's own path
     name: String,
-    path: String,
-    project_id: ProjectId,
-    location: String,
-    created_at: Timestamp,
+    pub(in crate::server) path: String,
+    pub(in crate::server) project_id: ProjectId,
+    pub(in crate::server) location: String,
+    pub(in crate::server) created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u64")]
-    tags_count: Option<u64>,
+    pub(in crate::server) tags_count: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<TagView>")]
     tags: Option<Vec<TagView>>,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "RepositoryTag")]
 #[serde(deny_unknown_fields)]
-struct TagView {
-    name: String,
+pub(in crate::server) struct TagView {
+    pub(in crate::server) name: String,
     path: String,
-    location: String,
+    pub(in crate::server) location: String,
 }
 
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "RepositoryTagDetails", extend("additionalProperties" = false))]
-struct TagDetailsView {
+pub(in crate::server) struct TagDetailsView {
     #[serde(flatten)]
-    tag: TagView,
-    digest: String,
-    total_size: u64,
-    created_at: Timestamp,
+    pub(in crate::server) tag: TagView,
+    pub(in crate::server) digest: String,
+    pub(in crate::server) total_size: u64,
+    pub(in crate::server) created_at: Timestamp,
     /// By this tag, by anybody; not in GitLab
-    last_pulled_at: Option<Timestamp>,
+    pub(in crate::server) last_pulled_at: Option<Timestamp>,
+}
+
+/// What a tag points to. Whether others need its files too is not told, because they may be hidden from the caller.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "RepositoryTagImage")]
+#[serde(deny_unknown_fields)]
+pub(in crate::server) struct TagImageView {
+    pub(in crate::server) digest: String,
+    pub(in crate::server) media_type: String,
+    /// Bytes of all that it consists of and that is here
+    pub(in crate::server) size: u64,
+    /// Manifests and blobs that it consists of and that are not here
+    pub(in crate::server) missing: u64,
+    pub(in crate::server) pushed_at: Timestamp,
+    /// Null for those who are no members
+    pub(in crate::server) pushed_by: Option<String>,
+    /// By any of its tags, or by its digest
+    pub(in crate::server) last_pulled_at: Option<Timestamp>,
+    /// All tags of this digest in the repository; the first 1,000
+    pub(in crate::server) tags: Vec<String>,
+    /// Platforms of an index, config and layers of an image
+    pub(in crate::server) parts: Vec<TagPartView>,
+    /// Signatures, attestations and whatever else is attached to it
+    pub(in crate::server) referrers: Vec<ReferrerView>,
+    /// Whether the caller may delete the tag
+    pub(in crate::server) may_delete: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::server) struct TagPartView {
+    pub(in crate::server) digest: String,
+    pub(in crate::server) media_type: String,
+    /// Of a manifest of an index, such as linux/arm64/v8
+    pub(in crate::server) platform: Option<String>,
+    /// The manifest of the index that it belongs to
+    pub(in crate::server) of: Option<String>,
+    /// Bytes; of a manifest those of its image
+    pub(in crate::server) size: u64,
+    pub(in crate::server) is_here: bool,
+}
+
+/// All repositories, as far as the caller may see them.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+struct Search {
+    /// A part of the path
+    #[serde(default)]
+    search: String,
+    /// with the tags, where the caller may pull; at most 10,000 in one answer
+    #[serde(default)]
+    tags: bool,
+    /// with their number, where the caller may pull
+    #[serde(default)]
+    tags_count: bool,
 }
 
 pub(super) fn endpoints(table: &mut Table) {
     let page = Shape::Page(table.view::<RepositoryView>());
+    let summary = "All repositories that something was pushed to and that the caller may see";
+    let path = "GET /registry/repositories";
+    table.row::<Search>(path, Role::Anyone, summary, page, list_all);
     let path = "GET /projects/:id/registry/repositories";
     let summary = "The repositories of a project that something was pushed to";
     for_jobs(table.row::<WithTags>(path, Role::Project(None), summary, page, list));
@@ -107,6 +164,11 @@ pub(super) fn endpoints(table: &mut Table) {
         Shape::One(table.view::<TagDetailsView>()),
     );
     of_one(table, "GET", path, "One tag", tag, get_tag);
+    let path = "/tags/:tag_name/image";
+    let image = Shape::One(table.view::<TagImageView>());
+    let summary = "What a tag points to: platforms, layers, signatures, and its other tags";
+    of_one(table, "GET", path, summary, image, get_image);
+    let path = "/tags/:tag_name";
     let summary = "Delete one tag; what it points to stays until it is collected";
     of_one(table, "DELETE", path, summary, message, delete_tag);
 }
@@ -250,6 +312,23 @@ fn list(ask: &mut Ask<'_, '_>) -> Answer {
     )
 }
 
+fn list_all(ask: &mut Ask<'_, '_>) -> Answer {
+    let viewer = policy::listed_projects(&ask.identity);
+    let access = &ask.store().access;
+    let projects = access.seen_project_ids(&viewer, &SeenFilter::default())?;
+    let (registry, tags) = (&ask.store().registry, Cell::new(TAGS_IN_ANSWER));
+    let wanted: Search = ask.fields()?;
+    let with = WithTags {
+        tags: wanted.tags,
+        tags_count: wanted.tags_count,
+    };
+    page(
+        ask,
+        |window| registry.rows_matching(&projects, &wanted.search, window),
+        |row| view(ask, &row, with, &tags),
+    )
+}
+
 fn get(ask: &mut Ask<'_, '_>) -> Answer {
     let row = ask.store().registry.row(ask.number("id")?)?;
     let row = row.ok_or_else(|| Failure::not_found("Repository"))?;
@@ -312,6 +391,44 @@ fn get_tag(ask: &mut Ask<'_, '_>) -> Answer {
         total_size: tag.total_size,
         created_at: tag.created_at,
         last_pulled_at: tag.last_pulled_at,
+    };
+    object(200, &json!(view))
+}
+
+fn get_image(ask: &mut Ask<'_, '_>) -> Answer {
+    let row = find(ask)?;
+    let grant = grant(ask, &row, Wanted::Pull)?;
+    let tag = find_tag(ask, &row)?.name;
+    let may_delete = grant.may_delete() && grant.judge_tag(&tag, TagAction::Delete).is_ok();
+    let image = ask.perform(ShowCachedImage {
+        image: format!("hosted:{}:{}", row.path, tag.as_str()),
+        brief: true,
+    })?;
+    let authority = match ask.place() {
+        Place::Project(placed) => ask.on_project(&placed)?,
+        _ => None,
+    };
+    let is_member = authority.is_some_and(|own| own.is_administrator || own.level.is_some());
+    let parts = image.parts.into_iter().map(|part| TagPartView {
+        digest: part.digest,
+        media_type: part.media_type,
+        platform: part.platform,
+        of: part.of,
+        size: part.size,
+        is_here: part.is_cached,
+    });
+    let view = TagImageView {
+        digest: image.digest,
+        media_type: image.media_type,
+        size: image.size,
+        missing: image.missing,
+        pushed_at: image.fetched_at,
+        pushed_by: image.pushed_by.filter(|_| is_member),
+        last_pulled_at: image.last_pulled_at,
+        tags: image.tags,
+        parts: parts.collect(),
+        referrers: image.referrers,
+        may_delete,
     };
     object(200, &json!(view))
 }

@@ -199,6 +199,7 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
     super::bans::endpoints(&mut table);
     super::features::endpoints(&mut table);
     super::upstreams::endpoints(&mut table);
+    super::status::endpoints(&mut table);
     super::cache::endpoints(&mut table);
     super::bulk_deletion::endpoints(&mut table);
     super::tokens::endpoints(&mut table);

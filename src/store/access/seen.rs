@@ -141,7 +141,12 @@ impl AccessDb {
             below,
             ..SeenFilter::default()
         };
-        let mut seen = Seen::projects(viewer, &filter)?;
+        self.seen_project_ids(viewer, &filter)
+    }
+
+    /// The ids of projects, by path.
+    pub fn seen_project_ids(&self, viewer: &Viewer, filter: &SeenFilter) -> Result<Vec<ProjectId>> {
+        let mut seen = Seen::projects(viewer, filter)?;
         seen.columns = "id";
         self.database.scan(|connection| {
             let id = |row: &Row<'_>| row.get(0).map(ProjectId);

@@ -24,7 +24,7 @@ mod usage;
 
 pub use eviction::{Eviction, TakenOut};
 pub use hours::Sums;
-pub use record::{GroupPulls, ImageRecord};
+pub use record::{GroupPulls, ImageRecord, KeptImage};
 pub use repairs::{FetchedFrom, Repair};
 pub(super) use schema::MIGRATIONS;
 pub use state::ScrubPlace;

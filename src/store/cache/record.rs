@@ -2,9 +2,9 @@
 
 use rusqlite::params;
 
-use super::{BlobId, CacheDb, ManifestId};
+use super::{BlobId, CacheDb, ManifestId, RepositoryId};
 use crate::error::Result;
-use crate::oci::Digest;
+use crate::oci::{Digest, Reference};
 use crate::store::GroupId;
 use crate::store::statement::{find, list, size};
 use crate::time::Timestamp;
@@ -28,7 +28,79 @@ pub struct GroupPulls {
     pub count: u64,
 }
 
+/// A manifest as it is kept in a repository.
+#[derive(Debug, Clone)]
+pub struct KeptImage {
+    pub repository: RepositoryId,
+    pub manifest: ManifestId,
+    pub digest: Digest,
+}
+
 impl CacheDb {
+    /// The image of this name, of whichever credentials it was fetched with.
+    pub fn image_named(
+        &self,
+        upstream: &str,
+        name: &str,
+        reference: &Reference,
+    ) -> Result<Option<KeptImage>> {
+        let (text, wanted) = match reference {
+            Reference::Tag(tag) => (
+                "SELECT repositories.id, manifests.id, blobs.digest
+                 FROM origins
+                 CROSS JOIN repositories
+                     ON repositories.origin_id = origins.id AND repositories.name = ?2
+                 CROSS JOIN tags ON tags.repository_id = repositories.id AND tags.name = ?3
+                 CROSS JOIN manifests ON manifests.id = tags.manifest_id
+                 CROSS JOIN blobs ON blobs.id = manifests.blob_id
+                 WHERE origins.upstream = ?1 AND repositories.removed_from IS NULL LIMIT 1",
+                tag.as_str(),
+            ),
+            Reference::Digest(digest) => (
+                "SELECT repositories.id, manifests.id, blobs.digest
+                 FROM blobs
+                 CROSS JOIN manifests ON manifests.blob_id = blobs.id
+                 CROSS JOIN repositories
+                     ON repositories.id = manifests.repository_id AND repositories.name = ?2
+                 CROSS JOIN origins
+                     ON origins.id = repositories.origin_id AND origins.upstream = ?1
+                 WHERE blobs.digest = ?3 AND repositories.removed_from IS NULL LIMIT 1",
+                digest.as_str(),
+            ),
+        };
+        self.database.read(|connection| {
+            let values = params![upstream, name, wanted];
+            find(
+                connection,
+                "find an image by its name",
+                text,
+                values,
+                |row| {
+                    Ok(KeptImage {
+                        repository: row.get(0)?,
+                        manifest: row.get(1)?,
+                        digest: row.get(2)?,
+                    })
+                },
+            )
+        })
+    }
+
+    /// The tags of a manifest, by name, at most `count`.
+    pub fn tags_of(&self, manifest: ManifestId, count: u32) -> Result<Vec<String>> {
+        self.database.scan(|connection| {
+            let text = "SELECT name FROM tags WHERE manifest_id = ?1 ORDER BY name LIMIT ?2";
+            let values = params![manifest, count];
+            list(
+                connection,
+                "list the tags of an image",
+                text,
+                values,
+                |row| row.get(0),
+            )
+        })
+    }
+
     pub fn blob_digest(&self, blob: BlobId) -> Result<Option<Digest>> {
         let text = "SELECT digest FROM blobs WHERE id = ?1";
         self.database

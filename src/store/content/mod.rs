@@ -18,6 +18,8 @@ mod unsettled;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use rusqlite::params;
+
 use super::database::Reading;
 use super::statement::{get, list, size, visit};
 use crate::error::Result;
@@ -71,8 +73,14 @@ impl Content {
                 connection,
                 "count who needs a file",
                 "SELECT (SELECT count(*) FROM cache.manifest_references WHERE hash = ?1)
-                     + (SELECT count(*) FROM registry.manifest_references WHERE hash = ?1)",
-                [digest.hash()],
+                     + (SELECT count(*) FROM registry.manifest_references WHERE hash = ?1)
+                     + (SELECT count(*) FROM cache.blobs
+                        CROSS JOIN cache.manifests ON manifests.blob_id = blobs.id
+                        WHERE blobs.digest = ?2)
+                     + (SELECT count(*) FROM registry.blobs
+                        CROSS JOIN registry.manifests ON manifests.blob_id = blobs.id
+                        WHERE blobs.digest = ?2)",
+                params![digest.hash(), digest],
                 |row| size(row, 0),
             )
         })

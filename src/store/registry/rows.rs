@@ -27,6 +27,16 @@ pub struct RepositoryRow {
 impl RegistryDb {
     /// Those of some projects: project by project as they are given, then by path.
     pub fn rows_of(&self, projects: &[ProjectId], window: Window) -> Result<Page<RepositoryRow>> {
+        self.rows_matching(projects, "", window)
+    }
+
+    /// The same, of those whose path holds `search`.
+    pub fn rows_matching(
+        &self,
+        projects: &[ProjectId],
+        search: &str,
+        window: Window,
+    ) -> Result<Page<RepositoryRow>> {
         self.database.scan(|connection| {
             let (mut skip, mut total) = (window.offset, 0_u64);
             let wanted = window.count.saturating_add(1);
@@ -37,9 +47,9 @@ impl RegistryDb {
                     break;
                 }
                 let most = skip.saturating_add(MAX_COUNTED).saturating_add(1);
-                let count = count(connection, project, most)?;
+                let count = count(connection, project, search, most)?;
                 if left > 0 && count > skip {
-                    found.extend(rows(connection, project, left, skip)?);
+                    found.extend(rows(connection, project, search, (left, skip))?);
                 }
                 skip = skip.saturating_sub(count);
                 total = total.saturating_add(count);
@@ -122,15 +132,15 @@ impl RegistryDb {
 fn rows(
     connection: &Connection,
     project: ProjectId,
-    count: u64,
-    offset: u64,
+    search: &str,
+    (count, offset): (u64, u64),
 ) -> Result<Vec<RepositoryRow>> {
     let text = format!(
-        "SELECT {COLUMNS} FROM repositories WHERE project_id = ?1 AND manifest_count > 0
-         ORDER BY path LIMIT ?2 OFFSET ?3"
+        "SELECT {COLUMNS} FROM repositories
+         WHERE project_id = ?1 AND manifest_count > 0 AND instr(path, ?2) > 0
+         ORDER BY path LIMIT ?3 OFFSET ?4"
     );
-    let (count, offset) = (stored_size(count), stored_size(offset));
-    let parameters = [project.0, count, offset];
+    let parameters = params![project, search, stored_size(count), stored_size(offset)];
     list(
         connection,
         "list a project's repositories",
@@ -141,13 +151,14 @@ fn rows(
 }
 
 /// How many a project has, but at most `most`.
-fn count(connection: &Connection, project: ProjectId, most: u64) -> Result<u64> {
+fn count(connection: &Connection, project: ProjectId, search: &str, most: u64) -> Result<u64> {
     get(
         connection,
         "count a project's repositories",
         "SELECT count(*) FROM (
-             SELECT 1 FROM repositories WHERE project_id = ?1 AND manifest_count > 0 LIMIT ?2)",
-        params![project, stored_size(most)],
+             SELECT 1 FROM repositories
+             WHERE project_id = ?1 AND manifest_count > 0 AND instr(path, ?2) > 0 LIMIT ?3)",
+        params![project, search, stored_size(most)],
         |row| size(row, 0),
     )
 }

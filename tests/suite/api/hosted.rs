@@ -215,6 +215,21 @@ fn repositories(stage: &Stage, root: &Caller<'_>, acme: i64, api: i64) {
         "{tag}"
     );
     assert!(tag["total_size"].as_u64().unwrap() > 100, "{tag}");
+    let image = root.ok("GET", &format!("{tags}/v1/image"), NONE, 200);
+    assert_eq!(image["digest"], tag["digest"]);
+    assert_eq!(
+        (&image["tags"], &image["may_delete"]),
+        (&json!(["v1"]), &json!(true)),
+        "{image}"
+    );
+    let pushed_by = image["pushed_by"].as_str().unwrap();
+    assert!(pushed_by.starts_with("root (token "), "{image}");
+    let parts = image["parts"].as_array().unwrap();
+    assert_eq!(parts.len(), 2, "a config and a layer: {image}");
+    assert!(parts.iter().all(|part| part["is_here"] == true));
+    let found = root.ok("GET", "/registry/repositories?search=work", NONE, 200);
+    assert_eq!(found.as_array().unwrap().len(), 1);
+    assert_eq!(found[0]["id"], *second);
     root.ok("DELETE", &format!("{tags}/v1"), NONE, 200);
     let gone = root.get(&format!("{tags}/v1"));
     assert_eq!(gone.text(), r#"{"message":"404 Tag Not Found"}"#);
@@ -245,6 +260,8 @@ fn repositories(stage: &Stage, root: &Caller<'_>, acme: i64, api: i64) {
     );
     assert_eq!(stranger.get(&hidden).status, 404);
     assert_eq!(stranger.get(&hidden).text(), stranger.get(missing).text());
+    let seen = stranger.ok("GET", "/registry/repositories", NONE, 200);
+    assert_eq!(seen, json!([]));
     // A job token opens its own project's repositories and nothing else.
     let job = root.ok(
         "POST",
@@ -355,6 +372,10 @@ fn box_state(root: &Caller<'_>, acme: i64, api: i64) {
         root.ok("GET", "/cache/statistics", NONE, 200)["manifests"],
         0
     );
+    let status = root.ok("GET", "/status", NONE, 200);
+    assert_eq!(status["upstreams"][0]["name"], "docker.io");
+    assert_eq!(status["cached"]["manifests"], 0);
+    assert_eq!(root.get("/cache/image?image=alpine&brief=true").status, 404);
     let absent = root.get("/cache/image?image=alpine");
     assert_eq!(absent.status, 404, "{}", absent.text());
     // There is nothing to purge, which needs no room.

@@ -23,7 +23,7 @@ fn stage() -> (FakeUpstream, Appliance, Client) {
 }
 
 /// Pulls a manifest by tag or digest, and these images' blobs.
-fn pull(client: &Client, name: &str, reference: &str, images: &[&Image]) {
+pub(crate) fn pull(client: &Client, name: &str, reference: &str, images: &[&Image]) {
     let got = client.get(&format!("/v2/{name}/manifests/{reference}"));
     assert_eq!(got.status, 200, "{}", got.text());
     for image in images {

@@ -96,6 +96,60 @@ fn an_index_of_which_one_platform_was_pulled_says_what_is_here_and_what_is_share
     assert_eq!(output.status.code(), Some(2), "a pattern is no image");
 }
 
+/// Without what only a look at all that is cached tells.
+fn without_turn(mut image: Value) -> Value {
+    for field in ["before", "stays", "unused_at"] {
+        image.as_object_mut().unwrap().remove(field);
+    }
+    image
+}
+
+#[test]
+fn a_brief_look_at_an_image_tells_what_the_long_one_does_but_for_its_turn() {
+    let (fake, appliance, client) = stage();
+    let amd64 = Image::oci(2, &[50_000, 3_000]);
+    let arm64 = Image::oci(3, &[60_000]);
+    let index = Index::of(&[("amd64", &amd64), ("arm64", &arm64)]);
+    fake.put_index("library/alpine", "latest", &index);
+    fake.put_image("org/copy", "1", &amd64);
+    fake.put_image("org/own", "1", &Image::oci(4, &[1_000]));
+    let signature = Image::oci(5, &[500]);
+    let tag = format!("{}.sig", index.digest().to_string().replace(':', "-"));
+    fake.put_image("library/alpine", &tag, &signature);
+    pull(&client, "library/alpine", "latest", &[]);
+    let child = amd64.digest().to_string();
+    pull(&client, "library/alpine", &child, &[&amd64]);
+    pull(&client, "org/copy", "1", &[&amd64]);
+    pull(&client, "org/own", "1", &[]);
+    appliance.ok(&["cache", "pin", "quay.io/*"]);
+    let root = appliance.token("root", &["read_api"]);
+    let asking = client.with("PRIVATE-TOKEN", &root);
+    let ask = |image: &str, more: &str| {
+        let answer = asking.get(&format!("/api/v4/cache/image?image={image}{more}"));
+        assert_eq!(answer.status, 200, "{image}: {}", answer.text());
+        answer.json()
+    };
+    let by_digest = format!("alpine@{}", index.digest());
+    for image in ["alpine", "org/copy:1", "org/own:1", by_digest.as_str()] {
+        let (long, brief) = (ask(image, ""), ask(image, "&brief=true"));
+        assert_eq!(without_turn(long), without_turn(brief), "{image}");
+    }
+    pull(&client, "library/alpine", &tag, &[&signature]);
+    let alpine = ask("alpine", "&brief=true");
+    let attached = &alpine["referrers"][0];
+    assert_eq!(
+        json!([attached["digest"], attached["tag"]]),
+        json!([signature.digest().to_string(), tag])
+    );
+    assert_eq!(alpine["tags"], json!(["latest"]));
+    appliance.ok(&["cache", "pin", "alpine"]);
+    let pinned = ask("alpine", "&brief=true");
+    assert_eq!(pinned["stays"], "pinned");
+    assert_eq!(pinned["pins"], json!(["docker.io/library/alpine"]));
+    let text = appliance.ok(&["cache", "show", "alpine"]);
+    assert!(text.contains("ATTACHED") && text.contains(&tag), "{text}");
+}
+
 #[test]
 fn images_are_sorted_by_size_and_by_their_last_pull() {
     let (fake, appliance, client) = stage();

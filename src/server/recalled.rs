@@ -21,7 +21,7 @@ const STATISTICS: Patience = Patience {
 const FINDINGS: Patience = Patience {
     age: Duration::from_secs(60),
     quick: Duration::ZERO,
-    first: Duration::from_secs(2),
+    first: Duration::from_millis(25),
     again: Duration::ZERO,
 };
 

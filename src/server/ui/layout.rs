@@ -23,6 +23,8 @@ static STAMP: LazyLock<String> = LazyLock::new(|| {
 
 /// Where the parts of the page are, and whether they are for administrators alone.
 const NAVIGATION: &[(&str, &str, bool)] = &[
+    ("/", "Overview", false),
+    ("/images", "Images", false),
     ("/groups", "Groups", false),
     ("/projects", "Projects", false),
     ("/users", "Users", true),
@@ -57,6 +59,10 @@ pub(super) fn framed(visit: &Visit<'_, '_>, page: &Page) -> Markup {
         .filter(|(.., administrators)| is_administrator || !administrators);
     let is_here = |path: &str| match path {
         "/" => visit.path == "/",
+        // What was pushed has paths of its own.
+        "/images" => ["/images", "/repositories"]
+            .iter()
+            .any(|path| visit.path.starts_with(path)),
         path => visit
             .path
             .strip_prefix(path)

@@ -13,8 +13,10 @@ mod act;
 mod audit;
 mod flags;
 mod groups;
+mod images;
 mod layout;
 mod members;
+mod overview;
 mod parts;
 mod places;
 mod projects;
@@ -63,7 +65,7 @@ type Handler = fn(&mut Visit<'_, '_>) -> Shown;
 
 /// The pages; `:name` stands for one segment.
 const PAGES: &[(&str, Handler)] = &[
-    ("/", groups::list),
+    ("/", overview::show),
     ("/groups", groups::list),
     ("/groups/:id", groups::show),
     ("/groups/:id/webhooks", webhooks::of_group),
@@ -88,6 +90,14 @@ const PAGES: &[(&str, Handler)] = &[
     ("/rules", rules::list),
     ("/account", users::account),
     ("/sessions", session::list),
+    ("/images", images::list),
+    ("/images/show", images::show),
+    ("/images/next", images::next),
+    ("/images/pins", images::pins),
+    ("/images/purge", images::purge),
+    ("/repositories", images::repositories),
+    ("/repositories/:id", images::repository),
+    ("/repositories/:id/tags/:tag", images::tag),
 ];
 
 /// Whether a path is one of the page's.

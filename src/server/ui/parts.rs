@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::visit::{Listed, Visit};
+use crate::human::shown_size;
 use crate::time::Timestamp;
 
 /// Its first letter large, as a sentence begins, unless that is an address.
@@ -34,11 +35,16 @@ pub(super) fn time_or(at: Option<Timestamp>, never: &str) -> Markup {
 /// A table with these headings; each row is its cells (`td`). What is wider than the window scrolls by itself.
 pub(super) fn table(headings: &[&str], rows: impl Iterator<Item = Markup>) -> Markup {
     let rows: Vec<_> = rows.collect();
+    let named = headings
+        .iter()
+        .copied()
+        .filter(|heading| !heading.is_empty());
+    let named: Vec<_> = named.collect();
     html! {
         @if rows.is_empty() {
             p.empty { "There are none." }
         } @else {
-            div.scroll tabindex="0" role="region" aria-label=(headings.first().unwrap_or(&"Table")) {
+            div.scroll tabindex="0" role="region" aria-label=(format!("Table of: {}", named.join(", "))) {
                 table {
                     thead { tr { @for heading in headings { th scope="col" { @if heading.is_empty() { span.unseen { "Actions" } } @else { (heading) } } } } }
                     tbody { @for row in rows { tr { (row) } } }
@@ -78,15 +84,26 @@ pub(super) fn search(label: &str, value: &str) -> Markup {
 pub(super) fn form(
     visit: &Visit<'_, '_>,
     name: &str,
-    (method, path): (&str, &str),
+    target: (&str, &str),
     done: &str,
+    fields: &Markup,
+) -> Markup {
+    form_to(visit, name, target, (done, &visit.link(&[])), fields)
+}
+
+/// The same, which leads to the page `back` afterwards.
+pub(super) fn form_to(
+    visit: &Visit<'_, '_>,
+    name: &str,
+    (method, path): (&str, &str),
+    (done, back): (&str, &str),
     fields: &Markup,
 ) -> Markup {
     html! {
         form method="post" action=(format!("/act{path}")) id=(name) {
             input type="hidden" name="_csrf" value=(visit.visitor.form_value());
             input type="hidden" name="_method" value=(method);
-            input type="hidden" name="_back" value=(visit.link(&[]));
+            input type="hidden" name="_back" value=(back);
             input type="hidden" name="_done" value=(done);
             input type="hidden" name="_form" value=(name);
             (fields)
@@ -173,6 +190,32 @@ pub(super) fn tabs(visit: &Visit<'_, '_>, label: &str, pages: &[(String, &str)])
             }
         }
     }
+}
+
+/// A sentence in which what stands between backticks is code.
+pub(super) fn sentence(text: &str) -> Markup {
+    let text = capital(text);
+    html! {
+        @for (place, piece) in text.split('`').enumerate() {
+            @if place % 2 == 1 { code { (piece) } } @else { (piece) }
+        }
+    }
+}
+
+/// A number of bytes for people; exactly in the title.
+pub(super) fn size(bytes: u64) -> Markup {
+    html! { span.size title=(format!("{bytes} bytes")) { (shown_size(bytes)) } }
+}
+
+/// The beginning of a digest; all of it in the title.
+pub(super) fn digest(digest: &str) -> Markup {
+    let shown = digest.get(..19).unwrap_or(digest);
+    html! { code.size title=(digest) { (shown) } }
+}
+
+/// A value in a query.
+pub(super) fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// A field of the form of that name.

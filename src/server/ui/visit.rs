@@ -233,6 +233,23 @@ impl<'a, 'r> Visit<'a, 'r> {
         })
     }
 
+    /// What REST answers to another method: for what changes nothing, as a dry run.
+    ///
+    /// # Errors
+    /// What REST refuses.
+    pub(super) fn ask<V: DeserializeOwned>(
+        &mut self,
+        method: Method,
+        path: &str,
+        form: &[(&str, &str)],
+    ) -> Result<V, Refused> {
+        let form = form.iter();
+        let form: Vec<_> = form
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        typed(self.rest(method, path, &form)?.body)
+    }
+
     /// Asks REST in the visitor's name.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! The operator's page over plain HTTP: who sees what, what forms do, and what hostile ones do not. `scripts/e2e page`
 //! looks at it with a real browser.
 
+mod images;
+mod overview;
 mod people;
 mod places;
 mod roles;
@@ -71,7 +73,12 @@ impl Browser {
     pub(crate) fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let value = self.form_value();
         let fields = [fields, &[("_csrf", value.as_str())]].concat();
-        self.with_cookie().post_form(path, &fields)
+        self.post_alone(path, &fields)
+    }
+
+    /// The same without what the forms of this session bring.
+    pub(crate) fn post_alone(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        self.with_cookie().post_form(path, fields)
     }
 }
 

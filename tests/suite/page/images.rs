@@ -1,0 +1,240 @@
+//! Images on the page: who sees which, and what its forms do.
+
+use super::{Browser, password, user};
+use crate::cached::pull;
+use crate::support::appliance::Appliance;
+use crate::support::client::Client;
+use crate::support::fake_upstream::{FakeUpstream, Image};
+use crate::support::pushing::{Hosted, push_image};
+
+const HOSTILE: &str = "<script>alert(1)</script>\"'&";
+
+/// A box with two cached images and two pushed ones, and people of each kind.
+struct Place {
+    _fake: FakeUpstream,
+    hosted: Hosted,
+    client: Client,
+}
+
+impl Place {
+    fn start() -> Self {
+        let fake = FakeUpstream::start();
+        let appliance = Appliance::builder().upstream(fake.url()).start();
+        let client = Client::of(&appliance);
+        for (seed, name) in [(1, "org/kept"), (2, "org/other")] {
+            let image = Image::oci(seed, &[10_000]);
+            fake.put_image(name, "1", &image);
+            pull(&client, name, "1", &[&image]);
+        }
+        let hosted = Hosted::of(appliance);
+        let pusher = hosted.client(&["acme/api"]);
+        for tag in ["v1", "same", "v2"] {
+            let layer: &[u8] = if tag == "v2" { b"two" } else { b"one" };
+            push_image(&pusher, "acme/api", tag, &[layer]);
+        }
+        for (name, level) in [
+            ("alice", Some("owner")),
+            ("bob", Some("developer")),
+            ("carol", Some("guest")),
+            ("mallory", None),
+        ] {
+            user(&hosted.appliance, name);
+            if let Some(level) = level {
+                let add = ["member", "add", "acme", name, "--level", level];
+                hosted.appliance.ok(&add);
+            }
+        }
+        Self {
+            _fake: fake,
+            hosted,
+            client,
+        }
+    }
+
+    fn browser(&self, name: &str) -> Browser {
+        match name {
+            "root" => Browser::root(&self.hosted.appliance),
+            name => Browser::sign_in(&self.hosted.appliance, name, &password(name)),
+        }
+    }
+
+    fn images(&self) -> Vec<String> {
+        let images = self.hosted.appliance.json(&["cache", "list", "--json"]);
+        let images = images.as_array().unwrap().iter();
+        let names = images.map(|image| image["repository"].as_str().unwrap().to_owned());
+        names.collect()
+    }
+
+    fn tags(&self) -> Vec<String> {
+        let show = ["repository", "show", "acme/api", "--json"];
+        let shown = self.hosted.appliance.json(&show);
+        let tags = shown["tags"].as_array().unwrap().iter();
+        tags.map(|tag| tag["name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+#[test]
+fn everybody_sees_on_the_page_what_rest_shows_them_and_nothing_else() {
+    let place = Place::start();
+    let tag = "/projects/acme%2Fapi/registry/repositories/1/tags/v1/image";
+    for name in ["root", "alice", "bob", "carol", "mallory"] {
+        let browser = place.browser(name);
+        let token = place.hosted.appliance.token(name, &["api"]);
+        let asking = place.client.with("PRIVATE-TOKEN", &token);
+        let rest = |path: &str| asking.get(&format!("/api/v4{path}")).status;
+        for (page, path) in [
+            (
+                "/images/show?image=docker.io/org/kept:1",
+                "/cache/image?image=docker.io/org/kept:1",
+            ),
+            ("/images/pins", "/cache/pins"),
+            ("/repositories/1", "/registry/repositories/1"),
+            ("/repositories/1/tags/v1", tag),
+            ("/repositories/1/tags/none", "/registry/repositories/999"),
+            ("/repositories/999", "/registry/repositories/999"),
+            ("/repositories", "/registry/repositories"),
+        ] {
+            let answer = browser.get(page);
+            assert_eq!(answer.status, rest(path), "{name} {page}");
+            let text = answer.text();
+            if answer.status == 404 {
+                for hidden in ["org/kept", "acme", "sha256:"] {
+                    assert!(!text.contains(hidden), "{name} {page} tells {hidden}");
+                }
+            }
+        }
+        for page in ["/images/next", "/images/purge"] {
+            let expected = if name == "root" { 200 } else { 404 };
+            assert_eq!(browser.get(page).status, expected, "{name} {page}");
+        }
+        let listed = browser.page("/images");
+        assert_eq!(listed.contains("org/kept"), name == "root", "{name}");
+        let pushed = browser.page("/repositories");
+        assert_eq!(pushed.contains("acme/api"), name != "mallory", "{name}");
+    }
+}
+
+#[test]
+fn a_page_about_an_image_tells_what_it_consists_of_and_why_it_stays() {
+    let place = Place::start();
+    let root = place.browser("root");
+    let page = "/images/show?image=docker.io/org/kept:1";
+    let text = root.page(page);
+    for said in [
+        "layer",
+        "config",
+        "mirror",
+        "Pin this image",
+        "When room is needed",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let when = root.page(&format!("{page}&when=yes"));
+    assert!(
+        when.contains("pulled or fetched in the last minutes"),
+        "{when}"
+    );
+    let pushed = root.page("/images/show?image=hosted:acme/api:v1");
+    assert!(
+        pushed.contains("by dev") || pushed.contains("dev"),
+        "{pushed}"
+    );
+    let tag = root.page("/repositories/1/tags/v1");
+    assert!(tag.contains("<code>same</code>"), "{tag}");
+    let found = root.page("/images?search=kept&sort=pulled&group=mirror");
+    assert!(
+        found.contains("org/kept") && !found.contains("org/other"),
+        "{found}"
+    );
+    let none = root.page("/images?search=nothing");
+    assert!(
+        none.contains("No image that is cached is called so."),
+        "{none}"
+    );
+}
+
+#[test]
+fn a_pin_and_a_purge_are_made_by_plain_forms_and_shown_before_they_are_done() {
+    let place = Place::start();
+    let root = place.browser("root");
+    let pin = [("_method", "POST"), ("pattern", "docker.io/org/kept:1")];
+    assert_eq!(root.post("/act/cache/pins", &pin).status, 303);
+    let text = root.page("/images/show?image=docker.io/org/kept:1");
+    assert!(text.contains("Never: it is pinned by"), "{text}");
+    let pins = root.page("/images/pins?counted=yes");
+    assert!(
+        pins.contains("docker.io/org/kept:1") && pins.contains("1 image, "),
+        "{pins}"
+    );
+    let next = root.page("/images/next?asked=yes&to=0");
+    assert!(next.contains("Pinned, or part of what is pinned"), "{next}");
+    let would = root.page("/images/purge?image=docker.io/org/*");
+    assert!(would.contains("docker.io/org/other:1"), "{would}");
+    assert!(would.contains("Stays, because it is pinned"), "{would}");
+    assert_eq!(place.images().len(), 2, "a look purges nothing");
+    let purge = [("_method", "DELETE"), ("image", "docker.io/org/*")];
+    assert_eq!(root.post("/act/cache/images", &purge).status, 303);
+    assert_eq!(place.images(), ["org/kept"]);
+    let unpin = [("_method", "DELETE"), ("pattern", "docker.io/org/kept:1")];
+    assert_eq!(root.post("/act/cache/pins", &unpin).status, 303);
+    assert!(root.page("/images/pins").contains("Nothing is pinned yet"));
+    let absent = root.page("/images/purge?image=absent");
+    assert!(absent.contains("role=\"alert\""), "{absent}");
+}
+
+#[test]
+fn a_tag_is_deleted_by_who_may_and_by_no_foreign_form() {
+    let place = Place::start();
+    let delete = [("_method", "DELETE")];
+    let path = "/act/projects/1/registry/repositories/1/tags/v1";
+    for name in ["carol", "mallory"] {
+        let browser = place.browser(name);
+        assert_ne!(browser.post(path, &delete).status, 303, "{name}");
+        let shown = browser.get("/repositories/1/tags/v1").text();
+        assert!(!shown.contains("Delete the tag"), "{name}");
+    }
+    let alice = place.browser("alice");
+    let foreign = [("_method", "DELETE"), ("_csrf", "0")];
+    assert_eq!(alice.post_alone(path, &foreign).status, 403);
+    assert_eq!(place.tags().len(), 3);
+    let shown = alice.page("/repositories/1/tags/v1");
+    assert!(
+        shown.contains("The image stays, because these tags"),
+        "{shown}"
+    );
+    let back = [("_method", "DELETE"), ("_back", "/repositories/1")];
+    let answer = alice.post(path, &back);
+    assert_eq!(
+        (answer.status, answer.field("Location")),
+        (303, Some("/repositories/1"))
+    );
+    assert_eq!(place.tags().len(), 2);
+    let all = "/act/projects/1/registry/repositories/1";
+    assert_eq!(alice.post(all, &delete).status, 303);
+    let left = alice.page("/repositories");
+    assert!(left.contains("Nothing was pushed yet"), "{left}");
+}
+
+#[test]
+fn what_is_searched_for_is_text_and_nothing_else() {
+    let place = Place::start();
+    let root = place.browser("root");
+    let encoded: String = form_urlencoded::byte_serialize(HOSTILE.as_bytes()).collect();
+    let long = "x".repeat(255);
+    for value in [encoded.as_str(), &long] {
+        for page in [
+            format!("/images?search={value}"),
+            format!("/images?search=x&group={value}"),
+            format!("/images/show?image={value}"),
+            format!("/images/next?asked=yes&to={value}"),
+            format!("/images/purge?image={value}&group=x"),
+            format!("/repositories?search={value}"),
+            format!("/repositories/1/tags/{value}"),
+        ] {
+            let answer = root.get(&page);
+            assert_ne!(answer.status, 500, "{page}");
+            assert!(!answer.text().contains("<script>a"), "{page}");
+        }
+    }
+}

@@ -89,6 +89,10 @@ impl<T: Clone + Send + 'static> Remembered<T> {
             {
                 break;
             }
+            // What somebody else had begun has ended meanwhile.
+            if state.last.as_ref().is_some_and(is_enough) {
+                break;
+            }
         }
         let last = state.last.as_ref().filter(|last| is_enough(last));
         last.map(|last| (last.value.clone(), last.as_of))

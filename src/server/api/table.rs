@@ -232,6 +232,7 @@ pub(in crate::server) fn reading_requests() -> Vec<String> {
         };
         let path = endpoint.path.replacen("/:id", place, 1);
         let path = path.replace(":tag_name", "latest");
+        let path = path.replace("client_setups/:name", "client_setups/docker");
         let parts = path
             .split('/')
             .map(|part| if part.starts_with(':') { "1" } else { part });

@@ -32,6 +32,16 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "for administrators, and for metrics every 15 seconds",
     ),
     (
+        "count what was pushed",
+        "SCAN ",
+        "for administrators, in the status",
+    ),
+    (
+        "list the tags of a pushed image",
+        "USE TEMP B-TREE",
+        "of one image",
+    ),
+    (
         "find level on a project",
         "USE TEMP B-TREE",
         "of one user, in the groups above one",

@@ -103,7 +103,12 @@ fn repository(repository: &Value) -> Markup {
     };
     let tags = repository.get("tags_count").and_then(Value::as_u64);
     html! {
-        td { (text("path")) }
+        td {
+            @match repository.get("id").and_then(Value::as_i64) {
+                Some(id) => a href=(format!("/repositories/{id}")) { (text("path")) },
+                None => (text("path")),
+            }
+        }
         td.number { @if let Some(tags) = tags { (tags) } }
     }
 }

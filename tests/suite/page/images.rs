@@ -91,7 +91,10 @@ fn everybody_sees_on_the_page_what_rest_shows_them_and_nothing_else() {
             ("/images/pins", "/cache/pins"),
             ("/repositories/1", "/registry/repositories/1"),
             ("/repositories/1/tags/v1", tag),
-            ("/repositories/1/tags/none", "/registry/repositories/999"),
+            (
+                "/repositories/1/tags/none",
+                "/projects/acme%2Fapi/registry/repositories/1/tags/none",
+            ),
             ("/repositories/999", "/registry/repositories/999"),
             ("/repositories", "/registry/repositories"),
         ] {

@@ -9,6 +9,8 @@ flow_page() {
     done
     check "... who owns acme" breakwater member add acme alice --level owner
     check "... who is a guest there" breakwater member add acme carol --level guest
+    check "an image is kept, since the page's token shall only read" skopeo copy --quiet --src-tls-verify=false \
+        --src-creds "ci:$TOKEN" "docker://$BOX/acme/dependency_proxy/containers/six:latest" "dir:$WORK/filled"
     mkdir -p "$WORK/screenshots"
     while read -r verdict sentence; do
         case $verdict in

@@ -2,7 +2,7 @@
 
 page.py URL AXE SCREENSHOTS PASSWORD: AXE is axe.min.js, PASSWORD that of root; alice (owner of acme), carol (guest of acme)
 and sam (a member of nothing) have the password `the password of NAME`. Images of acme's dependency proxy are pulled with
-skopeo, which the box fetches from its upstream.
+skopeo; the box has six:latest already.
 """
 
 import json
@@ -27,9 +27,9 @@ PAGES = {
     "sam": ["/", "/groups", "/projects", "/tokens", "/audit", "/start", "/sessions"],
 }
 HIDDEN = {
-    "alice": ["/images", "/users", "/upstreams", "/flags"],
-    "carol": ["/images", "/users", "/upstreams", "/flags", "/groups/{acme}/tokens"],
-    "sam": ["/images", "/users", "/upstreams", "/flags", "/groups/{acme}", "/groups/{acme}/tokens"],
+    "alice": ["/images", "/upstreams", "/flags", "/webhooks"],
+    "carol": ["/images", "/upstreams", "/flags", "/webhooks", "/groups/{acme}/tokens"],
+    "sam": ["/images", "/upstreams", "/flags", "/webhooks", "/groups/{acme}", "/groups/{acme}/tokens"],
 }
 
 

@@ -36,8 +36,8 @@ fn a_password_and_a_token_that_may_read_the_api_let_in_and_nothing_else_does() {
         ("bob", reads, 303),
         ("", secret(&deploy), 401),
         (deploy["username"].as_str().unwrap(), secret(&deploy), 403),
-        ("alice", "wrong".to_owned(), 401),
-        ("", "wrong".to_owned(), 401),
+        ("alice", "nobody has this one".to_owned(), 401),
+        ("", "nobody has this one".to_owned(), 401),
     ] {
         let answer = sign_in(&client, name, &password);
         assert_eq!(answer.status, status, "{name}: {}", answer.text());
@@ -48,7 +48,7 @@ fn a_password_and_a_token_that_may_read_the_api_let_in_and_nothing_else_does() {
         );
         assert!(!answer.text().contains(&password), "{name}");
     }
-    let refused = sign_in(&client, "alice", "wrong").text();
+    let refused = sign_in(&client, "alice", "nobody has this one").text();
     assert!(refused.contains("role=\"alert\""), "{refused}");
 }
 

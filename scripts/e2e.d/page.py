@@ -20,16 +20,16 @@ IMAGE = f"{HOST}/acme/dependency_proxy/containers/six:latest"
 
 # What each sees; everything else is not there for them.
 PAGES = {
-    "root": ["/", "/images", "/groups", "/groups/{acme}", "/groups/{acme}/tokens", "/projects", "/users", "/tokens", "/rules",
+    "root": ["/", "/?period=month", "/images", "/images/show?image=docker.io/library/six:latest", "/images/pins", "/images/purge", "/repositories", "/groups", "/groups/{acme}", "/groups/{acme}/tokens", "/projects", "/users", "/tokens", "/rules",
              "/upstreams", "/flags", "/webhooks", "/audit", "/start", "/start?client=containerd", "/sessions"],
-    "alice": ["/", "/groups", "/groups/{acme}", "/groups/{acme}/tokens", "/projects", "/tokens", "/rules", "/audit", "/start", "/sessions"],
-    "carol": ["/", "/groups", "/groups/{acme}", "/projects", "/tokens", "/rules", "/audit", "/start", "/sessions"],
+    "alice": ["/", "/images", "/groups", "/groups/{acme}", "/groups/{acme}/tokens", "/projects", "/tokens", "/rules", "/audit", "/start", "/sessions"],
+    "carol": ["/", "/images", "/groups", "/groups/{acme}", "/projects", "/tokens", "/rules", "/audit", "/start", "/sessions"],
     "sam": ["/", "/groups", "/projects", "/tokens", "/audit", "/start", "/sessions"],
 }
 HIDDEN = {
-    "alice": ["/images", "/upstreams", "/flags", "/webhooks"],
-    "carol": ["/images", "/upstreams", "/flags", "/webhooks", "/groups/{acme}/tokens"],
-    "sam": ["/images", "/upstreams", "/flags", "/webhooks", "/groups/{acme}", "/groups/{acme}/tokens"],
+    "alice": ["/images/pins", "/upstreams", "/flags", "/webhooks"],
+    "carol": ["/images/pins", "/upstreams", "/flags", "/webhooks", "/groups/{acme}/tokens"],
+    "sam": ["/images/purge", "/upstreams", "/flags", "/webhooks", "/groups/{acme}", "/groups/{acme}/tokens"],
 }
 
 
@@ -142,11 +142,14 @@ def by_keyboard(browser):
     person = Person(browser, "alice")
     page = person.page
     page.goto(URL + "/sign-in")
+    focused = "document.activeElement.id === '{}'"
+    page.wait_for_function(focused.format("username"))
     page.keyboard.type("alice")
     page.keyboard.press("Tab")
+    page.wait_for_function(focused.format("password"))
     page.keyboard.type("the password of alice")
     page.keyboard.press("Enter")
-    page.wait_for_url(URL + "/")
+    page.get_by_role("button", name="Sign out").wait_for()
     page.keyboard.press("Tab")
     check("the first stop of the keyboard leads to the content", page.evaluate("document.activeElement.className") == "skip")
     page.keyboard.press("Enter")

@@ -10,7 +10,7 @@ flow_page() {
     check "... who owns acme" breakwater member add acme alice --level owner
     check "... who is a guest there" breakwater member add acme carol --level guest
     check "an image is kept, since the page's token shall only read" skopeo copy --quiet --src-tls-verify=false \
-        --src-creds "ci:$TOKEN" "docker://$BOX/acme/dependency_proxy/containers/six:latest" "dir:$WORK/filled"
+        --src-creds "ci:$TOKEN" "docker://$BOX/acme/dependency_proxy/containers/six:latest" "dir:$WORK/page-filled"
     mkdir -p "$WORK/screenshots"
     while read -r verdict sentence; do
         case $verdict in

@@ -136,7 +136,7 @@ fn inlines(spans: &[Span]) -> Vec<Inline> {
     for span in spans {
         match span {
             Span::Text(text) => inlines.push(roman(text)),
-            Span::Code(code) => inlines.push(bold(code)),
+            Span::Code(code) => inlines.push(bold(breakable(code))),
             Span::Emphasis(text) => inlines.push(italic(text)),
             Span::Topic(name) => {
                 let (page, section) = page_of(name);
@@ -146,4 +146,12 @@ fn inlines(spans: &[Span]) -> Vec<Inline> {
         }
     }
     inlines
+}
+
+/// JSON that is longer than a line can be broken after its commas.
+fn breakable(code: &str) -> String {
+    match code.len() > 60 {
+        true => code.replace(",\"", ", \""),
+        false => code.to_owned(),
+    }
 }

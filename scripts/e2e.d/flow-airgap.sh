@@ -76,6 +76,9 @@ airgap_podman() {
     for name in "${HUB_IMAGES[@]}"; do
         check_contains "... $name by its name" "docker.io/library/$name:latest" "$loaded"
     done
+    check "podman gives an image another name" podman tag docker.io/library/small:latest docker.io/library/of-podman-save:1
+    rm -f "$WORK/read/podman-save.tar"
+    check "podman saves it" podman save --quiet -o "$WORK/read/podman-save.tar" docker.io/library/of-podman-save:1
     podman_empty
     check "podman pulls one image of it" podman pull --quiet "oci-archive:$HOME/all.tar:docker.io/library/multi:latest"
     podman_empty
@@ -95,6 +98,8 @@ airgap_docker() {
         check_contains "... $name by its name" "$name:latest" "$loaded"
     done
     check_contains "... and what was pushed" "localhost/acme/api/app:1" "$loaded"
+    check "docker gives an image another name" docker tag small:latest of-docker-save:1
+    check "docker saves it" docker save -o "$WORK/read/docker-save.tar" of-docker-save:1
     stop dockerd
 }
 
@@ -137,7 +142,10 @@ airgap_import() {
         rm -f "$WORK/read/$name.tar"
         check "skopeo writes an $name" skopeo copy --quiet --src-tls-verify=false \
             "docker://$BOX/library/small:latest" "$name:$WORK/read/$name.tar:docker.io/library/of-$name:1"
-        check "... that is imported" breakwater import "$WORK/read/$name.tar"
+    done
+    # The others were saved by docker and podman before.
+    for name in oci-archive docker-archive docker-save podman-save; do
+        check "the $name is imported" breakwater import "$WORK/read/$name.tar"
         check "... and pulled" skopeo copy --quiet --src-tls-verify=false \
             "docker://$BOX/library/of-$name:1" "dir:$WORK/read/of-$name"
     done

@@ -191,6 +191,8 @@ fn what_was_kept_is_served_offline_a_year_later_and_whatever_the_clock_says() {
         before.iter().all(|(_, status, _)| *status == 200),
         "{before:?}"
     );
+    let receiver = "https://hooks.example.com/path-that-is-a-secret";
+    appliance.ok(&["webhook", "add", receiver]);
     appliance.ok(&["offline", "on"]);
     appliance.stop();
     upstream.stop();
@@ -215,6 +217,8 @@ fn what_was_kept_is_served_offline_a_year_later_and_whatever_the_clock_says() {
             said.contains("points_outside") && said.contains(upstream.url()),
             "{said}"
         );
+        assert!(said.contains("https://hooks.example.com"), "{said}");
+        assert!(!said.contains("path-that-is-a-secret"), "{said}");
         assert_eq!(said.contains("clock_behind"), days < 0, "{said}");
         assert_sound(&appliance);
         appliance.stop();

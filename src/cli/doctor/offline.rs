@@ -41,6 +41,20 @@ pub(super) fn find(
             "nothing has to be done: the names are needed for what is imported from there",
         ));
     }
+    let webhooks = store.access.webhooks()?;
+    let told = webhooks.iter().filter(|row| row.webhook.enabled);
+    let told: Vec<_> = told.map(|row| row.webhook.origin()).collect();
+    if !told.is_empty() {
+        findings.push(Finding::new(
+            Severity::Note,
+            "points_outside",
+            format!(
+                "webhooks are not delivered while the box is offline, and their events are dropped after a day: {}",
+                told.join(", ")
+            ),
+            "switch them off with `breakwater webhook set ID --enabled false` if that is for good",
+        ));
+    }
     Ok(findings)
 }
 

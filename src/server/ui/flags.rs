@@ -123,8 +123,8 @@ fn section(
             details.more {
                 summary { "Another value for a group" }
                 (parts::form(visit, &group, ("POST", &path), "The group's value was set.", &html! {
-                    (Field { form: &group, name: "group[]", label: "Group", help: "Its whole path, such as acme/team", value: "", is_required: true }.input(visit, "text"))
-                    (Field { form: &group, name: "value", label: "Value", help: "", value: "true", is_required: true }.select(visit, &[("true", "on"), ("false", "off")]))
+                    (Field::of(&group, "group[]", "Group").help("Its whole path, such as acme/team").required().input(visit, "text"))
+                    (Field::of(&group, "value", "Value").value("true").required().select(visit, &[("true", "on"), ("false", "off")]))
                     button type="submit" { "Set it" }
                 }))
             }

@@ -47,22 +47,8 @@ fn table(groups: &[GroupView]) -> Markup {
 /// A form for a group at the top, or in another one.
 fn new(visit: &Visit<'_, '_>, parent: Option<&GroupView>) -> Markup {
     const FORM: &str = "new-group";
-    let path = Field {
-        form: FORM,
-        name: "path",
-        label: "Name",
-        help: "Small letters and digits, with - _ . in between. It is part of the names of images, and cannot be changed.",
-        value: "",
-        is_required: true,
-    };
-    let seen = Field {
-        form: FORM,
-        name: "visibility",
-        label: "Who may see it",
-        help: "",
-        value: "private",
-        is_required: false,
-    };
+    let path = Field::of(FORM, "path", "Name").help("Small letters and digits, with - _ . in between. It is part of the names of images, and cannot be changed.").required();
+    let seen = Field::of(FORM, "visibility", "Who may see it").value("private");
     let fields = html! {
         (parts::hidden("_next", "/groups/{id}"))
         @if let Some(parent) = parent { (parts::hidden("parent_id", &parent.id.0.to_string())) }
@@ -161,25 +147,18 @@ pub(super) fn settings(visit: &mut Visit<'_, '_>) -> Shown {
 
 fn form(visit: &Visit<'_, '_>, path: &str, group: &GroupView) -> Markup {
     const FORM: &str = "settings";
-    let field = |name, label, help| Field {
-        form: FORM,
-        name,
-        label,
-        help,
-        value: "",
-        is_required: false,
-    };
+    let field = |name, label, help| Field::of(FORM, name, label).help(help);
     let (max_size, quota) = (typed_limit(group.max_size), typed_limit(group.quota));
     let fields = html! {
-        (Field { value: group.visibility.as_str(), ..field("visibility", "Who may see it", "Also who may pull through its dependency proxy.") }.select(visit, &VISIBILITIES))
-        (Field { value: if group.dependency_proxy_enabled { "true" } else { "false" }, ..field("dependency_proxy_enabled", "The dependency proxy is on", "Off: pulls through it are answered with 404. What is cached stays.") }.tick(visit))
-        (Field { value: group.on_read_only_miss.as_str(), ..field("on_read_only_miss", "Not cached, and the client may not fill", "For clients whose token reads the dependency proxy but does not fill it.") }.select(visit, &[("pass_through", "Pass it through from the upstream, and keep nothing"), ("deny", "Refuse it with 404")]))
+        (field("visibility", "Who may see it", "Also who may pull through its dependency proxy.").value(group.visibility.as_str()).select(visit, &VISIBILITIES))
+        (field("dependency_proxy_enabled", "The dependency proxy is on", "Off: pulls through it are answered with 404. What is cached stays.").value(if group.dependency_proxy_enabled { "true" } else { "false" }).tick(visit))
+        (field("on_read_only_miss", "Not cached, and the client may not fill", "For clients whose token reads the dependency proxy but does not fill it.").value(group.on_read_only_miss.as_str()).select(visit, &[("pass_through", "Pass it through from the upstream, and keep nothing"), ("deny", "Refuse it with 404")]))
         (parts::hidden("_keep", "default_upstream"))
-        (Field { value: group.default_upstream.as_deref().unwrap_or_default(), ..field("default_upstream", "Upstream of paths that name none", "Such as quay.io. Empty: as the group above, or the box.") }.input(visit, "text"))
+        (field("default_upstream", "Upstream of paths that name none", "Such as quay.io. Empty: as the group above, or the box.").value(group.default_upstream.as_deref().unwrap_or_default()).input(visit, "text"))
         @if visit.is_administrator() {
             (parts::hidden("_sizes", "max_size quota"))
-            (Field { value: &max_size, ..field("max_size", "May be cached of what it pulled", "Such as 50GB or 200GiB. 0: no limit of its own.") }.input(visit, "text"))
-            (Field { value: &quota, ..field("quota", "May be pushed, here and below", "Such as 50GB or 200GiB. 0: no limit of its own.") }.input(visit, "text"))
+            (field("max_size", "May be cached of what it pulled", "Such as 50GB or 200GiB. 0: no limit of its own.").value(&max_size).input(visit, "text"))
+            (field("quota", "May be pushed, here and below", "Such as 50GB or 200GiB. 0: no limit of its own.").value(&quota).input(visit, "text"))
         } @else {
             p.soft { "Limits of size are set by administrators of this box." }
         }

@@ -94,14 +94,10 @@ fn change(visit: &Visit<'_, '_>, member: &MemberView, path: &str) -> Markup {
     let form = format!("PUT{path}");
     let level = member.access_level.number().to_string();
     let label = format!("Level of {}", member.username);
-    let field = Field {
-        form: &form,
-        name: "access_level",
-        label: &label,
-        help: "At most your own.",
-        value: &level,
-        is_required: true,
-    };
+    let field = Field::of(&form, "access_level", &label)
+        .help("At most your own.")
+        .value(&level)
+        .required();
     let fields = html! {
         (field.select(visit, &LEVELS))
         button type="submit" { "Change the level" }
@@ -118,22 +114,11 @@ fn change(visit: &Visit<'_, '_>, member: &MemberView, path: &str) -> Markup {
 
 fn new(visit: &Visit<'_, '_>, place: &Place, list: &str) -> Markup {
     const FORM: &str = "new-member";
-    let name = Field {
-        form: FORM,
-        name: "username",
-        label: "User name",
-        help: "",
-        value: "",
-        is_required: true,
-    };
-    let level = Field {
-        form: FORM,
-        name: "access_level",
-        label: "Level",
-        help: "At most your own.",
-        value: "30",
-        is_required: true,
-    };
+    let name = Field::of(FORM, "username", "User name").required();
+    let level = Field::of(FORM, "access_level", "Level")
+        .help("At most your own.")
+        .value("30")
+        .required();
     let fields = html! {
         (name.input(visit, "text"))
         (level.select(visit, &LEVELS))

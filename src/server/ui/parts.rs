@@ -220,22 +220,48 @@ pub(super) fn encoded(text: &str) -> String {
 
 /// A field of the form of that name.
 pub(super) struct Field<'f> {
-    pub(super) form: &'f str,
-    pub(super) name: &'f str,
-    pub(super) label: &'f str,
-    /// Below the field; may be empty.
-    pub(super) help: &'f str,
-    /// What stands in it before anybody writes.
-    pub(super) value: &'f str,
-    pub(super) is_required: bool,
+    form: &'f str,
+    name: &'f str,
+    label: &'f str,
+    help: &'f str,
+    value: &'f str,
+    is_required: bool,
 }
 
-impl Field<'_> {
+impl<'f> Field<'f> {
+    pub(super) fn of(form: &'f str, name: &'f str, label: &'f str) -> Self {
+        Self {
+            form,
+            name,
+            label,
+            help: "",
+            value: "",
+            is_required: false,
+        }
+    }
+
+    /// What stands below the field.
+    pub(super) fn help(self, help: &'f str) -> Self {
+        Self { help, ..self }
+    }
+
+    /// What stands in it before anybody writes.
+    pub(super) fn value(self, value: &'f str) -> Self {
+        Self { value, ..self }
+    }
+
+    pub(super) fn required(self) -> Self {
+        Self {
+            is_required: true,
+            ..self
+        }
+    }
+
     fn id(&self) -> String {
         format!("{}-{}", self.form, self.name)
     }
 
-    fn help(&self) -> Markup {
+    fn shown_help(&self) -> Markup {
         html! {
             @if !self.help.is_empty() { small id=(format!("{}-help", self.id())) { (self.help) } }
         }
@@ -259,7 +285,7 @@ impl Field<'_> {
             label for=(self.id()) { (self.label) }
             input id=(self.id()) name=(self.name) type=(kind) value=[value] required[self.is_required]
                 autocomplete=[is_secret.then_some("new-password")] aria-describedby=[self.described_by()];
-            (self.help())
+            (self.shown_help())
         }
     }
 
@@ -273,7 +299,7 @@ impl Field<'_> {
                     option value=(value) selected[*value == chosen] { (shown) }
                 }
             }
-            (self.help())
+            (self.shown_help())
         }
     }
 

@@ -45,13 +45,11 @@ pub(super) fn table(projects: &[ProjectView]) -> Markup {
 /// A form for a project in the group.
 pub(super) fn new(visit: &Visit<'_, '_>, group: &GroupView) -> Markup {
     const FORM: &str = "new-project";
-    let field = |name, label, help, value| Field {
-        form: FORM,
-        name,
-        label,
-        help,
-        value,
-        is_required: true,
+    let field = |name, label, help, value| {
+        Field::of(FORM, name, label)
+            .help(help)
+            .value(value)
+            .required()
     };
     let fields = html! {
         (parts::hidden("_next", "/projects/{id}"))
@@ -167,14 +165,7 @@ pub(super) fn settings(visit: &mut Visit<'_, '_>) -> Shown {
 
 fn form(visit: &Visit<'_, '_>, path: &str, project: &ProjectView) -> Markup {
     const FORM: &str = "settings";
-    let field = |name, label, help, value| Field {
-        form: FORM,
-        name,
-        label,
-        help,
-        value,
-        is_required: false,
-    };
+    let field = |name, label, help, value| Field::of(FORM, name, label).help(help).value(value);
     let quota = typed_limit(project.quota);
     let fields = html! {
         (field("visibility", "Who may see it", "A public project is one that everybody who is signed in may pull from, if the groups above it are public too.", project.visibility.as_str()).select(visit, &VISIBILITIES))
@@ -200,14 +191,7 @@ fn policy(visit: &Visit<'_, '_>, path: &str, project: &ProjectView) -> Markup {
     /// Which an empty field takes away.
     const KEEP: &str = "container_expiration_policy_attributes[keep_n] container_expiration_policy_attributes[older_than] container_expiration_policy_attributes[name_regex_delete] container_expiration_policy_attributes[name_regex_keep]";
     let policy = &project.container_expiration_policy;
-    let field = |name, label, help, value| Field {
-        form: FORM,
-        name,
-        label,
-        help,
-        value,
-        is_required: false,
-    };
+    let field = |name, label, help, value| Field::of(FORM, name, label).help(help).value(value);
     let keep_n = policy
         .keep_n
         .map(|count| count.to_string())

@@ -46,20 +46,13 @@ fn kind(user: &UserView) -> &'static str {
 fn new(visit: &Visit<'_, '_>) -> Markup {
     const FORM: &str = "new-user";
     const SERVICE: &str = "new-service-account";
-    let field = |form, label, name, help| Field {
-        form,
-        name,
-        label,
-        help,
-        value: "",
-        is_required: true,
-    };
+    let field = |form, label, name, help| Field::of(form, name, label).help(help).required();
     let about_names = "Letters, digits, _ . and -, as it is typed at docker login.";
     let person = html! {
         (parts::hidden("_next", "/users/{id}"))
         (field(FORM, "User name", "username", about_names).input(visit, "text"))
         (field(FORM, "Password", "password", "8 to 256 bytes.").input(visit, "password"))
-        (Field { form: FORM, name: "admin", label: "Administrator of this box", help: "May do everything on this box.", value: "false", is_required: false }.tick(visit))
+        (Field::of(FORM, "admin", "Administrator of this box").help("May do everything on this box.").value("false").tick(visit))
         button type="submit" { "Make the user" }
     };
     let service = html! {
@@ -134,14 +127,9 @@ fn password(visit: &Visit<'_, '_>, path: &str, is_own: bool) -> Markup {
         true => "8 to 256 bytes. You are signed out, and sign in with the new one.",
         false => "8 to 256 bytes. The user is signed out everywhere; tokens stay valid.",
     };
-    let field = Field {
-        form: FORM,
-        name: "password",
-        label: "New password",
-        help,
-        value: "",
-        is_required: true,
-    };
+    let field = Field::of(FORM, "password", "New password")
+        .help(help)
+        .required();
     let fields = html! {
         (field.input(visit, "password"))
         button type="submit" { "Change the password" }

@@ -115,10 +115,10 @@ fn new(visit: &Visit<'_, '_>, path: &str) -> Markup {
     html! {
         h2 { "New webhook" }
         (parts::form(visit, "add", ("POST", path), "The webhook was made.", &html! {
-            (Field { form: "add", name: "url", label: "Address", help: "Events are posted there as JSON, signed as standardwebhooks.com describes it", value: "", is_required: true }.input(visit, "url"))
-            (Field { form: "add", name: "events", label: "Events", help: "None means all", value: "", is_required: false }.ticks(visit, &options))
+            (Field::of("add", "url", "Address").help("Events are posted there as JSON, signed as standardwebhooks.com describes it").required().input(visit, "url"))
+            (Field::of("add", "events", "Events").help("None means all").ticks(visit, &options))
             @if visit.is_administrator() {
-                (Field { form: "add", name: "allow_private", label: "It may be a private address", help: "Such as 10.1.2.3 or localhost", value: "false", is_required: false }.tick(visit))
+                (Field::of("add", "allow_private", "It may be a private address").help("Such as 10.1.2.3 or localhost").value("false").tick(visit))
             }
             button type="submit" { "Make the webhook" }
         }))

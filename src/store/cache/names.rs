@@ -1,6 +1,6 @@
 //! Names of cached repositories and their tags by how they begin, a few of them: for completions.
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::CacheDb;
 use crate::error::Result;
@@ -20,25 +20,17 @@ impl CacheDb {
         beginning: &str,
         most: u64,
     ) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        for origin in self.origins_of(upstream)? {
-            let more: Vec<String> = self.database.scan(|connection| {
-                list(
-                    connection,
-                    "list names of an origin's repositories",
-                    "SELECT name FROM repositories
-                     WHERE origin_id = ?1 AND name >= ?2 AND removed_from IS NULL
-                     ORDER BY name LIMIT ?3",
-                    params![origin, beginning, stored_size(most)],
-                    |row| row.get(0),
-                )
-            })?;
-            names.extend(more);
-        }
-        names.retain(|name| name.starts_with(beginning));
-        names.sort_unstable();
-        names.dedup();
-        Ok(names)
+        self.of_each_origin(upstream, beginning, |connection, origin| {
+            list(
+                connection,
+                "list names of an origin's repositories",
+                "SELECT name FROM repositories
+                 WHERE origin_id = ?1 AND name >= ?2 AND removed_from IS NULL
+                 ORDER BY name LIMIT ?3",
+                params![origin, beginning, stored_size(most)],
+                |row| row.get(0),
+            )
+        })
     }
 
     /// Tags of a repository that begin so, sorted, `most` of each set of credentials.
@@ -52,37 +44,43 @@ impl CacheDb {
         beginning: &str,
         most: u64,
     ) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        for origin in self.origins_of(upstream)? {
-            let more: Vec<String> = self.database.scan(|connection| {
-                list(
-                    connection,
-                    "list names of tags",
-                    "SELECT name FROM tags
-                     WHERE repository_id = (SELECT id FROM repositories
-                                            WHERE origin_id = ?1 AND name = ?2)
-                     AND name >= ?3 ORDER BY name LIMIT ?4",
-                    params![origin, repository, beginning, stored_size(most)],
-                    |row| row.get(0),
-                )
-            })?;
-            names.extend(more);
-        }
-        names.retain(|name| name.starts_with(beginning));
-        names.sort_unstable();
-        names.dedup();
-        Ok(names)
+        self.of_each_origin(upstream, beginning, |connection, origin| {
+            list(
+                connection,
+                "list names of tags",
+                "SELECT name FROM tags
+                 WHERE repository_id = (SELECT id FROM repositories
+                                        WHERE origin_id = ?1 AND name = ?2)
+                 AND name >= ?3 ORDER BY name LIMIT ?4",
+                params![origin, repository, beginning, stored_size(most)],
+                |row| row.get(0),
+            )
+        })
     }
 
-    fn origins_of(&self, upstream: &str) -> Result<Vec<i64>> {
+    /// What `read` finds with each set of credentials of the upstream: names that begin so, each once, sorted.
+    fn of_each_origin(
+        &self,
+        upstream: &str,
+        beginning: &str,
+        read: impl Fn(&Connection, i64) -> Result<Vec<String>>,
+    ) -> Result<Vec<String>> {
         self.database.scan(|connection| {
-            list(
+            let origins: Vec<i64> = list(
                 connection,
                 "list origins of an upstream",
                 "SELECT id FROM origins WHERE upstream = ?1 ORDER BY fingerprint LIMIT ?2",
                 params![upstream, MOST_ORIGINS],
                 |row| row.get(0),
-            )
+            )?;
+            let mut names = Vec::new();
+            for origin in origins {
+                names.extend(read(connection, origin)?);
+            }
+            names.retain(|name| name.starts_with(beginning));
+            names.sort_unstable();
+            names.dedup();
+            Ok(names)
         })
     }
 }

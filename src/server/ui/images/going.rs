@@ -138,7 +138,7 @@ pub(in crate::server::ui) fn pins(visit: &mut Visit<'_, '_>) -> Shown {
         }
         h2 { "New pin" }
         (parts::form(visit, "pin", ("POST", "/cache/pins"), "It is pinned.", &html! {
-            (Field { form: "pin", name: "pattern", label: "Images", help: "As for docker: alpine (all its tags), alpine:3.20, quay.io/org/x@sha256:…; * stands for any run of characters, as in quay.io/org/*", value: "", is_required: true }.input(visit, "text"))
+            (Field::of("pin", "pattern", "Images").help("As for docker: alpine (all its tags), alpine:3.20, quay.io/org/x@sha256:…; * stands for any run of characters, as in quay.io/org/*").required().input(visit, "text"))
             button type="submit" { "Pin" }
         }))
     };

@@ -32,14 +32,7 @@ fn minimums(
         false => ["Who may push", "Who may delete"],
     };
     let field = |name, label, least: Option<MinimumLevel>| {
-        let field = Field {
-            form,
-            name,
-            label,
-            help: "",
-            value: least.map_or("", MinimumLevel::as_str),
-            is_required: false,
-        };
+        let field = Field::of(form, name, label).value(least.map_or("", MinimumLevel::as_str));
         field.select(visit, &LEAST)
     };
     let [of_push, of_delete] = labels;
@@ -82,9 +75,9 @@ fn of_repository(
     );
     html! {
         (parts::hidden("_keep", KEEP))
-        (Field { form, name: "repository_path_pattern", label, help, value: pattern, is_required: true }.input(visit, "text"))
+        (Field::of(form, "repository_path_pattern", label).help(help).value(pattern).required().input(visit, "text"))
         @if !place.is_group {
-            (Field { form, name: "matching_package_version", label: "Only these tags", help: "Such as v*. Empty: all tags.", value: tags.unwrap_or_default(), is_required: false }.input(visit, "text"))
+            (Field::of(form, "matching_package_version", "Only these tags").help("Such as v*. Empty: all tags.").value(tags.unwrap_or_default()).input(visit, "text"))
         }
         (minimums)
     }
@@ -130,8 +123,8 @@ fn of_tag(visit: &Visit<'_, '_>, form: &str, rule: Option<&TagRuleView>) -> Mark
     );
     html! {
         (parts::hidden("_keep", KEEP))
-        (Field { form, name: "tag_name_pattern", label: "Tags that match", help: "A regular expression. It matches anywhere in a tag, unless it is anchored: ^v[0-9]+ is each tag that begins with v and a digit.", value: rule.map_or("", |rule| &rule.tag_name_pattern), is_required: true }.input(visit, "text"))
-        (Field { form, name: "immutable", label: "Immutable", help: "Once such a tag is there it neither moves nor goes.", value: if is_immutable { "true" } else { "false" }, is_required: false }.tick(visit))
+        (Field::of(form, "tag_name_pattern", "Tags that match").help("A regular expression. It matches anywhere in a tag, unless it is anchored: ^v[0-9]+ is each tag that begins with v and a digit.").value(rule.map_or("", |rule| &rule.tag_name_pattern)).required().input(visit, "text"))
+        (Field::of(form, "immutable", "Immutable").help("Once such a tag is there it neither moves nor goes.").value(if is_immutable { "true" } else { "false" }).tick(visit))
         (minimums)
     }
 }

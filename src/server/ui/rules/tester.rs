@@ -30,17 +30,11 @@ pub(super) fn tester(visit: &mut Visit<'_, '_>) -> Markup {
         is_asked.then(|| visit.get::<AccessView>(&format!("/protection_check?{}", asked.finish())));
     let field = |name, label, help, value: &Option<String>| {
         let value = value.as_deref().unwrap_or_default();
-        let field = Field {
-            form: FORM,
-            name,
-            label,
-            help,
-            value,
-            is_required: name == "repository",
-        };
+        let field = Field::of(FORM, name, label).help(help).value(value);
         match name {
             "action" => field.select(visit, &ACTIONS),
             "token" => field.input(visit, "number"),
+            "repository" => field.required().input(visit, "text"),
             _ => field.input(visit, "text"),
         }
     };

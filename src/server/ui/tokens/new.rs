@@ -112,14 +112,9 @@ pub(super) fn in_a_year(visit: &Visit<'_, '_>) -> String {
 /// When a token ends: a day, or never.
 pub(super) fn expiry(visit: &Visit<'_, '_>, form: &str) -> Markup {
     let day = in_a_year(visit);
-    let ends = Field {
-        form,
-        name: "expires_at",
-        label: "Ends on",
-        help: "From the first moment of that day on, in UTC, it is refused.",
-        value: &day,
-        is_required: false,
-    };
+    let ends = Field::of(form, "expires_at", "Ends on")
+        .help("From the first moment of that day on, in UTC, it is refused.")
+        .value(&day);
     let is_never = visit.ticked(form, "expires_at", "never") == Some(true);
     let filled = visit.filled(form, "expires_at");
     let typed = filled.filter(|day| *day != "never").unwrap_or(&day);
@@ -135,35 +130,23 @@ pub(super) fn expiry(visit: &Visit<'_, '_>, form: &str) -> Markup {
 
 pub(super) fn form(visit: &Visit<'_, '_>, kind: Kind, path: &str, title: &str) -> Markup {
     const FORM: &str = "new-token";
-    let name = Field {
-        form: FORM,
-        name: "name",
-        label: "Name",
-        help: "What it is called in this list, such as the machine or job that uses it.",
-        value: "",
-        is_required: true,
-    };
-    let scopes = Field {
-        form: FORM,
-        name: "scopes",
-        label: "What it may do",
-        help: "A build farm takes read_registry and write_registry. A machine that only pulls takes read_registry.",
-        value: "read_registry",
-        is_required: true,
-    };
+    let name = Field::of(FORM, "name", "Name")
+        .help("What it is called in this list, such as the machine or job that uses it.")
+        .required();
+    let scopes = Field::of(FORM, "scopes", "What it may do").help("A build farm takes read_registry and write_registry. A machine that only pulls takes read_registry.").value("read_registry").required();
     let fields = html! {
         (name.input(visit, "text"))
         @match kind {
             Kind::Job => {
-                (Field { form: FORM, name: "ttl", label: "Ends after", help: "1s to 30d, such as 90m.", value: "1h", is_required: false }.input(visit, "text"))
+                (Field::of(FORM, "ttl", "Ends after").help("1s to 30d, such as 90m.").value("1h").input(visit, "text"))
             }
             _ => {
                 @if kind == Kind::Deploy {
-                    (Field { form: FORM, name: "username", label: "User name to log in with", help: "Leave it empty for gitlab+deploy-token- and its number.", value: "", is_required: false }.input(visit, "text"))
+                    (Field::of(FORM, "username", "User name to log in with").help("Leave it empty for gitlab+deploy-token- and its number.").input(visit, "text"))
                 }
                 (scopes.ticks(visit, kind.scopes()))
                 @if kind == Kind::Access {
-                    (Field { form: FORM, name: "access_level", label: "Level", help: "As for a member, and at most your own.", value: "30", is_required: false }.select(visit, &LEVELS))
+                    (Field::of(FORM, "access_level", "Level").help("As for a member, and at most your own.").value("30").select(visit, &LEVELS))
                 }
                 (expiry(visit, FORM))
             }

@@ -51,6 +51,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use strum::VariantNames;
 
 use crate::auth::administration::places::Mirror;
@@ -218,7 +219,7 @@ macro_rules! operations {
         /// # Errors
         /// `NotFound` for a name that this version does not have, `Internal` for JSON that is no request of that name,
         /// and those of the operation.
-        pub fn perform_named(admin: &Admin<'_>, name: &str, request: Value) -> Result<Value> {
+        pub fn perform_named(admin: &Admin<'_>, name: &str, request: Value) -> Result<Box<RawValue>> {
             $(if name == <$operation>::NAME {
                 return perform_json::<$operation>(admin, request);
             })+
@@ -336,7 +337,7 @@ operations!(
     WarmImage,
 );
 
-fn perform_json<O: Operation>(admin: &Admin<'_>, request: Value) -> Result<Value> {
+fn perform_json<O: Operation>(admin: &Admin<'_>, request: Value) -> Result<Box<RawValue>> {
     let odd = |error| {
         let what = format!(
             "the request `{}` is not of the form that it has here",
@@ -345,7 +346,8 @@ fn perform_json<O: Operation>(admin: &Admin<'_>, request: Value) -> Result<Value
         Error::internal(what).because(error).remedy(OTHER_VERSION)
     };
     let operation: O = serde_json::from_value(request).map_err(odd)?;
-    serde_json::to_value(operation.perform(admin)?).map_err(odd)
+    // As text, because the tree of a long list takes ten times its memory.
+    to_raw_value(&operation.perform(admin)?).map_err(odd)
 }
 
 const OTHER_VERSION: &str = "restart the server, so that it has the version of the command line";

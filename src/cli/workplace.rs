@@ -105,8 +105,7 @@ impl Workplace {
     /// Lets this server perform the operation.
     pub(super) fn ask<O: Operation>(&self, server: &Client, operation: &O) -> Result<O::View> {
         let asked = self.asked(operation)?;
-        let view = server.perform(O::NAME, &asked, O::TAKES_LONG)?;
-        serde_json::from_value(view).map_err(no_json)
+        server.perform(O::NAME, &asked, O::TAKES_LONG)
     }
 
     /// The operation as it goes over the control socket.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Asked, OPERATIONS, Progress, Refused, SOCKET, Status, WATCHED, reachable};
@@ -54,15 +55,15 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub fn status(&self) -> Result<Status> {
-        serde_json::from_value(self.get("/status")?).map_err(|error| self.odd(&error.to_string()))
+        self.get("/status")
     }
 
     /// The JSON at `path`.
     ///
     /// # Errors
     /// `Unavailable` if the server went away, otherwise what it says.
-    pub fn get(&self, path: &str) -> Result<Value> {
-        self.plain("GET", path)
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.exchange("GET", path, b"", Some(self.patience))
     }
 
     /// Performs the operation of that name, for which it is waited as long as it takes where it `takes_long`; what it
@@ -70,23 +71,24 @@ impl Client {
     ///
     /// # Errors
     /// What the operation says, and as [`Client::get`].
-    pub fn perform(&self, name: &str, asked: &Asked, takes_long: bool) -> Result<Value> {
+    pub fn perform<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        asked: &Asked,
+        takes_long: bool,
+    ) -> Result<T> {
         let patience = (!takes_long).then_some(self.patience);
         let path = format!("{OPERATIONS}{name}");
         self.exchange("POST", &path, &to_json(asked)?, patience)
     }
 
-    fn plain(&self, method: &str, path: &str) -> Result<Value> {
-        self.exchange(method, path, b"", Some(self.patience))
-    }
-
-    pub(super) fn exchange(
+    pub(super) fn exchange<T: DeserializeOwned>(
         &self,
         method: &str,
         path: &str,
         body: &[u8],
         patience: Option<Duration>,
-    ) -> Result<Value> {
+    ) -> Result<T> {
         let mut answer = self.ask(method, path, body, patience)?;
         let mut body = String::new();
         answer

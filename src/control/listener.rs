@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use tiny_http::{Header, Method, Request, Response, Server};
 
@@ -20,6 +21,8 @@ use crate::error::{Error, Kind, Result};
 
 /// The largest request that is read: a certificate authority's file is the longest that one holds.
 const MAX_BODY: u64 = 8 << 20;
+/// An answer of more bytes took much memory to make.
+const LONG: usize = 1 << 20;
 /// Between two lines of progress.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
@@ -105,14 +108,14 @@ fn answer(mut request: Request, controlled: &dyn Controlled, verifying: &AtomicB
     if let (Method::Post, Some(name)) = (request.method(), path.strip_prefix(OPERATIONS)) {
         let result =
             body(&mut request).and_then(|asked| question(|| controlled.perform(name, asked)));
-        return respond(request, result);
+        return respond(request, controlled, result);
     }
     if let (Method::Post, Some(name)) = (request.method(), path.strip_prefix(WATCHED)) {
         return match body::<Asked>(&mut request) {
             Ok(asked) => stream(request, None, |watch| {
                 question(|| controlled.perform_watched(name, asked, watch))
             }),
-            Err(error) => respond(request, Err(error)),
+            Err(error) => respond(request, controlled, Err(error)),
         };
     }
     let result = match (request.method(), path.as_str()) {
@@ -140,7 +143,7 @@ fn answer(mut request: Request, controlled: &dyn Controlled, verifying: &AtomicB
         )
         .remedy("restart it, so that it has the version of the command line")),
     };
-    respond(request, result);
+    respond(request, controlled, result);
 }
 
 fn body<T: DeserializeOwned>(request: &mut Request) -> Result<T> {
@@ -159,17 +162,21 @@ fn body<T: DeserializeOwned>(request: &mut Request) -> Result<T> {
     })
 }
 
-fn respond(request: Request, result: Result<Value>) {
+fn respond(request: Request, controlled: &dyn Controlled, result: Result<Box<RawValue>>) {
     let (status, body) = match result {
-        Ok(body) => (200, body),
-        Err(error) => (500, json!(Refused::from(&error))),
+        Ok(body) => (200, Box::<str>::from(body).into_string()),
+        Err(error) => (500, json!(Refused::from(&error)).to_string()),
     };
-    let mut response = Response::from_string(body.to_string()).with_status_code(status);
+    let is_long = body.len() > LONG;
+    let mut response = Response::from_string(body).with_status_code(status);
     if let Ok(header) = Header::from_bytes("Content-Type", "application/json") {
         response.add_header(header);
     }
     // Whoever asked may have gone.
     let _ = request.respond(response);
+    if is_long {
+        controlled.has_answered_long();
+    }
 }
 
 /// What is asked reads much at most, and waits its turn among the lists that others ask for. Whether whoever asked is
@@ -178,8 +185,8 @@ fn question<T>(answer: impl FnOnce() -> T) -> T {
     context::serve(Origin::BOX, || false, answer)
 }
 
-fn status_of(controlled: &dyn Controlled) -> Result<Value> {
-    serde_json::to_value(controlled.status())
+fn status_of(controlled: &dyn Controlled) -> Result<Box<RawValue>> {
+    to_raw_value(&controlled.status())
         .map_err(|error| Error::internal("the status is no JSON").because(error))
 }
 
@@ -188,7 +195,7 @@ fn status_of(controlled: &dyn Controlled) -> Result<Value> {
 fn stream(
     request: Request,
     running: Option<Running<'_>>,
-    work: impl FnOnce(Watch<'_>) -> Result<Value>,
+    work: impl FnOnce(Watch<'_>) -> Result<Box<RawValue>>,
 ) {
     let writer = Mutex::new(request.into_writer());
     let is_read = AtomicBool::new(true);
@@ -216,12 +223,12 @@ fn stream(
         is_read.load(Ordering::Acquire)
     };
     let end = match work(&watch) {
-        Ok(report) => json!({ "report": report }),
-        Err(error) => json!({ "error": Refused::from(&error) }),
+        Ok(report) => format!("{{\"report\":{report}}}\n"),
+        Err(error) => line(&json!({ "error": Refused::from(&error) })),
     };
     // Before the last line: whoever has read it may start the next one.
     drop(running);
-    write(&line(&end));
+    write(&end);
 }
 
 fn line(value: &Value) -> String {

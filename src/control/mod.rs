@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::error::{Error, Kind, Result};
 use crate::time::Timestamp;
@@ -123,12 +124,12 @@ pub trait Controlled: Send + Sync + 'static {
     ///
     /// # Errors
     /// Those of the operation; `NotFound` for one that this version does not have.
-    fn perform(&self, name: &str, asked: Asked) -> Result<Value>;
+    fn perform(&self, name: &str, asked: Asked) -> Result<Box<RawValue>>;
     /// `POST /watched/NAME`: the same, and `watch` hears how far it is.
     ///
     /// # Errors
     /// As [`Controlled::perform`].
-    fn perform_watched(&self, name: &str, asked: Asked, watch: Watch<'_>) -> Result<Value>;
+    fn perform_watched(&self, name: &str, asked: Asked, watch: Watch<'_>) -> Result<Box<RawValue>>;
     /// `GET /status`
     fn status(&self) -> Status;
     /// `POST /verify`: the report of [`crate::upkeep::verify()`], and `clean` beside its fields. `POST /repair`: the same,
@@ -136,7 +137,9 @@ pub trait Controlled: Send + Sync + 'static {
     ///
     /// # Errors
     /// `Io` or `Sql` for what kept it from being finished; damage is in the report.
-    fn verify(&self, repair: bool, progress: Progress<'_>) -> Result<Value>;
+    fn verify(&self, repair: bool, progress: Progress<'_>) -> Result<Box<RawValue>>;
+    /// A long answer was sent, and what it was made of is free again.
+    fn has_answered_long(&self);
 }
 
 /// A path that fits into a socket's address (107 bytes), whatever the directory's is: for a long

@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use serde_json::value::to_raw_value;
 
 use super::*;
 use crate::error::{Error, Kind};
@@ -31,14 +32,14 @@ impl Controlled for Played {
             offline: false,
         }
     }
-    fn perform(&self, name: &str, asked: Asked) -> Result<Value> {
+    fn perform(&self, name: &str, asked: Asked) -> Result<Box<RawValue>> {
         match name {
-            "echo" => Ok(json!([asked.account, asked.request])),
+            "echo" => Ok(to_raw_value(&(asked.account, asked.request)).unwrap()),
             "burn" => Err(Error::new(Kind::Sql, "the database is on fire").remedy("extinguish it")),
             _ => Err(Error::new(Kind::Usage, "there is no such thing").remedy("say echo")),
         }
     }
-    fn perform_watched(&self, name: &str, asked: Asked, watch: Watch<'_>) -> Result<Value> {
+    fn perform_watched(&self, name: &str, asked: Asked, watch: Watch<'_>) -> Result<Box<RawValue>> {
         let begun = Instant::now();
         while name == "long" && watch(1, 9) {
             assert!(begun.elapsed() < Duration::from_secs(30), "nobody reads");
@@ -50,7 +51,8 @@ impl Controlled for Played {
         watch(3, 9);
         self.perform(name, asked)
     }
-    fn verify(&self, _repair: bool, progress: Progress<'_>) -> Result<Value> {
+    fn has_answered_long(&self) {}
+    fn verify(&self, _repair: bool, progress: Progress<'_>) -> Result<Box<RawValue>> {
         *self.running.lock().unwrap() = true;
         self.begun.notify_all();
         let mut open = self.gate.lock().unwrap();
@@ -59,7 +61,7 @@ impl Controlled for Played {
         }
         std::thread::sleep(Duration::from_millis(250));
         progress(3, 9);
-        Ok(json!({ "damaged": [] }))
+        Ok(to_raw_value(&json!({ "damaged": [] })).unwrap())
     }
 }
 
@@ -85,11 +87,14 @@ fn questions_are_answered_and_errors_come_through() {
         account: None,
         request: Value::Null,
     };
-    let error = client.perform("burn", &asked, false).unwrap_err();
+    let error = client.perform::<Value>("burn", &asked, false).unwrap_err();
     assert_eq!(error.to_string(), "the database is on fire (extinguish it)");
     assert_eq!(error.kind(), Kind::Sql);
     assert_eq!(error.remedy_text(), Some("extinguish it"));
-    assert_eq!(client.get("/nothing").unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(
+        client.get::<Value>("/nothing").unwrap_err().kind(),
+        Kind::NotFound
+    );
 }
 
 #[test]
@@ -103,13 +108,13 @@ fn an_operation_goes_to_the_server_with_its_request_and_who_asks() {
     };
     for takes_long in [false, true] {
         assert_eq!(
-            client.perform("echo", &asked, takes_long).unwrap(),
+            client.perform::<Value>("echo", &asked, takes_long).unwrap(),
             json!(["alice", asked.request])
         );
     }
-    let without_body = client.exchange("POST", "/operations/echo", b"", None);
+    let without_body = client.exchange::<Value>("POST", "/operations/echo", b"", None);
     assert!(without_body.is_err(), "a request without its body");
-    let error = client.perform("shout", &asked, false).unwrap_err();
+    let error = client.perform::<Value>("shout", &asked, false).unwrap_err();
     assert_eq!(error.kind(), Kind::Usage);
     assert_eq!(error.to_string(), "there is no such thing (say echo)");
 }

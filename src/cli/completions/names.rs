@@ -105,8 +105,7 @@ fn ask(options: &Options, kind: NameKind, current: &OsStr) -> Option<Vec<String>
         account: None,
         request: serde_json::to_value(request).ok()?,
     };
-    let names = server.perform(ListNames::NAME, &asked, false).ok()?;
-    serde_json::from_value(names).ok()
+    server.perform(ListNames::NAME, &asked, false).ok()
 }
 
 /// The same command, whose arguments that are names can be completed.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use clap::Args;
 use rustix::process::Resource;
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
@@ -167,7 +168,7 @@ struct Running {
 }
 
 impl Controlled for Running {
-    fn perform(&self, name: &str, asked: Asked) -> Result<Value> {
+    fn perform(&self, name: &str, asked: Asked) -> Result<Box<RawValue>> {
         let actor = Actor::on_the_box(asked.account.as_deref());
         admin::perform_named(&self.appliance.admin(actor), name, asked.request)
     }
@@ -177,7 +178,7 @@ impl Controlled for Running {
         name: &str,
         asked: Asked,
         watch: control::Watch<'_>,
-    ) -> Result<Value> {
+    ) -> Result<Box<RawValue>> {
         let actor = Actor::on_the_box(asked.account.as_deref());
         let admin = admin::Admin {
             watch: Some(watch),
@@ -193,7 +194,11 @@ impl Controlled for Running {
         }
     }
 
-    fn verify(&self, repair: bool, progress: Progress<'_>) -> Result<Value> {
+    fn has_answered_long(&self) {
+        system::give_free_memory_back();
+    }
+
+    fn verify(&self, repair: bool, progress: Progress<'_>) -> Result<Box<RawValue>> {
         tracing::info!("verifying every blob, as the command line asked");
         let _held = repair.then(|| self.appliance.hold_repairs());
         let fetch = |found: Repaired| Ok(found.fetched_since(self.appliance.fetch_damaged(true)?));
@@ -208,7 +213,8 @@ impl Controlled for Running {
         } else {
             tracing::info!("verify found nothing damaged");
         }
-        Ok(report)
+        to_raw_value(&report)
+            .map_err(|error| Error::internal("the report of verify is no JSON").because(error))
     }
 }
 

@@ -3,7 +3,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "rustix wraps neither call, and the crates that do have had no release for years"
+    reason = "rustix wraps none of these calls, and the crates that do have had no release for years"
 )]
 
 use std::ffi::c_int;
@@ -31,5 +31,17 @@ pub(super) fn give_large_memory_back() {
         const LARGE: c_int = 1 << 20;
         // SAFETY: `mallopt(3)` takes two integers; there is no other thread that could use the allocator meanwhile.
         let _ = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
+    }
+}
+
+/// Gives the pages of all memory that is free back to the system. By itself the allocator keeps them for the next thread
+/// that uses the same one of its heaps: a few long lists asked for one after the other would each leave their memory in
+/// another one.
+pub(super) fn give_free_memory_back() {
+    #[cfg(target_env = "gnu")]
+    {
+        const KEPT_AT_THE_TOP: usize = 0;
+        // SAFETY: `malloc_trim(3)` takes an integer, locks each heap while it looks at it, and touches free memory only.
+        let _ = unsafe { libc::malloc_trim(KEPT_AT_THE_TOP) };
     }
 }

@@ -104,7 +104,7 @@
 //!   who removes the file, holds the digest's lock (`Store::while_kept`).
 //! - **One writer.** The process that holds `DATA/lock` performs what commands ask for: the running server by its control
 //!   socket, or else the command itself ([`admin`]). So a change is known to the server when it is made: what it remembers
-//!   is of a generation (`AccessDb::generation`), which every change moves, and no request looks for what others did.
+//!   is of a generation (`AccessDb::generation`), which every change of it moves, and no request looks for what others did.
 //! - **What goes from the cache is planned, and then done in steps.** [`upkeep::eviction`] reads the whole inventory, because
 //!   what the going of one image frees depends on all others, and decides without IO; rows go a few at a time, each looked
 //!   at again, and the files follow. An order kept up to date with each pull was rejected: it makes every pull write.

@@ -3,7 +3,7 @@
 
 use crate::auth::policy::administration::Authority;
 use crate::error::{Error, Kind, Result};
-use crate::store::{Group, Level, Maker, ProjectId, User, Viewer};
+use crate::store::{Group, Level, Maker, ProjectId, Session, User, Viewer};
 
 pub trait Caller {
     fn is_administrator(&self) -> bool;
@@ -22,6 +22,8 @@ pub trait Caller {
     /// # Errors
     /// `Denied`, with the rule and the repository.
     fn may_remove(&self, project: ProjectId) -> Result<()>;
+    /// Whether a session of the page still lets its owner in.
+    fn is_let_in_by(&self, session: &Session) -> Result<bool>;
 }
 
 /// The box's own command line, which may do everything.
@@ -63,6 +65,11 @@ impl Caller for OnTheBox {
 
     fn may_remove(&self, _: ProjectId) -> Result<()> {
         Ok(())
+    }
+
+    /// Nobody on the box has one.
+    fn is_let_in_by(&self, _: &Session) -> Result<bool> {
+        Ok(false)
     }
 }
 

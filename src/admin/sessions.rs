@@ -57,7 +57,13 @@ impl Operation for ListSessions {
     type View = Vec<SessionView>;
 
     fn perform(self, admin: &Admin<'_>) -> Result<Vec<SessionView>> {
-        Ok(own(admin)?.into_iter().map(SessionView::from).collect())
+        let mut live = Vec::new();
+        for session in own(admin)? {
+            if admin.caller.is_let_in_by(&session)? {
+                live.push(SessionView::from(session));
+            }
+        }
+        Ok(live)
     }
 }
 

@@ -178,4 +178,11 @@ impl Call<'_> {
             if host.is_empty() { "localhost" } else { host }
         )
     }
+
+    /// The same without the scheme, as docker writes it.
+    pub(super) fn external_host(&self, appliance: &Appliance) -> String {
+        let url = self.external_url(appliance);
+        let host = url.split_once("://").map(|(_, host)| host.to_owned());
+        host.unwrap_or(url)
+    }
 }

@@ -24,7 +24,7 @@ use super::password::Verifier;
 use super::policy::protection::Expressions;
 use crate::error::{Error, Kind, Result};
 use crate::metrics::counters;
-use crate::store::{SignedIn, Store, Token};
+use crate::store::{Session, SignedIn, Store, Token};
 use crate::time::Timestamp;
 
 pub(super) use refusal::Refused;
@@ -121,17 +121,21 @@ impl Authenticator {
         })
     }
 
-    /// Whom a session of the page is of, as they stand now; `None` when that is nobody any more.
+    /// Whom a session of the page is of, as they stand now; `None` when it is over: it has ended by itself, or what it was
+    /// begun with lets nobody in any more.
     ///
     /// # Errors
     /// `Sql`.
     pub fn by_session(
         &self,
-        signed_in: SignedIn,
+        session: &Session,
         address: ClientAddress,
         now: Timestamp,
     ) -> Result<Option<Identity>> {
-        let bearer = match signed_in {
+        if session.is_over(now) {
+            return Ok(None);
+        }
+        let bearer = match session.signed_in {
             SignedIn::Password { user, version } => Bearer::Password { user, version },
             SignedIn::Token { id, .. } => Bearer::Token { id },
         };

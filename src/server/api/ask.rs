@@ -17,7 +17,9 @@ use crate::auth::{Identity, PlacedProject};
 use crate::error::Result;
 use crate::server::Appliance;
 use crate::server::call::Call;
-use crate::store::{Actor, Group, GroupId, Maker, ProjectId, Store, User, Viewer, Visibility};
+use crate::store::{
+    Actor, Group, GroupId, Maker, ProjectId, Session, Store, User, Viewer, Visibility,
+};
 
 /// A request that its endpoint allows.
 pub(super) struct Ask<'a, 'r> {
@@ -322,5 +324,11 @@ impl Caller for Ask<'_, '_> {
             let refused = refusal.error(&path);
             refused.remedy(format!("it is about {path}"))
         })
+    }
+
+    fn is_let_in_by(&self, session: &Session) -> Result<bool> {
+        let authenticator = &self.appliance.authenticator;
+        let identity = authenticator.by_session(session, self.call.address, self.call.now)?;
+        Ok(identity.is_some())
     }
 }

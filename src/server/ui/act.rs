@@ -119,5 +119,13 @@ fn fields(pairs: &[(String, String)]) -> Result<Vec<(String, String)>, Refused> 
 /// Shows the page again, with the form as it was filled in and why it was refused.
 fn refuse(visit: &mut Visit<'_, '_>, pairs: Vec<(String, String)>, refused: Refused) -> Response {
     let form = field(&pairs, "_form").to_owned();
-    visit.show(Some(Entered::new(form, pairs, refused)))
+    // The log and the audit tell why the form was refused, not what the page found out for itself.
+    let why = visit.call.note.why.take();
+    let response = visit.show(Some(Entered {
+        form,
+        pairs,
+        refused,
+    }));
+    visit.call.note.why = why;
+    response
 }

@@ -14,7 +14,7 @@ use crate::server::error;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Changes with the assets, which browsers keep for ever; unlike the version it tells strangers nothing.
+/// Changes with the style and the script, which browsers keep for ever.
 static STAMP: LazyLock<String> = LazyLock::new(|| {
     let bytes = digest(&[STYLE, SCRIPT].concat());
     let bytes = bytes.iter().take(6);

@@ -138,7 +138,7 @@ pub(super) fn answer(appliance: &Appliance, call: &mut Call<'_>) -> Response {
         return secured(asset);
     }
     let response = match (call.request.method.clone(), path.as_str()) {
-        (Method::Get | Method::Head, "/sign-in") => session::ask(appliance, call, None),
+        (Method::Get | Method::Head, "/sign-in") => session::show(appliance, call),
         (Method::Post, "/sign-in") => session::sign_in(appliance, call),
         (Method::Post, "/sign-out") => session::sign_out(appliance, call),
         (Method::Get | Method::Head, _) => show(appliance, call),
@@ -151,13 +151,19 @@ pub(super) fn answer(appliance: &Appliance, call: &mut Call<'_>) -> Response {
     secured(response.header("Cache-Control", "no-store"))
 }
 
-/// A page for whoever is signed in.
+/// A page for whoever is signed in; for the script that shows a part of it anew, little more than that part.
 fn show(appliance: &Appliance, call: &mut Call<'_>) -> Response {
+    let refreshed = session::refreshed(call);
     match session::visitor(appliance, call) {
         Ok(Some(visitor)) => {
-            let done = session::take_done(call);
             let (path, query) = (call.request.path.clone(), call.request.query.clone());
+            // What a form did is for the page that it leads to.
+            let done = match refreshed {
+                Some(_) => None,
+                None => session::take_done(call),
+            };
             let mut visit = Visit::new(appliance, call, visitor, path, query);
+            visit.refreshed = refreshed;
             visit.done = done.clone();
             let response = visit.show(None);
             match done {
@@ -165,6 +171,8 @@ fn show(appliance: &Appliance, call: &mut Call<'_>) -> Response {
                 None => response,
             }
         }
+        // The script then loads the page again, which leads to the form.
+        Ok(None) if refreshed.is_some() => layout::alone(401, "You are not signed in any more."),
         Ok(None) => session::to_sign_in(call),
         Err(error) => layout::failed(&error, call),
     }
@@ -177,10 +185,14 @@ fn asset(path: &str) -> Option<Response> {
         "icon.svg" => ("image/svg+xml", ICON),
         _ => return None,
     };
-    // The pages name them with a stamp of what they hold.
+    // The pages name them with a stamp of what they hold, but for the icon, which browsers may keep for a day.
+    let kept = match path {
+        "/assets/icon.svg" => "public, max-age=86400",
+        _ => "public, max-age=31536000, immutable",
+    };
     let response = Response::new(200)
         .header("Content-Type", kind)
-        .header("Cache-Control", "public, max-age=31536000, immutable");
+        .header("Cache-Control", kept);
     Some(response.body(Body::Bytes(text.as_bytes().into())))
 }
 

@@ -11,16 +11,20 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
-// <section id="now" data-refresh="5">: asked for again every five seconds while somebody looks.
+// <section id="now" data-refresh="5">: asked for again every five seconds while somebody looks. The header says that
+// nobody has asked for it, so it does not keep the session alive.
 for (const part of document.querySelectorAll("[data-refresh][id]")) {
-  setInterval(async () => {
+  const timer = setInterval(async () => {
     if (document.hidden || part.contains(document.activeElement)) return;
     try {
-      const answer = await fetch(location.href, { redirect: "error" });
+      const answer = await fetch(location.href, { headers: { "X-Refresh": part.id }, redirect: "error" });
+      if (answer.status === 401) location.reload();
       if (!answer.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.getElementById(part.id);
-      if (fresh) part.replaceChildren(...fresh.childNodes);
+      if (!fresh) return;
+      part.replaceChildren(...fresh.childNodes);
+      if (!fresh.dataset.refresh) clearInterval(timer);
     } catch {
       // The box is away for a moment: what is shown stays.
     }

@@ -22,9 +22,7 @@ use crate::server::Appliance;
 use crate::server::call::Call;
 use crate::store::{Session, SessionId, SignedIn};
 
-/// A session that is not used for so long ends.
-const IDLE: Duration = Duration::from_secs(3600);
-/// However much it is used.
+/// A session ends then, however much it is used.
 const LONGEST: Duration = Duration::from_secs(12 * 3600);
 /// Holds what a form did until the next page says it.
 const DONE: &str = "breakwater_done";
@@ -106,19 +104,18 @@ pub(super) fn visitor(appliance: &Appliance, call: &mut Call<'_>) -> Result<Opti
     let Some(session) = access.session_by_digest(&digest(&secret))? else {
         return Ok(None);
     };
-    let is_over = call.now >= session.ends_at || call.now.since(session.last_used_at) >= IDLE;
     let authenticator = &appliance.authenticator;
-    let identity = match is_over {
-        true => None,
-        false => authenticator.by_session(session.signed_in, call.address, call.now)?,
-    };
+    let identity = authenticator.by_session(&session, call.address, call.now)?;
     let identity = identity.filter(|identity| may_sign_in(&identity.principal));
     let Some(identity) = identity else {
         return Ok(None);
     };
     call.note_principal(&identity.principal);
-    // Whether it is noted decides only when it ends: no reason to fail.
-    let noted = access.note_session(&identity.actor(&call.id), &session, call.now);
+    // That a page refreshes itself is no use. Whether one is noted decides only when the session ends: no reason to fail.
+    let noted = match refreshed(call) {
+        Some(_) => Ok(()),
+        None => access.note_session(&identity.actor(&call.id), &session, call.now),
+    };
     if let Err(error) = noted {
         tracing::warn!(
             request_id = call.id,
@@ -130,6 +127,11 @@ pub(super) fn visitor(appliance: &Appliance, call: &mut Call<'_>) -> Result<Opti
         session: session.id,
         secret,
     }))
+}
+
+/// The id of the part of a page that its script asks for anew, for which nobody has done anything.
+pub(super) fn refreshed(call: &Call<'_>) -> Option<String> {
+    call.request.headers.get("X-Refresh").map(str::to_owned)
 }
 
 fn may_sign_in(principal: &Principal) -> bool {
@@ -198,12 +200,20 @@ pub(super) fn forget_done() -> String {
     format!("{DONE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0")
 }
 
-/// The form to sign in with; `refused`: why the last try failed.
-pub(super) fn ask(appliance: &Appliance, call: &Call<'_>, refused: Option<&Error>) -> Response {
-    let to = call
-        .query("to")
-        .filter(|to| is_local(to))
-        .unwrap_or_default();
+/// `/sign-in`.
+pub(super) fn show(appliance: &Appliance, call: &Call<'_>) -> Response {
+    let to = call.query("to").unwrap_or_default();
+    ask(appliance, call, (&to, ""), None)
+}
+
+/// The form to sign in with, which leads to the path `to`; `refused`: why the last try failed.
+fn ask(
+    appliance: &Appliance,
+    call: &Call<'_>,
+    (to, name): (&str, &str),
+    refused: Option<&Error>,
+) -> Response {
+    let to = Some(to).filter(|to| is_local(to)).unwrap_or_default();
     let (status, retry_after) = match refused.map(Error::kind) {
         None => (200, None),
         Some(Kind::TooManyRequests { retry_after }) => (429, Some(retry_after)),
@@ -219,7 +229,7 @@ pub(super) fn ask(appliance: &Appliance, call: &Call<'_>, refused: Option<&Error
         form method="post" action="/sign-in" {
             input type="hidden" name="to" value=(to);
             label for="username" { "User name" }
-            input #username name="username" autocomplete="username" autocapitalize="none" spellcheck="false" autofocus
+            input #username name="username" value=(name) autocomplete="username" autocapitalize="none" spellcheck="false" autofocus
                 aria-describedby="username-help";
             small #username-help { "Leave it empty to sign in with a token of a group or a project." }
             label for="password" { "Password, or a token with the scope api or read_api" }
@@ -242,24 +252,17 @@ pub(super) fn sign_in(appliance: &Appliance, call: &mut Call<'_>) -> Response {
     if !is_own_form(call, appliance) {
         return layout::alone(403, FOREIGN);
     }
-    match begin(
-        appliance,
-        call,
-        field(&pairs, "username"),
-        field(&pairs, "password"),
-    ) {
+    let (to, username) = (field(&pairs, "to"), field(&pairs, "username"));
+    match begin(appliance, call, username, field(&pairs, "password")) {
         Ok(secret) => {
-            let to = match field(&pairs, "to") {
-                to if is_local(to) => to,
-                _ => "/",
-            };
+            let to = Some(to).filter(|to| is_local(to)).unwrap_or("/");
             let name = cookie_name(call, appliance);
             let field = set_cookie(name, &secret, LONGEST.as_secs(), call, appliance);
             redirect(to).header("Set-Cookie", field)
         }
         Err(error) => {
             call.note.why = Some(error.logged_why());
-            ask(appliance, call, Some(&error))
+            ask(appliance, call, (to, username), Some(&error))
         }
     }
 }
@@ -279,11 +282,12 @@ fn begin(appliance: &Appliance, call: &mut Call<'_>, name: &str, secret: &str) -
         ));
     }
     let actor = identity.actor(&call.id);
-    if let Some(before) = visitor(appliance, call)? {
-        appliance
-            .store
-            .access
-            .end_session(&actor, before.session, false)?;
+    let access = &appliance.store.access;
+    // Whoever's it is: that is not used any more, and is not who signs in.
+    let before = cookie(call, cookie_name(call, appliance));
+    let before = before.map(|before| access.session_by_digest(&digest(&before)));
+    if let Some(before) = before.transpose()?.flatten() {
+        access.end_session(&actor, before.id, false)?;
     }
     let principal = &identity.principal;
     let user = principal.user().map(|user| user.id);
@@ -306,10 +310,7 @@ fn begin(appliance: &Appliance, call: &mut Call<'_>, name: &str, secret: &str) -
         remote_ip: call.address.ip.to_string(),
         browser: browser.chars().take(200).collect(),
     };
-    appliance
-        .store
-        .access
-        .add_session(&actor, &digest(&secret), &session)?;
+    access.add_session(&actor, &digest(&secret), &session)?;
     Ok(secret)
 }
 

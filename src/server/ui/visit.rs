@@ -51,19 +51,9 @@ pub(super) struct Listed<V> {
 /// A form that was refused, so that it is shown again as it was filled in.
 pub(super) struct Entered {
     /// Which form of the page it was.
-    form: String,
-    pairs: Vec<(String, String)>,
+    pub(super) form: String,
+    pub(super) pairs: Vec<(String, String)>,
     pub(super) refused: Refused,
-}
-
-impl Entered {
-    pub(super) fn new(form: String, pairs: Vec<(String, String)>, refused: Refused) -> Self {
-        Self {
-            form,
-            pairs,
-            refused,
-        }
-    }
 }
 
 pub(super) struct Visit<'a, 'r> {
@@ -77,6 +67,8 @@ pub(super) struct Visit<'a, 'r> {
     entered: Option<Entered>,
     /// What the form before did, in a sentence.
     pub(super) done: Option<String>,
+    /// The part of the page that its script shows anew; `None` where somebody asks for the page.
+    pub(super) refreshed: Option<String>,
 }
 
 /// What REST answers.
@@ -104,10 +96,12 @@ impl<'a, 'r> Visit<'a, 'r> {
             captures: Vec::new(),
             entered: None,
             done: None,
+            refreshed: None,
         }
     }
 
-    /// The page of the visit's path, in its frame; with a form that was refused, if one was.
+    /// The page of the visit's path, in its frame; with a form that was refused, if one was: then its status is that of
+    /// the answer, also where the page may not be seen.
     pub(super) fn show(&mut self, entered: Option<Entered>) -> Response {
         let status = entered.as_ref().map(|entered| entered.refused.status);
         self.entered = entered;
@@ -119,8 +113,12 @@ impl<'a, 'r> Visit<'a, 'r> {
             None => Err(Refused::not_found()),
         };
         match shown {
+            Ok(page) if self.refreshed.is_some() => html(200, &page.body),
             Ok(page) => html(status.unwrap_or(200), &layout::framed(self, &page)),
-            Err(refused) => html(refused.status, &layout::refused(self, &refused)),
+            Err(refused) => html(
+                status.unwrap_or(refused.status),
+                &layout::refused(self, &refused),
+            ),
         }
     }
 
@@ -155,6 +153,11 @@ impl<'a, 'r> Visit<'a, 'r> {
             query if query.is_empty() => self.path.clone(),
             query => format!("{}?{query}", self.path),
         }
+    }
+
+    /// This box as docker names it.
+    pub(super) fn host(&self) -> String {
+        self.call.external_host(self.appliance)
     }
 
     /// Decides only what is offered: what may be seen or done is decided by REST.

@@ -56,6 +56,18 @@ impl AuditedDatabase {
         actor: &Actor,
         work: impl Fn(&Connection) -> Result<(T, Option<Event>)>,
     ) -> Result<T> {
+        let changed = self.change_unremembered(actor, work);
+        // Also where it failed: a commit whose end is not known may have happened.
+        self.changes.fetch_add(1, Ordering::Release);
+        changed
+    }
+
+    /// The same for rows that nobody keeps in memory: what is remembered of others stays.
+    pub(super) fn change_unremembered<T>(
+        &self,
+        actor: &Actor,
+        work: impl Fn(&Connection) -> Result<(T, Option<Event>)>,
+    ) -> Result<T> {
         // Those who queue up here while the audit is held wait for it together, not one after the other.
         let asked = Instant::now();
         let mut recorded = None;
@@ -70,8 +82,6 @@ impl AuditedDatabase {
             }
             Ok(value)
         });
-        // Also where it failed: a commit whose end is not known may have happened.
-        self.changes.fetch_add(1, Ordering::Release);
         if let (Err(error), Some((written, event))) = (&changed, recorded)
             && is_undone(error)
         {
@@ -80,7 +90,7 @@ impl AuditedDatabase {
         changed
     }
 
-    /// How often this process has changed something.
+    /// How often this process has changed something that is kept in memory.
     pub(super) fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }

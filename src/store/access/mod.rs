@@ -72,7 +72,8 @@ impl AccessDb {
         &self.database
     }
 
-    /// Moves with every change: only the process that holds the lock makes any, so this costs no look at the database.
+    /// Moves with every change but those of sessions, which nobody keeps in memory. Only the process that holds the lock
+    /// makes any, so this costs no look at the database.
     ///
     /// Whoever keeps something in memory reads the generation *before* the rows: then a change in between makes
     /// the kept thing too old, never too new. Numbers of two runs are not comparable.

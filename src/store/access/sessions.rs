@@ -1,4 +1,5 @@
-//! Sessions of the page: rows of `sessions`, found by the digest of the secret that the browser has.
+//! Sessions of the page: rows of `sessions`, found by the digest of the secret that the browser has. Nobody keeps them in
+//! memory, so a change of them leaves there what pulls remember of the rest.
 
 use std::time::Duration;
 
@@ -12,8 +13,11 @@ use crate::store::ids::{TokenId, UserId};
 use crate::store::statement::{find, list, run};
 use crate::time::Timestamp;
 
-/// How many one user, or one token, has at once: the one that was used least lately goes for the next.
+/// How many one token has at once, and one user by the password: the one that was used least lately goes for the next.
+/// They are counted apart, so that whoever has a token cannot push out those of the password.
 const MOST: i64 = 20;
+/// One that is not used for so long ends.
+const IDLE: Duration = Duration::from_secs(3600);
 /// A use is noted when the last note is so old: each note is a write.
 const NOTED_EVERY: Duration = Duration::from_secs(60);
 
@@ -49,6 +53,13 @@ pub struct Session {
     pub browser: String,
 }
 
+impl Session {
+    /// Whether it has ended by itself, whatever has become of what it was begun with.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.ends_at || now.since(self.last_used_at) >= IDLE
+    }
+}
+
 const COLUMNS: &str = "id, user_id, password_version, token_id, created_at, last_used_at, ends_at, remote_ip, browser";
 
 fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
@@ -72,26 +83,23 @@ fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
 }
 
 impl AccessDb {
-    /// Adds it, and drops what has ended, and what its owner has too many of.
+    /// Adds it, and drops what has ended, and what is too much of those that were begun with the same password or token.
     pub fn add_session(&self, actor: &Actor, digest: &[u8; 32], new: &Session) -> Result<()> {
         let (user, version, token) = new.signed_in.columns();
-        self.database.change(actor, |connection| {
+        self.database.change_unremembered(actor, |connection| {
             run(
                 connection,
                 "drop ended sessions",
                 "DELETE FROM sessions WHERE ends_at <= ?1",
                 [new.created_at],
             )?;
-            let (column, of) = owner(user, token);
             run(
                 connection,
                 "drop a session too many",
-                &format!(
-                    "DELETE FROM sessions WHERE id IN (
-                         SELECT id FROM sessions WHERE {column} = ?1
-                         ORDER BY last_used_at DESC, id DESC LIMIT -1 OFFSET ?2)"
-                ),
-                params![of, MOST.saturating_sub(1)],
+                "DELETE FROM sessions WHERE id IN (
+                     SELECT id FROM sessions WHERE user_id IS ?1 AND token_id IS ?2
+                     ORDER BY last_used_at DESC, id DESC LIMIT -1 OFFSET ?3)",
+                params![user, token, MOST.saturating_sub(1)],
             )?;
             run(
                 connection,
@@ -144,7 +152,7 @@ impl AccessDb {
         if now.since(known.last_used_at) < NOTED_EVERY {
             return Ok(());
         }
-        self.database.change(actor, |connection| {
+        self.database.change_unremembered(actor, |connection| {
             run(
                 connection,
                 "note a session's use",
@@ -157,7 +165,7 @@ impl AccessDb {
 
     /// Ends it; whether it was there. `revoked`: by somebody who is not signing out of it.
     pub fn end_session(&self, actor: &Actor, id: SessionId, revoked: bool) -> Result<bool> {
-        self.database.change(actor, |connection| {
+        self.database.change_unremembered(actor, |connection| {
             let ended = run(
                 connection,
                 "end session",
@@ -180,5 +188,44 @@ fn owner(user: Option<UserId>, token: Option<TokenId>) -> (&'static str, i64) {
     match user {
         Some(user) => ("user_id", user.0),
         None => ("token_id", token.map_or(0, |token| token.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Session, SessionId, SignedIn};
+    use crate::store::{Actor, Store};
+    use crate::time::Timestamp;
+
+    #[test]
+    fn sessions_leave_in_memory_what_is_remembered_of_the_rest() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::create(&directory.path().join("data")).unwrap();
+        let (access, actor) = (&store.access, Actor::on_the_box(None));
+        let user = access.create_user(&actor, "alice", false, false, None);
+        let user = user.unwrap();
+        let before = access.generation();
+        let now = Timestamp::now();
+        let later = now.plus(Duration::from_secs(120));
+        let session = Session {
+            id: SessionId(0),
+            signed_in: SignedIn::Password { user, version: 1 },
+            created_at: now,
+            last_used_at: now,
+            ends_at: now.plus(Duration::from_secs(3600)),
+            remote_ip: String::new(),
+            browser: String::new(),
+        };
+        access.add_session(&actor, &[7; 32], &session).unwrap();
+        let known = access.session_by_digest(&[7; 32]).unwrap().unwrap();
+        access.note_session(&actor, &known, later).unwrap();
+        let noted = access.session_by_digest(&[7; 32]).unwrap().unwrap();
+        assert_eq!(noted.last_used_at.since(now), Duration::from_secs(120));
+        assert!(access.end_session(&actor, known.id, true).unwrap());
+        assert_eq!(access.generation(), before);
+        access.remove_user(&actor, user).unwrap();
+        assert_ne!(access.generation(), before);
     }
 }

@@ -1,5 +1,7 @@
 //! Signing in and out, and what a page must not let others do with a session.
 
+use std::time::{Duration, Instant};
+
 use rusqlite::Connection;
 
 use super::{Browser, password, set_cookie, user};
@@ -422,4 +424,131 @@ fn one_sees_and_ends_ones_own_sessions() {
         .query_row("SELECT count(*) FROM sessions", [], |row| row.get(0))
         .unwrap();
     assert_eq!(count, 21);
+}
+
+#[test]
+fn a_refused_form_is_told_to_the_audit_whatever_page_it_leads_back_to() {
+    let appliance = Appliance::start();
+    user(&appliance, "alice");
+    let alice = Browser::sign_in(&appliance, "alice", &password("alice"));
+    for (id, back) in [(1, "/nothing"), (2, "/groups/999"), (3, "/users")] {
+        let path = format!("/act/users/{id}/block");
+        let answer = alice.post(&path, &[("_back", back)]);
+        assert_eq!(answer.status, 403, "{back}: {}", answer.text());
+    }
+    // They are written about a second later.
+    let begun = Instant::now();
+    let denied = loop {
+        let denied = appliance.audit(&["--event", "access.denied"]);
+        let denied = denied.as_array().unwrap().clone();
+        if denied.len() == 3 {
+            break denied;
+        }
+        assert!(begun.elapsed().as_secs() < 30, "{denied:#?}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    for event in denied {
+        let why = &event["details"]["why"];
+        assert_eq!(event["actor"], "alice", "{event}");
+        assert_eq!(why, "it is for administrators of the box", "{event}");
+    }
+}
+
+#[test]
+fn a_page_that_refreshes_itself_keeps_no_session_alive_and_takes_no_word_meant_for_another() {
+    let appliance = Appliance::start();
+    let browser = Browser::root(&appliance);
+    let access = Connection::open(appliance.data().join("access.sqlite")).unwrap();
+    let set = |statement: &str| assert!(access.execute(statement, []).unwrap() > 0);
+    let used = || -> i64 {
+        let text = "SELECT ends_at - last_used_at FROM sessions";
+        access.query_row(text, [], |row| row.get(0)).unwrap()
+    };
+    let half = 12 * 3600 + 1800;
+    set("UPDATE sessions SET last_used_at = ends_at - 45000");
+    let cookie = format!("{}; breakwater_done=It%20is%20done", browser.cookie);
+    let client = Client::of(&appliance).with("Cookie", &cookie);
+    let now = client.with("X-Refresh", "now").get("/");
+    assert_eq!(now.status, 200);
+    let text = now.text();
+    assert!(text.contains("id=\"now\""), "{text}");
+    for left in ["It is done", "Disk", "What was served", "What needs"] {
+        assert!(!text.contains(left), "{left}: {text}");
+    }
+    assert_eq!(now.field("Set-Cookie"), None, "{}", now.head);
+    let findings = client.with("X-Refresh", "findings").get("/").text();
+    assert!(findings.contains("id=\"findings\"") && !findings.contains("id=\"now\""));
+    let upstreams = client.with("X-Refresh", "upstreams").get("/upstreams");
+    assert!(upstreams.text().contains("id=\"upstreams\""));
+    assert_eq!(used(), half, "that was no use");
+    let page = client.get("/");
+    assert!(page.text().contains("It is done"), "{}", page.text());
+    assert!(page.field("Set-Cookie").is_some());
+    assert!(used() < half, "that was one");
+    set("UPDATE sessions SET last_used_at = last_used_at - 3601");
+    let over = client.with("X-Refresh", "now").get("/");
+    assert_eq!((over.status, over.field("Location")), (401, None));
+    assert_eq!(client.get("/").status, 303);
+}
+
+#[test]
+fn a_session_that_is_over_is_not_listed() {
+    let appliance = Appliance::start();
+    user(&appliance, "alice");
+    let access = Connection::open(appliance.data().join("access.sqlite")).unwrap();
+    let set = |statement: &str| assert!(access.execute(statement, []).unwrap() > 0);
+    let alice = || Browser::sign_in(&appliance, "alice", &password("alice"));
+    let listed = |browser: &Browser| browser.page("/sessions").matches("<time").count() / 3;
+    let token = appliance.token("alice", &["api"]);
+    let (idle, by_token) = (alice(), Browser::sign_in(&appliance, "", &token));
+    let own = alice();
+    assert_eq!(listed(&own), 3);
+    set("UPDATE sessions SET last_used_at = last_used_at - 3601 WHERE id = 1");
+    assert_eq!((listed(&own), idle.get("/sessions").status), (2, 303));
+    let id = appliance.json(&["token", "list", "--user", "alice", "--json"])[0]["id"].to_string();
+    appliance.ok(&["token", "revoke", &id]);
+    assert_eq!((listed(&own), by_token.get("/sessions").status), (1, 303));
+    let passwd = ["user", "passwd", "alice", "--password-stdin"];
+    appliance.ok_with_input(&passwd, "another long password");
+    let newest = Browser::sign_in(&appliance, "alice", "another long password");
+    assert_eq!((listed(&newest), own.get("/sessions").status), (1, 303));
+}
+
+#[test]
+fn sessions_of_a_token_push_out_no_other_ones() {
+    let appliance = Appliance::start();
+    user(&appliance, "alice");
+    let by_password = Browser::sign_in(&appliance, "alice", &password("alice"));
+    let token = appliance.token("alice", &["read_api"]);
+    let first = Browser::sign_in(&appliance, "alice", &token);
+    for _ in 0..20 {
+        Browser::sign_in(&appliance, "alice", &token);
+    }
+    assert_eq!(first.get("/sessions").status, 303);
+    assert_eq!(by_password.get("/sessions").status, 200);
+}
+
+#[test]
+fn whoever_mistypes_the_password_types_it_alone_again() {
+    let appliance = Appliance::start();
+    user(&appliance, "alice");
+    let fields = |secret| {
+        [
+            ("username", "al\"ice"),
+            ("password", secret),
+            ("to", "/groups?page=2"),
+        ]
+    };
+    let answer = Client::of(&appliance).post_form("/sign-in", &fields("mistyped"));
+    let text = answer.text();
+    assert_eq!(answer.status, 401, "{text}");
+    assert!(
+        text.contains("name=\"to\" value=\"/groups?page=2\""),
+        "{text}"
+    );
+    assert!(text.contains("value=\"al&quot;ice\""), "{text}");
+    assert!(!text.contains("mistyped"), "{text}");
+    let elsewhere = [("username", ""), ("password", "x"), ("to", "//evil.test")];
+    let answer = Client::of(&appliance).post_form("/sign-in", &elsewhere);
+    assert!(!answer.text().contains("evil.test"), "{}", answer.text());
 }

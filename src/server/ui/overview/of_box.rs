@@ -5,7 +5,7 @@ use std::time::Duration;
 use maud::{Markup, html};
 
 use super::{findings, history};
-use crate::admin::{CacheStatisticsView, FindingsView, HistoryView, StatusView};
+use crate::admin::{Activity, CacheStatisticsView, FindingsView, HistoryView, StatusView};
 use crate::human::{counted, shown_span};
 use crate::proxy::UpstreamState;
 use crate::server::ui::parts;
@@ -18,6 +18,15 @@ use crate::time::Timestamp;
 const UPSTREAMS: usize = 20;
 
 pub(super) fn show(visit: &mut Visit<'_, '_>) -> Shown {
+    // Only what is shown anew is asked for.
+    let part = match visit.refreshed.as_deref() {
+        Some("now") => Some(now(&visit.get("/status")?)),
+        Some("findings") => Some(findings::show(&visit.get("/doctor")?)),
+        _ => None,
+    };
+    if let Some(part) = part {
+        return Ok(Page::new("Overview", part));
+    }
     let status: StatusView = visit.get("/status")?;
     let statistics: CacheStatisticsView = visit.get("/cache/statistics")?;
     let findings: FindingsView = visit.get("/doctor")?;
@@ -27,7 +36,7 @@ pub(super) fn show(visit: &mut Visit<'_, '_>) -> Shown {
         @if status.offline.offline {
             p.warning { "This box is offline: nothing is fetched, and what is cached is served." }
         }
-        section #now data-refresh="5" aria-label="Now" { (now(&status)) }
+        (now(&status))
         (findings::show(&findings))
         (history::show(visit, &history))
         h2 { "Upstreams" }
@@ -42,9 +51,14 @@ pub(super) fn show(visit: &mut Visit<'_, '_>) -> Shown {
 
 /// What it does at this moment.
 fn now(status: &StatusView) -> Markup {
-    let Some(now) = &status.activity else {
-        return html! {};
-    };
+    html! {
+        section #now data-refresh="5" aria-label="Now" {
+            @if let Some(activity) = &status.activity { (figures(activity)) }
+        }
+    }
+}
+
+fn figures(now: &Activity) -> Markup {
     let figure = |number: u64, what: &str| {
         html! {
             div.card {

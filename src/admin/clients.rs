@@ -115,11 +115,16 @@ fn authority(config: &Config) -> Result<Option<String>> {
     }
 }
 
-/// Names of the upstreams of the box itself, docker.io first.
+/// Names of the upstreams of the box itself, docker.io first. Which there are is for administrators: others are told of
+/// the one alone that paths without a host are fetched from.
 fn upstreams(admin: &Admin<'_>) -> Result<Vec<String>> {
     let listed = ListUpstreams {}.perform(admin)?.into_iter();
     let own = listed.filter(|upstream| upstream.group.is_none());
     let mut names: Vec<String> = own.map(|upstream| upstream.name).collect();
+    if !admin.caller.is_administrator() {
+        let default = admin.config.mirror.default.as_str();
+        names.retain(|name| name == default);
+    }
     names.sort_by_key(|name| (name != "docker.io", name.clone()));
     names.dedup();
     Ok(names)

@@ -53,6 +53,21 @@ fn an_administrator_sees_how_the_box_is_and_others_what_is_theirs() {
 }
 
 #[test]
+fn which_upstreams_there_are_is_told_to_administrators_alone() {
+    let appliance = Appliance::start();
+    appliance.ok(&["upstream", "add", "quay.io", "https://quay.io"]);
+    user(&appliance, "alice");
+    let alice = Browser::sign_in(&appliance, "alice", &password("alice"));
+    for client in ["containerd", "podman"] {
+        let page = format!("/start?client={client}");
+        let (root, alice) = (Browser::root(&appliance).page(&page), alice.page(&page));
+        assert!(root.contains("quay.io"), "{root}");
+        assert!(!alice.contains("quay.io"), "{alice}");
+        assert!(alice.contains("docker.io"), "{alice}");
+    }
+}
+
+#[test]
 fn an_upstream_that_fails_is_told_with_what_went_wrong() {
     let fake = FakeUpstream::start();
     let appliance = Appliance::builder().upstream(fake.url()).start();

@@ -18,7 +18,7 @@ pub(super) fn endpoints(table: &mut Table) {
 fn show(ask: &mut Ask<'_, '_>) -> Answer {
     let request: ShowClientSetup = ask.request()?;
     let url = ask.call.external_url(ask.appliance);
-    let address = url.split_once("://").map_or("", |(_, rest)| rest);
+    let address = ask.call.external_host(ask.appliance);
     let is_beyond_loopback = !["localhost", "127.", "[::1]"]
         .iter()
         .any(|own| address.starts_with(own));

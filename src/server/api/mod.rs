@@ -1,8 +1,9 @@
 //! The REST API below `/api/v4`, in GitLab's shapes: paths, fields, statuses, pages. A file a resource.
 //!
 //! `table` says which endpoints there are and who may use them; `ask` checks that; the handler then performs an operation
-//! of `admin` and answers with its view. A token's secret is the only credential: JWTs of the token endpoint and
-//! passwords are refused. What the caller may not see is answered with the same bytes as what does not exist.
+//! of `admin` and answers with its view. A token's secret is the only credential that a request may bring: JWTs of the
+//! token endpoint and passwords are refused. The page brings who is signed in there, by whatever credential. What the
+//! caller may not see is answered with the same bytes as what does not exist.
 
 mod about;
 mod answer;

@@ -197,9 +197,7 @@ fn for_jobs(row: &mut Endpoint) -> &mut Endpoint {
 
 /// The address without the scheme, as docker writes it.
 fn location(ask: &Ask<'_, '_>, path: &str) -> String {
-    let url = ask.call.external_url(ask.appliance);
-    let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
-    format!("{host}/{path}")
+    format!("{}/{path}", ask.call.external_host(ask.appliance))
 }
 
 /// A repository with at most as many tags as are `left` of an answer's.

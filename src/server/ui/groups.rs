@@ -16,7 +16,7 @@ const LISTED: u64 = 20;
 /// `/groups`
 pub(super) fn list(visit: &mut Visit<'_, '_>) -> Shown {
     let search = visit.query("search").unwrap_or_default();
-    let query: String = form_urlencoded::byte_serialize(search.as_bytes()).collect();
+    let query = parts::encoded(&search);
     let groups = visit.list::<GroupView>(&format!("/groups?search={query}"))?;
     let body = html! {
         p { "A group holds projects and other groups, has members, and has a dependency proxy of its own, through which its members pull." }
@@ -77,14 +77,12 @@ pub(super) fn show(visit: &mut Visit<'_, '_>) -> Shown {
     let path = &place.path;
     let groups: Vec<GroupView> = visit.get(&format!("{path}/subgroups?per_page={LISTED}"))?;
     let projects: Vec<ProjectView> = visit.get(&format!("{path}/projects?per_page={LISTED}"))?;
-    let url = visit.call.external_url(visit.appliance);
-    let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
     let pull = format!(
-        "docker pull {host}/{}/dependency_proxy/containers/alpine:latest",
+        "docker pull {}/{}/dependency_proxy/containers/alpine:latest",
+        visit.host(),
         group.full_path
     );
-    let below: String =
-        form_urlencoded::byte_serialize(format!("{}/", group.full_path).as_bytes()).collect();
+    let below = parts::encoded(&format!("{}/", group.full_path));
     let are_more = |count: usize| count as u64 >= LISTED;
     let body = html! {
         (facts(&group))

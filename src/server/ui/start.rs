@@ -27,13 +27,9 @@ pub(super) fn show(visit: &mut Visit<'_, '_>) -> Shown {
         .query("group")
         .filter(|path| groups.iter().any(|group| group.full_path == *path));
     let group = group.or_else(|| groups.first().map(|group| group.full_path.clone()));
-    let query: String =
-        form_urlencoded::byte_serialize(group.as_deref().unwrap_or("GROUP").as_bytes()).collect();
+    let query = parts::encoded(group.as_deref().unwrap_or("GROUP"));
     let setup: ClientSetup = visit.get(&format!("/client_setups/{client}?group={query}"))?;
-    let host = setup
-        .url
-        .split_once("://")
-        .map_or(setup.url.as_str(), |(_, host)| host);
+    let host = visit.host();
     let name = visit.visitor.name();
     let body = html! {
         nav aria-label="Clients" {

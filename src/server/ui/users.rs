@@ -10,7 +10,7 @@ use crate::admin::{UserState, UserView};
 /// `/users`
 pub(super) fn list(visit: &mut Visit<'_, '_>) -> Shown {
     let search = visit.query("search").unwrap_or_default();
-    let query: String = form_urlencoded::byte_serialize(search.as_bytes()).collect();
+    let query = parts::encoded(&search);
     let users = visit.list::<UserView>(&format!("/users?search={query}"))?;
     let rows = users.entries.iter().map(|user| {
         html! {

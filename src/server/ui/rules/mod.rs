@@ -120,7 +120,7 @@ pub(super) fn of_project(visit: &mut Visit<'_, '_>) -> Shown {
         Some("tags") => tags(visit, &place)?,
         _ => repositories(visit, &place)?,
     };
-    let repository: String = form_urlencoded::byte_serialize(place.name.as_bytes()).collect();
+    let repository = parts::encoded(&place.name);
     let body = html! {
         (parts::tabs(visit, "Rules about", &pages))
         (body)

@@ -17,7 +17,7 @@ pub(in crate::server::ui) fn made(
 ) -> Page {
     let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
     let url = visit.call.external_url(visit.appliance);
-    let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
+    let host = visit.host();
     let scopes = body.get("scopes").and_then(Value::as_array);
     let mut scopes = scopes.into_iter().flatten().filter_map(Value::as_str);
     let is_of_job = endpoint.contains("/job_tokens");

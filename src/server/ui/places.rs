@@ -105,7 +105,11 @@ pub(super) fn project(visit: &mut Visit<'_, '_>) -> Result<(Place, ProjectView),
     Ok((place, project))
 }
 
-fn level(visit: &mut Visit<'_, '_>, place: &str) -> Result<Option<Level>, Refused> {
+/// What the visitor is on the group or project of this path in REST.
+///
+/// # Errors
+/// What REST refuses for another reason than that there is nothing to see.
+pub(super) fn level(visit: &mut Visit<'_, '_>, place: &str) -> Result<Option<Level>, Refused> {
     if visit.is_administrator() {
         return Ok(Some(Level::Owner));
     }
@@ -151,6 +155,9 @@ impl Place {
         if self.is_managed() {
             pages.push((format!("{path}/rules"), "Rules"));
             pages.push((format!("{path}/settings"), "Settings"));
+        }
+        if self.is_managed() && self.is_group {
+            pages.push((format!("{path}/webhooks"), "Webhooks"));
         }
         let label = format!("Pages of this {}", self.noun());
         let body = html! { (parts::tabs(visit, &label, &pages)) (body) };

@@ -1,7 +1,6 @@
 //! Projects.
 
 use maud::{Markup, html};
-use serde_json::Value;
 
 use super::parts::{self, Field};
 use super::places::{self, VISIBILITIES, limit, typed_limit, visibility};
@@ -9,12 +8,13 @@ use super::visit::{Refused, Visit};
 use super::{Page, Shown};
 use crate::admin::{GroupView, ProjectView};
 use crate::human::counted;
+use crate::server::api::RepositoryView;
 use crate::store::Level;
 
 /// `/projects`
 pub(super) fn list(visit: &mut Visit<'_, '_>) -> Shown {
     let search = visit.query("search").unwrap_or_default();
-    let query: String = form_urlencoded::byte_serialize(search.as_bytes()).collect();
+    let query = parts::encoded(&search);
     let projects = visit.list::<ProjectView>(&format!("/projects?search={query}"))?;
     let body = html! {
         p { "A project holds the images that are pushed to this box, at its path and below it." }
@@ -72,17 +72,20 @@ pub(super) fn new(visit: &Visit<'_, '_>, group: &GroupView) -> Markup {
 pub(super) fn show(visit: &mut Visit<'_, '_>) -> Shown {
     let (place, project) = places::project(visit)?;
     let list = format!("{}/registry/repositories?tags_count=true", place.path);
-    let repositories: Option<Vec<Value>> = visit.may_get(&list)?;
-    let url = visit.call.external_url(visit.appliance);
-    let host = url.split_once("://").map_or(url.as_str(), |(_, host)| host);
-    let name = format!("{host}/{}", project.path_with_namespace);
+    let repositories = match visit.list::<RepositoryView>(&list) {
+        Ok(repositories) => Some(repositories),
+        Err(refused) if matches!(refused.status, 403 | 404) => None,
+        Err(refused) => return Err(refused),
+    };
+    let name = format!("{}/{}", visit.host(), project.path_with_namespace);
     let push = format!("docker tag IMAGE {name}:latest\ndocker push {name}:latest");
     let body = html! {
         (facts(&project))
         h2 { "Repositories" }
         @match &repositories {
-            Some(repositories) if !repositories.is_empty() => {
-                (parts::table(&["Repository", "Tags"], repositories.iter().map(repository)))
+            Some(repositories) if !repositories.entries.is_empty() => {
+                (parts::table(&["Repository", "Tags"], repositories.entries.iter().map(repository)))
+                @if repositories.more { p { a href=(format!("/repositories?project={}", project.id.0)) { "All repositories of this project" } } }
             }
             Some(_) => p.empty { "Nothing was pushed yet." },
             None => p.empty { "You see this project, but may not pull its images: that takes the level reporter." },
@@ -92,22 +95,10 @@ pub(super) fn show(visit: &mut Visit<'_, '_>) -> Shown {
     Ok(place.page(visit, "", &body))
 }
 
-fn repository(repository: &Value) -> Markup {
-    let text = |name: &str| {
-        repository
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
-    let tags = repository.get("tags_count").and_then(Value::as_u64);
+fn repository(repository: &RepositoryView) -> Markup {
     html! {
-        td {
-            @match repository.get("id").and_then(Value::as_i64) {
-                Some(id) => a href=(format!("/repositories/{id}")) { (text("path")) },
-                None => (text("path")),
-            }
-        }
-        td.number { @if let Some(tags) = tags { (tags) } }
+        td { a href=(format!("/repositories/{}", repository.id)) { (repository.path) } }
+        td.number { @if let Some(tags) = repository.tags_count { (tags) } }
     }
 }
 

@@ -3,9 +3,10 @@
 use maud::{Markup, html};
 
 use super::parts::{self, Field};
+use super::places;
 use super::visit::Visit;
 use super::{Page, Shown};
-use crate::admin::{GroupView, WebhookView};
+use crate::admin::WebhookView;
 use crate::human::counted;
 use crate::store::NoticeKind;
 
@@ -54,17 +55,17 @@ pub(super) fn of_box(visit: &mut Visit<'_, '_>) -> Shown {
 }
 
 pub(super) fn of_group(visit: &mut Visit<'_, '_>) -> Shown {
-    let group: GroupView = visit.get(&format!("/groups/{}", visit.capture("id")))?;
-    let path = format!("/groups/{}/hooks", group.id.0);
+    let (place, _) = places::group(visit)?;
+    let path = format!("{}/hooks", place.path);
     let hooks = visit.list::<WebhookView>(&format!("{path}?per_page=50"))?;
     let body = html! {
-        p { "Receivers that are told what happens in " a href=(format!("/groups/{}", group.id.0)) { (group.full_path) } " and the groups below it." }
+        p { "Receivers that are told what happens in " (place.name) " and the groups below it." }
         @for hook in &hooks.entries { (card(visit, &path, hook)) }
         @if hooks.entries.is_empty() { p.empty { "Nobody is told anything yet." } }
         (parts::pager(visit, &hooks))
         (new(visit, &path))
     };
-    Ok(Page::new(format!("Webhooks of {}", group.full_path), body))
+    Ok(place.page(visit, "Webhooks of", &body))
 }
 
 /// The only time that a webhook's secret is shown.

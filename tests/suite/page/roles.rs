@@ -35,6 +35,8 @@ fn each_role_sees_of_each_page_what_rest_lets_it_see() {
     let of_maintainers = [404, 403, 403, 200, 200, 200];
     let of_owners = [404, 403, 403, 403, 200, 200];
     let of_root = [403, 403, 403, 403, 403, 200];
+    let refused_to_others = [403, 403, 403, 403, 403, 404];
+    let hidden_but_from_root = [404, 404, 404, 404, 404, 200];
     let pages = [
         ("/groups".to_owned(), of_all),
         ("/groups?search=acm".to_owned(), of_all),
@@ -65,7 +67,31 @@ fn each_role_sees_of_each_page_what_rest_lets_it_see() {
         ("/rules".to_owned(), of_all),
         ("/rules?of=groups".to_owned(), of_all),
         ("/account".to_owned(), of_all),
+        ("/".to_owned(), of_all),
+        (people.group("/webhooks"), of_owners),
+        ("/groups/999/webhooks".to_owned(), [404; 6]),
+        ("/webhooks".to_owned(), of_root),
+        ("/upstreams".to_owned(), of_root),
+        ("/flags".to_owned(), of_root),
+        ("/audit".to_owned(), of_all),
+        (format!("/audit?place=groups/{}", people.acme), of_owners),
+        ("/start".to_owned(), of_all),
+        ("/start?client=containerd".to_owned(), of_all),
+        ("/sessions".to_owned(), of_all),
+        ("/images".to_owned(), of_all),
+        ("/images/show?image=absent".to_owned(), refused_to_others),
+        ("/images/next".to_owned(), hidden_but_from_root),
+        ("/images/pins".to_owned(), of_root),
+        ("/images/purge".to_owned(), hidden_but_from_root),
+        ("/repositories".to_owned(), of_all),
+        (format!("/repositories?project={}", people.api), of_members),
+        ("/repositories/999".to_owned(), [404; 6]),
+        ("/repositories/999/tags/v1".to_owned(), [404; 6]),
     ];
+    for pattern in patterns() {
+        let is_walked = pages.iter().any(|(path, _)| is_of(&pattern, path));
+        assert!(is_walked, "{pattern} is walked by nobody");
+    }
     for (index, name) in ROLES.into_iter().enumerate() {
         let browser = people.browser(name);
         let manages = index >= 3;
@@ -97,6 +123,30 @@ fn each_role_sees_of_each_page_what_rest_lets_it_see() {
     }
 }
 
+/// The paths of the page's table, with `:name` for a segment.
+fn patterns() -> Vec<String> {
+    let source = include_str!("../../../src/server/ui/mod.rs");
+    let (_, table) = source.split_once("const PAGES").unwrap();
+    let (table, _) = table.split_once("];").unwrap();
+    let rows = table
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("(\""));
+    let patterns: Vec<_> = rows
+        .map(|row| row.split('"').next().unwrap().to_owned())
+        .collect();
+    assert!(patterns.len() > 30, "{patterns:?}");
+    patterns
+}
+
+fn is_of(pattern: &str, path: &str) -> bool {
+    let path = path.split('?').next().unwrap();
+    let (parts, segments): (Vec<_>, Vec<_>) =
+        (pattern.split('/').collect(), path.split('/').collect());
+    let mut both = parts.iter().zip(&segments);
+    parts.len() == segments.len()
+        && both.all(|(part, segment)| part.starts_with(':') || part == segment)
+}
+
 #[test]
 fn only_what_somebody_may_do_is_offered() {
     let people = people();
@@ -120,6 +170,11 @@ fn only_what_somebody_may_do_is_offered() {
         (
             people.group(""),
             "New group in this one",
+            [false, false, false, true, true],
+        ),
+        (
+            people.group(""),
+            "/webhooks\">Webhooks</a></li></ul>",
             [false, false, false, true, true],
         ),
         (

@@ -4,9 +4,9 @@ use maud::{Markup, html};
 
 use super::parts::{Part, kind, referrers, table};
 use super::tabs;
-use crate::admin::MemberView;
 use crate::server::api::{RepositoryView, TagDetailsView, TagImageView, TagView};
 use crate::server::ui::parts::{self, encoded};
+use crate::server::ui::places;
 use crate::server::ui::visit::{Refused, Visit};
 use crate::server::ui::{Page, Shown};
 use crate::store::Level;
@@ -28,11 +28,7 @@ pub(in crate::server::ui) fn repositories(visit: &mut Visit<'_, '_>) -> Shown {
     let body = html! {
         (tabs(visit))
         @match is_all {
-            true => form.search role="search" {
-                label for="search" { "Part of a path" }
-                input #search name="search" type="search" value=(search);
-                button type="submit" { "Search" }
-            },
+            true => (parts::search("Part of the path", &search)),
             false => p { a href="/repositories" { "All repositories" } },
         }
         @match listed.entries.is_empty() {
@@ -77,7 +73,9 @@ pub(in crate::server::ui) fn repository(visit: &mut Visit<'_, '_>) -> Shown {
         let tag = visit.may_get::<TagDetailsView>(&format!("{path}/tags/{}", tag.name))?;
         details.extend(tag);
     }
-    let may_delete = may_delete(visit, &row)?;
+    let project = format!("/projects/{}", row.project_id.0);
+    let level = places::level(visit, &project)?;
+    let may_delete = level >= Some(Level::Maintainer);
     let body = html! {
         (tabs(visit))
         (parts::copied("Pull from it with docker", &format!("docker pull {}:TAG", row.location)))
@@ -101,19 +99,6 @@ pub(in crate::server::ui) fn repository(visit: &mut Visit<'_, '_>) -> Shown {
         }
     };
     Ok(Page::new(row.path, body))
-}
-
-/// Decides only what is offered.
-fn may_delete(visit: &mut Visit<'_, '_>, row: &RepositoryView) -> Result<bool, Refused> {
-    if visit.is_administrator() {
-        return Ok(true);
-    }
-    let Some(user) = visit.visitor.identity.principal.user() else {
-        return Ok(true);
-    };
-    let path = format!("/projects/{}/members/all/{}", row.project_id.0, user.id.0);
-    let member = visit.may_get::<MemberView>(&path)?;
-    Ok(member.is_some_and(|member| member.access_level >= Level::Developer))
 }
 
 fn delete_all(visit: &Visit<'_, '_>, row: &RepositoryView) -> Markup {

@@ -200,9 +200,24 @@ fn a_tag_is_deleted_by_who_may_and_by_no_foreign_form() {
     assert_eq!(place.tags().len(), 3);
     let shown = alice.page("/repositories/1/tags/v1");
     assert!(
-        shown.contains("The image stays, because these tags"),
+        shown.contains("The image stays, and nothing is freed, because these tags have the same digest: <code>same</code>"),
         "{shown}"
     );
+    let frees = |name: &str| {
+        let shown = place.browser(name).page("/repositories/1/tags/v2");
+        let (_, rest) = shown.split_once("collected as garbage. ").unwrap();
+        rest.split_once("</p>").unwrap().0.to_owned()
+    };
+    let (to_root, to_alice) = (frees("root"), frees("alice"));
+    assert!(to_root.starts_with("Then <span"), "{to_root}");
+    assert!(to_alice.starts_with("Then at most <span"), "{to_alice}");
+    // The config is that of the other image too.
+    let bytes = |text: &str| -> u64 {
+        let (_, rest) = text.split_once("title=\"").unwrap();
+        rest.split(' ').next().unwrap().parse().unwrap()
+    };
+    assert!(bytes(&to_root) < bytes(&to_alice), "{to_root} {to_alice}");
+    assert_eq!(place.tags().len(), 3, "a look removes nothing");
     for (name, is_offered) in [("alice", true), ("bob", false)] {
         let shown = place.browser(name).page("/repositories/1");
         assert_eq!(shown.contains("Delete all images"), is_offered, "{name}");

@@ -4,6 +4,8 @@ use maud::{Markup, html};
 
 use super::parts::{Part, kind, referrers, table};
 use super::tabs;
+use crate::admin::RemovedImages;
+use crate::http::Method;
 use crate::server::api::{RepositoryView, TagDetailsView, TagImageView, TagView};
 use crate::server::ui::parts::{self, encoded};
 use crate::server::ui::places;
@@ -123,6 +125,9 @@ pub(in crate::server::ui) fn tag(visit: &mut Visit<'_, '_>) -> Shown {
     let path = format!("{}/tags/{tag}", below(&row));
     let image: TagImageView = visit.get(&format!("{path}/image"))?;
     let all: Vec<_> = image.parts.iter().map(part).collect();
+    let delete = image
+        .may_delete
+        .then(|| delete(visit, &row, &image, (&tag, &path)));
     let body = html! {
         (tabs(visit))
         p { a href=(format!("/repositories/{}", row.id)) { "All tags of " (row.path) } }
@@ -134,9 +139,9 @@ pub(in crate::server::ui) fn tag(visit: &mut Visit<'_, '_>) -> Shown {
             p { a href=(super::link(&format!("hosted:{}:{tag}", row.path))) { "What of it other images need too" } }
         }
         (referrers(&image.referrers, "None was pushed."))
-        @if image.may_delete {
+        @if let Some(delete) = &delete {
             h2 { "Delete the tag" }
-            (delete(visit, &row, &image, (&tag, &path)))
+            (delete)
         }
     };
     Ok(Page::new(format!("{}:{tag}", row.path), body))
@@ -185,24 +190,51 @@ fn listed(tags: &[&str]) -> Markup {
 }
 
 fn delete(
-    visit: &Visit<'_, '_>,
+    visit: &mut Visit<'_, '_>,
     row: &RepositoryView,
     image: &TagImageView,
     (tag, path): (&str, &str),
 ) -> Markup {
     let others = others(image, tag);
     let back = format!("/repositories/{}", row.id);
-    let fields = html! {
-        @match others.is_empty() {
-            true => p { "No other tag has this digest: the image can still be pulled by its digest until it is collected as garbage." },
-            false => p { "The image stays, because these tags have the same digest: " (listed(&others)) "." },
+    let consequences = match others.is_empty() {
+        true => goes(going(visit, row, tag).as_ref(), image),
+        false => {
+            html! { "The image stays, and nothing is freed, because these tags have the same digest: " (listed(&others)) "." }
         }
+    };
+    let fields = html! {
+        p { (consequences) }
         button.danger type="submit" { "Delete the tag" }
     };
     html! {
         details.confirm {
             summary { "Delete the tag…" }
             (parts::form_to(visit, "delete", ("DELETE", path), ("The tag was deleted.", &back), &fields))
+        }
+    }
+}
+
+/// What would go with the tag. REST tells that to administrators alone, because it depends on images that may be hidden
+/// from others.
+fn going(visit: &mut Visit<'_, '_>, row: &RepositoryView, tag: &str) -> Option<RemovedImages> {
+    if !visit.is_administrator() {
+        return None;
+    }
+    let image = format!("{}:{tag}", row.path);
+    let fields = [("image", image.as_str()), ("dry_run", "true")];
+    let going = visit.ask(Method::Delete, "/registry/images", &fields);
+    // Whoever may not ask is told what others are.
+    going.ok()
+}
+
+fn goes(going: Option<&RemovedImages>, image: &TagImageView) -> Markup {
+    html! {
+        "No other tag has this digest"
+        @match going {
+            Some(going) if going.images.is_empty() => ", but the image stays, and nothing is freed, because another one of this repository needs it.",
+            Some(going) => { ": the image can still be pulled by its digest until it is collected as garbage. Then " (parts::size(going.freed_bytes)) " are freed." },
+            None => { ": the image can still be pulled by its digest until it is collected as garbage. Then at most " (parts::size(image.size)) " are freed: what other images need too stays." },
         }
     }
 }

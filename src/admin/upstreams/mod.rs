@@ -65,9 +65,12 @@ pub struct RemoveUpstream {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ListUpstreams {}
 
-/// What a running server knows of its upstreams.
+/// What a running server knows of its upstreams: of a group's own, or of all.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct UpstreamStates {
+    #[serde(default)]
+    #[schemars(skip)]
+    pub group: Option<Named<GroupId>>,
     #[serde(default)]
     #[schemars(skip)]
     pub window: Window,
@@ -236,16 +239,19 @@ impl Operation for UpstreamStates {
     type View = Page<UpstreamState>;
 
     fn perform(self, admin: &Admin<'_>) -> Result<Page<UpstreamState>> {
-        match admin.server {
-            Some(server) => Ok(Page::of(server.upstreams()?, self.window)),
-            None => {
-                let what = format!(
-                    "no server runs on {}: only a running one knows how upstreams are",
-                    admin.config.data.display()
-                );
-                Err(Error::new(Kind::NotFound, what).remedy("start it with `breakwater serve`"))
-            }
+        let Some(server) = admin.server else {
+            let what = format!(
+                "no server runs on {}: only a running one knows how upstreams are",
+                admin.config.data.display()
+            );
+            return Err(Error::new(Kind::NotFound, what).remedy("start it with `breakwater serve`"));
+        };
+        let mut states = server.upstreams()?;
+        if let Some(group) = &self.group {
+            let path = admin.group(group)?.path;
+            states.retain(|state| state.group.as_ref() == Some(&path));
         }
+        Ok(Page::of(states, self.window))
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) fn endpoints(table: &mut Table) {
     let asks = table.one::<TestUpstream>("POST /upstreams/:name/test", role, test);
     asks.gives.0 = 200;
     let owner = Role::Group(Some(Level::Owner));
+    let summary = "The upstreams that a group brings itself, with what is known of each";
+    table.page::<_, UpstreamStates>("GET /groups/:id/upstreams", owner, summary);
     table.one::<SetUpstream>("PUT /groups/:id/upstreams/:name", owner, change);
     let asks = table.one::<TestUpstream>("POST /groups/:id/upstreams/:name/test", owner, test);
     asks.gives.0 = 200;

@@ -157,6 +157,7 @@ impl Place {
             pages.push((format!("{path}/settings"), "Settings"));
         }
         if self.is_managed() && self.is_group {
+            pages.push((format!("{path}/upstreams"), "Upstreams"));
             pages.push((format!("{path}/webhooks"), "Webhooks"));
         }
         let label = format!("Pages of this {}", self.noun());

@@ -61,6 +61,12 @@ pub(super) fn walk(stage: &Stage) {
         let tested = root.ok("POST", &format!("{path}/test"), NONE, 200);
         assert_eq!(tested["ok"], false, "{tested}");
     }
+    let own = root.ok("GET", "/groups/walked/upstreams", NONE, 200);
+    assert_eq!(own.as_array().unwrap().len(), 1, "{own}");
+    assert_eq!(
+        (&own[0]["name"], &own[0]["group"]),
+        (&json!("walk.test"), &json!("walked"))
+    );
     stage.appliance.ok(&["group", "remove", "walked", "--yes"]);
 
     // Webhooks, to where nobody listens.

@@ -28,6 +28,9 @@ fn each_role_sees_of_each_page_what_rest_lets_it_see() {
         "--min-push",
         "owner",
     ]);
+    let add = ["upstream", "add", "own.test", "http://127.0.0.1:9"];
+    let of_acme = ["--group", "acme", "--no-probe"];
+    appliance.ok(&[&add[..], &of_acme].concat());
     // sam gina dora max olga root
     let of_all = [200; 6];
     let of_members = [404, 200, 200, 200, 200, 200];
@@ -70,6 +73,8 @@ fn each_role_sees_of_each_page_what_rest_lets_it_see() {
         ("/".to_owned(), of_all),
         (people.group("/webhooks"), of_owners),
         ("/groups/999/webhooks".to_owned(), [404; 6]),
+        (people.group("/upstreams"), of_owners),
+        ("/groups/999/upstreams".to_owned(), [404; 6]),
         ("/webhooks".to_owned(), of_root),
         ("/upstreams".to_owned(), of_root),
         ("/flags".to_owned(), of_root),
@@ -104,6 +109,7 @@ fn each_role_sees_of_each_page_what_rest_lets_it_see() {
             }
             assert!(manages || !text.contains("farm-of"), "{name} at {path}");
             assert!(manages || !text.contains("secret*"), "{name} at {path}");
+            assert!(index >= 4 || !text.contains("own.test"), "{name} at {path}");
             assert!(text.len() < 50_000, "{path}: {}", text.len());
             assert!(!text.contains("style="), "{path}");
         }
@@ -114,6 +120,21 @@ fn each_role_sees_of_each_page_what_rest_lets_it_see() {
             .contains("farm-of-acme/api")
     );
     assert!(max.page(&people.project("/rules")).contains("secret*"));
+    let olga = people.browser("olga");
+    let upstreams = olga.page(&people.group("/upstreams"));
+    assert!(!upstreams.contains("docker.io"), "{upstreams}");
+    let test = format!("/act{}", people.group("/upstreams/own%2Etest/test"));
+    assert!(
+        upstreams.contains("own.test") && upstreams.contains(&test),
+        "{upstreams}"
+    );
+    // A group reaches no address that is not public.
+    let asked = olga.post(&test, &[("_back", &people.group("/upstreams"))]);
+    let told = asked.text();
+    let (_, told) = told.split_once("role=\"alert\">").unwrap();
+    let (told, _) = told.split_once("</p>").unwrap();
+    assert_eq!(asked.status, 200);
+    assert!(told.contains("127.0.0.1"), "{told}");
     let root = people.browser("root").page("/tokens?of=deploy");
     for place in [
         ("farm-of-acme<", people.group("/tokens")),
@@ -175,6 +196,11 @@ fn only_what_somebody_may_do_is_offered() {
         (
             people.group(""),
             "/webhooks\">Webhooks</a></li></ul>",
+            [false, false, false, true, true],
+        ),
+        (
+            people.group(""),
+            "/upstreams\">Upstreams</a></li><li><a href=\"/groups",
             [false, false, false, true, true],
         ),
         (

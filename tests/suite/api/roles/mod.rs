@@ -147,6 +147,12 @@ fn each_role_may_what_the_table_says() {
         ),
         (
             "GET",
+            "/groups/acme/upstreams",
+            &none,
+            [404, 403, 403, 403, 403, 200, 200],
+        ),
+        (
+            "GET",
             "/groups/acme/hooks",
             &none,
             [404, 403, 403, 403, 403, 200, 200],

@@ -352,6 +352,6 @@ impl Operation for DeleteTags {
         if recorded.is_err() {
             store.registry.end_cleanup_request(row.id)?;
         }
-        recorded
+        recorded.map(drop)
     }
 }

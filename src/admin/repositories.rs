@@ -195,16 +195,17 @@ fn remove(
         .detail_if("image", named.map(|named| Detail::name(named.as_str())))
         .detail("tags", number(going.tags.len()))
         .detail("images", number(going.manifests.len()));
-    store
+    let event = store
         .access
         .record_cleanup(&admin.actor, row.project, None, event)?;
-    match named {
+    let left = match named {
         None => {
             let place = HostedRepository {
                 project: row.project,
                 path: &row.path,
             };
             store.registry.delete_repository(place, now, |_| Ok(()))?;
+            Vec::new()
         }
         Some(named) => {
             if let Reference::Digest(digest) = named {
@@ -214,10 +215,12 @@ fn remove(
             store
                 .registry
                 .remove_pushed_tags(None, row.id, tags, now, at_once)?;
-            for digest in store.registry.sweep_left(now, at_once)? {
-                store.release_blob(&digest)?;
-            }
+            store.registry.sweep_left(now, at_once)?
         }
+    };
+    store.audit.tell_webhooks(&admin.actor, &event);
+    for digest in left {
+        store.release_blob(&digest)?;
     }
     if admin.server.is_none() {
         store.finish_removals()?;

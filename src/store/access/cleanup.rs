@@ -179,7 +179,7 @@ impl AccessDb {
         project: ProjectId,
         schedule: Option<(Timestamp, Timestamp)>,
         event: Event,
-    ) -> Result<()> {
+    ) -> Result<Event> {
         self.database.change(actor, |connection| {
             if let Some((due, next)) = schedule {
                 run(
@@ -191,7 +191,8 @@ impl AccessDb {
                 )?;
             }
             let place = super::projects::project_place(connection, project)?;
-            Ok(((), Some(event.clone().place(place))))
+            let event = event.clone().place(place);
+            Ok((event.clone(), Some(event)))
         })
     }
 }

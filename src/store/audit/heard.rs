@@ -5,8 +5,8 @@ use super::{Actor, AuditDb};
 use crate::store::notices::Notice;
 
 impl AuditDb {
-    /// Tells webhooks of an event, where it is one of theirs.
-    pub(super) fn tell_webhooks(&self, actor: &Actor, event: &Event) {
+    /// Tells webhooks of what has happened, where it is one of theirs.
+    pub fn tell_webhooks(&self, actor: &Actor, event: &Event) {
         let is_meant = matches!(
             event.kind,
             EventKind::ImagePushed | EventKind::ImagesRemoved | EventKind::CleanupRan

@@ -83,10 +83,12 @@ impl AuditDb {
         if let Err(error) = &written {
             complain(error, actor, event, UNRECORDED);
         }
+        self.tell_webhooks(actor, event);
         written.is_ok()
     }
 
-    /// Writes what is about to be changed, at once; its row. Whoever asked for it has waited since `asked`.
+    /// Writes what is about to be changed, at once; its row. Whoever asked for it has waited since `asked`. Webhooks are
+    /// not told here: they hear of it when it has happened.
     pub(super) fn write(&self, actor: &Actor, event: &Event, asked: Instant) -> Result<i64> {
         let now = Timestamp::now();
         let written = self.database.write_since(asked, |connection| {
@@ -94,7 +96,6 @@ impl AuditDb {
         });
         if let Ok(id) = written {
             self.note_row(id);
-            self.tell_webhooks(actor, event);
         }
         written
     }

@@ -128,7 +128,8 @@ impl Retention {
         };
         let schedule = due.map(|due| (due, now.plus(wait)));
         let event = event(&project.path, Some(id.0), ended.removed_tags, kept, &error);
-        store.access.record_cleanup(actor, id, schedule, event)?;
+        let event = store.access.record_cleanup(actor, id, schedule, event)?;
+        store.audit.tell_webhooks(actor, &event);
         self.tell(&project.path, ended.removed_tags, kept, error.as_deref());
         Ok(ended)
     }
@@ -165,9 +166,10 @@ impl Retention {
         store.registry.end_cleanup_request(request.repository)?;
         let event = event(&row.path, None, cleaned.removed, cleaned.kept, &error);
         let actor = Actor::server();
-        store
+        let event = store
             .access
             .record_cleanup(&actor, row.project, None, event)?;
+        store.audit.tell_webhooks(&actor, &event);
         self.tell(&row.path, cleaned.removed, cleaned.kept, error.as_deref());
         Ok(())
     }

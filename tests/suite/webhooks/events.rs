@@ -65,9 +65,18 @@ fn pushes_and_deletions_by_every_way_are_told_with_their_group() {
         (&json!("acme/api"), &json!(digest))
     );
     push(&client, "acme/api", "v2");
-    hosted
-        .appliance
-        .ok(&["repository", "delete", "acme/api:v2", "--yes"]);
+    // What was to be deleted and is still there is not told.
+    let sql = |text: &str| {
+        let path = hosted.appliance.data().join("registry.sqlite");
+        let registry = rusqlite::Connection::open(path).unwrap();
+        registry.busy_timeout(Duration::from_secs(10)).unwrap();
+        registry.execute_batch(text).unwrap();
+    };
+    sql("CREATE TRIGGER keeps BEFORE DELETE ON tags BEGIN SELECT RAISE(FAIL, 'in the way'); END");
+    let delete = ["repository", "delete", "acme/api:v2", "--yes"];
+    assert!(!hosted.appliance.run_cli(&delete).status.success());
+    sql("DROP TRIGGER keeps");
+    hosted.appliance.ok(&delete);
     // The box's webhook hears of the same, in the same order.
     let kinds = |receiver: &Receiver| -> Vec<String> {
         let all = receiver.wait(4);

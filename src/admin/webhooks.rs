@@ -2,15 +2,16 @@
 //!
 //! A receiver's address is judged as an upstream's of a group is: only an administrator may allow it to be private.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use clap::builder::PossibleValuesParser;
+use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::caller::forbidden_because;
 use super::upstreams::sealing_keys;
-use super::{Admin, Named, Operation, one_of, refused};
+use super::{Admin, Named, Operation, refused};
 use crate::auth::keys::random_hex;
 use crate::auth::seal::Owner;
 use crate::error::{Error, Kind, Result, excerpt, nearest};
@@ -32,7 +33,7 @@ pub struct AddWebhook {
     pub url: String,
     /// Only these events; all without it
     #[serde(default)]
-    #[arg(long = "event", value_name = "EVENT", value_parser = one_of_words())]
+    #[arg(long = "event", value_name = "EVENT", value_parser = PossibleValuesParser::new(words_to_choose()))]
     pub events: Vec<String>,
     /// Only what happens in this group and those below it
     #[schemars(skip)]
@@ -44,6 +45,17 @@ pub struct AddWebhook {
     pub allow_private: bool,
 }
 
+/// A webhook by its id; where a path names a group too, only if it is that group's.
+#[derive(Debug, Default, Serialize, Deserialize, clap::Args)]
+pub struct NamedWebhook {
+    /// As the list shows it
+    #[arg(value_name = "ID", value_parser = super::id)]
+    pub hook_id: i64,
+    #[arg(skip)]
+    #[serde(default)]
+    pub group: Option<Named<GroupId>>,
+}
+
 /// Change a webhook
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[command(after_help = "\
@@ -52,10 +64,10 @@ Examples:
   breakwater webhook set 3 --enabled true
   breakwater webhook set 3 --event scrub.damaged --event disk.short")]
 pub struct SetWebhook {
-    /// As the list shows it
+    #[command(flatten)]
+    #[serde(flatten)]
     #[schemars(skip)]
-    #[arg(value_name = "ID", value_parser = super::id)]
-    pub hook_id: i64,
+    pub webhook: NamedWebhook,
     /// Where events are posted to
     #[arg(long)]
     pub url: Option<String>,
@@ -68,48 +80,34 @@ pub struct SetWebhook {
     /// Whether it may resolve to loopback, link-local and private addresses; for administrators
     #[arg(long)]
     pub allow_private: Option<bool>,
-    #[arg(skip)]
-    #[serde(default)]
-    #[schemars(skip)]
-    pub group: Option<Named<GroupId>>,
 }
 
 /// Remove a webhook, with what waits to be delivered to it
 #[derive(Debug, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[command(after_help = "Example:\n  breakwater webhook remove 3")]
 pub struct RemoveWebhook {
-    /// As the list shows it
+    #[command(flatten)]
+    #[serde(flatten)]
     #[schemars(skip)]
-    #[arg(value_name = "ID", value_parser = super::id)]
-    pub hook_id: i64,
-    #[arg(skip)]
-    #[serde(default)]
-    #[schemars(skip)]
-    pub group: Option<Named<GroupId>>,
+    pub webhook: NamedWebhook,
 }
 
 /// Post the event `ping` now, and tell what came back; exit status 1 if it was not taken
 #[derive(Debug, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[command(after_help = "Example:\n  breakwater webhook test 3")]
 pub struct TestWebhook {
-    /// As the list shows it
+    #[command(flatten)]
+    #[serde(flatten)]
     #[schemars(skip)]
-    #[arg(value_name = "ID", value_parser = super::id)]
-    pub hook_id: i64,
-    #[arg(skip)]
-    #[serde(default)]
-    #[schemars(skip)]
-    pub group: Option<Named<GroupId>>,
+    pub webhook: NamedWebhook,
 }
 
 /// One webhook
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct GetWebhook {
+    #[serde(flatten)]
     #[schemars(skip)]
-    pub hook_id: i64,
-    #[serde(default)]
-    #[schemars(skip)]
-    pub group: Option<Named<GroupId>>,
+    pub webhook: NamedWebhook,
 }
 
 /// List webhooks: a group's, or all
@@ -196,7 +194,7 @@ impl Operation for SetWebhook {
     type View = WebhookView;
 
     fn perform(self, admin: &Admin<'_>) -> Result<WebhookView> {
-        let before = find(admin, self.hook_id, self.group.as_ref())?;
+        let before = find(admin, &self.webhook)?;
         may_allow(admin, self.allow_private == Some(true))?;
         // What an administrator has allowed is the url that was there, not any other.
         let is_other = self
@@ -211,6 +209,7 @@ impl Operation for SetWebhook {
         let url = self.url.as_deref().unwrap_or(&before.webhook.url);
         check_url(url, allows).map_err(refused("url"))?;
         let changes = WebhookChanges {
+            expected: Some((before.webhook.url.clone(), before.webhook.allow_private)),
             events: self.events.as_deref().map(kinds).transpose()?,
             url: self.url,
             enabled: self.enabled,
@@ -231,7 +230,7 @@ impl Operation for RemoveWebhook {
     type View = ();
 
     fn perform(self, admin: &Admin<'_>) -> Result<()> {
-        let webhook = find(admin, self.hook_id, self.group.as_ref())?;
+        let webhook = find(admin, &self.webhook)?;
         let access = &admin.store.access;
         access.remove_webhook(&admin.actor, webhook.id)
     }
@@ -242,7 +241,7 @@ impl Operation for GetWebhook {
     type View = WebhookView;
 
     fn perform(self, admin: &Admin<'_>) -> Result<WebhookView> {
-        let webhook = find(admin, self.hook_id, self.group.as_ref())?;
+        let webhook = find(admin, &self.webhook)?;
         view(admin, webhook)
     }
 }
@@ -266,9 +265,9 @@ impl Operation for TestWebhook {
     type View = TestedWebhook;
 
     fn perform(self, admin: &Admin<'_>) -> Result<TestedWebhook> {
-        let webhook = find(admin, self.hook_id, self.group.as_ref())?;
+        let webhook = find(admin, &self.webhook)?;
         admin.refuse_offline("nothing is posted")?;
-        let _testing = Testing::begin()?;
+        let _testing = Testing::begin(owner(admin, &webhook)?)?;
         let key = webhooks::open(admin.store, &webhook.webhook)?;
         let ping = Told {
             notice: Notice::Ping {
@@ -284,8 +283,14 @@ impl Operation for TestWebhook {
         let (ok, message) = match answer {
             Ok(status @ 200..=299) => (true, format!("the receiver answered {status}")),
             Ok(status) => (false, format!("the receiver answered {status}")),
-            Err(why) => (false, format!("the receiver {why}")),
+            Err(why) => {
+                let receiver = webhook.webhook.origin();
+                (false, format!("the receiver at {receiver}: {why}"))
+            }
         };
+        if ok {
+            admin.store.audit.notices.note_ready(&webhook.webhook.uid);
+        }
         Ok(TestedWebhook {
             ok,
             message,
@@ -294,21 +299,27 @@ impl Operation for TestWebhook {
     }
 }
 
-/// How many tests are on their way: each may hold a worker for as long as its receiver likes to be silent.
-static TESTING: AtomicUsize = AtomicUsize::new(0);
+/// Whose tests are on their way: each may hold a worker for as long as its receiver likes to be silent.
+static TESTING: Mutex<Vec<Option<GroupId>>> = Mutex::new(Vec::new());
+/// Of one top-level group, or the box; so no group takes the tests of another.
 const MOST_TESTING: usize = 4;
+const MOST_TESTING_IN_ALL: usize = 16;
 
-struct Testing;
+struct Testing(Option<GroupId>);
 
 impl Testing {
-    fn begin() -> Result<Self> {
-        let before = TESTING.fetch_add(1, Ordering::AcqRel);
-        // Counted already, so that leaving by an error counts it out again.
-        let testing = Self;
-        if before < MOST_TESTING {
-            return Ok(testing);
+    fn begin(owner: Option<GroupId>) -> Result<Self> {
+        let mut testing = TESTING.lock();
+        let own = testing.iter().filter(|one| **one == owner).count();
+        if own < MOST_TESTING && testing.len() < MOST_TESTING_IN_ALL {
+            testing.push(owner);
+            return Ok(Self(owner));
         }
-        let what = format!("{MOST_TESTING} webhooks are being tested at this moment");
+        let count = match own < MOST_TESTING {
+            true => MOST_TESTING_IN_ALL,
+            false => MOST_TESTING,
+        };
+        let what = format!("{count} webhooks are being tested at this moment");
         let retry_after = PATIENCE;
         Err(Error::new(Kind::Unavailable { retry_after }, what).remedy("try again"))
     }
@@ -316,13 +327,23 @@ impl Testing {
 
 impl Drop for Testing {
     fn drop(&mut self) {
-        TESTING.fetch_sub(1, Ordering::AcqRel);
+        let mut testing = TESTING.lock();
+        if let Some(at) = testing.iter().position(|one| *one == self.0) {
+            testing.swap_remove(at);
+        }
     }
 }
 
-/// The webhook of that id; where a group is named, only if it is the group's.
-fn find(admin: &Admin<'_>, id: i64, group: Option<&Named<GroupId>>) -> Result<Webhook> {
-    let group = group.map(|group| admin.group(group)).transpose()?;
+/// The top-level group whose webhook it is; `None`: the box's.
+fn owner(admin: &Admin<'_>, row: &Webhook) -> Result<Option<GroupId>> {
+    let group = row.webhook.group;
+    let lineage = group.map(|group| admin.store.access.lineage(group));
+    Ok(lineage.transpose()?.unwrap_or_default().last().copied())
+}
+
+fn find(admin: &Admin<'_>, named: &NamedWebhook) -> Result<Webhook> {
+    let group = named.group.as_ref().map(|group| admin.group(group));
+    let (id, group) = (named.hook_id, group.transpose()?);
     let found = admin.store.access.webhook(WebhookId(id))?;
     let is_there = |row: &Webhook| {
         let mut group = group.iter();
@@ -349,9 +370,12 @@ fn may_allow(admin: &Admin<'_>, allows: bool) -> Result<()> {
 fn kinds(words: &[String]) -> Result<Vec<NoticeKind>> {
     let mut kinds = Vec::new();
     for word in words.iter().filter(|word| !word.is_empty()) {
-        let kind = word.parse().map_err(|_| {
-            let known = <NoticeKind as strum::VariantNames>::VARIANTS;
-            let nearest = nearest(word, known.iter().copied());
+        let kind = word
+            .parse()
+            .ok()
+            .filter(|kind: &NoticeKind| kind.is_to_be_chosen());
+        let kind = kind.ok_or_else(|| {
+            let nearest = nearest(word, words_to_choose());
             let what = format!("`{}` is no event", excerpt(word));
             let wrong = Error::new(Kind::Usage, what).about("events");
             wrong.remedy(format!("did you mean `{nearest}`?"))
@@ -386,8 +410,8 @@ fn view(admin: &Admin<'_>, row: Webhook) -> Result<WebhookView> {
     })
 }
 
-/// Words of events, which REST takes as texts.
-fn one_of_words() -> impl clap::builder::TypedValueParser<Value = String> {
-    use clap::builder::TypedValueParser as _;
-    one_of::<NoticeKind>().map(|kind| <&str>::from(kind).to_owned())
+fn words_to_choose() -> impl Iterator<Item = &'static str> {
+    let words = <NoticeKind as strum::VariantNames>::VARIANTS;
+    let is_to_be_chosen = |word: &&str| word.parse().is_ok_and(NoticeKind::is_to_be_chosen);
+    words.iter().copied().filter(is_to_be_chosen)
 }

@@ -51,7 +51,7 @@ impl Webhook {
                 tell(&changed, json, &line)?;
             }
             Action::Remove(Shown { request, json }) => {
-                let id = request.hook_id;
+                let id = request.webhook.hook_id;
                 place.perform(request)?;
                 let line = format!("removed webhook {id}");
                 tell_done("removed", id, json, &line)?;

@@ -67,6 +67,13 @@ notices! {
 crate::schema::words_in_schema!(NoticeKind);
 words_in_sql!(NoticeKind);
 
+impl NoticeKind {
+    /// Whether a webhook can ask for it: a test reaches any, and sums are of the kinds that it hears.
+    pub fn is_to_be_chosen(self) -> bool {
+        !matches!(self, Self::Ping | Self::EventsSummed)
+    }
+}
+
 /// What went for one reason.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct EvictedFor {
@@ -90,6 +97,8 @@ pub struct Notices {
     came: Condvar,
     /// How many found no room.
     lost: AtomicU64,
+    /// Receivers that took a test since.
+    ready: Mutex<Vec<String>>,
 }
 
 impl Notices {
@@ -134,6 +143,16 @@ impl Notices {
 
     pub fn wake(&self) {
         self.came.notify_all();
+    }
+
+    /// What waits for this receiver need not wait for the end of a pause: it took a test.
+    pub fn note_ready(&self, receiver: &str) {
+        self.ready.lock().push(receiver.to_owned());
+        self.wake();
+    }
+
+    pub fn take_ready(&self) -> Vec<String> {
+        std::mem::take(&mut *self.ready.lock())
     }
 
     /// What came since, and how many had no room.

@@ -20,14 +20,14 @@ pub(super) fn find(store: &Store, now: Timestamp) -> Result<Vec<Finding>> {
         let webhook = &row.webhook;
         let receiver = receivers.iter().find(|one| one.uid == webhook.uid)?;
         let since = receiver.failing_since.filter(|_| webhook.enabled)?;
-        let why = receiver.last_error.as_deref().unwrap_or("does not answer");
+        let why = receiver.last_error.as_deref().unwrap_or("no answer");
         (now.since(since) >= PATIENCE).then(|| {
             let (id, origin, queued) = (row.id.0, webhook.origin(), receiver.queued);
             Finding::new(
                 Severity::Warning,
                 "webhook_undelivered",
                 format!(
-                    "webhook {id} has not been delivered since {since}: the receiver at {origin} {why}; {queued} events wait"
+                    "webhook {id} has not been delivered since {since}: the receiver at {origin}: {why}; {queued} events wait"
                 ),
                 format!(
                     "see `breakwater webhook test {id}`, and mend the receiver, or remove the webhook"

@@ -11,7 +11,7 @@ use crate::store::notices::NoticeKind;
 use crate::store::statement::{decoded, find, get, list, run, unknown_word};
 use crate::time::Timestamp;
 
-/// So many the box may have, and each group.
+/// So many the box may have, and each top-level group with all groups below it: owners make as many of those as they like.
 const MOST: i64 = 20;
 
 /// A webhook. `Debug` is missing, as it holds what may be tried for a secret.
@@ -46,24 +46,18 @@ pub struct WebhookChanges {
     pub events: Option<Vec<NoticeKind>>,
     pub enabled: Option<bool>,
     pub allow_private: Option<bool>,
+    /// The url, and whether it may be private, that this was decided for.
+    pub expected: Option<(String, bool)>,
     /// Why it was switched off, where nobody asked for it.
     pub why: Option<&'static str>,
 }
 
 impl AccessDb {
-    /// `Conflict` where the group, or the box, has as many as it may; `NotFound` if the group is gone.
+    /// `Conflict` where the top-level group, or the box, has as many as it may; `NotFound` if the group is gone.
     pub fn add_webhook(&self, actor: &Actor, new: &NewWebhook) -> Result<Webhook> {
         let created_at = Timestamp::now();
         self.database.change(actor, |connection| {
-            let (text, group) = (
-                "SELECT count(*) FROM webhooks WHERE group_id IS ?1",
-                new.group,
-            );
-            let has: i64 = get(connection, "count webhooks", text, [group], |row| row.get(0))?;
-            if has >= MOST {
-                let what = format!("there are {MOST} webhooks there already, and no more may be");
-                return Err(Error::new(Kind::Conflict, what).remedy("remove one first"));
-            }
+            refuse_more(connection, new.group)?;
             let id = get(
                 connection,
                 "add webhook",
@@ -94,7 +88,7 @@ impl AccessDb {
     /// Changes it, and gives what it is then.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`; `Conflict` where it leads elsewhere by now than `expected`.
     pub fn set_webhook(
         &self,
         actor: &Actor,
@@ -103,6 +97,13 @@ impl AccessDb {
     ) -> Result<Webhook> {
         self.database.change(actor, |connection| {
             let before = find_by_id(connection, id)?.ok_or_else(|| no_such("webhook", id.0))?;
+            let is_expected = |(url, allow_private): &(String, bool)| {
+                *url == before.webhook.url && *allow_private == before.webhook.allow_private
+            };
+            if !changes.expected.as_ref().is_none_or(is_expected) {
+                let what = "somebody else has changed the url of the webhook meanwhile";
+                return Err(Error::new(Kind::Conflict, what).remedy("look at it, and try again"));
+            }
             let mut after = before.clone();
             let webhook = &mut after.webhook;
             if let Some(url) = &changes.url {
@@ -148,7 +149,7 @@ impl AccessDb {
 
     /// All, by id.
     pub fn webhooks(&self) -> Result<Vec<Webhook>> {
-        self.database.read(|connection| {
+        self.database.scan(|connection| {
             let text = select("ORDER BY id");
             list(connection, "list webhooks", &text, [], webhook)
         })
@@ -171,6 +172,29 @@ impl AccessDb {
     pub fn webhook(&self, id: WebhookId) -> Result<Option<Webhook>> {
         self.database.read(|connection| find_by_id(connection, id))
     }
+}
+
+fn refuse_more(connection: &Connection, group: Option<GroupId>) -> Result<()> {
+    let (text, whose) = match group {
+        None => (
+            "SELECT count(*) FROM webhooks WHERE group_id IS ?1",
+            "the box",
+        ),
+        Some(_) => (
+            "SELECT count(*) FROM group_ancestors JOIN webhooks USING (group_id)
+             WHERE ancestor_id = (SELECT ancestor_id FROM group_ancestors
+                 WHERE group_id = ?1 ORDER BY distance DESC LIMIT 1)",
+            "the top-level group, with those below it,",
+        ),
+    };
+    let has: i64 = get(connection, "count webhooks", text, [group], |row| {
+        row.get(0)
+    })?;
+    if has < MOST {
+        return Ok(());
+    }
+    let what = format!("{whose} has {MOST} webhooks already, and no more may be");
+    Err(Error::new(Kind::Conflict, what).remedy("remove one first"))
 }
 
 fn find_by_id(connection: &Connection, id: WebhookId) -> Result<Option<Webhook>> {

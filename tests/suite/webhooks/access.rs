@@ -69,6 +69,15 @@ fn an_owner_has_public_receivers_of_the_own_group_alone() {
     let wrong = post(&olga, hooks, wrong);
     assert_eq!(wrong.status, 400);
     assert!(wrong.text().contains("image.pushed"), "{}", wrong.text());
+    // What is no event to wait for would leave a webhook that is told nothing.
+    for never in ["ping", "events.summed"] {
+        let never = post(
+            &olga,
+            hooks,
+            json!({ "url": "https://example.com", "events": [never] }),
+        );
+        assert_eq!(never.status, 400, "{}", never.text());
+    }
 
     let url = "https://example.com/secret-path";
     let made = post(
@@ -126,16 +135,25 @@ fn an_owner_has_public_receivers_of_the_own_group_alone() {
 }
 
 #[test]
-fn a_group_has_twenty_webhooks_and_no_more() {
+fn a_top_level_group_has_twenty_webhooks_with_those_below_it_and_no_more() {
     let appliance = Appliance::start();
     let olga = owner(&appliance);
-    for number in 0..20 {
-        let url = json!({ "url": format!("https://example.com/{number}") });
-        assert_eq!(post(&olga, "/groups/acme/hooks", url).status, 201);
+    for path in ["acme/one", "acme/one/two"] {
+        appliance.ok(&["group", "add", path]);
     }
-    let url = json!({ "url": "https://example.com/more" });
-    let refused = post(&olga, "/groups/acme/hooks", url);
-    assert!(refused.text().contains("20 webhooks"), "{}", refused.text());
+    let hooks = |group: &str| format!("/groups/{}/hooks", group.replace('/', "%2F"));
+    let groups = ["acme", "acme/one", "acme/one/two"];
+    for (number, group) in (0..20).zip(groups.iter().cycle()) {
+        let url = json!({ "url": format!("https://example.com/{number}") });
+        assert_eq!(post(&olga, &hooks(group), url).status, 201);
+    }
+    let more = "https://example.com/more";
+    for group in groups {
+        let refused = post(&olga, &hooks(group), json!({ "url": more }));
+        assert!(refused.text().contains("20 webhooks"), "{}", refused.text());
+    }
+    appliance.ok(&["webhook", "add", more, "--group", "other"]);
+    appliance.ok(&["webhook", "add", more]);
 }
 
 #[test]
@@ -246,7 +264,10 @@ fn the_doctor_tells_of_a_webhook_that_is_not_delivered_for_an_hour() {
     let found = finding(&appliance).unwrap();
     let what = found["what"].as_str().unwrap();
     assert!(
-        what.contains("answered 500") && what.contains(&receiver.url("")),
+        what.contains(&format!(
+            "the receiver at {}: answered 500",
+            receiver.url("")
+        )),
         "{what}"
     );
     assert!(!what.contains("/hook"), "{what}");

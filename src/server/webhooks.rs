@@ -1,24 +1,29 @@
 //! What webhooks hear of that no request tells: upstreams that go away and come back, tokens that end soon, a disk with
 //! little room, and what went from the cache on a day. Looked at only while there are webhooks.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use super::Appliance;
 use crate::auth::administration::expiry::ends_soon;
 use crate::error::Result;
 use crate::proxy::UpstreamState;
-use crate::store::{GroupId, Notice, Token, reserve};
+use crate::store::{GroupId, Notice, NoticeKind, Store, Token, reserve};
 use crate::time::Timestamp;
 use crate::upstream::BreakerState;
+use crate::webhooks::ONE_BY_ONE;
 
 /// How often is looked for what is due, where nothing comes; and where there is no webhook.
 const TICK: Duration = Duration::from_millis(500);
 const IDLE_TICK: Duration = Duration::from_secs(1);
+/// What failed, because the disk is full as a rule, is left alone so long.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_AT_DISK_EVERY: Duration = Duration::from_secs(10);
 const LOOK_AT_TOKENS_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Where there are more than are told one by one: a moment longer than the minute that sums are of.
+const LOOK_AT_MORE_TOKENS: Duration = Duration::from_secs(61);
 const DAY: i64 = 24 * 60 * 60;
 /// Evictions of a day are summed up so long after its end, when the audit has all of them.
 const AFTER_MIDNIGHT: i64 = 60;
@@ -33,44 +38,58 @@ struct Watch {
     looked: Option<Instant>,
     disk: Option<Instant>,
     tokens: Option<Instant>,
+    /// Whether the last look left some tokens to be told.
+    has_more_tokens: bool,
     /// The last day whose evictions were told, as its first moment.
     day: Option<i64>,
     /// Upstreams by whose they are and name, and whether they were told to be down.
     down: HashMap<String, bool>,
-    /// What is noted as told, or not told any more, once it is queued.
-    marks: Vec<(String, bool)>,
+    /// What is to be noted as told, or not told any more, once it is queued. Kept until that is written.
+    marks: HashMap<String, bool>,
 }
 
 impl Appliance {
-    /// Tells webhooks what happens until it is stopped; a failure is handed to `complain`, and the next round goes on.
+    /// Tells webhooks what happens until it is stopped; a failure is handed to `complain`, and a later round goes on.
     pub fn run_webhooks(&self, stopped: &Receiver<()>, mut complain: impl FnMut(Result<()>)) {
         let mut watch = Watch::default();
         let notices = &self.store.audit.notices;
-        while let Err(TryRecvError::Empty) = stopped.try_recv() {
-            complain(self.webhook_round(&mut watch, Timestamp::now()));
-            notices.wait(match notices.is_wanted() {
-                true => TICK,
-                false => IDLE_TICK,
-            });
+        while !is_stopped(stopped) {
+            let worked = self.webhook_round(&mut watch, Timestamp::now(), stopped);
+            let has_failed = worked.is_err();
+            complain(worked);
+            match (has_failed, notices.is_wanted()) {
+                // What could not be queued would end any other wait at once.
+                (true, _) => match stopped.recv_timeout(AFTER_FAILURE) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    _ => break,
+                },
+                (false, true) => notices.wait(TICK),
+                (false, false) => notices.wait(IDLE_TICK),
+            }
         }
-        complain(self.webhooks.stop(Timestamp::now()));
+        let now = Timestamp::now();
+        let queued = self.webhooks.stop(now);
+        complain(queued.and_then(|()| watch.write_marks(&self.store, now)));
     }
 
-    fn webhook_round(&self, watch: &mut Watch, now: Timestamp) -> Result<()> {
+    fn webhook_round(
+        &self,
+        watch: &mut Watch,
+        now: Timestamp,
+        stopped: &Receiver<()>,
+    ) -> Result<()> {
         let looked = match self.store.audit.notices.is_wanted() {
-            true => watch.look(self, now),
+            true => watch.look(self, now, stopped),
             false => Ok(()),
         };
         self.webhooks.work(now)?;
-        let before = Timestamp(now.0.saturating_sub(TOLD_FOR));
-        for (what, is_told) in std::mem::take(&mut watch.marks) {
-            match is_told {
-                true => self.store.audit.note_told(&what, now, before)?,
-                false => self.store.audit.forget_told(&what)?,
-            }
-        }
+        watch.write_marks(&self.store, now)?;
         looked
     }
+}
+
+fn is_stopped(stopped: &Receiver<()>) -> bool {
+    !matches!(stopped.try_recv(), Err(TryRecvError::Empty))
 }
 
 fn is_due(last: &mut Option<Instant>, period: Duration) -> bool {
@@ -82,27 +101,62 @@ fn is_due(last: &mut Option<Instant>, period: Duration) -> bool {
 }
 
 impl Watch {
-    fn look(&mut self, appliance: &Appliance, now: Timestamp) -> Result<()> {
+    fn look(
+        &mut self,
+        appliance: &Appliance,
+        now: Timestamp,
+        stopped: &Receiver<()>,
+    ) -> Result<()> {
         if !is_due(&mut self.looked, LOOK_EVERY) {
             return Ok(());
         }
+        let mut seen = HashSet::new();
         for upstream in appliance.proxy.upstreams().states()? {
-            self.look_at_upstream(appliance, &upstream)?;
+            let what = name_of(&upstream);
+            self.look_at_upstream(appliance, &upstream, &what)?;
+            seen.insert(what);
         }
+        self.down.retain(|what, _| seen.contains(what));
         if is_due(&mut self.disk, LOOK_AT_DISK_EVERY) {
             self.look_at_disk(appliance)?;
         }
-        if is_due(&mut self.tokens, LOOK_AT_TOKENS_EVERY) {
-            self.look_at_tokens(appliance, now)?;
+        let every = match self.has_more_tokens {
+            true => LOOK_AT_MORE_TOKENS,
+            false => LOOK_AT_TOKENS_EVERY,
+        };
+        if is_due(&mut self.tokens, every) {
+            // Also where it fails.
+            self.has_more_tokens = true;
+            self.has_more_tokens = self.look_at_tokens(appliance, now, stopped)?;
         }
         self.look_at_evictions(appliance, now)
     }
 
-    fn look_at_upstream(&mut self, appliance: &Appliance, upstream: &UpstreamState) -> Result<()> {
+    fn was_told(&self, store: &Store, what: &str) -> Result<bool> {
+        match self.marks.get(what) {
+            Some(is_told) => Ok(*is_told),
+            None => store.audit.was_told(what),
+        }
+    }
+
+    fn write_marks(&mut self, store: &Store, now: Timestamp) -> Result<()> {
+        if self.marks.is_empty() {
+            return Ok(());
+        }
+        let before = Timestamp(now.0.saturating_sub(TOLD_FOR));
+        store.audit.mark_told(&self.marks, now, before)?;
+        self.marks.clear();
+        Ok(())
+    }
+
+    fn look_at_upstream(
+        &mut self,
+        appliance: &Appliance,
+        upstream: &UpstreamState,
+        what: &str,
+    ) -> Result<()> {
         let store = &appliance.store;
         let status = &upstream.status;
-        let path = upstream.group.as_deref();
-        let what = format!("upstream {} {}", path.unwrap_or_default(), status.name);
         let is_down = match status.breaker {
             BreakerState::Open
             | BreakerState::HalfOpen
@@ -112,15 +166,21 @@ impl Watch {
             BreakerState::Closed | BreakerState::Slow if status.last_success_at.is_some() => false,
             BreakerState::Closed | BreakerState::Slow | BreakerState::Offline => return Ok(()),
         };
-        let was_down = match self.down.get(&what) {
+        let was_down = match self.down.get(what) {
             Some(was_down) => *was_down,
-            None => store.audit.was_told(&what)?,
+            None => self.was_told(store, what)?,
         };
         if is_down != was_down {
-            let group = path
-                .map(|path| store.access.group_by_path(path))
-                .transpose()?;
-            let group = group.flatten().map(|group| group.id);
+            let path = upstream.group.as_deref();
+            let group = path.map(|path| store.access.group_by_path(path));
+            let group = group.transpose()?.flatten().map(|group| group.id);
+            // Whoever hears of either end of an outage hears of this one; else it is told to a webhook that comes.
+            let webhooks = &appliance.webhooks;
+            if !webhooks.hear(NoticeKind::UpstreamDown, group)?
+                && !webhooks.hear(NoticeKind::UpstreamUp, group)?
+            {
+                return Ok(());
+            }
             let name = status.name.clone();
             store.audit.notices.tell(group, || match is_down {
                 true => Notice::UpstreamDown {
@@ -130,9 +190,9 @@ impl Watch {
                 },
                 false => Notice::UpstreamUp { upstream: name },
             });
-            self.marks.push((what.clone(), is_down));
+            self.marks.insert(what.to_owned(), is_down);
         }
-        self.down.insert(what, is_down);
+        self.down.insert(what.to_owned(), is_down);
         Ok(())
     }
 
@@ -142,56 +202,71 @@ impl Watch {
         let (free, size) = store.blobs.space()?;
         let needed = store.room.limits().min_free;
         let needed = needed.max(reserve(size).saturating_mul(2));
-        let was_short = store.audit.was_told(WHAT)?;
+        let was_short = self.was_told(store, WHAT)?;
         let again = needed.saturating_add(needed.checked_div(ROOM_AGAIN).unwrap_or_default());
-        if free < needed && !was_short {
+        let is_news = free < needed && !was_short;
+        if is_news && appliance.webhooks.hear(NoticeKind::DiskShort, None)? {
             store.audit.notices.tell(None, || Notice::DiskShort {
                 free_bytes: free,
                 needed_bytes: needed,
                 size_bytes: size,
             });
-            self.marks.push((WHAT.to_owned(), true));
+            self.marks.insert(WHAT.to_owned(), true);
         }
         if free >= again && was_short {
-            self.marks.push((WHAT.to_owned(), false));
+            self.marks.insert(WHAT.to_owned(), false);
         }
         Ok(())
     }
 
-    fn look_at_tokens(&mut self, appliance: &Appliance, now: Timestamp) -> Result<()> {
+    /// Tells of as many as are told one by one within a minute; whether there are more.
+    fn look_at_tokens(
+        &mut self,
+        appliance: &Appliance,
+        now: Timestamp,
+        stopped: &Receiver<()>,
+    ) -> Result<bool> {
         let store = &appliance.store;
+        let mut left = ONE_BY_ONE;
         for token in store.access.tokens(None)? {
             let Some(expires_at) = ends_soon(&token, now) else {
                 continue;
             };
             let what = format!("token {} {}", token.id.0, expires_at.0);
-            if store.audit.was_told(&what)? {
+            if self.was_told(store, &what)? {
                 continue;
             }
             let group = group_of(appliance, &token)?;
+            if !appliance.webhooks.hear(NoticeKind::TokenExpiring, group)? {
+                continue;
+            }
+            if left == 0 || is_stopped(stopped) {
+                return Ok(true);
+            }
+            left = left.saturating_sub(1);
             store.audit.notices.tell(group, || Notice::TokenExpiring {
                 id: token.id,
                 name: token.name,
                 kind: token.kind.as_str(),
                 expires_at,
             });
-            self.marks.push((what, true));
+            self.marks.insert(what, true);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// What went yesterday, once it is over.
     fn look_at_evictions(&mut self, appliance: &Appliance, now: Timestamp) -> Result<()> {
         let moment = now.0.saturating_sub(AFTER_MIDNIGHT);
         let today = moment.saturating_sub(moment.rem_euclid(DAY));
-        if self.day == Some(today) {
+        if self.day == Some(today) || !appliance.webhooks.hear(NoticeKind::CacheEvicted, None)? {
             return Ok(());
         }
         let audit = &appliance.store.audit;
         let from = Timestamp(today.saturating_sub(DAY));
         let day: String = from.to_string().chars().take("2026-01-31".len()).collect();
         let what = format!("evicted {day}");
-        if !audit.was_told(&what)? {
+        if !self.was_told(&appliance.store, &what)? {
             let reasons = audit.evicted_between(from, Timestamp(today))?;
             if !reasons.is_empty() {
                 let sum = |of: fn(&(String, crate::store::EvictedFor)) -> i64| {
@@ -205,11 +280,16 @@ impl Watch {
                     reasons: BTreeMap::from_iter(reasons),
                 });
             }
-            self.marks.push((what, true));
+            self.marks.insert(what, true);
         }
         self.day = Some(today);
         Ok(())
     }
+}
+
+fn name_of(upstream: &UpstreamState) -> String {
+    let group = upstream.group.as_deref().unwrap_or_default();
+    format!("upstream {group} {}", upstream.status.name)
 }
 
 /// The group that a token belongs to, or in which its project lies.

@@ -63,6 +63,7 @@ pub use look::{Seen, Unseen, look};
 pub use post::{PATIENCE, Poster, Unsent, check_url};
 pub use proxy::Proxies;
 pub use rate_limit::RateLimit;
+pub use retry::random_fraction;
 pub use settings::{Ca, Credentials, Settings, Timeouts};
 
 use fingerprint::{fingerprint, keyed};

@@ -100,7 +100,7 @@ fn pause(fault: &Fault, number: u32, timeouts: &Timeouts) -> Option<Duration> {
 }
 
 /// From 0 up to 1. Where the system has no randomness, the pause is merely not jittered.
-fn random_fraction() -> f64 {
+pub fn random_fraction() -> f64 {
     let mut bytes = [0; 2];
     let _ = getrandom::fill(&mut bytes);
     f64::from(u16::from_le_bytes(bytes)) / 65_536.0

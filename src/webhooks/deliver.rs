@@ -1,7 +1,7 @@
-//! Deliveries: which receiver has its turn, one try, and what its answer means.
+//! Deliveries: one try, and what its answer means.
 //!
-//! A receiver has a thread while something waits for it, and there are at most [`MOST_THREADS`]: one that hangs holds up
-//! no other. Its events go in their order; the first is tried until it is taken, or too old.
+//! A receiver has a thread while something waits for it, as far as there are threads (`turns`). Its events go in their
+//! order; the first is tried until it is taken, or too old.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Hook, Key, Known, Pace, Webhooks};
-use crate::error::{Error, Result};
+use super::known::{Hook, Known};
+use super::{Key, Webhooks};
+use crate::error::{Error, Kind, Result};
 use crate::store::{Actor, Delivery, NewWebhook, WebhookChanges};
-use crate::time::{Timestamp, after};
-use crate::upstream::{Poster, Unsent};
+use crate::time::Timestamp;
+use crate::upstream::{Poster, Unsent, random_fraction};
 
-const MOST_THREADS: usize = 4;
 /// How long a receiver with much to take keeps its thread, where others may wait for one.
 const TURN: Duration = Duration::from_secs(10);
 
@@ -57,7 +57,7 @@ impl Tried {
 }
 
 impl Webhooks {
-    /// Gives threads to receivers for whom something is due, those first that have waited longest.
+    /// Gives threads to receivers for whom something is due.
     pub(super) fn start_due(self: &Arc<Self>, known: &Known) -> Result<()> {
         if self.is_halted() {
             return Ok(());
@@ -76,26 +76,14 @@ impl Webhooks {
         Ok(())
     }
 
-    /// Takes as many receivers as there are threads for; each is busy until its [`Turn`] is dropped.
     fn take_due(&self, known: &Known) -> Result<Vec<String>> {
-        let waiting = self.store.audit.waiting_receivers()?;
-        let mut delivering = self.delivering.lock();
-        let now = Instant::now();
-        let is_due = |uid: &String| {
-            let tries = delivering.receivers.get(uid);
-            let is_paused = tries
-                .and_then(|tries| tries.next)
-                .is_some_and(|at| at > now);
-            known.hook(uid).is_some() && !delivering.busy.contains(uid) && !is_paused
-        };
-        let mut due: Vec<String> = waiting.into_iter().filter(is_due).collect();
-        due.sort_by_key(|uid| delivering.receivers.get(uid).and_then(|tries| tries.served));
-        due.truncate(MOST_THREADS.saturating_sub(delivering.busy.len()));
-        for uid in &due {
-            delivering.busy.insert(uid.clone());
-            delivering.receivers.entry(uid.clone()).or_default().served = Some(now);
+        let mut waiting = Vec::new();
+        for uid in self.store.audit.waiting_receivers()? {
+            if let Some(hook) = known.enabled(&uid) {
+                waiting.push((uid, known.owner(&self.store, hook)?));
+            }
         }
-        Ok(due)
+        Ok(self.delivering.lock().admit(waiting, Instant::now()))
     }
 
     /// Nothing is sent while the box is offline, or stops.
@@ -105,8 +93,13 @@ impl Webhooks {
 
     /// Delivers the next event of a receiver; whether there may be more to do now.
     fn deliver_next(&self, uid: &str) -> Result<bool> {
+        // What it has got already is not sent again because that could not be noted.
+        let unnoted = self.delivering.lock().tries(uid).unnoted.clone();
+        if let Some(delivery) = unnoted {
+            return self.note_delivered(uid, delivery);
+        }
         let known = self.known()?;
-        let (Some(hook), false) = (known.hook(uid), self.is_halted()) else {
+        let (Some(hook), false) = (known.enabled(uid), self.is_halted()) else {
             return Ok(false);
         };
         let Some(delivery) = self.store.audit.next_delivery(uid)? else {
@@ -118,84 +111,100 @@ impl Webhooks {
                 let (poster, webhook) = (&self.poster, &hook.webhook);
                 Tried::of(send(poster, webhook, key, &delivery.message, &body))
             }
-            Err(why) => Tried::Failed(format!("cannot be signed for: {why}")),
+            Err(why) => Tried::Failed(format!("its events cannot be signed: {why}")),
         };
-        let now = Timestamp::now();
+        let (audit, now) = (&self.store.audit, Timestamp::now());
         match tried {
             Tried::Delivered => {
                 self.counters.delivered.one();
-                self.note_success(uid);
-                self.store.audit.note_delivered(uid, &delivery, now)?;
-                Ok(true)
+                self.note_delivered(uid, delivery)
             }
             Tried::Gone => {
                 self.counters.failed.one();
-                let why = "answered 410, which asks for no more events: it is switched off";
-                self.store.audit.note_undelivered(uid, why, None, now)?;
-                self.switch_off(hook)?;
+                if self.switch_off(hook)? {
+                    let why = "answered 410, which asks for no more events: it is switched off";
+                    audit.note_undelivered(uid, why, None, now)?;
+                }
                 Ok(false)
             }
             Tried::Failed(why) => {
                 self.counters.failed.one();
                 let is_old = now.since(delivery.created_at) >= self.pace.give_up;
                 let given_up = is_old.then_some(delivery.id);
+                audit.note_undelivered(uid, &why, given_up, now)?;
                 if is_old {
                     self.counters.expired.one();
                 }
-                self.note_failure(uid, hook, &why);
-                self.store
-                    .audit
-                    .note_undelivered(uid, &why, given_up, now)?;
+                let known = self.known()?;
+                // A webhook that was changed meanwhile may lead to another receiver by now.
+                let leads_to = known.hooks.get(uid).map(|hook| &hook.webhook);
+                if leads_to == Some(&hook.webhook) {
+                    self.note_failure(uid, hook, &why);
+                }
                 Ok(false)
             }
         }
     }
 
-    fn note_success(&self, uid: &str) {
+    fn note_delivered(&self, uid: &str, delivery: Delivery) -> Result<bool> {
+        let audit = &self.store.audit;
+        let noted = audit.note_delivered(uid, &delivery, Timestamp::now());
         let mut delivering = self.delivering.lock();
-        let tries = delivering.receivers.entry(uid.to_owned()).or_default();
-        (tries.failed, tries.next) = (0, None);
+        let tries = delivering.tries(uid);
+        match noted {
+            Ok(()) => {
+                tries.unnoted = None;
+                tries.succeed();
+                Ok(true)
+            }
+            Err(error) => {
+                tries.unnoted = Some(delivery);
+                Err(error)
+            }
+        }
     }
 
     fn note_failure(&self, uid: &str, hook: &Hook, why: &str) {
         let mut delivering = self.delivering.lock();
-        let tries = delivering.receivers.entry(uid.to_owned()).or_default();
-        let pause = self.pace.pause(tries.failed, random());
-        tries.failed = tries.failed.saturating_add(1);
-        tries.next = Some(after(Instant::now(), pause));
+        let (failed, pause) = delivering.tries(uid).fail(&self.pace, random_fraction());
         let (id, receiver) = (hook.id.0, hook.webhook.origin());
         let again_in = pause.as_secs();
-        match tries.failed {
+        match failed {
             1 => tracing::warn!(
                 webhook = id,
-                receiver,
                 again_in,
-                "a webhook was not delivered: the receiver {why}"
+                "a webhook was not delivered: the receiver at {receiver}: {why}"
             ),
             _ => tracing::debug!(
                 webhook = id,
-                receiver,
                 again_in,
-                "again not delivered: the receiver {why}"
+                "again not delivered: the receiver at {receiver}: {why}"
             ),
         }
     }
 
-    fn switch_off(&self, hook: &Hook) -> Result<()> {
+    /// Whether it was: what answered may not be what the webhook leads to by now.
+    fn switch_off(&self, hook: &Hook) -> Result<bool> {
         let changes = WebhookChanges {
             enabled: Some(false),
             why: Some("the receiver answered 410"),
+            expected: Some((hook.webhook.url.clone(), hook.webhook.allow_private)),
             ..WebhookChanges::default()
         };
         let access = &self.store.access;
-        access.set_webhook(&Actor::server(), hook.id, &changes)?;
+        match access.set_webhook(&Actor::server(), hook.id, &changes) {
+            Err(error) if matches!(error.kind(), Kind::Conflict | Kind::NotFound) => {
+                return Ok(false);
+            }
+            switched => drop(switched?),
+        }
         let receiver = hook.webhook.origin();
         tracing::warn!(
             webhook = hook.id.0,
             receiver,
             "a webhook is switched off: its receiver answered 410, which asks for no more events"
         );
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -223,32 +232,16 @@ impl Turn {
     fn pause_after(&self, error: &Error) {
         tracing::warn!(%error, "a webhook could not be delivered");
         let mut delivering = self.webhooks.delivering.lock();
-        let tries = delivering.receivers.entry(self.uid.clone()).or_default();
-        tries.next = Some(after(Instant::now(), self.webhooks.pace.first));
+        let tries = delivering.tries(&self.uid);
+        tries.fail(&self.webhooks.pace, random_fraction());
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.webhooks.delivering.lock().busy.remove(&self.uid);
+        self.webhooks.delivering.lock().release(&self.uid);
         self.webhooks.store.audit.notices.wake();
     }
-}
-
-impl Pace {
-    /// The pause after a failure that so many came before; `random` is from 0 to 1.
-    fn pause(&self, failed: u32, random: f64) -> Duration {
-        let doubled = 1_u32.checked_shl(failed.min(31)).unwrap_or(u32::MAX);
-        let pause = self.first.saturating_mul(doubled).min(self.longest);
-        pause.mul_f64(0.8 + 0.4 * random)
-    }
-}
-
-/// Without randomness from the system pauses are all alike.
-fn random() -> f64 {
-    let mut bytes = [0_u8; 4];
-    let _ = getrandom::fill(&mut bytes);
-    f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX)
 }
 
 /// The body, which tells how many events were dropped before it.
@@ -260,27 +253,5 @@ fn with_dropped(delivery: &Delivery) -> String {
             Value::Object(fields).to_string()
         }
         _ => delivery.body.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_from_five_seconds_to_an_hour_with_jitter() {
-        let pace = Pace::default();
-        for (failed, random, seconds) in [
-            (0, 0.5, 5.0),
-            (0, 0.0, 4.0),
-            (0, 1.0, 6.0),
-            (1, 0.5, 10.0),
-            (9, 0.5, 2_560.0),
-            (10, 0.5, 3_600.0),
-            (u32::MAX, 1.0, 4_320.0),
-        ] {
-            let pause = pace.pause(failed, random).as_secs_f64();
-            assert!((pause - seconds).abs() < 0.01, "{failed} {random}: {pause}");
-        }
     }
 }

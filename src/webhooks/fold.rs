@@ -8,7 +8,7 @@ use crate::store::{Notice, NoticeKind};
 use crate::time::Timestamp;
 
 /// So many a minute, of each kind, are told one by one.
-const MOST: u32 = 20;
+pub const ONE_BY_ONE: u32 = 20;
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
@@ -33,7 +33,7 @@ impl Fold {
             first: now,
             last: now,
         });
-        if minute.told < MOST {
+        if minute.told < ONE_BY_ONE {
             minute.told = minute.told.saturating_add(1);
             return true;
         }

@@ -2,41 +2,39 @@
 //!
 //! Notices wait in memory for a moment ([`crate::store::Notices`]), and are then queued in `audit.sqlite` for each
 //! webhook that hears of them; from there they are delivered, each receiver's in their order, again and again until it
-//! has taken them. Many of one kind are summed up (`fold`). How one try is made and judged is in `deliver`.
+//! has taken them. What there is to be told is in `known`, the way into the queues in `queue`, where many of one kind are
+//! summed up (`fold`); whose turn it is in `turns`, and how one try is made and judged in `deliver`.
 //!
 //! Knows no route and no configuration; the server says when to look, and what its other rooms have to tell.
 
 mod deliver;
 mod fold;
+mod known;
+mod queue;
 mod sign;
+mod turns;
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
 pub use deliver::send;
+pub use fold::ONE_BY_ONE;
+pub use known::open;
 pub use sign::{Key, new_secret};
 
 use crate::auth::keys::random_hex;
-use crate::auth::seal::{Owner, SealingKeys};
 use crate::error::Result;
 use crate::metrics::counters;
-use crate::store::{
-    GroupId, NewDelivery, NewWebhook, Notice, NoticeKind, Store, Told, Webhook, WebhookId,
-};
+use crate::store::{Notice, Store, Told};
 use crate::time::Timestamp;
 use crate::upstream::Poster;
-use fold::Fold;
-
-/// So many events wait for a receiver; of more the oldest are dropped.
-const MOST_QUEUED: u64 = 1_000;
-/// So many wait in memory while the database takes none.
-const MOST_UNQUEUED: usize = 10_000;
+use known::Known;
+use queue::Queueing;
+use turns::Delivering;
 
 counters! {
     /// What became of events since the start.
@@ -85,42 +83,6 @@ pub struct Webhooks {
     stopping: AtomicBool,
 }
 
-/// The webhooks and groups, as they were at a generation of the access database.
-struct Known {
-    generation: u64,
-    hooks: Vec<Hook>,
-    groups: HashMap<GroupId, (String, Option<GroupId>)>,
-}
-
-struct Hook {
-    id: WebhookId,
-    webhook: NewWebhook,
-    /// Why there is none, where nothing opens its secret.
-    key: std::result::Result<Key, String>,
-}
-
-#[derive(Default)]
-struct Queueing {
-    fold: Fold,
-    /// What the database did not take yet.
-    unqueued: Vec<NewDelivery>,
-}
-
-/// By the receivers' own names.
-#[derive(Default)]
-struct Delivering {
-    busy: HashSet<String>,
-    receivers: HashMap<String, Tries>,
-}
-
-#[derive(Default)]
-struct Tries {
-    failed: u32,
-    next: Option<Instant>,
-    /// When it last had a thread: whoever waits longest has the next.
-    served: Option<Instant>,
-}
-
 impl Webhooks {
     /// Sends nothing before it is asked to.
     ///
@@ -146,8 +108,13 @@ impl Webhooks {
     /// `Sql`, `Full`, `Busy`: what could not be queued waits for the next time, within bounds.
     pub fn work(self: &Arc<Self>, now: Timestamp) -> Result<()> {
         let known = self.known()?;
-        self.queue(&known, now, false)?;
-        self.start_due(&known)
+        for uid in self.store.audit.notices.take_ready() {
+            self.delivering.lock().hurry(&uid);
+        }
+        let queued = self.queue(&known, now, false);
+        // What is queued already goes out also where nothing more can be queued.
+        let started = self.start_due(&known);
+        queued.and(started)
     }
 
     /// Queues what is left. Deliveries that are on their way are not waited for: they are tried again.
@@ -159,124 +126,6 @@ impl Webhooks {
         let known = self.known()?;
         self.queue(&known, now, true)
     }
-
-    /// What there is, read again after each change.
-    fn known(&self) -> Result<Arc<Known>> {
-        let generation = self.store.access.generation();
-        let mut kept = self.known.lock();
-        if let Some(known) = kept.as_ref().filter(|known| known.generation == generation) {
-            return Ok(Arc::clone(known));
-        }
-        let rows = self.store.access.webhooks()?;
-        let groups = match rows.is_empty() {
-            true => Vec::new(),
-            false => self.store.access.groups()?,
-        };
-        let uids: Vec<_> = rows.iter().map(|row| row.webhook.uid.as_str()).collect();
-        self.store.audit.keep_receivers(&uids)?;
-        let is_wanted = rows.iter().any(|row| row.webhook.enabled);
-        self.store.audit.notices.want(is_wanted);
-        let hook = |row: Webhook| Hook {
-            id: row.id,
-            key: open(&self.store, &row.webhook).map_err(|error| error.what_and_why()),
-            webhook: row.webhook,
-        };
-        let known = Arc::new(Known {
-            generation,
-            hooks: rows.into_iter().map(hook).collect(),
-            groups: groups
-                .into_iter()
-                .map(|group| (group.id, (group.path, group.parent)))
-                .collect(),
-        });
-        *kept = Some(Arc::clone(&known));
-        Ok(known)
-    }
-
-    fn queue(&self, known: &Known, now: Timestamp, is_last: bool) -> Result<()> {
-        let (told, lost) = self.store.audit.notices.take();
-        let mut queueing = self.queueing.lock();
-        let Queueing { fold, unqueued } = &mut *queueing;
-        let mut lost = lost;
-        for (uid, sum) in fold.sums(now, is_last) {
-            let told = Told {
-                notice: sum,
-                group: None,
-                at: now,
-            };
-            unqueued.push(delivery(&uid, body(&told, None))?);
-        }
-        for told in told {
-            let kind = told.notice.kind();
-            let lineage = known.lineage(told.group);
-            let path = lineage.first().map(|(_, path)| *path);
-            let mut text = None;
-            for hook in known.hooks.iter().filter(|hook| hook.hears(kind, &lineage)) {
-                if fold.admits(&hook.webhook.uid, kind, now) {
-                    let body = text.get_or_insert_with(|| body(&told, path));
-                    unqueued.push(delivery(&hook.webhook.uid, body.clone())?);
-                }
-            }
-        }
-        let surplus = unqueued.len().saturating_sub(MOST_UNQUEUED);
-        unqueued.drain(..surplus);
-        lost = lost.saturating_add(surplus as u64);
-        self.counters.unqueued.add(lost);
-        if !unqueued.is_empty() {
-            let dropped = self.store.audit.queue_deliveries(unqueued, MOST_QUEUED)?;
-            self.counters.full.add(dropped);
-            unqueued.clear();
-        }
-        Ok(())
-    }
-}
-
-impl Known {
-    /// A group and those above it, nearest first, with their paths.
-    fn lineage(&self, group: Option<GroupId>) -> Vec<(GroupId, &str)> {
-        let mut lineage = Vec::new();
-        let mut next = group;
-        while let Some((id, (path, parent))) = next.and_then(|id| Some((id, self.groups.get(&id)?)))
-        {
-            lineage.push((id, path.as_str()));
-            next = *parent;
-        }
-        lineage
-    }
-
-    fn hook(&self, uid: &str) -> Option<&Hook> {
-        let mut hooks = self.hooks.iter();
-        hooks.find(|hook| hook.webhook.uid == uid && hook.webhook.enabled)
-    }
-}
-
-impl Hook {
-    fn hears(&self, kind: NoticeKind, lineage: &[(GroupId, &str)]) -> bool {
-        let webhook = &self.webhook;
-        let is_there = |id: GroupId| lineage.iter().any(|(group, _)| *group == id);
-        webhook.enabled
-            && webhook.group.is_none_or(is_there)
-            && (webhook.events.is_empty() || webhook.events.contains(&kind))
-    }
-}
-
-/// The key that a webhook's events are signed with.
-///
-/// # Errors
-/// `Config` where nothing opens it.
-pub fn open(store: &Store, webhook: &NewWebhook) -> Result<Key> {
-    let owner = Owner::webhook(&webhook.uid);
-    let secret = SealingKeys::find(store.directory())?.open(&owner, &webhook.secret)?;
-    Key::parse(&Zeroizing::new(secret))
-}
-
-fn delivery(uid: &str, body: String) -> Result<NewDelivery> {
-    Ok(NewDelivery {
-        receiver: uid.to_owned(),
-        message: new_message()?,
-        created_at: Timestamp::now(),
-        body,
-    })
 }
 
 /// What a receiver knows an event by.

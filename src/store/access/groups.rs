@@ -147,6 +147,11 @@ impl AccessDb {
         })
     }
 
+    /// As [`Self::lineage`], with their paths.
+    pub fn named_lineage(&self, group: GroupId) -> Result<Vec<(GroupId, String)>> {
+        self.database.read(|connection| lineage(connection, group))
+    }
+
     /// The group at this path, exactly as written.
     pub fn group_by_path(&self, path: &str) -> Result<Option<Group>> {
         self.database.read(|connection| {

@@ -4,6 +4,8 @@
 //! Commits here reach the disk with the next checkpoint: a crash of the process takes nothing back, and a power cut may
 //! let something be delivered twice, or not at all.
 
+use std::collections::{HashMap, HashSet};
+
 use rusqlite::{Connection, Row, params};
 
 use super::AuditDb;
@@ -54,13 +56,13 @@ impl AuditDb {
         self.database.write_with(Synchronous::Normal, work)
     }
 
-    /// Queues them in this order, and drops the oldest of receivers that have more than `most`; how many that were.
+    /// Queues them in this order, and drops the oldest of receivers that have more than `most`; how many that were. The
+    /// very first stays: it may be on its way.
     pub fn queue_deliveries(&self, new: &[NewDelivery], most: u64) -> Result<u64> {
         self.write_deliveries(|connection| {
-            let mut receivers = Vec::new();
+            let mut receivers = HashSet::new();
             for one in new {
-                if !receivers.contains(&&one.receiver) {
-                    receivers.push(&one.receiver);
+                if receivers.insert(&one.receiver) {
                     let text = "INSERT OR IGNORE INTO receivers (uid) VALUES (?1)";
                     run(connection, "note a receiver", text, [&one.receiver])?;
                 }
@@ -83,7 +85,7 @@ impl AuditDb {
                         connection,
                         "drop the oldest deliveries",
                         "DELETE FROM deliveries WHERE id IN (
-                             SELECT id FROM deliveries WHERE receiver = ?1 ORDER BY id LIMIT ?2)",
+                             SELECT id FROM deliveries WHERE receiver = ?1 ORDER BY id LIMIT ?2 OFFSET 1)",
                         params![receiver, i64::try_from(surplus).unwrap_or(i64::MAX)],
                     )?;
                     note_dropped(connection, receiver, went)?;
@@ -190,22 +192,26 @@ impl AuditDb {
     }
 
     /// Forgets receivers that are no webhook's any more, with what waits for them.
-    pub fn keep_receivers(&self, uids: &[&str]) -> Result<()> {
-        let known = self.receivers()?;
-        let mut gone = known.iter().map(|receiver| receiver.uid.as_str());
-        if !gone.any(|uid| !uids.contains(&uid)) {
+    pub fn keep_receivers(&self, uids: &HashSet<&str>) -> Result<()> {
+        let known: Vec<String> = self.database.read(|connection| {
+            let text = "SELECT uid FROM receivers";
+            list(connection, "name receivers", text, [], |row| row.get(0))
+        })?;
+        let is_gone = |uid: &&String| !uids.contains(uid.as_str());
+        let gone: Vec<_> = known.iter().filter(is_gone).collect();
+        if gone.is_empty() {
             return Ok(());
         }
         self.write_deliveries(|connection| {
-            for receiver in known.iter().filter(|one| !uids.contains(&one.uid.as_str())) {
+            for uid in &gone {
                 let text = "DELETE FROM receivers WHERE uid = ?1";
-                run(connection, "forget a receiver", text, [&receiver.uid])?;
+                run(connection, "forget a receiver", text, [uid])?;
             }
             Ok(())
         })
     }
 
-    /// Whether this was told by [`Self::note_told`].
+    /// Whether [`Self::mark_told`] noted that it was told.
     pub fn was_told(&self, what: &str) -> Result<bool> {
         self.database.read(|connection| {
             let text = "SELECT 1 FROM told_once WHERE what = ?1";
@@ -214,21 +220,28 @@ impl AuditDb {
         })
     }
 
-    /// Notes that it was told, and forgets what was told before `before`.
-    pub fn note_told(&self, what: &str, now: Timestamp, before: Timestamp) -> Result<()> {
+    /// Notes what was told, or is to be told again, and forgets what was told before `before`.
+    pub fn mark_told(
+        &self,
+        marks: &HashMap<String, bool>,
+        now: Timestamp,
+        before: Timestamp,
+    ) -> Result<()> {
         self.write_deliveries(|connection| {
-            let text = "INSERT OR REPLACE INTO told_once (what, at) VALUES (?1, ?2)";
-            run(connection, "note what was told", text, params![what, now])?;
+            for (what, is_told) in marks {
+                match is_told {
+                    true => {
+                        let text = "INSERT OR REPLACE INTO told_once (what, at) VALUES (?1, ?2)";
+                        run(connection, "note what was told", text, params![what, now])?;
+                    }
+                    false => {
+                        let text = "DELETE FROM told_once WHERE what = ?1";
+                        run(connection, "tell it again", text, [what])?;
+                    }
+                }
+            }
             let text = "DELETE FROM told_once WHERE at < ?1";
             run(connection, "forget what was told", text, [before])?;
-            Ok(())
-        })
-    }
-
-    pub fn forget_told(&self, what: &str) -> Result<()> {
-        self.write_deliveries(|connection| {
-            let text = "DELETE FROM told_once WHERE what = ?1";
-            run(connection, "tell it again", text, [what])?;
             Ok(())
         })
     }

@@ -274,3 +274,62 @@ fn a_token_that_ends_soon_damage_a_short_disk_and_yesterdays_evictions_are_told_
         assert_eq!(ids.len(), 1, "{kind}");
     }
 }
+
+#[test]
+fn what_is_told_once_waits_for_a_webhook_that_hears_of_it() {
+    let appliance = Appliance::builder()
+        .toml("[cache]\nmin_free = \"99%\"\n")
+        .start();
+    let receiver = Receiver::start();
+    add(&appliance, &receiver, &["--event", "image.pushed"]);
+    // The box has looked meanwhile.
+    std::thread::sleep(Duration::from_secs(3));
+    appliance.ok(&["webhook", "set", "1", "--event", "disk.short"]);
+    receiver.wait_for("disk.short");
+}
+
+#[test]
+fn of_many_tokens_that_end_soon_as_many_are_told_as_are_not_summed_up() {
+    let mut appliance = Appliance::start();
+    let receiver = Receiver::start();
+    add(&appliance, &receiver, &["--event", "token.expiring"]);
+    appliance.ok(&["user", "add", "ci", "--service"]);
+    for number in 0..22 {
+        let name = format!("token{number}");
+        appliance.ok(&[
+            "token",
+            "create",
+            "--name",
+            &name,
+            "--user",
+            "ci",
+            "--scope",
+            "read_registry",
+            "--expires",
+            "60d",
+        ]);
+    }
+    appliance.stop();
+    let access = rusqlite::Connection::open(appliance.data().join("access.sqlite")).unwrap();
+    let ago = "UPDATE tokens SET created_at = created_at - 5184000, expires_at = expires_at - 4752000, own_expires_at = expires_at - 4752000";
+    assert_eq!(access.execute(ago, []).unwrap(), 22);
+    drop(access);
+    appliance.restart();
+    receiver.wait(20);
+    appliance.stop();
+    // A stop tells the sums, of which there are none; the others wait for the next look.
+    let kinds: HashSet<_> = receiver
+        .posts()
+        .iter()
+        .map(super::receiver::Post::kind)
+        .collect();
+    assert_eq!(kinds, HashSet::from(["token.expiring".to_owned()]));
+    let audit = rusqlite::Connection::open(appliance.data().join("audit.sqlite")).unwrap();
+    let count = |text: &str| -> i64 { audit.query_row(text, [], |row| row.get(0)).unwrap() };
+    assert_eq!(count("SELECT count(*) FROM told_once"), 20);
+    let summed = "SELECT count(*) FROM deliveries WHERE body LIKE '%events.summed%'";
+    assert_eq!(count(summed), 0);
+    drop(audit);
+    appliance.restart();
+    receiver.wait(22);
+}

@@ -27,6 +27,10 @@ pub(crate) enum Answer {
     Garbage,
     /// 200, and a body that never ends.
     Endless,
+    /// 200, and a body that never comes.
+    Stalled(Duration),
+    /// The status, after so long.
+    Late(Duration, u16),
 }
 
 /// A post as it came.
@@ -183,7 +187,10 @@ impl Receiver {
             let answer = seen.script.pop_front().or(seen.standing.clone());
             seen.tries += 1;
             let answer = answer.unwrap_or(Answer::Status(204));
-            if matches!(answer, Answer::Status(200..=299) | Answer::Endless) {
+            if matches!(
+                answer,
+                Answer::Status(200..=299) | Answer::Endless | Answer::Stalled(_)
+            ) {
                 seen.posts.push(post);
             }
             self.seen.1.notify_all();
@@ -206,6 +213,15 @@ impl Receiver {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
                 while stream.write_all(&[b'x'; 4096]).is_ok() {}
                 Ok(())
+            }
+            Answer::Stalled(time) => {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+                std::thread::sleep(time);
+                Ok(())
+            }
+            Answer::Late(time, status) => {
+                std::thread::sleep(time);
+                stream.write_all(head(&format!("{status} X")).as_bytes())
             }
         };
     }

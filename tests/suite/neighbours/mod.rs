@@ -221,17 +221,12 @@ impl Neighbours {
         ];
         let listed = lists.iter().map(|path| self.victim.get(path).text());
         let commands: [&[&str]; 4] = [
-            &["group", "list", "--json"],
-            &["project", "list", "--json"],
+            &["group", "show", "good", "--json"],
+            &["project", "show", "good/app", "--json"],
             &["member", "list", "good", "--json"],
             &["rule", "list", "good/app", "--json"],
         ];
-        let commands = commands.iter().map(|command| {
-            let all = self.appliance.json(command);
-            let all = all.as_array().expect("a list").iter();
-            let hers = all.filter(|entry| !entry.to_string().contains("evil"));
-            hers.map(|entry| format!("{entry}\n")).collect()
-        });
+        let commands = commands.iter().map(|command| self.appliance.json(command).to_string());
         listed.chain(commands).collect()
     }
 }

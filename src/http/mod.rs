@@ -58,8 +58,7 @@
 //! Its last release is of 2022. The day one mends the first point is the day to look again.
 //!
 //! # What is deliberately missing
-//! HTTP/2, pipelined parallelism, compression, `Upgrade`, several ranges in one request: no registry client
-//! needs them.
+//! HTTP/2, pipelined parallelism, compression, `Upgrade`: no registry client needs them.
 
 mod admission;
 mod authority;
@@ -73,6 +72,7 @@ mod head_scan;
 mod interfaces;
 mod listener;
 mod pace;
+mod parts;
 mod poller;
 mod probe;
 mod range;
@@ -92,8 +92,9 @@ pub use gauge::{Gauge, Load};
 pub use interfaces::interface_addresses;
 use listener::Refused;
 pub use listener::{Handler, Limits, Listener, Refusal, Server};
+pub use parts::several_parts;
 pub use probe::Probe;
-pub use range::{RangeRequest, none_match, parse_range};
+pub use range::{MAX_RANGES, Part, RangeRequest, none_match, parse_range};
 pub use request::{Headers, Method, Request, Scheme};
 pub use request_body::RequestBody;
 pub use response::{Body, Delivery, Response};

@@ -3,39 +3,87 @@
 //! The handler decides what it does with the result (206, 416, 304); nothing here reads a file or builds a
 //! response.
 
-/// What a `Range` field asks of a representation of a known length.
+/// A part of a representation, within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    pub offset: u64,
+    /// At least 1.
+    pub length: u64,
+}
+
+impl Part {
+    /// The value of `Content-Range` for a representation of `total` bytes.
+    pub fn content_range(self, total: u64) -> String {
+        let end = self.offset.saturating_add(self.length);
+        format!("bytes {}-{}/{total}", self.offset, end.saturating_sub(1))
+    }
+}
+
+/// What a `Range` field asks of a representation of a known length.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RangeRequest {
-    /// All of it: no range, several ranges (a server may ignore those), another unit, or bad syntax.
+    /// All of it: no range, another unit, bad syntax, or several ranges that are more bytes than it has.
     Whole,
-    /// A part that lies within the representation; `length` is at least 1.
-    Part { offset: u64, length: u64 },
+    One(Part),
+    /// Several, in the order of the request; those that do not exist are left out. Podman takes them in no other order,
+    /// and none that were merged.
+    Several(Vec<Part>),
     /// Nothing of what was asked for exists: 416 with `Content-Range: bytes */TOTAL`.
     Unsatisfiable,
+    /// More than [`MAX_RANGES`]: 400, upon which podman asks for half as many, with the gaps between them.
+    TooMany,
 }
+
+/// So many ranges one request may ask for.
+pub const MAX_RANGES: usize = 256;
 
 /// Reads the value of `Range` for a representation of `total` bytes.
 ///
 /// Numbers beyond `u64` are taken as "beyond the end", never as an error.
 pub fn parse_range(header: Option<&str>, total: u64) -> RangeRequest {
     header
-        .and_then(single_range)
-        .map_or(RangeRequest::Whole, |(first, last)| {
-            resolve(first, last, total)
-        })
+        .and_then(|value| requested(value, total))
+        .unwrap_or(RangeRequest::Whole)
 }
 
-/// The two ends of the only range in `value`; `None` for whatever is to be ignored.
-fn single_range(value: &str) -> Option<(Option<u64>, Option<u64>)> {
+/// `None` for whatever is to be ignored.
+fn requested(value: &str, total: u64) -> Option<RangeRequest> {
     let (unit, set) = value.split_once('=')?;
     if !unit.trim().eq_ignore_ascii_case("bytes") {
         return None;
     }
-    // A comma means several ranges, for which no registry client ever asks: the whole is a lawful answer.
-    let (first, last) = set.trim_matches([' ', '\t']).split_once('-')?;
+    let ranges = set.split(',').map(|range| range.trim_matches([' ', '\t']));
+    let mut ranges = ranges.filter(|range| !range.is_empty());
+    let first = single_range(ranges.next()?, total)?;
+    let Some(second) = ranges.next() else {
+        return Some(first.map_or(RangeRequest::Unsatisfiable, RangeRequest::One));
+    };
+    let mut parts = Vec::from_iter(first);
+    let mut left = MAX_RANGES.saturating_sub(1);
+    for range in std::iter::once(second).chain(ranges) {
+        let Some(fewer) = left.checked_sub(1) else {
+            return Some(RangeRequest::TooMany);
+        };
+        left = fewer;
+        parts.extend(single_range(range, total)?);
+    }
+    let bytes = parts
+        .iter()
+        .fold(0_u64, |sum, part| sum.saturating_add(part.length));
+    match parts.is_empty() {
+        true => Some(RangeRequest::Unsatisfiable),
+        false => (bytes <= total).then_some(RangeRequest::Several(parts)),
+    }
+}
+
+/// The part that `range` means, or none of it; `None` for what is no range.
+fn single_range(range: &str, total: u64) -> Option<Option<Part>> {
+    let (first, last) = range.split_once('-')?;
     match (position(first)?, position(last)?) {
         (None, None) => None,
-        ends => Some(ends),
+        // The last N bytes of nothing are nothing, for which no Content-Range can be written.
+        (None, Some(1..)) if total == 0 => None,
+        (first, last) => Some(resolve(first, last, total)),
     }
 }
 
@@ -50,30 +98,25 @@ fn position(digits: &str) -> Option<Option<u64>> {
         .then(|| Some(digits.parse().unwrap_or(u64::MAX)))
 }
 
-fn resolve(first: Option<u64>, last: Option<u64>, total: u64) -> RangeRequest {
-    match (first, last) {
-        (Some(first), _) if first >= total => RangeRequest::Unsatisfiable,
-        // RFC 9110, 14.2, lets a server ignore or reject it; a client that gets the whole instead of nothing
-        // would take its first bytes for others.
-        (Some(first), Some(last)) if last < first => RangeRequest::Unsatisfiable,
-        (Some(first), last) => RangeRequest::Part {
+fn resolve(first: Option<u64>, last: Option<u64>, total: u64) -> Option<Part> {
+    let part = match (first, last) {
+        // RFC 9110, 14.2, lets a server ignore or reject a last before its first; a client that gets the whole instead of
+        // nothing would take its first bytes for others.
+        (Some(first), last) => Part {
             offset: first,
             length: last
                 .map_or(total, |last| total.min(last.saturating_add(1)))
                 .saturating_sub(first),
         },
-        (None, Some(0)) => RangeRequest::Unsatisfiable,
-        // The last N bytes of nothing are nothing, for which no Content-Range can be written.
-        (None, Some(_)) if total == 0 => RangeRequest::Whole,
-        (None, Some(suffix)) => {
-            let length = suffix.min(total);
-            RangeRequest::Part {
+        (None, suffix) => {
+            let length = suffix.unwrap_or(0).min(total);
+            Part {
                 offset: total.saturating_sub(length),
                 length,
             }
         }
-        (None, None) => RangeRequest::Whole,
-    }
+    };
+    (part.length > 0).then_some(part)
 }
 
 /// Whether `If-None-Match` names `etag`, so that a GET or HEAD is to be answered with 304.
@@ -107,13 +150,19 @@ fn opaque(tag: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::RangeRequest::{Part, Unsatisfiable, Whole};
+    use super::RangeRequest::{One, Several, TooMany, Unsatisfiable, Whole};
     use super::*;
     use proptest::prelude::*;
 
     #[test]
     fn ranges_resolve_as_rfc_9110_has_it() {
-        let part = |offset, length| Part { offset, length };
+        let part = |offset, length| One(Part { offset, length });
+        let several = |parts: &[(u64, u64)]| {
+            let parts = parts
+                .iter()
+                .map(|&(offset, length)| Part { offset, length });
+            Several(parts.collect())
+        };
         let cases: &[(Option<&str>, u64, RangeRequest)] = &[
             (None, 100, Whole),
             (Some("bytes=0-99"), 100, part(0, 100)),
@@ -142,7 +191,21 @@ mod tests {
             (Some("bytes=-"), 100, Whole),
             (Some("bytes="), 100, Whole),
             (Some("bytes"), 100, Whole),
-            (Some("bytes=0-1,5-6"), 100, Whole),
+            (Some("bytes=0-1,5-6"), 100, several(&[(0, 2), (5, 2)])),
+            (
+                Some("bytes=90-, 5-6 ,,0-0"),
+                100,
+                several(&[(90, 10), (5, 2), (0, 1)]),
+            ),
+            (Some("bytes=-1,200-300"), 100, several(&[(99, 1)])),
+            (Some("bytes=100-,200-300"), 100, Unsatisfiable),
+            (Some("bytes=0-49,50-99"), 100, several(&[(0, 50), (50, 50)])),
+            (Some("bytes=0-49,49-99"), 100, Whole),
+            (Some("bytes=0-,0-"), 100, Whole),
+            (Some("bytes=0-1,5"), 100, Whole),
+            (Some("bytes=5-6,"), 100, part(5, 2)),
+            (Some("bytes=,"), 100, Whole),
+            (Some("bytes=-5,-7"), 0, Whole),
             (Some("bytes=a-b"), 100, Whole),
             (Some("bytes=+1-2"), 100, Whole),
             (Some("bytes=1--2"), 100, Whole),
@@ -157,6 +220,14 @@ mod tests {
                 "{header:?} of {total}"
             );
         }
+    }
+
+    #[test]
+    fn more_ranges_than_allowed_are_refused() {
+        let ranges = |count: usize| format!("bytes={}0-0", "0-0,".repeat(count - 1));
+        let asked = |count| parse_range(Some(&ranges(count)), 1_000);
+        assert!(matches!(asked(MAX_RANGES), Several(parts) if parts.len() == MAX_RANGES));
+        assert_eq!(asked(MAX_RANGES + 1), TooMany);
     }
 
     #[test]
@@ -189,11 +260,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_part_always_lies_within_the_whole(header in "(bytes=)?[-0-9, a-z=]{0,40}", total: u64) {
-            if let Part { offset, length } = parse_range(Some(&header), total) {
+        fn parts_always_lie_within_the_whole(header in "(bytes=)?[-0-9, a-z=]{0,40}", total: u64) {
+            let parts = match parse_range(Some(&header), total) {
+                One(part) => vec![part],
+                Several(parts) => parts,
+                _ => Vec::new(),
+            };
+            let mut bytes = 0_u64;
+            for Part { offset, length } in parts {
                 prop_assert!(length >= 1);
                 prop_assert!(offset.checked_add(length).is_some_and(|end| end <= total));
+                bytes = bytes.saturating_add(length);
             }
+            prop_assert!(bytes <= total);
         }
 
         #[test]

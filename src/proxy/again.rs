@@ -79,14 +79,14 @@ impl Proxy {
     ) -> Result<()> {
         let what = || format!("blob {digest} of {}", target.shown());
         let answer = self.arriving_blob(grant, target, digest)?;
-        let arriving = match answer.content {
+        let mut arriving = match answer.content {
             BlobContent::Arriving(arriving) if answer.cache != CacheWord::Bypass => arriving,
             _ => {
                 let why = format!("{}: the disk has no room for it", what());
                 return Err(Error::new(Kind::Full, why).remedy("see cache.min_free"));
             }
         };
-        let mut reader = arriving.into_reader(0, None);
+        let mut reader = arriving.reader(0, None);
         let mut buffer = vec![0_u8; CHUNK].into_boxed_slice();
         loop {
             match reader.read(&mut buffer) {

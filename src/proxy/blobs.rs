@@ -1,12 +1,12 @@
 //! Blobs: kept ones from the directory, others while they arrive.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::disk_fallback::DiskFallback;
+use super::disk_fallback::Fallback;
 use super::pass_through::PassThrough;
-use super::shared_fetch::{FetchKey, FetchReader, JoinOrStart, is_of_the_disk};
+use super::shared_fetch::{ArrivingBlob, FetchKey, FetchReader, JoinOrStart, is_of_the_disk};
 use super::{CacheWord, Proxy, Target, fetch, read_only, upstream_error};
 use crate::auth::Grant;
 use crate::error::{Kind, Result};
@@ -43,22 +43,30 @@ pub struct Arriving(Source);
 
 enum Source {
     /// In the staged file of this blob, which others may read too.
-    Staged(FetchReader, Target, Digest),
-    /// Straight from the upstream: the disk has no room for it.
-    Passing(Box<PassThrough>),
+    Staged(Arc<FetchReader>, Fallback),
+    /// Straight from the upstream: the disk has no room for it. It is read once.
+    Passing(Option<Box<PassThrough>>),
 }
 
 impl Arriving {
     /// Reads `length` bytes from `offset` on (`None`: to the end) as they arrive. It fails where the fetch
     /// fails, and never gives the last byte of bytes that do not match the digest.
-    pub fn into_reader(self, offset: u64, length: Option<u64>) -> Box<dyn Read + Send> {
-        match self.0 {
-            Source::Staged(reader, target, digest) => {
-                let staged = reader.into_reader(offset, length);
-                Box::new(DiskFallback::new(target, digest, staged))
+    pub fn reader(&mut self, offset: u64, length: Option<u64>) -> Box<dyn Read + Send> {
+        match &mut self.0 {
+            Source::Staged(reader, fallback) => {
+                let staged = ArrivingBlob::new(Arc::clone(reader), offset, length);
+                Box::new(fallback.reader(staged))
             }
-            Source::Passing(passing) => Box::new(passing.part(offset, length)),
+            Source::Passing(passing) => match passing.take() {
+                Some(passing) => Box::new(passing.part(offset, length)),
+                None => Box::new(io::empty()),
+            },
         }
+    }
+
+    /// Whether it can be read more than once.
+    pub fn can_be_read_again(&self) -> bool {
+        matches!(self.0, Source::Staged(..))
     }
 }
 
@@ -235,7 +243,8 @@ impl Proxy {
 }
 
 fn arriving(reader: FetchReader, target: &Target, digest: &Digest) -> Arriving {
-    Arriving(Source::Staged(reader, target.clone(), digest.clone()))
+    let fallback = Fallback::new(target.clone(), digest.clone());
+    Arriving(Source::Staged(Arc::new(reader), fallback))
 }
 
 /// The blob straight from the upstream, for this caller alone: nothing of it touches the disk.
@@ -246,7 +255,7 @@ fn passed_through(target: &Target, digest: &Digest) -> Result<BlobAnswer> {
     })?;
     Ok(BlobAnswer {
         size: passing.total(),
-        content: BlobContent::Arriving(Arriving(Source::Passing(Box::new(passing)))),
+        content: BlobContent::Arriving(Arriving(Source::Passing(Some(Box::new(passing))))),
         cache: CacheWord::Bypass,
         age: None,
     })

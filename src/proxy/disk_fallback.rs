@@ -2,6 +2,8 @@
 //! bytes costs nobody the rest of the body.
 
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Target;
 use super::pass_through::PassThrough;
@@ -11,9 +13,17 @@ use crate::oci::Digest;
 /// Reads from the staged file, and goes on with bytes of its own from the upstream where that fails for want of
 /// room, or because the disk takes no writes.
 pub(super) struct DiskFallback {
+    fallback: Fallback,
+    reading: Reading,
+}
+
+/// What the readers of one answer go on with: one of them, because each would fetch all of the blob. Whoever asked for
+/// several parts of it may ask again.
+#[derive(Clone)]
+pub(super) struct Fallback {
     target: Target,
     digest: Digest,
-    reading: Reading,
+    is_taken: Arc<AtomicBool>,
 }
 
 enum Reading {
@@ -21,11 +31,18 @@ enum Reading {
     Passing(Box<PassThrough>),
 }
 
-impl DiskFallback {
-    pub(super) fn new(target: Target, digest: Digest, staged: ArrivingBlob) -> Self {
+impl Fallback {
+    pub(super) fn new(target: Target, digest: Digest) -> Self {
         Self {
             target,
             digest,
+            is_taken: Arc::default(),
+        }
+    }
+
+    pub(super) fn reader(&self, staged: ArrivingBlob) -> DiskFallback {
+        DiskFallback {
+            fallback: self.clone(),
             reading: Reading::Staged(staged),
         }
     }
@@ -36,14 +53,20 @@ impl Read for DiskFallback {
         let (offset, length) = match &mut self.reading {
             Reading::Passing(passing) => return passing.read(buffer),
             Reading::Staged(staged) => match staged.read(buffer) {
-                Err(error) if ArrivingBlob::is_of_the_disk(&error) => staged.rest(),
+                Err(error)
+                    if ArrivingBlob::is_of_the_disk(&error)
+                        && !self.fallback.is_taken.swap(true, Ordering::AcqRel) =>
+                {
+                    staged.rest()
+                }
                 other => return other,
             },
         };
-        tracing::info!(blob = %self.digest, repository = self.target.shown(), at = offset,
+        let Fallback { target, digest, .. } = &self.fallback;
+        tracing::info!(blob = %digest, repository = target.shown(), at = offset,
             "the disk gave out on the way: passing on the rest");
-        let passing = PassThrough::open(&self.target, &self.digest)
-            .map_err(|failed| io::Error::other(failed.why()))?;
+        let passing =
+            PassThrough::open(target, digest).map_err(|failed| io::Error::other(failed.why()))?;
         // Where the staged file was the last that held it, its room is free from here on.
         self.reading = Reading::Passing(Box::new(passing.part(offset, length)));
         self.read(buffer)

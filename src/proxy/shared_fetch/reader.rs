@@ -32,15 +32,6 @@ impl FetchReader {
     pub(in crate::proxy) fn is_kept(&self) -> bool {
         self.0.lock().keep
     }
-
-    /// Reads `length` bytes from `offset` on (`None`: to the end), as they arrive.
-    pub(in crate::proxy) fn into_reader(self, offset: u64, length: Option<u64>) -> ArrivingBlob {
-        ArrivingBlob {
-            reader: self,
-            position: offset,
-            end: length.map(|length| offset.saturating_add(length)),
-        }
-    }
 }
 
 impl Drop for FetchReader {
@@ -52,12 +43,25 @@ impl Drop for FetchReader {
 
 /// Reads a blob while it arrives; fails where the fetch fails.
 pub(in crate::proxy) struct ArrivingBlob {
-    reader: FetchReader,
+    reader: Arc<FetchReader>,
     position: u64,
     end: Option<u64>,
 }
 
 impl ArrivingBlob {
+    /// Reads `length` bytes from `offset` on (`None`: to the end), as they arrive.
+    pub(in crate::proxy) fn new(
+        reader: Arc<FetchReader>,
+        offset: u64,
+        length: Option<u64>,
+    ) -> Self {
+        Self {
+            reader,
+            position: offset,
+            end: length.map(|length| offset.saturating_add(length)),
+        }
+    }
+
     /// Where it goes on, and how many bytes from there (`None`: to the end).
     pub(in crate::proxy) fn rest(&self) -> (u64, Option<u64>) {
         let left = self.end.map(|end| end.saturating_sub(self.position));

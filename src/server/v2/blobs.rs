@@ -25,25 +25,28 @@ pub(super) fn blob(
         digest,
         media_type: "application/octet-stream",
         size: answer.size,
+        can_be_read_again: match &answer.content {
+            BlobContent::Arriving(arriving) => arriving.can_be_read_again(),
+            BlobContent::Kept(_) | BlobContent::Elsewhere => true,
+        },
         cache: Some(answer.cache),
         age: answer.age,
     };
     let size = answer.size;
-    Ok(
-        content.answer(call, move |offset, length| match answer.content {
-            BlobContent::Kept(blob) => {
-                let length = length.or(size).unwrap_or(0);
-                Body::File {
-                    file: blob.to_send(),
-                    offset,
-                    length,
-                }
-            }
-            BlobContent::Arriving(arriving) => Body::Stream {
-                reader: arriving.into_reader(offset, length),
+    let mut kept_or_not = answer.content;
+    content.answer(call, move |offset, length| match &mut kept_or_not {
+        BlobContent::Kept(blob) => {
+            let length = length.or(size).unwrap_or(0);
+            Body::File {
+                file: blob.to_send(),
+                offset,
                 length,
-            },
-            BlobContent::Elsewhere => Body::Empty,
-        }),
-    )
+            }
+        }
+        BlobContent::Arriving(arriving) => Body::Stream {
+            reader: arriving.reader(offset, length),
+            length,
+        },
+        BlobContent::Elsewhere => Body::Empty,
+    })
 }

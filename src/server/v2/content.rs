@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use super::super::call::Call;
 use super::super::error;
-use crate::http::{Body, RangeRequest, Response, none_match, parse_range};
+use crate::auth::keys::random_hex;
+use crate::error::{Error, Kind, Result};
+use crate::http::{
+    Body, MAX_RANGES, Part, RangeRequest, Response, none_match, parse_range, several_parts,
+};
 use crate::oci::Digest;
 use crate::proxy::CacheWord;
 use crate::spool;
@@ -16,6 +20,8 @@ pub(super) struct Content<'a> {
     pub(super) media_type: &'a str,
     /// Its size; `None` where it is not known yet: then Range is not served.
     pub(super) size: Option<u64>,
+    /// Whether it can be read more than once: else all of it answers a request for several ranges.
+    pub(super) can_be_read_again: bool,
     /// Where it came from; `None` for what was pushed here.
     pub(super) cache: Option<CacheWord>,
     pub(super) age: Option<Duration>,
@@ -31,18 +37,18 @@ pub(super) fn has_it(call: &Call<'_>, digest: &Digest) -> bool {
 }
 
 impl Content<'_> {
-    /// Answers with all of it, a part of it, or that the client has it already. `body` gives the body for
-    /// an offset and a length (`None`: to the end).
+    /// Answers with all of it, a part of it or several, or that the client has it already. `body` gives the body for an
+    /// offset and a length (`None`: to the end), and is asked once for each part.
     pub(super) fn answer(
         &self,
         call: &mut Call<'_>,
-        body: impl FnOnce(u64, Option<u64>) -> Body,
-    ) -> Response {
+        mut body: impl FnMut(u64, Option<u64>) -> Body,
+    ) -> Result<Response> {
         call.note.cache = self.cache;
         let etag = etag(self.digest);
         let headers = &call.request.headers;
         if has_it(call, self.digest) {
-            return self.headers(Response::new(304), &etag);
+            return Ok(self.headers(Response::new(304), self.media_type, &etag));
         }
         // If-Range with another validator asks for the whole (RFC 9110, 13.1.5).
         let may_part = headers
@@ -52,40 +58,51 @@ impl Content<'_> {
         let range = self
             .size
             .map_or(RangeRequest::Whole, |size| parse_range(range, size));
-        let (status, offset, length) = match (range, self.size) {
-            (RangeRequest::Unsatisfiable, size) => {
-                return error::body(416, "RANGE_INVALID", "there is nothing in this range")
-                    .header("Content-Range", format!("bytes */{}", size.unwrap_or(0)));
+        let size = self.size.unwrap_or(0);
+        let (part, length) = match range {
+            RangeRequest::TooMany => {
+                let what = format!("a request may ask for {MAX_RANGES} ranges at most");
+                let remedy = "ask for fewer at once, with the gaps between them";
+                return Err(Error::new(Kind::BadRequest, what).remedy(remedy));
             }
-            (RangeRequest::Part { offset, length }, _) => (206, offset, Some(length)),
-            (RangeRequest::Whole, size) => (200, 0, size),
+            RangeRequest::Unsatisfiable => {
+                let response = error::body(416, "RANGE_INVALID", "there is nothing in this range");
+                return Ok(response.header("Content-Range", format!("bytes */{size}")));
+            }
+            RangeRequest::Several(parts) if self.can_be_read_again => {
+                let parts = parts
+                    .into_iter()
+                    .map(|part| (part, body(part.offset, Some(part.length))));
+                let boundary = random_hex::<16>()?;
+                let (media_type, body) = several_parts(&boundary, self.media_type, size, parts);
+                let response = self.headers(Response::new(206), &media_type, &etag);
+                return Ok(response.header("Accept-Ranges", "bytes").body(body));
+            }
+            RangeRequest::One(part) => (Some(part), Some(part.length)),
+            RangeRequest::Whole | RangeRequest::Several(_) => (None, self.size),
         };
+        let status = if part.is_some() { 206 } else { 200 };
         let mut response = self
-            .headers(Response::new(status), &etag)
+            .headers(Response::new(status), self.media_type, &etag)
             .header("Accept-Ranges", "bytes");
-        if let (206, Some(length), Some(size)) = (status, length, self.size) {
-            response = response.header(
-                "Content-Range",
-                format!(
-                    "bytes {offset}-{}/{size}",
-                    offset.saturating_add(length).saturating_sub(1)
-                ),
-            );
+        if let Some(part) = part {
+            response = response.header("Content-Range", part.content_range(size));
         }
         if call.is_head() {
-            return match self.size {
+            return Ok(match self.size {
                 Some(size) => response.header("Content-Length", size.to_string()),
                 // Without one the length stays open: a 0 would be taken for an empty blob.
                 None => response,
-            };
+            });
         }
-        response.body(body(offset, length))
+        let offset = part.map_or(0, |part: Part| part.offset);
+        Ok(response.body(body(offset, length)))
     }
 
-    fn headers(&self, response: Response, etag: &str) -> Response {
+    fn headers(&self, response: Response, media_type: &str, etag: &str) -> Response {
         let response = response
             .header("Docker-Content-Digest", self.digest.as_str())
-            .header("Content-Type", self.media_type)
+            .header("Content-Type", media_type)
             .header("ETag", etag);
         let response = match self.cache {
             Some(cache) => response.header("X-Cache", cache.as_str()),

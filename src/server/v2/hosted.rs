@@ -122,13 +122,14 @@ impl Hosted<'_> {
             digest: &kept.digest,
             media_type: kept.media_type.as_str(),
             size: Some(kept.size),
+            can_be_read_again: true,
             cache: None,
             age: None,
         };
-        Ok(content.answer(call, |offset, length| match &body {
+        content.answer(call, |offset, length| match &body {
             Some(body) => part_of(body, offset, length),
             None => Body::Empty,
-        }))
+        })
     }
 
     fn blob(&self, call: &mut Call<'_>, digest: &Digest) -> Result<Response> {
@@ -141,14 +142,15 @@ impl Hosted<'_> {
             digest,
             media_type: "application/octet-stream",
             size: Some(blob.size()),
+            can_be_read_again: true,
             cache: None,
             age: None,
         };
-        Ok(content.answer(call, move |offset, length| Body::File {
+        content.answer(call, move |offset, length| Body::File {
             file: blob.to_send(),
             offset,
             length: length.unwrap_or(blob.size()),
-        }))
+        })
     }
 
     fn put_manifest(&self, call: &mut Call<'_>, reference: &Reference) -> Result<Response> {

@@ -25,10 +25,11 @@ pub(super) fn manifest(
             digest: &summary.digest,
             media_type: summary.media_type.as_str(),
             size: Some(summary.size),
+            can_be_read_again: true,
             cache: Some(summary.cache),
             age: summary.age,
         };
-        return Ok(content.answer(call, |_, _| Body::Empty));
+        return content.answer(call, |_, _| Body::Empty);
     }
     let has_it = |digest: &_| has_it(call, digest);
     let answer = (appliance.proxy).manifest(grant, target, reference, has_it)?;
@@ -37,12 +38,13 @@ pub(super) fn manifest(
         digest: &answer.digest,
         media_type: answer.media_type.as_str(),
         size: Some(answer.content.length()),
+        can_be_read_again: true,
         cache: Some(answer.cache),
         age: answer.age,
     };
     let body = answer.content;
     body.hand_over(&Owner::from(call.address.ip))?;
-    let response = content.answer(call, |offset, length| part_of(&body, offset, length));
+    let response = content.answer(call, |offset, length| part_of(&body, offset, length))?;
     Ok(response.holding(body))
 }
 

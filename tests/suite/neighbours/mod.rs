@@ -226,7 +226,9 @@ impl Neighbours {
             &["member", "list", "good", "--json"],
             &["rule", "list", "good/app", "--json"],
         ];
-        let commands = commands.iter().map(|command| self.appliance.json(command).to_string());
+        let commands = commands
+            .iter()
+            .map(|command| self.appliance.json(command).to_string());
         listed.chain(commands).collect()
     }
 }

@@ -4,6 +4,7 @@ mod blobs;
 mod lists;
 mod manifests;
 mod outages;
+mod parts;
 mod upstreams;
 
 use crate::support::appliance::Appliance;

@@ -21,6 +21,12 @@ pub fn shown_span(span: Duration) -> String {
     }
 }
 
+/// The algorithm and the first twelve hexadecimal digits of a digest, which is what other programs show of one.
+pub fn short_digest(digest: &str) -> &str {
+    let end = digest.char_indices().nth("sha256:0123456789ab".len());
+    end.and_then(|(end, _)| digest.get(..end)).unwrap_or(digest)
+}
+
 /// Bytes for people: `1.5 GiB`.
 pub fn shown_size(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];

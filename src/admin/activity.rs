@@ -1,10 +1,10 @@
-//! What a running server does at this moment. Asked for every second: what is answered is in memory and of bounded size,
-//! and no table is read for it.
+//! What a running server does at this moment. It is asked for every second, so that what is answered is in memory, its lists
+//! have bounded lengths, and no table is read for it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::status::Activity;
+use super::status::{Activity, DiskView};
 use super::{Admin, Operation};
 use crate::error::{Error, Kind, Result};
 use crate::proxy::{Arriving, UpstreamState};
@@ -30,9 +30,7 @@ pub struct ActivityView {
     pub upstreams_in_all: usize,
     /// The last requests that were refused or failed, the newest first.
     pub troubles: Vec<TroubleView>,
-    pub free_bytes: u64,
-    pub disk_bytes: u64,
-    pub min_free: u64,
+    pub disk: DiskView,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -84,23 +82,26 @@ impl From<Arriving> for ArrivingView {
     }
 }
 
+impl ShowActivity {
+    pub fn without_server() -> Error {
+        let what = "no server runs here, and so nothing is going on";
+        Error::new(Kind::Conflict, what).remedy(
+            "start it, by `systemctl start breakwater` or `breakwater serve`; `breakwater status` shows what the databases tell",
+        )
+    }
+}
+
 impl Operation for ShowActivity {
     const NAME: &'static str = "activity.show";
     type View = ActivityView;
 
     fn perform(self, admin: &Admin<'_>) -> Result<ActivityView> {
-        let Some(server) = admin.server else {
-            let what = "no server runs here, and so nothing is going on";
-            return Err(Error::new(Kind::Conflict, what).remedy(
-                "start it, by `systemctl start breakwater` or `breakwater serve`; `breakwater status` shows what the databases tell",
-            ));
-        };
+        let server = admin.server.ok_or_else(Self::without_server)?;
         let mut upstreams = server.upstreams()?;
         let upstreams_in_all = upstreams.len();
         upstreams.sort_by_key(|upstream| upstream.status.breaker == BreakerState::Closed);
         upstreams.truncate(MOST);
         let arriving = server.proxy().arriving(MOST);
-        let (free_bytes, disk_bytes) = admin.store.blobs.space()?;
         Ok(ActivityView {
             at: Timestamp::now(),
             offline: server.is_offline(),
@@ -109,9 +110,7 @@ impl Operation for ShowActivity {
             upstreams,
             upstreams_in_all,
             troubles: server.troubles(),
-            free_bytes,
-            disk_bytes,
-            min_free: admin.config.cache.min_free.of(disk_bytes),
+            disk: DiskView::of(admin)?,
         })
     }
 }

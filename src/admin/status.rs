@@ -37,7 +37,7 @@ pub struct StatusView {
 
 /// What a running server does.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[schemars(extend("additionalProperties" = false))]
 pub struct Activity {
     pub connections: usize,
     /// Blobs that arrive from upstreams.
@@ -62,7 +62,7 @@ pub struct Activity {
     pub failures: u64,
 }
 
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DiskView {
     pub free_bytes: u64,
@@ -83,14 +83,25 @@ pub struct ScrubView {
     pub damaged: u64,
 }
 
+impl DiskView {
+    pub(super) fn of(admin: &Admin<'_>) -> Result<Self> {
+        let (free_bytes, bytes) = admin.store.blobs.space()?;
+        let cache = &admin.config.cache;
+        Ok(Self {
+            free_bytes,
+            bytes,
+            max_size: cache.max_size.limit(bytes),
+            min_free: cache.min_free.of(bytes),
+        })
+    }
+}
+
 impl Operation for ShowStatus {
     const NAME: &'static str = "status.show";
     type View = StatusView;
 
     fn perform(self, admin: &Admin<'_>) -> Result<StatusView> {
         let store = admin.store;
-        let (free_bytes, bytes) = store.blobs.space()?;
-        let cache = &admin.config.cache;
         let upstreams = admin.server.map(|server| server.upstreams()).transpose()?;
         let activity = admin.server.map(|server| server.activity()).transpose()?;
         let backups = EventFilter {
@@ -106,12 +117,7 @@ impl Operation for ShowStatus {
             upstreams: upstreams.unwrap_or_default(),
             cached: store.cache.totals()?,
             pushed: store.registry.totals()?,
-            disk: DiskView {
-                free_bytes,
-                bytes,
-                max_size: cache.max_size.limit(bytes),
-                min_free: cache.min_free.of(bytes),
-            },
+            disk: DiskView::of(admin)?,
             last_backup_at: store.audit.events(&backups)?.pop().map(|event| event.time),
             rows_saved_at: store.rows_saved_at(),
             scrub: store.cache.scrub_place()?.map(|place| ScrubView {

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
-pub(super) use super::table::Table;
+pub(super) use super::table::{Fitted, Table};
 use crate::error::{Error, Result};
 pub(super) use crate::human::{counted, shown_size};
-use crate::telemetry::escape_text;
+use crate::telemetry::{escape_json, escape_text};
 use crate::time::Timestamp;
 
 /// Prints one line.
@@ -20,7 +20,7 @@ pub(super) fn print(line: &str) -> Result<()> {
 pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value)
         .map_err(|error| Error::internal("an answer is no JSON").because(error))?;
-    write(&format!("{text}\n"))
+    write(&format!("{}\n", escape_json(&text)))
 }
 
 /// Says what was made or changed: as JSON where that is asked for, otherwise by this line.
@@ -34,6 +34,20 @@ pub(super) fn tell(made: &impl Serialize, json: bool, line: &str) -> Result<()> 
 /// Says what was done to something of which nothing is shown any more: as JSON its name, under the word for it.
 pub(super) fn tell_done(done: &str, name: impl Serialize, json: bool, line: &str) -> Result<()> {
     tell(&serde_json::json!({ done: name }), json, line)
+}
+
+/// Says that something was removed, and from which group where it was a group's.
+pub(super) fn tell_removed(
+    name: &str,
+    group: Option<String>,
+    json: bool,
+    line: &str,
+) -> Result<()> {
+    let mut removed = serde_json::json!({ "removed": name });
+    if let (Some(fields), Some(group)) = (removed.as_object_mut(), group) {
+        fields.insert("group".to_owned(), group.into());
+    }
+    tell(&removed, json, line)
 }
 
 /// Prints text of our own, as it is.

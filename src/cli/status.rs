@@ -10,6 +10,7 @@ use super::workplace::{Holder, Workplace};
 use crate::admin::{ShowStatus, StatusView, VersionView};
 use crate::control;
 use crate::error::Result;
+use crate::human::shown_span;
 use crate::time::Timestamp;
 
 /// Show how the box is, on one screen: what it serves, its upstreams, its disk, its last backup
@@ -100,12 +101,12 @@ fn fields(
     let mut fields = Vec::new();
     match server {
         Some(server) => {
-            let up = Timestamp::now().since(server.started_at).as_secs();
+            let up = Timestamp::now().since(server.started_at);
             let version = format!(
                 "{}, up since {} ({}), process {}",
                 server.version,
                 server.started_at,
-                shown_age(up),
+                shown_span(up),
                 server.pid
             );
             fields.push(("breakwater", version));
@@ -233,15 +234,4 @@ fn upstreams(view: &StatusView) -> Result<()> {
         ]);
     }
     table.print()
-}
-
-/// `3 days`, `5 hours`, `12 minutes`
-pub(super) fn shown_age(seconds: u64) -> String {
-    let (number, noun) = match seconds {
-        0..120 => (seconds, "second"),
-        120..7_200 => (seconds / 60, "minute"),
-        7_200..172_800 => (seconds / 3_600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    counted(number, noun)
 }

@@ -1,4 +1,4 @@
-//! Tables: rows under a header. On a terminal no line is longer than that is wide; elsewhere nothing is shortened.
+//! Tables: rows under a header. On a terminal no line is wider than the terminal; elsewhere nothing is shortened.
 
 use std::collections::HashSet;
 
@@ -13,28 +13,26 @@ const GAP: usize = 2;
 const NARROWEST: usize = 6;
 /// Of a digest that is cut, `sha256:`, twelve digits and the mark remain, which is what other programs show of one.
 const DIGEST: usize = 20;
-/// What stands in these columns tells rows apart: it is cut in the middle, and only so far that it still does.
-const TELLING_APART: [&str; 19] = [
+/// What stands in these columns, and in the first of each table, tells rows apart: it is cut in the middle, and only so far
+/// that it still does.
+const TELLING_APART: [&str; 13] = [
+    "ASKED FOR",
     "DIGEST",
-    "FETCH",
+    "FROM",
     "GROUP",
     "ID",
-    "IMAGE",
-    "KEY",
     "KEY ID",
     "NAME",
-    "NETWORK",
-    "PART",
     "PATH",
-    "PATTERN",
     "REPOSITORIES",
-    "REPOSITORY",
     "REQUEST",
     "SHA-256",
-    "TAG",
-    "UPSTREAM",
-    "USER",
+    "URL",
+    "WHO",
 ];
+
+/// The names of events are words to search for: they are never cut.
+const NEVER_CUT: &str = "EVENT";
 
 /// Rows under a header, in columns as wide as need be.
 pub(super) struct Table {
@@ -59,54 +57,46 @@ impl Table {
         print_text(&self.fitted(terminal::width()))
     }
 
-    /// Its lines, none longer than `width`: the widest columns are cut, and where that is not enough, each row becomes a
-    /// few lines.
+    /// Its text, no line of which is longer than `width`.
     pub(super) fn fitted(&self, width: Option<usize>) -> String {
+        let Fitted { heading, rows } = self.fit(width);
+        let lines = heading.into_iter().chain(rows.into_iter().flatten());
+        lines.flat_map(|line| [line, "\n".to_owned()]).collect()
+    }
+
+    /// Its lines, none longer than `width`: the widest columns are cut. Where that is not enough, or where two different rows
+    /// would look the same even if every column told rows apart, each row becomes a few lines.
+    pub(super) fn fit(&self, width: Option<usize>) -> Fitted {
         let Some(width) = width else {
             return self.render();
         };
-        match self.widths(width) {
-            Some(widths) => self.cut(&widths).render(),
-            None => self.stacked(width),
+        let different = self.different_rows();
+        for is_strict in [false, true] {
+            let columns: Vec<_> = self.columns(is_strict).collect();
+            let cut = widths(&columns, width).map(|widths| self.cut(&columns, &widths));
+            match cut {
+                Some(cut) if cut.different_rows() == different => return cut.render(),
+                _ => {}
+            }
         }
+        self.stacked(width)
     }
 
-    fn columns(&self) -> impl Iterator<Item = Column<'_>> {
+    fn different_rows(&self) -> usize {
+        self.rows.iter().collect::<HashSet<_>>().len()
+    }
+
+    /// `is_strict`: every column tells rows apart.
+    fn columns(&self, is_strict: bool) -> impl Iterator<Item = Column<'_>> {
         let header = self.rows.first().map_or(&[][..], Vec::as_slice);
-        header.iter().enumerate().map(|(at, name)| Column {
-            name,
+        header.iter().enumerate().map(move |(at, name)| Column {
+            is_never_cut: name == NEVER_CUT,
+            tells_apart: is_strict || at == 0 || TELLING_APART.contains(&name.as_str()),
             cells: self.rows.iter().filter_map(|row| row.get(at)).collect(),
         })
     }
 
-    /// How wide each column may be so that a line fits; `None` where it cannot.
-    fn widths(&self, width: usize) -> Option<Vec<usize>> {
-        let columns: Vec<_> = self.columns().collect();
-        let mut widths: Vec<_> = columns.iter().map(Column::width).collect();
-        let mut least: Vec<_> = columns.iter().map(Column::narrowest).collect();
-        let gaps = columns.len().saturating_sub(1).saturating_mul(GAP);
-        loop {
-            while widths.iter().sum::<usize>().saturating_add(gaps) > width {
-                let cut = widths.iter_mut().zip(&least);
-                let cut = cut.filter(|(width, least)| **width > **least);
-                let (widest, _) = cut.max_by_key(|(width, _)| **width)?;
-                *widest = widest.saturating_sub(1);
-            }
-            let mut is_clear = true;
-            for ((column, width), least) in columns.iter().zip(&mut widths).zip(&mut least) {
-                let clear = column.clear_from(*width);
-                if clear > *width {
-                    (*width, *least, is_clear) = (clear, clear, false);
-                }
-            }
-            if is_clear {
-                return Some(widths);
-            }
-        }
-    }
-
-    fn cut(&self, widths: &[usize]) -> Self {
-        let columns: Vec<_> = self.columns().collect();
+    fn cut(&self, columns: &[Column<'_>], widths: &[usize]) -> Self {
         let cut = |row: &Vec<String>| {
             let cells = row.iter().zip(columns.iter().zip(widths));
             cells
@@ -119,15 +109,16 @@ impl Table {
     }
 
     /// Each cell on lines of its own, behind the name of its column.
-    fn stacked(&self, width: usize) -> String {
+    fn stacked(&self, width: usize) -> Fitted {
         let names = self.rows.first().map_or(&[][..], Vec::as_slice);
         let indent = names.iter().map(|name| length(name)).max().unwrap_or(0);
         let indent = indent.saturating_add(GAP).min(width / 2);
         let room = width.saturating_sub(indent).max(1);
-        let mut text = String::new();
+        let mut rows = Vec::new();
         for (number, row) in self.rows.iter().skip(1).enumerate() {
+            let mut lines = Vec::new();
             if number > 0 {
-                text.push('\n');
+                lines.push(String::new());
             }
             for (name, cell) in names.iter().zip(row) {
                 let letters: Vec<char> = cell.chars().collect();
@@ -135,35 +126,50 @@ impl Table {
                 for piece in letters.chunks(room) {
                     let piece: String = piece.iter().collect();
                     let line = format!("{name:<indent$}{piece}");
-                    text.push_str(line.trim_end());
-                    text.push('\n');
+                    lines.push(line.trim_end().to_owned());
                     name.clear();
                 }
             }
+            rows.push(lines);
         }
-        text
+        Fitted {
+            heading: None,
+            rows,
+        }
     }
 
-    fn render(&self) -> String {
-        let widths: Vec<_> = self.columns().map(|column| column.width()).collect();
-        let mut text = String::new();
-        for row in &self.rows {
+    fn render(&self) -> Fitted {
+        let columns = self.columns(false);
+        let widths: Vec<_> = columns.map(|column| column.width()).collect();
+        let mut lines = self.rows.iter().map(|row| {
             let mut line = String::new();
             for (cell, width) in row.iter().zip(&widths) {
                 line.push_str(cell);
                 let padding = width.saturating_sub(length(cell)).saturating_add(GAP);
                 line.extend(std::iter::repeat_n(' ', padding));
             }
-            text.push_str(line.trim_end());
-            text.push('\n');
+            line.trim_end().to_owned()
+        });
+        let heading = lines.next();
+        Fitted {
+            heading,
+            rows: lines.map(|line| vec![line]).collect(),
         }
-        text
     }
+}
+
+/// A table as it is shown: lines without their ends.
+pub(super) struct Fitted {
+    /// The names of the columns; `None` where each row has them in front of its cells.
+    pub(super) heading: Option<String>,
+    /// The lines of each row.
+    pub(super) rows: Vec<Vec<String>>,
 }
 
 /// A column, its name included.
 struct Column<'a> {
-    name: &'a str,
+    is_never_cut: bool,
+    tells_apart: bool,
     cells: Vec<&'a String>,
 }
 
@@ -173,18 +179,14 @@ impl Column<'_> {
         lengths.max().unwrap_or_default()
     }
 
-    fn tells_apart(&self) -> bool {
-        TELLING_APART.contains(&self.name)
-    }
-
     /// Numbers, times and addresses are not cut at all.
     fn narrowest(&self) -> usize {
         let mut cells = self.cells.iter().skip(1);
         let is_exact = cells.all(|cell| {
-            let is_word = matches!(cell.as_str(), "" | "-" | "never");
+            let is_word = matches!(cell.as_str(), "" | "-" | "never" | "in all");
             is_word || (cell.starts_with(|c: char| c.is_ascii_digit()) && length(cell) <= DIGEST)
         });
-        match is_exact {
+        match is_exact || self.is_never_cut {
             true => self.width(),
             false => NARROWEST.min(self.width()),
         }
@@ -193,7 +195,7 @@ impl Column<'_> {
     /// The least width from `width` on at which no two different cells look the same, where that matters.
     fn clear_from(&self, width: usize) -> usize {
         let whole = self.width();
-        if !self.tells_apart() || width >= whole {
+        if !self.tells_apart || width >= whole {
             return width;
         }
         let cells: HashSet<_> = self.cells.iter().collect();
@@ -226,13 +228,38 @@ impl Column<'_> {
             return cell.to_owned();
         }
         let kept = width.saturating_sub(1);
-        let behind = match self.tells_apart() && !is_digest(cell) {
+        let behind = match self.tells_apart && !is_digest(cell) {
             true => kept / 2,
             false => 0,
         };
         let front = cell.chars().take(kept.saturating_sub(behind));
         let back = cell.chars().skip(count.saturating_sub(behind));
         front.chain(['…']).chain(back).collect()
+    }
+}
+
+/// How wide each column may be so that a line fits; `None` where it cannot.
+fn widths(columns: &[Column<'_>], width: usize) -> Option<Vec<usize>> {
+    let mut widths: Vec<_> = columns.iter().map(Column::width).collect();
+    let mut least: Vec<_> = columns.iter().map(Column::narrowest).collect();
+    let gaps = columns.len().saturating_sub(1).saturating_mul(GAP);
+    loop {
+        while widths.iter().sum::<usize>().saturating_add(gaps) > width {
+            let cut = widths.iter_mut().zip(&least);
+            let cut = cut.filter(|(width, least)| **width > **least);
+            let (widest, _) = cut.max_by_key(|(width, _)| **width)?;
+            *widest = widest.saturating_sub(1);
+        }
+        let mut is_clear = true;
+        for ((column, width), least) in columns.iter().zip(&mut widths).zip(&mut least) {
+            let clear = column.clear_from(*width);
+            if clear > *width {
+                (*width, *least, is_clear) = (clear, clear, false);
+            }
+        }
+        if is_clear {
+            return Some(widths);
+        }
     }
 }
 
@@ -298,6 +325,34 @@ mod tests {
         let text = table.fitted(Some(9 + DIGEST));
         assert!(text.contains("sha256:ab0000000000…"), "{text}");
         assert!(longest(&text) == 9 + DIGEST && text.contains("1.5 MiB"));
+    }
+
+    #[test]
+    fn the_first_column_tells_rows_apart_whatever_its_name() {
+        let flag = |last: &str| format!("dependency_proxy_for_groups_{last}");
+        let mut table = Table::new(&["FLAG", "DEFAULT"]);
+        for last in ["a", "b"] {
+            table.row([flag(last), "the default of this flag ".repeat(4)]);
+        }
+        let text = table.fitted(Some(40));
+        let mut lines: Vec<_> = text.lines().collect();
+        assert!(longest(&text) <= 40 && lines.len() == 3, "{text}");
+        lines.dedup();
+        assert_eq!(lines.len(), 3, "{text}");
+    }
+
+    #[test]
+    fn rows_that_differ_in_any_column_do_not_look_the_same() {
+        let mut table = Table::new(&["TIME", "WHAT"]);
+        for last in ['a', 'b'] {
+            let time = "2026-11-30T12:00:00Z".to_owned();
+            table.row([time, format!("network {}{last}", "0".repeat(30))]);
+        }
+        for width in [30, 40, 60, 70] {
+            let text = table.fitted(Some(width));
+            assert!(text.contains("0a\n") && text.contains("0b\n"), "{text}");
+            assert_eq!(text.contains('…'), width < 61, "{text}");
+        }
     }
 
     #[test]

@@ -164,12 +164,12 @@ pub(crate) fn escape_text(text: &str) -> String {
     escaped
 }
 
-/// serde_json escapes U+0000 to U+001F; this does the other unprintable ones, which in compact JSON
-/// stand inside of strings alone.
-pub(super) fn escape_json(json: &str) -> String {
+/// serde_json escapes U+0000 to U+001F in strings; this does the other unprintable characters, which stand in strings
+/// alone. A line's end is the layout's.
+pub(crate) fn escape_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
-        if is_unprintable(c) {
+        if is_unprintable(c) && c != '\n' {
             let _ = write!(escaped, "\\u{:04x}", u32::from(c));
         } else {
             escaped.push(c);
@@ -283,6 +283,16 @@ mod tests {
             parsed["path"], evil,
             "the escaped field still says what came"
         );
+    }
+
+    #[test]
+    fn json_has_no_unprintable_characters_and_keeps_its_layout() {
+        let value = serde_json::json!({ "a": "\u{9b}2J\u{202e}\n\u{7f}" });
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let escaped = escape_json(&text);
+        assert_eq!(escaped, "{\n  \"a\": \"\\u009b2J\\u202e\\n\\u007f\"\n}");
+        let read: Value = serde_json::from_str(&escaped).unwrap();
+        assert_eq!(read, value);
     }
 
     #[test]

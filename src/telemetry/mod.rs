@@ -18,8 +18,8 @@ use crate::config::{LogConfig, LogFormat};
 use crate::error::{Error, Kind, Result};
 
 pub use auth_log::AuthLog;
-pub(crate) use line::escape_text;
 use line::{Format, LineLayer};
+pub(crate) use line::{escape_json, escape_text};
 
 /// Starts the ordinary log for this process, and sends panics to it.
 ///

@@ -25,6 +25,11 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
+    /// When the window ends at the latest, if what remains was read at its beginning.
+    pub fn ends_at(&self) -> Timestamp {
+        self.read_at.plus(Duration::from_secs(self.window_seconds))
+    }
+
     /// Reads the headers of one answer; `None` unless both limit and remainder are there and numbers.
     pub(super) fn read<'a>(
         header: impl Fn(&str) -> Option<&'a str>,

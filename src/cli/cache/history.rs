@@ -2,15 +2,16 @@
 
 use clap::Args;
 
-use crate::admin::{Period, ShowHistory, one_of};
+use crate::admin::{HistoryPoint, Period, ShowHistory, one_of};
 use crate::cli::output::{Table, print_json, shown_size};
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
 use crate::store::Sums;
 
-/// Show what was served over time, how much of it was kept already, what came, and what went
+/// Show what was served over time, how much of it was kept already, what was fetched and what was evicted
 ///
-/// Sums by the hour are kept for 400 days. SAVED is what went to clients without coming from an upstream for it.
+/// Sums by the hour are kept for 400 days. SAVED is the part of BYTES that was
+/// already in the cache. Times are in UTC.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -37,11 +38,22 @@ impl History {
             "FROM", "SERVED", "HITS", "BYTES", "SAVED", "FETCHED", "EVICTED", "REFUSED",
         ]);
         for point in &view.points {
-            table.row(row(point.begins_at.to_string(), &point.sums));
+            table.row(row(begin(self.period, point), &point.sums));
         }
         table.row(row("in all".to_owned(), &view.total));
         table.print()
     }
+}
+
+/// As short as tells the points of a period apart.
+fn begin(period: Period, point: &HistoryPoint) -> String {
+    let text = point.begins_at.to_string().replace('T', " ");
+    let part = match period {
+        Period::Day | Period::Week => text.get(5..16),
+        Period::Month => text.get(..10),
+        Period::Year => text.get(..7),
+    };
+    part.unwrap_or(&text).to_owned()
 }
 
 fn row(from: String, sums: &Sums) -> [String; 8] {

@@ -11,9 +11,11 @@ use clap::{Args, Subcommand};
 use super::Outcome;
 use super::garbage::Gc;
 use super::output::{Table, print, print_json, shown_size, shown_time};
+use super::progress::Bar;
 use super::workplace::Workplace;
 use crate::admin::{CacheStatistics, CacheStatisticsView, ListCachedImages, one_of};
 use crate::error::Result;
+use crate::human::short_digest;
 use crate::store::ImageOrder;
 
 /// Show what is cached, say what stays, and let images go
@@ -99,7 +101,9 @@ impl Cache {
 }
 
 fn list(place: &Workplace, request: ListCachedImages, json: bool) -> Result<()> {
+    let bar = Bar::new("listing what is cached", json);
     let images = place.perform(request)?.entries;
+    drop(bar);
     if json {
         return print_json(&images);
     }
@@ -114,7 +118,7 @@ fn list(place: &Workplace, request: ListCachedImages, json: bool) -> Result<()> 
     for image in images {
         table.row([
             image.name(),
-            short(&image.digest),
+            short_digest(&image.digest).to_owned(),
             shown_size(image.size),
             match image.missing {
                 0 => "whole".to_owned(),
@@ -127,12 +131,10 @@ fn list(place: &Workplace, request: ListCachedImages, json: bool) -> Result<()> 
     table.print()
 }
 
-fn short(digest: &str) -> String {
-    digest.chars().take("sha256:0123456789ab".len()).collect()
-}
-
 fn stats(place: &Workplace, json: bool) -> Result<()> {
+    let bar = Bar::new("counting what is cached", json);
     let view = place.perform(CacheStatistics {})?;
+    drop(bar);
     if json {
         return print_json(&view);
     }

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::admin::{AddPin, ListPins, PinView, RemovePin};
 use crate::cli::output::{Table, counted, print, print_json, shown_size};
+use crate::cli::progress::Bar;
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
 
@@ -112,7 +113,9 @@ impl Remove {
 
 impl List {
     pub(super) fn run(self, place: &Workplace) -> Result<()> {
+        let bar = Bar::new("counting what the pins keep", self.json);
         let pins = place.perform(ListPins::default())?.entries;
+        drop(bar);
         if self.json {
             return print_json(&pins);
         }

@@ -6,6 +6,7 @@ use crate::admin::{ImageDetails, ShowCachedImage, Stays};
 use crate::cli::output::{Table, counted, print, print_json, shown_size, shown_time};
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
+use crate::human::short_digest;
 
 /// Show one image: what it consists of, what of it others need too, who pulled it, and when it would go
 #[derive(Debug, Args)]
@@ -126,7 +127,7 @@ fn parts(image: &ImageDetails) -> Result<()> {
         for (indent, part) in std::iter::once(("", part)).chain(children.map(|child| ("  ", child)))
         {
             table.row([
-                format!("{indent}{}", super::short(&part.digest)),
+                format!("{indent}{}", short_digest(&part.digest)),
                 match &part.platform {
                     Some(platform) => platform.clone(),
                     None => kind(&part.media_type).to_owned(),
@@ -161,7 +162,7 @@ fn referrers(image: &ImageDetails) -> Result<()> {
     let mut table = Table::new(&["ATTACHED", "WHAT", "BY ITS TAG"]);
     for referrer in &image.referrers {
         table.row([
-            super::short(&referrer.digest).to_owned(),
+            short_digest(&referrer.digest).to_owned(),
             referrer.artifact_type.clone().unwrap_or_default(),
             referrer.tag.clone().unwrap_or_default(),
         ]);

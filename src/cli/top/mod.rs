@@ -14,15 +14,16 @@ use super::output::print_text;
 use super::terminal;
 use super::workplace::Workplace;
 use crate::admin::{ActivityView, ShowActivity};
-use crate::control::Client;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use keyboard::{Keyboard, Woken};
 use rates::{Rates, Seen};
 
 /// Watch what the running server does: pulls, fetches, upstreams; shown anew every second until you press q
 ///
-/// Rates are those since the screen before. Without a terminal, and with --once, it watches for one interval and prints one
-/// screen. With --json each refresh is one line, until it is ended or nobody reads it any more.
+/// Rates are those since the screen before. Without a terminal for its output and its keys, and with --once, it watches for
+/// one interval and prints one screen. With --json each refresh is one line, until you stop it or its reader goes away.
+///
+/// Where the server was restarted within the interval, there are no rates: its counters begin at zero.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -52,7 +53,7 @@ fn interval(text: &str) -> std::result::Result<Duration, String> {
 
 impl Top {
     pub(super) fn run(self, place: &Workplace) -> Result<Outcome> {
-        let is_terminal = std::io::stdout().is_terminal();
+        let is_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
         if is_terminal && !self.once && !self.json {
             return self.refresh_in_place(place);
         }
@@ -62,10 +63,11 @@ impl Top {
             let now = look(place)?;
             let rates = Rates::between(&before, &now);
             if self.json {
-                print_text(&format!("{}\n", rates.json(&now.view)?))?;
+                print_text(&format!("{}\n", rates::json(rates.as_ref(), &now.view)?))?;
             } else {
-                let lines = screen::lines(&now.view, Some(&rates), terminal::size(), None);
-                print_text(&lines.concat())?;
+                let lines = screen::lines(&now.view, rates.as_ref(), terminal::size(), None);
+                let lines = lines.iter().map(|line| format!("{}\n", line.text));
+                print_text(&lines.collect::<String>())?;
             }
             if self.once || !self.json {
                 return Ok(Outcome::Done);
@@ -100,25 +102,21 @@ impl Top {
             }
             match look(place) {
                 Ok(now) => {
-                    rates = Some(Rates::between(&last, &now));
+                    rates = Rates::between(&last, &now);
                     (last, failure) = (now, None);
                 }
-                Err(error) => failure = Some(format!("NOT NOW: {error}")),
+                Err(error) => failure = Some(format!("no answer: {error}")),
             }
         }
     }
 }
 
 fn look(place: &Workplace) -> Result<Seen> {
-    let server = place.running_server()?;
-    let Some(server) = server.map(|server: Client| server.with_patience(Duration::from_secs(5)))
-    else {
+    let Some(server) = place.running_server()? else {
         place.check_data()?;
-        let what = "no server runs here, and so nothing is going on";
-        return Err(Error::new(Kind::Conflict, what).remedy(
-            "start it, by `systemctl start breakwater` or `breakwater serve`; `breakwater status` shows what the databases tell",
-        ));
+        return Err(ShowActivity::without_server());
     };
+    let server = server.with_patience(Duration::from_secs(5));
     let view: ActivityView = place.ask(&server, &ShowActivity {})?;
     Ok(Seen {
         at: Instant::now(),

@@ -2,24 +2,39 @@
 
 use super::rates::Rates;
 use crate::admin::{ActivityView, ArrivingView, TroubleView};
-use crate::cli::output::{Table, counted, shown_size};
-use crate::cli::status::shown_age;
+use crate::cli::output::{Fitted, Table, counted, shown_size};
+use crate::human::{short_digest, shown_span};
 use crate::proxy::UpstreamState;
 use crate::telemetry::escape_text;
 use crate::time::Timestamp;
 use crate::upstream::BreakerState;
 
-/// Lines, each with its end. `aside` stands at the end of the first. Without `rates` nothing is known of them yet.
+/// A line of a screen, without its end.
+pub(super) struct Line {
+    pub(super) text: String,
+    is_heading: bool,
+}
+
+impl Line {
+    fn new(text: String) -> Self {
+        Self {
+            text,
+            is_heading: false,
+        }
+    }
+}
+
+/// `aside` stands at the end of the first line. Without `rates` nothing is known of them yet.
 pub(super) fn lines(
     view: &ActivityView,
     rates: Option<&Rates>,
     size: Option<(usize, usize)>,
     aside: Option<&str>,
-) -> Vec<String> {
+) -> Vec<Line> {
     let width = size.map(|(columns, _)| columns);
-    let mut lines: Vec<String> = head(view, rates, aside)
+    let mut lines: Vec<Line> = head(view, rates, aside)
         .iter()
-        .map(|line| format!("{}\n", cut(&escape_text(line), width)))
+        .map(|line| Line::new(cut(&escape_text(line), width)))
         .collect();
     let most = aside.and(size).map(|(_, lines)| lines.max(1));
     // Of the lines that are left, upstreams and troubles take a third each at most, and fetches the rest.
@@ -37,31 +52,31 @@ pub(super) fn lines(
     lines
 }
 
-/// What makes a terminal show just these lines: each is written over what stood there. No end behind the last: it would
-/// move the others up.
-pub(super) fn drawn(lines: &[String], has_colours: bool) -> String {
+/// What makes a terminal show just these lines: each is written over what stood there. What stood there is erased before
+/// the line is written: behind a line that is as wide as the terminal the cursor still stands on the last character, which
+/// would be erased with it. No end follows the last line, since that would move the others up.
+pub(super) fn drawn(lines: &[Line], has_colours: bool) -> String {
     const HOME: &str = "\u{1b}[H";
-    const END_OF_LINE: &str = "\u{1b}[K";
-    const END_OF_SCREEN: &str = "\u{1b}[J";
+    const ERASE_LINE: &str = "\u{1b}[K";
+    const ERASE_REST: &str = "\u{1b}[J";
     let mut text = HOME.to_owned();
+    let last = lines.len().saturating_sub(1);
     for (number, line) in lines.iter().enumerate() {
         if number > 0 {
             text.push('\n');
         }
-        let line = line.trim_end();
-        match has_colours && is_heading(line) {
-            true => text.push_str(&format!("\u{1b}[1m{line}\u{1b}[0m")),
-            false => text.push_str(line),
+        text.push_str(if number < last {
+            ERASE_LINE
+        } else {
+            ERASE_REST
+        });
+        let shown = line.text.trim_end();
+        match has_colours && line.is_heading {
+            true => text.push_str(&format!("\u{1b}[1m{shown}\u{1b}[0m")),
+            false => text.push_str(shown),
         }
-        text.push_str(END_OF_LINE);
     }
-    text.push_str(END_OF_SCREEN);
     text
-}
-
-fn is_heading(line: &str) -> bool {
-    let first = line.split_whitespace().next().unwrap_or_default();
-    first.len() > 3 && first.bytes().all(|byte| byte.is_ascii_uppercase())
 }
 
 fn head(view: &ActivityView, rates: Option<&Rates>, aside: Option<&str>) -> Vec<String> {
@@ -104,9 +119,9 @@ fn head(view: &ActivityView, rates: Option<&Rates>, aside: Option<&str>) -> Vec<
     ));
     lines.push(format!(
         "disk     {} free of {}; {} stay free",
-        shown_size(view.free_bytes),
-        shown_size(view.disk_bytes),
-        shown_size(view.min_free)
+        shown_size(view.disk.free_bytes),
+        shown_size(view.disk.bytes),
+        shown_size(view.disk.min_free)
     ));
     lines
 }
@@ -117,28 +132,38 @@ fn section(
     in_all: usize,
     width: Option<usize>,
     most: Option<usize>,
-) -> Vec<String> {
-    let Some(table) = table else {
+) -> Vec<Line> {
+    let room = most.unwrap_or(usize::MAX);
+    // Neither the empty line nor the heading alone says anything.
+    let Some(table) = table.filter(|_| room >= 3) else {
         return Vec::new();
     };
-    let text = table.fitted(width);
-    let mut lines = vec!["\n".to_owned()];
-    lines.extend(text.lines().map(|line| format!("{line}\n")));
-    let rows = lines.len().saturating_sub(2);
-    // Neither the empty line nor the heading alone says anything.
-    let room = most.map_or(usize::MAX, |most| if most < 3 { 0 } else { most });
-    let left_out = match lines.len() <= room {
-        true => in_all.saturating_sub(rows),
-        false => {
-            lines.truncate(room.saturating_sub(1));
-            in_all.saturating_sub(lines.len().saturating_sub(2))
+    let Fitted { heading, rows } = table.fit(width);
+    let mut lines = vec![Line::new(String::new())];
+    lines.extend(heading.map(|text| Line {
+        text,
+        is_heading: true,
+    }));
+    let needed = rows.iter().map(Vec::len).sum::<usize>();
+    let is_whole = rows.len() >= in_all && lines.len().saturating_add(needed) <= room;
+    // One line is for the number of those that are left out.
+    let room = room.saturating_sub(usize::from(!is_whole));
+    let mut shown: usize = 0;
+    for mut row in rows {
+        let left = room.saturating_sub(lines.len());
+        if row.len() > left {
+            if shown > 0 || left == 0 {
+                break;
+            }
+            // Of one row that is too long its beginning says more than nothing.
+            row.truncate(left);
         }
-    };
-    if left_out > 0 && lines.len() < room && !lines.is_empty() {
-        lines.push(format!(
-            "{}\n",
-            cut(&format!("… and {left_out} more"), width)
-        ));
+        lines.extend(row.into_iter().map(Line::new));
+        shown = shown.saturating_add(1);
+    }
+    let left_out = in_all.saturating_sub(shown);
+    if left_out > 0 {
+        lines.push(Line::new(cut(&format!("… and {left_out} more"), width)));
     }
     lines
 }
@@ -162,8 +187,8 @@ fn upstream_row(upstream: &UpstreamState, now: Timestamp) -> [String; 6] {
     let status = &upstream.status;
     let limit = status.rate_limit.as_ref();
     let failure = status.last_failure.as_ref().map(|why| {
-        let age = status.last_failure_at.map(|at| now.since(at).as_secs());
-        let age = age.map(|age| format!("{} ago: ", shown_age(age)));
+        let age = status.last_failure_at.map(|at| shown_span(now.since(at)));
+        let age = age.map(|age| format!("{age} ago: "));
         format!("{}{why}", age.unwrap_or_default())
     });
     let state = match (status.breaker, status.failures_in_a_row) {
@@ -180,10 +205,7 @@ fn upstream_row(upstream: &UpstreamState, now: Timestamp) -> [String; 6] {
         limit.map_or_else(String::new, |limit| {
             format!("{} of {}", limit.remaining, limit.limit)
         }),
-        limit.map_or_else(String::new, |limit| {
-            let window = std::time::Duration::from_secs(limit.window_seconds);
-            limit.read_at.plus(window).to_string()
-        }),
+        limit.map_or_else(String::new, |limit| limit.ends_at().to_string()),
         failure.unwrap_or_default(),
     ]
 }
@@ -193,19 +215,13 @@ fn arriving(view: &ActivityView) -> Option<Table> {
     for arriving in &view.arriving {
         table.row([
             format!("{}/{}", arriving.upstream, arriving.repository),
-            short_digest(&arriving.digest),
+            short_digest(&arriving.digest).to_owned(),
             shown_arrived(arriving),
             arriving.clients.to_string(),
             format!("{} s", arriving.seconds),
         ]);
     }
     (!view.arriving.is_empty()).then_some(table)
-}
-
-/// As docker shows it.
-fn short_digest(digest: &str) -> String {
-    let hex = digest.split_once(':').map_or(digest, |(_, hex)| hex);
-    hex.chars().take(12).collect()
 }
 
 fn shown_arrived(arriving: &ArrivingView) -> String {
@@ -260,5 +276,51 @@ fn cut(line: &str, width: Option<usize>) -> String {
             front.chain(['…']).collect()
         }
         _ => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(rows: usize) -> Table {
+        let mut table = Table::new(&["FETCH", "STATUS"]);
+        for row in 0..rows {
+            table.row([format!("{row}{}", "x".repeat(15)), "403".to_owned()]);
+        }
+        table
+    }
+
+    #[test]
+    fn rows_that_are_left_out_are_counted_however_many_lines_a_row_takes() {
+        for (width, rows, most, expected) in [
+            (None, 3, Some(5), "… none"),
+            (None, 3, Some(4), "… and 2 more"),
+            // Three lines each and one between two: two of them, and what is left out.
+            (Some(16), 5, Some(10), "… and 3 more"),
+            (Some(16), 5, Some(5), "… and 4 more"),
+            (Some(16), 5, Some(3), "… and 4 more"),
+            (Some(16), 1, Some(4), "… none"),
+            (None, 5, None, "… none"),
+        ] {
+            let lines = section(Some(table(rows)), rows, width, most);
+            let text = lines.iter().map(|line| format!("{}\n", line.text));
+            let text = text.collect::<String>();
+            assert!(most.is_none_or(|most| lines.len() <= most), "{text}");
+            let last = lines.last().map(|line| line.text.as_str());
+            let last = last.filter(|last| last.contains(" more"));
+            assert_eq!(last.unwrap_or("… none"), expected, "{most:?} {text}");
+            let headings = lines.iter().filter(|line| line.is_heading);
+            assert_eq!(headings.count(), usize::from(width.is_none()), "{text}");
+        }
+        assert!(section(Some(table(3)), 3, None, Some(2)).is_empty());
+        assert_eq!(section(Some(table(3)), 9, None, None).len(), 6);
+    }
+
+    #[test]
+    fn nothing_is_erased_behind_a_line() {
+        let lines = ["first", "second"].map(|text| Line::new(text.to_owned()));
+        let expected = "\u{1b}[H\u{1b}[Kfirst\n\u{1b}[Jsecond";
+        assert_eq!(drawn(&lines, true), expected);
     }
 }

@@ -112,9 +112,7 @@ pub(super) fn pulls_left(limit: Option<&RateLimit>, now: Timestamp) -> Markup {
     let Some(limit) = limit else {
         return html! { span.soft { "it names no limit" } };
     };
-    let back = limit
-        .read_at
-        .plus(std::time::Duration::from_secs(limit.window_seconds));
+    let back = limit.ends_at();
     html! {
         (limit.remaining) " of " (limit.limit)
         (parts::meter("Pulls that are left", limit.remaining, limit.limit))

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{InputModes, LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::cli::initialised;
 use crate::support::client::Client;
@@ -81,6 +81,12 @@ impl OnTerminal {
                 Err(_) => panic!("{text:?} is not shown: {shown}"),
             }
         }
+    }
+
+    /// Whether Control-S stops what is shown.
+    pub(crate) fn can_be_stopped(&self) -> bool {
+        let modes = tcgetattr(&self.terminal).unwrap().input_modes;
+        modes.contains(InputModes::IXON)
     }
 
     /// What was shown behind what was waited for.
@@ -182,4 +188,42 @@ fn a_password_is_asked_for_and_never_shown() {
     appliance.restart();
     let client = Client::of(&appliance).basic("alice", password);
     assert_eq!(client.get("/v2/").status, 200);
+}
+
+#[test]
+fn rows_of_audit_and_history_differ_on_a_terminal_of_80_columns() {
+    let appliance = initialised();
+    appliance.ok(&["group", "add", "acme"]);
+    for project in ["api", "web"] {
+        appliance.ok(&["project", "add", &format!("acme/{project}")]);
+    }
+    for name in ["alice-of-the-platform-team", "alina-of-the-platform-team"] {
+        appliance.ok(&["user", "add", name, "--service"]);
+        appliance.ok(&["user", "block", name]);
+        appliance.ok(&["user", "unblock", name]);
+    }
+    for (arguments, least) in [
+        (&["audit"][..], 9),
+        (&["cache", "history"], 24),
+        (&["cache", "history", "--period", "week"], 28),
+        (&["cache", "history", "--period", "month"], 30),
+        (&["cache", "history", "--period", "year"], 12),
+    ] {
+        let (status, shown) = OnTerminal::start(appliance.command(arguments), 80, 24).end();
+        assert!(status.success(), "{shown}");
+        let lines: Vec<&str> = shown.lines().collect();
+        let widest = lines.iter().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(80), "{arguments:?}: {shown}");
+        let is_stacked = lines.iter().any(|line| line.starts_with("EVENT  "));
+        let rows: Vec<String> = match is_stacked {
+            true => shown.split("\r\n\r\n").map(str::to_owned).collect(),
+            false => lines[1..].iter().map(|line| (*line).to_owned()).collect(),
+        };
+        assert!(rows.len() >= least, "{arguments:?}: {shown}");
+        let different: std::collections::HashSet<_> = rows.iter().collect();
+        assert_eq!(different.len(), rows.len(), "{arguments:?}: {shown}");
+        for name in ["user.blocked", "user.unblocked"] {
+            assert!(arguments != ["audit"] || shown.contains(name), "{shown}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! `breakwater top`: what goes on, once and live.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -56,11 +57,11 @@ fn top_tells_what_arrives_how_much_was_hit_and_what_was_refused() {
         );
         assert_eq!(seen["upstreams"][0]["rate_limit"]["remaining"], 87);
         assert_eq!((&seen["pulls"], &seen["fetches"]), (&1.into(), &1.into()));
-        assert!(seen["disk_bytes"].as_u64() > seen["free_bytes"].as_u64());
+        assert!(seen["disk"]["bytes"].as_u64() > seen["disk"]["free_bytes"].as_u64());
 
         let text = appliance.ok(&["top", "--once", "--every", "0.2"]);
         assert!(!text.contains('\u{1b}'), "{text}");
-        let fetch = format!("docker.io/library/alpine  {}", &layer.hex()[..12]);
+        let fetch = format!("docker.io/library/alpine  sha256:{}", &layer.hex()[..12]);
         for part in [
             &fetch,
             " % of 78.1 KiB",
@@ -107,17 +108,20 @@ fn top_refreshes_in_place_and_leaves_the_terminal_as_it_was() {
         let command = appliance.command(&["top", "--every", "0.2"]);
         let mut terminal = OnTerminal::start(command, 100, 30);
         let before = terminal.modes();
-        terminal.wait_for("\u{1b}[?1049h\u{1b}[?25l\u{1b}[Hbreakwater top");
+        terminal.wait_for("\u{1b}[?1049h\u{1b}[?25l\u{1b}[H\u{1b}[Kbreakwater top");
         let raw = terminal.modes();
         assert!(!raw.intersects(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG));
+        assert!(!terminal.can_be_stopped());
         // Again and again at the same place.
         for _ in 0..3 {
-            terminal.wait_for("\u{1b}[Hbreakwater top");
+            terminal.wait_for("\u{1b}[H\u{1b}[Kbreakwater top");
         }
-        terminal.wait_for("\u{1b}[1mUPSTREAM");
-        // A new size is drawn at once and not only at the next refresh: the screen then ends behind a shorter first line.
+        terminal.wait_for("\u{1b}[K\u{1b}[1mUPSTREAM");
+        // A new size is drawn at once and not only at the next refresh: the screen is then a shorter first line. It is as wide
+        // as the terminal, and nothing is erased behind it, which would erase its last character.
         terminal.resize(30, 1);
-        terminal.wait_for("…\u{1b}[K\u{1b}[J");
+        terminal.wait_for("\u{1b}[H\u{1b}[Jbreakwater top");
+        terminal.wait_for("…\u{1b}[H");
         match end {
             "" => terminal.signal(Signal::TERM),
             key => terminal.press(key),
@@ -128,6 +132,44 @@ fn top_refreshes_in_place_and_leaves_the_terminal_as_it_was() {
         assert!(status.success(), "{end:?}: {shown}");
         assert_eq!(shown, "", "nothing comes after the end");
     }
+}
+
+#[test]
+fn a_second_signal_ends_top_where_it_stands_and_the_terminal_is_as_it_was() {
+    let appliance = Appliance::start();
+    let command = appliance.command(&["top", "--every", "0.2"]);
+    let mut terminal = OnTerminal::start(command, 100, 30);
+    let before = terminal.modes();
+    terminal.wait_for("q ends");
+    // It waits for a server that does not answer, which takes five seconds.
+    appliance.signal(Signal::STOP);
+    std::thread::sleep(Duration::from_secs(1));
+    let begun = Instant::now();
+    terminal.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(200));
+    terminal.signal(Signal::TERM);
+    terminal.wait_for(END);
+    let spent = begun.elapsed();
+    appliance.signal(Signal::CONT);
+    assert!(spent < Duration::from_secs(3), "{spent:?}");
+    assert_eq!(terminal.modes(), before);
+    let (status, _) = terminal.end();
+    assert_eq!(status.signal(), Some(15), "{status:?}");
+}
+
+#[test]
+fn without_a_terminal_for_keys_top_prints_one_screen() {
+    let appliance = Appliance::start();
+    let mut shell = std::process::Command::new("sh");
+    let top = appliance.command(&["top", "--every", "0.2"]);
+    let words = std::iter::once(top.get_program()).chain(top.get_args());
+    shell
+        .args(["-c", "exec \"$@\" </dev/null", "sh"])
+        .args(words);
+    let mut terminal = OnTerminal::start(shell, 100, 30);
+    terminal.wait_for("breakwater top");
+    let (status, shown) = terminal.end();
+    assert!(status.success() && !shown.contains('\u{1b}'), "{shown}");
 }
 
 #[test]
@@ -143,11 +185,9 @@ fn a_screen_is_no_wider_and_no_longer_than_its_terminal_and_has_no_colours_where
         terminal.wait_for("\u{1b}[H");
         terminal.press("q");
         let (_, shown) = terminal.end();
-        let screen = shown
-            .split("\u{1b}[J")
-            .next()
-            .unwrap()
-            .replace("\u{1b}[K", "");
+        let screen = shown.split("\u{1b}[H").next().unwrap();
+        let screen = screen.split(END).next().unwrap();
+        let screen = screen.replace("\u{1b}[K", "").replace("\u{1b}[J", "");
         let rows: Vec<&str> = screen.split("\r\n").collect();
         assert!(
             rows.len() <= usize::from(lines),
@@ -177,7 +217,7 @@ fn top_outlives_a_restart_of_the_server_and_needs_one_to_begin() {
     let mut terminal = OnTerminal::start(command, 200, 30);
     terminal.wait_for("q ends");
     appliance.stop();
-    terminal.wait_for("NOT NOW: no server runs here");
+    terminal.wait_for("no answer: no server runs here");
     appliance.restart();
     terminal.wait_for("q ends");
     terminal.press("q");

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::{link, tabs};
+use crate::human::short_digest;
 use crate::server::ui::parts::{self, encoded};
 use crate::server::ui::visit::Visit;
 use crate::server::ui::{Page, Shown};
@@ -79,10 +80,11 @@ fn row(image: &CachedImage) -> Markup {
 fn shortened(image: &CachedImage) -> String {
     match &image.tag {
         Some(_) => image.name(),
-        None => {
-            let digest = image.digest.get(..19).unwrap_or(&image.digest);
-            format!("{}@{digest}…", image.name_without_tag())
-        }
+        None => format!(
+            "{}@{}…",
+            image.name_without_tag(),
+            short_digest(&image.digest)
+        ),
     }
 }
 

@@ -2,9 +2,10 @@
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::Outcome;
-use super::output::{Table, print_json, tell, tell_done};
+use super::output::{Table, print_json, tell};
 use super::workplace::Workplace;
 use crate::admin::{ListFeatures, ListGroupFeatures, ResetFeature, SetFeature};
 use crate::error::Result;
@@ -102,7 +103,7 @@ fn reset(place: &Workplace, flag: String, path: String, json: bool) -> Result<()
         None => "the box's value".to_owned(),
     };
     let line = format!("{path} has {above} for {flag} again");
-    tell_done("reset", &flag, json, &line)
+    tell(&json!({ "reset": flag, "group": path }), json, &line)
 }
 
 fn list(place: &Workplace, json: bool) -> Result<()> {

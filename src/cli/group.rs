@@ -1,7 +1,6 @@
 //! `breakwater group`: groups, which nest by path.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::Outcome;
 use super::contents::{WithContents, contents, pushed, repositories, shown_use};
@@ -168,12 +167,7 @@ impl Group {
                 } else {
                     return Ok(Outcome::Bad);
                 };
-                let view = json!({
-                    "removed": path,
-                    "dry_run": how.dry_run,
-                    "contents": going.contents,
-                });
-                tell(&view, json, &line)?;
+                tell(&how.view(&path, &going.contents), json, &line)?;
             }
         }
         Ok(Outcome::Done)

@@ -1,9 +1,10 @@
 //! `breakwater member`: who belongs to a group or a project, and at which level.
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::Outcome;
-use super::output::{Table, print_json, tell, tell_done};
+use super::output::{Table, print_json, tell};
 use super::workplace::Workplace;
 use crate::admin::{AddMember, ListMembers, RemoveMember, one_of};
 use crate::error::Result;
@@ -85,7 +86,7 @@ impl Member {
                     user_id: user.clone().into(),
                 })?;
                 let line = format!("{user} is no member of {path} any more");
-                tell_done("removed", &user, json, &line)?;
+                tell(&json!({ "removed": user, "from": path }), json, &line)?;
             }
         }
         Ok(Outcome::Done)

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, print_json, tell, tell_done};
+use super::output::{Table, print_json, tell, tell_removed};
 use super::shown::Shown;
 use super::workplace::Workplace;
 use crate::admin::{AddNetwork, ListNetworks, RemoveNetwork};
@@ -42,14 +42,13 @@ impl Network {
             }
             Action::List { json } => list(place, json)?,
             Action::Remove(Shown { request, json }) => {
-                let cidr = request.cidr.clone();
+                let (cidr, group) = (request.cidr.clone(), request.group.clone());
                 place.perform(request)?;
-                tell_done(
-                    "removed",
-                    &cidr,
-                    json,
-                    &format!("{cidr} is trusted no more"),
-                )?;
+                let line = match &group {
+                    Some(group) => format!("{cidr} is trusted no more for {group}"),
+                    None => format!("{cidr} is trusted no more"),
+                };
+                tell_removed(&cidr, group, json, &line)?;
             }
         }
         Ok(Outcome::Done)

@@ -1,5 +1,6 @@
-//! How far a long task is: one line on a terminal that is written over and over, lines now and then elsewhere, and nothing
-//! beside JSON. It is shown from the first second on, also where nobody knows how much is left.
+//! What a long task is doing, and how far it is, or where that is not known, for how long it has been going
+//! on. On a terminal that is one line, which appears after a second and is written over and over; elsewhere a line every half
+//! minute; and nothing beside JSON.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;

@@ -3,6 +3,8 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
+use serde_json::{Value, json};
+
 use super::output::{counted, hint, print, shown_size};
 use super::workplace::Workplace;
 use crate::admin::{NamedPlace, PlaceContents, ShowContents};
@@ -49,6 +51,15 @@ impl How {
             contents: going,
             may_go,
         })
+    }
+
+    /// What `--json` says of it.
+    pub(super) fn view(&self, path: &str, contents: &PlaceContents) -> Value {
+        let done = match self.dry_run {
+            true => "would_remove",
+            false => "removed",
+        };
+        json!({ done: path, "dry_run": self.dry_run, "contents": contents })
     }
 
     /// Asks on a terminal whether `what` may go, and `lost` with it.

@@ -245,6 +245,7 @@ impl Restore {
         }
         let finishing = Bar::new("putting the databases back", self.json);
         let replaced = prepared.finish(&place.actor)?;
+        drop(finishing);
         if !self.json {
             print(&format!(
                 "restored the access database from {}: what was revoked, blocked or removed since it was made counts again",
@@ -265,12 +266,13 @@ impl Restore {
                     "the backup holds no `secret.key`: stored passwords of upstreams can be read only with the one that they were stored with",
                 );
             }
+            let finishing = Bar::new("putting the rest back", self.json);
             let finished = rest.finish(data);
+            drop(finishing);
             finished.map_err(|error| {
                 error.context("the databases are restored, but not all of the rest: restore again")
             })?;
         }
-        drop(finishing);
         let forgotten = forget_stale_password(&Store::open(&place.config.data)?)?;
         if self.json {
             print_json(&json!({
@@ -288,7 +290,7 @@ impl Restore {
     }
 }
 
-/// The password that the first start wrote down may be that of a root who is gone. The file that is gone then.
+/// The password that the first start wrote down may be that of a root who is gone. Returns the file, if it was removed.
 fn forget_stale_password(store: &Store) -> Result<Option<PathBuf>> {
     let path = store.directory().join(INITIAL_ROOT_PASSWORD);
     let Ok(written) = fs::read_to_string(&path) else {

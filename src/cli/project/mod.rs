@@ -4,7 +4,6 @@ mod cleanup;
 mod settings;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::Outcome;
 use super::contents::{WithContents, contents, pushed, repositories};
@@ -160,12 +159,7 @@ impl Project {
                 } else {
                     return Ok(Outcome::Bad);
                 };
-                let view = json!({
-                    "removed": path,
-                    "dry_run": how.dry_run,
-                    "contents": going.contents,
-                });
-                tell(&view, json, &line)?;
+                tell(&how.view(&path, &going.contents), json, &line)?;
             }
         }
         Ok(Outcome::Done)

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::Outcome;
-use super::output::{Table, hint, print, print_json, shown_time, tell, tell_done};
+use super::output::{Table, hint, print, print_json, shown_time, tell, tell_removed};
 use super::password::read_password;
 use super::words::parse_quota;
 use super::workplace::Workplace;
@@ -163,10 +163,11 @@ impl Upstream {
             Action::Remove { name, group, json } => {
                 let request = RemoveUpstream {
                     name: name.clone(),
-                    group,
+                    group: group.clone(),
                 };
                 place.perform(request)?;
-                tell_done("removed", &name, json, &format!("removed upstream {name}"))?;
+                let line = format!("removed upstream {name}");
+                tell_removed(&name, group, json, &line)?;
             }
             Action::Status { json } => status(place, json)?,
         }

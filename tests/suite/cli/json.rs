@@ -19,6 +19,15 @@ fn what_is_removed_or_changed_is_told_as_json() {
         &["rule", "add", "acme/api", "*", "--min-push", "maintainer"],
         &["network", "add", "10.1.0.0/16", "--ability", "read"],
         &[
+            "network",
+            "add",
+            "10.2.0.0/16",
+            "--group",
+            "acme",
+            "--ability",
+            "read",
+        ],
+        &[
             "upstream",
             "add",
             "quay.io",
@@ -72,7 +81,7 @@ fn what_is_removed_or_changed_is_told_as_json() {
         ),
         (
             &["member", "remove", "acme", "alice"],
-            json!({ "removed": "alice" }),
+            json!({ "removed": "alice", "from": "acme" }),
         ),
         (
             &["rule", "remove", &rule],
@@ -81,6 +90,10 @@ fn what_is_removed_or_changed_is_told_as_json() {
         (
             &["network", "remove", "10.1.0.0/16"],
             json!({ "removed": "10.1.0.0/16" }),
+        ),
+        (
+            &["network", "remove", "10.2.0.0/16", "--group", "acme"],
+            json!({ "removed": "10.2.0.0/16", "group": "acme" }),
         ),
         (
             &["upstream", "remove", "quay.io"],
@@ -97,7 +110,7 @@ fn what_is_removed_or_changed_is_told_as_json() {
         ),
         (
             &["feature", "reset", flag, "--group", "acme"],
-            json!({ "reset": flag }),
+            json!({ "reset": flag, "group": "acme" }),
         ),
         (
             &["cache", "unpin", "alpine"],
@@ -118,6 +131,16 @@ fn what_is_removed_or_changed_is_told_as_json() {
             &["project", "remove", "acme/api", "--dry-run"][..],
             "dry_run",
             json!(true),
+        ),
+        (
+            &["project", "remove", "acme/api", "--dry-run"],
+            "would_remove",
+            json!("acme/api"),
+        ),
+        (
+            &["group", "remove", "acme", "--dry-run"],
+            "removed",
+            json!(null),
         ),
         (
             &["project", "remove", "acme/api"],

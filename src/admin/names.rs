@@ -3,11 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, Operation};
+use super::{Admin, ListBans, Operation};
 use crate::error::Result;
 use crate::store::NamesOf;
 
-/// More nobody reads below a line that is being written.
+/// Nobody reads more than this below a command line.
 const MOST: usize = 100;
 /// What `docker pull alpine` asks Docker Hub for is `library/alpine`.
 const OFFICIAL: &str = "library/";
@@ -26,6 +26,8 @@ crate::words::words! {
         Image,
         /// What was pushed.
         Repository,
+        /// An address or a user that may not log in.
+        Ban,
     }
 }
 
@@ -50,6 +52,7 @@ impl Operation for ListNames {
             NameKind::Upstream => upstreams(admin, beginning)?,
             NameKind::Image => images(admin, beginning)?,
             NameKind::Repository => repositories(admin, beginning)?,
+            NameKind::Ban => bans(admin, beginning)?,
         };
         names.sort_unstable();
         names.dedup();
@@ -62,6 +65,12 @@ fn upstreams(admin: &Admin<'_>, beginning: &str) -> Result<Vec<String>> {
     let states = admin.server.map(|server| server.upstreams()).transpose()?;
     let names = states.unwrap_or_default().into_iter();
     let names = names.map(|upstream| upstream.status.name);
+    Ok(names.filter(|name| name.starts_with(beginning)).collect())
+}
+
+fn bans(admin: &Admin<'_>, beginning: &str) -> Result<Vec<String>> {
+    let bans = ListBans::default().perform(admin)?.entries.into_iter();
+    let names = bans.filter_map(|ban| ban.address.or(ban.username));
     Ok(names.filter(|name| name.starts_with(beginning)).collect())
 }
 

@@ -1,5 +1,5 @@
-//! `breakwater complete`, which the shells' scripts ask: the names of the running box that may stand where a line goes on.
-//! Silent where there is none to ask, and as quick as somebody who types expects.
+//! `breakwater complete`, which the completion scripts of the shells call: it prints the names on the running box that the word
+//! under the cursor may become. It prints nothing if no server runs, and gives up early, because somebody is typing.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -17,10 +17,10 @@ use crate::config::{Config, Options};
 use crate::control::{Asked, Client};
 use crate::error::Result;
 
-/// How long the box may take.
+/// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Print the names of the running box that the last of some words can go on as
+/// Print the names of the running box that complete the last word; the completion scripts call it
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  breakwater complete -- breakwater group show ac")]
 pub(in crate::cli) struct Complete {
@@ -30,7 +30,7 @@ pub(in crate::cli) struct Complete {
 }
 
 impl Complete {
-    /// What is wrong in some way offers nothing: nobody wants to read of it in the middle of a line.
+    /// Whatever fails, nothing is offered: an error message would only disturb the line that is being typed.
     pub(in crate::cli) fn run(self) -> Result<Outcome> {
         let names: Arc<Mutex<Vec<OsString>>> = Arc::default();
         let options = place(&self.words);
@@ -53,7 +53,7 @@ impl Complete {
         let mut lines = String::new();
         for candidate in candidates {
             let value = candidate.get_value().to_string_lossy();
-            // Before it there may be the option: `--user=alice`.
+            // The option may stand before the name: `--user=alice`.
             let is_name = names
                 .iter()
                 .any(|name| value.ends_with(&*name.to_string_lossy()));
@@ -67,12 +67,12 @@ impl Complete {
     }
 }
 
-/// What no shell takes for anything but itself.
+/// Whether every shell takes this letter literally, so that it needs no quotes.
 fn is_plain(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || "._-/:@+=,".contains(letter)
 }
 
-/// The configuration and data directory that the line names.
+/// The configuration file and the data directory that the line names.
 fn place(words: &[OsString]) -> Options {
     let mut options = Options::default();
     let mut words = words.iter().peekable();
@@ -95,6 +95,10 @@ fn place(words: &[OsString]) -> Options {
 }
 
 fn ask(options: &Options, kind: NameKind, current: &OsStr) -> Option<Vec<String>> {
+    // Reading anything else, such as a pipe, might wait for ever or take what somebody else waits for.
+    if options.file.as_ref().is_some_and(|file| !file.is_file()) {
+        return None;
+    }
     let config = Config::load(options).ok()?;
     let server = Client::find(&config.data).ok()??.with_patience(PATIENCE);
     let request = ListNames {
@@ -108,7 +112,7 @@ fn ask(options: &Options, kind: NameKind, current: &OsStr) -> Option<Vec<String>
     server.perform(ListNames::NAME, &asked, false).ok()
 }
 
-/// The same command, whose arguments that are names can be completed.
+/// The same command; those of its arguments that are names now have a completer.
 fn with_names(
     command: Command,
     words: &[String],
@@ -124,7 +128,7 @@ fn with_names(
     })
 }
 
-/// What an argument of a command names, if it is something of the box.
+/// Which kind of name an argument of a command takes, if it takes one of the box's.
 fn kind_of(words: &[String], argument: &Arg) -> Option<NameKind> {
     let word = |at: usize| words.get(at).map_or("", String::as_str);
     let value = argument.get_value_names().unwrap_or_default();
@@ -133,11 +137,13 @@ fn kind_of(words: &[String], argument: &Arg) -> Option<NameKind> {
     Some(match (word(0), argument.get_id().as_str(), value) {
         (_, "group", _) => NameKind::Group,
         (_, "user", _) => NameKind::User,
-        ("repository", "path" | "image", _) => NameKind::Repository,
+        ("repository", "path" | "image", _) | ("rule", "repository", _) => NameKind::Repository,
         ("import", "to", _) | (_, "deploy", _) => NameKind::Place,
         ("rule", _, "PATH") => NameKind::Place,
         (_, "project" | "job", _) => NameKind::Project,
         ("user", "name", _) if !adds => NameKind::User,
+        ("rule", "who", _) => NameKind::User,
+        ("ban", "name", _) => NameKind::Ban,
         ("upstream", "name", _) if !adds => NameKind::Upstream,
         ("group", "path", _) => NameKind::Group,
         ("project", "path", _) if adds => NameKind::Group,
@@ -168,6 +174,9 @@ mod tests {
             ("token create", "deploy", Some(NameKind::Place)),
             ("token list", "path", Some(NameKind::Place)),
             ("rule tag", "project", Some(NameKind::Place)),
+            ("rule check", "who", Some(NameKind::User)),
+            ("rule check", "repository", Some(NameKind::Repository)),
+            ("ban remove", "name", Some(NameKind::Ban)),
             ("upstream test", "name", Some(NameKind::Upstream)),
             ("upstream add", "name", None),
             ("registry remove", "name", None),

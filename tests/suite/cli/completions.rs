@@ -88,13 +88,15 @@ fn by_bash(script: &str, line: &str) -> Vec<String> {
             words.push(rest.to_owned());
         }
     }
-    let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    let in_quotes = |word: &str| format!("'{}'", word.replace('\'', "'\\''"));
+    let quoted: Vec<String> = words.iter().map(|word| in_quotes(word)).collect();
     let call = format!(
-        "COMP_WORDS=({})\nCOMP_CWORD={}\nCOMP_LINE='{line}'\nCOMP_POINT={}\nCOMPREPLY=()\n_breakwater breakwater '{}' ''\n[[ ${{#COMPREPLY[@]}} -eq 0 ]] || printf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
+        "COMP_WORDS=({})\nCOMP_CWORD={}\nCOMP_LINE={}\nCOMP_POINT={}\nCOMPREPLY=()\n_breakwater breakwater {} ''\n[[ ${{#COMPREPLY[@]}} -eq 0 ]] || printf '%s\\n' \"${{COMPREPLY[@]}}\"\n",
         quoted.join(" "),
         words.len() - 1,
+        in_quotes(line),
         line.len(),
-        words.last().unwrap(),
+        in_quotes(words.last().unwrap()),
     );
     let input = format!("{script}\ncomplete -p breakwater >/dev/null\n{call}");
     let out = shell("bash", &["--norc", "--noprofile", "-s"], &input);
@@ -120,6 +122,8 @@ fn bash_completes_names_of_the_running_box() {
         ("token create --deploy acme/a", &["acme/api"]),
         ("upstream test q", &["quay.io"]),
         ("repository show acme", &["acme/api"]),
+        ("rule check ali", &["alice", "alina"]),
+        ("rule check alice acme/a", &["acme/api"]),
         ("cache show a", &["alpine"]),
         ("cache show o", &["org/alp"]),
         ("cache show al", &["alpine"]),
@@ -133,8 +137,9 @@ fn bash_completes_names_of_the_running_box() {
         ("cache show docker.io/library/alpine:3.2", &["3.20"]),
         ("warm debian:12 alpine:3.1", &["3.19"]),
         ("cache show 'no-such", &[]),
+        ("cache show 'al", &[]),
     ] {
-        let offered = by_bash(&script, &line(appliance, rest).replace('\'', ""));
+        let offered = by_bash(&script, &line(appliance, rest));
         if offers.is_empty() {
             let names = ["alice", "alina", "acme", "alpine"];
             let none = !offered.iter().any(|offer| names.contains(&&**offer));
@@ -201,6 +206,19 @@ fn names_come_quickly_and_never_too_many_and_a_server_that_hangs_is_not_waited_f
         names == 0 && spent < Duration::from_secs(2),
         "{names} {spent:?}"
     );
+    // A pipe is no configuration: nothing waits for who might write to it.
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("pipe").display().to_string();
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let words = ["--", "breakwater", "--config", &pipe, "user", "show", "a"];
+    let output = breakwater().arg("complete").args(words).output().unwrap();
+    assert!(output.status.success() && output.stdout.is_empty());
     // Whatever comes, it is an answer.
     for words in [
         &[][..],
@@ -223,7 +241,13 @@ fn fish_and_zsh_complete_names_where_they_are_there() {
         std::fs::write(&path, script(name)).unwrap();
         path.display().to_string()
     };
-    let is_there = |name: &str| Command::new(name).arg("--version").output().is_ok();
+    let is_there = |name: &str| {
+        let is_there = Command::new(name).arg("--version").output().is_ok();
+        if !is_there {
+            eprintln!("skipped: {name} is not installed");
+        }
+        is_there
+    };
     if is_there("fish") {
         let line = line(appliance, "user show al");
         let input = format!("source {}\ncomplete -C '{line}'\n", file("fish"));

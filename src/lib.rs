@@ -24,7 +24,7 @@
 //! | `proxy` | the dependency proxy: which upstream, freshness, single flight, fill, serve-stale, warm |
 //! | `registry` | the hosted registry: uploads, mounts, manifests, tags, referrers |
 //! | `upkeep` | what happens to content off the request's path: eviction, purge, cleanup of pushed tags, garbage collection, scrub and repair, nightly copies, bundles to be carried to other boxes |
-//! | `webhooks` | events to receivers: what was told is queued, signed, delivered in order and again until it is taken |
+//! | `webhooks` | events to receivers: events are queued, signed and delivered in order, and retried until the receiver takes them |
 //! | `auth` | credentials → identity; tokens; policy → grant; the rules for making groups and tokens; sealing of secrets that must be given back |
 //! | `upstream` | remote registries: the only place that knows ureq |
 //! | `store` | four databases (access, cache, registry, audit) and the blob directory: the only place that knows rusqlite |
@@ -83,7 +83,7 @@
 //! | bundle | images in one file, to be carried to a box that has no way to their upstreams |
 //! | evict | take an image out of the cache for want of room or of pulls; a pinned one stays |
 //! | inventory | all rows of what is cached, read at once, to tell what needs what |
-//! | notice | what webhooks are told, before it is an event in a receiver's queue |
+//! | notice | something that happened, as it is handed to the webhooks, before it becomes an event in each receiver's queue |
 //! | receiver | whom a webhook posts events to |
 //! | reserve | the free space that content leaves to the databases |
 //! | operation | one thing that can be administered, whether by command, by REST or on the page |

@@ -46,8 +46,15 @@ install_axe() {
     local sum=1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5
     local package
     package=$(mktemp)
-    curl -fsSL --retry 3 -o "$package" https://registry.npmjs.org/axe-core/-/axe-core-4.14.1.tgz
-    sha512sum --check --quiet <<<"$sum  $package"
-    tar -xzf "$package" -O package/axe.min.js >"$1"
+    # Whatever goes wrong, FILE is whole or not there.
+    if ! {
+        curl -fsSL --retry 3 -o "$package" https://registry.npmjs.org/axe-core/-/axe-core-4.14.1.tgz &&
+            sha512sum --check --quiet <<<"$sum  $package" &&
+            tar -xzf "$package" -O package/axe.min.js >"$1.new" &&
+            mv "$1.new" "$1"
+    }; then
+        rm -f "$package" "$1.new"
+        return 1
+    fi
     rm -f "$package"
 }

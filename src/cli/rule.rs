@@ -39,7 +39,8 @@ enum Action {
 
 /// Say whether somebody may pull from, push to or delete from a repository or a tag, and why; exit status 1 if not
 ///
-/// Judged as a request would be, quotas apart. A user is judged as with the password, a token by its scopes.
+/// The answer is the server's own, except that quotas are not considered. A user is judged as when logged in with the password,
+/// a token by its scopes.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -41,9 +41,9 @@ hub_fill() {
     rm -rf "$WORK/images"
 }
 
-# hub_manifest NAME: the bytes of the manifest that the tag latest names.
+# hub_manifest NAME [TAG]: the bytes of the manifest that the tag names, or latest.
 hub_manifest() {
-    skopeo inspect --raw --tls-verify=false "docker://$HUB/library/$1:latest"
+    skopeo inspect --raw --tls-verify=false "docker://$HUB/library/$1:${2-latest}"
 }
 
 # hub_count PATTERN: how many requests the registry has answered whose line of the access

@@ -2,7 +2,8 @@
 
 page.py URL AXE SCREENSHOTS PASSWORD: AXE is axe.min.js, PASSWORD that of root; alice (owner of acme), carol (guest of acme)
 and sam (a member of nothing) have the password `the password of NAME`. Images of acme's dependency proxy are pulled with
-skopeo; the box has six:latest already.
+skopeo; the box has six:latest already. acme brings the upstream own.example, which is not there, and its project acme/api has the image
+v1, which is also tagged same.
 """
 
 import json
@@ -20,16 +21,17 @@ IMAGE = f"{HOST}/acme/dependency_proxy/containers/six:latest"
 
 # What each sees; everything else is not there for them.
 PAGES = {
-    "root": ["/", "/?period=month", "/images", "/images/show?image=docker.io/library/six:latest", "/images/pins", "/images/purge", "/repositories", "/groups", "/groups/{acme}", "/groups/{acme}/tokens", "/projects", "/users", "/tokens", "/rules",
+    "root": ["/", "/?period=month", "/images", "/images/show?image=docker.io/library/six:latest", "/images/pins", "/images/purge", "/repositories", "/repositories/1", "/repositories/1/tags/v1", "/groups", "/groups/{acme}", "/groups/{acme}/tokens", "/groups/{acme}/upstreams", "/groups/{acme}/webhooks", "/projects", "/users", "/tokens", "/rules",
              "/upstreams", "/flags", "/webhooks", "/audit", "/start", "/start?client=containerd", "/sessions"],
-    "alice": ["/", "/images", "/groups", "/groups/{acme}", "/groups/{acme}/tokens", "/projects", "/tokens", "/rules", "/audit", "/start", "/sessions"],
+    "alice": ["/", "/images", "/repositories/1/tags/v1", "/groups", "/groups/{acme}", "/groups/{acme}/tokens", "/groups/{acme}/upstreams", "/groups/{acme}/webhooks", "/projects", "/tokens", "/rules", "/audit", "/start", "/sessions"],
     "carol": ["/", "/images", "/groups", "/groups/{acme}", "/projects", "/tokens", "/rules", "/audit", "/start", "/sessions"],
     "sam": ["/", "/groups", "/projects", "/tokens", "/audit", "/start", "/sessions"],
 }
 HIDDEN = {
     "alice": ["/images/pins", "/upstreams", "/flags", "/webhooks"],
-    "carol": ["/images/pins", "/upstreams", "/flags", "/webhooks", "/groups/{acme}/tokens"],
-    "sam": ["/images/purge", "/upstreams", "/flags", "/webhooks", "/groups/{acme}", "/groups/{acme}/tokens"],
+    "carol": ["/images/pins", "/upstreams", "/flags", "/webhooks", "/groups/{acme}/tokens", "/groups/{acme}/upstreams", "/groups/{acme}/webhooks"],
+    "sam": ["/images/purge", "/upstreams", "/flags", "/webhooks", "/groups/{acme}", "/groups/{acme}/tokens", "/groups/{acme}/upstreams",
+            "/repositories/1", "/repositories/1/tags/v1"],
 }
 
 
@@ -138,6 +140,38 @@ def token_of_a_page(browser, acme, scripts):
     person.context.close()
 
 
+def before_a_deletion(browser):
+    """What is said before a tag goes, while another one has its digest and after that one went."""
+    person = Person(browser, "root").sign_in()
+    page = person.page
+
+    def said(tag):
+        person.go(f"/repositories/1/tags/{tag}")
+        page.locator("summary", has_text="Delete the tag").click()
+        return page.locator("#delete").inner_text()
+
+    told = said("v1")
+    check("a tag's page names the tags that share its digest", "these tags have the same digest: same" in told, told)
+    page.get_by_role("button", name="Delete the tag").click()
+    check("... and deletes the one tag", "deleted" in page.get_by_role("status").inner_text())
+    told = said("same")
+    check("what the last tag's going would free is told", "are freed" in told and "at most" not in told, told)
+    person.context.close()
+
+
+def upstream_of_a_group(browser, acme):
+    person = Person(browser, "alice").sign_in()
+    page = person.page
+    person.go(f"/groups/{acme}")
+    page.get_by_role("link", name="Upstreams", exact=True).click()
+    check("the group's page leads its owner to the upstreams of the group", "own.example" in page.content())
+    check("... which are not those of the box", "registry.example" not in page.content())
+    page.get_by_role("button", name="Ask it now").click()
+    told = page.get_by_role("alert").inner_text()
+    check("she asks the upstream there, and is told what is wrong with it", "own.example" in told or "127.0.0.1" in told, told)
+    person.context.close()
+
+
 def by_keyboard(browser):
     person = Person(browser, "alice")
     page = person.page
@@ -186,7 +220,7 @@ def from_another_site(browser):
     # The browser withholds the cookie, so it is nobody's form; with the cookie it would be refused.
     told = (posted.value.status, posted.value.headers.get("location"))
     check("its form is refused", told in ((303, "/sign-in"), (403, None)), str(told))
-    page.wait_for_load_state()
+    page.wait_for_url(URL + "/**")
     check("... and does nothing", "stolen" not in person.go("/groups")[1].decode() and b"acme" in before)
     person.context.close()
 
@@ -201,6 +235,8 @@ with sync_playwright() as playwright:
         token_of_a_page(chromium, acme, scripts)
     for who in PAGES:
         each_page_of(chromium, who, acme)
+    upstream_of_a_group(chromium, acme)
+    before_a_deletion(chromium)
     by_keyboard(chromium)
     from_another_site(chromium)
     chromium.close()

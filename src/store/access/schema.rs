@@ -1,5 +1,4 @@
-//! The tables of `access.sqlite`, as migrations. From the first release on they are only ever appended; until then they
-//! may change.
+//! The tables of `access.sqlite`, as migrations.
 //!
 //! Ids are AUTOINCREMENT: they leave the box in JWTs and lists, so a removed row's id never names another.
 //! What comes later (projects, flags, rules, settings per group) hangs on `groups(id)`, `users(id)` and

@@ -1,4 +1,4 @@
-//! The tables of `audit.sqlite`, as migrations that are only ever appended.
+//! The tables of `audit.sqlite`, as migrations.
 //!
 //! Rows of other databases are named by what they were called and which id they had, not by foreign keys:
 //! what was done to them outlives them. Names are shown, and ids decide: a later user or group of the same name has

@@ -1,4 +1,4 @@
-//! The tables of `cache.sqlite`, as migrations that are only ever appended. Those that it shares with `registry.sqlite`
+//! The tables of `cache.sqlite`, as migrations. Those that it shares with `registry.sqlite`
 //! stand in `content::schema`.
 
 use crate::store::content::shared_tables;

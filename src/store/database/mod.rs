@@ -60,7 +60,8 @@ pub(super) struct Database {
 impl Database {
     /// Opens `path`, makes it (0600) if it is missing, and applies what is missing of `migrations`.
     ///
-    /// `migrations` is only ever appended to: `PRAGMA user_version` counts how many were applied.
+    /// `PRAGMA user_version` counts how many were applied: so from the first release on they are only ever appended, and
+    /// until then they may change.
     pub(super) fn open(path: &Path, synchronous: Synchronous, migrations: &[&str]) -> Result<Self> {
         // SQLite gives -wal and -shm the mode of the main file, so making it first settles all three.
         directory::make_file(path)?;

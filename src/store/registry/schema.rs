@@ -1,4 +1,4 @@
-//! The tables of `registry.sqlite`, as migrations that are only ever appended. Those that it shares with `cache.sqlite`
+//! The tables of `registry.sqlite`, as migrations. Those that it shares with `cache.sqlite`
 //! stand in `content::schema`.
 
 use crate::store::content::shared_tables;

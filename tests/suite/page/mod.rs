@@ -1,6 +1,7 @@
 //! The operator's page over plain HTTP: who sees what, what forms do, and what hostile ones do not. `scripts/e2e page`
 //! looks at it with a real browser.
 
+mod ends;
 mod images;
 mod overview;
 mod people;

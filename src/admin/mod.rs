@@ -128,8 +128,8 @@ pub use users::{
 };
 pub use warm::{WARM_NEEDS_A_SERVER, WarmImage, WarmOutcome, WarmedView, warm_offline};
 pub use webhooks::{
-    AddWebhook, GetWebhook, ListWebhooks, RemoveWebhook, SetWebhook, TestWebhook, TestedWebhook,
-    WebhookView,
+    AddWebhook, GetWebhook, ListWebhooks, RemoveWebhook, RotateWebhook, SetWebhook, TestWebhook,
+    TestedWebhook, WebhookView,
 };
 
 /// What operations work on, and for whom.
@@ -309,6 +309,7 @@ operations!(
     RevokeToken,
     RotateKey,
     RotateToken,
+    RotateWebhook,
     SaveRows,
     SetBlocked,
     SetFeature,

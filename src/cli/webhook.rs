@@ -6,7 +6,9 @@ use super::Outcome;
 use super::output::{Table, hint, print_json, shown_time, tell, tell_done};
 use super::shown::Shown;
 use super::workplace::Workplace;
-use crate::admin::{AddWebhook, ListWebhooks, RemoveWebhook, SetWebhook, TestWebhook, WebhookView};
+use crate::admin::{
+    AddWebhook, ListWebhooks, RemoveWebhook, RotateWebhook, SetWebhook, TestWebhook, WebhookView,
+};
 use crate::error::Result;
 
 /// Tell receivers what happens here: fills, pushes, refusals, an upstream that is away
@@ -28,6 +30,7 @@ enum Action {
         json: bool,
     },
     Set(Shown<SetWebhook>),
+    Rotate(Shown<RotateWebhook>),
     Remove(Shown<RemoveWebhook>),
     Test(Shown<TestWebhook>),
 }
@@ -49,6 +52,17 @@ impl Webhook {
                 let changed = place.perform(request)?;
                 let line = format!("changed webhook {}", changed.id.0);
                 tell(&changed, json, &line)?;
+            }
+            Action::Rotate(Shown { request, json }) => {
+                let rotated = place.perform(request)?;
+                let secret = rotated.secret.as_deref().unwrap_or_default();
+                tell(&rotated, json, secret)?;
+                hint(&match rotated.old_secret_until {
+                    Some(until) => format!(
+                        "this is the new secret, which is not shown again; until {until} events are signed with the old one too"
+                    ),
+                    None => "this is the new secret, which is not shown again; the old one is out of use".to_owned(),
+                });
             }
             Action::Remove(Shown { request, json }) => {
                 let id = request.webhook.hook_id;

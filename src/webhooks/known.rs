@@ -137,6 +137,11 @@ pub fn open(store: &Store, webhook: &NewWebhook) -> Result<Key> {
 }
 
 fn open_with(keys: &SealingKeys, webhook: &NewWebhook) -> Result<Key> {
-    let secret = keys.open(&Owner::webhook(&webhook.uid), &webhook.secret)?;
-    Key::parse(&Zeroizing::new(secret))
+    let owner = Owner::webhook(&webhook.uid);
+    let opened = |sealed: &[u8]| keys.open(&owner, sealed).map(Zeroizing::new);
+    let key = Key::parse(&opened(&webhook.secret)?)?;
+    match &webhook.old_secret {
+        Some((old, until)) => key.and_old(&opened(old)?, *until),
+        None => Ok(key),
+    }
 }

@@ -23,7 +23,11 @@ pub fn new_secret() -> Result<String> {
 }
 
 /// What signs the events of one webhook.
-pub struct Key(hmac::Key);
+pub struct Key {
+    key: hmac::Key,
+    /// The one before it, and until when it signs too.
+    old: Option<(hmac::Key, Timestamp)>,
+}
 
 impl Key {
     /// The key in a secret.
@@ -31,12 +35,19 @@ impl Key {
     /// # Errors
     /// `Config` for what is no secret of a webhook.
     pub fn parse(secret: &str) -> Result<Self> {
-        let bytes = secret
-            .strip_prefix(PREFIX)
-            .and_then(|text| STANDARD.decode(text).ok());
-        let bytes = bytes
-            .ok_or_else(|| Error::new(Kind::Config, "what was sealed is no secret of a webhook"))?;
-        Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
+        Ok(Self {
+            key: hmac_key(secret)?,
+            old: None,
+        })
+    }
+
+    /// With the secret that it has replaced: receivers may check either signature until then.
+    ///
+    /// # Errors
+    /// As of [`Self::parse`].
+    pub fn and_old(self, secret: &str, until: Timestamp) -> Result<Self> {
+        let old = Some((hmac_key(secret)?, until));
+        Ok(Self { old, ..self })
     }
 
     /// The headers that prove from whom `body` comes.
@@ -47,13 +58,30 @@ impl Key {
         body: &str,
     ) -> [(&'static str, String); 3] {
         let signed = format!("{message}.{}.{body}", at.0);
-        let signature = STANDARD.encode(hmac::sign(&self.0, signed.as_bytes()));
+        let old = self.old.as_ref().filter(|(_, until)| at < *until);
+        let keys = std::iter::once(&self.key).chain(old.map(|(key, _)| key));
+        let signatures = keys.map(|key| {
+            let signature = hmac::sign(key, signed.as_bytes());
+            format!("v1,{}", STANDARD.encode(signature))
+        });
         [
             ("webhook-id", message.to_owned()),
             ("webhook-timestamp", at.0.to_string()),
-            ("webhook-signature", format!("v1,{signature}")),
+            (
+                "webhook-signature",
+                signatures.collect::<Vec<_>>().join(" "),
+            ),
         ]
     }
+}
+
+fn hmac_key(secret: &str) -> Result<hmac::Key> {
+    let bytes = secret
+        .strip_prefix(PREFIX)
+        .and_then(|text| STANDARD.decode(text).ok());
+    let bytes = bytes
+        .ok_or_else(|| Error::new(Kind::Config, "what was sealed is no secret of a webhook"))?;
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 
 #[cfg(test)]
@@ -71,6 +99,27 @@ mod tests {
         );
         let expected = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
         assert_eq!(headers[2], ("webhook-signature", expected.to_owned()));
+        // Both, while receivers learn the new secret.
+        let (new, until) = ("whsec_AAAA", Timestamp(1_614_265_331));
+        let both = Key::parse(new).unwrap();
+        let both = both
+            .and_old("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", until)
+            .unwrap();
+        let signed = |key: &Key, at| {
+            let [_, _, (_, signatures)] = key.headers(
+                "msg_p5jXN8AQM9LWM0D4loKWxJek",
+                at,
+                r#"{"test": 2432232314}"#,
+            );
+            signatures
+        };
+        let at = Timestamp(1_614_265_330);
+        let own = signed(&Key::parse(new).unwrap(), at);
+        assert_eq!(signed(&both, at), format!("{own} {expected}"));
+        assert_eq!(
+            signed(&both, until),
+            signed(&Key::parse(new).unwrap(), until)
+        );
         for wrong in ["", "whsec_%", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] {
             assert!(Key::parse(wrong).is_err(), "{wrong:?}");
         }

@@ -2,7 +2,9 @@
 //! `/groups/:id/hooks` for owners.
 
 use super::table::{Role, Table};
-use crate::admin::{AddWebhook, GetWebhook, ListWebhooks, RemoveWebhook, SetWebhook, TestWebhook};
+use crate::admin::{
+    AddWebhook, GetWebhook, ListWebhooks, RemoveWebhook, RotateWebhook, SetWebhook, TestWebhook,
+};
 use crate::store::Level;
 
 /// `/hooks` and `/groups/:id/hooks`.
@@ -32,5 +34,8 @@ pub(super) fn endpoints(table: &mut Table) {
         let summary = "Post the event ping now, and tell what came back";
         let tests = table.one::<TestWebhook>(&path("POST", "/:hook_id/test"), role, summary);
         tests.gives.0 = 200;
+        let summary = "Give a webhook another secret, which is shown once; for a time events are signed with both";
+        let rotates = table.one::<RotateWebhook>(&path("POST", "/:hook_id/rotate"), role, summary);
+        rotates.gives.0 = 200;
     }
 }

@@ -68,14 +68,14 @@ pub(super) fn of_group(visit: &mut Visit<'_, '_>) -> Shown {
     Ok(place.page(visit, "Webhooks of", &body))
 }
 
-/// The only time that a webhook's secret is shown.
+/// The only time that a secret of a webhook is shown.
 pub(super) fn made(secret: &str, back: &str) -> Page {
     let body = html! {
         p { "Copy the secret now: it is kept encrypted, and cannot be shown again. The receiver needs it to see that an event comes from this box." }
         (parts::copied("The secret", secret))
         p { a href=(back) { "I have copied it" } }
     };
-    Page::new("Webhook made", body)
+    Page::new("Secret of the webhook", body)
 }
 
 fn card(visit: &Visit<'_, '_>, place: &str, hook: &WebhookView) -> Markup {
@@ -96,6 +96,7 @@ fn card(visit: &Visit<'_, '_>, place: &str, hook: &WebhookView) -> Markup {
                 dt { "Events" } dd { @if events.is_empty() { "all" } @else { (events.join(", ")) } }
                 dt { "Delivered last" } dd { (parts::time_or(hook.last_delivered_at, "never")) }
                 dt { "Waiting" } dd { (counted(hook.queued, "event")) @if hook.dropped > 0 { ", " (hook.dropped) " dropped" } }
+                @if let Some(until) = hook.old_secret_until { dt { "Signed with the old secret too" } dd { "until " (parts::time(until)) } }
                 @if let Some(error) = &hook.last_error { dt { "Last failure" } dd { (error) } }
             }
             (parts::button(visit, "POST", &format!("{path}/test"), "Test it", "{message} ({milliseconds} ms)"))
@@ -103,6 +104,7 @@ fn card(visit: &Visit<'_, '_>, place: &str, hook: &WebhookView) -> Markup {
                 input type="hidden" name="enabled" value=(if hook.enabled { "false" } else { "true" });
                 button.small type="submit" { @if hook.enabled { "Switch it off" } @else { "Switch it on" } }
             }))
+            (parts::confirmed(visit, ("POST", &format!("{path}/rotate")), "New secret", "The webhook gets another secret, which is shown once. For 24 hours events are signed with the old one too.", "The webhook has a new secret."))
             (parts::confirmed(visit, ("DELETE", &path), "Remove", "The receiver is told nothing any more, and what waits for it is dropped.", "The webhook was removed."))
         }
     }

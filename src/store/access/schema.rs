@@ -256,7 +256,11 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
         allow_private INTEGER NOT NULL CHECK (allow_private IN (0, 1)),
         -- By `auth::seal`; never the secret itself.
         secret_sealed BLOB NOT NULL,
-        created_at INTEGER NOT NULL
+        -- The one before it, and until when events are signed with both.
+        old_secret_sealed BLOB,
+        old_until INTEGER,
+        created_at INTEGER NOT NULL,
+        CHECK ((old_secret_sealed IS NULL) = (old_until IS NULL))
     ) STRICT;
     CREATE INDEX webhooks_group ON webhooks (group_id);
     ",

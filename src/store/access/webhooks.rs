@@ -37,6 +37,8 @@ pub struct NewWebhook {
     pub allow_private: bool,
     /// Sealed by `auth::seal`.
     pub secret: Vec<u8>,
+    /// The one before it, sealed too, and until when events are signed with both.
+    pub old_secret: Option<(Vec<u8>, Timestamp)>,
 }
 
 /// What to change of a webhook; `None` leaves it as it is.
@@ -132,6 +134,34 @@ impl AccessDb {
             let event = event(connection, EventKind::WebhookChanged, &after)?;
             let event = event.detail_if("why", changes.why);
             Ok((after, Some(event)))
+        })
+    }
+
+    /// Gives it this sealed secret; events are signed with the one that it had, too, until `old_until`.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn rotate_webhook(
+        &self,
+        actor: &Actor,
+        id: WebhookId,
+        secret: &[u8],
+        old_until: Option<Timestamp>,
+    ) -> Result<Webhook> {
+        self.database.change(actor, |connection| {
+            let mut webhook = find_by_id(connection, id)?.ok_or_else(|| no_such("webhook", id.0))?;
+            let old = std::mem::replace(&mut webhook.webhook.secret, secret.to_vec());
+            webhook.webhook.old_secret = old_until.map(|until| (old, until));
+            let old = webhook.webhook.old_secret.as_ref();
+            run(
+                connection,
+                "rotate the secret of a webhook",
+                "UPDATE webhooks SET secret_sealed = ?2, old_secret_sealed = ?3, old_until = ?4 WHERE id = ?1",
+                params![id, secret, old.map(|(sealed, _)| sealed), old_until],
+            )?;
+            let event = event(connection, EventKind::WebhookRotated, &webhook)?;
+            let event = event.detail_if("old_until", old_until);
+            Ok((webhook, Some(event)))
         })
     }
 
@@ -235,7 +265,8 @@ fn stored(events: &[NoticeKind]) -> String {
 
 fn select(which: &str) -> String {
     format!(
-        "SELECT id, uid, group_id, url, events, enabled, allow_private, secret_sealed, created_at
+        "SELECT id, uid, group_id, url, events, enabled, allow_private, secret_sealed, created_at,
+             old_secret_sealed, old_until
          FROM webhooks {which}"
     )
 }
@@ -246,6 +277,7 @@ fn webhook(row: &Row<'_>) -> rusqlite::Result<Webhook> {
         let kind = |word: &str| word.parse().map_err(|_| unknown_word("events", word));
         words.map(kind).collect::<Result<Vec<NoticeKind>>>()
     })?;
+    let (old, until): (Option<Vec<u8>>, Option<Timestamp>) = (row.get(9)?, row.get(10)?);
     Ok(Webhook {
         id: row.get(0)?,
         created_at: row.get(8)?,
@@ -257,6 +289,7 @@ fn webhook(row: &Row<'_>) -> rusqlite::Result<Webhook> {
             enabled: row.get(5)?,
             allow_private: row.get(6)?,
             secret: row.get(7)?,
+            old_secret: old.zip(until),
         },
     })
 }

@@ -94,6 +94,8 @@ kinds! {
     WebhookAdded = "webhook.added",
     /// A webhook's settings were changed, or its receiver had it switched off.
     WebhookChanged = "webhook.changed",
+    /// A webhook's events are signed with another secret.
+    WebhookRotated = "webhook.rotated",
     /// A webhook was removed.
     WebhookRemoved = "webhook.removed",
     /// Images of a bundle or an archive were imported.

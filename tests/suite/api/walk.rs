@@ -85,6 +85,13 @@ pub(super) fn walk(stage: &Stage) {
         assert_eq!(changed["events"], json!(["disk.short"]));
         let tested = root.ok("POST", &format!("{hook}/test"), NONE, 200);
         assert_eq!(tested["ok"], false, "{tested}");
+        let rotated = root.ok(
+            "POST",
+            &format!("{hook}/rotate"),
+            json!({ "grace": "7d" }),
+            200,
+        );
+        assert_ne!(rotated["secret"], made["secret"]);
         root.ok("DELETE", &hook, NONE, 204);
     }
     stage.appliance.ok(&["group", "remove", "hooked", "--yes"]);

@@ -155,6 +155,15 @@ const RECIPES: &[Recipe] = &[
         )],
     },
     Recipe {
+        name: "webhook-rotate",
+        before: "breakwater webhook add https://one.example.com; breakwater webhook add https://two.example.com",
+        prints: &["whsec_"],
+        then: &[(
+            "breakwater webhook list --json",
+            &["\"old_secret_until\": \"20"],
+        )],
+    },
+    Recipe {
         name: "webhook-verify",
         before: "",
         prints: &[],

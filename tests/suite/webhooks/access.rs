@@ -272,3 +272,53 @@ fn the_doctor_tells_of_a_webhook_that_is_not_delivered_for_an_hour() {
     );
     assert!(!what.contains("/hook"), "{what}");
 }
+
+#[test]
+fn a_rotated_secret_signs_beside_the_old_one_for_a_time() {
+    let appliance = Appliance::start();
+    let receiver = Receiver::start();
+    let olga = owner(&appliance);
+    let old = add(&appliance, &receiver, &["--group", "acme"]);
+    let ping = || {
+        appliance.ok(&["webhook", "test", "1"]);
+        receiver.posts().pop().unwrap()
+    };
+    let rotate = |options: &[&str]| {
+        let arguments = [&["webhook", "rotate", "1", "--json"], options].concat();
+        let rotated = appliance.json(&arguments);
+        let secret = rotated["secret"].as_str().unwrap().to_owned();
+        (secret, rotated["old_secret_until"].clone())
+    };
+    let (new, until) = rotate(&[]);
+    assert!(until.is_string());
+    assert_ne!(new, old);
+    ping().assert_signed_with(&[&new, &old]);
+    // Over REST, by the owner, for as long as the owner wants.
+    let path = "/groups/acme/hooks/1/rotate";
+    for wrong in ["31d", "soon"] {
+        let refused = post(&olga, path, json!({ "grace": wrong }));
+        assert_eq!(refused.status, 400);
+        assert!(
+            refused.json()["message"]["grace"].is_array(),
+            "{}",
+            refused.text()
+        );
+    }
+    ping().assert_signed_with(&[&new, &old]);
+    let newer = post(&olga, path, json!({ "grace": "2s" }));
+    assert_eq!(newer.status, 200, "{}", newer.text());
+    let newer = newer.json()["secret"].as_str().unwrap().to_owned();
+    ping().assert_signed_with(&[&newer, &new]);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    ping().assert_signed(&newer);
+    // One that has leaked is out of use at once.
+    let (newest, until) = rotate(&["--grace", "0s"]);
+    assert!(until.is_null());
+    ping().assert_signed(&newest);
+    assert_eq!(post(&olga, "/hooks/1/rotate", json!({})).status, 403);
+    let audit = appliance.ok(&["audit", "--json"]);
+    assert_eq!(audit.matches("webhook.rotated").count(), 3);
+    for secret in [&old, &new, &newer, &newest] {
+        assert!(!audit.contains(secret.as_str()));
+    }
+}

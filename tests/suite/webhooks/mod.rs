@@ -88,6 +88,7 @@ impl Stage {
             enabled: true,
             allow_private,
             secret: keys.seal(&Owner::webhook(&uid), &secret).unwrap(),
+            old_secret: None,
             uid,
         };
         let actor = Actor::on_the_box(None);

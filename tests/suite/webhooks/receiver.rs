@@ -58,15 +58,22 @@ impl Post {
         self.json()["type"].as_str().expect("a type").to_owned()
     }
 
-    /// Panics unless it was signed with this secret, just now.
+    /// Panics unless it was signed with this secret alone, just now.
     pub(crate) fn assert_signed(&self, secret: &str) {
+        self.assert_signed_with(&[secret]);
+    }
+
+    /// Panics unless it was signed with these secrets in this order, just now.
+    pub(crate) fn assert_signed_with(&self, secrets: &[&str]) {
         let (id, at) = (self.header("webhook-id"), self.header("webhook-timestamp"));
-        let key = STANDARD
-            .decode(secret.strip_prefix("whsec_").unwrap())
-            .unwrap();
-        let signature = hmac(&key, format!("{id}.{at}.{}", self.body).as_bytes());
-        let expected = format!("v1,{}", STANDARD.encode(signature));
-        assert_eq!(self.header("webhook-signature"), expected);
+        let signature = |secret: &&str| {
+            let key = secret.strip_prefix("whsec_").unwrap();
+            let key = STANDARD.decode(key).unwrap();
+            let signature = hmac(&key, format!("{id}.{at}.{}", self.body).as_bytes());
+            format!("v1,{}", STANDARD.encode(signature))
+        };
+        let expected: Vec<_> = secrets.iter().map(signature).collect();
+        assert_eq!(self.header("webhook-signature"), expected.join(" "));
         let age = breakwater::time::Timestamp::now().0 - at.parse::<i64>().unwrap();
         assert!((0..300).contains(&age), "{age}");
     }

@@ -2,10 +2,10 @@
 //!
 //! A receiver's address is judged as an upstream's of a group is: only an administrator may allow it to be private.
 
-use std::time::Instant;
+mod rotate;
+mod testing;
 
 use clap::builder::PossibleValuesParser;
-use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,11 +16,13 @@ use crate::auth::keys::random_hex;
 use crate::auth::seal::Owner;
 use crate::error::{Error, Kind, Result, excerpt, nearest};
 use crate::store::{
-    GroupId, NewWebhook, Notice, NoticeKind, Page, Told, Webhook, WebhookChanges, WebhookId, Window,
+    GroupId, NewWebhook, NoticeKind, Page, Webhook, WebhookChanges, WebhookId, Window,
 };
 use crate::time::Timestamp;
-use crate::upstream::{PATIENCE, Poster, check_url};
+use crate::upstream::check_url;
 use crate::webhooks;
+pub use rotate::RotateWebhook;
+pub use testing::{TestWebhook, TestedWebhook};
 
 /// Tell a receiver what happens here; its secret is shown once
 #[derive(Debug, Serialize, Deserialize, JsonSchema, clap::Args)]
@@ -92,16 +94,6 @@ pub struct RemoveWebhook {
     pub webhook: NamedWebhook,
 }
 
-/// Post the event `ping` now, and tell what came back; exit status 1 if it was not taken
-#[derive(Debug, Serialize, Deserialize, JsonSchema, clap::Args)]
-#[command(after_help = "Example:\n  breakwater webhook test 3")]
-pub struct TestWebhook {
-    #[command(flatten)]
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub webhook: NamedWebhook,
-}
-
 /// One webhook
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct GetWebhook {
@@ -144,21 +136,12 @@ pub struct WebhookView {
     /// Since when no try has succeeded; null where the last one did
     pub failing_since: Option<Timestamp>,
     pub last_error: Option<String>,
+    /// Until when events are signed with the secret before this one, too; null where there is none
+    pub old_secret_until: Option<Timestamp>,
     /// What its events are signed with; only where it was just made
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String")]
     pub secret: Option<String>,
-}
-
-/// What came of a test.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TestedWebhook {
-    /// Whether the receiver took it
-    pub ok: bool,
-    /// What it answered, or why it did not
-    pub message: String,
-    pub milliseconds: u64,
 }
 
 impl Operation for AddWebhook {
@@ -178,6 +161,7 @@ impl Operation for AddWebhook {
             enabled: true,
             allow_private: self.allow_private,
             secret: sealing_keys(admin.store)?.seal(&Owner::webhook(&uid), &secret)?,
+            old_secret: None,
             uid,
         };
         let webhook = admin.store.access.add_webhook(&admin.actor, &new)?;
@@ -260,87 +244,6 @@ impl Operation for ListWebhooks {
     }
 }
 
-impl Operation for TestWebhook {
-    const NAME: &'static str = "webhooks.test";
-    type View = TestedWebhook;
-
-    fn perform(self, admin: &Admin<'_>) -> Result<TestedWebhook> {
-        let webhook = find(admin, &self.webhook)?;
-        admin.refuse_offline("nothing is posted")?;
-        let _testing = Testing::begin(owner(admin, &webhook)?)?;
-        let key = webhooks::open(admin.store, &webhook.webhook)?;
-        let ping = Told {
-            notice: Notice::Ping {
-                webhook_id: webhook.id.0,
-            },
-            group: None,
-            at: Timestamp::now(),
-        };
-        let (body, message) = (webhooks::body(&ping, None), webhooks::new_message()?);
-        let begun = Instant::now();
-        let poster = Poster::new()?;
-        let answer = webhooks::send(&poster, &webhook.webhook, &key, &message, &body);
-        let (ok, message) = match answer {
-            Ok(status @ 200..=299) => (true, format!("the receiver answered {status}")),
-            Ok(status) => (false, format!("the receiver answered {status}")),
-            Err(why) => {
-                let receiver = webhook.webhook.origin();
-                (false, format!("the receiver at {receiver}: {why}"))
-            }
-        };
-        if ok {
-            admin.store.audit.notices.note_ready(&webhook.webhook.uid);
-        }
-        Ok(TestedWebhook {
-            ok,
-            message,
-            milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-        })
-    }
-}
-
-/// Whose tests are on their way: each may hold a worker for as long as its receiver likes to be silent.
-static TESTING: Mutex<Vec<Option<GroupId>>> = Mutex::new(Vec::new());
-/// Of one top-level group, or the box; so no group takes the tests of another.
-const MOST_TESTING: usize = 4;
-const MOST_TESTING_IN_ALL: usize = 16;
-
-struct Testing(Option<GroupId>);
-
-impl Testing {
-    fn begin(owner: Option<GroupId>) -> Result<Self> {
-        let mut testing = TESTING.lock();
-        let own = testing.iter().filter(|one| **one == owner).count();
-        if own < MOST_TESTING && testing.len() < MOST_TESTING_IN_ALL {
-            testing.push(owner);
-            return Ok(Self(owner));
-        }
-        let count = match own < MOST_TESTING {
-            true => MOST_TESTING_IN_ALL,
-            false => MOST_TESTING,
-        };
-        let what = format!("{count} webhooks are being tested at this moment");
-        let retry_after = PATIENCE;
-        Err(Error::new(Kind::Unavailable { retry_after }, what).remedy("try again"))
-    }
-}
-
-impl Drop for Testing {
-    fn drop(&mut self) {
-        let mut testing = TESTING.lock();
-        if let Some(at) = testing.iter().position(|one| *one == self.0) {
-            testing.swap_remove(at);
-        }
-    }
-}
-
-/// The top-level group whose webhook it is; `None`: the box's.
-fn owner(admin: &Admin<'_>, row: &Webhook) -> Result<Option<GroupId>> {
-    let group = row.webhook.group;
-    let lineage = group.map(|group| admin.store.access.lineage(group));
-    Ok(lineage.transpose()?.unwrap_or_default().last().copied())
-}
-
 fn find(admin: &Admin<'_>, named: &NamedWebhook) -> Result<Webhook> {
     let group = named.group.as_ref().map(|group| admin.group(group));
     let (id, group) = (named.hook_id, group.transpose()?);
@@ -392,6 +295,7 @@ fn view(admin: &Admin<'_>, row: Webhook) -> Result<WebhookView> {
     let group = webhook.group.map(|id| admin.store.access.group(id));
     let receiver = admin.store.audit.receiver(&webhook.uid)?;
     let receiver = receiver.as_ref();
+    let old_until = webhook.old_secret.map(|(_, until)| until);
     Ok(WebhookView {
         id: row.id,
         url: webhook.url,
@@ -406,6 +310,7 @@ fn view(admin: &Admin<'_>, row: Webhook) -> Result<WebhookView> {
         last_delivered_at: receiver.and_then(|receiver| receiver.delivered_at),
         failing_since: receiver.and_then(|receiver| receiver.failing_since),
         last_error: receiver.and_then(|receiver| receiver.last_error.clone()),
+        old_secret_until: old_until.filter(|until| Timestamp::now() < *until),
         secret: None,
     })
 }

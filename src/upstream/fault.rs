@@ -86,7 +86,7 @@ impl Fault {
     pub(super) fn bad_credentials(who: impl fmt::Display) -> Self {
         let message = format!("{who} refuses the username and password that this box has for it");
         Self::new(FaultKind::CredentialsRefused, message).with_remedy(
-            "give it others with `breakwater upstream set NAME username=USER --password-stdin`, with --group for a group's, or in the configuration",
+            "give it others as `username` and `password`, over REST or in the configuration (on the command line `breakwater upstream set NAME username=USER --password-stdin`, with `--group` for a group's)",
         )
     }
 

@@ -285,7 +285,7 @@ impl<'a> Obstacle<'a> {
 /// Why no TLS connection to `url` came about, and what whoever configures the upstream can do, where that is known. It
 /// names no upstream: that of a group may be called as one of the box, which is not to be changed.
 pub(super) fn in_words(error: &rustls::Error, url: &Url) -> (String, Option<String>) {
-    let trust = "if it is the right one, give the authority's certificate with `--ca FILE`: `breakwater upstream set NAME ca=FILE`, with --group for a group's, or `ca` in the configuration";
+    let trust = "if it is the right one, give the authority's certificate as `ca`, over REST or in the configuration (on the command line `--ca FILE`, or `breakwater upstream set NAME ca=FILE`, with `--group` for a group's)";
     let renew = "its operator has to renew it; see also whether this box's clock is right";
     let (why, remedy) = match Obstacle::of(error) {
         Obstacle::NoTls => {

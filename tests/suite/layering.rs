@@ -286,3 +286,40 @@ fn every_file_says_what_it_is() {
         );
     }
 }
+
+/// REST and the page show the sentences of these rooms as they are.
+#[test]
+fn a_sentence_that_names_an_option_says_that_it_is_the_command_line_s() {
+    const ROOMS: [&str; 6] = [
+        "admin", "auth", "registry", "server", "upstream", "webhooks",
+    ];
+    // What only commands do.
+    const COMMANDS: [&str; 3] = [
+        "admin/imports/places.rs",
+        "admin/tokens/list.rs",
+        "admin/upstreams/mod.rs",
+    ];
+    const SAYS: [&str; 4] = [
+        "breakwater ",
+        "curl ",
+        "docker login",
+        "on the command line",
+    ];
+    let mut options = 0;
+    for (path, code) in sources() {
+        if !ROOMS.contains(&room(&path)) || COMMANDS.contains(&path.as_str()) {
+            continue;
+        }
+        for line in code.lines() {
+            // Between quotation marks; what goes on over lines is the help of a command.
+            for text in line.split('"').skip(1).step_by(2) {
+                if text.contains(" --") || text.contains("`--") {
+                    options += 1;
+                    let is_said = SAYS.iter().any(|words| text.contains(words));
+                    assert!(is_said, "{path}: {text}");
+                }
+            }
+        }
+    }
+    assert!(options > 5, "only {options} are found");
+}

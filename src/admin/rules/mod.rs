@@ -416,7 +416,7 @@ fn set_tags(rule: &mut ProtectionRule, tags: Option<String>) -> Result<()> {
     if matches!(rule.owner, RuleOwner::Group(_)) {
         let what = "a group's rule is about whole images in the cache, not about single tags";
         return Err(Error::new(Kind::Usage, what)
-            .remedy("leave out --tags")
+            .remedy("leave out `matching_package_version` (on the command line `--tags`)")
             .about(FIELD));
     }
     check_tag_pattern(&tags).map_err(wrong(FIELD))?;
@@ -449,7 +449,7 @@ fn refuse_empty(
         return Ok(());
     }
     Err(Error::new(Kind::Usage, "the rule would protect nothing").remedy(
-        "say who may push, with --min-push, or who may delete, with --min-delete; to end it, use `breakwater rule remove`",
+        "say who may push, with `minimum_access_level_for_push`, or who may delete, with `minimum_access_level_for_delete` (on the command line `--min-push` and `--min-delete`); to end it, use `breakwater rule remove`",
     ))
 }
 

@@ -154,7 +154,7 @@ impl SetUpstream {
             if upstream.group.is_none() && !allow {
                 let what = "the box's own upstreams reach private addresses";
                 return Err(Error::new(Kind::Usage, what)
-                    .remedy("add it for a group, with --group")
+                    .remedy("add it for a group, with `breakwater upstream add --group`")
                     .about("allow_private_addresses"));
             }
             upstream.allow_private_addresses = allow;
@@ -177,7 +177,9 @@ impl SetUpstream {
             (Some(_), None) if is_other => {
                 return Err(
                     Error::new(Kind::Usage, "another username has another password")
-                        .remedy("give it too; on the command line with --password-stdin")
+                        .remedy(
+                            "give it too, as `password` (on the command line `--password-stdin`)",
+                        )
                         .about("password"),
                 );
             }
@@ -187,7 +189,7 @@ impl SetUpstream {
                 if moves {
                     let what = "its password would go to another place, or to whoever proves to be it in another way";
                     return Err(Error::new(Kind::Usage, what)
-                        .remedy("give the password anew, on the command line with --password-stdin; or end the login with username= first")
+                        .remedy("give the password anew, as `password` (on the command line `--password-stdin`), or end the login first, with an empty `username`")
                         .about("password"));
                 }
             }

@@ -32,9 +32,9 @@ pub fn check_deploy_username(name: &str) -> Result<()> {
     // The box gives such names itself, each with the id of its token.
     if name.starts_with("gitlab+deploy-token-") {
         let what = format!("the name `{}` is reserved", excerpt(name));
-        return Err(
-            Error::new(Kind::Usage, what).remedy("choose another one, or leave out --username")
-        );
+        return Err(Error::new(Kind::Usage, what).remedy(
+            "choose another one, or leave out `username` (on the command line `--username`)",
+        ));
     }
     check_user_name(&name.replace('+', "_")).map_err(|error| {
         if name == "gitlab-ci-token" {

@@ -1,7 +1,7 @@
 //! One cached image by its own rows, without a look at all that is cached.
 
 use super::TAGS_SHOWN;
-use super::hosted::{Rows, distinct, parts};
+use super::hosted::{Rows, Sharing, distinct, parts};
 use super::moment::world_of;
 use super::referrers;
 use super::show::{ImageDetails, pulls, unused_at};
@@ -35,7 +35,7 @@ pub(super) fn show(admin: &Admin<'_>, pattern: &ImagePattern) -> Result<Option<I
     };
     let KeptImage { repository, .. } = kept;
     let digest = &kept.digest;
-    let parts = parts(admin, Rows::Cached(repository), digest)?;
+    let parts = parts(admin, Rows::Cached(repository), digest, Sharing::Told)?;
     let own = store.content.sizes(digest)?.into_iter().max();
     let (size, exclusive_bytes) = distinct(store, (digest, own.unwrap_or_default()), &parts)?;
     let pulls = pulls(admin, kept.manifest)?;
@@ -75,6 +75,7 @@ pub(super) fn show(admin: &Admin<'_>, pattern: &ImagePattern) -> Result<Option<I
         stays,
         before: None,
         unused_at: unused_at(admin, used_at, stays),
-        parts,
+        parts: parts.shown,
+        more_parts: parts.are_more,
     }))
 }

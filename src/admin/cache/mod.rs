@@ -30,6 +30,8 @@ use crate::store::{CachedImage, ImageFilter, ImageOrder, Inventory, Page, Window
 
 /// So many tags of one image are told.
 const TAGS_SHOWN: u32 = 1_000;
+/// So many parts of one image.
+const PARTS_SHOWN: usize = 1_000;
 
 /// The images that are kept.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]

@@ -6,11 +6,13 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::hosted::{self, Sharing, distinct_parts};
 use super::kept;
 use super::moment::Moment;
 use super::referrers::{self, ReferrerView};
-use super::{TAGS_SHOWN, hosted};
+use super::{PARTS_SHOWN, TAGS_SHOWN};
 use crate::admin::{Admin, Operation};
+use crate::context;
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Digest, ImagePattern, Manifest, MediaType};
 use crate::store::{Inventory, InventoryManifest, ManifestId, Store};
@@ -24,6 +26,10 @@ pub struct ShowCachedImage {
     /// Leave out what takes a look at all that is cached: when it would go. Why it stays is told of pins and of upstreams that are away, and sizes of files that other images need too are found by their rows
     #[serde(default)]
     pub brief: bool,
+    /// Leave out of a pushed image who else needs its files: for a view that does not show that.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub without_sharing: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -54,8 +60,10 @@ pub struct ImageDetails {
     pub last_pulled_at: Option<Timestamp>,
     /// Since when the upstream does not have it or denies it
     pub gone_at: Option<Timestamp>,
-    /// Platforms of an index, config and layers of an image
+    /// Platforms of an index, config and layers of an image; the first 1,000
     pub parts: Vec<PartView>,
+    /// Whether there are more; then `size` and `missing` may be of those alone
+    pub more_parts: bool,
     /// Signatures, attestations and whatever else is attached to it and is here
     pub referrers: Vec<ReferrerView>,
     /// By group, who pulled it first at first
@@ -108,8 +116,13 @@ impl Operation for ShowCachedImage {
     type View = ImageDetails;
 
     fn perform(self, admin: &Admin<'_>) -> Result<ImageDetails> {
+        let store = admin.store;
         if let Some(image) = self.image.strip_prefix("hosted:") {
-            return hosted::show(admin, image);
+            let sharing = match self.without_sharing {
+                true => Sharing::LeftOut,
+                false => Sharing::Told,
+            };
+            return store.in_list_queue(|| hosted::show(admin, image, sharing));
         }
         let pattern = ImagePattern::of_image(&self.image)?;
         if pattern.is_open() {
@@ -118,7 +131,7 @@ impl Operation for ShowCachedImage {
             return Err(error.remedy(format!("see `breakwater cache list '{}'`", self.image)));
         }
         if self.brief
-            && let Some(details) = kept::show(admin, &pattern)?
+            && let Some(details) = store.in_list_queue(|| kept::show(admin, &pattern))?
         {
             return Ok(details);
         }
@@ -173,6 +186,9 @@ fn details(
     let explained = explained.ok_or_else(gone)?;
     let names = inventory.all_names(manifest);
     let pulls = pulls(admin, manifest.id)?;
+    let store = admin.store;
+    let parts = || parts(store, inventory, place, &record.media_type);
+    let (parts, more_parts) = store.in_list_queue(parts)?;
     let pins = moment.world.pins().rows.iter();
     let pins = pins.filter(|pin| names.iter().any(|name| pin.pattern.matches(name)));
     Ok(ImageDetails {
@@ -187,7 +203,8 @@ fn details(
         confirmed_at: Some(record.confirmed_at),
         last_pulled_at: pulls.iter().map(|pulls| pulls.last_at).max(),
         gone_at: record.gone_at,
-        parts: parts(admin.store, inventory, place, &record.media_type)?,
+        parts,
+        more_parts,
         referrers: referrers::cached(admin.store, repository.id, &manifest.digest)?,
         tags: cache.tags_of(manifest.id, TAGS_SHOWN)?,
         pulls,
@@ -248,24 +265,32 @@ pub(super) fn read(store: &Store, digest: &Digest) -> Result<Option<Vec<u8>>> {
     bytes.transpose()
 }
 
-/// What a manifest says that it consists of, and for an index what its children that are here do.
+/// What a manifest says that it consists of, and for an index what its children that are here do; and whether there is
+/// more.
 fn parts(
     store: &Store,
     inventory: &Inventory,
     place: usize,
     media_type: &str,
-) -> Result<Vec<PartView>> {
+) -> Result<(Vec<PartView>, bool)> {
     let shares = Shares::of(inventory, place);
-    let mut parts = shares.parts(store, place, MediaType::parse(media_type), None)?;
+    let mut parts = Vec::new();
+    let own = (place, MediaType::parse(media_type), None);
+    let mut are_more = shares.add_parts(&mut parts, store, own)?;
     let children = parts.iter().filter_map(|part| {
         let child = shares.manifests.get(&part.digest)?;
         (part.is_cached && part.of.is_none()).then(|| (part.digest.clone(), *child))
     });
     let children: Vec<_> = children.collect();
     for (digest, child) in children {
-        parts.extend(shares.parts(store, child, None, Some(&digest))?);
+        context::check("list the parts of an image")?;
+        if parts.len() >= PARTS_SHOWN {
+            are_more = true;
+            break;
+        }
+        are_more |= shares.add_parts(&mut parts, store, (child, None, Some(&digest)))?;
     }
-    Ok(parts)
+    Ok((parts, are_more))
 }
 
 /// What is here of an image, and who else needs it.
@@ -305,53 +330,51 @@ impl<'a> Shares<'a> {
         }
     }
 
-    fn parts(
+    /// Adds those of one manifest, each digest once, for as long as there is place; whether there are more.
+    fn add_parts(
         &self,
+        parts: &mut Vec<PartView>,
         store: &Store,
-        place: usize,
-        media_type: Option<MediaType>,
-        of: Option<&str>,
-    ) -> Result<Vec<PartView>> {
+        (place, media_type, of): (usize, Option<MediaType>, Option<&str>),
+    ) -> Result<bool> {
         let Some(manifest) = self.inventory.manifests.get(place) else {
-            return Ok(Vec::new());
+            return Ok(false);
         };
         let Some(bytes) = read(store, &manifest.digest)? else {
-            return Ok(Vec::new());
+            return Ok(false);
         };
         let parsed = Manifest::parse(&bytes, media_type)?;
         let platforms: HashMap<_, _> = Manifest::platforms(&bytes).into_iter().collect();
         let digests = self.blobs_of(store, manifest)?;
-        let parts = parsed
-            .manifests
-            .iter()
-            .chain(&parsed.blobs)
-            .map(|descriptor| {
-                let blob = digests.get(&descriptor.digest);
-                let child = self.manifests.get(descriptor.digest.as_str());
-                let child = child.filter(|_| parsed.media_type.is_index());
-                let is_cached = match parsed.media_type.is_index() {
-                    true => child.is_some(),
-                    false => blob.is_some(),
-                };
-                PartView {
-                    digest: descriptor.digest.to_string(),
-                    media_type: descriptor.media_type.clone(),
-                    platform: platforms.get(&descriptor.digest).cloned(),
-                    of: of.map(str::to_owned),
-                    size: match child {
-                        Some(child) => self
-                            .inventory
-                            .bytes_of(&self.inventory.with_parts([*child])),
-                        None => descriptor.size,
-                    },
-                    is_cached,
-                    shared_with: blob
-                        .and_then(|blob| self.others.get(blob))
-                        .copied()
-                        .unwrap_or_default(),
-                }
-            });
-        Ok(parts.collect())
+        let mut descriptors = distinct_parts(&parsed);
+        let place_left = PARTS_SHOWN.saturating_sub(parts.len());
+        parts.extend(descriptors.by_ref().take(place_left).map(|descriptor| {
+            let blob = digests.get(&descriptor.digest);
+            let child = self.manifests.get(descriptor.digest.as_str());
+            let child = child.filter(|_| parsed.media_type.is_index());
+            let is_cached = match parsed.media_type.is_index() {
+                true => child.is_some(),
+                false => blob.is_some(),
+            };
+            PartView {
+                digest: descriptor.digest.to_string(),
+                media_type: descriptor.media_type.clone(),
+                platform: platforms.get(&descriptor.digest).cloned(),
+                of: of.map(str::to_owned),
+                size: match child {
+                    Some(child) => self
+                        .inventory
+                        .bytes_of(&self.inventory.with_parts([*child])),
+                    None => descriptor.size,
+                },
+                is_cached,
+                shared_with: blob
+                    .and_then(|blob| self.others.get(blob))
+                    .copied()
+                    .unwrap_or_default(),
+            }
+        }));
+        Ok(descriptors.next().is_some())
     }
 
     /// The places of what a manifest needs, by digest.

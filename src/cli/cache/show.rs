@@ -28,6 +28,7 @@ impl Show {
         let image = place.perform(ShowCachedImage {
             image: self.image,
             brief: false,
+            without_sharing: false,
         })?;
         if self.json {
             return print_json(&image);
@@ -142,7 +143,11 @@ fn parts(image: &ImageDetails) -> Result<()> {
             ]);
         }
     }
-    table.print()
+    table.print()?;
+    match image.more_parts {
+        true => print("and more"),
+        false => Ok(()),
+    }
 }
 
 fn kind(media_type: &str) -> &str {

@@ -89,8 +89,10 @@ pub(in crate::server) struct TagImageView {
     pub(in crate::server) last_pulled_at: Option<Timestamp>,
     /// All tags of this digest in the repository; the first 1,000
     pub(in crate::server) tags: Vec<String>,
-    /// Platforms of an index, config and layers of an image
+    /// Platforms of an index, config and layers of an image; the first 1,000
     pub(in crate::server) parts: Vec<TagPartView>,
+    /// Whether there are more; then `size` and `missing` are of those alone
+    pub(in crate::server) more_parts: bool,
     /// Signatures, attestations and whatever else is attached to it
     pub(in crate::server) referrers: Vec<ReferrerView>,
     /// Whether the caller may delete the tag
@@ -401,6 +403,7 @@ fn get_image(ask: &mut Ask<'_, '_>) -> Answer {
     let image = ask.perform(ShowCachedImage {
         image: format!("hosted:{}:{}", row.path, tag.as_str()),
         brief: true,
+        without_sharing: true,
     })?;
     let authority = match ask.place() {
         Place::Project(placed) => ask.on_project(&placed)?,
@@ -425,6 +428,7 @@ fn get_image(ask: &mut Ask<'_, '_>) -> Answer {
         last_pulled_at: image.last_pulled_at,
         tags: image.tags,
         parts: parts.collect(),
+        more_parts: image.more_parts,
         referrers: image.referrers,
         may_delete,
     };

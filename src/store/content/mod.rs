@@ -66,9 +66,9 @@ impl Content {
         Ok(!self.sizes(digest)?.is_empty())
     }
 
-    /// How many manifests refer to a file, or are it.
+    /// How many manifests refer to a file, or are it: counts them one by one, as a list.
     pub fn needs_of(&self, digest: &Digest) -> Result<u64> {
-        self.reading.read(|connection| {
+        self.reading.scan(|connection| {
             get(
                 connection,
                 "count who needs a file",

@@ -1,10 +1,16 @@
 //! `cache show`, `cache list --sort`, `cache stats`: what is said of images.
 
+use std::time::{Duration, Instant};
+
+use breakwater::oci::Algorithm;
 use serde_json::{Value, json};
 
 use super::{pull, stage};
+use crate::support::client::Client;
 use crate::support::fake_upstream::{Image, Index};
-use crate::support::pushing::{Hosted, push_image};
+use crate::support::pushing::{
+    Hosted, OCI_INDEX, OCI_MANIFEST, descriptor, push_image, put_manifest,
+};
 
 fn part<'a>(image: &'a Value, digest: &str) -> &'a Value {
     let mut parts = image["parts"].as_array().unwrap().iter();
@@ -204,4 +210,75 @@ fn a_pushed_image_says_who_pushed_it() {
     assert_eq!(list("acme"), json!([]), "nothing of it is cached");
     let absent = ["cache", "show", "hosted:acme/api:2"];
     assert_eq!(hosted.appliance.run_cli(&absent).status.code(), Some(1));
+}
+
+/// What the REST API says of a tag of `acme/api`.
+fn tag_image(hosted: &Hosted, tag: &str) -> Value {
+    let client = Client::of(&hosted.appliance).with("PRIVATE-TOKEN", &hosted.secret);
+    let path = format!("/api/v4/projects/acme%2Fapi/registry/repositories/1/tags/{tag}/image");
+    let answer = client.get(&path);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+#[test]
+fn an_index_that_names_one_image_over_and_over_is_told_once_and_soon() {
+    let hosted = Hosted::start();
+    let client = hosted.client(&["acme/api"]);
+    let (_, small) = push_image(&client, "acme/api", "small", &[b"layer"]);
+    let config: Value = serde_json::from_slice(&small).unwrap();
+    let mut manifest = config.clone();
+    let layer = config["layers"][0].clone();
+    manifest["layers"] = Value::Array(vec![layer; 5_000]);
+    let manifest = manifest.to_string().into_bytes();
+    let answer = put_manifest(&client, "acme/api", "large", OCI_MANIFEST, &manifest);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let mut child = descriptor(Algorithm::Sha256, OCI_MANIFEST, &manifest);
+    child["platform"] = json!({ "architecture": "amd64", "os": "linux" });
+    let index =
+        json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": vec![child; 10_000] });
+    let index = index.to_string().into_bytes();
+    let answer = put_manifest(&client, "acme/api", "many", OCI_INDEX, &index);
+    assert_eq!(answer.status, 201, "{answer:?}");
+
+    let began = Instant::now();
+    let image = tag_image(&hosted, "many");
+    let shown = hosted
+        .appliance
+        .json(&["cache", "show", "hosted:acme/api:many", "--json"]);
+    assert!(began.elapsed() < Duration::from_secs(20));
+    let once = ["config", "layers"].map(|part| match &config[part] {
+        Value::Array(layers) => layers[0]["size"].as_u64().unwrap(),
+        config => config["size"].as_u64().unwrap(),
+    });
+    let size = index.len() as u64 + manifest.len() as u64 + once.iter().sum::<u64>();
+    for image in [&image, &shown] {
+        let parts = image["parts"].as_array().unwrap();
+        assert_eq!(parts.len(), 3, "a platform, its config and its layer");
+        assert_eq!(image["more_parts"], false);
+        assert_eq!(image["size"], size);
+    }
+    // The other image has config and layer too.
+    assert_eq!(shown["exclusive_bytes"], index.len() + manifest.len());
+}
+
+#[test]
+fn of_an_image_of_very_many_parts_the_first_thousand_are_told() {
+    let hosted = Hosted::start();
+    let client = hosted.client(&["acme/api"]);
+    let (_, small) = push_image(&client, "acme/api", "small", &[b"layer"]);
+    let mut manifest: Value = serde_json::from_slice(&small).unwrap();
+    let foreign = (0..1_500_u32).map(|number| {
+        let media_type = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+        let mut layer = descriptor(Algorithm::Sha256, media_type, &number.to_le_bytes());
+        layer["urls"] = json!(["https://example.com/layer"]);
+        layer
+    });
+    manifest["layers"].as_array_mut().unwrap().extend(foreign);
+    let manifest = manifest.to_string().into_bytes();
+    let answer = put_manifest(&client, "acme/api", "many", OCI_MANIFEST, &manifest);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let image = tag_image(&hosted, "many");
+    assert_eq!(image["parts"].as_array().unwrap().len(), 1_000);
+    assert_eq!(image["more_parts"], true);
 }

@@ -105,7 +105,7 @@ impl Operation for ShowActivity {
         Ok(ActivityView {
             at: Timestamp::now(),
             offline: server.is_offline(),
-            activity: server.activity()?,
+            activity: server.activity(),
             arriving: arriving.into_iter().map(ArrivingView::from).collect(),
             upstreams,
             upstreams_in_all,

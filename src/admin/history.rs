@@ -70,10 +70,12 @@ impl Operation for ShowHistory {
             })
             .collect();
         let from = points.first().map_or(now, |first| first.begins_at);
-        let unwritten = admin.server.map(|server| server.unwritten_sums());
+        let hours = match admin.server {
+            Some(server) => server.hours_until(from, now)?,
+            None => admin.store.cache.hours_between(from, now)?,
+        };
         let mut total = Sums::default();
-        let hours = admin.store.cache.hours_since(from)?.into_iter();
-        for (at, sums) in hours.chain([(now, unwritten.transpose()?.unwrap_or_default())]) {
+        for (at, sums) in hours {
             let behind = points.partition_point(|point| point.begins_at <= at);
             let place = behind.checked_sub(1);
             if let Some(point) = place.and_then(|place| points.get_mut(place)) {

@@ -61,6 +61,7 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::proxy::{Proxy, UpstreamState, Watch};
 use crate::store::{Actor, ImageSizes, Store, Sums};
+use crate::time::Timestamp;
 use crate::upkeep::retention::Retention;
 
 pub use crate::upkeep::eviction::Stays;
@@ -174,15 +175,12 @@ pub trait RunningServer {
     /// What it was lately asked for below the name `first` and refused by the mirror.
     fn refused_image(&self, first: &str) -> Option<String>;
     /// What it does now, and has served since its start.
+    fn activity(&self) -> Activity;
+    /// What was done by the hour, with what is not in the database yet.
     ///
     /// # Errors
     /// `Sql`.
-    fn activity(&self) -> Result<Activity>;
-    /// What it has done and is not in the history of the database yet.
-    ///
-    /// # Errors
-    /// `Sql`.
-    fn unwritten_sums(&self) -> Result<Sums>;
+    fn hours_until(&self, from: Timestamp, now: Timestamp) -> Result<Vec<(Timestamp, Sums)>>;
     /// How much is kept, as it was last counted; `None` while that is done for the first time.
     fn statistics(&self) -> Option<CacheStatisticsView>;
     /// How large cached images are, as they were last measured; `None` while that is done for the first time.

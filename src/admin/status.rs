@@ -103,7 +103,7 @@ impl Operation for ShowStatus {
     fn perform(self, admin: &Admin<'_>) -> Result<StatusView> {
         let store = admin.store;
         let upstreams = admin.server.map(|server| server.upstreams()).transpose()?;
-        let activity = admin.server.map(|server| server.activity()).transpose()?;
+        let activity = admin.server.map(|server| server.activity());
         let backups = EventFilter {
             kind: Some("database.backed_up".to_owned()),
             limit: Some(1),

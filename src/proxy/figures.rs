@@ -98,6 +98,11 @@ impl Proxy {
         self.fetches.arriving(most)
     }
 
+    /// What each upstream has counted since the start, also those that are gone: sums over them never shrink.
+    pub fn all_counts(&self) -> Vec<Arc<Counts>> {
+        self.upstreams.all_counts()
+    }
+
     /// How the upstreams are.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ impl Appliance {
     /// `Full`, `Busy`, `Sql`: then it is added the next time.
     pub fn write_history(&self, now: Timestamp) -> Result<()> {
         let mut written = self.written_sums.0.lock();
-        let all = self.sums()?;
+        let all = self.sums();
         let more = all.since(*written);
         if more != Sums::default() {
             self.store.cache.add_to_hour(&more, now)?;
@@ -30,22 +30,29 @@ impl Appliance {
         Ok(())
     }
 
-    /// What is not written yet.
-    pub(super) fn unwritten_sums(&self) -> Result<Sums> {
-        let written = *self.written_sums.0.lock();
-        Ok(self.sums()?.since(written))
+    /// The hours of the database, and what is not written yet at `now`. Nothing is written between the two.
+    pub(super) fn hours_until(
+        &self,
+        from: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<(Timestamp, Sums)>> {
+        let written = self.written_sums.0.lock();
+        let mut hours = self.store.cache.hours_between(from, now)?;
+        hours.push((now, self.sums().since(*written)));
+        Ok(hours)
     }
 
-    pub(super) fn sums(&self) -> Result<Sums> {
+    /// Never less than before, whatever becomes of upstreams: what is written is the difference.
+    pub(super) fn sums(&self) -> Sums {
         let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
         let mut sums = Sums {
             evicted_bytes: self.evictor.counters().evicted_bytes(),
             refused: self.observed.refused.value(),
             ..Sums::default()
         };
-        for upstream in self.proxy.upstream_figures()? {
-            add(&mut sums.fetched_bytes, upstream.counts.received());
-            for (word, answers, bytes) in upstream.counts.served() {
+        for counts in self.proxy.all_counts() {
+            add(&mut sums.fetched_bytes, counts.received());
+            for (word, answers, bytes) in counts.served() {
                 add(&mut sums.served, answers);
                 add(&mut sums.served_bytes, bytes);
                 if KEPT.contains(&word) {
@@ -54,6 +61,6 @@ impl Appliance {
                 }
             }
         }
-        Ok(sums)
+        sums
     }
 }

@@ -314,12 +314,12 @@ impl RunningServer for Appliance {
         self.refused_mirror.image(first, Timestamp::now())
     }
 
-    fn activity(&self) -> Result<Activity> {
+    fn activity(&self) -> Activity {
         self.activity_now()
     }
 
-    fn unwritten_sums(&self) -> Result<Sums> {
-        self.unwritten_sums()
+    fn hours_until(&self, from: Timestamp, now: Timestamp) -> Result<Vec<(Timestamp, Sums)>> {
+        self.hours_until(from, now)
     }
 
     fn statistics(&self) -> Option<CacheStatisticsView> {

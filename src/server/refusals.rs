@@ -14,7 +14,9 @@ use crate::store::{Actor, Detail, Event, EventKind, EventPlace};
 pub(super) fn note(appliance: &Appliance, call: &Call<'_>, kind: Option<Kind>, status: u16) {
     let event = refusal(call, kind, status);
     let is_refused_login = status == 401 && !matches!(call.credentials(), Credentials::None);
-    if event.is_some() || is_refused_login {
+    // Whoever is granted something is told so of an upstream's limit.
+    let is_banned = status == 429 && !call.note.is_granted;
+    if event.is_some() || is_refused_login || is_banned {
         appliance.observed.refused.one();
     }
     if event.is_some() || status >= 500 {

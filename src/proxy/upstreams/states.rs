@@ -95,6 +95,15 @@ impl Upstreams {
         Ok(of_file.chain(of_rows).collect())
     }
 
+    /// Everything that was counted since the start, also of upstreams that are gone.
+    pub(in crate::proxy) fn all_counts(&self) -> Vec<Arc<Counts>> {
+        let of_file = self.of_file.iter();
+        let of_file = of_file.map(|upstream| Arc::clone(upstream.counts()));
+        of_file
+            .chain(self.counts.lock().values().map(Arc::clone))
+            .collect()
+    }
+
     /// The same without a name of any group: the box's own by name, and last those of groups together.
     ///
     /// # Errors

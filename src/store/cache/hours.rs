@@ -11,8 +11,9 @@ use crate::store::statement::{list, run, size, stored_size};
 use crate::time::Timestamp;
 
 const HOUR: i64 = 60 * 60;
-/// Older ones are removed.
-const KEPT_FOR: i64 = 400 * 24 * HOUR;
+/// So many of the newest stay, which are those of 400 days. Not by the clock: one that is far ahead, if only once, would
+/// take all of them with it.
+const KEPT: u32 = 9_600;
 
 /// What a box did in some time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,7 +28,7 @@ pub struct Sums {
     pub fetched_bytes: u64,
     /// Bytes of files that went for want of room, or of pulls
     pub evicted_bytes: u64,
-    /// Requests that were refused for what the client is or is not: 401 to a login or token, 403, 429, and what is hidden
+    /// Requests that were refused for what the client is or is not: 401 and 429 to a login or token, 403, and what is hidden
     pub refused: u64,
 }
 
@@ -98,26 +99,32 @@ impl CacheDb {
             run(
                 connection,
                 "forget old hours",
-                "DELETE FROM hours WHERE begins_at < ?1",
-                [hour.saturating_sub(KEPT_FOR)],
+                "DELETE FROM hours WHERE begins_at <=
+                     (SELECT begins_at FROM hours ORDER BY begins_at DESC LIMIT 1 OFFSET ?1)",
+                [KEPT],
             )
             .map(drop)
         })
     }
 
-    /// The hours that begin from `from` on, with those in which anything happened; in order.
+    /// The hours that begin from `from` on and not behind `until`, as they could where the clock was once ahead: those in
+    /// which anything happened, in order.
     ///
     /// # Errors
     /// `Sql`.
-    pub fn hours_since(&self, from: Timestamp) -> Result<Vec<(Timestamp, Sums)>> {
+    pub fn hours_between(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<(Timestamp, Sums)>> {
         self.database.read(|connection| {
             list(
                 connection,
                 "list the sums of hours",
                 "SELECT begins_at, served, served_from_cache, served_bytes,
                      served_bytes_from_cache, fetched_bytes, evicted_bytes, refused
-                 FROM hours WHERE begins_at >= ?1 ORDER BY begins_at",
-                [from.0],
+                 FROM hours WHERE begins_at BETWEEN ?1 AND ?2 ORDER BY begins_at",
+                [from.0, until.0],
                 |row| {
                     let sums = Sums {
                         served: size(row, 1)?,
@@ -147,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_is_added_up_and_goes_after_four_hundred_days() {
+    fn an_hour_is_added_up_and_goes_after_four_hundred_days_of_hours() {
         let directory = tempfile::tempdir().unwrap();
         let cache = CacheDb::open(&directory.path().join("cache.sqlite")).unwrap();
         let day = 24 * HOUR;
@@ -155,13 +162,35 @@ mod tests {
         add(1, 1_000 * day + 1);
         add(2, 1_000 * day + HOUR - 1);
         add(4, 1_000 * day + HOUR);
-        let hours = |from| cache.hours_since(Timestamp(from)).unwrap();
+        let hours = |from| {
+            let until = Timestamp(2_000 * day);
+            cache.hours_between(Timestamp(from), until).unwrap()
+        };
         let first = (Timestamp(1_000 * day), served(3));
         let second = (Timestamp(1_000 * day + HOUR), served(4));
         assert_eq!(hours(0), [first, second]);
         assert_eq!(hours(1_000 * day + 1), [second]);
-        add(8, 1_400 * day + HOUR);
-        let last = (Timestamp(1_400 * day + HOUR), served(8));
-        assert_eq!(hours(0), [second, last]);
+        let last = i64::from(KEPT);
+        for number in 2..=last {
+            add(8, 1_000 * day + number * HOUR);
+        }
+        let left = hours(0);
+        assert_eq!(left.first(), Some(&second));
+        let last = (Timestamp(1_000 * day + last * HOUR), served(8));
+        assert_eq!(left.last(), Some(&last));
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_once_takes_no_history_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = CacheDb::open(&directory.path().join("cache.sqlite")).unwrap();
+        let now = 20_000 * 24 * HOUR;
+        let add = |count, at| cache.add_to_hour(&served(count), Timestamp(at)).unwrap();
+        add(1, now - HOUR);
+        add(2, now + 10_000 * 24 * HOUR);
+        add(4, now);
+        let hours = cache.hours_between(Timestamp(0), Timestamp(now)).unwrap();
+        let before = (Timestamp(now - HOUR), served(1));
+        assert_eq!(hours, [before, (Timestamp(now), served(4))]);
     }
 }

@@ -71,3 +71,32 @@ fn a_history_is_for_administrators_and_of_a_known_period() {
     assert_eq!(asks(&root, "?period=year").json()["period"], "year");
     assert_eq!(asks(&root, "?period=century").status, 400);
 }
+
+#[test]
+fn an_upstream_that_is_removed_and_added_again_is_counted_once() {
+    let (fake, mut appliance, client) = stage();
+    let image = Image::oci(1, &[50_000]);
+    fake.put_image("org/x", "1", &image);
+    let add = ["upstream", "add", "quay.io", fake.url()];
+    appliance.ok(&add);
+    pull(&client, "quay.io/org/x", "1", &[]);
+    let total = |appliance: &Appliance| history(appliance, "day")["total"].clone();
+    let expected = total(&appliance);
+    assert_eq!(expected["served"], 1, "{expected}");
+    appliance.ok(&["upstream", "remove", "quay.io"]);
+    assert_eq!(total(&appliance), expected, "what was done stays done");
+    appliance.ok(&add);
+    assert_eq!(total(&appliance), expected);
+    appliance.restart();
+    assert_eq!(total(&appliance), expected);
+}
+
+#[test]
+fn who_is_told_to_come_later_for_guessing_is_counted_as_refused() {
+    let appliance = Appliance::builder().toml("[auth]\nban_after = 3").start();
+    appliance.ok(&["user", "add", "alice", "--service"]);
+    let guess = Client::of(&appliance).basic("alice", "guess");
+    let tries: Vec<_> = (0..6).map(|_| guess.get(&token_path(&[])).status).collect();
+    assert_eq!((tries[0], tries[5]), (401, 429));
+    assert_eq!(history(&appliance, "day")["total"]["refused"], 6);
+}

@@ -23,7 +23,8 @@ words! {
     }
 }
 
-/// What is wrong or risky, as it was found a minute ago at most where it was asked for; asks no upstream.
+/// What is wrong or risky; asks no upstream. What is older than a minute is looked at anew, and what was found before is
+/// given if that does not end at once: it can be as old as the last question, an hour at most.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ShowFindings {}
 
@@ -31,10 +32,11 @@ pub struct ShowFindings {}
 #[schemars(rename = "Findings")]
 #[serde(deny_unknown_fields)]
 pub struct FindingsView {
-    /// When it was looked; null: the first look goes on
+    /// When it was looked; null: the first look goes on, or the first one for an hour
     pub as_of: Option<Timestamp>,
-    pub errors: usize,
-    pub warnings: usize,
+    /// Null where nothing was looked at yet, which is no good sign
+    pub errors: Option<usize>,
+    pub warnings: Option<usize>,
     /// The worst first
     pub findings: Vec<FindingView>,
     /// Those that `doctor.accept` names
@@ -50,7 +52,7 @@ pub struct FindingView {
     pub check: String,
     pub what: String,
     pub remedy: String,
-    /// The tokens that it is about
+    /// The tokens that it is about; the first 50
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tokens: Vec<TokenId>,
 }

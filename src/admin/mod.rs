@@ -183,8 +183,11 @@ pub trait RunningServer {
     fn hours_until(&self, from: Timestamp, now: Timestamp) -> Result<Vec<(Timestamp, Sums)>>;
     /// How much is kept, as it was last counted; `None` while that is done for the first time.
     fn statistics(&self) -> Option<CacheStatisticsView>;
-    /// How large cached images are, as they were last measured; `None` while that is done for the first time.
-    fn image_sizes(&self) -> Option<ImageSizes>;
+    /// How large cached images are, as they were last measured.
+    ///
+    /// # Errors
+    /// `Unavailable` while that is done for the first time and takes long.
+    fn image_sizes(&self) -> Result<ImageSizes>;
     /// What the doctor last found; `None` while it looks for the first time.
     fn findings(&self) -> Option<FindingsView>;
     /// The last few requests that were refused or failed, the newest first.

@@ -326,7 +326,7 @@ impl RunningServer for Appliance {
         self.recall_statistics()
     }
 
-    fn image_sizes(&self) -> Option<ImageSizes> {
+    fn image_sizes(&self) -> Result<ImageSizes> {
         self.recall_image_sizes()
     }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Appliance;
-use super::remembered::{Patience, Remembered};
+use super::remembered::{Patience, Remembered, lower_priority};
 use crate::admin::{
     Admin, CacheStatistics, CacheStatisticsView, FindingsView, OnTheBox, Operation,
 };
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::store::{Actor, ImageSizes};
 
 /// On a box where this takes no time, what was just changed is in it.
@@ -25,8 +25,17 @@ const FINDINGS: Patience = Patience {
     again: Duration::ZERO,
 };
 
-/// Runs the doctor's checks of this box.
-pub type Examine = Arc<dyn Fn() -> Result<FindingsView> + Send + Sync>;
+/// Whoever wants a list by size cannot do without, and waits almost as long as a list may take.
+const SIZES: Patience = Patience {
+    first: Duration::from_secs(8),
+    again: Duration::from_secs(8),
+    ..STATISTICS
+};
+/// When to come again for a list by size.
+const COME_AGAIN: Duration = Duration::from_secs(10);
+
+/// Runs the doctor's checks of this box, and calls what it is given when it holds nothing that pulls wait for.
+pub type Examine = Arc<dyn Fn(fn()) -> Result<FindingsView> + Send + Sync>;
 
 pub(super) struct Recalled {
     statistics: Arc<Remembered<CacheStatisticsView>>,
@@ -54,6 +63,7 @@ impl Appliance {
     pub(super) fn recall_statistics(&self) -> Option<CacheStatisticsView> {
         let (store, config) = (Arc::clone(&self.store), self.config.clone());
         let count = move || {
+            lower_priority();
             CacheStatistics {}.perform(&Admin {
                 store: &store,
                 actor: Actor::server(),
@@ -67,16 +77,36 @@ impl Appliance {
         recalled.map(|(view, _)| view)
     }
 
-    pub(super) fn recall_image_sizes(&self) -> Option<ImageSizes> {
+    /// Waits in the queue of lists for what is measured outside of it: once, for however many ask.
+    pub(super) fn recall_image_sizes(&self) -> Result<ImageSizes> {
         let store = Arc::clone(&self.store);
-        let measure = move || store.cache.image_sizes();
-        let recalled = self.recalled.image_sizes.get(&STATISTICS, measure);
-        recalled.map(|(sizes, _)| sizes)
+        let measure = move || {
+            lower_priority();
+            store.cache.image_sizes()
+        };
+        let recall = || Ok(self.recalled.image_sizes.get(&SIZES, measure));
+        let recalled = self.store.in_list_queue::<_, Error>(recall)?;
+        let (sizes, _) = recalled.ok_or_else(|| {
+            let retry_after = COME_AGAIN;
+            let what = "it is still being measured how large the cached images are";
+            Error::new(Kind::Unavailable { retry_after }, what).remedy("try again later")
+        })?;
+        Ok(sizes)
     }
 
     pub(super) fn recall_findings(&self) -> Option<FindingsView> {
         let examine = Arc::clone(self.examine.get()?);
-        let recalled = self.recalled.findings.get(&FINDINGS, move || examine());
+        let recalled = self
+            .recalled
+            .findings
+            .get(&FINDINGS, move || examine(lower_priority));
         recalled.map(|(view, _)| view)
+    }
+
+    /// Forgets what nobody has asked for within the hour: called now and then.
+    pub fn forget_unasked(&self) {
+        self.recalled.statistics.forget_unasked();
+        self.recalled.findings.forget_unasked();
+        self.recalled.image_sizes.forget_unasked();
     }
 }

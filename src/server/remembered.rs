@@ -9,9 +9,13 @@ use parking_lot::{Condvar, Mutex};
 use crate::error::Result;
 use crate::time::{Timestamp, deadline};
 
-/// What is found out is worth so many times as long as that took, so that it never takes more than a twentieth of a
-/// processor.
+/// What is found out counts as young for so many times as long as that took, so that those who ask do not have it found
+/// out without pause. Who wants what is quick always has it found out anew.
 const WORTH: u32 = 20;
+/// What is older than so many times its age is given only where nothing newer is to be had soon.
+const VERY_OLD: u32 = 2;
+/// What nobody has asked for within this time is forgotten.
+const UNASKED: Duration = Duration::from_secs(60 * 60);
 
 pub(super) struct Remembered<T> {
     what: &'static str,
@@ -22,6 +26,15 @@ pub(super) struct Remembered<T> {
 struct State<T> {
     last: Option<Found<T>>,
     is_running: bool,
+    asked_at: Instant,
+}
+
+impl<T> State<T> {
+    fn forget_unasked(&mut self) {
+        if self.asked_at.elapsed() >= UNASKED {
+            self.last = None;
+        }
+    }
 }
 
 struct Found<T> {
@@ -33,11 +46,11 @@ struct Found<T> {
 
 /// When it is found out anew, and who waits for that.
 pub(super) struct Patience {
-    /// How old it may be.
+    /// What is older is found out anew when somebody asks, who gets the old one if it is not older than twice that.
     pub(super) age: Duration,
     /// What takes less than this is found out for everybody who asks.
     pub(super) quick: Duration,
-    /// How long somebody waits where nothing is remembered.
+    /// How long somebody waits where nothing is remembered, or only what is older than twice its age.
     pub(super) first: Duration,
     /// How long where it should be quick.
     pub(super) again: Duration,
@@ -51,14 +64,18 @@ impl<T: Clone + Send + 'static> Remembered<T> {
             state: Mutex::new(State {
                 last: None,
                 is_running: false,
+                asked_at: Instant::now(),
             }),
             changed: Condvar::new(),
         })
     }
 
-    /// What is remembered, with its time; where that is old, `find` is begun, and what was before is given if it does
-    /// not end soon. `None` where nothing is known yet, or not soon enough what should be quick: then what was found out
-    /// before would not have what the caller has just changed.
+    /// What is remembered, with its time. Where that is old, `find` is begun, and what was before is given if `find` does
+    /// not end soon: then it can be as old as the last question for it, an hour at most. `None` where nothing is known
+    /// yet, or what should be quick does not end soon: what was found out before would not have what the caller has just
+    /// changed.
+    ///
+    /// `find` has a thread of its own, and lowers its priority.
     pub(super) fn get(
         self: &Arc<Self>,
         patience: &Patience,
@@ -67,35 +84,47 @@ impl<T: Clone + Send + 'static> Remembered<T> {
         let asked_at = Instant::now();
         let is_enough = |last: &Found<T>| last.began >= asked_at || last.took >= patience.quick;
         let mut state = self.state.lock();
+        state.forget_unasked();
+        state.asked_at = asked_at;
+        let mut old = None;
         let wait = match &state.last {
             None => patience.first,
             Some(last) if !is_enough(last) => patience.again,
             Some(last) => {
                 let age = patience.age.max(last.took.saturating_mul(WORTH));
-                if last.began.elapsed() < age {
+                let elapsed = last.began.elapsed();
+                if elapsed < age {
                     return Some((last.value.clone(), last.as_of));
                 }
-                Duration::ZERO
+                old = Some(last.began);
+                match elapsed < age.saturating_mul(VERY_OLD) {
+                    true => Duration::ZERO,
+                    false => patience.first,
+                }
             }
         };
+        let is_new = |last: &Found<T>| is_enough(last) && old != Some(last.began);
         let (until, mut find) = (deadline(wait), Some(find));
         loop {
             if !state.is_running {
                 let Some(find) = find.take() else { break };
                 state.is_running = self.start(find);
             }
-            if state.last.as_ref().is_some_and(is_enough)
-                || self.changed.wait_until(&mut state, until).timed_out()
-            {
+            if self.changed.wait_until(&mut state, until).timed_out() {
                 break;
             }
             // What somebody else had begun has ended meanwhile.
-            if state.last.as_ref().is_some_and(is_enough) {
+            if state.last.as_ref().is_some_and(is_new) {
                 break;
             }
         }
         let last = state.last.as_ref().filter(|last| is_enough(last));
         last.map(|last| (last.value.clone(), last.as_of))
+    }
+
+    /// Forgets what nobody has asked for within the hour.
+    pub(super) fn forget_unasked(&self) {
+        self.state.lock().forget_unasked();
     }
 
     /// Whether a thread could be had.
@@ -114,9 +143,6 @@ impl<T: Clone + Send + 'static> Remembered<T> {
     }
 
     fn run(&self, find: impl FnOnce() -> Result<T>) {
-        const NICE: i32 = 10;
-        // Pulls go before. Not allowed, it competes with them.
-        let _ = rustix::process::setpriority_process(None, NICE);
         let (began, as_of) = (Instant::now(), Timestamp::now());
         match find() {
             Ok(value) => {
@@ -130,6 +156,13 @@ impl<T: Clone + Send + 'static> Remembered<T> {
             Err(error) => tracing::warn!(%error, "{} cannot be found out", self.what),
         }
     }
+}
+
+/// Gives pulls priority over what this thread does from here on.
+pub(super) fn lower_priority() {
+    const NICE: i32 = 10;
+    // Where this is not allowed, the thread competes with them.
+    let _ = rustix::process::setpriority_process(None, NICE);
 }
 
 /// That it is being found out; also a panic ends that.
@@ -175,9 +208,9 @@ mod tests {
     #[test]
     fn who_asks_for_what_is_old_gets_it_while_one_finds_it_out_anew() {
         let known = Remembered::new("a number");
-        let slow = patience(0, 0);
+        let slow = patience(2, 0);
         known.get(&slow, || Ok(1)).unwrap();
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(2_100));
         let (go_on, waiting) = mpsc::channel::<()>();
         let again = known.get(&slow, move || {
             let _ = waiting.recv();
@@ -192,6 +225,35 @@ mod tests {
             assert!(Instant::now() < end);
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    #[test]
+    fn what_is_very_old_is_given_only_where_nothing_new_comes_soon() {
+        let known = Remembered::new("a number");
+        let value = |patience: &Patience, value| {
+            let found = known.get(patience, move || Ok(value));
+            found.map(|(value, _)| value)
+        };
+        let at_once = Patience {
+            age: Duration::from_nanos(1),
+            ..patience(0, 0)
+        };
+        assert_eq!(value(&at_once, 1), Some(1));
+        // It is worth a while, and that is over.
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(value(&at_once, 2), Some(2));
+        std::thread::sleep(Duration::from_millis(200));
+        let hurried = Patience {
+            first: Duration::from_millis(10),
+            ..at_once
+        };
+        let (go_on, waiting) = mpsc::channel::<()>();
+        let old = known.get(&hurried, move || {
+            let _ = waiting.recv();
+            Ok(3)
+        });
+        assert_eq!(old.map(|(value, _)| value), Some(2));
+        drop(go_on);
     }
 
     #[test]

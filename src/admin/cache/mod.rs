@@ -70,7 +70,7 @@ impl Operation for ListCachedImages {
             pattern: self.search,
             order: self.sort,
             group: group.transpose()?.map(|group| group.id),
-            sizes: server.and_then(|server| server.image_sizes()),
+            sizes: server.map(|server| server.image_sizes()).transpose()?,
         };
         // Pulls are written in batches.
         match is_hosted {

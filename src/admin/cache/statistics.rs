@@ -25,7 +25,7 @@ pub struct RecallStatistics {}
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "CacheStatistics", extend("additionalProperties" = false))]
 pub struct CacheStatisticsView {
-    /// When it was counted: on a large box some minutes ago
+    /// When it was counted: on a large box some minutes ago, at most an hour
     pub as_of: Timestamp,
     #[serde(flatten)]
     pub totals: Totals,

@@ -15,7 +15,11 @@ const FEW_INODES: u64 = 10_000;
 /// Wide or foreign paths that are named; of more only the number is said.
 const NAMED: usize = 5;
 
-pub(super) fn find(place: &Workplace, store: &Store) -> Result<Vec<Finding>> {
+pub(super) fn find(
+    place: &Workplace,
+    store: &Store,
+    locked: Option<Finding>,
+) -> Result<Vec<Finding>> {
     let data = store.directory();
     let mut findings = Vec::new();
     let condition = store.condition();
@@ -42,7 +46,7 @@ pub(super) fn find(place: &Workplace, store: &Store) -> Result<Vec<Finding>> {
             ),
         ));
     }
-    findings.extend(locked(store));
+    findings.extend(locked);
     findings.extend(wide(store)?);
     findings.extend(foreign(data));
     Ok(findings)
@@ -101,8 +105,8 @@ fn of_space(data: &Path, space: Space, min_free: Size) -> Vec<Finding> {
     findings
 }
 
-/// Databases that a process has locked and does not let go.
-fn locked(store: &Store) -> Option<Finding> {
+/// Databases that a process has locked and does not let go. Takes the writer of each for a moment.
+pub(super) fn locked(store: &Store) -> Option<Finding> {
     let locked = store.locked();
     let paths = locked
         .iter()

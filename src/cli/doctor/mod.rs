@@ -145,7 +145,12 @@ impl Doctor {
         self.callers = Callers::see();
     }
 
-    fn examine(&self, place: &Workplace, store: &Arc<Store>) -> Vec<Finding> {
+    fn examine(
+        &self,
+        place: &Workplace,
+        store: &Arc<Store>,
+        locked: Option<Finding>,
+    ) -> Vec<Finding> {
         let (server, mut findings) = match server::ask(place) {
             Ok(server) => (Some(server), Vec::new()),
             Err(finding) => (None, vec![finding]),
@@ -166,7 +171,7 @@ impl Doctor {
         };
         look_at("networks and secrets", surroundings::find(place, store));
         look_at("the clock", clock::find(store));
-        look_at("the disk", disk::find(place, store));
+        look_at("the disk", disk::find(place, store, locked));
         look_at("the size of the cache", cache::find(place, store));
         look_at(
             "what is kept",
@@ -202,14 +207,22 @@ impl Doctor {
     pub(super) fn count(place: &Workplace, callers: &Callers) -> Result<Counts> {
         let found = Self::by_itself(callers.clone()).found(place, &Arc::new(place.open_store()?));
         Ok(Counts {
-            errors: found.errors,
-            warnings: found.warnings,
+            errors: found.errors.unwrap_or_default(),
+            warnings: found.warnings.unwrap_or_default(),
         })
     }
 
     /// What it finds for the server of this process. Processes of others, which only root sees, are not looked at.
-    pub(super) fn of_server(place: &Workplace, store: &Arc<Store>) -> FindingsView {
-        Self::by_itself(Callers::default()).found(place, store)
+    /// `lower_priority` is called once the databases' writers, which pushes and fills wait for, were taken and given back.
+    pub(super) fn of_server(
+        place: &Workplace,
+        store: &Arc<Store>,
+        lower_priority: fn(),
+    ) -> FindingsView {
+        let locked = disk::locked(store);
+        lower_priority();
+        let doctor = Self::by_itself(Callers::default());
+        doctor.judged(place, doctor.examine(place, store, locked))
     }
 
     /// Without any option.
@@ -223,7 +236,7 @@ impl Doctor {
     }
 
     fn found(&self, place: &Workplace, store: &Arc<Store>) -> FindingsView {
-        self.judged(place, self.examine(place, store))
+        self.judged(place, self.examine(place, store, disk::locked(store)))
     }
 
     /// The worst first, without those that somebody has said are meant so.
@@ -234,8 +247,8 @@ impl Doctor {
         let views = |findings: Vec<Finding>| findings.into_iter().map(Finding::view).collect();
         FindingsView {
             as_of: Some(Timestamp::now()),
-            errors,
-            warnings,
+            errors: Some(errors),
+            warnings: Some(warnings),
             findings: views(findings),
             accepted: views(accepted),
         }
@@ -266,7 +279,7 @@ impl Doctor {
             tell(&found)?;
             tell_accepted(&found.accepted)?;
         }
-        Ok(if found.errors == 0 {
+        Ok(if found.errors.unwrap_or_default() == 0 {
             Outcome::Done
         } else {
             Outcome::Bad
@@ -327,7 +340,10 @@ fn tell(found: &FindingsView) -> Result<()> {
         let word = finding.severity.as_str();
         print(&format!("{word}: {} ({})", finding.what, finding.remedy))?;
     }
-    print(&match (found.errors, found.warnings) {
+    print(&match (
+        found.errors.unwrap_or_default(),
+        found.warnings.unwrap_or_default(),
+    ) {
         (0, 0) => "nothing is wrong here".to_owned(),
         (errors, warnings) => format!(
             "{}, {}",

@@ -202,6 +202,7 @@ fn write_notes(appliance: &Appliance, stopped: &mpsc::Receiver<()>) {
         }
         if swept.elapsed() >= SWEEP_EVERY {
             swept = Instant::now();
+            appliance.forget_unasked();
             if let Err(error) = store.blobs.forget_old_fills() {
                 tracing::warn!(%error, "interrupted fills could not be forgotten");
             }

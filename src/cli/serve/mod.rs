@@ -99,8 +99,8 @@ impl Serve {
         let server = Server::start(listeners, limits(config), Arc::clone(&appliance) as _)?;
         appliance.watch(server.gauge());
         let (examined, examining) = (place.clone(), Arc::clone(&store));
-        appliance.examine_by(Arc::new(move || {
-            Ok(Doctor::of_server(&examined, &examining))
+        appliance.examine_by(Arc::new(move |lower_priority| {
+            Ok(Doctor::of_server(&examined, &examining, lower_priority))
         }));
         let listening: Vec<_> = schemes
             .into_iter()

@@ -1,6 +1,7 @@
 //! What commands ask for that carry images to another box: which images there are, what this box has, and that images stay
 //! while they are carried.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -55,15 +56,17 @@ impl Operation for FindImages {
     fn perform(self, admin: &Admin<'_>) -> Result<FoundImages> {
         let (cache, registry) = (&admin.store.cache, &admin.store.registry);
         let wanted = self.images.iter().map(|text| Wanted::parse(text));
-        let mut wanted = wanted.collect::<Result<Vec<_>>>()?;
+        let wanted = wanted.collect::<Result<Vec<_>>>()?;
         if self.pulled_since.is_some() {
             // Pulls are written in batches.
             cache.write_notes()?;
             registry.write_notes()?;
         }
-        let mut is_meant = |image: &CachedImage| {
+        let is_near =
+            |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted.may_mean(name));
+        let is_meant = |image: &CachedImage| {
             let mut is_named = wanted.is_empty();
-            for wanted in &mut wanted {
+            for wanted in &wanted {
                 is_named |= wanted.take(image);
             }
             is_named
@@ -71,23 +74,19 @@ impl Operation for FindImages {
                     .pulled_since
                     .is_none_or(|since| image.last_pulled_at >= Some(since))
         };
-        let mut images = cache.carried_images(&mut is_meant)?;
-        images.extend(registry.carried_images(&mut is_meant)?);
+        let mut images = cache.carried_images(is_near, is_meant)?;
+        images.extend(registry.carried_images(is_near, is_meant)?);
         let parts = by_digest(&wanted);
         if !parts.is_empty() {
-            let is_near = |image: &CachedImage| {
-                parts
-                    .iter()
-                    .any(|(name, _)| *name == image.name_without_tag())
-            };
-            let mut near = cache.carried_images(is_near)?;
-            near.extend(registry.carried_images(is_near)?);
+            let is_near = |name: &str| parts.iter().any(|(of, _)| of == without_reference(name));
+            let mut near = cache.carried_images(is_near, |_| true)?;
+            near.extend(registry.carried_images(is_near, |_| true)?);
             images.extend(near.iter().flat_map(|image| parts_of(image, &parts)));
         }
-        for wanted in &mut wanted {
-            wanted.is_found |= images
-                .iter()
-                .any(|image| wanted.matches(&image.image.name()));
+        for wanted in wanted.iter().filter(|wanted| !wanted.is_found.get()) {
+            let mut images = images.iter();
+            let is_found = images.any(|image| wanted.matches(&image.image.name()));
+            wanted.is_found.set(is_found);
         }
         let images = newest(images).into_iter().map(|image| find(&wanted, image));
         let images: Vec<_> = images.collect();
@@ -95,7 +94,7 @@ impl Operation for FindImages {
         let cached = cached.filter(|image| image.upstream.is_some());
         let names = cached.map(CachedImage::name);
         admin.store.held.hold(names, HELD_FOR);
-        let unknown = wanted.into_iter().filter(|wanted| !wanted.is_found);
+        let unknown = wanted.into_iter().filter(|wanted| !wanted.is_found.get());
         Ok(FoundImages {
             images,
             unknown: unknown.map(|wanted| wanted.text).collect(),
@@ -108,7 +107,7 @@ impl Operation for FindImages {
 struct Wanted {
     text: String,
     glob: Glob,
-    is_found: bool,
+    is_found: Cell<bool>,
 }
 
 enum Glob {
@@ -128,7 +127,7 @@ impl Wanted {
         Ok(Self {
             text: text.to_owned(),
             glob,
-            is_found: false,
+            is_found: Cell::new(false),
         })
     }
 
@@ -139,8 +138,25 @@ impl Wanted {
         }
     }
 
+    /// Whether it may mean an image of this name, whose digest is not read yet.
+    fn may_mean(&self, name: &str) -> bool {
+        let of_digest = || {
+            let digest = self.digest();
+            digest.is_some_and(|(of, _)| of == without_reference(name))
+        };
+        self.matches(name) || of_digest()
+    }
+
+    /// What it asks for by its digest: repository and digest.
+    fn digest(&self) -> Option<(&str, &str)> {
+        match &self.glob {
+            Glob::Cached(pattern) => pattern.as_str().rsplit_once('@'),
+            Glob::Hosted(glob) => glob.rsplit_once('@'),
+        }
+    }
+
     /// Whether it means the image, by its tag or by its digest.
-    fn take(&mut self, image: &CachedImage) -> bool {
+    fn take(&self, image: &CachedImage) -> bool {
         let by_digest = || {
             let image = CachedImage {
                 tag: None,
@@ -151,9 +167,15 @@ impl Wanted {
             !is_open && self.matches(&image.name())
         };
         let is_it = self.matches(&image.name()) || by_digest();
-        self.is_found |= is_it;
+        self.is_found.set(self.is_found.get() || is_it);
         is_it
     }
+}
+
+/// `HOST/NAME` of `HOST/NAME:TAG` and of `HOST/NAME@DIGEST`.
+fn without_reference(name: &str) -> &str {
+    let ends = name.split_once('@').or_else(|| name.rsplit_once(':'));
+    ends.map_or(name, |(of, _)| of)
 }
 
 /// Says by what an image was asked for; it has no tag where only its digest was.
@@ -173,11 +195,8 @@ fn find(wanted: &[Wanted], mut image: CarriedImage) -> FoundImage {
 
 /// What was asked for by its digest and is no image by itself: repository and digest of what may be a part of one.
 fn by_digest(wanted: &[Wanted]) -> Vec<(String, Digest)> {
-    let left = wanted.iter().filter(|wanted| !wanted.is_found);
-    let names = left.filter_map(|wanted| match &wanted.glob {
-        Glob::Cached(pattern) => pattern.as_str().rsplit_once('@'),
-        Glob::Hosted(glob) => glob.rsplit_once('@'),
-    });
+    let left = wanted.iter().filter(|wanted| !wanted.is_found.get());
+    let names = left.filter_map(Wanted::digest);
     let names =
         names.filter_map(|(name, digest)| Some((name.to_owned(), Digest::parse(digest).ok()?)));
     names.collect()

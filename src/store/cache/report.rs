@@ -33,12 +33,13 @@ impl CacheDb {
         self.database.image_sizes(&FETCHED)
     }
 
-    /// The images that `is_meant` takes, with what belongs to them.
+    /// The images that `is_meant` takes, with what belongs to them. Only those are read whose names `is_near` takes.
     pub fn carried_images(
         &self,
+        is_near: impl FnMut(&str) -> bool,
         is_meant: impl FnMut(&CachedImage) -> bool,
     ) -> Result<Vec<CarriedImage>> {
-        self.database.carried_images(&FETCHED, is_meant)
+        self.database.carried_images(&FETCHED, is_near, is_meant)
     }
 
     /// How many parts of an image are not here. Of an index only what was pulled counts: see [`CachedImage::missing`].

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
-use super::images::{Source, image, keys};
+use super::images::{Source, image, keys_named};
 use super::reach::{Attached, below};
 use crate::error::Result;
 use crate::oci::Digest;
@@ -34,17 +34,19 @@ pub struct CarriedPart {
 }
 
 impl Database {
-    /// The images that `is_meant` takes, in the order of their names.
+    /// The images that `is_meant` takes, in the order of their names. Only those are read whose names `is_near` takes.
     pub(in crate::store) fn carried_images(
         &self,
         source: &Source,
+        is_near: impl FnMut(&str) -> bool,
         mut is_meant: impl FnMut(&CachedImage) -> bool,
     ) -> Result<Vec<CarriedImage>> {
         let parts_text = parts_text(source);
         self.scan_consistent(|connection| {
-            let all = keys(connection, source, &ImageFilter::default(), Window::ALL)?;
+            let filter = ImageFilter::default();
+            let near = keys_named(connection, source, &filter, Window::ALL, Some(is_near))?;
             let mut carried = Vec::new();
-            for key in all.entries {
+            for key in near.entries {
                 let image = image(connection, source, &key)?;
                 if is_meant(&image) {
                     carried.push(CarriedImage {

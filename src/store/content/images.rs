@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use super::reach;
 use crate::error::Result;
 use crate::store::database::Database;
 use crate::store::page::{Filling, Page, Window};
-use crate::store::statement::{get, size, visit};
+use crate::store::statement::{get, list, size, visit};
 use crate::store::{CachedImage, GroupId};
 use crate::words::words;
 
@@ -26,6 +25,19 @@ const KEYS: &str = "
     WHERE repositories.removed_from IS NULL
     AND (tags.name IS NOT NULL OR NOT {is_referred_to}) {of_group}
     ORDER BY {order} 1, 2, 3, 4, 5";
+
+/// The same manifests, by their rows alone.
+const MANIFESTS: &str = "
+    SELECT manifests.id
+    FROM {repositories}
+    CROSS JOIN manifests ON manifests.repository_id = repositories.id
+    WHERE repositories.removed_from IS NULL
+    AND (EXISTS (SELECT 1 FROM tags WHERE tags.manifest_id = manifests.id) OR NOT {is_referred_to})";
+const DIGEST: &str = "(SELECT digest FROM blobs WHERE blobs.id = manifests.blob_id)";
+
+fn is_referred_to() -> String {
+    reach::is_referred_to(DIGEST, "manifests.repository_id")
+}
 
 /// What the two databases call differently, as SQL.
 pub(in crate::store) struct Source {
@@ -107,15 +119,15 @@ impl Database {
 
     /// The sizes of all images.
     pub(in crate::store) fn image_sizes(&self, source: &Source) -> Result<ImageSizes> {
+        let text = MANIFESTS
+            .replace("{repositories}", source.repositories)
+            .replace("{is_referred_to}", &is_referred_to());
         self.scan_consistent(|connection| {
-            let all = keys(connection, source, &ImageFilter::default(), Window::ALL)?;
-            let mut sizes = HashMap::new();
-            for key in all.entries {
-                if let Entry::Vacant(entry) = sizes.entry(key.manifest) {
-                    entry.insert(image_size(connection, key.manifest)?);
-                }
-            }
-            Ok(Arc::new(sizes))
+            let manifest = |row: &Row<'_>| row.get::<_, i64>(0);
+            let manifests = list(connection, "list images to measure", &text, [], manifest)?;
+            let sized = manifests.into_iter();
+            let sized = sized.map(|id| Ok((id, image_size(connection, id)?)));
+            Ok(Arc::new(sized.collect::<Result<_>>()?))
         })
     }
 }
@@ -142,13 +154,29 @@ fn largest(
 }
 
 /// The images in the order of the statement.
-pub(super) fn keys(
+fn keys(
     connection: &Connection,
     source: &Source,
     filter: &ImageFilter,
     window: Window,
 ) -> Result<Page<Key>> {
-    let pattern = filter.pattern.as_deref();
+    match filter.pattern.as_deref() {
+        Some(pattern) => {
+            let is_meant = |name: &str| holds(name, pattern);
+            keys_named(connection, source, filter, window, Some(is_meant))
+        }
+        None => keys_named(connection, source, filter, window, None::<fn(&str) -> bool>),
+    }
+}
+
+/// Those of them whose names `is_meant` takes; a key is made of no other.
+pub(super) fn keys_named(
+    connection: &Connection,
+    source: &Source,
+    filter: &ImageFilter,
+    window: Window,
+    mut is_meant: Option<impl FnMut(&str) -> bool>,
+) -> Result<Page<Key>> {
     let mut page = Filling::new(window);
     let mut name = String::new();
     visit(
@@ -157,9 +185,9 @@ pub(super) fn keys(
         &text(source, filter),
         [],
         |row| {
-            if let Some(pattern) = pattern {
+            if let Some(is_meant) = &mut is_meant {
                 write_name(row, &mut name)?;
-                if !holds(&name, pattern) {
+                if !is_meant(&name) {
                     return Ok(ControlFlow::Continue(()));
                 }
             }
@@ -194,8 +222,6 @@ fn write_name(row: &Row<'_>, name: &mut String) -> rusqlite::Result<()> {
 
 /// The statement for these images.
 fn text(source: &Source, filter: &ImageFilter) -> String {
-    const DIGEST: &str = "(SELECT digest FROM blobs WHERE blobs.id = manifests.blob_id)";
-    let is_referred_to = reach::is_referred_to(DIGEST, "manifests.repository_id");
     let of_group = match filter.group {
         None => String::new(),
         Some(group) => format!(
@@ -216,7 +242,7 @@ fn text(source: &Source, filter: &ImageFilter) -> String {
     KEYS.replace("{origin}", source.origin)
         .replace("{repositories}", source.repositories)
         .replace("{digest}", DIGEST)
-        .replace("{is_referred_to}", &is_referred_to)
+        .replace("{is_referred_to}", &is_referred_to())
         .replace("{of_group}", &of_group)
         .replace("{at}", at)
         .replace("{order}", order)

@@ -40,12 +40,13 @@ impl RegistryDb {
         self.database.images(&PUSHED, filter, window)
     }
 
-    /// The images that `is_meant` takes, with what belongs to them.
+    /// The images that `is_meant` takes, with what belongs to them. Only those are read whose names `is_near` takes.
     pub fn carried_images(
         &self,
+        is_near: impl FnMut(&str) -> bool,
         is_meant: impl FnMut(&CachedImage) -> bool,
     ) -> Result<Vec<CarriedImage>> {
-        self.database.carried_images(&PUSHED, is_meant)
+        self.database.carried_images(&PUSHED, is_near, is_meant)
     }
 
     /// Names of tags behind `after`, sorted, at most `count`.

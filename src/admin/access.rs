@@ -32,7 +32,7 @@ words! {
 }
 
 /// Of a user, or of a token; of the caller where none is named. A user is judged as with the password, which has every
-/// ability.
+/// ability. Who administers the box is told to administrators alone: to others, an administrator is judged as a member.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ExplainAccess {
     /// The user's name; the caller's without user and token
@@ -131,7 +131,10 @@ impl ExplainAccess {
             None => caller.cloned(),
         };
         let (principal, invalid) = match (user, self.token) {
-            (Some(user), None) => (Principal::Password(Arc::new(user)), "the user is blocked"),
+            (Some(mut user), None) => {
+                user.admin &= admin.caller.is_administrator();
+                (Principal::Password(Arc::new(user)), "the user is blocked")
+            }
             (None, Some(id)) => {
                 let token = admin.store.access.token(id)?;
                 let own = admin.caller.user().map(|user| user.id);
@@ -236,9 +239,20 @@ fn judge(
         Err(refusal) => return Ok(Judged::by(refusal, name)),
     };
     let label = identity.principal.label();
-    let may = format!("{label} is {}, and no rule is in the way", grant.bearer());
-    let Some((tag, of_tag)) = tag.zip(of_tag) else {
-        return Ok(Judged::yes(may));
+    let bearer = grant.bearer();
+    let may = format!("{label} is {bearer}, and no rule is in the way");
+    let (tag, of_tag) = match (tag, of_tag) {
+        (Some(tag), Some(of_tag)) => (tag, of_tag),
+        (None, Some(_)) if grant.has_tag_rules() => {
+            let why = format!(
+                "{label} is {bearer}, and no rule about the repository as a whole is in the way; rules about its tags may be"
+            );
+            return Ok(Judged {
+                remedy: Some("name a tag to hear what they say of it".to_owned()),
+                ..Judged::yes(why)
+            });
+        }
+        _ => return Ok(Judged::yes(may)),
     };
     let rule = match grant.judge_tag(tag, of_tag) {
         Ok(TagMutability::Mutable) => return Ok(Judged::yes(may)),

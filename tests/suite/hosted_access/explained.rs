@@ -101,7 +101,7 @@ fn who_is_kept_by_a_rule_is_told_which_one_and_what_to_do() {
     let view = stage.explained("developer", "acme/api/app", "push");
     assert_eq!(
         view["why"],
-        "developer is a member with the level developer, and no rule is in the way"
+        "developer is a member with the level developer, and no rule about the repository as a whole is in the way; rules about its tags may be"
     );
     let view = stage.explained("stranger", "acme/api/app", "pull");
     assert_eq!(
@@ -110,6 +110,22 @@ fn who_is_kept_by_a_rule_is_told_which_one_and_what_to_do() {
     );
     let view = stage.explained("reporter", "acme/nothing", "pull");
     assert_eq!(view["why"], "no project owns the path");
+
+    // Without a tag, rules about tags are not forgotten.
+    for (action, tags) in [("push", true), ("delete", true), ("pull", false)] {
+        let view = stage.explained("maintainer", "acme/api/app", action);
+        let why = view["why"].as_str().unwrap();
+        assert_eq!(
+            why.ends_with("; rules about its tags may be"),
+            tags,
+            "{view}"
+        );
+        assert_eq!(
+            why.ends_with(", and no rule is in the way"),
+            !tags,
+            "{view}"
+        );
+    }
 
     // An immutable tag is pushed once.
     let once = stage.explained("developer", "acme/api/app:v1", "push");
@@ -171,6 +187,16 @@ fn only_administrators_and_maintainers_of_the_project_are_told() {
         assert_eq!(stage.asks(&stage.api(user), query).0, expected, "{user}");
     }
     let maintainer = stage.api("maintainer");
+    // Who administers the box is told to administrators alone.
+    let query = "user=admin&repository=acme/api/app&action=push";
+    let told = |secret: &str| stage.asks(secret, query).1["allowed"].clone();
+    assert_eq!(told(&stage.api("admin")), true);
+    assert_eq!(told(&maintainer), false);
+    let why = |user: &str| {
+        let query = query.replace("admin", user);
+        stage.asks(&maintainer, &query).1["why"].to_string()
+    };
+    assert_eq!(why("admin"), why("stranger"));
     let hidden = stage.asks(&maintainer, "user=developer&repository=other/hidden");
     let missing = stage.asks(&maintainer, "user=developer&repository=other/missing");
     assert_eq!((hidden.0, &hidden), (404, &missing));

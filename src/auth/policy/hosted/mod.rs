@@ -199,6 +199,11 @@ impl RepositoryGrant {
         &self.quotas
     }
 
+    /// Whether some rule is about tags of the repository, and so may refuse one of them.
+    pub fn has_tag_rules(&self) -> bool {
+        !self.tag_rules.is_empty() || protection::names_tags(&self.rules, self.repository.as_str())
+    }
+
     /// Judges a single tag at the write: one that is pushed, or each of those that a delete takes away.
     ///
     /// # Errors

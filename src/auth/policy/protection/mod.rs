@@ -87,6 +87,12 @@ pub(super) fn of_tag(rules: &[ProtectionRule], path: &str, tag: &str) -> Minimum
         })
 }
 
+/// Whether a rule about the repository at `path` names some of its tags.
+pub(super) fn names_tags(rules: &[ProtectionRule], path: &str) -> bool {
+    let mut with_tags = rules.iter().filter(|rule| rule.tag_pattern.is_some());
+    with_tags.any(|rule| matches_glob(&rule.pattern, path))
+}
+
 /// Whether a rule keeps the repository at `path`, or one of its tags, from being deleted by everybody who may delete at
 /// all: for whoever is above the rules and wants to know what they would have said.
 pub fn keeps(
@@ -165,6 +171,10 @@ impl TagRules {
             rules: rows.iter().map(rule).collect(),
             expressions: Arc::clone(expressions),
         }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
     }
 
     /// What they say of `tag`. A row whose expression cannot be used, which `rule tag` refuses to store, protects

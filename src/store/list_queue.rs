@@ -164,15 +164,19 @@ impl Drop for Turn<'_> {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
     use std::sync::mpsc;
+    use std::time::Instant;
 
     use super::*;
+    use crate::time::deadline;
 
     fn origin(number: u8) -> Origin {
         IpAddr::V4(Ipv4Addr::new(192, 0, 2, number)).into()
     }
 
     fn wait_for(queue: &ListQueue, waiting: usize) {
+        let end = deadline(Duration::from_secs(30));
         while queue.lock().waiting.len() != waiting {
+            assert!(Instant::now() < end, "not {waiting} wait");
             std::thread::sleep(Duration::from_millis(1));
         }
     }

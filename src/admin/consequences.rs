@@ -66,6 +66,13 @@ impl Operation for ShowConsequences {
     type View = ConsequencesView;
 
     fn perform(self, admin: &Admin<'_>) -> Result<ConsequencesView> {
+        let store = admin.store;
+        store.in_list_queue(|| self.find(admin))
+    }
+}
+
+impl ShowConsequences {
+    fn find(self, admin: &Admin<'_>) -> Result<ConsequencesView> {
         let flag = parse_flag(&self.name)?;
         let path = self.group.filter(|path| !path.is_empty());
         let group = path

@@ -1,6 +1,6 @@
 //! All tokens that count, and what is known of whom they speak for: for the doctor, and for what a flag would change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::auth::features::Flags;
@@ -9,7 +9,8 @@ use crate::auth::scope::Ability;
 use crate::auth::{PlacedProject, Principal};
 use crate::error::Result;
 use crate::store::{
-    Feature, Group, GroupId, Level, Network, Project, Store, Token, User, UserId, Visibility,
+    Feature, Group, GroupId, Level, Network, Project, ProjectId, Store, Token, User, UserId,
+    Visibility,
 };
 use crate::time::Timestamp;
 
@@ -18,7 +19,8 @@ pub struct Known {
     pub users: Vec<Arc<User>>,
     pub groups: Vec<Arc<Group>>,
     lineages: BTreeMap<GroupId, Vec<GroupId>>,
-    projects: Vec<Project>,
+    /// The groups that are public with all those above them.
+    public: HashSet<GroupId>,
     levels: BTreeMap<(GroupId, UserId), Level>,
     pub networks: Vec<Network>,
     pub features: Vec<Feature>,
@@ -37,50 +39,34 @@ impl Known {
                 levels.insert((group.id, member.user_id), member.level);
             }
         }
-        let mut known = Self {
-            users: access.users()?.into_iter().map(Arc::new).collect(),
+        let users: Vec<_> = access.users()?.into_iter().map(Arc::new).collect();
+        let owners = Owners {
+            users: users.iter().map(|user| (user.id, user)).collect(),
+            groups: groups.iter().map(|group| (group.id, group)).collect(),
+            projects: projects(access.projects()?, &lineages),
+        };
+        let is_public = |lineage: &Vec<GroupId>| {
+            let mut above = lineage.iter().filter_map(|id| owners.groups.get(id));
+            above.all(|group| group.visibility == Visibility::Public)
+        };
+        let public = lineages.iter().filter(|(_, lineage)| is_public(lineage));
+        let public = public.map(|(&id, _)| id).collect();
+        let now = Timestamp::now();
+        let tokens = access.tokens(None)?.into_iter();
+        let tokens = tokens
+            .filter_map(|token| owners.principal(Arc::new(token)))
+            .filter(|principal| principal.is_valid(now))
+            .collect();
+        Ok(Self {
+            users,
             groups,
             lineages,
-            projects: access.projects()?,
+            public,
             levels,
             networks: access.networks()?,
             features: access.features()?,
-            tokens: Vec::new(),
-        };
-        let now = Timestamp::now();
-        let tokens = access.tokens(None)?.into_iter();
-        known.tokens = tokens
-            .filter_map(|token| known.principal(Arc::new(token)))
-            .filter(|principal| principal.is_valid(now))
-            .collect();
-        Ok(known)
-    }
-
-    /// Whom a token speaks for, as a login would find it.
-    fn principal(&self, token: Arc<Token>) -> Option<Principal> {
-        let user = || {
-            let found = self
-                .users
-                .iter()
-                .find(|user| Some(user.id) == token.user_id);
-            found.map(Arc::clone)
-        };
-        let group = || {
-            let found = self
-                .groups
-                .iter()
-                .find(|group| Some(group.id) == token.group_id);
-            found.map(Arc::clone)
-        };
-        let project = || {
-            let mut projects = self.projects.iter();
-            let project = projects.find(|project| Some(project.id) == token.project_id)?;
-            Some(Arc::new(PlacedProject {
-                project: project.clone(),
-                groups: self.lineage(project.group).into(),
-            }))
-        };
-        Principal::of_token(Arc::clone(&token), user(), group(), project())
+            tokens,
+        })
     }
 
     /// The group and those above it, nearest first.
@@ -110,19 +96,48 @@ impl Known {
                 .filter_map(|&id| self.levels.get(&(id, user.id)));
             levels.max().copied()
         });
-        let above = self
-            .groups
-            .iter()
-            .filter(|group| lineage.contains(&group.id));
-        let mut visibilities = above.map(|group| group.visibility);
         GroupFacts {
             group,
             lineage,
             level,
-            is_public: visibilities.all(|visibility| visibility == Visibility::Public),
+            is_public: self.public.contains(&group.id),
             is_mirror: false,
             networks: &[],
             flags: Flags::of(&self.features, lineage),
         }
     }
+}
+
+/// Whom tokens may speak for.
+struct Owners<'a> {
+    users: HashMap<UserId, &'a Arc<User>>,
+    groups: HashMap<GroupId, &'a Arc<Group>>,
+    projects: HashMap<ProjectId, Arc<PlacedProject>>,
+}
+
+impl Owners<'_> {
+    /// Whom a token speaks for, as a login would find it.
+    fn principal(&self, token: Arc<Token>) -> Option<Principal> {
+        let user = token.user_id.and_then(|id| self.users.get(&id));
+        let group = token.group_id.and_then(|id| self.groups.get(&id));
+        let project = token.project_id.and_then(|id| self.projects.get(&id));
+        let (user, group) = (
+            user.map(|user| Arc::clone(user)),
+            group.map(|group| Arc::clone(group)),
+        );
+        let project = project.map(Arc::clone);
+        Principal::of_token(token, user, group, project)
+    }
+}
+
+fn projects(
+    projects: Vec<Project>,
+    lineages: &BTreeMap<GroupId, Vec<GroupId>>,
+) -> HashMap<ProjectId, Arc<PlacedProject>> {
+    let placed = projects.into_iter().map(|project| {
+        let groups = lineages.get(&project.group).map_or(&[][..], Vec::as_slice);
+        let groups = groups.into();
+        (project.id, Arc::new(PlacedProject { project, groups }))
+    });
+    placed.collect()
 }

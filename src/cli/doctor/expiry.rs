@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::tokens::first_tokens;
 use super::{Finding, Severity};
 use crate::admin::tokens::Owners;
 use crate::auth::administration::expiry::ends_soon;
 use crate::cli::output::shown_time;
 use crate::error::Result;
-use crate::store::{Store, Token, TokenKind};
+use crate::store::{Store, Token, TokenId, TokenKind};
 use crate::time::Timestamp;
 
 /// Whoever has not tried for so long has given up, or is gone.
@@ -48,10 +49,10 @@ pub(super) fn find(store: &Store) -> Result<Vec<Finding>> {
             still.push((token.id, what));
         }
     }
-    let finding = |check, what: &str, remedy, found: Vec<(_, String)>| {
-        let (ids, named): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-        (!named.is_empty()).then(|| {
-            let what = format!("{what} {}", named.join("; "));
+    let finding = |check, what: &str, remedy, found: Vec<(TokenId, String)>| {
+        (!found.is_empty()).then(|| {
+            let (named, ids) = first_tokens(&found, "; ", Clone::clone);
+            let what = format!("{what} {named}");
             let mut finding = Finding::new(Severity::Warning, check, what, remedy);
             finding.tokens = ids;
             finding

@@ -39,7 +39,7 @@ use super::workplace::Workplace;
 use crate::admin::{FindingView, FindingsView, Severity};
 use crate::config::finding;
 use crate::error::{Error, Result};
-use crate::store::Store;
+use crate::store::{Store, TokenId};
 use crate::time::Timestamp;
 pub(super) use callers::Callers;
 use machine::Listeners;
@@ -80,8 +80,8 @@ struct Finding {
     check: &'static str,
     what: String,
     remedy: String,
-    /// The tokens that it is about.
-    tokens: Vec<crate::store::TokenId>,
+    /// The tokens that it is about, the first of them.
+    tokens: Vec<TokenId>,
     /// What several checks may find the same wrong with: it is told once, by the first of them.
     subject: Option<String>,
 }

@@ -1,5 +1,6 @@
 //! Tokens that the flags refuse, would refuse, or let in all the same; and groups that nobody can fill.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -8,10 +9,13 @@ use crate::admin::tokens::{Known, Owners};
 use crate::auth::address::ClientAddress;
 use crate::auth::features::{Flag, Flags};
 use crate::auth::policy::{self, GroupFacts};
-use crate::auth::{Identity, Principal};
+use crate::auth::{Identity, Principal, scope};
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
 use crate::store::{Ability, Group, Store, Token, TokenId};
+
+/// So many tokens are named in one finding.
+const TOKENS_NAMED: usize = 50;
 
 pub(super) fn find(place: &Workplace, store: &Store) -> Result<Vec<Finding>> {
     let known = Known::read(store)?;
@@ -63,14 +67,17 @@ fn only_reported(known: &Known, owners: &Owners, flags: Flags, places: &[String]
         ..flags
     };
     // Some are refused all the same.
-    let refused = refused_by(known, owners, flags, |_| true);
-    let mut hidden = refused_by(known, owners, enforced, |_| true);
-    hidden.retain(|one| !refused.contains(one));
-    let (names, ids): (Vec<_>, _) = hidden.into_iter().unzip();
+    let refused: HashSet<_> = known
+        .refused(flags, |_| true)
+        .map(|(_, token, _)| token.id)
+        .collect();
+    let hidden = known.refused(enforced, |token| !refused.contains(&token.id));
+    let hidden: Vec<_> = hidden.collect();
+    let (names, ids) = named(owners, &hidden);
     let flag = Flag::EnforceAbilitiesCheck.as_str();
-    let hidden = match names.as_slice() {
-        [] => "no token needs that any more".to_owned(),
-        names => format!("it lets in {}", names.join(", ")),
+    let hidden = match hidden.is_empty() {
+        true => "no token needs that any more".to_owned(),
+        false => format!("it lets in {names}"),
     };
     let mut finding = Finding::new(
         Severity::Warning,
@@ -84,15 +91,12 @@ fn only_reported(known: &Known, owners: &Owners, flags: Flags, places: &[String]
     finding
 }
 
-/// The tokens among those that are meant which a setting of the flags refuses: their descriptions and ids.
-fn refused_by(
-    known: &Known,
+/// The first tokens that are refused, with what they lack, in words; and their ids.
+fn named(
     owners: &Owners,
-    flags: Flags,
-    is_meant: impl Fn(&Token) -> bool,
-) -> Vec<(String, TokenId)> {
-    let refused = known.refused(flags, is_meant);
-    let named = refused.map(|(_, token, missing)| {
+    refused: &[(&Principal, &Token, scope::Ability)],
+) -> (String, Vec<TokenId>) {
+    first_tokens(refused, ", ", |(_, token, missing)| {
         let name = format!(
             "token {} `{}` ({}, {}; lacks {})",
             token.id.0,
@@ -101,9 +105,8 @@ fn refused_by(
             owners.of(token),
             missing.as_str()
         );
-        (name, token.id)
-    });
-    named.collect()
+        (token.id, name)
+    })
 }
 
 fn of_setting(known: &Known, owners: &Owners, flags: Flags, places: &[String]) -> Option<Finding> {
@@ -114,9 +117,8 @@ fn of_setting(known: &Known, owners: &Owners, flags: Flags, places: &[String]) -
         let has = |word: &str| token.scopes.iter().any(|scope| scope.contains(word));
         has("write_") || !is_imagined && has("registry")
     };
-    let refused = refused_by(known, owners, flags, is_meant);
-    let (names, ids): (Vec<_>, _) = refused.into_iter().unzip();
-    if names.is_empty() {
+    let refused: Vec<_> = known.refused(flags, is_meant).collect();
+    if refused.is_empty() {
         return None;
     }
     let word = |on| if on { "on" } else { "off" };
@@ -127,7 +129,7 @@ fn of_setting(known: &Known, owners: &Owners, flags: Flags, places: &[String]) -
         Flag::SplitAbilities.as_str(),
         word(flags.split)
     );
-    let names = names.join(", ");
+    let (names, ids) = named(owners, &refused);
     let mut finding = if is_imagined {
         Finding::new(
             Severity::Note,
@@ -220,4 +222,37 @@ fn fills(known: &Known, group: &Group, is_mirror: bool, principal: &Principal) -
     };
     let grant = policy::dependency_proxy(&identity, Some(facts)).ok()?;
     Some(grant.may_fill())
+}
+
+/// The first of many tokens in words, and their ids.
+pub(super) fn first_tokens<T>(
+    tokens: &[T],
+    separator: &str,
+    describe: impl Fn(&T) -> (TokenId, String),
+) -> (String, Vec<TokenId>) {
+    let first = tokens.iter().take(TOKENS_NAMED).map(describe);
+    let (ids, mut words): (Vec<_>, Vec<_>) = first.unzip();
+    let more = tokens.len().saturating_sub(ids.len());
+    if more > 0 {
+        words.push(format!("and {more} more"));
+    }
+    (words.join(separator), ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_tokens_the_first_are_named_and_the_others_counted() {
+        let named = |count| {
+            let tokens: Vec<_> = (1..=count).collect();
+            first_tokens(&tokens, ", ", |&id| (TokenId(id), format!("token {id}")))
+        };
+        let (words, ids) = named(2);
+        assert_eq!((words.as_str(), ids.len()), ("token 1, token 2", 2));
+        let (words, ids) = named(57);
+        assert!(words.ends_with("token 50, and 7 more"), "{words}");
+        assert_eq!(ids.last(), Some(&TokenId(50)));
+    }
 }

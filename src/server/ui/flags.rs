@@ -12,12 +12,19 @@ use crate::human::counted;
 pub(super) fn list(visit: &mut Visit<'_, '_>) -> Shown {
     let features: Vec<FeatureView> = visit.get("/features")?;
     let mut sections = Vec::new();
+    // It looks at all tokens, so it is found out of the flag that it was asked of.
+    let asked = visit.query("change");
     for feature in &features {
         let groups = groups(visit, feature)?;
-        let other = !feature.is_enabled();
-        let path = format!("/features/{}/consequences?value={other}", feature.name);
-        let would: ConsequencesView = visit.get(&path)?;
-        sections.push(section(visit, feature, &groups, &would));
+        let would = match asked.as_ref() == Some(&feature.name) {
+            true => {
+                let other = !feature.is_enabled();
+                let path = format!("/features/{}/consequences?value={other}", feature.name);
+                Some(visit.get::<ConsequencesView>(&path)?)
+            }
+            false => None,
+        };
+        sections.push(section(visit, feature, &groups, would.as_ref()));
     }
     let body = html! {
         p { "They decide how strictly tokens are judged that pull through the dependency proxy. A group's own value also holds for the groups below it." }
@@ -86,7 +93,7 @@ fn section(
     visit: &Visit<'_, '_>,
     feature: &FeatureView,
     groups: &[(String, bool)],
-    would: &ConsequencesView,
+    would: Option<&ConsequencesView>,
 ) -> Markup {
     let (title, on, off) = meaning(&feature.name);
     let is_on = feature.is_enabled();
@@ -105,7 +112,14 @@ fn section(
                 dt { "On" } dd { (on) }
                 dt { "Off" } dd { (off) }
             }
-            (consequences(would))
+            @match would {
+                Some(would) => (consequences(would)),
+                None => p {
+                    a href=(visit.link(&[("change", &feature.name)])) {
+                        "Which tokens would be refused with it " @if is_on { "off" } @else { "on" } "?"
+                    }
+                },
+            }
             (parts::form(visit, &turn, ("POST", &path), "The flag was changed.", &html! {
                 input type="hidden" name="value" value=(if is_on { "false" } else { "true" });
                 button type="submit" { @if is_on { "Turn it off for the box" } @else { "Turn it on for the box" } }

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::Browser;
 use super::people::people;
+use crate::support::appliance::Appliance;
 
 #[test]
 fn rules_of_projects_and_groups_are_added_changed_and_removed() {
@@ -195,4 +197,15 @@ fn whoever_manages_a_project_learns_who_may_push_what_and_why() {
         let text = people.browser(name).page(path);
         assert!(!text.contains("olga may"), "{text}");
     }
+}
+
+#[test]
+fn what_a_flag_would_refuse_is_found_out_of_the_flag_that_it_is_asked_of() {
+    let appliance = Appliance::start();
+    let root = Browser::root(&appliance);
+    let plain = root.page("/flags");
+    let link = "/flags?change=dependency_proxy_split_abilities";
+    assert!(plain.contains(link) && !plain.contains("it would refuse"));
+    let asked = root.page(link);
+    assert_eq!(asked.matches("it would refuse no token").count(), 1);
 }

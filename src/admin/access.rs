@@ -80,7 +80,10 @@ impl Operation for ExplainAccess {
             None => None,
         };
         refuse_strangers(admin, &name, project.as_deref())?;
-        let (principal, invalid) = self.principal(admin, project.as_deref())?;
+        let (mut principal, invalid) = self.principal(admin, project.as_deref())?;
+        if !admin.caller.is_administrator() {
+            principal = principal.as_member();
+        }
         let who = principal.label();
         let level = match (&project, principal.user()) {
             (Some(project), Some(user)) => {
@@ -131,10 +134,7 @@ impl ExplainAccess {
             None => caller.cloned(),
         };
         let (principal, invalid) = match (user, self.token) {
-            (Some(mut user), None) => {
-                user.admin &= admin.caller.is_administrator();
-                (Principal::Password(Arc::new(user)), "the user is blocked")
-            }
+            (Some(user), None) => (Principal::Password(Arc::new(user)), "the user is blocked"),
             (None, Some(id)) => {
                 let token = admin.store.access.token(id)?;
                 let own = admin.caller.user().map(|user| user.id);

@@ -75,6 +75,22 @@ impl Principal {
         }
     }
 
+    /// The same without the rights of an administrator of the box.
+    #[must_use]
+    pub fn as_member(self) -> Self {
+        let member = |user: Arc<User>| {
+            let mut user = Arc::unwrap_or_clone(user);
+            user.admin = false;
+            Arc::new(user)
+        };
+        match self {
+            Self::Password(user) => Self::Password(member(user)),
+            Self::PersonalToken(user, token) => Self::PersonalToken(member(user), token),
+            Self::JobToken(user, project, token) => Self::JobToken(member(user), project, token),
+            other => other,
+        }
+    }
+
     /// The token behind it, if any.
     pub fn token(&self) -> Option<&Token> {
         match self {

@@ -197,6 +197,15 @@ fn only_administrators_and_maintainers_of_the_project_are_told() {
         stage.asks(&maintainer, &query).1["why"].to_string()
     };
     assert_eq!(why("admin"), why("stranger"));
+    stage.create(&["--job", "acme/api", "--user", "admin", "--ttl", "1h"]);
+    let of_admin = ["token", "list", "--user", "admin", "--json"];
+    let of_admin = stage.appliance.json(&of_admin);
+    let job = of_admin.as_array().unwrap().iter();
+    let job = job.filter(|token| token["kind"] == "job").last().unwrap()["id"].to_string();
+    let query = format!("token={job}&repository=acme/api/app");
+    let told = |secret: &str| stage.asks(secret, &query).1["allowed"].clone();
+    assert_eq!(told(&stage.api("admin")), true);
+    assert_eq!(told(&maintainer), false);
     let hidden = stage.asks(&maintainer, "user=developer&repository=other/hidden");
     let missing = stage.asks(&maintainer, "user=developer&repository=other/missing");
     assert_eq!((hidden.0, &hidden), (404, &missing));

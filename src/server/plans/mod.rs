@@ -33,7 +33,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ),
     (
         "count what was pushed",
-        "SCAN ",
+        "SCAN repositories",
         "for administrators, in the status",
     ),
     (

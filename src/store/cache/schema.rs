@@ -66,23 +66,6 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX pulls_group ON pulls (group_id);
 
-    -- The bytes of all files and their number, so that each fill can ask for them, and whoever looks.
-    CREATE TABLE used (
-        id INTEGER PRIMARY KEY CHECK (id = 1),
-        bytes INTEGER NOT NULL,
-        blobs INTEGER NOT NULL
-    ) STRICT;
-    INSERT INTO used (id, bytes, blobs) VALUES (1, 0, 0);
-    CREATE TRIGGER blobs_added AFTER INSERT ON blobs BEGIN
-        UPDATE used SET bytes = bytes + new.size, blobs = blobs + 1;
-    END;
-    CREATE TRIGGER blobs_removed AFTER DELETE ON blobs BEGIN
-        UPDATE used SET bytes = bytes - old.size, blobs = blobs - 1;
-    END;
-    CREATE TRIGGER blobs_changed AFTER UPDATE OF size ON blobs BEGIN
-        UPDATE used SET bytes = bytes + new.size - old.size;
-    END;
-
     -- Blobs that were found damaged or missing: to be fetched again, or lost.
     CREATE TABLE repairs (
         digest TEXT PRIMARY KEY,

@@ -4,7 +4,7 @@
 use crate::store::content::shared_tables;
 
 pub(in crate::store) const MIGRATIONS: &[&str] = &[
-    // 1: repositories, blobs and their links, manifests and what they refer to, tags, uploads.
+    // 1: repositories, blobs and their links, manifests and what they refer to, tags, uploads, cleanups.
     concat!(
         shared_tables!(
             on_delete: "",

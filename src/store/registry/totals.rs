@@ -26,7 +26,7 @@ impl RegistryDb {
                 connection,
                 "count what was pushed",
                 "SELECT count(*), CAST(total(manifest_count) AS INTEGER), CAST(total(tag_count) AS INTEGER),
-                     (SELECT CAST(total(size) AS INTEGER) FROM blobs)
+                     (SELECT max(bytes, 0) FROM used WHERE id = 1)
                  FROM repositories WHERE manifest_count > 0 AND removed_from IS NULL",
                 [],
                 |row| {

@@ -52,6 +52,29 @@ fn a_file_that_the_cache_has_too_stays() {
 }
 
 #[test]
+fn the_sum_of_pushed_bytes_goes_with_the_files() {
+    let mut workshop = Workshop::new();
+    let bytes = |workshop: &Workshop| workshop.store.registry.totals().unwrap().bytes;
+    assert_eq!(bytes(&workshop), 0);
+    workshop.push_blob("acme/api", b"layer");
+    // The same file again, in another repository.
+    workshop.push_blob("acme/app", b"layer");
+    assert_eq!(bytes(&workshop), 5);
+    let (_, taken) = workshop.put_image("acme/api", Some("v1"), &[b"layer"]);
+    assert!(taken);
+    let manifest = image(&[b"layer"], None).len() as u64;
+    assert_eq!(bytes(&workshop), 5 + manifest);
+    workshop.restart(true);
+    assert_eq!(bytes(&workshop), 5 + manifest);
+    let grant = workshop.to_delete("acme/api");
+    let registry = &workshop.registry;
+    registry.delete_repository(&grant, workshop.now).unwrap();
+    workshop.now = workshop.now.plus(2 * HOUR);
+    workshop.collect(true);
+    assert_eq!(bytes(&workshop), 0);
+}
+
+#[test]
 fn untagged_images_go_only_if_nothing_leads_to_them() {
     let mut workshop = Workshop::new();
     let repository = "acme/api";

@@ -27,6 +27,7 @@ mod repositories;
 mod sessions;
 mod status;
 mod table;
+mod tags;
 mod tokens;
 mod upstreams;
 mod users;
@@ -43,7 +44,8 @@ use answer::Failure;
 use ask::Ask;
 use table::Shape;
 
-pub(super) use repositories::{RepositoryView, TagDetailsView, TagImageView, TagPartView, TagView};
+pub(super) use repositories::RepositoryView;
+pub(super) use tags::{TagDetailsView, TagImageView, TagPartView, TagView};
 
 pub(super) const ROOT: &str = "/api/v4";
 

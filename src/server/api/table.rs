@@ -209,6 +209,7 @@ pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
     super::sessions::endpoints(&mut table);
     super::clients::endpoints(&mut table);
     super::repositories::endpoints(&mut table);
+    super::tags::endpoints(&mut table);
     super::audit_events::endpoints(&mut table);
     super::webhooks::endpoints(&mut table);
     table

@@ -200,8 +200,9 @@ fn only_administrators_and_maintainers_of_the_project_are_told() {
     stage.create(&["--job", "acme/api", "--user", "admin", "--ttl", "1h"]);
     let of_admin = ["token", "list", "--user", "admin", "--json"];
     let of_admin = stage.appliance.json(&of_admin);
-    let job = of_admin.as_array().unwrap().iter();
-    let job = job.filter(|token| token["kind"] == "job").last().unwrap()["id"].to_string();
+    let mut tokens_of_admin = of_admin.as_array().unwrap().iter();
+    let job = tokens_of_admin.find(|token| token["kind"] == "job");
+    let job = job.unwrap()["id"].to_string();
     let query = format!("token={job}&repository=acme/api/app");
     let told = |secret: &str| stage.asks(secret, &query).1["allowed"].clone();
     assert_eq!(told(&stage.api("admin")), true);

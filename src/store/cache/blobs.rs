@@ -6,6 +6,7 @@ use super::{CacheDb, OriginId, RepositoryId};
 use crate::error::Result;
 use crate::oci::Digest;
 use crate::store::content::{ensure_blob, reach};
+use crate::store::database::AskedIn;
 use crate::store::statement::{find, run, size};
 use crate::time::Timestamp;
 
@@ -27,7 +28,8 @@ impl CacheDb {
         repository: RepositoryId,
         digest: &Digest,
     ) -> Result<Option<(u64, Timestamp)>> {
-        self.database.read(|connection| {
+        let asked = AskedIn(repository.0, digest);
+        self.rows.blobs.find(&self.database, asked, |connection| {
             find(
                 connection,
                 "find blob of repository",

@@ -6,6 +6,7 @@ use super::{CacheDb, NewManifest, RepositoryId, tags};
 use crate::error::Result;
 use crate::oci::Digest;
 use crate::store::content::{StoredManifest, add_references, ensure_blob};
+use crate::store::database::AskedIn;
 use crate::store::statement::{find, get, list, run};
 
 pub(super) const FIND_MANIFEST: &str =
@@ -20,15 +21,18 @@ impl CacheDb {
         repository: RepositoryId,
         digest: &Digest,
     ) -> Result<Option<StoredManifest>> {
-        self.database.read(|connection| {
-            find(
-                connection,
-                "find manifest",
-                FIND_MANIFEST,
-                params![repository, digest],
-                StoredManifest::of,
-            )
-        })
+        let asked = AskedIn(repository.0, digest);
+        self.rows
+            .manifests
+            .find(&self.database, asked, |connection| {
+                find(
+                    connection,
+                    "find manifest",
+                    FIND_MANIFEST,
+                    params![repository, digest],
+                    StoredManifest::of,
+                )
+            })
     }
 
     /// The manifests that are kept in this repository as referrers of `subject`, at most `count`.

@@ -37,7 +37,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::GroupId;
-use super::database::{Database, Synchronous};
+use super::content::StoredManifest;
+use super::database::{Database, InRepository, KeptRows, Synchronous};
 pub use super::ids::{BlobId, ManifestId, OriginId, RepositoryId};
 use crate::error::Result;
 use crate::oci::{Digest, Manifest, MediaType, RegistryHost, RepositoryName, Tag};
@@ -208,11 +209,32 @@ pub struct Totals {
 /// How many repositories' ids are kept in memory.
 const REPOSITORIES_REMEMBERED: usize = 16_384;
 
+/// How many rows of one kind are kept in memory.
+const ROWS_REMEMBERED: usize = 4_096;
+
+/// What warm pulls ask for.
+struct RowsOfPulls {
+    tags: KeptRows<InRepository<Tag>, CachedTag>,
+    manifests: KeptRows<InRepository<Digest>, StoredManifest>,
+    blobs: KeptRows<InRepository<Digest>, (u64, Timestamp)>,
+}
+
+impl Default for RowsOfPulls {
+    fn default() -> Self {
+        Self {
+            tags: KeptRows::new(ROWS_REMEMBERED),
+            manifests: KeptRows::new(ROWS_REMEMBERED),
+            blobs: KeptRows::new(ROWS_REMEMBERED),
+        }
+    }
+}
+
 /// The cache database.
 pub struct CacheDb {
     database: Database,
     origins: Mutex<HashMap<(RegistryHost, String), OriginId>>,
     repositories: quick_cache::sync::Cache<(OriginId, RepositoryName), RepositoryId>,
+    rows: RowsOfPulls,
     notes: Notes,
     /// Held by a purge.
     purging: Mutex<()>,
@@ -224,6 +246,7 @@ impl CacheDb {
             database: Database::open(path, Synchronous::Normal, MIGRATIONS)?,
             origins: Mutex::default(),
             repositories: quick_cache::sync::Cache::new(REPOSITORIES_REMEMBERED),
+            rows: RowsOfPulls::default(),
             notes: Notes::default(),
             purging: Mutex::default(),
         })

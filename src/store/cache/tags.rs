@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 use super::{CacheDb, CachedTag, ManifestId, RepositoryId};
 use crate::error::Result;
 use crate::oci::{Digest, Tag};
+use crate::store::database::AskedIn;
 use crate::store::statement::{find, list, run};
 use crate::time::Timestamp;
 
@@ -16,7 +17,8 @@ pub(super) const FIND_TAG: &str = "SELECT blobs.digest, tags.confirmed_at, tags.
 impl CacheDb {
     /// The tag as it was last seen.
     pub fn tag(&self, repository: RepositoryId, tag: &Tag) -> Result<Option<CachedTag>> {
-        self.database.read(|connection| {
+        let asked = AskedIn(repository.0, tag);
+        self.rows.tags.find(&self.database, asked, |connection| {
             find(
                 connection,
                 "find tag",

@@ -3,11 +3,13 @@
 //! Knows how connections are opened and shared, and no table. A reader is handed out for one closure and
 //! must not be asked for again inside it: the pool is bounded, and nested readers could wait for each other.
 
+mod kept_rows;
 mod readers;
 mod reading;
 mod steps;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -19,6 +21,7 @@ use super::migrations::{migrate, refuse_newer};
 use super::statement::sql;
 use super::write_ahead_log;
 use crate::error::{Error, Kind, Result};
+pub(super) use kept_rows::{AskedIn, InRepository, KeptRows};
 pub(super) use reading::Reading;
 pub(super) use steps::{each_in_steps, in_steps, step};
 
@@ -54,6 +57,8 @@ pub(super) struct Database {
     /// When its commits reach the disk, unless one says otherwise.
     synchronous: Synchronous,
     writer: Mutex<Connection>,
+    /// Goes up before and after each change.
+    changes: AtomicU64,
     reading: Reading,
 }
 
@@ -77,6 +82,7 @@ impl Database {
             path: path.to_owned(),
             synchronous,
             writer: Mutex::new(writer),
+            changes: AtomicU64::new(0),
             reading: Reading::of(path),
         })
     }
@@ -124,7 +130,7 @@ impl Database {
         asked: Instant,
         work: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
-        commit(&mut self.writer(), left_of_busy_timeout(asked), work)
+        self.commit(&mut self.writer(), left_of_busy_timeout(asked), work)
     }
 
     /// As [`Self::write`], for a change of each item of a list, in transactions of a moment each: what `change` gave of
@@ -164,7 +170,7 @@ impl Database {
             let what = "cannot begin writing: others are writing to the database";
             Error::new(Kind::Busy, what).remedy("try again")
         })?;
-        commit(&mut writer, patience.saturating_sub(asked.elapsed()), work)
+        self.commit(&mut writer, patience.saturating_sub(asked.elapsed()), work)
     }
 
     /// As [`Self::write`], reaching the disk as `synchronous` says instead of the database's usual way.
@@ -181,7 +187,7 @@ impl Database {
                 .map_err(|error| sql("set synchronous", error))
         };
         set(&writer, synchronous)?;
-        let result = commit(&mut writer, left_of_busy_timeout(asked), work);
+        let result = self.commit(&mut writer, left_of_busy_timeout(asked), work);
         set(&writer, self.synchronous)?;
         result
     }
@@ -240,6 +246,31 @@ impl Database {
         })
     }
 
+    /// Runs `work` in a transaction that waits for another process's lock for as long as `patience`.
+    fn commit<T>(
+        &self,
+        writer: &mut Connection,
+        patience: Duration,
+        work: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
+        writer
+            .busy_timeout(patience)
+            .map_err(|error| sql("set the busy timeout", error))?;
+        let transaction = writer
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| sql("begin writing", error))?;
+        let value = work(&transaction)?;
+        let _changing = Changing::begin(&self.changes);
+        transaction.commit().map_err(|error| sql("commit", error))?;
+        Ok(value)
+    }
+
+    /// A number that is another one after each change. A row that was read when it was this one is still the same while it
+    /// is.
+    fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
     /// A poisoned lock is taken all the same: a panic rolled its transaction back.
     fn writer(&self) -> MutexGuard<'_, Connection> {
         self.writer.lock()
@@ -257,28 +288,27 @@ impl Drop for Database {
     }
 }
 
+/// A commit: readers see it somewhere within, so that what they read meanwhile counts neither before nor after.
+struct Changing<'a>(&'a AtomicU64);
+
+impl<'a> Changing<'a> {
+    fn begin(changes: &'a AtomicU64) -> Self {
+        changes.fetch_add(1, Ordering::AcqRel);
+        Self(changes)
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
 /// How long one may still wait for another process who asked at `asked`, and waited for its own since.
 fn left_of_busy_timeout(asked: Instant) -> Duration {
     BUSY_TIMEOUT
         .saturating_sub(asked.elapsed())
         .max(LEFT_AT_LEAST)
-}
-
-/// Runs `work` in a transaction that waits for another process's lock for as long as `patience`.
-fn commit<T>(
-    writer: &mut Connection,
-    patience: Duration,
-    work: impl FnOnce(&Connection) -> Result<T>,
-) -> Result<T> {
-    writer
-        .busy_timeout(patience)
-        .map_err(|error| sql("set the busy timeout", error))?;
-    let transaction = writer
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(|error| sql("begin writing", error))?;
-    let value = work(&transaction)?;
-    transaction.commit().map_err(|error| sql("commit", error))?;
-    Ok(value)
 }
 
 pub(super) fn connect(path: &Path) -> Result<Connection> {

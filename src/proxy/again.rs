@@ -55,7 +55,7 @@ impl Proxy {
         }
         let fetched = if from.is_manifest {
             // The bytes in memory are right, but would be taken for kept ones.
-            self.manifest_bytes.remove(digest);
+            self.short.remove(digest);
             let reference = Reference::Digest(digest.clone());
             self.fetch_manifest(grant, &target, &reference, None, FETCH_PATIENCE)
                 .map(drop)

@@ -11,6 +11,7 @@ use super::{CacheWord, Proxy, Target, fetch, read_only, upstream_error};
 use crate::auth::Grant;
 use crate::error::{Kind, Result};
 use crate::oci::Digest;
+use crate::spool::{Content, IN_MEMORY};
 use crate::store::Blob;
 use crate::time::Timestamp;
 use crate::upstream::FaultKind;
@@ -33,6 +34,8 @@ pub struct BlobAnswer {
 /// Where the bytes of a blob are.
 pub enum BlobContent {
     Kept(Blob),
+    /// Kept, and short.
+    InMemory(Arc<[u8]>),
     Arriving(Arriving),
     /// At the upstream: only their size was asked for.
     Elsewhere,
@@ -224,21 +227,47 @@ impl Proxy {
         let Some((size, linked_at)) = self.store.cache.blob(repository, digest)? else {
             return Ok(None);
         };
-        let blob = match self.store.blobs.open(digest)? {
-            Some(blob) if blob.size() == size => blob,
-            damaged => {
-                tracing::error!(blob = %digest, "a kept blob's file is gone or has another length: fetching it again");
-                self.remove_damaged(digest, damaged.as_ref());
-                return Ok(None);
-            }
+        let in_memory = self.short.get(digest);
+        let content = match in_memory.filter(|bytes| bytes.len() as u64 == size) {
+            Some(bytes) => BlobContent::InMemory(bytes),
+            None => match self.kept_content(digest, size)? {
+                Some(content) => content,
+                None => return Ok(None),
+            },
         };
         let age = Some(Timestamp::now().since(linked_at));
         Ok(Some(BlobAnswer {
             size: Some(size),
-            content: BlobContent::Kept(blob),
+            content,
             cache: CacheWord::Hit,
             age,
         }))
+    }
+
+    /// What is in a kept blob's file. What is short is hashed and stays in memory; it is served without its file from then
+    /// on.
+    fn kept_content(&self, digest: &Digest, size: u64) -> Result<Option<BlobContent>> {
+        let opened = self.store.blobs.open(digest)?;
+        let content = match &opened {
+            Some(blob) if blob.size() != size => None,
+            Some(blob) if size <= IN_MEMORY as u64 => {
+                let content = self.store.blobs.intact(blob, digest)?;
+                content.map(|content| {
+                    self.remember(digest, &content);
+                    match content {
+                        Content::Memory(bytes) => BlobContent::InMemory(bytes),
+                        Content::File { .. } => BlobContent::Kept(blob.clone()),
+                    }
+                })
+            }
+            Some(blob) => Some(BlobContent::Kept(blob.clone())),
+            None => None,
+        };
+        if content.is_none() {
+            tracing::error!(blob = %digest, "a kept blob's file is gone or damaged: fetching it again");
+            self.remove_damaged(digest, opened.as_ref());
+        }
+        Ok(content)
     }
 }
 

@@ -288,11 +288,10 @@ impl Proxy {
         })
     }
 
-    /// Keeps a short manifest in memory; a long one is served from its file.
-    fn remember(&self, digest: &Digest, content: &Content) {
+    /// Keeps what is short in memory; what is long is served from its file.
+    pub(super) fn remember(&self, digest: &Digest, content: &Content) {
         if let Content::Memory(bytes) = content {
-            self.manifest_bytes
-                .insert(digest.clone(), Arc::clone(bytes));
+            self.short.insert(digest.clone(), Arc::clone(bytes));
         }
     }
 
@@ -308,7 +307,7 @@ impl Proxy {
         let Some(kept) = self.store.cache.manifest(repository, digest)? else {
             return Ok(None);
         };
-        if let Some(bytes) = self.manifest_bytes.get(digest) {
+        if let Some(bytes) = self.short.get(digest) {
             return Ok(Some((kept, Content::Memory(bytes))));
         }
         let opened = self.store.blobs.open(digest)?;

@@ -65,8 +65,8 @@ use notes::Notes;
 use shared_fetch::SharedFetches;
 use target::{OriginKey, TargetKey};
 
-/// Manifests are kept in memory up to this many bytes.
-const MANIFEST_MEMORY: u64 = 8 * 1024 * 1024;
+/// Manifests and short blobs are kept in memory up to this many bytes.
+const SHORT_MEMORY: u64 = 8 * 1024 * 1024;
 /// How many "not found" answers are remembered.
 const NEGATIVE_ENTRIES: usize = 10_000;
 /// How many blobs are remembered that the disk had no room for.
@@ -140,9 +140,9 @@ pub struct Proxy {
     head_calls: HeadCalls,
     /// Of what is not kept: with patience.
     cold_head_calls: HeadCalls,
-    /// By digest alone: bytes that were hashed are the same wherever they came from. Whether a repository has
+    /// Manifests and blobs of at most [`crate::spool::IN_MEMORY`]. By digest alone: bytes that were hashed are the same wherever they came from. Whether a repository has
     /// them, and as which type, is read from its rows first.
-    manifest_bytes: Cache<Digest, Arc<[u8]>, ByLength>,
+    short: Cache<Digest, Arc<[u8]>, ByLength>,
     not_found: Notes<Reference, Fault>,
     /// Blobs that the disk had no room for.
     no_room: Notes<Digest, ()>,
@@ -154,7 +154,7 @@ pub struct Proxy {
     counters: Arc<Counters>,
 }
 
-/// Weighs kept manifests by their bytes.
+/// Weighs them by their bytes.
 #[derive(Clone)]
 struct ByLength;
 
@@ -177,7 +177,7 @@ impl Proxy {
             manifest_calls: SharedCalls::new(),
             head_calls: SharedCalls::new(),
             cold_head_calls: SharedCalls::new(),
-            manifest_bytes: Cache::with_weighter(1_000, MANIFEST_MEMORY, ByLength),
+            short: Cache::with_weighter(1_000, SHORT_MEMORY, ByLength),
             not_found: Notes::new(NEGATIVE_ENTRIES),
             no_room: Notes::new(NO_ROOM_ENTRIES),
             heads: Notes::new(HEAD_ENTRIES),

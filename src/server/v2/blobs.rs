@@ -1,13 +1,16 @@
 //! `GET` and `HEAD /v2/NAME/blobs/DIGEST` (distribution-spec 1.1, "Pulling blobs"), also by parts.
 
+use std::sync::Arc;
+
 use super::super::Appliance;
 use super::super::call::Call;
-use super::content::Content;
+use super::content::{Content, part_of};
 use crate::auth::Grant;
 use crate::error::Result;
 use crate::http::{Body, Response};
 use crate::oci::Digest;
 use crate::proxy::{BlobContent, Target};
+use crate::spool;
 
 pub(super) fn blob(
     appliance: &Appliance,
@@ -27,7 +30,7 @@ pub(super) fn blob(
         size: answer.size,
         can_be_read_again: match &answer.content {
             BlobContent::Arriving(arriving) => arriving.can_be_read_again(),
-            BlobContent::Kept(_) | BlobContent::Elsewhere => true,
+            BlobContent::Kept(_) | BlobContent::InMemory(_) | BlobContent::Elsewhere => true,
         },
         cache: Some(answer.cache),
         age: answer.age,
@@ -42,6 +45,9 @@ pub(super) fn blob(
                 offset,
                 length,
             }
+        }
+        BlobContent::InMemory(bytes) => {
+            part_of(&spool::Content::Memory(Arc::clone(bytes)), offset, length)
         }
         BlobContent::Arriving(arriving) => Body::Stream {
             reader: arriving.reader(offset, length),

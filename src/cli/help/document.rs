@@ -33,7 +33,7 @@ pub(super) enum Span {
     Topic(String),
 }
 
-/// The blocks of `markdown`. Comments are left out.
+/// The blocks of `markdown`. Comments and pictures are left out.
 pub(super) fn read(markdown: &str) -> Vec<Block> {
     let options = Options::ENABLE_TABLES;
     let mut reader = Reader {
@@ -81,7 +81,9 @@ impl<'a> Reader<'a> {
                 ..
             } => Some(Block::Title(self.spans(end))),
             Tag::Heading { .. } => Some(Block::Heading(self.spans(end))),
-            Tag::Paragraph => Some(Block::Paragraph(self.spans(end))),
+            Tag::Paragraph => Some(self.spans(end))
+                .filter(|spans| !spans.is_empty())
+                .map(Block::Paragraph),
             Tag::CodeBlock(_) => Some(Block::Code(self.plain(end))),
             Tag::List(_) => Some(Block::List(self.items(end))),
             Tag::Table(_) => Some(Block::Table(self.table(end))),
@@ -137,7 +139,7 @@ impl<'a> Reader<'a> {
         spans
     }
 
-    /// Adds what `event` begins; nothing for a comment.
+    /// Adds what `event` begins; nothing for a comment or a picture.
     fn span(&mut self, event: Event<'a>, spans: &mut Vec<Span>) {
         match event {
             Event::Code(code) => spans.push(Span::Code(code.into_string())),
@@ -145,6 +147,9 @@ impl<'a> Reader<'a> {
             Event::SoftBreak | Event::HardBreak => push_text(spans, " "),
             Event::Start(tag @ (Tag::Emphasis | Tag::Strong)) => {
                 spans.push(Span::Emphasis(self.plain(tag.to_end())));
+            }
+            Event::Start(Tag::Image { .. }) => {
+                self.plain(TagEnd::Image);
             }
             Event::Start(Tag::Link { dest_url, .. }) => {
                 let text = self.plain(TagEnd::Link);

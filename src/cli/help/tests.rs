@@ -10,6 +10,8 @@ const TOPIC: Topic = Topic {
 
 What they are.
 
+![The page of tokens](pictures/tokens.webp)
+
 A word, `some code`, *another* word
 and a line; see [networks](networks.md), [configuration](configuration.md) and [this](https://example.org).
 

@@ -50,7 +50,7 @@ fn every_reference_leads_somewhere() {
             let path = &document.path;
             assert!(directory.join(target).exists(), "{path}: {target}");
             // On a terminal and in a page the reference is the topic's name, whatever its label is here.
-            if path != "README.md" {
+            if path != "README.md" && target.ends_with(".md") {
                 assert_eq!(format!("{label}.md"), target, "{path}");
             }
         }

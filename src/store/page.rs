@@ -35,6 +35,13 @@ impl Window {
         offset: 0,
         count: i64::MAX as u64,
     };
+
+    /// How many rows [`Filling`] takes at most, for `LIMIT`: the database need not sort those behind them.
+    pub(super) fn rows_needed(self) -> i64 {
+        let end = self.offset.saturating_add(self.count);
+        let needed = end.max(MAX_COUNTED).saturating_add(1);
+        i64::try_from(needed).unwrap_or(i64::MAX)
+    }
 }
 
 /// A part of a sorted list.

@@ -7,6 +7,7 @@
 )]
 
 use std::ffi::c_int;
+use std::num::NonZeroUsize;
 
 /// The nice value that comes last.
 const NICE: i32 = 19;
@@ -23,14 +24,19 @@ pub(super) fn wait_for_others() {
 }
 
 /// Lets memory that was asked for in large pieces go back to the system when it is freed: hashes of passwords, lists and
-/// manifests. By itself the allocator keeps pieces of that size for each thread after the first one. Called before there
-/// are other threads.
+/// manifests. By itself the allocator keeps pieces of that size for each thread after the first one. And it makes eight
+/// heaps for each processor, of which each keeps what it once needed: two for each do as well. Called before there are
+/// other threads.
 pub(super) fn give_large_memory_back() {
     #[cfg(target_env = "gnu")]
     {
         const LARGE: c_int = 1 << 20;
+        let processors = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
+        let heaps = c_int::try_from(processors.saturating_mul(2)).unwrap_or(c_int::MAX);
         // SAFETY: `mallopt(3)` takes two integers; there is no other thread that could use the allocator meanwhile.
         let _ = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE) };
+        // SAFETY: the same.
+        let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, heaps) };
     }
 }
 

@@ -12,6 +12,7 @@ use crate::store::statement::{find, get, list, size};
 /// Where lists of images find what was fetched.
 const FETCHED: Source = Source {
     origin: "origins.upstream, origins.fingerprint, repositories.name",
+    name: "origins.upstream || '/' || repositories.name",
     repositories: "origins CROSS JOIN repositories ON repositories.origin_id = origins.id",
     arrived_at: "manifests.fetched_at",
     tag_times: "tags.confirmed_at, tags.gone_at",

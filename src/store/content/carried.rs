@@ -7,10 +7,9 @@ use super::images::{Source, image, keys_named};
 use super::reach::{Attached, below};
 use crate::error::Result;
 use crate::oci::Digest;
+use crate::store::CachedImage;
 use crate::store::database::Database;
-use crate::store::page::Window;
 use crate::store::statement::list;
-use crate::store::{CachedImage, ImageFilter};
 use crate::time::Timestamp;
 
 /// One name of an image. Neither its size nor what is missing of it is known.
@@ -43,10 +42,9 @@ impl Database {
     ) -> Result<Vec<CarriedImage>> {
         let parts_text = parts_text(source);
         self.scan_consistent(|connection| {
-            let filter = ImageFilter::default();
-            let near = keys_named(connection, source, &filter, Window::ALL, Some(is_near))?;
+            let near = keys_named(connection, source, is_near)?;
             let mut carried = Vec::new();
-            for key in near.entries {
+            for key in near {
                 let image = image(connection, source, &key)?;
                 if is_meant(&image) {
                     carried.push(CarriedImage {

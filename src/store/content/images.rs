@@ -23,8 +23,8 @@ const KEYS: &str = "
     CROSS JOIN manifests ON manifests.repository_id = repositories.id
     LEFT JOIN tags ON tags.manifest_id = manifests.id
     WHERE repositories.removed_from IS NULL
-    AND (tags.name IS NOT NULL OR NOT {is_referred_to}) {of_group}
-    ORDER BY {order} 1, 2, 3, 4, 5";
+    AND (tags.name IS NOT NULL OR NOT {is_referred_to}) {of_group} {of_pattern}
+    ORDER BY {order} 1, 2, 3, 4, 5 LIMIT ?1";
 
 /// The same manifests, by their rows alone.
 const MANIFESTS: &str = "
@@ -43,6 +43,8 @@ fn is_referred_to() -> String {
 pub(in crate::store) struct Source {
     /// Upstream, credentials, name.
     pub(in crate::store) origin: &'static str,
+    /// As [`CachedImage::name_without_tag`].
+    pub(in crate::store) name: &'static str,
     pub(in crate::store) repositories: &'static str,
     /// When a manifest came.
     pub(in crate::store) arrived_at: &'static str,
@@ -132,25 +134,42 @@ impl Database {
     }
 }
 
-/// Each has to be measured before it is known which are the largest.
+/// Each has to be measured before it is known which are the largest; no more of them are held than two pages.
 fn largest(
     connection: &Connection,
     source: &Source,
     filter: &ImageFilter,
     window: Window,
 ) -> Result<Page<Key>> {
-    let mut sized = Vec::new();
-    for key in keys(connection, source, filter, Window::ALL)?.entries {
+    let needed = usize::try_from(window.rows_needed()).unwrap_or(usize::MAX);
+    let (mut met, mut largest, mut failed) = (0_u64, Vec::new(), None);
+    visit_keys(connection, source, filter, Window::ALL, |row| {
+        let key = Key::of(row)?;
         let known = filter.sizes.as_ref();
-        let known = known.and_then(|sizes| sizes.get(&key.manifest));
-        let size = match known {
+        let size = match known.and_then(|sizes| sizes.get(&key.manifest)) {
             Some(size) => *size,
-            None => image_size(connection, key.manifest)?,
+            None => match image_size(connection, key.manifest) {
+                Ok(size) => size,
+                Err(error) => {
+                    failed = Some(error);
+                    return Ok(ControlFlow::Break(()));
+                }
+            },
         };
-        sized.push((size, key));
+        met = met.saturating_add(1);
+        largest.push((Reverse(size), met, key));
+        if largest.len() >= needed.saturating_mul(2) {
+            largest.sort_unstable_by_key(|(size, met, _)| (*size, *met));
+            largest.truncate(needed);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    if let Some(error) = failed {
+        return Err(error);
     }
-    sized.sort_by_key(|(size, _)| Reverse(*size));
-    Ok(Page::of(sized, window).map(|(_, key)| key))
+    largest.sort_unstable_by_key(|(size, met, _)| (*size, *met));
+    let keys = largest.into_iter().map(|(_, _, key)| key);
+    Ok(Page::of(keys.collect(), window))
 }
 
 /// The images in the order of the statement.
@@ -160,48 +179,61 @@ fn keys(
     filter: &ImageFilter,
     window: Window,
 ) -> Result<Page<Key>> {
-    match filter.pattern.as_deref() {
-        Some(pattern) => {
-            let is_meant = |name: &str| holds(name, pattern);
-            keys_named(connection, source, filter, window, Some(is_meant))
-        }
-        None => keys_named(connection, source, filter, window, None::<fn(&str) -> bool>),
-    }
+    let mut page = Filling::new(window);
+    visit_keys(connection, source, filter, window, |row| {
+        page.add(|| Key::of(row))
+    })?;
+    Ok(page.finish())
 }
 
-/// Those of them whose names `is_meant` takes; a key is made of no other.
+/// Those whose names `is_meant` takes, in the order of their names; a key is made of no other.
 pub(super) fn keys_named(
+    connection: &Connection,
+    source: &Source,
+    mut is_meant: impl FnMut(&str) -> bool,
+) -> Result<Vec<Key>> {
+    let (mut keys, mut name) = (Vec::new(), String::new());
+    let filter = ImageFilter::default();
+    visit_keys(connection, source, &filter, Window::ALL, |row| {
+        write_name(row, &mut name)?;
+        if is_meant(&name) {
+            keys.push(Key::of(row)?);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(keys)
+}
+
+/// As many rows of the statement as a page of this window needs.
+fn visit_keys(
     connection: &Connection,
     source: &Source,
     filter: &ImageFilter,
     window: Window,
-    mut is_meant: Option<impl FnMut(&str) -> bool>,
-) -> Result<Page<Key>> {
-    let mut page = Filling::new(window);
-    let mut name = String::new();
+    see: impl FnMut(&Row<'_>) -> rusqlite::Result<ControlFlow<()>>,
+) -> Result<()> {
+    let needed = window.rows_needed();
+    let pattern = filter.pattern.as_deref().map(glob);
+    let parameters = [&needed as &dyn ToSql].into_iter();
+    let parameters = parameters.chain(pattern.as_ref().map(|pattern| pattern as &dyn ToSql));
     visit(
         connection,
         "list images",
         &text(source, filter),
-        [],
-        |row| {
-            if let Some(is_meant) = &mut is_meant {
-                write_name(row, &mut name)?;
-                if !is_meant(&name) {
-                    return Ok(ControlFlow::Continue(()));
-                }
-            }
-            page.add(|| {
-                Ok(Key {
-                    upstream: row.get(0)?,
-                    repository: row.get(2)?,
-                    tag: row.get(3)?,
-                    manifest: row.get(5)?,
-                })
-            })
-        },
-    )?;
-    Ok(page.finish())
+        params_from_iter(parameters),
+        see,
+    )
+}
+
+impl Key {
+    fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            upstream: row.get(0)?,
+            repository: row.get(2)?,
+            tag: row.get(3)?,
+            manifest: row.get(5)?,
+        })
+    }
 }
 
 /// As [`CachedImage::name`].
@@ -230,6 +262,13 @@ fn text(source: &Source, filter: &ImageFilter) -> String {
             group.0
         ),
     };
+    let of_pattern = match filter.pattern {
+        None => String::new(),
+        Some(_) => format!(
+            "AND {} || CASE WHEN tags.name IS NULL THEN '@' || {DIGEST} ELSE ':' || tags.name END GLOB ?2",
+            source.name
+        ),
+    };
     let pulled_at = format!(
         "CASE WHEN tags.name IS NULL THEN {} ELSE tags.last_pulled_at END",
         source.last_pulled_at
@@ -244,6 +283,7 @@ fn text(source: &Source, filter: &ImageFilter) -> String {
         .replace("{digest}", DIGEST)
         .replace("{is_referred_to}", &is_referred_to())
         .replace("{of_group}", &of_group)
+        .replace("{of_pattern}", &of_pattern)
         .replace("{at}", at)
         .replace("{order}", order)
 }
@@ -314,26 +354,27 @@ pub(in crate::store) fn missing_parts(connection: &Connection, manifest: i64) ->
     )
 }
 
-/// Whether the pieces between the pattern's stars occur in `text`, one after the other.
-fn holds(text: &str, pattern: &str) -> bool {
-    let mut rest = text;
-    pattern
-        .split('*')
-        .all(|piece| match rest.split_once(piece) {
-            Some((_, after)) => {
-                rest = after;
-                true
-            }
-            None => false,
-        })
+/// What SQLite's `GLOB` takes for a pattern that may begin and end anywhere, and whose only sign is the star.
+fn glob(pattern: &str) -> String {
+    let mut glob = String::from("*");
+    for character in pattern.chars() {
+        match character {
+            '?' | '[' => glob.extend(['[', character, ']']),
+            other => glob.push(other),
+        }
+    }
+    glob + "*"
 }
 
 #[cfg(test)]
 mod tests {
-    use super::holds;
+    use rusqlite::Connection;
+
+    use super::glob;
 
     #[test]
     fn a_pattern_is_held_anywhere_and_its_star_matches_any_run() {
+        let connection = Connection::open_in_memory().unwrap();
         for (text, pattern, expected) in [
             ("docker.io/library/alpine:3.20", "alpine", true),
             ("docker.io/library/alpine:3.20", "", true),
@@ -343,8 +384,16 @@ mod tests {
             ("docker.io/library/alpine:3.20", "alpine*docker", false),
             ("docker.io/library/alpine:3.20", "3.20*3.20", false),
             ("docker.io/library/alpine:3.20", "Alpine", false),
+            ("docker.io/library/alpine:3.20", "alpin?", false),
+            ("docker.io/library/alpine:3.20", "[a]lpine", false),
+            ("a [b]? c", "[b]?", true),
         ] {
-            assert_eq!(holds(text, pattern), expected, "{text} {pattern}");
+            let found: bool = connection
+                .query_row("SELECT ?1 GLOB ?2", [text, &glob(pattern)], |row| {
+                    row.get(0)
+                })
+                .unwrap();
+            assert_eq!(found, expected, "{text} {pattern}");
         }
     }
 }

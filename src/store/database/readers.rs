@@ -15,6 +15,8 @@ const STEPS: i32 = 5_000;
 pub(super) struct Readers {
     /// The most that are open at once; the next one waits until one is given back.
     most: usize,
+    /// Whether one that is given back keeps the pages that it has read.
+    keep_pages: bool,
     state: Mutex<State>,
     returned: Condvar,
 }
@@ -26,9 +28,10 @@ struct State {
 }
 
 impl Readers {
-    pub(super) fn new(most: usize) -> Self {
+    pub(super) fn new(most: usize, keep_pages: bool) -> Self {
         Self {
             most,
+            keep_pages,
             state: Mutex::default(),
             returned: Condvar::new(),
         }
@@ -85,6 +88,12 @@ impl Reader<'_> {
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
+        if let Some(connection) = &self.connection
+            && !self.readers.keep_pages
+        {
+            // Best effort: what is not released now is with the next one.
+            let _ = connection.release_memory();
+        }
         let mut state = self.readers.lock();
         match self.connection.take() {
             Some(connection) => state.idle.push(connection),

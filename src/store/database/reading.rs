@@ -47,8 +47,9 @@ impl Reading {
     fn new(files: Files) -> Self {
         Self {
             files,
-            readers: Readers::new(MAX_READERS),
-            list_readers: Readers::new(MAX_LIST_READERS),
+            readers: Readers::new(MAX_READERS, true),
+            // A list reads other pages than the one before it, and each of these readers would hold 2 MB of each file.
+            list_readers: Readers::new(MAX_LIST_READERS, false),
         }
     }
 

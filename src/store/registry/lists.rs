@@ -27,6 +27,7 @@ pub struct HostedTag {
 /// Where lists of images find what was pushed.
 const PUSHED: Source = Source {
     origin: "NULL, NULL, repositories.path",
+    name: "'hosted:' || repositories.path",
     repositories: "repositories",
     arrived_at: "manifests.pushed_at",
     tag_times: "tags.updated_at, NULL",

@@ -11,7 +11,7 @@
 //! an identity and, by the pure functions of [`auth::policy`], into a [`auth::Grant`]. With it the
 //! handler calls `proxy`, which looks into `store` and, if need be, asks `upstream`; or, for what was
 //! pushed to this box, `registry`, which has only `store` below it. The answer goes back
-//! as a [`http::Response`], a kept blob by sendfile from its file.
+//! as a [`http::Response`], a kept blob by sendfile from its file, a short one from memory.
 //!
 //! # Code map, from the top floor down: imports only go down
 //!

@@ -94,7 +94,7 @@ use listener::Refused;
 pub use listener::{Handler, Limits, Listener, Refusal, Server};
 pub use parts::several_parts;
 pub use probe::Probe;
-pub use range::{MAX_RANGES, Part, RangeRequest, none_match, parse_range};
+pub use range::{MAX_RANGES, Part, RangeRequest, has_too_many_ranges, none_match, parse_range};
 pub use request::{Headers, Method, Request, Scheme};
 pub use request_body::RequestBody;
 pub use response::{Body, Delivery, Response};

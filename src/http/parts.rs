@@ -11,35 +11,80 @@ use super::{Body, Part};
 /// The parts of a representation of `total` bytes, in the order in which they are given, each with what it holds; and the
 /// `Content-Type` of it all. The `boundary` must not occur in the content, and stands for itself in a header.
 ///
-/// Without sendfile, because what asks for parts asks for little of each.
+/// Without sendfile, because what asks for parts asks for little of each. What leads to a part is made when it comes: a
+/// client that does not read holds little.
 pub fn several_parts(
-    boundary: &str,
+    boundary: String,
     media_type: &str,
     total: u64,
     parts: impl Iterator<Item = (Part, Body)>,
 ) -> (String, Body) {
-    let mut pieces = VecDeque::new();
-    let mut length = 0_u64;
-    let mut add = |piece: Piece| {
-        length = length.saturating_add(piece.left);
-        pieces.push_back(piece);
+    let content_type = format!("multipart/byteranges; boundary={boundary}");
+    let parts = Parts {
+        boundary,
+        media_type: media_type.to_owned(),
+        total,
+        current: None,
+        left: parts.collect(),
+        is_closed: false,
     };
-    for (part, body) in parts {
-        add(Piece::text(format!(
-            "\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {}\r\n\r\n",
-            part.content_range(total)
-        )));
-        add(Piece {
-            reader: reader(body),
-            left: part.length,
-        });
-    }
-    add(Piece::text(format!("\r\n--{boundary}--\r\n")));
     let body = Body::Stream {
-        reader: Box::new(Pieces(pieces)),
-        length: Some(length),
+        length: Some(parts.length()),
+        reader: Box::new(parts),
     };
-    (format!("multipart/byteranges; boundary={boundary}"), body)
+    (content_type, body)
+}
+
+struct Parts {
+    boundary: String,
+    media_type: String,
+    total: u64,
+    current: Option<Piece>,
+    left: VecDeque<(Part, Body)>,
+    /// Whether the last boundary was written.
+    is_closed: bool,
+}
+
+impl Parts {
+    fn head(&self, part: Part) -> String {
+        let range = part.content_range(self.total);
+        format!(
+            "\r\n--{}\r\nContent-Type: {}\r\nContent-Range: {range}\r\n\r\n",
+            self.boundary, self.media_type
+        )
+    }
+
+    fn end(&self) -> String {
+        format!("\r\n--{}--\r\n", self.boundary)
+    }
+
+    fn length(&self) -> u64 {
+        let parts = self.left.iter().map(|(part, _)| {
+            let head = self.head(*part).len() as u64;
+            head.saturating_add(part.length)
+        });
+        parts.fold(self.end().len() as u64, u64::saturating_add)
+    }
+
+    fn next(&mut self) -> Option<Piece> {
+        if let Some((part, body)) = self.left.pop_front() {
+            let text = io::Cursor::new(self.head(part));
+            let length = text.get_ref().len() as u64;
+            return Some(Piece {
+                left: length.saturating_add(part.length),
+                reader: Box::new(text.chain(reader(body).take(part.length))),
+            });
+        }
+        if self.is_closed {
+            return None;
+        }
+        self.is_closed = true;
+        let text = io::Cursor::new(self.end());
+        Some(Piece {
+            left: text.get_ref().len() as u64,
+            reader: Box::new(text),
+        })
+    }
 }
 
 /// Exactly so many bytes.
@@ -48,33 +93,25 @@ struct Piece {
     left: u64,
 }
 
-impl Piece {
-    fn text(text: String) -> Self {
-        Self {
-            left: text.len() as u64,
-            reader: Box::new(io::Cursor::new(text)),
-        }
-    }
-}
-
-/// One piece after the other. It fails where one of them is too short: what follows would be taken for the rest of it.
-struct Pieces(VecDeque<Piece>);
-
-impl Read for Pieces {
+/// One part after the other. It fails where one of them is too short: what follows would be taken for the rest of it.
+impl Read for Parts {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some(piece) = self.0.front_mut() {
-            if piece.left == 0 {
-                self.0.pop_front();
-                continue;
+        loop {
+            if self.current.as_ref().is_none_or(|piece| piece.left == 0) {
+                self.current = self.next();
             }
-            let read = piece.reader.by_ref().take(piece.left).read(buffer)?;
-            if read == 0 && !buffer.is_empty() {
+            let Some(piece) = &mut self.current else {
+                return Ok(0);
+            };
+            let read = piece.reader.read(buffer)?;
+            if read == 0 && !buffer.is_empty() && piece.left > 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             piece.left = piece.left.saturating_sub(read as u64);
-            return Ok(read);
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
         }
-        Ok(0)
     }
 }
 
@@ -125,7 +162,7 @@ mod tests {
             length: None,
         };
         let parts = [(part(3, 2), stream), (part(0, 3), bytes("abc"))];
-        let (content_type, body) = several_parts("b7", "a/b", 26, parts.into_iter());
+        let (content_type, body) = several_parts("b7".to_owned(), "a/b", 26, parts.into_iter());
         assert_eq!(content_type, "multipart/byteranges; boundary=b7");
         let (length, read) = collect(body);
         let expected = "\r\n--b7\r\nContent-Type: a/b\r\nContent-Range: bytes 3-4/26\r\n\r\nde\
@@ -144,7 +181,12 @@ mod tests {
             offset: 1,
             length: 4,
         };
-        let (_, body) = several_parts("b7", "a/b", 26, std::iter::once((part(1, 4), body)));
+        let (_, body) = several_parts(
+            "b7".to_owned(),
+            "a/b",
+            26,
+            std::iter::once((part(1, 4), body)),
+        );
         let error = collect(body).1.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }

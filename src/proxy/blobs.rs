@@ -46,7 +46,7 @@ pub struct Arriving(Source);
 
 enum Source {
     /// In the staged file of this blob, which others may read too.
-    Staged(Arc<FetchReader>, Fallback),
+    Staged(Arc<FetchReader>, Arc<Fallback>),
     /// Straight from the upstream: the disk has no room for it. It is read once.
     Passing(Option<Box<PassThrough>>),
 }
@@ -227,8 +227,10 @@ impl Proxy {
         let Some((size, linked_at)) = self.store.cache.blob(repository, digest)? else {
             return Ok(None);
         };
-        let in_memory = self.short.get(digest);
-        let content = match in_memory.filter(|bytes| bytes.len() as u64 == size) {
+        let is_usable = |bytes: &Arc<[u8]>| {
+            bytes.len() as u64 == size && !self.store.blobs.is_known_damaged(digest)
+        };
+        let content = match self.short.get(digest).filter(is_usable) {
             Some(bytes) => BlobContent::InMemory(bytes),
             None => match self.kept_content(digest, size)? {
                 Some(content) => content,
@@ -245,29 +247,39 @@ impl Proxy {
     }
 
     /// What is in a kept blob's file. What is short is hashed and stays in memory; it is served without its file from then
-    /// on.
+    /// on. Of what is damaged the rows stay, as where the scrub finds it.
     fn kept_content(&self, digest: &Digest, size: u64) -> Result<Option<BlobContent>> {
         let opened = self.store.blobs.open(digest)?;
-        let content = match &opened {
-            Some(blob) if blob.size() != size => None,
-            Some(blob) if size <= IN_MEMORY as u64 => {
-                let content = self.store.blobs.intact(blob, digest)?;
-                content.map(|content| {
-                    self.remember(digest, &content);
-                    match content {
-                        Content::Memory(bytes) => BlobContent::InMemory(bytes),
-                        Content::File { .. } => BlobContent::Kept(blob.clone()),
-                    }
-                })
-            }
-            Some(blob) => Some(BlobContent::Kept(blob.clone())),
-            None => None,
-        };
-        if content.is_none() {
-            tracing::error!(blob = %digest, "a kept blob's file is gone or damaged: fetching it again");
+        let Some(blob) = opened.as_ref().filter(|blob| blob.size() == size) else {
+            tracing::error!(blob = %digest, "a kept blob's file is gone or has another length: fetching it again");
             self.remove_damaged(digest, opened.as_ref());
+            return Ok(None);
+        };
+        if size > IN_MEMORY as u64 {
+            return Ok(Some(BlobContent::Kept(blob.clone())));
         }
-        Ok(content)
+        let intact = match self.store.blobs.intact(blob, digest) {
+            Err(error) if error.kind() == Kind::Io => {
+                tracing::error!(blob = %digest, "cannot read a kept blob: {error}");
+                None
+            }
+            read => read?,
+        };
+        match intact {
+            Some(Content::Memory(bytes)) => {
+                self.short.insert(digest.clone(), Arc::clone(&bytes));
+                Ok(Some(BlobContent::InMemory(bytes)))
+            }
+            Some(Content::File { .. }) => Ok(Some(BlobContent::Kept(blob.clone()))),
+            None => {
+                tracing::error!(blob = %digest, "a kept blob's file is damaged: fetching it again");
+                let now = Timestamp::now();
+                if let Err(error) = self.store.set_aside(digest, Some(blob), now) {
+                    tracing::error!(blob = %digest, "cannot set aside what is damaged: {error}");
+                }
+                Ok(None)
+            }
+        }
     }
 }
 

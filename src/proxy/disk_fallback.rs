@@ -13,17 +13,16 @@ use crate::oci::Digest;
 /// Reads from the staged file, and goes on with bytes of its own from the upstream where that fails for want of
 /// room, or because the disk takes no writes.
 pub(super) struct DiskFallback {
-    fallback: Fallback,
+    fallback: Arc<Fallback>,
     reading: Reading,
 }
 
 /// What the readers of one answer go on with: one of them, because each would fetch all of the blob. Whoever asked for
 /// several parts of it may ask again.
-#[derive(Clone)]
 pub(super) struct Fallback {
     target: Target,
     digest: Digest,
-    is_taken: Arc<AtomicBool>,
+    is_taken: AtomicBool,
 }
 
 enum Reading {
@@ -32,17 +31,17 @@ enum Reading {
 }
 
 impl Fallback {
-    pub(super) fn new(target: Target, digest: Digest) -> Self {
-        Self {
+    pub(super) fn new(target: Target, digest: Digest) -> Arc<Self> {
+        Arc::new(Self {
             target,
             digest,
-            is_taken: Arc::default(),
-        }
+            is_taken: AtomicBool::new(false),
+        })
     }
 
-    pub(super) fn reader(&self, staged: ArrivingBlob) -> DiskFallback {
+    pub(super) fn reader(self: &Arc<Self>, staged: ArrivingBlob) -> DiskFallback {
         DiskFallback {
-            fallback: self.clone(),
+            fallback: Arc::clone(self),
             reading: Reading::Staged(staged),
         }
     }
@@ -62,7 +61,7 @@ impl Read for DiskFallback {
                 other => return other,
             },
         };
-        let Fallback { target, digest, .. } = &self.fallback;
+        let Fallback { target, digest, .. } = self.fallback.as_ref();
         tracing::info!(blob = %digest, repository = target.shown(), at = offset,
             "the disk gave out on the way: passing on the rest");
         let passing =

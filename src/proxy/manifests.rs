@@ -289,7 +289,7 @@ impl Proxy {
     }
 
     /// Keeps what is short in memory; what is long is served from its file.
-    pub(super) fn remember(&self, digest: &Digest, content: &Content) {
+    fn remember(&self, digest: &Digest, content: &Content) {
         if let Content::Memory(bytes) = content {
             self.short.insert(digest.clone(), Arc::clone(bytes));
         }

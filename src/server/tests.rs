@@ -121,7 +121,7 @@ pub(super) fn stage(directory: &Path) -> (Arc<Appliance>, String, UserId) {
 }
 
 #[test]
-fn warm_pulls_ask_the_access_database_once_whether_it_changed_and_nothing_else() {
+fn warm_pulls_ask_no_database() {
     let directory = tempfile::tempdir().unwrap();
     let (appliance, secret, alice) = stage(directory.path());
     let basic = base64::engine::general_purpose::STANDARD.encode(format!("alice:{secret}"));
@@ -157,25 +157,8 @@ fn warm_pulls_ask_the_access_database_once_whether_it_changed_and_nothing_else()
     for _ in 0..50 {
         pull(Some("hit"));
     }
-    let ran = take_ran();
-    let pulls = 50 * paths.len();
-    // What is kept is looked up by an index each time; who may have it is not.
-    let mut names = ran.clone();
-    names.sort_unstable();
-    names.dedup();
-    let about_cache = ["find blob of repository", "find manifest", "find tag"];
-    assert_eq!(
-        names,
-        about_cache,
-        "{} statements for {pulls} pulls",
-        ran.len()
-    );
-    assert!(
-        ran.len() <= 2 * pulls,
-        "{} look-ups for {pulls} pulls",
-        ran.len()
-    );
-    // And it is read again as soon as something has changed.
+    assert_eq!(take_ran(), Vec::<&str>::new());
+    // They do as soon as something has changed.
     appliance
         .store
         .access

@@ -30,6 +30,8 @@ use crate::store::{CachedImage, ImageFilter, ImageOrder, Inventory, Page, Window
 
 /// So many tags of one image are told.
 const TAGS_SHOWN: u32 = 1_000;
+/// No name is longer, and SQLite's `GLOB` takes no pattern of more than 50,000 bytes.
+const LONGEST_SEARCH: usize = 1_000;
 /// So many parts of one image.
 const PARTS_SHOWN: usize = 1_000;
 
@@ -61,6 +63,14 @@ impl Operation for ListCachedImages {
             let what = "who pulled what was pushed is not noted by group";
             let error = Error::new(Kind::Usage, what).about("group");
             return Err(error.remedy("name its repositories: hosted:GROUP/*"));
+        }
+        if self
+            .search
+            .as_ref()
+            .is_some_and(|search| search.len() > LONGEST_SEARCH)
+        {
+            let what = format!("a search may have {LONGEST_SEARCH} bytes at most");
+            return Err(Error::new(Kind::Usage, what).about("search"));
         }
         let group = self.group.map(|path| admin.group(&Named::Text(path)));
         // A page is worth less time than the whole list, for which all images are measured anyway.

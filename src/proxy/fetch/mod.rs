@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::download::Download;
 use super::figures::note;
-use super::shared_fetch::{FetchKey, FetchWriter};
+use super::shared_fetch::{FetchKey, FetchWriter, is_of_the_disk};
 use super::{Proxy, Target, TargetKey, upstream_error};
 use crate::error::{Error, Kind, Result};
 use crate::hops;
@@ -89,6 +89,8 @@ impl Fetch {
             Err(error) => {
                 if error.kind() == Kind::Full {
                     note(&self.proxy.counters.without_room);
+                }
+                if is_of_the_disk(error.kind()) {
                     self.proxy.no_room.note(self.key(), ());
                 }
                 // What a full disk refused must not go on filling it.

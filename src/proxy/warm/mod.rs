@@ -306,7 +306,9 @@ impl Warming<'_> {
         self.check_wanted()?;
         let (proxy, target, digest) = (self.proxy, self.target, &blob.digest);
         let before = self.bytes_done;
-        let is_here = proxy.kept_blob(target, digest)?.is_some();
+        // Memory may have what lost its file.
+        let is_here =
+            proxy.store.blobs.contains(digest)? && proxy.kept_blob(target, digest)?.is_some();
         // Another repository of the upstream has it: the upstream confirms that this one does too, and no byte comes.
         let is_near = is_here || self.is_kept_nearby(digest)?;
         if !is_here {

@@ -8,7 +8,8 @@ use super::super::error;
 use crate::auth::keys::random_hex;
 use crate::error::{Error, Kind, Result};
 use crate::http::{
-    Body, MAX_RANGES, Part, RangeRequest, Response, none_match, parse_range, several_parts,
+    Body, MAX_RANGES, Part, RangeRequest, Response, has_too_many_ranges, none_match, parse_range,
+    several_parts,
 };
 use crate::oci::Digest;
 use crate::proxy::CacheWord;
@@ -36,6 +37,16 @@ pub(super) fn has_it(call: &Call<'_>, digest: &Digest) -> bool {
     none_match(call.request.headers.get("If-None-Match"), &etag(digest))
 }
 
+/// Refuses a request for more ranges than one may ask for, before anything is asked of anybody for it.
+pub(super) fn check_ranges(call: &Call<'_>) -> Result<()> {
+    if has_too_many_ranges(call.request.headers.get("Range")) {
+        let what = format!("a request may ask for {MAX_RANGES} ranges at most");
+        let remedy = "ask for fewer at once, with the gaps between them";
+        return Err(Error::new(Kind::BadRequest, what).remedy(remedy));
+    }
+    Ok(())
+}
+
 impl Content<'_> {
     /// Answers with all of it, a part of it or several, or that the client has it already. `body` gives the body for an
     /// offset and a length (`None`: to the end), and is asked once for each part.
@@ -60,11 +71,6 @@ impl Content<'_> {
             .map_or(RangeRequest::Whole, |size| parse_range(range, size));
         let size = self.size.unwrap_or(0);
         let (part, length) = match range {
-            RangeRequest::TooMany => {
-                let what = format!("a request may ask for {MAX_RANGES} ranges at most");
-                let remedy = "ask for fewer at once, with the gaps between them";
-                return Err(Error::new(Kind::BadRequest, what).remedy(remedy));
-            }
             RangeRequest::Unsatisfiable => {
                 let response = error::body(416, "RANGE_INVALID", "there is nothing in this range");
                 return Ok(response.header("Content-Range", format!("bytes */{size}")));
@@ -74,7 +80,7 @@ impl Content<'_> {
                     .into_iter()
                     .map(|part| (part, body(part.offset, Some(part.length))));
                 let boundary = random_hex::<16>()?;
-                let (media_type, body) = several_parts(&boundary, self.media_type, size, parts);
+                let (media_type, body) = several_parts(boundary, self.media_type, size, parts);
                 let response = self.headers(Response::new(206), &media_type, &etag);
                 return Ok(response.header("Accept-Ranges", "bytes").body(body));
             }

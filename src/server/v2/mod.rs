@@ -71,6 +71,7 @@ pub(super) fn repository(
     call: &mut Call<'_>,
     route: &RepositoryRoute,
 ) -> Result<Response> {
+    content::check_ranges(call)?;
     if let Some(name) = appliance.hosted_repository(&route.place)? {
         return hosted::repository(appliance, call, route, name).map(with_version);
     }

@@ -1,7 +1,7 @@
 //! What the cache lets go: by a farm whose model says what must still be there.
 
 mod plans;
-mod scale;
+pub(crate) mod scale;
 mod served;
 mod year;
 

@@ -19,7 +19,7 @@ use crate::support::fake_upstream::{FakeUpstream, Image as Upstream};
 const PER_IMAGE: u64 = 10;
 
 /// Rows and files of so many blobs, in images of ten, as if they had been pulled one after the other for weeks.
-fn stock(data: &Path, blobs: u64) -> u64 {
+pub(crate) fn stock(data: &Path, blobs: u64) -> u64 {
     let mut connection = rusqlite::Connection::open(data.join("cache.sqlite")).unwrap();
     let now = Timestamp::now().0;
     let transaction = connection.transaction().unwrap();

@@ -284,6 +284,43 @@ fn what_was_pushed_is_mended_in_place_where_the_cache_has_it_from_an_upstream_to
     assert_clean(&hosted.appliance);
 }
 
+/// Short blobs are served from memory once their files were read and hashed.
+#[test]
+fn a_short_blob_that_a_pull_finds_damaged_is_mended_by_it_where_it_was_pushed_too() {
+    let fake = FakeUpstream::start();
+    let hosted = Hosted::of(box_of(&fake));
+    let image = Image::oci(1, &[900]);
+    put_and_pull(&fake, &hosted.appliance, APP, &image);
+    let client = hosted.client(&["acme/api/web"]);
+    push_image(&client, "acme/api/web", "v1", &[&image.layers[0]]);
+    let digest = image.layer_digest(0);
+    let file = file_of(&hosted.appliance.data(), &digest);
+    flip_bit(&file);
+    // A pull gets the right bytes, and leaves a good file.
+    let words = pull(&hosted.appliance, APP, &image);
+    assert!(words.contains(&"miss".to_owned()), "{words:?}");
+    wait_until("the file is good", || {
+        fs::read(&file).is_ok_and(|bytes| bytes == image.layers[0])
+    });
+    assert_eq!(fake.count("GET", digest.as_str()), 2);
+    fake.stop();
+    let words = pull(&hosted.appliance, APP, &image);
+    assert!(words.iter().all(|word| word == "hit"), "{words:?}");
+    let answer = client.get(&format!("/v2/acme/api/web/blobs/{digest}"));
+    assert!(answer.status == 200 && answer.body == image.layers[0]);
+    assert_clean(&hosted.appliance);
+    // What is in memory alone is not there for a warm.
+    fs::remove_file(&file).unwrap();
+    let warm = hosted
+        .appliance
+        .run_cli(&["warm", "docker.io/library/app:1"]);
+    assert_eq!(
+        warm.status.code(),
+        Some(1),
+        "the upstream is away: {warm:?}"
+    );
+}
+
 #[test]
 fn a_deleted_row_is_found_and_the_image_is_fetched_again() {
     let fake = FakeUpstream::start();

@@ -8,6 +8,7 @@ mod people;
 mod places;
 mod roles;
 mod rules;
+mod scale;
 mod session;
 mod tokens;
 

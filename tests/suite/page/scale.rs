@@ -1,0 +1,101 @@
+//! The page of a box with very many images: how large each part of it is, and how long it takes.
+//!
+//! `BREAKWATER_PAGE_BLOBS` says how many blobs there are (20,000 if it does not; `scripts/bench --page` takes a million).
+
+use std::time::{Duration, Instant};
+
+use super::Browser;
+use crate::crash::number;
+use crate::eviction::scale::stock;
+use crate::support::appliance::Appliance;
+use crate::support::client::{Answer, Client};
+use crate::support::fake_upstream::{FakeUpstream, Image};
+
+/// Of which the median is told.
+const ROUNDS: usize = 7;
+/// What is counted or measured in the background is there after so long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A page as soon as it is no longer said to come later.
+fn ready(browser: &Browser, path: &str) -> Answer {
+    let began = Instant::now();
+    loop {
+        let answer = browser.get(path);
+        if answer.status != 503 || began.elapsed() > PATIENCE {
+            return answer;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn no_page_grows_with_what_is_cached() {
+    let blobs = number("BREAKWATER_PAGE_BLOBS").unwrap_or(20_000);
+    let fake = FakeUpstream::start();
+    let mut appliance = Appliance::builder().upstream(fake.url()).start();
+    fake.put_image("library/app", "hot", &Image::oci(1, &[100_000]));
+    let client = Client::of(&appliance);
+    assert_eq!(client.get("/v2/library/app/manifests/hot").status, 200);
+    appliance.ok(&["group", "add", "acme"]);
+    appliance.ok(&["project", "add", "acme/api"]);
+    appliance.stop();
+    stock(&appliance.data(), blobs);
+    appliance.restart();
+    let browser = Browser::root(&appliance);
+    let last = blobs / 500;
+    let pages = [
+        "/".to_owned(),
+        "/images".to_owned(),
+        format!("/images?page={last}"),
+        "/images?search=t7".to_owned(),
+        "/images?search=nothing-of-this-name".to_owned(),
+        "/images?sort=pulled".to_owned(),
+        "/images?sort=filled".to_owned(),
+        "/images?sort=size".to_owned(),
+        "/images/show?image=docker.io/library/app:hot".to_owned(),
+        "/images/next".to_owned(),
+        "/images/pins".to_owned(),
+        "/images/purge?image=docker.io/stock/*".to_owned(),
+        "/repositories".to_owned(),
+        "/groups".to_owned(),
+        "/groups/1".to_owned(),
+        "/groups/1/members".to_owned(),
+        "/groups/1/tokens".to_owned(),
+        "/groups/1/rules".to_owned(),
+        "/groups/1/settings".to_owned(),
+        "/groups/1/upstreams".to_owned(),
+        "/groups/1/webhooks".to_owned(),
+        "/projects".to_owned(),
+        "/projects/1".to_owned(),
+        "/users".to_owned(),
+        "/tokens".to_owned(),
+        "/rules".to_owned(),
+        "/upstreams".to_owned(),
+        "/flags".to_owned(),
+        "/webhooks".to_owned(),
+        "/audit".to_owned(),
+        "/start".to_owned(),
+        "/sessions".to_owned(),
+        "/account".to_owned(),
+    ];
+    for path in pages {
+        let first = ready(&browser, &path);
+        assert_eq!(first.status, 200, "{path}: {}", first.text());
+        let mut took: Vec<_> = (0..ROUNDS)
+            .map(|_| {
+                let began = Instant::now();
+                assert_eq!(ready(&browser, &path).status, 200, "{path}");
+                began.elapsed()
+            })
+            .collect();
+        took.sort();
+        let milliseconds = |took: Duration| took.as_secs_f64() * 1000.0;
+        println!(
+            "{path}: {} bytes, {:.1} ms, at most {:.1} ms",
+            first.body.len(),
+            milliseconds(took[ROUNDS / 2]),
+            milliseconds(took[ROUNDS - 1]),
+        );
+        assert!(first.body.len() < 50_000, "{path}: {}", first.body.len());
+    }
+}

@@ -335,9 +335,11 @@ impl Operation for DeleteTags {
         if let Some(keep) = &request.name_regex_keep {
             NameExpression::new(keep).map_err(|error| error.about("name_regex_keep"))?;
         }
+        let place = store.access.project_place(project.id)?;
         store.registry.request_cleanup(&request)?;
         let event = Event::new(EventKind::CleanupRequested)
             .subject("repository", &row.path, None)
+            .place(place)
             .detail(
                 "name_regex_delete",
                 Detail::name(&request.name_regex_delete),
@@ -352,6 +354,6 @@ impl Operation for DeleteTags {
         if recorded.is_err() {
             store.registry.end_cleanup_request(row.id)?;
         }
-        recorded.map(drop)
+        recorded
     }
 }

@@ -189,43 +189,69 @@ fn remove(
     going: &Going,
 ) -> Result<()> {
     let (store, row, now) = (admin.store, &found.row, Timestamp::now());
-    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    let event = Event::new(EventKind::ImagesRemoved)
-        .subject("repository", &row.path, None)
-        .detail_if("image", named.map(|named| Detail::name(named.as_str())))
-        .detail("tags", number(going.tags.len()))
-        .detail("images", number(going.manifests.len()));
-    let event = store
+    let place = store.access.project_place(row.project)?;
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let event = |tags: u64| {
+        Event::new(EventKind::ImagesRemoved)
+            .subject("repository", &row.path, None)
+            .place(place.clone())
+            .detail_if("image", named.map(|named| Detail::name(named.as_str())))
+            .detail("tags", number(tags))
+            .detail("images", number(going.manifests.len() as u64))
+    };
+    let all = going.tags.len() as u64;
+    store
         .access
-        .record_cleanup(&admin.actor, row.project, None, event)?;
-    let left = match named {
+        .record_cleanup(&admin.actor, row.project, None, event(all))?;
+    let mut gone = Gone::default();
+    let went = match named {
         None => {
             let place = HostedRepository {
                 project: row.project,
                 path: &row.path,
             };
-            store.registry.delete_repository(place, now, |_| Ok(()))?;
-            Vec::new()
+            let deleted = store.registry.delete_repository(place, now, |_| Ok(()));
+            deleted.map(|_| gone.tags = all)
         }
-        Some(named) => {
-            if let Reference::Digest(digest) = named {
-                store.registry.note_untagged(row.id, digest, now)?;
-            }
-            let (tags, at_once) = (&going.tags, Duration::ZERO);
-            store
-                .registry
-                .remove_pushed_tags(None, row.id, tags, now, at_once)?;
-            store.registry.sweep_left(now, at_once)?
-        }
+        Some(named) => gone.take(admin, row, named, going, now),
     };
-    store.audit.tell_webhooks(&admin.actor, &event);
-    for digest in left {
+    // Also of what went before an error.
+    if went.is_ok() || gone.tags > 0 || !gone.manifests.is_empty() {
+        store.audit.tell_webhooks(&admin.actor, &event(gone.tags));
+    }
+    for digest in gone.manifests {
         store.release_blob(&digest)?;
     }
+    went?;
     if admin.server.is_none() {
         store.finish_removals()?;
     }
     Ok(())
+}
+
+#[derive(Default)]
+struct Gone {
+    tags: u64,
+    manifests: Vec<Digest>,
+}
+
+impl Gone {
+    fn take(
+        &mut self,
+        admin: &Admin<'_>,
+        row: &RepositoryRow,
+        named: &Reference,
+        going: &Going,
+        now: Timestamp,
+    ) -> Result<()> {
+        let (registry, at_once) = (&admin.store.registry, Duration::ZERO);
+        if let Reference::Digest(digest) = named {
+            registry.note_untagged(row.id, digest, now)?;
+        }
+        let tags = &mut self.tags;
+        registry.remove_pushed_tags(None, row.id, &going.tags, now, at_once, tags)?;
+        registry.sweep_left(now, at_once, &mut self.manifests)
+    }
 }
 
 /// The parts of `PATH[:TAG|@DIGEST]`.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::{AccessDb, ProjectId};
 use crate::error::Result;
-use crate::store::audit::{Actor, Detail, Event};
+use crate::store::audit::{Actor, Detail, Event, EventPlace};
 use crate::store::page::json_of;
 use crate::store::statement::{find, list, run, words_in_sql};
 use crate::time::Timestamp;
@@ -179,7 +179,7 @@ impl AccessDb {
         project: ProjectId,
         schedule: Option<(Timestamp, Timestamp)>,
         event: Event,
-    ) -> Result<Event> {
+    ) -> Result<()> {
         self.database.change(actor, |connection| {
             if let Some((due, next)) = schedule {
                 run(
@@ -190,10 +190,14 @@ impl AccessDb {
                     params![project, due, next],
                 )?;
             }
-            let place = super::projects::project_place(connection, project)?;
-            let event = event.clone().place(place);
-            Ok((event.clone(), Some(event)))
+            Ok(((), Some(event.clone())))
         })
+    }
+
+    /// The project as events name it.
+    pub fn project_place(&self, project: ProjectId) -> Result<Option<EventPlace>> {
+        self.database
+            .read(|connection| super::projects::project_place(connection, project))
     }
 }
 

@@ -140,7 +140,19 @@ impl Database {
         items: &[I],
         change: impl Fn(&Connection, &I) -> Result<Option<T>>,
     ) -> Result<Vec<T>> {
-        each_in_steps(items, |work| self.write(work), change)
+        let mut all = Vec::new();
+        self.write_each_into(&mut all, items, change)?;
+        Ok(all)
+    }
+
+    /// As [`Self::write_each`], for whoever also has to know what was changed before an error.
+    pub(super) fn write_each_into<I, T>(
+        &self,
+        all: &mut Vec<T>,
+        items: &[I],
+        change: impl Fn(&Connection, &I) -> Result<Option<T>>,
+    ) -> Result<()> {
+        each_in_steps(items, |work| self.write(work), change, all)
     }
 
     /// As [`Self::write`], for what nobody shall wait long for: gives up after half a second.

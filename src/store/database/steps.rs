@@ -36,14 +36,15 @@ pub(in crate::store) fn in_steps(mut transaction: impl FnMut() -> Result<bool>) 
 /// What a transaction of [`each_in_steps`] comes to: the items that are left, and what was given of those before them.
 pub(in crate::store) type Went<'i, I, T> = (&'i [I], Vec<T>);
 
-/// Makes a change of each item, in transactions of a moment each; what `change` gave of them. `transaction` runs the
-/// work that it is given in one that it commits.
+/// Makes a change of each item, in transactions of a moment each; adds to `all` what `change` gave of those that are
+/// committed, also where a later one fails. `transaction` runs the work that it is given in one that it commits.
 pub(in crate::store) fn each_in_steps<'i, I, T>(
     items: &'i [I],
     transaction: impl Fn(&dyn Fn(&Connection) -> Result<Went<'i, I, T>>) -> Result<Went<'i, I, T>>,
     change: impl Fn(&Connection, &I) -> Result<Option<T>>,
-) -> Result<Vec<T>> {
-    let (mut rest, mut all) = (items, Vec::new());
+    all: &mut Vec<T>,
+) -> Result<()> {
+    let mut rest = items;
     in_steps(|| {
         // Mostly there is nothing, and nobody need wait for the writer.
         if rest.is_empty() {
@@ -64,7 +65,7 @@ pub(in crate::store) fn each_in_steps<'i, I, T>(
         rest = left;
         Ok(true)
     })?;
-    Ok(all)
+    Ok(())
 }
 
 #[cfg(test)]

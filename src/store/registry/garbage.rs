@@ -97,10 +97,12 @@ impl RegistryDb {
         let found = |connection: &Connection| unneeded(connection, before, LINKS_AT_ONCE);
         let found = self.database.scan(found)?;
         let marked = |work: &dyn Fn(&Connection) -> Result<_>| self.write_marked(work);
-        let removed = each_in_steps(&found, marked, |connection, link| {
+        let remove = |connection: &Connection, link: &_| {
             let went = remove_link(connection, link, before)?;
-            Ok(went.then(|| link.clone()))
-        })?;
+            Ok(went.then(|| Clone::clone(link)))
+        };
+        let mut removed = Vec::new();
+        each_in_steps(&found, marked, remove, &mut removed)?;
         Ok(swept(&removed))
     }
 

@@ -115,10 +115,15 @@ impl Retention {
         let _running = self.running.lock();
         let id = project.id;
         let policy = store.access.cleanup_policy(id)?;
+        let place = store.access.project_place(id)?;
         store.registry.begin_cleanup(id, now)?;
-        let mut kept = 0;
-        let cleaned = self.clean_project(store, id, &policy, now, &mut kept);
-        let error = cleaned.err().map(|error| error.to_string());
+        let mut cleaned = Cleaned {
+            counted: Some(id),
+            ..Cleaned::default()
+        };
+        let went = self.clean_project(store, id, &policy, now, &mut cleaned);
+        let (kept, error) = (cleaned.kept, went.err().map(|error| error.to_string()));
+        // Where this fails, the next run counts on, and what went is told then.
         let ended = store
             .registry
             .end_cleanup(id, kept, error.as_deref(), now)?;
@@ -127,10 +132,10 @@ impl Retention {
             Some(_) => RETRY,
         };
         let schedule = due.map(|due| (due, now.plus(wait)));
-        let event = event(&project.path, Some(id.0), ended.removed_tags, kept, &error);
-        let event = store.access.record_cleanup(actor, id, schedule, event)?;
+        let event = event(&project.path, Some(id.0), ended.removed_tags, kept, &error).place(place);
         store.audit.tell_webhooks(actor, &event);
         self.tell(&project.path, ended.removed_tags, kept, error.as_deref());
+        store.access.record_cleanup(actor, id, schedule, event)?;
         Ok(ended)
     }
 
@@ -140,13 +145,12 @@ impl Retention {
         project: ProjectId,
         policy: &CleanupPolicy,
         now: Timestamp,
-        kept: &mut u64,
+        cleaned: &mut Cleaned,
     ) -> Result<()> {
         let rules = Rules::of_policy(policy)?;
         let still = || Ok(store.access.cleanup_policy(project)? == *policy);
         for row in store.registry.rows_of(&[project], Window::ALL)?.entries {
-            let cleaned = self.clean(store, &row, &rules, Some(project), now, &still)?;
-            *kept = kept.saturating_add(cleaned.kept);
+            self.clean(store, &row, &rules, now, &still, cleaned)?;
         }
         Ok(())
     }
@@ -157,34 +161,35 @@ impl Retention {
         let Some(row) = store.registry.row(request.repository)? else {
             return store.registry.end_cleanup_request(request.repository);
         };
-        let cleaned = Rules::of_request(request)
-            .and_then(|rules| self.clean(store, &row, &rules, None, now, &|| Ok(true)));
-        let (cleaned, error) = match cleaned {
-            Ok(cleaned) => (cleaned, None),
-            Err(error) => (Cleaned::default(), Some(error.to_string())),
-        };
-        store.registry.end_cleanup_request(request.repository)?;
-        let event = event(&row.path, None, cleaned.removed, cleaned.kept, &error);
+        let place = store.access.project_place(row.project)?;
+        let mut cleaned = Cleaned::default();
+        let went = Rules::of_request(request)
+            .and_then(|rules| self.clean(store, &row, &rules, now, &|| Ok(true), &mut cleaned));
+        let error = went.err().map(|error| error.to_string());
+        let event = event(&row.path, None, cleaned.removed, cleaned.kept, &error).place(place);
         let actor = Actor::server();
-        let event = store
-            .access
-            .record_cleanup(&actor, row.project, None, event)?;
         store.audit.tell_webhooks(&actor, &event);
-        self.tell(&row.path, cleaned.removed, cleaned.kept, error.as_deref());
-        Ok(())
+        let ended = store.registry.end_cleanup_request(request.repository);
+        // What cannot be ended is run again each second: then it is an event only where something went.
+        if ended.is_ok() || cleaned.removed > 0 {
+            self.tell(&row.path, cleaned.removed, cleaned.kept, error.as_deref());
+            let access = &store.access;
+            access.record_cleanup(&actor, row.project, None, event)?;
+        }
+        ended
     }
 
-    /// Removes the tags of one repository that no rule keeps, for as long as that is `still` wanted.
+    /// Removes the tags of one repository that no rule keeps, for as long as that is `still` wanted. Adds to `cleaned`
+    /// what went and what stays, also before an error.
     fn clean(
         &self,
         store: &Store,
         row: &RepositoryRow,
         rules: &Rules,
-        counted: Option<ProjectId>,
         now: Timestamp,
         still: &dyn Fn() -> Result<bool>,
-    ) -> Result<Cleaned> {
-        let mut cleaned = Cleaned::default();
+        cleaned: &mut Cleaned,
+    ) -> Result<()> {
         let mut going = Vec::new();
         let protection = self.protection(store, row.project)?;
         judge(
@@ -200,19 +205,20 @@ impl Retention {
         )?;
         for tags in going.chunks(TAGS_AT_ONCE) {
             if !still()? {
-                return Ok(cleaned);
+                return Ok(());
             }
             let protection = self.protection(store, row.project)?;
             let may_go = |tag: &&PushedTag| !protection.keeps(&row.path, &tag.name);
             let tags: Vec<_> = tags.iter().filter(may_go).cloned().collect();
-            let removed =
-                store
-                    .registry
-                    .remove_pushed_tags(counted, row.id, &tags, now, garbage::GRACE)?;
+            let (registry, grace, mut removed) = (&store.registry, garbage::GRACE, 0);
+            let counted = cleaned.counted;
+            let went =
+                registry.remove_pushed_tags(counted, row.id, &tags, now, grace, &mut removed);
             self.counters.tags.add(removed);
             cleaned.removed = cleaned.removed.saturating_add(removed);
+            went?;
         }
-        Ok(cleaned)
+        Ok(())
     }
 
     /// Removes the manifests that nothing needs any more, and their files.
@@ -220,12 +226,13 @@ impl Retention {
     /// # Errors
     /// `Io`, `Sql`: the rest is found the next time.
     pub fn sweep(&self, store: &Store, now: Timestamp) -> Result<()> {
-        let gone = store.registry.sweep_left(now, garbage::GRACE)?;
+        let mut gone = Vec::new();
+        let swept = store.registry.sweep_left(now, garbage::GRACE, &mut gone);
         self.counters.manifests.add(gone.len() as u64);
         for digest in gone {
             store.release_blob(&digest)?;
         }
-        Ok(())
+        swept
     }
 
     fn tell(&self, path: &str, removed: u64, kept: u64, error: Option<&str>) {
@@ -281,6 +288,8 @@ fn event(
 
 #[derive(Debug, Default)]
 struct Cleaned {
+    /// The project whose run counts in the database what goes.
+    counted: Option<ProjectId>,
     removed: u64,
     kept: u64,
 }

@@ -77,12 +77,22 @@ fn pushes_and_deletions_by_every_way_are_told_with_their_group() {
     assert!(!hosted.appliance.run_cli(&delete).status.success());
     sql("DROP TRIGGER keeps");
     hosted.appliance.ok(&delete);
+    // Of one that cannot be ended it is told what went.
+    push(&client, "acme/api", "v3");
+    sql(
+        "CREATE TRIGGER keeps BEFORE DELETE ON manifests BEGIN SELECT RAISE(FAIL, 'in the way'); END",
+    );
+    let delete = ["repository", "delete", "acme/api:v3", "--yes"];
+    assert!(!hosted.appliance.run_cli(&delete).status.success());
+    sql("DROP TRIGGER keeps");
     // The box's webhook hears of the same, in the same order.
     let kinds = |receiver: &Receiver| -> Vec<String> {
-        let all = receiver.wait(4);
+        let all = receiver.wait(6);
         all.iter().map(|post| post.kind()).collect()
     };
     let expected = [
+        "image.pushed",
+        "image.deleted",
         "image.pushed",
         "image.deleted",
         "image.pushed",

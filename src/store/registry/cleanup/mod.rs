@@ -84,8 +84,8 @@ impl RegistryDb {
         })
     }
 
-    /// Removes those of the tags that were not pushed again meanwhile, in steps; gives how many went. They are counted
-    /// for the cleanup of the project `counted`. Their manifests are looked at by
+    /// Removes those of the tags that were not pushed again meanwhile, in steps; adds to `removed` how many went, also
+    /// before an error. They are counted for the cleanup of the project `counted`. Their manifests are looked at by
     /// [`Self::sweep_left`] when they were pushed at least `grace` ago.
     pub fn remove_pushed_tags(
         &self,
@@ -94,18 +94,23 @@ impl RegistryDb {
         tags: &[PushedTag],
         now: Timestamp,
         grace: Duration,
-    ) -> Result<u64> {
-        let removed = self.database.write_each(tags, |connection, tag| {
-            if !remove_tag(connection, repository, tag)? {
-                return Ok(None);
-            }
-            note_left(connection, tag.manifest, now, grace)?;
-            if let Some(project) = counted {
-                runs::count(connection, project)?;
-            }
-            Ok(Some(()))
-        })?;
-        Ok(removed.len() as u64)
+        removed: &mut u64,
+    ) -> Result<()> {
+        let mut gone = Vec::new();
+        let went = self
+            .database
+            .write_each_into(&mut gone, tags, |connection, tag| {
+                if !remove_tag(connection, repository, tag)? {
+                    return Ok(None);
+                }
+                note_left(connection, tag.manifest, now, grace)?;
+                if let Some(project) = counted {
+                    runs::count(connection, project)?;
+                }
+                Ok(Some(()))
+            });
+        *removed = removed.saturating_add(gone.len() as u64);
+        went
     }
 
     /// Has [`Self::sweep_left`] look at a manifest that may have no tag, now.
@@ -125,22 +130,24 @@ impl RegistryDb {
     }
 
     /// Removes the manifests that a removed tag left and that nothing needs, in steps, with what only they consist of and
-    /// what is attached to them; those that were pushed within `grace` wait. Gives the digests of what went: their files
-    /// may follow. Their blobs have the grace of garbage, from `now`.
-    pub fn sweep_left(&self, now: Timestamp, grace: Duration) -> Result<Vec<Digest>> {
-        let mut gone = Vec::new();
+    /// what is attached to them; those that were pushed within `grace` wait. Adds to `gone` the digests of what went, also
+    /// before an error: their files may follow. Their blobs have the grace of garbage, from `now`.
+    pub fn sweep_left(
+        &self,
+        now: Timestamp,
+        grace: Duration,
+        gone: &mut Vec<Digest>,
+    ) -> Result<()> {
         loop {
             let looks = self.database.scan(|connection| looks(connection, now))?;
             if looks.is_empty() {
-                return Ok(gone);
+                return Ok(());
             }
-            let went = self
-                .database
-                .write_each(&looks, |connection, look| match *look {
+            self.database
+                .write_each_into(gone, &looks, |connection, look| match *look {
                     Look::AtPart(part) => note_left(connection, part, now, grace).map(|()| None),
                     Look::At(manifest) => take_left(connection, manifest, now, grace),
                 })?;
-            gone.extend(went);
         }
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use breakwater::error::Kind;
 use breakwater::store::{
-    Actor, Cadence, CleanupPolicy, CleanupRequest, EventFilter, ProjectChanges, ProjectId, Store,
+    Actor, Cadence, CleanupPolicy, CleanupRequest, EventFilter, Notice, ProjectChanges, ProjectId,
+    Store, Told,
 };
 use breakwater::upkeep::retention;
 
@@ -122,7 +123,7 @@ fn a_run_that_a_crash_ended_goes_on_and_counts_on() {
     let mut tags = Vec::new();
     registry.tags_by_push(row.id, |tag| tags.push(tag)).unwrap();
     registry
-        .remove_pushed_tags(Some(project), row.id, &tags[..1], begun, HOUR)
+        .remove_pushed_tags(Some(project), row.id, &tags[..1], begun, HOUR, &mut 0)
         .unwrap();
     workshop.restart(false);
     workshop.now = begun.plus(HOUR);
@@ -148,10 +149,77 @@ fn a_tag_that_is_pushed_again_after_it_was_judged_stays() {
     let mut tags = Vec::new();
     registry.tags_by_push(row.id, |tag| tags.push(tag)).unwrap();
     workshop.push_tag("v1", &[b"{}", b"v1"]);
-    let removed = registry
-        .remove_pushed_tags(None, row.id, &tags, workshop.now, HOUR)
+    let mut removed = 0;
+    registry
+        .remove_pushed_tags(None, row.id, &tags, workshop.now, HOUR, &mut removed)
         .unwrap();
     assert_eq!((removed, workshop.tags()), (1, vec!["v1".to_owned()]));
+}
+
+#[test]
+fn what_went_before_an_error_is_counted_audited_and_told_to_webhooks() {
+    let mut workshop = Workshop::new();
+    let names: Vec<String> = (0..101).map(|number| format!("v{number}")).collect();
+    let mut age = 200 * DAY;
+    let tags = names.iter().map(|name| {
+        age -= HOUR;
+        (name.as_str(), age)
+    });
+    workshop.push_tags(&tags.collect::<Vec<_>>());
+    let project = workshop.project.placed.project.id;
+    let registry = &workshop.store.registry;
+    let rows = registry.rows_of(&[project], breakwater::store::Window::ALL);
+    let request = CleanupRequest {
+        repository: rows.unwrap().entries[0].id,
+        name_regex_delete: ".*".to_owned(),
+        name_regex_keep: None,
+        keep_n: None,
+        older_than: None,
+        requested_at: workshop.now,
+    };
+    let sql = |database: &str, text: &str| {
+        let path = workshop.store.directory().join(database);
+        let connection = rusqlite::Connection::open(path).unwrap();
+        connection.execute_batch(text).unwrap();
+    };
+    let notices = &workshop.store.audit.notices;
+    let told = || -> Vec<Option<i64>> {
+        let (told, _) = notices.take();
+        let tags = |one: Told| match one.notice {
+            Notice::ImageDeleted { tags, .. } => tags,
+            _ => None,
+        };
+        told.into_iter().map(tags).collect()
+    };
+    notices.want(true);
+    // The last of them is in a second hundred.
+    sql(
+        "registry.sqlite",
+        "CREATE TRIGGER keeps BEFORE DELETE ON tags WHEN OLD.name = 'v0'
+         BEGIN SELECT RAISE(FAIL, 'in the way'); END",
+    );
+    registry.request_cleanup(&request).unwrap();
+    workshop.clean_up();
+    assert_eq!(workshop.tags(), ["v0"]);
+    assert_eq!(told(), [Some(100)]);
+    let events = workshop.store.audit.events(&EventFilter::default());
+    let details = &events.unwrap().last().unwrap().details.clone();
+    assert_eq!(
+        (&details["removed_tags"], &details["failed"]),
+        (&100.into(), &true.into())
+    );
+    // Where the audit cannot be told, webhooks are.
+    sql("registry.sqlite", "DROP TRIGGER keeps");
+    sql(
+        "audit.sqlite",
+        "CREATE TRIGGER fails BEFORE INSERT ON events
+         BEGIN SELECT RAISE(FAIL, 'in the way'); END",
+    );
+    registry.request_cleanup(&request).unwrap();
+    let failed = retention::Retention::default().run_due(&workshop.store, workshop.now);
+    assert!(failed.is_err());
+    assert_eq!(told(), [Some(1)]);
+    assert_eq!(registry.cleanup_requests().unwrap().len(), 0);
 }
 
 #[test]

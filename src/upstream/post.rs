@@ -29,11 +29,34 @@ pub struct Poster {
 
 /// Why there was no answer, as what follows "the receiver at ORIGIN: ": "did not answer within 10 s".
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unsent(String);
+pub struct Unsent {
+    /// What everybody may know.
+    why: String,
+    /// With addresses and paths, for administrators and the log, where there is more to say.
+    whole: Option<String>,
+}
+
+impl Unsent {
+    pub fn new(why: impl Into<String>) -> Self {
+        let why = why.into();
+        Self { why, whole: None }
+    }
+
+    #[must_use]
+    pub fn whole(self, whole: String) -> Self {
+        let whole = Some(whole);
+        Self { whole, ..self }
+    }
+
+    /// With addresses and paths.
+    pub fn logged_why(&self) -> &str {
+        self.whole.as_ref().unwrap_or(&self.why)
+    }
+}
 
 impl fmt::Display for Unsent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.why)
     }
 }
 
@@ -61,11 +84,11 @@ impl Poster {
         body: &str,
         allow_private: bool,
     ) -> Result<u16, Unsent> {
-        let url = Url::parse(url).map_err(|why| Unsent(format!("has a URL that {why}")))?;
+        let url = Url::parse(url).map_err(|why| Unsent::new(format!("has a URL that {why}")))?;
         let proxy = self.proxies.for_url(&url);
         if proxy.is_some() && !allow_private && !destination::may_ask_proxy_for(url.host()) {
             let why = "is not public, and the proxy is not asked for it";
-            return Err(Unsent(why.to_owned()));
+            return Err(Unsent::new(why));
         }
         let tls_to_proxy =
             proxy.is_some_and(|proxy| proxy.protocol() == ureq::ProxyProtocol::Https);
@@ -79,7 +102,7 @@ impl Poster {
         }
         let request = request
             .body(body)
-            .map_err(|_| Unsent("cannot be asked".to_owned()))?;
+            .map_err(|_| Unsent::new("cannot be asked"))?;
         let configured = agent
             .configure_request(request)
             .proxy(proxy.cloned())
@@ -87,7 +110,7 @@ impl Poster {
             .timeout_global(Some(PATIENCE));
         let answer = agent
             .run(configured.build())
-            .map_err(|error| Unsent(reason(error, &url)))?;
+            .map_err(|error| unsent(error, &url))?;
         // The status says all. Reading the rest would let a receiver hold up this thread with a body that never comes:
         // dropped unread, the answer closes its connection.
         Ok(answer.status().as_u16())
@@ -132,6 +155,23 @@ pub fn check_url(text: &str, allow_private: bool) -> Result<()> {
     Ok(())
 }
 
+fn unsent(error: ureq::Error, url: &Url) -> Unsent {
+    match error {
+        ureq::Error::Other(other) => match other.downcast::<ForbiddenAddress>() {
+            // An owner of a group does not learn from a webhook what addresses names have in the box's network.
+            Ok(forbidden) => Unsent::new(format!("has an address that is not public {ALLOW}"))
+                .whole(format!(
+                    "has the address {}, which is not public {ALLOW}",
+                    forbidden.0
+                )),
+            Err(_) => Unsent::new("the connection failed"),
+        },
+        error => Unsent::new(reason(error, url)),
+    }
+}
+
+const ALLOW: &str = "(an administrator can allow private addresses for this webhook)";
+
 fn reason(error: ureq::Error, url: &Url) -> String {
     match error {
         ureq::Error::Timeout(ureq::Timeout::Global) => {
@@ -151,13 +191,6 @@ fn reason(error: ureq::Error, url: &Url) -> String {
         }
         ureq::Error::HostNotFound => "its name has no address".to_owned(),
         ureq::Error::ConnectProxyFailed(why) => format!("the proxy refused: {}", excerpt(&why)),
-        ureq::Error::Other(other) => match other.downcast::<ForbiddenAddress>() {
-            Ok(forbidden) => format!(
-                "has the address {}, which is not public (an administrator can allow private addresses for this webhook)",
-                forbidden.0
-            ),
-            Err(_) => "the connection failed".to_owned(),
-        },
         ureq::Error::LargeResponseHeader(..) => "sent a head that is too large".to_owned(),
         ureq::Error::Protocol(_) | ureq::Error::Http(_) => "sent what is not HTTP".to_owned(),
         _ => "the connection failed".to_owned(),

@@ -34,12 +34,20 @@ pub fn send(
     poster.post(&webhook.url, &headers, body, webhook.allow_private)
 }
 
+/// Why nothing was taken, for those who see the webhook: only the box's are administrators' alone.
+pub fn said(webhook: &NewWebhook, why: &Unsent) -> String {
+    match webhook.group {
+        None => why.logged_why().to_owned(),
+        Some(_) => why.to_string(),
+    }
+}
+
 /// What a try came to.
 enum Tried {
     Delivered,
     /// The receiver wants nothing more.
     Gone,
-    Failed(String),
+    Failed(Unsent),
 }
 
 impl Tried {
@@ -47,11 +55,11 @@ impl Tried {
         match answer {
             Ok(200..=299) => Self::Delivered,
             Ok(410) => Self::Gone,
-            Ok(status @ 300..=399) => Self::Failed(format!(
+            Ok(status @ 300..=399) => Self::Failed(Unsent::new(format!(
                 "answered {status}, and no redirect is followed: give the url that it leads to"
-            )),
-            Ok(status) => Self::Failed(format!("answered {status}")),
-            Err(why) => Self::Failed(why.to_string()),
+            ))),
+            Ok(status) => Self::Failed(Unsent::new(format!("answered {status}"))),
+            Err(why) => Self::Failed(why),
         }
     }
 }
@@ -111,7 +119,7 @@ impl Webhooks {
                 let (poster, webhook) = (&self.poster, &hook.webhook);
                 Tried::of(send(poster, webhook, key, &delivery.message, &body))
             }
-            Err(why) => Tried::Failed(format!("its events cannot be signed: {why}")),
+            Err(why) => Tried::Failed(why.clone()),
         };
         let (audit, now) = (&self.store.audit, Timestamp::now());
         match tried {
@@ -131,7 +139,7 @@ impl Webhooks {
                 self.counters.failed.one();
                 let is_old = now.since(delivery.created_at) >= self.pace.give_up;
                 let given_up = is_old.then_some(delivery.id);
-                audit.note_undelivered(uid, &why, given_up, now)?;
+                audit.note_undelivered(uid, &said(&hook.webhook, &why), given_up, now)?;
                 if is_old {
                     self.counters.expired.one();
                 }
@@ -139,7 +147,7 @@ impl Webhooks {
                 // A webhook that was changed meanwhile may lead to another receiver by now.
                 let leads_to = known.hooks.get(uid).map(|hook| &hook.webhook);
                 if leads_to == Some(&hook.webhook) {
-                    self.note_failure(uid, hook, &why);
+                    self.note_failure(uid, hook, why.logged_why());
                 }
                 Ok(false)
             }

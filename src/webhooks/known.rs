@@ -8,8 +8,10 @@ use zeroize::Zeroizing;
 
 use super::{Key, Webhooks};
 use crate::auth::seal::{Owner, SealingKeys};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::store::{GroupId, NewWebhook, NoticeKind, Store, Webhook, WebhookId};
+use crate::time::Timestamp;
+use crate::upstream::Unsent;
 
 /// A group and those above it, nearest first, with their paths. Empty for the box, and for a group that is gone.
 type Lineage = Vec<(GroupId, String)>;
@@ -25,7 +27,7 @@ pub(super) struct Hook {
     pub(super) id: WebhookId,
     pub(super) webhook: NewWebhook,
     /// Why there is none, where nothing opens its secret.
-    pub(super) key: std::result::Result<Key, String>,
+    pub(super) key: std::result::Result<Key, Unsent>,
 }
 
 impl Webhooks {
@@ -116,7 +118,11 @@ fn read_hooks(store: &Store) -> Result<HashMap<String, Hook>> {
         let key = keys
             .as_ref()
             .map_err(String::clone)
-            .and_then(|keys| open_with(keys, &row.webhook).map_err(|error| error.what_and_why()));
+            .and_then(|keys| open_with(keys, &row.webhook).map_err(|error| error.what_and_why()))
+            .map_err(|why| {
+                Unsent::new("its events cannot be signed: its secret cannot be opened")
+                    .whole(format!("its events cannot be signed: {why}"))
+            });
         let uid = row.webhook.uid.clone();
         let hook = Hook {
             id: row.id,
@@ -131,17 +137,36 @@ fn read_hooks(store: &Store) -> Result<HashMap<String, Hook>> {
 /// The key that a webhook's events are signed with.
 ///
 /// # Errors
-/// `Config` where nothing opens it.
+/// `Config` where nothing opens it; for a group's, without paths of this machine.
 pub fn open(store: &Store, webhook: &NewWebhook) -> Result<Key> {
-    open_with(&SealingKeys::find(store.directory())?, webhook)
+    let keys = SealingKeys::find(store.directory());
+    let opened = keys.and_then(|keys| open_with(&keys, webhook));
+    opened.map_err(|error| match webhook.group {
+        None => error,
+        Some(_) => Error::new(Kind::Config, "the webhook's secret cannot be opened")
+            .remedy("ask an administrator: the log says why; or give the webhook another secret")
+            .logged(error.logged_why()),
+    })
 }
 
 fn open_with(keys: &SealingKeys, webhook: &NewWebhook) -> Result<Key> {
     let owner = Owner::webhook(&webhook.uid);
     let opened = |sealed: &[u8]| keys.open(&owner, sealed).map(Zeroizing::new);
     let key = Key::parse(&opened(&webhook.secret)?)?;
-    match &webhook.old_secret {
-        Some((old, until)) => key.and_old(&opened(old)?, *until),
-        None => Ok(key),
+    let old = webhook.old_secret.as_ref();
+    let Some((old, until)) = old.filter(|(_, until)| Timestamp::now() < *until) else {
+        return Ok(key);
+    };
+    // The new one is enough for receivers that know it: better than to sign nothing.
+    match opened(old).and_then(|old| Key::parse(&old)) {
+        Ok(old) => Ok(key.and_old(old, *until)),
+        Err(error) => {
+            let receiver = webhook.origin();
+            tracing::warn!(
+                receiver,
+                "a webhook's events are signed with its new secret alone, because the old one cannot be opened: {error}"
+            );
+            Ok(key)
+        }
     }
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-pub use deliver::send;
+pub use deliver::{said, send};
 pub use fold::ONE_BY_ONE;
 pub use known::open;
 pub use sign::{Key, new_secret};

@@ -41,13 +41,11 @@ impl Key {
         })
     }
 
-    /// With the secret that it has replaced: receivers may check either signature until then.
-    ///
-    /// # Errors
-    /// As of [`Self::parse`].
-    pub fn and_old(self, secret: &str, until: Timestamp) -> Result<Self> {
-        let old = Some((hmac_key(secret)?, until));
-        Ok(Self { old, ..self })
+    /// With the one that it has replaced: receivers may check either signature until then.
+    #[must_use]
+    pub fn and_old(self, old: Self, until: Timestamp) -> Self {
+        let old = Some((old.key, until));
+        Self { old, ..self }
     }
 
     /// The headers that prove from whom `body` comes.
@@ -102,9 +100,7 @@ mod tests {
         // Both, while receivers learn the new secret.
         let (new, until) = ("whsec_AAAA", Timestamp(1_614_265_331));
         let both = Key::parse(new).unwrap();
-        let both = both
-            .and_old("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", until)
-            .unwrap();
+        let both = both.and_old(key, until);
         let signed = |key: &Key, at| {
             let [_, _, (_, signatures)] = key.headers(
                 "msg_p5jXN8AQM9LWM0D4loKWxJek",

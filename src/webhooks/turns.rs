@@ -1,7 +1,9 @@
 //! Who has a thread: how long each receiver is left alone after failures, and whose turn it is among those that are due.
 //!
 //! Whoever owns a top-level group may have as many receivers that hang as webhooks are allowed. So each such group, and
-//! the box, has only some of the threads, and the next thread goes to the owner who has waited longest.
+//! the box, has only some of the threads, and the next thread goes to the owner who has waited longest. Where slow
+//! receivers of several owners have taken all of them, another owner waits until a turn ends: up to twenty seconds, for each
+//! of its own turns.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};

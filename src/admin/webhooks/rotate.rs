@@ -40,7 +40,7 @@ impl Operation for RotateWebhook {
     fn perform(self, admin: &Admin<'_>) -> Result<WebhookView> {
         let row = find(admin, &self.webhook)?;
         let grace = self.grace.as_deref().map_or(Ok(GRACE), grace)?;
-        // What cannot be opened signs nothing: another secret mends it.
+        // A secret that cannot be opened signs nothing: another one mends it. The one before it does not matter.
         let signs_on = !grace.is_zero() && webhooks::open(admin.store, &row.webhook).is_ok();
         let old_until = signs_on.then(|| Timestamp::now().plus(grace));
         let secret = webhooks::new_secret()?;

@@ -60,6 +60,12 @@ impl Operation for TestWebhook {
             Ok(status) => (false, format!("the receiver answered {status}")),
             Err(why) => {
                 let receiver = webhook.webhook.origin();
+                tracing::info!(
+                    webhook = webhook.id.0,
+                    "a test was not delivered: the receiver at {receiver}: {}",
+                    why.logged_why()
+                );
+                let why = webhooks::said(&webhook.webhook, &why);
                 (false, format!("the receiver at {receiver}: {why}"))
             }
         };
@@ -76,7 +82,8 @@ impl Operation for TestWebhook {
 
 /// Whose tests are on their way: each may hold a worker for as long as its receiver likes to be silent.
 static TESTING: Mutex<Vec<Option<GroupId>>> = Mutex::new(Vec::new());
-/// Of one top-level group, or the box; so no group takes the tests of another.
+/// Of one top-level group, or the box: only four of them together take the tests of all others, for as long as their
+/// receivers are waited for.
 const MOST_TESTING: usize = 4;
 const MOST_TESTING_IN_ALL: usize = 16;
 

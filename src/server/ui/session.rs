@@ -17,7 +17,7 @@ use crate::auth::keys::random_hex;
 use crate::auth::scope::Ability;
 use crate::auth::secret::digest;
 use crate::error::{Error, Kind, Result};
-use crate::http::{Response, Scheme};
+use crate::http::{Method, Response, Scheme};
 use crate::server::Appliance;
 use crate::server::call::Call;
 use crate::store::{Session, SessionId, SignedIn};
@@ -129,9 +129,12 @@ pub(super) fn visitor(appliance: &Appliance, call: &mut Call<'_>) -> Result<Opti
     }))
 }
 
-/// The id of the part of a page that its script asks for anew, for which nobody has done anything.
+/// The id of the part of a page that its script asks for anew, for which nobody has done anything. Whoever sends a form
+/// has.
 pub(super) fn refreshed(call: &Call<'_>) -> Option<String> {
-    call.request.headers.get("X-Refresh").map(str::to_owned)
+    let reads = matches!(call.request.method, Method::Get | Method::Head);
+    let part = call.request.headers.get("X-Refresh");
+    part.filter(|_| reads).map(str::to_owned)
 }
 
 fn may_sign_in(principal: &Principal) -> bool {

@@ -176,6 +176,9 @@ fn a_page_that_refreshes_itself_keeps_no_session_alive_and_takes_no_word_meant_f
     assert!(page.text().contains("It is done"), "{}", page.text());
     assert!(page.field("Set-Cookie").is_some());
     assert!(used() < half, "that was one");
+    set("UPDATE sessions SET last_used_at = ends_at - 45000");
+    client.with("X-Refresh", "now").post_form("/act/x", &[]);
+    assert!(used() < half, "a form is one, whatever its head says");
     set("UPDATE sessions SET last_used_at = last_used_at - 3601");
     let over = client.with("X-Refresh", "now").get("/");
     assert_eq!((over.status, over.field("Location")), (401, None));

@@ -223,16 +223,71 @@ fn private_addresses_are_refused_when_they_are_connected_to() {
         let url = format!("http://{host}:{}/x", receiver.port());
         stage.hook_for(&url, None, &[], false);
     }
-    stage.tell(0);
+    // Owners of a group do not learn the address that a name has here.
+    let actor = Actor::on_the_box(None);
+    let access = &stage.store.access;
+    let acme = access.create_group(&actor, "acme", Visibility::Private);
+    let acme = acme.unwrap();
+    let url = format!("http://localhost:{}/x", receiver.port());
+    stage.hook_for(&url, Some(acme), &[], false);
+    stage.tell_of(Some(acme), 0);
     stage.wait(|store| {
         let receivers = store.audit.receivers().unwrap();
+        let errors = receivers.iter().filter_map(|one| one.last_error.as_deref());
+        let told = errors.filter(|error| {
+            error.starts_with("has an address that is not public (an administrator")
+        });
         let is_refused = |error: &String| error.contains("which is not public");
         let refused = receivers
             .iter()
             .filter(|one| one.last_error.as_ref().is_some_and(is_refused));
-        refused.count() == 3
+        refused.count() == 3 && told.count() == 1
     });
     assert_eq!(receiver.tries(), 0);
+}
+
+#[test]
+fn an_old_secret_that_cannot_be_opened_keeps_no_event_from_being_signed() {
+    let [current, over] = [(); 2].map(|()| Receiver::start());
+    let stage = Stage::new();
+    let (_, secret) = stage.hook(&current.url("/x"));
+    let (_, other) = stage.hook(&over.url("/x"));
+    stage.sql(
+        "access.sqlite",
+        "UPDATE webhooks SET old_secret_sealed = x'00', old_until = unixepoch() + (3 - 2 * id) * 600",
+    );
+    // They are read again after a change.
+    stage.hook_for(&over.url("/y"), None, &[NoticeKind::ImagePushed], true);
+    stage.tell(0);
+    current.wait(1)[0].assert_signed(&secret);
+    over.wait(1)[0].assert_signed(&other);
+    // What the current one is sealed with is another matter, of which owners learn no paths.
+    let actor = Actor::on_the_box(None);
+    let acme = stage
+        .store
+        .access
+        .create_group(&actor, "acme", Visibility::Private);
+    let acme = acme.unwrap();
+    let text = format!("UPDATE webhooks SET group_id = {} WHERE id = 2", acme.0);
+    stage.sql("access.sqlite", &text);
+    std::fs::remove_file(stage.store.directory().join("secret.key")).unwrap();
+    let add = stage
+        .store
+        .access
+        .create_group(&actor, "other", Visibility::Private);
+    add.unwrap();
+    stage.tell_of(Some(acme), 1);
+    stage.wait(|store| {
+        let receivers = store.audit.receivers().unwrap();
+        let errors = receivers.into_iter().filter_map(|one| one.last_error);
+        let mut said: Vec<String> = errors.collect();
+        said.sort();
+        let [of_group, of_box] = said.as_slice() else {
+            return false;
+        };
+        of_group == "its events cannot be signed: its secret cannot be opened"
+            && of_box.contains("secret.key")
+    });
 }
 
 #[test]

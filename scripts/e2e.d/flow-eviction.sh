@@ -55,15 +55,21 @@ flow_eviction() {
     check_equal "no pull failed" "" "$(cat "$WORK/eviction-failed")"
     gone=$(eviction_metric 'breakwater_evictions_total{reason="max_size"}')
     check "images went meanwhile ($gone)" test "$gone" -gt 10
-    sleep 6
+    # What is pulled all the time stays, and its manifests are kept whatever room there is. What is fetched once it is old
+    # makes its room.
+    sleep 4
+    eviction_age_once
+    check "another image is pulled" skopeo copy --quiet --src-tls-verify=false \
+        "docker://$BOX/library/evict$EVICTION_IMAGES:latest" "dir:$WORK/dir"
+    sleep 2
     check "the limit holds" test "$(eviction_metric breakwater_cached_bytes)" -le "$((used / 2))"
     check "nothing is damaged" breakwater verify
 }
 
-# eviction_images: on the hub, images of one shape with different bytes.
+# eviction_images: on the hub, images of one shape with different bytes, and one more than the clients pull.
 eviction_images() {
     local number
-    for ((number = 0; number < EVICTION_IMAGES; number++)); do
+    for ((number = 0; number <= EVICTION_IMAGES; number++)); do
         python3 "$ROOT/scripts/e2e.d/images.py" "$WORK/images" "small@$number"
         skopeo copy --quiet --all --preserve-digests --dest-tls-verify=false \
             "oci:$WORK/images/small@$number:latest" "docker://$HUB/library/evict$number:latest"

@@ -39,7 +39,8 @@ fn read(path: &str) -> Document {
 fn topics() -> Vec<Document> {
     let files = std::fs::read_dir(in_repository("src/help")).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<_> = names.collect();
+    // Beside them lies a directory of pictures, which terminals do without.
+    let mut names: Vec<_> = names.filter(|name| name.ends_with(".md")).collect();
     names.sort();
     names
         .iter()

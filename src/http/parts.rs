@@ -11,8 +11,8 @@ use super::{Body, Part};
 /// The parts of a representation of `total` bytes, in the order in which they are given, each with what it holds; and the
 /// `Content-Type` of it all. The `boundary` must not occur in the content, and stands for itself in a header.
 ///
-/// Without sendfile, because what asks for parts asks for little of each. What leads to a part is made when it comes: a
-/// client that does not read holds little.
+/// Without sendfile, because whoever asks for parts asks for little of each. The text before a part is made when its turn
+/// comes, so that a client that does not read holds little memory.
 pub fn several_parts(
     boundary: String,
     media_type: &str,

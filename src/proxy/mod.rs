@@ -140,8 +140,8 @@ pub struct Proxy {
     head_calls: HeadCalls,
     /// Of what is not kept: with patience.
     cold_head_calls: HeadCalls,
-    /// Manifests and blobs of at most [`crate::spool::IN_MEMORY`]. By digest alone: bytes that were hashed are the same wherever they came from. Whether a repository has
-    /// them, and as which type, is read from its rows first.
+    /// Manifests and blobs of at most [`crate::spool::IN_MEMORY`], by digest alone: bytes that were hashed are the same
+    /// wherever they came from. Whether a repository has them, and as which type, is read from its rows first.
     short: Cache<Digest, Arc<[u8]>, ByLength>,
     not_found: Notes<Reference, Fault>,
     /// Blobs that the disk had no room for.

@@ -346,8 +346,9 @@ impl Store {
     /// As [`Self::remove_blob`], for damage: only if what lies there is still the file that was `seen`
     /// (`None`: nothing). Another one was put there by a fill meanwhile, and stays. Says whether it went.
     ///
-    /// A file that something hosted needs stays, damaged as it is: what was pushed is not dropped silently, and
-    /// the next fill or push of these bytes puts a good file in its place.
+    /// A file that something hosted needs stays, damaged as it is: what was pushed is not dropped silently, and the next fill
+    /// or push puts a good file in its place. A fill of a blob does so only where the length differs: damage of the same
+    /// length is for [`Self::set_aside`].
     pub fn remove_damaged(&self, digest: &Digest, seen: Option<&Blob>) -> Result<bool> {
         let _settling = self.settling(digest);
         // What is noted to be fetched again keeps its rows until then.

@@ -1,8 +1,9 @@
 //! Rows that every pull asks for, in memory for as long as nothing is written to their database.
 //!
-//! Two reads by SQLite take four system calls, two joins and a third of the time of a warm answer. All writes go through
-//! [`Database`], so it is known exactly when a row can have changed. To know which row a write changes was rejected:
-//! purges, eviction, adoption and repairs would each have to say it, and one that forgot would serve what is gone.
+//! A warm pull of a manifest by its tag read two of them, for which SQLite makes four of the seven system calls that the
+//! answer took. All writes go through [`Database`], so it is known exactly when a row can have changed. To forget only the
+//! rows that a write changes was rejected: purges, eviction, adoption and repairs would each have to name them, and one
+//! that forgot to would let what is gone be served.
 
 use std::hash::Hash;
 

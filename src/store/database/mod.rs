@@ -300,7 +300,8 @@ impl Drop for Database {
     }
 }
 
-/// A commit: readers see it somewhere within, so that what they read meanwhile counts neither before nor after.
+/// A commit in progress. Somebody who reads meanwhile sees the state before it or after it, so the number goes up at both
+/// ends: what was read in between is kept for neither.
 struct Changing<'a>(&'a AtomicU64);
 
 impl<'a> Changing<'a> {

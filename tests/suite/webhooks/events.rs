@@ -38,6 +38,20 @@ pub(super) fn push(client: &Client, repository: &str, tag: &str) -> String {
     breakwater::oci::Digest::of(manifest.as_bytes()).to_string()
 }
 
+/// A token of `ci` that lasts for 60 days.
+fn add_token(appliance: &Appliance, name: &str) {
+    let of_ci = ["token", "create", "--name", name, "--user", "ci"];
+    let limits = ["--scope", "read_registry", "--expires", "60d"];
+    appliance.ok(&[&of_ci[..], &limits].concat());
+}
+
+/// As if all tokens, which are so many, had been made nearly 60 days ago.
+fn let_tokens_end_soon(appliance: &Appliance, count: usize) {
+    let access = rusqlite::Connection::open(appliance.data().join("access.sqlite")).unwrap();
+    let ago = "UPDATE tokens SET created_at = created_at - 5184000, expires_at = expires_at - 4752000, own_expires_at = expires_at - 4752000";
+    assert_eq!(access.execute(ago, []).unwrap(), count);
+}
+
 #[test]
 fn pushes_and_deletions_by_every_way_are_told_with_their_group() {
     let hosted = Hosted::start();
@@ -202,23 +216,9 @@ fn a_token_that_ends_soon_damage_a_short_disk_and_yesterdays_evictions_are_told_
     let receiver = Receiver::start();
     add(&appliance, &receiver, &[]);
     appliance.ok(&["user", "add", "ci", "--service"]);
-    appliance.ok(&[
-        "token",
-        "create",
-        "--name",
-        "old",
-        "--user",
-        "ci",
-        "--scope",
-        "read_registry",
-        "--expires",
-        "60d",
-    ]);
+    add_token(&appliance, "old");
     appliance.stop();
-    let access = rusqlite::Connection::open(appliance.data().join("access.sqlite")).unwrap();
-    let ago = "UPDATE tokens SET created_at = created_at - 5184000, expires_at = expires_at - 4752000, own_expires_at = expires_at - 4752000";
-    assert_eq!(access.execute(ago, []).unwrap(), 1);
-    drop(access);
+    let_tokens_end_soon(&appliance, 1);
     let audit = rusqlite::Connection::open(appliance.data().join("audit.sqlite")).unwrap();
     let now = breakwater::time::Timestamp::now().0;
     let yesterday = now - now % 86_400 - 3_600;
@@ -306,24 +306,10 @@ fn of_many_tokens_that_end_soon_as_many_are_told_as_are_not_summed_up() {
     appliance.ok(&["user", "add", "ci", "--service"]);
     for number in 0..22 {
         let name = format!("token{number}");
-        appliance.ok(&[
-            "token",
-            "create",
-            "--name",
-            &name,
-            "--user",
-            "ci",
-            "--scope",
-            "read_registry",
-            "--expires",
-            "60d",
-        ]);
+        add_token(&appliance, &name);
     }
     appliance.stop();
-    let access = rusqlite::Connection::open(appliance.data().join("access.sqlite")).unwrap();
-    let ago = "UPDATE tokens SET created_at = created_at - 5184000, expires_at = expires_at - 4752000, own_expires_at = expires_at - 4752000";
-    assert_eq!(access.execute(ago, []).unwrap(), 22);
-    drop(access);
+    let_tokens_end_soon(&appliance, 22);
     appliance.restart();
     receiver.wait(20);
     appliance.stop();

@@ -124,9 +124,9 @@ impl Keyboard {
 impl Drop for Keyboard {
     fn drop(&mut self) {
         self.listening.close();
-        show(END);
-        // Nobody is left who could be told.
+        // Before the shell's screen comes back, so that whoever sees that can type. Nobody is left who could be told of a failure.
         let _ = tcsetattr(&self.stdin, OptionalActions::Now, &self.before);
+        show(END);
     }
 }
 

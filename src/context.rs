@@ -8,10 +8,14 @@
 //! nothing with it. Work that several requests share, such as a fetch, runs on threads of its own, which have no
 //! client. Neither have the threads of the box itself (garbage collection, start-up); they are never told to stop.
 //!
+//! One thread may also have more to do than the request that it answers: the poller of the public port answers from memory
+//! itself. So whatever is about to wait for something else than memory says so ([`waits`]), and the thread gives its other
+//! work to somebody else first.
+//!
 //! Asking whether a client is still there costs a system call, so nobody asks during the first moments (`SOON`), in
 //! which every query of a pull is done.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -89,6 +93,25 @@ impl Client {
 
 thread_local! {
     static CLIENT: RefCell<Option<Client>> = const { RefCell::new(None) };
+    static BEFORE_WAITING: Cell<fn()> = const { Cell::new(|| {}) };
+    static HAS_WAITED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has `act` called on this thread each time that it is about to wait.
+pub fn before_waiting(act: fn()) {
+    BEFORE_WAITING.set(act);
+}
+
+/// Says that this thread is about to wait: for a disk, a database, an upstream, a client, another thread's work, or to compute
+/// for long. Costs nothing where the thread has no other work.
+pub fn waits() {
+    HAS_WAITED.set(true);
+    BEFORE_WAITING.get()();
+}
+
+/// Whether this thread has waited since it last began to work for a client.
+pub fn has_waited() -> bool {
+    HAS_WAITED.get()
 }
 
 /// Runs `work` for a client at `origin`, of whom `hung_up` tells whether it is gone.
@@ -103,6 +126,7 @@ pub fn serve<T>(
         limit: None,
     };
     let before = CLIENT.replace(Some(client));
+    HAS_WAITED.set(false);
     let _restored = OnDrop(Some(|| drop(CLIENT.replace(before))));
     work()
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::context;
 use crate::hops;
-
 use crate::time::deadline;
 
 /// Calls in progress, by key.
@@ -120,6 +120,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Default for SharedCalls<K, V> {
 impl<V: Clone> JoinedCall<V> {
     /// Its result, if it comes within `patience`.
     pub fn wait(self, patience: Duration) -> Option<V> {
+        context::waits();
         let deadline = deadline(patience);
         let mut result = self.0.result.lock();
         while result.is_none() {

@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# What TLS costs: the box beside docker-registry with the same certificate, on the same machine, in the same
-# run. Sourced by bench.sh, whose names it uses.
+# What TLS costs: the box beside docker-registry and nginx with the same certificate, on the same machine, in the same run;
+# what the same body costs without it is measured beside. Sourced by bench.sh, whose names it uses.
 
-declare -A TLS_ADDRESS=([registry]=127.0.0.1:5442 [box]=127.0.0.1:5443)
+declare -A TLS_ADDRESS=([nginx]=127.0.0.1:5444 [registry]=127.0.0.1:5442 [box]=127.0.0.1:5443)
 # Fewer than the box lets one address have.
 SILENT=1000
 AES128=TLS_AES_128_GCM_SHA256
 AES256=TLS_AES_256_GCM_SHA384
-declare -A TLS_PROCESS=([registry]=registry-tls [box]=box)
+declare -A TLS_PROCESS=([nginx]=nginx [registry]=registry-tls [box]=box)
 
 # tls_start: restarts the box with a certificate, and starts a second docker-registry with the same.
 tls_start() {
@@ -25,6 +25,11 @@ CONFIG
     stop box
     start box breakwater serve --config "$WORK/breakwater.toml"
     wait_for box curl -fs --cacert "$TLS_AUTHORITY" "https://${TLS_ADDRESS[box]}/-/readiness"
+    sed -i "s|^        listen .*|&\n        listen ${TLS_ADDRESS[nginx]} ssl;\n        ssl_certificate $certificate;\n        ssl_certificate_key $key;|" \
+        "$WORK/nginx.conf"
+    stop nginx
+    start nginx nginx -c "$WORK/nginx.conf"
+    wait_for nginx curl -fs -o /dev/null --cacert "$TLS_AUTHORITY" "https://${TLS_ADDRESS[nginx]}/v2/library/small/manifests/latest"
     cat >"$WORK/registry-tls.yml" <<CONFIG
 version: 0.1
 log: {level: warn, accesslog: {disabled: false}}
@@ -61,11 +66,23 @@ tls_downloads() {
 # tls_work NAME ADDRESS PATH: prints the milliseconds of CPU time that the process NAME needs for 200 MB; the
 # clients, and whatever else runs on the machine, have no part in it.
 tls_work() {
-    # shellcheck disable=SC2153 # of lib.sh
-    local stat=/proc/${PIDS[$1]}/stat before
-    before=$(awk '{print $14 + $15}' "$stat")
+    local before
+    before=$(cpu "$1")
     tls_download "$2" "$3" "$AES128" >/dev/null
-    awk -v before="$before" -v hertz="$(getconf CLK_TCK)" '{printf "%.0f\n", ($14 + $15 - before) * 1000 / hertz / 4}' "$stat"
+    awk -v ticks="$(($(cpu "$1") - before))" -v hertz="$(getconf CLK_TCK)" 'BEGIN {printf "%.0f\n", ticks * 1000 / hertz / 4}'
+}
+
+# tls_load SERVER: what bench.lua prints, of 32 connections.
+tls_load() {
+    wrk --timeout 20s -t 1 -c 32 -d "${SECONDS_EACH}s" -s "$HERE/bench.lua" -H "Accept: $MANIFEST_TYPE" \
+        -H "$(authorization "$1" "${PATHS[manifest by tag]}")" "https://${TLS_ADDRESS[$1]}/v2/library/${PATHS[manifest by tag]}"
+}
+
+# plain_download ADDRESS PATH: as tls_download, without TLS.
+plain_download() {
+    local url=http://$1/v2/library/$2
+    curl -fsS -w '%{size_download} %{time_total}\n' -o /dev/null "$url" -o /dev/null "$url" -o /dev/null "$url" -o /dev/null "$url" |
+        awk '{bytes += $1; seconds += $2} END {printf "%.0f\n", bytes / seconds / 1e6}'
 }
 
 # tls_handshakes ADDRESS: prints how many connections a second are made, asked once and closed, each with a
@@ -80,17 +97,12 @@ tls_resumed() {
     python3 "$HERE/tls_clients.py" resume "$1" "$TLS_AUTHORITY" "$SECONDS_EACH"
 }
 
-# tls_pulls_p95 ADDRESS: milliseconds; two clients that pull without a pause.
-tls_pulls_p95() {
-    wrk -t 1 -c 2 -d "${SECONDS_EACH}s" -s "$WORK/percentile.lua" -H "Accept: $MANIFEST_TYPE" \
-        "https://$1/v2/library/${PATHS[manifest by tag]}" | sed -n 's/^p95 //p'
-}
-
 tls_rounds() {
     local round server what measured
     step "TLS: $ROUNDS rounds of $SECONDS_EACH seconds"
     for server in "${SERVERS[@]}"; do
         for path in big/manifests/latest "${PATHS[@]}" "${PATHS[@]}"; do
+            [[ $server == nginx && $path == big/manifests/* ]] && continue
             curl -fsS --cacert "$TLS_AUTHORITY" -o /dev/null -H "Accept: $MANIFEST_TYPE" "https://${TLS_ADDRESS[$server]}/v2/library/$path"
             # docker-registry stores what it fetched only after it has answered.
             sleep 0.5
@@ -98,12 +110,16 @@ tls_rounds() {
     done
     for round in $(seq "$ROUNDS"); do
         for server in "${SERVERS[@]}"; do
-            measured=$(load "${TLS_ADDRESS[$server]}" "${PATHS[manifest by tag]}" https)
-            echo "$round $server manifest by tag: $measured"
-            echo "${measured% *}" >>"$WORK/tls manifest,$server"
-            echo "${measured#* }" >>"$WORK/tls manifest p99,$server"
-            for what in blob "blob aes256" blobs work handshakes resumed; do
+            measured=$(tls_load "$server")
+            awk -v requests="$(value requests <<<"$measured")" -v seconds="$(value seconds <<<"$measured")" \
+                'BEGIN {printf "%.0f\n", requests / seconds}' >>"$WORK/tls manifest,$server"
+            value p99 <<<"$measured" >>"$WORK/tls manifest p99,$server"
+            echo "$round $server manifest by tag: $(tail -n 1 "$WORK/tls manifest,$server")/s"
+            for what in plain blob "blob aes256" blobs work handshakes resumed; do
+                # Only registries answer `/v2/` itself.
+                [[ $server == nginx && $what =~ handshakes|resumed ]] && continue
                 case $what in
+                plain) measured=$(plain_download "${ADDRESS[$server]}" "${PATHS[200 MB blob]}") ;;
                 blob) measured=$(tls_download "${TLS_ADDRESS[$server]}" "${PATHS[200 MB blob]}" "$AES128") ;;
                 "blob aes256") measured=$(tls_download "${TLS_ADDRESS[$server]}" "${PATHS[200 MB blob]}" "$AES256") ;;
                 blobs) measured=$(tls_downloads "${TLS_ADDRESS[$server]}" "${PATHS[200 MB blob]}") ;;
@@ -116,22 +132,16 @@ tls_rounds() {
             done
         done
     done
-    for server in "${SERVERS[@]}"; do
-        for what in manifest "manifest p99" blob "blob aes256" blobs work handshakes resumed; do
-            # shellcheck disable=SC2034,SC2154 # a key with a blank, read by bench.sh
-            RESULT[tls $what,$server]=$(median <"$WORK/tls $what,$server")
-        done
-    done
 }
 
 tls_silence() {
     local round alone beside clients
     step "TLS: warm pulls while $SILENT clients have connected and say nothing"
     for round in $(seq "$ROUNDS"); do
-        alone=$(tls_pulls_p95 "${TLS_ADDRESS[box]}")
+        alone=$(pulls_p95 "https://${TLS_ADDRESS[box]}")
         start silent python3 "$HERE/tls_clients.py" silent "${TLS_ADDRESS[box]}" "$TLS_AUTHORITY" "$SILENT"
         wait_for silent grep -q "^all $SILENT" "$WORK/log/silent.log"
-        beside=$(tls_pulls_p95 "${TLS_ADDRESS[box]}")
+        beside=$(pulls_p95 "https://${TLS_ADDRESS[box]}")
         clients=$(curl -fsS "http://${ADDRESS[box]}/metrics" | awk '$1 == "breakwater_http_connections" {print $2}')
         stop silent
         : >"$WORK/log/silent.log"
@@ -143,10 +153,11 @@ tls_silence() {
 }
 
 tls_results() {
-    step "TLS, one certificate for both (a ratio above 1: Breakwater is better)"
+    step "TLS, one certificate for all (a ratio above 1: Breakwater is better)"
     table_head
-    row "tls manifest" "manifest by tag" "/s" more
+    row "tls manifest" "manifest by tag, 32 connections" "/s" more
     row "tls manifest p99" "... 99th percentile" "ms" less
+    row "tls plain" "200 MB, one connection, without TLS" "MB/s" more
     row "tls blob" "200 MB, one connection, AES-128" "MB/s" more
     row "tls blob aes256" "200 MB, one connection, AES-256" "MB/s" more
     row "tls blobs" "200 MB, four connections" "MB/s" more
@@ -154,7 +165,7 @@ tls_results() {
     row "tls handshakes" "handshakes, each a new session" "/s" more
     row "tls resumed" "handshakes, sessions resumed" "/s" more
     printf '\n%s silent clients: the 95th percentile of warm pulls is %s ms without them, %s ms with them; ratio %s\n' \
-        "$SILENT" "$(median <"$WORK/alone")" "$(median <"$WORK/beside")" "$(median <"$WORK/silent ratio")"
+        "$SILENT" "$(median "$WORK/alone")" "$(median "$WORK/beside")" "$(median "$WORK/silent ratio")"
 }
 
 tls_bench() {

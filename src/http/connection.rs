@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use rustix::event::epoll::EventFlags;
+
 use super::admission::Permit;
 use super::head_scan::HeadScan;
 use super::tls::{Flight, next_flight};
@@ -40,14 +42,32 @@ pub(super) enum Stage {
     Lingering(usize),
 }
 
+/// What the poller's set has of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    No,
+    /// It is in the set, and nothing is told of it.
+    Silent,
+    /// These events are told, again and again for as long as they hold.
+    For(EventFlags),
+}
+
+impl Watch {
+    /// Notes that nothing is told any more.
+    pub(super) fn silence(&mut self) {
+        if matches!(self, Self::For(_)) {
+            *self = Self::Silent;
+        }
+    }
+}
+
 /// A connection. Its permit is dropped first, see `Permit`.
 pub(super) struct Connection {
     pub(super) permit: Permit,
     pub(super) peer: SocketAddr,
     pub(super) wire: Wire,
     pub(super) stage: Stage,
-    /// Whether the poller has it in its set, armed or not.
-    pub(super) watched: bool,
+    pub(super) watch: Watch,
     scan: HeadScan,
     /// When the stage began; a head begins with its first byte, and a handshake with the connection.
     since: Instant,
@@ -66,7 +86,7 @@ impl Connection {
             peer,
             wire,
             stage,
-            watched: false,
+            watch: Watch::No,
             scan: HeadScan::default(),
             since: Instant::now(),
             used: false,

@@ -1,4 +1,4 @@
-//! A worker's part: parses the head, calls the handler, sends the response, and decides what becomes of the
+//! What is done with a request: parses the head, calls the handler, sends the response, and decides what becomes of the
 //! connection. It knows nothing of epoll, and takes part in no decision about who is served when.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::connection::{Connection, Stage};
 use super::head::{Head, parse_head};
+use super::poller;
 use super::respond::{Buffers, send};
 use super::response_head::Terms;
 use super::service::Service;
@@ -22,19 +23,23 @@ const SCRATCH: usize = 4 * 1024;
 
 /// What becomes of a connection.
 enum Next {
-    Keep,
+    Keep {
+        /// Whether the request was answered from memory, as the poller does it: with fewer threads than there are connections.
+        by_poller: bool,
+    },
     /// Its handshake went on, and no request was answered.
     Stay,
     Linger,
     Close,
 }
 
-/// Serves requests of `connection` until it pauses, ends, or others wait for the worker.
+/// Serves requests of `connection` until it pauses, ends, or others wait for the worker. On the poller's own thread it is one
+/// request, whose connection is given back where it goes on; unless that had to wait: then the thread is a worker.
 pub(super) fn serve(
     service: &Arc<Service>,
     mut connection: Box<Connection>,
     buffers: &mut Buffers,
-) {
+) -> Option<Box<Connection>> {
     loop {
         let next = match std::mem::replace(&mut connection.stage, Stage::Waiting) {
             Stage::Whole(head) => exchange(service, &mut connection, head.start, head.end, buffers),
@@ -47,29 +52,39 @@ pub(super) fn serve(
             Stage::Greeting | Stage::Waiting | Stage::Partial | Stage::Lingering(_) => Next::Close,
         };
         match next {
-            Next::Close => return,
-            Next::Linger => {
-                connection.linger();
-                return service.park(connection);
-            }
-            Next::Keep => connection.next_request(),
+            Next::Close => return None,
+            Next::Linger => connection.linger(),
+            Next::Keep { .. } => connection.next_request(),
             Next::Stay => {}
         }
+        if poller::is_here() {
+            return Some(connection);
+        }
+        // If it was the poller's, that has silenced it on its way to another thread.
+        connection.watch.silence();
         let others_wait = service.pool.should_yield(connection.permit.origin());
-        if connection.is_silent() && !others_wait && !service.is_draining() {
+        let by_poller = matches!(next, Next::Keep { by_poller: true });
+        if !by_poller && connection.is_silent() && !others_wait && !service.is_draining() {
             match connection.wire.transport.wait_readable(NEXT_REQUEST) {
                 Ok(false) => {}
                 Ok(true) if connection.collect(&mut [0; SCRATCH]).is_ok() => {}
-                _ => return connection.farewell(),
+                _ => {
+                    connection.farewell();
+                    return None;
+                }
             }
         }
         match connection.stage {
             Stage::Whole(_) | Stage::Refused(_) | Stage::Greeted(_) if !others_wait => {}
             // The end of the queue is a fair place for a client that sends request after request.
             Stage::Whole(_) | Stage::Refused(_) | Stage::Greeted(_) => {
-                return service.pool.push(service, connection);
+                service.pool.push(service, connection);
+                return None;
             }
-            _ => return service.park(connection),
+            _ => {
+                service.park(connection);
+                return None;
+            }
         }
     }
 }
@@ -81,8 +96,9 @@ fn exchange(
     end: usize,
     buffers: &mut Buffers,
 ) -> Next {
-    let head = connection.wire.unread().get(start..end);
-    let head = match parse_head(head.unwrap_or_default()) {
+    let head = connection.wire.unread().get(start..end).unwrap_or_default();
+    let by_poller = service.may_answer_from_memory(&connection.wire.transport, head);
+    let head = match parse_head(head) {
         Ok(head) => head,
         Err(refused) => return refuse(service, connection, refused, buffers),
     };
@@ -110,7 +126,9 @@ fn exchange(
         keep,
     };
     match send(&mut connection.wire.transport, response, terms, buffers) {
-        Ok(true) => Next::Keep,
+        Ok(true) => Next::Keep {
+            by_poller: by_poller && !context::has_waited(),
+        },
         // It asked for the end itself, and has sent all that it had to: no reset can come of closing. Under
         // TLS its own end is still to come, and would be answered with one.
         Ok(false) if body_read && !keep_alive && connection.wire.is_plain_and_empty() => {

@@ -2,9 +2,7 @@
 //! done by `poller` and `workers`.
 
 use std::net::{SocketAddr, TcpListener};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::poller::Poller;
@@ -68,8 +66,13 @@ impl Refused {
 
 /// What answers requests. A panic in either method costs its connection and nothing else.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request; runs on a worker with blocking IO.
+    /// Answers one request; runs on a worker with blocking IO, unless [`Self::may_answer_from_memory`].
     fn handle(&self, request: &mut Request) -> Response;
+    /// Whether the request of this head is likely to be answered from memory: then the poller's thread may do so itself.
+    /// Whatever waits all the same says so before ([`crate::context::waits`]).
+    fn may_answer_from_memory(&self, _head: &[u8]) -> bool {
+        false
+    }
     /// Renders and logs the answer to a request that was refused before it became one. The connection
     /// is closed after it. It may run on the poller's thread, so it must not wait for anything.
     fn refuse(&self, refusal: &Refusal) -> Response;
@@ -123,7 +126,7 @@ impl From<TcpListener> for Listener {
 pub struct Server {
     service: Arc<Service>,
     addresses: Vec<SocketAddr>,
-    poller: Option<JoinHandle<()>>,
+    ended: bool,
 }
 
 impl Server {
@@ -159,14 +162,14 @@ impl Server {
         let service = Service::new(limits, handler, identities.collect(), waker);
         let poller = Poller::new(service.clone(), listeners)
             .map_err(|error| failed("make an epoll set", error))?;
-        let poller = std::thread::Builder::new()
-            .name("http-poller".to_owned())
-            .spawn(move || run(poller))
+        service
+            .pool
+            .begin(&service, Box::new(poller))
             .map_err(|error| failed("start a thread", error))?;
         Ok(Self {
             service,
             addresses,
-            poller: Some(poller),
+            ended: false,
         })
     }
 
@@ -199,29 +202,18 @@ impl Server {
 
     /// Ends the poller, and with it all connections that no worker has.
     fn end(&mut self) {
+        self.ended = true;
         self.service.enter(Phase::Ended);
-        if let Some(poller) = self.poller.take()
-            && poller.join().is_err()
-        {
-            tracing::error!("the poller had panicked");
-        }
+        self.service.pool.wait_for_poller();
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if self.poller.is_some() {
+        if !self.ended {
             self.service.admission.cut();
             self.end();
             self.service.pool.close(Duration::ZERO);
         }
-    }
-}
-/// Runs the poller, which holds every connection that waits: there is nothing to go on with where it panics, and
-/// without it nobody is answered. So the process ends at once, and whoever watches it starts it again.
-fn run(poller: Poller) {
-    if catch_unwind(AssertUnwindSafe(|| poller.run())).is_err() {
-        tracing::error!("the thread that waits for connections panicked: the process ends");
-        std::process::abort();
     }
 }

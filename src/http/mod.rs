@@ -3,10 +3,10 @@
 //! # Bird's-eye view
 //! ```text
 //! listener   Server, Limits, Handler: start and graceful stop
-//!   ├ poller      one thread: accepts, collects heads, watches idle connections, keeps deadlines
+//!   ├ poller      accepts, collects heads, watches idle connections, keeps deadlines; answers itself what is in memory
 //!   ├ workers     the pool: threads on demand, a queue in which no address takes every place and nobody
 //!   │             waits long behind those who wait for something else
-//!   │   └ exchange    head → handler → response → what becomes of the connection
+//!   ├ exchange    head → handler → response → what becomes of the connection
 //!   ├ admission   counts connections, in all and by address; cuts them at the end
 //!   ├ gauge       how much there is to do, for whoever watches
 //!   ├ probe       asks the own public port, for a watchdog
@@ -25,7 +25,13 @@
 //! few milliseconds for the next request and hands the connection back. So ten thousand half requests fit
 //! into a few megabytes, and a request that is there is served by straight-line code.
 //!
-//! Handlers and the sources of bodies may wait for an upstream for minutes. They need not say so: a request
+//! What is likely to be answered from memory, as the handler says by the head, the poller's thread answers itself, by the same
+//! code: it costs one call that receives and one that sends, and wakes nobody. Where it has to wait all the same, the thread
+//! first leaves the poller to an idle worker and goes on as a worker: being the poller is one of the things that a worker
+//! does, and there is one at any time. So nobody ever waits behind a request that waits. With a worker for each connection,
+//! which the poller woke or which waited for the next request itself, a third of the time went to waking threads.
+//!
+//! Handlers and the sources of bodies may wait for an upstream for minutes. On a worker they need not say so: a request
 //! that found no worker for 50 ms gets one more, up to one for each connection, and threads that are idle
 //! end. So a kept image or `/-/liveness` never waits behind a cold one for long.
 //!
@@ -38,7 +44,8 @@
 //!    readings of one message are how requests are smuggled (RFC 9112 section 11.2).
 //! 3. Every wait for a client has a deadline: a whole head, the next request, progress in a body, the end.
 //!    Progress is bytes for the time spent waiting for them, so that a trickle is none.
-//! 4. The poller waits for nobody, and calls the handler only for refusals.
+//! 4. The poller waits for nobody: it calls the handler only for refusals and for what is answered from memory, and it is
+//!    another thread's before a handler waits ([`crate::context::waits`]).
 //! 5. A response that is not whole is broken off with a reset; its receipt is given exactly once.
 //! 6. A panic in a handler, a body's source or a receipt costs its own connection and nothing else.
 //!

@@ -12,6 +12,7 @@ use super::date::DateCache;
 use super::response_head::{Framed, Terms, write_head};
 use super::transport::Transport;
 use super::{Body, Delivery, Response};
+use crate::context;
 
 /// Bytes that a stream, or a file without sendfile, is copied by.
 const COPY_SIZE: usize = 32 * 1024;
@@ -143,6 +144,7 @@ impl Outgoing<'_> {
 
     /// Forwards what each read gives, without waiting for more.
     fn stream(&mut self, mut reader: Box<dyn Read + Send>, framed: Framed) -> io::Result<()> {
+        context::waits();
         let mut copy = vec![0; FIRST_COPY];
         let mut left = match framed {
             Framed::Length(length) => length,

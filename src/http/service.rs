@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use super::admission::Admission;
 use super::connection::Connection;
 use super::exchange::plain;
+use super::transport::Transport;
 use super::workers::Pool;
 use super::{Handler, Limits, Refusal, Refused, Response, TlsIdentity};
 use crate::time::Timestamp;
@@ -85,6 +86,12 @@ impl Service {
     /// Whether it is ourselves who ask from there.
     pub(super) fn is_probe(&self, peer: SocketAddr) -> bool {
         *self.probe.lock() == Some(peer)
+    }
+
+    /// Whether the poller's thread may answer the request of this head itself.
+    pub(super) fn may_answer_from_memory(&self, transport: &Transport, head: &[u8]) -> bool {
+        // To encrypt an answer takes longer than to make it.
+        transport.is_plain() && self.handler.may_answer_from_memory(head)
     }
 
     pub(super) fn phase(&self) -> Phase {

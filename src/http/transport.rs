@@ -19,6 +19,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use super::Scheme;
 use super::pace::Pace;
 use super::tls::{TlsIdentity, TlsStream};
+use crate::context;
 
 /// A reader that takes less than this in a whole stall timeout of waiting for it is cut off. With the
 /// default of a minute that is 1.1 KB/s: three layers at once over a line of 64 kbit/s get more than twice
@@ -88,8 +89,13 @@ impl Transport {
         }
     }
 
+    /// Whether it is TCP without encryption.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain { .. })
+    }
+
     /// The socket; never to be read or written around this type.
-    fn socket(&self) -> io::Result<&Arc<TcpStream>> {
+    pub(super) fn socket(&self) -> io::Result<&Arc<TcpStream>> {
         match self {
             Self::Closed => Err(ErrorKind::NotConnected.into()),
             Self::Plain { socket, .. } => Ok(socket),
@@ -136,6 +142,7 @@ impl Transport {
 
     /// Receives at least a byte; 0 at the end of the stream. `TimedOut` if nothing comes in time.
     pub(super) fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        context::waits();
         match self {
             Self::Tls(stream) => stream.receive(buffer),
             _ => receive_from(self.socket()?, buffer, RecvFlags::empty()).map_err(stalled),
@@ -183,14 +190,23 @@ impl Transport {
         let mut flags = SendFlags::NOSIGNAL;
         flags.set(SendFlags::MORE, more);
         if let Self::Tls(stream) = self {
+            context::waits();
             return stream.send_all(parts, flags, sent);
         }
         let mut parts = parts;
+        let mut waiting = SendFlags::DONTWAIT;
         // Also drops empty parts at the front.
         IoSlice::advance_slices(&mut parts, 0);
         while !parts.is_empty() {
             let before = Instant::now();
-            let count = send_to(self.socket()?, parts, flags).map_err(stalled)?;
+            let count = match send_to(self.socket()?, parts, flags | waiting) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock && !waiting.is_empty() => {
+                    context::waits();
+                    waiting = SendFlags::empty();
+                    continue;
+                }
+                other => other.map_err(stalled)?,
+            };
             if count == 0 {
                 return Err(ErrorKind::WriteZero.into());
             }
@@ -213,6 +229,7 @@ impl Transport {
         if matches!(self, Self::Tls(_)) {
             return Err(ErrorKind::Unsupported.into());
         }
+        context::waits();
         let count = count.min(SENDFILE_SLICE);
         let before = Instant::now();
         let count = loop {

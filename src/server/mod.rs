@@ -206,6 +206,10 @@ impl Appliance {
         let ns = call.query("ns");
         let route = router::route(&call.request.path, ns.as_deref())?;
         call.note.route = RouteClass::from(&route);
+        if !route.is_content() {
+            // Passwords, lists, pages: what the poller's thread shall not do.
+            context::waits();
+        }
         match route {
             Route::Base => v2::base(self, call),
             Route::Token => token::token(self, call),
@@ -389,6 +393,11 @@ impl Handler for Appliance {
         response
             .header("X-Request-Id", id)
             .on_delivered(move |delivery| line.write(status, delivery))
+    }
+
+    /// Manifests and short blobs are, as long as nothing was written.
+    fn may_answer_from_memory(&self, head: &[u8]) -> bool {
+        head.starts_with(b"GET /v2/") || head.starts_with(b"HEAD /v2/")
     }
 
     fn refuse(&self, refusal: &HttpRefusal) -> Response {

@@ -28,6 +28,16 @@ pub(super) enum Route {
     Page,
 }
 
+impl Route {
+    /// Whether it is a manifest or a blob.
+    pub(super) fn is_content(&self) -> bool {
+        match self {
+            Self::Repository(route) => matches!(route.part, Part::Manifest(_) | Part::Blob(_)),
+            _ => false,
+        }
+    }
+}
+
 /// What a probe asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Probe {

@@ -30,6 +30,7 @@ use std::time::Duration;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use rustix::fs::MemfdFlags;
 
+use crate::context;
 use crate::error::{Error, Kind, Result};
 use budget::Budget;
 pub use budget::{Owner, Permit};
@@ -255,6 +256,7 @@ impl Spools {
 
 impl SpoolFile {
     fn append(&mut self, spools: &Spools, bytes: &[u8]) -> Result<()> {
+        context::waits();
         if !self.permit.grow(bytes.len() as u64) {
             return Err(no_room("this box holds as much for your address as it may"));
         }

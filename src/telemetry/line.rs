@@ -2,12 +2,16 @@
 
 use std::fmt::{self, Write as _};
 use std::io::Write;
+use std::os::fd::AsFd;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer};
+
+use crate::context;
 
 /// What a line looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +49,18 @@ impl<S: Subscriber, W: for<'a> MakeWriter<'a> + 'static> Layer<S> for LineLayer<
             Format::Text => fields.text(&format!("{time:.3}"), level),
         };
         line.push('\n');
+        if !context::has_waited() && !is_writable(std::io::stderr()) {
+            context::waits();
+        }
         // A log that cannot be written is no reason to stop serving.
         let _ = self.writer.make_writer().write_all(line.as_bytes());
     }
+}
+
+/// Whether a line would be taken at once: whoever reads it may be busy.
+fn is_writable(file: impl AsFd) -> bool {
+    let mut file = [PollFd::new(&file, PollFlags::OUT)];
+    poll(&mut file, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
 #[derive(Default)]

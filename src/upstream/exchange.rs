@@ -15,6 +15,7 @@ use super::login::Authorization;
 use super::rate_limit;
 use super::transport::{Deadline, Method, Reply};
 use super::url::Url;
+use crate::context;
 use crate::error::excerpt;
 use crate::hops::{self, Hops};
 use crate::spool::{Content, Spool, Unfilled};
@@ -38,6 +39,7 @@ pub(super) struct Ask<'a> {
 impl Upstream {
     /// Asks, follows redirects, and answers a challenge once. Any status but 401 is returned.
     pub(super) fn exchange(&self, ask: &Ask<'_>) -> Result<Reply, Fault> {
+        context::waits();
         let Question { repository, path } = ask.question;
         let repository = format!("{}{repository}", self.prefix);
         let scope = format!("repository:{repository}:pull");

@@ -1,25 +1,36 @@
-//! The one thread that waits for everybody: accepts (see `accept`), collects heads, watches idle connections and
-//! those that linger, and keeps their deadlines. It never blocks on a client, and runs no request.
+//! What waits for everybody, on one thread: accepts (see `accept`), collects heads, watches idle connections and those that
+//! linger, and keeps their deadlines. It never waits for a client.
+//!
+//! It answers requests itself that are likely to be answered from memory, as a server of files does it: for each there are
+//! one call that receives and one that sends, and no thread is woken. Where one has to wait all the same, its thread first
+//! gives the poller to an idle worker, and goes on as a worker (see `here`).
 //!
 //! It uses epoll through rustix: the interface of the `polling` crate asks for `unsafe` at each
-//! registration. Connections are armed for one event at a time (`EPOLLONESHOT`), so that one with a worker
-//! stays in the set, silent, and comes back with a single call.
+//! registration. A connection that waits stays armed from request to request; one that goes to a worker stays in the set,
+//! silent, and comes back with a single call.
 
 mod accept;
+mod here;
 mod parked;
 
+use std::collections::HashMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::net::TcpStream;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::thread::set_name;
 
 use super::Refused;
-use super::connection::{Connection, Stage};
+use super::connection::{Connection, Stage, Watch};
 use super::listener::Listener;
+use super::respond::Buffers;
 use super::service::{Phase, Service};
+use crate::context::{self, Origin};
 use accept::ACCEPT_PAUSE;
+pub(super) use here::is_here;
 use parked::Parked;
 
 /// Events taken in one go.
@@ -30,13 +41,15 @@ const SCRATCH: usize = 16 * 1024;
 const HEADS_LIMIT: usize = 32 * 1024 * 1024;
 /// A head up to this length is never refused for the others' sake.
 const SMALL_HEAD: usize = 4 * 1024;
+/// So many requests of one address are answered between two looks at who else asks.
+const ANSWERS: u32 = 32;
 /// When the server is to end, a client that has just come gets so long to say what it wants.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 const WAKER: u64 = u64::MAX;
 /// The token of the first listener; the others follow.
 const LISTENERS: u64 = 1 << 63;
 
-/// The poller's state; lives on its thread.
+/// The poller's state; lives on the thread that is the poller.
 pub(super) struct Poller {
     service: Arc<Service>,
     epoll: OwnedFd,
@@ -49,6 +62,10 @@ pub(super) struct Poller {
     parked: Parked,
     scratch: Vec<u8>,
     turned_away: (Instant, u32),
+    /// How many requests of which addresses were answered since the last look.
+    answered: HashMap<Origin, u32>,
+    /// The connection whose request is being answered, while it is armed.
+    answering: Option<(Arc<TcpStream>, u64)>,
 }
 
 impl Poller {
@@ -70,17 +87,24 @@ impl Poller {
             parked: Parked::default(),
             scratch: vec![0; SCRATCH],
             turned_away: (Instant::now(), 0),
+            answered: HashMap::new(),
+            answering: None,
         };
         poller.watch_listeners()?;
         Ok(poller)
     }
 
-    /// Runs until the phase is `Ended`.
-    pub(super) fn run(mut self) {
+    /// Runs until the phase is `Ended`, or another thread goes on.
+    pub(super) fn run(mut self: Box<Self>) {
+        context::before_waiting(here::leave);
+        // For whoever looks at the threads; without it they have the name of workers.
+        let _ = set_name(c"http-poller");
         let mut events = Vec::with_capacity(EVENTS);
+        let mut buffers = Buffers::default();
         while self.service.phase() != Phase::Ended {
             let timeout = self.timeout().and_then(|timeout| timeout.try_into().ok());
             events.clear();
+            self.answered.clear();
             let spare = rustix::buffer::spare_capacity(&mut events);
             if let Err(error) = epoll::wait(&self.epoll, spare, timeout.as_ref())
                 && error != rustix::io::Errno::INTR
@@ -95,13 +119,18 @@ impl Poller {
                     token if token >= LISTENERS => {
                         self.accept(token.saturating_sub(LISTENERS) as usize)
                     }
-                    id => self.ready(id),
+                    id => match self.ready(id, &mut buffers) {
+                        Some(poller) => self = poller,
+                        // What else is ready is told to whoever has it now.
+                        None => return,
+                    },
                 }
             }
             self.expire();
             self.resume();
             self.service.pool.relieve(&self.service);
         }
+        self.service.pool.note_poller_ended();
     }
 
     /// How long nothing will happen by itself.
@@ -129,22 +158,33 @@ impl Poller {
         }
     }
 
-    /// Something came on a connection, or it ended.
-    fn ready(&mut self, id: u64) {
+    /// Something came on a connection, or it ended. `None`: another thread is the poller now.
+    fn ready(mut self: Box<Self>, id: u64, buffers: &mut Buffers) -> Option<Box<Self>> {
+        if let Some(origin) = self.parked.origin(id)
+            && self
+                .answered
+                .get(&origin)
+                .is_some_and(|&count| count >= ANSWERS)
+        {
+            // It is told again.
+            return Some(self);
+        }
         // It may have expired a moment ago.
         let Some(mut connection) = self.parked.take(id) else {
-            return;
+            return Some(self);
         };
         let alive = match connection.stage {
             Stage::Lingering(1..) => connection.drain(&mut self.scratch),
             // Nothing is read any more, so only the client's end can have come.
-            Stage::Lingering(0) => return,
+            Stage::Lingering(0) => return Some(self),
             _ => connection.collect(&mut self.scratch),
         };
         match alive {
-            Ok(()) => self.place(connection),
             Err(_) => connection.farewell(),
+            Ok(()) if self.answers(&connection) => return self.answer(connection, buffers),
+            Ok(()) => self.place(connection),
         }
+        Some(self)
     }
 
     /// Gives a connection to the workers if it is ready for them, and keeps it otherwise.
@@ -171,9 +211,7 @@ impl Poller {
             }
         }
         match connection.stage {
-            Stage::Whole(_) | Stage::Refused(_) | Stage::Greeted(_) => {
-                self.service.pool.push(&self.service, connection);
-            }
+            Stage::Whole(_) | Stage::Refused(_) | Stage::Greeted(_) => self.push(connection),
             Stage::Greeting | Stage::Waiting | Stage::Partial if self.service.is_draining() => {
                 self.last_chance(connection);
             }
@@ -182,19 +220,35 @@ impl Poller {
         }
     }
 
+    /// Gives a connection to the workers.
+    fn push(&mut self, mut connection: Box<Connection>) {
+        if let (Watch::For(_), Ok(socket)) =
+            (connection.watch, connection.wire.transport.readiness())
+            && silence(&self.epoll, socket, connection.permit.id()).is_err()
+        {
+            // Events of it would keep the poller busy.
+            return;
+        }
+        connection.watch.silence();
+        self.service.pool.push(&self.service, connection);
+    }
+
     fn park(&mut self, mut connection: Box<Connection>) -> io::Result<()> {
         connection.wire.shrink();
         let id = connection.permit.id();
-        let mut flags = EventFlags::RDHUP | EventFlags::ONESHOT;
+        let mut flags = EventFlags::RDHUP;
         flags.set(EventFlags::IN, connection.stage != Stage::Lingering(0));
         flags.set(EventFlags::OUT, connection.wire.transport.wants_write());
         let readiness = connection.wire.transport.readiness()?;
-        if connection.watched {
-            epoll::modify(&self.epoll, readiness, EventData::new_u64(id), flags)?;
-        } else {
-            epoll::add(&self.epoll, readiness, EventData::new_u64(id), flags)?;
-            connection.watched = true;
+        let id_of_events = EventData::new_u64(id);
+        match connection.watch {
+            Watch::For(told) if told == flags => {}
+            Watch::For(_) | Watch::Silent => {
+                epoll::modify(&self.epoll, readiness, id_of_events, flags)?;
+            }
+            Watch::No => epoll::add(&self.epoll, readiness, id_of_events, flags)?,
         }
+        connection.watch = Watch::For(flags);
         let mut deadline = connection.deadline(&self.service.limits);
         if let Some(drained_at) = self.drained_at.filter(|_| connection.is_fresh()) {
             deadline = deadline.min(drained_at);
@@ -242,9 +296,7 @@ impl Poller {
             return connection.farewell();
         }
         match connection.stage {
-            Stage::Whole(_) | Stage::Refused(_) | Stage::Greeted(_) => {
-                self.service.pool.push(&self.service, connection);
-            }
+            Stage::Whole(_) | Stage::Refused(_) | Stage::Greeted(_) => self.push(connection),
             // Before `drain` has begun nobody is too late.
             _ if connection.is_fresh() && self.drained_at.is_none_or(|at| at > Instant::now()) => {
                 drop(self.park(connection));
@@ -252,4 +304,11 @@ impl Poller {
             _ => connection.farewell(),
         }
     }
+}
+
+/// Has nothing told of a connection any more, while it stays in the set. Without `EPOLLONESHOT` its end would be told all the
+/// same, again and again.
+fn silence(epoll: &OwnedFd, socket: impl AsFd, id: u64) -> io::Result<()> {
+    epoll::modify(epoll, socket, EventData::new_u64(id), EventFlags::ONESHOT)?;
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
+use crate::context::Origin;
 use crate::http::connection::Connection;
 
 /// The connections that wait; none of them changes meanwhile.
@@ -25,6 +26,12 @@ impl Parked {
         }
         self.buffered = self.buffered.saturating_add(connection.wire.unread().len());
         self.connections.insert(id, (connection, deadline));
+    }
+
+    /// Whose connection it is.
+    pub(super) fn origin(&self, id: u64) -> Option<Origin> {
+        let (connection, _) = self.connections.get(&id)?;
+        Some(connection.permit.origin())
     }
 
     pub(super) fn take(&mut self, id: u64) -> Option<Box<Connection>> {

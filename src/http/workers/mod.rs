@@ -11,6 +11,7 @@
 
 mod queue;
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,11 +21,12 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::connection::Connection;
 use super::exchange::serve;
+use super::poller::Poller;
 use super::respond::Buffers;
 use super::service::Service;
 use crate::context::Origin;
 use crate::time::deadline;
-use queue::{Queue, Queued};
+use queue::{Queue, Queued, Work};
 
 /// A worker's stack. Only what is touched of it costs memory.
 const STACK: usize = 512 * 1024;
@@ -104,7 +106,7 @@ impl Pool {
             share.waiting.push_back(queued);
             self.held_back.fetch_add(1, Ordering::Relaxed);
         }
-        let short = queue.ready.len() > queue.idle && queue.threads < self.most;
+        let short = queue.to_do() > queue.idle && queue.threads < self.most;
         let starts = usize::from(short && !queue.spawn_failed_lately());
         queue.threads = queue.threads.saturating_add(starts);
         self.note_backlog(&queue);
@@ -118,6 +120,59 @@ impl Pool {
         if unwatched {
             service.wake();
         }
+    }
+
+    /// Starts the first thread, which is the poller.
+    pub(super) fn begin(&self, service: &Arc<Service>, poller: Box<Poller>) -> io::Result<()> {
+        let mut queue = self.lock();
+        queue.poller = Some(poller);
+        queue.threads = 1;
+        drop(queue);
+        spawn(service)
+    }
+
+    /// Leaves the poller to an idle worker, or to a new one; the calling thread is a worker from now on.
+    pub(super) fn push_poller(&self, service: &Arc<Service>, poller: Box<Poller>) {
+        let mut queue = self.lock();
+        queue.poller = Some(poller);
+        let starts = usize::from(queue.to_do() > queue.idle);
+        queue.threads = queue.threads.saturating_add(starts).saturating_add(1);
+        self.note_backlog(&queue);
+        drop(queue);
+        self.filled.notify_one();
+        self.start(service, starts);
+    }
+
+    /// A place for a request of `origin` on the poller's own thread; `None` where a worker has to answer it: there are others
+    /// before it, or no worker is idle to whom the poller could go if that takes long.
+    pub(super) fn place_here(&self, origin: Origin) -> Option<Place<'_>> {
+        let mut queue = self.lock();
+        let busy = queue.threads.saturating_sub(queue.idle);
+        let is_free = queue.idle > queue.to_do() && busy < self.most && !queue.closed;
+        let share = queue.origins.entry(origin).or_default();
+        let has_place = is_free && share.held < self.most_per_origin;
+        if has_place {
+            share.held = share.held.saturating_add(1);
+        } else if share.held == 0 && share.waiting.is_empty() {
+            queue.origins.remove(&origin);
+        }
+        drop(queue);
+        has_place.then_some(Place { pool: self, origin })
+    }
+
+    /// Notes that there is no poller any more; its thread is a worker from now on.
+    pub(super) fn note_poller_ended(&self) {
+        let mut queue = self.lock();
+        queue.poller_ended = true;
+        queue.threads = queue.threads.saturating_add(1);
+        self.gone.notify_all();
+    }
+
+    /// Waits until there is none.
+    pub(super) fn wait_for_poller(&self) {
+        let mut queue = self.lock();
+        self.gone
+            .wait_while(&mut queue, |queue| !queue.poller_ended);
     }
 
     /// When `relieve` must be called next, if at all before the next wake-up of the poller.
@@ -172,12 +227,7 @@ impl Pool {
     /// Starts workers that are counted as threads already.
     fn start(&self, service: &Arc<Service>, starts: usize) {
         for started in 0..starts {
-            let service_of_worker = service.clone();
-            let spawned = std::thread::Builder::new()
-                .name("http-worker".to_owned())
-                .stack_size(STACK)
-                .spawn(move || work(&service_of_worker));
-            let Err(error) = spawned else {
+            let Err(error) = spawn(service) else {
                 continue;
             };
             let mut queue = self.lock();
@@ -209,35 +259,35 @@ impl Pool {
         self.backlogged.store(backlogged, Ordering::Relaxed);
     }
 
-    /// The next connection, if there is one at once.
-    fn take_now(&self) -> Option<Queued> {
+    /// What there is to do at once.
+    fn take_now(&self) -> Option<Work> {
         let mut queue = self.lock();
-        let queued = queue.ready.pop_front();
+        let work = queue.next();
         self.note_backlog(&queue);
-        queued
+        work
     }
 
-    /// Waits for the next connection. `None` ends the worker, which is no longer counted then.
-    fn take(&self) -> Option<Queued> {
+    /// Waits for something to do. `None` ends the worker, which is no longer counted then.
+    fn take(&self) -> Option<Work> {
         let mut queue = self.lock();
         // A peak's threads go as soon as enough others are free; woken in turn, all would find some work.
         let surplus = queue.threads > self.most && queue.idle > self.most / 4;
         let deadline = deadline(if surplus { Duration::ZERO } else { IDLE });
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let queued = queue.ready.pop_front();
-            if queued.is_none() && !queue.closed && !left.is_zero() {
+            let work = queue.next();
+            if work.is_none() && !queue.closed && !left.is_zero() {
                 queue.idle = queue.idle.saturating_add(1);
                 self.filled.wait_for(&mut queue, left);
                 queue.idle = queue.idle.saturating_sub(1);
                 continue;
             }
-            if queued.is_none() {
+            if work.is_none() {
                 queue.threads = queue.threads.saturating_sub(1);
                 self.gone.notify_all();
             }
             self.note_backlog(&queue);
-            return queued;
+            return work;
         }
     }
 
@@ -303,7 +353,7 @@ impl Pool {
 }
 
 /// Gives the origin's place back, also when serving panicked.
-struct Place<'a> {
+pub(super) struct Place<'a> {
     pool: &'a Pool,
     origin: Origin,
 }
@@ -314,16 +364,30 @@ impl Drop for Place<'_> {
     }
 }
 
+fn spawn(service: &Arc<Service>) -> io::Result<()> {
+    let service = Arc::clone(service);
+    let builder = std::thread::Builder::new().name("http-worker".to_owned());
+    builder
+        .stack_size(STACK)
+        .spawn(move || work(&service))
+        .map(drop)
+}
+
 /// The life of a worker.
 fn work(service: &Arc<Service>) {
     let mut buffers = Buffers::default();
     loop {
-        let queued = service.pool.take_now().or_else(|| {
+        let work = service.pool.take_now().or_else(|| {
             buffers.free();
             service.pool.take()
         });
-        let Some(queued) = queued else {
-            return;
+        let queued = match work {
+            None => return,
+            Some(Work::Poll(poller)) => {
+                poll(poller);
+                continue;
+            }
+            Some(Work::Serve(queued)) => queued,
         };
         let connection = queued.connection;
         let place = queued.counted.then(|| Place {
@@ -338,5 +402,14 @@ fn work(service: &Arc<Service>) {
             tracing::error!("a worker panicked: its connection was dropped");
         }
         drop(place);
+    }
+}
+
+/// Is the poller for a while. It holds every connection that waits: there is nothing to go on with where it panics, and
+/// without it nobody is answered. So the process ends at once, and whoever watches it starts it again.
+fn poll(poller: Box<Poller>) {
+    if catch_unwind(AssertUnwindSafe(|| poller.run())).is_err() {
+        tracing::error!("the thread that waits for connections panicked: the process ends");
+        std::process::abort();
     }
 }

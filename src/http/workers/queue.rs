@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::context::Origin;
 use crate::http::connection::Connection;
+use crate::http::poller::Poller;
 
 /// A connection that waited for so long gets a further worker.
 const OVERDUE: Duration = Duration::from_millis(50);
@@ -20,11 +21,21 @@ pub(super) struct Queue {
     pub(super) idle: usize,
     pub(super) threads: usize,
     pub(super) closed: bool,
+    /// The poller, while it waits for a thread that goes on with it. That thread is no worker then.
+    pub(super) poller: Option<Box<Poller>>,
+    pub(super) poller_ended: bool,
     /// Whether the poller knows that it must call `relieve`.
     pub(super) watched: bool,
     pub(super) relieved_at: Option<Instant>,
     pub(super) spawn_failed_at: Option<Instant>,
     pub(super) warned_at: Option<Instant>,
+}
+
+/// Something for a worker to do.
+pub(super) enum Work {
+    Serve(Queued),
+    /// To be the poller.
+    Poll(Box<Poller>),
 }
 
 pub(super) struct Queued {
@@ -65,6 +76,22 @@ impl Queue {
                 return taken;
             }
         }
+    }
+
+    /// What a worker does next. The poller first, because without it nothing comes; whoever takes it is no worker meanwhile.
+    pub(super) fn next(&mut self) -> Option<Work> {
+        if let Some(poller) = self.poller.take() {
+            self.threads = self.threads.saturating_sub(1);
+            return Some(Work::Poll(poller));
+        }
+        self.ready.pop_front().map(Work::Serve)
+    }
+
+    /// What an idle worker would find.
+    pub(super) fn to_do(&self) -> usize {
+        self.ready
+            .len()
+            .saturating_add(usize::from(self.poller.is_some()))
     }
 
     pub(super) fn spawn_failed_lately(&self) -> bool {

@@ -16,6 +16,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::TargetKey;
 use super::figures::{Arriving, Counters, note};
+use crate::context;
 use crate::error::{Error, Kind};
 use crate::oci::Digest;
 use crate::time::deadline;
@@ -162,6 +163,7 @@ impl SharedFetches {
 
     /// Waits a moment if the repository is being filled; `false` where it is not, or not in time.
     pub(super) fn wait_for_fill(&self, target: &TargetKey, deadline: Instant) -> bool {
+        context::waits();
         let fills = self.fills.lock();
         let recently = fills
             .get(target)

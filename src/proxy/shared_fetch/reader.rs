@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::state::{Failure, Phase, SharedFetch, is_of_the_disk};
+use crate::context;
 use crate::error::Error;
 use crate::store::Blob;
 
@@ -17,6 +18,7 @@ impl FetchReader {
     /// # Errors
     /// Why the upstream did not give it.
     pub(in crate::proxy) fn head(&self) -> Result<Option<u64>, Error> {
+        context::waits();
         let mut state = self.0.lock();
         loop {
             match &state.phase {

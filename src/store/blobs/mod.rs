@@ -20,6 +20,7 @@ use quick_cache::sync::Cache;
 
 use self::staging::Staging;
 use super::directory;
+use crate::context;
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Algorithm, Digest, Hasher};
 use crate::spool::{Content, IN_MEMORY, Spools};
@@ -105,6 +106,7 @@ impl BlobDir {
 
     /// As [`Self::open`], for whoever looks whether it is damaged.
     pub(crate) fn open_even_damaged(&self, digest: &Digest) -> Result<Option<Blob>> {
+        context::waits();
         let path = self.path(digest);
         let failed = |error| Error::io("cannot open the blob", &path, error);
         let file = match File::open(&path) {

@@ -20,6 +20,7 @@ use super::directory;
 use super::migrations::{migrate, refuse_newer};
 use super::statement::sql;
 use super::write_ahead_log;
+use crate::context;
 use crate::error::{Error, Kind, Result};
 pub(super) use kept_rows::{AskedIn, InRepository, KeptRows};
 pub(super) use reading::Reading;
@@ -176,6 +177,7 @@ impl Database {
         patience: Duration,
         work: impl Fn(&Connection) -> Result<T>,
     ) -> Result<T> {
+        context::waits();
         let asked = Instant::now();
         let writer = self.writer.try_lock_for(patience);
         let mut writer = writer.ok_or_else(|| {
@@ -285,6 +287,7 @@ impl Database {
 
     /// A poisoned lock is taken all the same: a panic rolled its transaction back.
     fn writer(&self) -> MutexGuard<'_, Connection> {
+        context::waits();
         self.writer.lock()
     }
 }

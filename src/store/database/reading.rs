@@ -61,6 +61,7 @@ impl Reading {
         &self,
         work: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
+        context::waits();
         context::limited(QUERY_LIMIT, || {
             let reader = self.readers.take(|| self.connect())?;
             work(reader.connection()?)
@@ -72,6 +73,7 @@ impl Reading {
         &self,
         work: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
+        context::waits();
         list_queue::run(|| {
             context::check("go on with a list")?;
             let reader = self.list_readers.take(|| self.connect())?;

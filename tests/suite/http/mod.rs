@@ -2,6 +2,7 @@
 
 mod bodies;
 mod framing;
+mod from_memory;
 mod hanging_up;
 mod limits;
 mod probe;

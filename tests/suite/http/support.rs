@@ -21,6 +21,9 @@ impl<F: Fn(&mut Request) -> Response + Send + Sync + 'static> Handler for Answer
     fn handle(&self, request: &mut Request) -> Response {
         (self.0)(request)
     }
+    fn may_answer_from_memory(&self, head: &[u8]) -> bool {
+        head.starts_with(b"GET /memory")
+    }
     fn refuse(&self, refusal: &Refusal) -> Response {
         text(refusal.status, refusal.message)
     }
@@ -347,7 +350,7 @@ pub(super) fn connect_from(server: &Server, host: u8) -> Client {
 }
 
 /// Waits until `condition` holds; fails the test if it never does.
-pub(super) fn eventually(what: &str, condition: impl Fn() -> bool) {
+pub(super) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let start = std::time::Instant::now();
     while !condition() {
         assert!(start.elapsed() < PATIENCE, "never: {what}");

@@ -12,35 +12,35 @@ use super::support::{
 };
 
 /// Nothing waits for so long when it need not wait: a generous bound, far below the minutes of a cold pull.
-const AT_ONCE: Duration = Duration::from_secs(2);
+pub(super) const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// What everybody waits for.
 #[derive(Default)]
-struct Gate {
+pub(super) struct Gate {
     /// Whether it is open, and how many stand before it.
     state: Mutex<(bool, usize)>,
     opened: Condvar,
 }
 
 impl Gate {
-    fn pass(&self) {
+    pub(super) fn pass(&self) {
         let mut state = self.state.lock().unwrap();
         state.1 += 1;
         drop(self.opened.wait_while(state, |(open, _)| !*open).unwrap());
     }
 
-    fn open(&self) {
+    pub(super) fn open(&self) {
         self.state.lock().unwrap().0 = true;
         self.opened.notify_all();
     }
 
-    fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.state.lock().unwrap().1
     }
 }
 
 /// Opens the gate even when the test fails, so that its server can end.
-struct Opens(Arc<Gate>);
+pub(super) struct Opens(pub(super) Arc<Gate>);
 
 impl Drop for Opens {
     fn drop(&mut self) {

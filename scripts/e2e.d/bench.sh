@@ -54,8 +54,9 @@ url = "http://$HUB"
 [auth]
 # So that no ban spares the box the flood of logins below.
 ban_after = 0
+# Neither of the others logs requests.
 [log]
-format = "json"
+level = "warn"
 CONFIG
 start box breakwater serve --config "$WORK/breakwater.toml"
 wait_for box curl -fs "http://${ADDRESS[box]}/-/readiness"
@@ -95,7 +96,8 @@ shown() {
         echo "${RESULT[$1,$2]}"
     elif [[ -s $WORK/$1,$2 ]]; then
         sort -g "$WORK/$1,$2" | awk '{value[NR] = $1} END {
-            printf NR > 1 ? "%s (%s–%s)" : "%s", value[int((NR + 1) / 2)], value[1], value[NR]
+            printf "%s", value[int((NR + 1) / 2)]
+            if (NR > 1) printf " (%s–%s)", value[1], value[NR]
         }'
     else
         echo -

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::address::ClientAddress;
+use super::jwt::Claims;
 use super::scope::{Abilities, Ability, TokenScope, abilities_of};
-use crate::oci::AccessEntry;
 use crate::store::{Actor, EventPlace, Group, GroupId, Maker, Project, Token, TokenKind, User};
 use crate::time::Timestamp;
 
@@ -197,8 +197,8 @@ impl Principal {
 pub struct Identity {
     pub principal: Principal,
     pub address: ClientAddress,
-    /// What a JWT's `access` claim grants at most; `None` without a JWT.
-    pub bound: Option<Vec<AccessEntry>>,
+    /// The claims of a JWT, whose `access` is what is granted at most; `None` without a JWT.
+    pub bound: Option<Arc<Claims>>,
 }
 
 impl Identity {
@@ -221,8 +221,8 @@ impl Identity {
 
     /// Whether the JWT, if there is one, lets `action` be done to repository `name`.
     pub fn is_bound_to(&self, name: &str, action: &str) -> bool {
-        self.bound.as_ref().is_none_or(|access| {
-            access.iter().any(|entry| {
+        self.bound.as_ref().is_none_or(|claims| {
+            claims.access.iter().any(|entry| {
                 entry.kind == "repository"
                     && entry.name == name
                     && entry.actions.iter().any(|a| a == action)

@@ -4,12 +4,15 @@
 //! was issued for, never a secret: the row is read again at every request, so that a revocation
 //! holds at once. Its `access` is an upper bound of what may be done with it.
 
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use super::keys::Keys;
+use super::keys::{Key, Keys};
 use crate::error::{Error, Kind, Result};
 use crate::oci::AccessEntry;
 use crate::store::{TokenId, UserId};
@@ -82,7 +85,14 @@ pub struct Jwts {
     keys: Keys,
     issuer: String,
     ttl: Duration,
+    /// What was found to be signed here lately, by the digest of its text, with the key that signed it: to check a signature
+    /// and to read the JSON takes a good part of the time of a warm pull. Whether the key still counts, and the times, are
+    /// looked at each time.
+    signed: Cache<[u8; 32], (Weak<Key>, Arc<Claims>)>,
 }
+
+/// So many JWTs are remembered: one for each client that pulls, and about 1 KB each.
+const REMEMBERED: usize = 2_000;
 
 impl Jwts {
     /// With the keys of the data directory, `auth.issuer` and `auth.token_ttl`.
@@ -91,6 +101,7 @@ impl Jwts {
             keys,
             issuer: issuer.to_owned(),
             ttl,
+            signed: Cache::new(REMEMBERED),
         }
     }
 
@@ -129,14 +140,14 @@ impl Jwts {
 
     /// Whom a JWT was issued for, if it was signed here, however long ago: for the audit, never for a decision.
     pub fn signed_subject(&self, text: &str, now: Timestamp) -> Option<String> {
-        self.signed(text, now).map(|claims| claims.sub)
+        self.signed(text, now).map(|claims| claims.sub.clone())
     }
 
     /// Checks signature, algorithm, issuer, audience and times.
     ///
     /// # Errors
     /// `Unauthorized` for whatever is wrong; the text does not say which, but for an expired one.
-    pub fn check(&self, text: &str, now: Timestamp) -> Result<Claims> {
+    pub fn check(&self, text: &str, now: Timestamp) -> Result<Arc<Claims>> {
         let refused =
             || Error::new(Kind::Unauthorized, "the token is not valid").remedy("log in again");
         let claims = self.signed(text, now).ok_or_else(refused)?;
@@ -152,7 +163,15 @@ impl Jwts {
     }
 
     /// The claims, if signature, algorithm, issuer and audience are right; its times are not looked at.
-    fn signed(&self, text: &str, now: Timestamp) -> Option<Claims> {
+    fn signed(&self, text: &str, now: Timestamp) -> Option<Arc<Claims>> {
+        let digest = Sha256::digest(text).into();
+        if let Some((key, claims)) = self.signed.get(&digest)
+            && key
+                .upgrade()
+                .is_some_and(|key| self.keys.verifies(&key, now))
+        {
+            return Some(claims);
+        }
         let header = jsonwebtoken::decode_header(text).ok()?;
         let key = self.keys.verifying(&header.kid?, now)?;
         let mut validation = Validation::new(Algorithm::HS256);
@@ -163,9 +182,12 @@ impl Jwts {
         // The times are judged against the clock that the caller gives.
         validation.validate_exp = false;
         validation.validate_nbf = false;
-        let key = DecodingKey::from_secret(&key.secret);
-        let decoded = jsonwebtoken::decode::<Claims>(text, &key, &validation).ok()?;
-        Some(decoded.claims)
+        let secret = DecodingKey::from_secret(&key.secret);
+        let decoded = jsonwebtoken::decode::<Claims>(text, &secret, &validation).ok()?;
+        let claims = Arc::new(decoded.claims);
+        self.signed
+            .insert(digest, (Arc::downgrade(&key), Arc::clone(&claims)));
+        Some(claims)
     }
 }
 
@@ -218,6 +240,11 @@ mod tests {
         assert!(jwts.check(&text, Timestamp(NOW.0 + 900)).is_err());
         assert!(jwts.check(&text, Timestamp(NOW.0 - 10)).is_ok());
         assert!(jwts.check(&text, Timestamp(NOW.0 - 11)).is_err());
+        // What was remembered of it counts for no longer than its key.
+        jwts.keys.rotate(NOW).unwrap();
+        assert!(jwts.check(&text, NOW).is_ok());
+        jwts.keys.remove_retired(NOW, true).unwrap();
+        assert!(jwts.check(&text, NOW).is_err());
     }
 
     #[test]
@@ -248,7 +275,7 @@ mod tests {
             ..Header::new(Algorithm::HS512)
         };
         let by_hs512 =
-            jsonwebtoken::encode(&hs512, &jwts.check(&text, NOW).unwrap(), &key).unwrap();
+            jsonwebtoken::encode(&hs512, &*jwts.check(&text, NOW).unwrap(), &key).unwrap();
         for (what, forged) in [
             ("another key", issue(&make(others.path()))),
             (

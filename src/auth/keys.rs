@@ -77,6 +77,12 @@ impl Keys {
         key.verifies(now).then(|| Arc::clone(key))
     }
 
+    /// Whether this key still verifies.
+    pub(super) fn verifies(&self, key: &Arc<Key>, now: Timestamp) -> bool {
+        let keys = self.keys.read();
+        key.verifies(now) && keys.iter().any(|kept| Arc::ptr_eq(kept, key))
+    }
+
     /// All, oldest first.
     pub fn all(&self) -> Vec<Arc<Key>> {
         self.keys.read().clone()

@@ -41,6 +41,17 @@ impl HeadScan {
                 .checked_sub(1)
                 .filter(|&before| before >= self.line_start);
             let after_cr = before.and_then(|before| bytes.get(before)) == Some(&b'\r');
+            if before.is_some() && !after_cr {
+                // Nearly all bytes are like this one, and nothing more is asked of them.
+                let end = bytes.len().min(self.start.saturating_add(HEAD_LIMIT));
+                let rest = bytes.get(at..end).unwrap_or_default();
+                let plain = rest.iter().position(|byte| !is_of_a_line(*byte));
+                let plain = plain.unwrap_or(rest.len());
+                if plain > 0 {
+                    self.position = at.saturating_add(plain);
+                    continue;
+                }
+            }
             self.position = at.saturating_add(1);
             match byte {
                 b'\n' if !after_cr => return Err(Refused::bad("a line ends in a bare LF")),
@@ -53,7 +64,8 @@ impl HeadScan {
                 b' ' | b'\t' if at == self.line_start => {
                     return Err(Refused::bad("a line begins with a space"));
                 }
-                b'\t' | b'\r' | b' '..=b'~' | 0x80.. => {}
+                b'\r' => {}
+                byte if is_of_a_line(byte) => {}
                 _ => return Err(Refused::bad("the head holds a control character")),
             }
         }
@@ -85,6 +97,11 @@ impl HeadScan {
         self.start = self.line_start;
         Ok(None)
     }
+}
+
+/// What may stand in a line, but for its end.
+fn is_of_a_line(byte: u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~' | 0x80..)
 }
 
 #[cfg(test)]

@@ -79,7 +79,8 @@ impl Response {
         Self {
             status,
             body: Body::Empty,
-            headers: Vec::new(),
+            // As many as a manifest has.
+            headers: Vec::with_capacity(12),
             reason: None,
             receipt: Receipt::default(),
         }

@@ -1,5 +1,7 @@
 //! From a path to what it means. Names and digests become types here, before anything else sees them.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 use crate::error::{Error, Kind, Result};
@@ -132,14 +134,16 @@ pub(super) fn route(path: &str, ns: Option<&str>) -> Result<Route> {
         "/-/client-check" => return Ok(Route::Probe(Probe::ClientCheck)),
         "/metrics" => return Ok(Route::Metrics),
         _ if path.starts_with("/api/v4/") => return Ok(Route::Api),
-        _ if super::ui::has(path) => return Ok(Route::Page),
         _ => {}
     }
-    let rest = path
-        .strip_prefix("/v2/")
-        .ok_or_else(|| Error::new(Kind::NotFound, "there is nothing at this path"))?;
+    let Some(rest) = path.strip_prefix("/v2/") else {
+        let nothing = || Error::new(Kind::NotFound, "there is nothing at this path");
+        return super::ui::has(path)
+            .then_some(Route::Page)
+            .ok_or_else(nothing);
+    };
     let segments = rest.split('/').map(decode).collect::<Result<Vec<_>>>()?;
-    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
     let (name, part) = split(&segments)?;
     let place = place(name, ns)?;
     Ok(Route::Repository(RepositoryRoute {
@@ -213,10 +217,10 @@ fn host_and_image(name: &[&str]) -> Result<(Option<RegistryHost>, RepositoryName
 }
 
 /// Decodes one segment. What decodes to a slash or to no UTF-8 is no part of any name.
-fn decode(segment: &str) -> Result<String> {
+fn decode(segment: &str) -> Result<Cow<'_, str>> {
     let decoded = percent_decode_str(segment).decode_utf8();
     match decoded {
-        Ok(decoded) if !decoded.contains('/') => Ok(decoded.into_owned()),
+        Ok(decoded) if !decoded.contains('/') => Ok(decoded),
         _ => Err(Error::new(
             Kind::NameInvalid,
             "a part of the path is not text, or hides a slash",

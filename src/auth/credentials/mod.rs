@@ -117,7 +117,7 @@ impl Authenticator {
         Ok(Identity {
             principal,
             address,
-            bound: Some(claims.access),
+            bound: Some(claims),
         })
     }
 

@@ -108,10 +108,11 @@ fn fields(bytes: &[u8]) -> Result<Headers, Refused> {
     let mut slots = [httparse::EMPTY_HEADER; FIELD_LIMIT];
     match httparse::parse_headers(bytes, &mut slots) {
         Ok(httparse::Status::Complete((used, parsed))) if used == bytes.len() => {
-            let owned = |field: &httparse::Header<'_>| {
-                (field.name.to_owned(), trim(field.value).to_owned())
-            };
-            Ok(Headers(parsed.iter().map(owned).collect()))
+            let mut headers = Headers::with_capacity(parsed.len(), bytes.len());
+            for field in parsed {
+                headers.push(field.name.as_bytes(), trim(field.value));
+            }
+            Ok(headers)
         }
         Err(httparse::Error::TooManyHeaders) => Err(Refused {
             status: 431,

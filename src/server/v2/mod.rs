@@ -49,7 +49,10 @@ pub(super) fn base(appliance: &Appliance, call: &mut Call<'_>) -> Result<Respons
             .map_err(|refusal| refusal.error("/v2/"))?;
     }
     // A token that was issued for repositories was judged by their groups' flags.
-    let is_login = identity.bound.as_ref().is_none_or(Vec::is_empty);
+    let is_login = identity
+        .bound
+        .as_ref()
+        .is_none_or(|claims| claims.access.is_empty());
     if is_login && !matches!(identity.principal, Principal::Anonymous) {
         let access = policy::login(&identity.principal, appliance.box_flags()?);
         access.map_err(|missing| Refusal::Denied(missing).error("/v2/"))?;

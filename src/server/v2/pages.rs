@@ -86,8 +86,8 @@ pub(in crate::server) fn catalog(appliance: &Appliance, call: &mut Call<'_>) -> 
         return Ok(error::body(405, "UNSUPPORTED", message).header("Allow", "GET, HEAD"));
     }
     let identity = call.identify(appliance)?;
-    let is_bound = identity.bound.as_ref().is_none_or(|access| {
-        access.iter().any(|entry| {
+    let is_bound = identity.bound.as_ref().is_none_or(|claims| {
+        claims.access.iter().any(|entry| {
             entry.kind == "registry"
                 && entry.name == "catalog"
                 && entry.actions.iter().any(|a| a == "*")

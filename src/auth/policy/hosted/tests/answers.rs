@@ -1,6 +1,7 @@
 //! What a verdict tells: the words of a refusal, and what a grant says of itself and of the JWT that bounds it.
 
 use super::*;
+use crate::auth::jwt::{Bearer, Claims};
 use crate::oci::AccessEntry;
 
 #[test]
@@ -83,11 +84,21 @@ fn refusals_say_what_is_in_the_way_in_a_fixed_order() {
 fn a_jwt_limits_what_its_bearer_may() {
     let project = hosted(false, Vec::new(), &[]);
     let bound = |name: &str, actions: &[&str]| Identity {
-        bound: Some(vec![AccessEntry {
-            kind: "repository".into(),
-            name: name.into(),
-            actions: actions.iter().map(|&action| action.to_owned()).collect(),
-        }]),
+        bound: Some(Arc::new(Claims {
+            jti: String::new(),
+            iat: 0,
+            nbf: 0,
+            exp: 0,
+            iss: String::new(),
+            aud: String::new(),
+            sub: String::new(),
+            access: vec![AccessEntry {
+                kind: "repository".into(),
+                name: name.into(),
+                actions: actions.iter().map(|&action| action.to_owned()).collect(),
+            }],
+            bearer: Bearer::Anonymous,
+        })),
         ..identity(password(false), "192.0.2.1", true)
     };
     let verdict = |who: &Identity, level| {

@@ -12,23 +12,61 @@ use crate::oci::{RepositoryName, Tag};
 use crate::proxy::Target;
 use crate::store::{Group, GroupId, HostedRepository, Level, ProjectId, Visibility, Window};
 
-/// A grant, or why there is none; the outer error is ours.
-pub(super) type Verdict = Result<std::result::Result<Grant, Refusal>>;
+/// What the policy says of one request.
+#[must_use]
+pub(super) enum Verdict<G> {
+    Granted(G),
+    Refused(Refusal),
+}
+
+impl<G> Verdict<G> {
+    pub(super) fn is_granted(&self) -> bool {
+        matches!(self, Self::Granted(_))
+    }
+
+    pub(super) fn granted(self) -> Option<G> {
+        match self {
+            Self::Granted(granted) => Some(granted),
+            Self::Refused(_) => None,
+        }
+    }
+
+    /// What is granted; otherwise the refusal as an error about `name`.
+    pub(super) fn or_error(self, name: &str) -> Result<G> {
+        match self {
+            Self::Granted(granted) => Ok(granted),
+            Self::Refused(refusal) => Err(refusal.error(name)),
+        }
+    }
+}
+
+impl<G> From<Result<G, Refusal>> for Verdict<G> {
+    fn from(judged: Result<G, Refusal>) -> Self {
+        match judged {
+            Ok(granted) => Self::Granted(granted),
+            Err(refusal) => Self::Refused(refusal),
+        }
+    }
+}
 
 impl Appliance {
     /// Judges an identity by the policy of a group's dependency proxy.
-    pub(super) fn authorize_group(&self, identity: &Identity, path: &str) -> Verdict {
+    pub(super) fn authorize_group(
+        &self,
+        identity: &Identity,
+        path: &str,
+    ) -> Result<Verdict<Grant>> {
         let Some(group) = self.authenticator.group(path)? else {
-            return Ok(policy::dependency_proxy(identity, None));
+            return Ok(policy::dependency_proxy(identity, None).into());
         };
         self.with_facts(identity, &group, |facts| {
-            let verdict = policy::dependency_proxy(identity, Some(facts));
-            if verdict.is_err() {
+            let judged = policy::dependency_proxy(identity, Some(facts));
+            if judged.is_err() {
                 self.tell_of_not_trusted(identity, |trusted| {
                     policy::dependency_proxy(trusted, Some(facts)).is_ok()
                 });
             }
-            verdict
+            judged.into()
         })
     }
 
@@ -124,10 +162,10 @@ impl Appliance {
     }
 
     /// Judges an identity by the policy of the mirror's group.
-    pub(super) fn authorize_mirror(&self, identity: &Identity) -> Verdict {
+    pub(super) fn authorize_mirror(&self, identity: &Identity) -> Result<Verdict<Grant>> {
         match self.mirror_group() {
             Some(group) => self.authorize_group(identity, group),
-            None => Ok(policy::dependency_proxy(identity, None)),
+            None => Ok(policy::dependency_proxy(identity, None).into()),
         }
     }
 
@@ -155,27 +193,23 @@ impl Appliance {
         identity: &Identity,
         repository: &RepositoryName,
         wanted: Wanted,
-    ) -> Result<std::result::Result<RepositoryGrant, Refusal>> {
+    ) -> Result<Verdict<RepositoryGrant>> {
         let Some(project) = self.authenticator.project_owning(repository)? else {
-            return Ok(policy::repository(identity, None, wanted));
+            return Ok(policy::repository(identity, None, wanted).into());
         };
         let facts = RepositoryFacts {
             project: &project,
             repository,
             level: self.level_on(identity, &project)?,
         };
-        Ok(policy::repository(identity, Some(facts), wanted))
+        Ok(policy::repository(identity, Some(facts), wanted).into())
     }
 
-    /// Whether an identity may take away all that a project holds, with the project: otherwise the repository that a
-    /// rule keeps from it, and why.
-    pub(super) fn judge_removal(
-        &self,
-        identity: &Identity,
-        project: ProjectId,
-    ) -> Result<std::result::Result<(), (String, Refusal)>> {
+    /// Refuses to take away all that a project holds, with the project, where a rule keeps a repository of it from
+    /// the identity.
+    pub(super) fn judge_removal(&self, identity: &Identity, project: ProjectId) -> Result<()> {
         let Some(hosted) = self.authenticator.hosted_project(project)? else {
-            return Ok(Ok(()));
+            return Ok(());
         };
         let level = self.level_on(identity, &hosted)?;
         let registry = &self.store.registry;
@@ -196,11 +230,12 @@ impl Appliance {
                 let mut tags = tags.iter().filter_map(|tag| Tag::parse(tag).ok());
                 tags.try_for_each(|tag| grant.judge_tag(&tag, TagAction::Delete).map(drop))
             });
-            if let Err(refusal) = judged {
-                return Ok(Err((row.path, refusal)));
-            }
+            judged.map_err(|refusal| {
+                let path = &row.path;
+                refusal.error(path).remedy(format!("it is about {path}"))
+            })?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Whether a list of repositories shows those of a project.

@@ -16,6 +16,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// No more of a body is read.
 const LONGEST: u64 = 64 * 1024;
 
+/// What came of it.
+#[derive(Debug)]
+pub enum Look {
+    Seen(Seen),
+    Unseen(Unseen),
+}
+
 /// What a server answered.
 #[derive(Debug)]
 pub struct Seen {
@@ -56,8 +63,8 @@ pub enum Unseen {
 /// Sends one GET to `url`, trusting the system's authorities and `ca`.
 ///
 /// # Errors
-/// `Usage` for a URL that is none, `Config` for a CA file that cannot be used; the inner error says why nobody answered.
-pub fn look(url: &str, ca: Option<&Ca>) -> Result<std::result::Result<Seen, Unseen>> {
+/// `Usage` for a URL that is none, `Config` for a CA file that cannot be used.
+pub fn look(url: &str, ca: Option<&Ca>) -> Result<Look> {
     let parsed = Url::parse(url).map_err(|why| {
         Error::new(Kind::Usage, format!("the URL `{}` {why}", excerpt(url)))
             .remedy("write http://HOST:PORT or https://HOST:PORT")
@@ -80,13 +87,13 @@ pub fn look(url: &str, ca: Option<&Ca>) -> Result<std::result::Result<Seen, Unse
             let mut text = Vec::new();
             // Whatever breaks off is judged by what came.
             let _ = body.into_reader().take(LONGEST).read_to_end(&mut text);
-            Ok(Seen {
+            Look::Seen(Seen {
                 status: parts.status.as_u16(),
                 headers: parts.headers,
                 body: String::from_utf8_lossy(&text).into_owned(),
             })
         }
-        Err(error) => Err(unseen(&error)),
+        Err(error) => Look::Unseen(unseen(&error)),
     })
 }
 

@@ -59,7 +59,7 @@ mod url;
 pub use answers::{BlobHead, BlobStream, FetchedManifest, Listing, ManifestHead};
 pub use counts::Counts;
 pub use fault::{Fault, FaultKind};
-pub use look::{Seen, Unseen, look};
+pub use look::{Look, Seen, Unseen, look};
 pub use post::{PATIENCE, Poster, Unsent, check_url};
 pub use proxy::Proxies;
 pub use rate_limit::RateLimit;

@@ -265,6 +265,41 @@ fn statements_add_up_without_overflow() {
     }
 }
 
+/// The names that a file gives to results.
+fn names_of_results(code: &str) -> Vec<&str> {
+    code.lines()
+        .filter_map(|line| line.split_once("type ")?.1.split_once(" = "))
+        .filter(|(_, of)| {
+            let of = of.strip_prefix("std::result::").unwrap_or(of);
+            of.starts_with("Result<")
+        })
+        .filter_map(|(name, _)| name.split('<').next())
+        .collect()
+}
+
+/// Which of the two a `?`, an `is_ok` or an `Err` is about cannot be read off such a type: an enum says it.
+#[test]
+fn no_result_holds_a_result() {
+    let mut named = 0;
+    for (path, code) in sources() {
+        let names = names_of_results(&code);
+        named += names.len();
+        let dense: String = code.split_whitespace().collect();
+        for (at, _) in dense.match_indices("Result<") {
+            let held = &dense[at + "Result<".len()..];
+            let held = held.strip_prefix("std::result::").unwrap_or(held);
+            let name = held.split(|c: char| !c.is_ascii_alphanumeric()).next();
+            let name = name.unwrap();
+            assert!(
+                name != "Result" && !names.contains(&name),
+                "{path}: a result holds a result: {}",
+                held.chars().take(80).collect::<String>()
+            );
+        }
+    }
+    assert!(named > 3, "only {named} results with a name are found");
+}
+
 #[test]
 fn every_file_says_what_it_is() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

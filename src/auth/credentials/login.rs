@@ -16,8 +16,17 @@ use crate::network;
 use crate::store::{EventPlace, User};
 use crate::time::Timestamp;
 
-/// The principal that a credential is of, or why it lets nobody in.
-type Judged = std::result::Result<Principal, Refused>;
+/// Whom a credential lets in.
+enum Judged {
+    LetIn(Principal),
+    Refused(Refused),
+}
+
+impl Judged {
+    fn of_nobody(why: CredentialRefusal) -> Self {
+        Self::Refused(Refused::new(None, why))
+    }
+}
 
 impl Authenticator {
     /// Who sends `username` and `password` by Basic.
@@ -90,9 +99,9 @@ impl Authenticator {
         let account = username.filter(|_| login.shape == Shape::Other);
         self.check_ban(login, account)?;
         let judged = match (login.shape, account) {
-            (Shape::Mistyped(_), _) => Err(Refused::new(None, CredentialRefusal::Mistyped)),
+            (Shape::Mistyped(_), _) => Judged::of_nobody(CredentialRefusal::Mistyped),
             (Shape::Token(_), _) => self.by_token(username, secret, address, now)?,
-            (Shape::Other, None) => Err(Refused::new(None, CredentialRefusal::NoToken)),
+            (Shape::Other, None) => Judged::of_nobody(CredentialRefusal::NoToken),
             (Shape::Other, Some(account)) => {
                 let attempt = Attempt {
                     account,
@@ -107,12 +116,12 @@ impl Authenticator {
             }
         };
         match judged {
-            Ok(principal) => Ok(Identity {
+            Judged::LetIn(principal) => Ok(Identity {
                 principal,
                 address,
                 bound: None,
             }),
-            Err(refused) => {
+            Judged::Refused(refused) => {
                 let retry_after = self.note_refused(login, &refused, account)?;
                 let why = refused.why;
                 Err(NotLetIn::Refused { why, retry_after })
@@ -217,7 +226,7 @@ impl Authenticator {
     ) -> Result<Judged> {
         let found = self.store.access.token_by_digest(&secret::digest(secret))?;
         let Some(token) = found.map(Arc::new) else {
-            return Ok(Err(Refused::new(None, CredentialRefusal::NoSuchToken)));
+            return Ok(Judged::of_nobody(CredentialRefusal::NoSuchToken));
         };
         let of = self.token_principal(Arc::clone(&token))?;
         let why = CredentialRefusal::of_token(&token, of.as_ref(), username, now);
@@ -229,11 +238,11 @@ impl Authenticator {
             self.store.cache.note_token_used(token.id, address.ip, now);
         }
         Ok(match (of, why) {
-            (Some(principal), None) => Ok(principal),
-            (of, why) => Err(Refused::new(
-                of,
-                why.unwrap_or(CredentialRefusal::OwnerGone),
-            )),
+            (Some(principal), None) => Judged::LetIn(principal),
+            (of, why) => {
+                let why = why.unwrap_or(CredentialRefusal::OwnerGone);
+                Judged::Refused(Refused::new(of, why))
+            }
         })
     }
 
@@ -243,13 +252,13 @@ impl Authenticator {
         let stored = user.as_ref().and_then(|user| user.password_hash.as_deref());
         let matches = self.passwords.verify(attempt, stored)?;
         Ok(match user.map(Arc::new) {
-            None => Err(Refused::new(None, CredentialRefusal::NoSuchUser)),
-            Some(_) if !matches => Err(Refused::new(None, CredentialRefusal::WrongPassword)),
+            None => Judged::of_nobody(CredentialRefusal::NoSuchUser),
+            Some(_) if !matches => Judged::of_nobody(CredentialRefusal::WrongPassword),
             Some(user) if user.blocked => {
                 let why = CredentialRefusal::Blocked(user.name.clone());
-                Err(Refused::new(Some(Principal::Password(user)), why))
+                Judged::Refused(Refused::new(Some(Principal::Password(user)), why))
             }
-            Some(user) => Ok(Principal::Password(user)),
+            Some(user) => Judged::LetIn(Principal::Password(user)),
         })
     }
 }

@@ -43,6 +43,12 @@ pub struct Authenticator {
     expressions: Arc<Expressions>,
 }
 
+/// How it stands now with somebody who was let in once.
+enum Standing {
+    Valid(Principal),
+    Over(&'static str),
+}
+
 counters! {
     /// How logins by password or token ended.
     pub struct LoginCounters {
@@ -107,18 +113,19 @@ impl Authenticator {
     /// `Unauthorized` when the JWT or what it names is no longer valid.
     pub fn by_bearer(&self, jwt: &str, address: ClientAddress, now: Timestamp) -> Result<Identity> {
         let claims = self.jwts.check(jwt, now)?;
-        let principal = self.still(claims.bearer, now)?;
-        let principal = principal.map_err(|why| {
-            let what = "what this token was issued for is no longer valid";
-            Error::new(Kind::Unauthorized, what)
-                .remedy("log in again")
-                .logged(format!("{what}: {why}"))
-        })?;
-        Ok(Identity {
-            principal,
-            address,
-            bound: Some(claims),
-        })
+        match self.standing(claims.bearer, now)? {
+            Standing::Valid(principal) => Ok(Identity {
+                principal,
+                address,
+                bound: Some(claims),
+            }),
+            Standing::Over(why) => {
+                let what = "what this token was issued for is no longer valid";
+                Err(Error::new(Kind::Unauthorized, what)
+                    .remedy("log in again")
+                    .logged(format!("{what}: {why}")))
+            }
+        }
     }
 
     /// Whom a session of the page is of, as they stand now; `None` when it is over: it has ended by itself, or what it was
@@ -139,37 +146,35 @@ impl Authenticator {
             SignedIn::Password { user, version } => Bearer::Password { user, version },
             SignedIn::Token { id, .. } => Bearer::Token { id },
         };
-        let principal = self.still(bearer, now)?.ok();
-        Ok(principal.map(|principal| Identity {
-            principal,
-            address,
-            bound: None,
-        }))
+        Ok(match self.standing(bearer, now)? {
+            Standing::Valid(principal) => Some(Identity {
+                principal,
+                address,
+                bound: None,
+            }),
+            Standing::Over(_) => None,
+        })
     }
 
-    /// Who was let in once, as they stand now, or why that is over.
-    fn still(
-        &self,
-        bearer: Bearer,
-        now: Timestamp,
-    ) -> Result<std::result::Result<Principal, &'static str>> {
+    fn standing(&self, bearer: Bearer, now: Timestamp) -> Result<Standing> {
+        use Standing::{Over, Valid};
         Ok(match bearer {
-            Bearer::Anonymous => Ok(Principal::Anonymous),
+            Bearer::Anonymous => Valid(Principal::Anonymous),
             Bearer::Password { user, version } => match self.user(user)? {
-                None => Err("its user is gone"),
-                Some(user) if user.password_version != version => Err("the password was changed"),
-                Some(user) if user.blocked => Err("user blocked"),
-                Some(user) => Ok(Principal::Password(user)),
+                None => Over("its user is gone"),
+                Some(user) if user.password_version != version => Over("the password was changed"),
+                Some(user) if user.blocked => Over("user blocked"),
+                Some(user) => Valid(Principal::Password(user)),
             },
             Bearer::Token { id } => match self.token(id)? {
-                None => Err("the token is gone"),
+                None => Over("the token is gone"),
                 Some(token) => {
                     let of = self.token_principal(Arc::clone(&token))?;
                     let name = token.username.as_deref();
                     let why = CredentialRefusal::of_token(&token, of.as_ref(), name, now);
                     match (of, why) {
-                        (Some(principal), None) => Ok(principal),
-                        (_, why) => Err(why.map_or("its owner is gone", |why| why.why())),
+                        (Some(principal), None) => Valid(principal),
+                        (_, why) => Over(why.map_or("its owner is gone", |why| why.why())),
                     }
                 }
             },

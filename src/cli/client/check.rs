@@ -12,7 +12,7 @@ use crate::cli::output::{print, print_json};
 use crate::cli::reached::{self, Reached};
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::time::{Timestamp, parse_moment};
-use crate::upstream::{Ca, Seen, Unseen, look};
+use crate::upstream::{Ca, Look, Seen, Unseen, look};
 
 /// Where clients keep the authorities of single registries, each in a directory of the registry's name.
 const DIRECTORIES: [&str; 4] = [
@@ -107,8 +107,8 @@ impl Check {
 fn steps(at: &Reached, ca: Option<&Ca>) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     let base = match look(&format!("{}/v2/", at.url), ca)? {
-        Ok(seen) => seen,
-        Err(unseen) => return Ok(vec![unreachable(at, &unseen)]),
+        Look::Seen(seen) => seen,
+        Look::Unseen(unseen) => return Ok(vec![unreachable(at, &unseen)]),
     };
     let how = match (at.is_tls(), ca) {
         (true, Some(Ca::File(file))) => format!(", trusted by {}", file.display()),
@@ -134,8 +134,8 @@ fn steps(at: &Reached, ca: Option<&Ca>) -> Result<Vec<Step>> {
     }
     let scope = "service=dependency_proxy&scope=repository:library/alpine:pull";
     let token = match look(&format!("{}/jwt/auth?{scope}", at.url), ca)? {
-        Ok(seen) => judge_token(at, &seen),
-        Err(unseen) => unreachable(at, &unseen),
+        Look::Seen(seen) => judge_token(at, &seen),
+        Look::Unseen(unseen) => unreachable(at, &unseen),
     };
     steps.push(token);
     Ok(steps)

@@ -319,11 +319,7 @@ impl Caller for Ask<'_, '_> {
     }
 
     fn may_remove(&self, project: ProjectId) -> Result<()> {
-        let judged = self.appliance.judge_removal(&self.identity, project)?;
-        judged.map_err(|(path, refusal)| {
-            let refused = refusal.error(&path);
-            refused.remedy(format!("it is about {path}"))
-        })
+        self.appliance.judge_removal(&self.identity, project)
     }
 
     fn is_let_in_by(&self, session: &Session) -> Result<bool> {

@@ -19,9 +19,10 @@ pub(super) fn endpoints(table: &mut Table) {
 
 fn purge(ask: &mut Ask<'_, '_>) -> Answer {
     let group = ask.group()?;
-    let judged = ask.appliance.authorize_group(&ask.identity, &group.path)?;
+    let verdict = ask.appliance.authorize_group(&ask.identity, &group.path)?;
     // What is left to refuse here is a dependency proxy that is switched off.
-    let grant = judged.map_err(|_| Failure::not_found("Dependency Proxy"))?;
+    let off = || Failure::not_found("Dependency Proxy");
+    let grant = verdict.granted().ok_or_else(off)?;
     let rules = ask.appliance.authenticator.group_rules(group.id)?;
     let may_purge =
         |place: &CachedRepository| grant.may_purge(&rules, &place.upstream, &place.name);

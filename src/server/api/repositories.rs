@@ -15,6 +15,7 @@ use crate::admin::RemoveImages;
 use crate::auth::policy::{self, Hidden, Refusal, RepositoryGrant, Wanted};
 use crate::error::Kind;
 use crate::oci::RepositoryName;
+use crate::server::authorize::Verdict;
 use crate::server::events::Removed;
 use crate::store::{ProjectId, RepositoryRow, SeenFilter, Window};
 use crate::time::Timestamp;
@@ -130,8 +131,7 @@ fn view(
     let project = project.map(|project| project.path).unwrap_or_default();
     let name = row.path.strip_prefix(&project).unwrap_or_default();
     // Not everybody who may know of the repository may pull from it.
-    let is_read = (with.tags || with.tags_count)
-        && matches!(judge(ask, row, Wanted::Pull)?, Judged::Granted(_));
+    let is_read = (with.tags || with.tags_count) && judge(ask, row, Wanted::Pull)?.is_granted();
     let tags = match is_read && with.tags {
         true => Some(first_tags(ask, row, left)?),
         false => None,
@@ -162,22 +162,21 @@ fn first_tags(
     Ok(tags.iter().map(|tag| TagView::new(ask, row, tag)).collect())
 }
 
-enum Judged {
-    Granted(RepositoryGrant),
-    Refused(Refusal),
-}
-
 /// Judges by the policy of the registry protocol, which goes by the path. A repository that another project left behind
 /// under a path that belongs to this one now counts as missing.
-fn judge(ask: &Ask<'_, '_>, row: &RepositoryRow, wanted: Wanted) -> Result<Judged, Failure> {
+fn judge(
+    ask: &Ask<'_, '_>,
+    row: &RepositoryRow,
+    wanted: Wanted,
+) -> Result<Verdict<RepositoryGrant>, Failure> {
     let name = RepositoryName::parse(&row.path)?;
-    let judged = ask
-        .appliance
-        .authorize_repository(&ask.identity, &name, wanted)?;
-    Ok(match judged {
-        Ok(grant) if grant.project() == row.project => Judged::Granted(grant),
-        Ok(_) => Judged::Refused(Refusal::Unknown(Hidden::NoProject)),
-        Err(refusal) => Judged::Refused(refusal),
+    let appliance = ask.appliance;
+    let verdict = appliance.authorize_repository(&ask.identity, &name, wanted)?;
+    Ok(match verdict {
+        Verdict::Granted(grant) if grant.project() != row.project => {
+            Verdict::Refused(Refusal::Unknown(Hidden::NoProject))
+        }
+        verdict => verdict,
     })
 }
 
@@ -186,13 +185,10 @@ pub(super) fn grant(
     row: &RepositoryRow,
     wanted: Wanted,
 ) -> Result<RepositoryGrant, Failure> {
-    let refusal = match judge(ask, row, wanted)? {
-        Judged::Granted(grant) => return Ok(grant),
-        Judged::Refused(refusal) => refusal,
-    };
-    Err(match refusal.error(&row.path) {
-        error if error.kind() == Kind::NameUnknown => Failure::not_found("Repository"),
-        error => Failure::Of(error),
+    let granted = judge(ask, row, wanted)?.or_error(&row.path);
+    granted.map_err(|error| match error.kind() {
+        Kind::NameUnknown => Failure::not_found("Repository"),
+        _ => Failure::Of(error),
     })
 }
 

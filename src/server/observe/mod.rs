@@ -86,13 +86,13 @@ pub(super) fn metrics(appliance: &Appliance, call: &mut Call<'_>) -> Result<Resp
     if !call.reads() {
         return Ok(only_reading());
     }
-    match observer(appliance, call)? {
-        Ok(()) => Ok(Response::new(200)
-            .header("Content-Type", CONTENT_TYPE)
-            .header("Cache-Control", "no-store")
-            .body(Body::Bytes(page(appliance).into_bytes().into()))),
-        Err(refused) => Ok(refused),
+    if let Some(refused) = refuse_observer(appliance, call)? {
+        return Ok(refused);
     }
+    Ok(Response::new(200)
+        .header("Content-Type", CONTENT_TYPE)
+        .header("Cache-Control", "no-store")
+        .body(Body::Bytes(page(appliance).into_bytes().into())))
 }
 
 /// Waits no longer for a turn among the lists, and for what is counted, than whoever scrapes.
@@ -100,11 +100,8 @@ fn page(appliance: &Appliance) -> String {
     context::limited(SCRAPE, || page::metrics(appliance))
 }
 
-/// Whether the caller may see the numbers; otherwise what to answer.
-fn observer(
-    appliance: &Appliance,
-    call: &mut Call<'_>,
-) -> Result<std::result::Result<(), Response>> {
+/// What to answer a caller who may not see the numbers.
+fn refuse_observer(appliance: &Appliance, call: &mut Call<'_>) -> Result<Option<Response>> {
     let authenticator = &appliance.authenticator;
     let login = match call.credentials() {
         Credentials::None => None,
@@ -116,10 +113,8 @@ fn observer(
         }
         Credentials::Bearer(_) | Credentials::Unknown => {
             let what = "this path takes the secret of a token, or a user name with a password";
-            return Ok(Err(unauthorized(
-                call,
-                &Error::new(Kind::Unauthorized, what),
-            )));
+            let error = Error::new(Kind::Unauthorized, what);
+            return Ok(Some(unauthorized(call, &error)));
         }
     };
     let identity = match login {
@@ -128,7 +123,7 @@ fn observer(
             match authenticator.by_basic(&name, &secret, call.address, &call.id, call.now) {
                 Ok(identity) => identity,
                 Err(error) if error.kind() == Kind::Unauthorized => {
-                    return Ok(Err(unauthorized(call, &error)));
+                    return Ok(Some(unauthorized(call, &error)));
                 }
                 Err(error) => return Err(error),
             }
@@ -146,7 +141,7 @@ fn observer(
             policy::observation(trusted, &networks, mirror).is_ok()
         });
     }
-    Ok(judged.map_err(|refusal| match refusal {
+    Ok(judged.err().map(|refusal| match refusal {
         Refusal::Denied(_) => {
             let error = Error::new(Kind::Denied, "these credentials may not read metrics")
                 .remedy("use a token with the scope read_api or api");

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::super::Appliance;
+use super::super::authorize::Verdict;
 use super::super::call::Call;
 use super::request::TokenRequest;
 use super::scopes::{self, Judged, Named};
@@ -25,7 +26,7 @@ pub(super) fn is_for_docker_hub(
     // Whoever logs in through a proxy needs no trust: what speaks against it is told only where the login fails.
     Ok(call.address.not_trusted.is_none()
         && only_pulls_from_mirror(appliance, request, password)?
-        && appliance.authorize_mirror(&nobody)?.is_ok()
+        && appliance.authorize_mirror(&nobody)?.is_granted()
         && is_nobody_s(appliance, request, user)?)
 }
 
@@ -40,7 +41,7 @@ pub(super) fn note_failed_login(
 ) -> Result<()> {
     let nobody = Identity::anonymous(call.address);
     if only_pulls_from_mirror(appliance, request, password)?
-        && appliance.authorize_mirror(&nobody)?.is_err()
+        && !appliance.authorize_mirror(&nobody)?.is_granted()
         && is_nobody_s(appliance, request, user)?
     {
         refused_mirror(appliance, call, request)?;
@@ -84,7 +85,10 @@ pub(super) fn anonymous_may_have(
     judged: &Judged,
 ) -> Result<()> {
     let refusal = match request.scopes.is_empty() {
-        true => appliance.authorize_mirror(identity)?.err(),
+        true => match appliance.authorize_mirror(identity)? {
+            Verdict::Granted(_) => None,
+            Verdict::Refused(refusal) => Some(refusal),
+        },
         false if judged.access.is_empty() => {
             let untrusted = judged.untrusted.clone();
             Some(untrusted.unwrap_or(Refusal::Unauthenticated))
@@ -115,7 +119,7 @@ fn refused_mirror(appliance: &Appliance, call: &Call<'_>, request: &TokenRequest
     let nobody = Identity::anonymous(call.address);
     if !matches!(
         appliance.authorize_mirror(&nobody)?,
-        Err(Refusal::Untrusted)
+        Verdict::Refused(Refusal::Untrusted)
     ) {
         return Ok(false);
     }

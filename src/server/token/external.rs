@@ -3,6 +3,7 @@
 
 use serde_json::json;
 
+use super::super::authorize::Verdict;
 use super::super::call::Call;
 use super::super::{Appliance, error};
 use super::request::TokenRequest;
@@ -12,6 +13,7 @@ use crate::auth::policy::{self, Refusal};
 use crate::auth::{Identity, Principal};
 use crate::error::{Error, Kind, Result};
 use crate::http::Response;
+use crate::oci::AccessEntry;
 
 /// Answers a request for a token whose `service` is none of ours.
 pub(super) fn token(
@@ -34,8 +36,8 @@ pub(super) fn token(
             .by_basic(user, password, call.address, &call.id, call.now)?;
     call.note_principal(&identity.principal);
     let access = match judge(appliance, &identity, request)? {
-        Ok(access) => access,
-        Err(refusal) => return Ok(super::forbidden(call, &refusal.error(service))),
+        Verdict::Granted(access) => access,
+        Verdict::Refused(refusal) => return Ok(super::forbidden(call, &refusal.error(service))),
     };
     let expires = call.now.plus(appliance.authenticator.jwts().ttl());
     let jwt = signer.sign(&identity.principal.label(), access, call.now, expires)?;
@@ -48,14 +50,14 @@ fn judge(
     appliance: &Appliance,
     identity: &Identity,
     request: &TokenRequest,
-) -> Result<std::result::Result<Vec<crate::oci::AccessEntry>, Refusal>> {
+) -> Result<Verdict<Vec<AccessEntry>>> {
     if let Err(missing) = policy::hosted_login(&identity.principal) {
-        return Ok(Err(Refusal::Denied(missing)));
+        return Ok(Verdict::Refused(Refusal::Denied(missing)));
     }
     let judged = scopes::judge_external(appliance, identity, &request.scopes)?;
     Ok(match judged.protected {
-        Some(refusal) => Err(refusal),
-        None => Ok(judged.access),
+        Some(refusal) => Verdict::Refused(refusal),
+        None => Verdict::Granted(judged.access),
     })
 }
 

@@ -11,6 +11,7 @@
 use strum::VariantArray as _;
 
 use super::super::Appliance;
+use super::super::authorize::Verdict;
 use super::super::router::{self, Place};
 use crate::auth::policy::{self, CacheAccess, Hidden, Refusal, Wanted};
 use crate::auth::scope::Ability;
@@ -164,10 +165,10 @@ fn cached(
     let group = group.filter(|_| pulls(scope));
     let verdict = match group {
         Some(group) => appliance.authorize_group(identity, group)?,
-        None => Err(Refusal::Unknown(Hidden::Nothing)),
+        None => Verdict::Refused(Refusal::Unknown(Hidden::Nothing)),
     };
     match (verdict, group) {
-        (Ok(_), Some(group)) => {
+        (Verdict::Granted(_), Some(group)) => {
             if !is_anonymous {
                 judged.note(policy::cache_access(
                     principal,
@@ -176,9 +177,11 @@ fn cached(
             }
             judged.grant(scope, vec!["pull"]);
         }
-        (Err(Refusal::Denied(missing)), _) => judged.missing = Some(missing),
-        (Err(refusal @ Refusal::Untrusted), _) => judged.untrusted = Some(refusal),
-        (Err(Refusal::Unknown(_)), _) | (Ok(_), None) if !is_anonymous => {
+        (Verdict::Refused(Refusal::Denied(missing)), _) => judged.missing = Some(missing),
+        (Verdict::Refused(refusal @ Refusal::Untrusted), _) => judged.untrusted = Some(refusal),
+        (Verdict::Refused(Refusal::Unknown(_)), _) | (Verdict::Granted(_), None)
+            if !is_anonymous =>
+        {
             judged.note(policy::login(principal, appliance.box_flags()?));
         }
         _ => {}
@@ -203,9 +206,11 @@ fn hosted(
             continue;
         }
         match appliance.authorize_repository(identity, repository, wanted)? {
-            Ok(_) => granted.push(wanted.action()),
-            Err(refusal @ Refusal::PushProtected(_)) if by_name => judged.protected = Some(refusal),
-            Err(_) => {}
+            Verdict::Granted(_) => granted.push(wanted.action()),
+            Verdict::Refused(refusal @ Refusal::PushProtected(_)) if by_name => {
+                judged.protected = Some(refusal);
+            }
+            Verdict::Refused(_) => {}
         }
     }
     judged.grant(scope, granted);

@@ -2,6 +2,7 @@
 //! file or, where it is short, here.
 
 use super::super::Appliance;
+use super::super::authorize::Verdict;
 use super::super::call::Call;
 use super::super::error;
 use super::super::events::Removed;
@@ -50,8 +51,10 @@ pub(super) fn repository(
     };
     let identity = call.identify(appliance)?;
     let grant = match appliance.authorize_repository(&identity, name, wanted)? {
-        Ok(grant) => grant,
-        Err(refusal) => return Err(refused(appliance, &identity, name, wanted, refusal)?),
+        Verdict::Granted(grant) => grant,
+        Verdict::Refused(refusal) => {
+            return Err(refused(appliance, &identity, name, wanted, refusal)?);
+        }
     };
     call.note.is_granted = true;
     let hosted = Hosted {

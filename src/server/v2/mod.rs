@@ -44,9 +44,7 @@ pub(super) fn base(appliance: &Appliance, call: &mut Call<'_>) -> Result<Respons
     };
     call.note_principal(&identity.principal);
     if matches!(identity.principal, Principal::Anonymous) {
-        appliance
-            .authorize_mirror(&identity)?
-            .map_err(|refusal| refusal.error("/v2/"))?;
+        appliance.authorize_mirror(&identity)?.or_error("/v2/")?;
     }
     // A token that was issued for repositories was judged by their groups' flags.
     let is_login = identity
@@ -131,8 +129,7 @@ fn authorize<'a>(
         }
         Place::Mirror { host, image, .. } => (appliance.authorize_mirror(identity)?, host, image),
     };
-    let grant = verdict.map_err(|refusal| refusal.error(&route.name))?;
-    Ok((grant, host.as_ref(), image))
+    Ok((verdict.or_error(&route.name)?, host.as_ref(), image))
 }
 
 /// Adds `WWW-Authenticate` to a 401: where to get a token, and what for (RFC 6750; distribution,

@@ -83,7 +83,7 @@ fn mount(hosted: &Hosted<'_>, call: &Call<'_>, digest: &str) -> Result<Option<Re
     let may_pull = |path: &str| match RepositoryName::parse(path) {
         Ok(name) => Ok(appliance
             .authorize_repository(&hosted.identity, &name, Wanted::Pull)?
-            .ok()),
+            .granted()),
         Err(_) => Ok(None),
     };
     let registry = &appliance.registry;

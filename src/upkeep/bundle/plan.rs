@@ -8,7 +8,7 @@ use super::format::{
     BundleManifest, BundledBlob, BundledFile, BundledImage, BundledManifest, BundledReferrer,
     FORMAT, ImageKind,
 };
-use super::walk::{Classic, Missing, Part, Walk, Walked};
+use super::walk::{Classic, Missing, Part, Stop, Walk, Walked};
 use super::writer::{Bundle, entry_bytes};
 use super::{
     DOCKER_MANIFEST, INDEX, LAYOUT, LAYOUT_TEXT, MANIFEST, MANIFEST_LIMIT, SIGNATURE, blob_entry,
@@ -71,7 +71,7 @@ pub fn plan(blobs: &BlobDir, images: &[WantedImage], damaged: &BTreeSet<Digest>)
     let mut attached = HashSet::new();
     let mut walked = Vec::new();
     for WantedImage { image, platforms } in images {
-        match walk.image(image, platforms)? {
+        match walk.image(image, platforms) {
             Ok(all) => {
                 let repository = image.image.name_without_tag();
                 let referrers = all.referrers.iter();
@@ -84,7 +84,8 @@ pub fn plan(blobs: &BlobDir, images: &[WantedImage], damaged: &BTreeSet<Digest>)
                 }));
                 walked.push((image, all));
             }
-            Err(missing) => plan.left_out.push(LeftOut {
+            Err(Stop::Failed(error)) => return Err(error),
+            Err(Stop::Missing(missing)) => plan.left_out.push(LeftOut {
                 name: image.image.name(),
                 why: why(&missing),
             }),

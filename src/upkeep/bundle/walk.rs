@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::oci::{Digest, Manifest, MediaType, Platform};
 use crate::store::{BlobDir, CarriedImage};
 
@@ -50,6 +50,24 @@ pub(super) struct Walked {
     pub(super) classic: Vec<Classic>,
 }
 
+/// Why an image was not walked to its end.
+pub(super) enum Stop {
+    Missing(Missing),
+    Failed(Error),
+}
+
+impl From<Missing> for Stop {
+    fn from(missing: Missing) -> Self {
+        Self::Missing(missing)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 /// Why an image cannot go.
 pub(super) enum Missing {
     /// A file that its rows promise, or whose bytes are not what they should be.
@@ -73,7 +91,7 @@ impl Walk<'_> {
         &self,
         image: &CarriedImage,
         platforms: &[Platform],
-    ) -> Result<std::result::Result<Walked, Missing>> {
+    ) -> Result<Walked, Stop> {
         let known: HashMap<&Digest, MediaType> = image
             .parts
             .iter()
@@ -81,13 +99,11 @@ impl Walk<'_> {
             .collect();
         let mut walked = Walked::default();
         let Some(root) = image.parts.first() else {
-            return Ok(Err(Missing::NoPlatform));
+            return Err(Missing::NoPlatform.into());
         };
-        if let Err(missing) = self.manifest(&root.digest, &known, &mut walked, platforms)? {
-            return Ok(Err(missing));
-        }
+        self.manifest(&root.digest, &known, &mut walked, platforms)?;
         self.attached(image, &known, &mut walked)?;
-        Ok(Ok(walked))
+        Ok(walked)
     }
 
     /// Adds a manifest with all that it consists of, or nothing of it.
@@ -97,18 +113,18 @@ impl Walk<'_> {
         known: &HashMap<&Digest, MediaType>,
         walked: &mut Walked,
         platforms: &[Platform],
-    ) -> Result<std::result::Result<(), Missing>> {
+    ) -> Result<(), Stop> {
         if walked.parts.contains_key(digest) {
-            return Ok(Ok(()));
+            return Ok(());
         }
         let Some(&media_type) = known.get(digest) else {
-            return Ok(Err(Missing::NotHere(digest.clone())));
+            return Err(Missing::NotHere(digest.clone()).into());
         };
         let Some(bytes) = self.read(digest)? else {
-            return Ok(Err(Missing::Damaged(digest.clone())));
+            return Err(Missing::Damaged(digest.clone()).into());
         };
         let Ok(parsed) = Manifest::parse(&bytes, Some(media_type)) else {
-            return Ok(Err(Missing::Damaged(digest.clone())));
+            return Err(Missing::Damaged(digest.clone()).into());
         };
         let own = Part {
             role: match media_type.is_index() {
@@ -121,11 +137,10 @@ impl Walk<'_> {
         if media_type.is_index() {
             // Before its children, so that one that names itself ends here.
             walked.parts.insert(digest.clone(), own);
-            let found = self.children(&parsed, &bytes, known, walked, platforms)?;
-            if found.is_err() {
+            let found = self.children(&parsed, &bytes, known, walked, platforms);
+            return found.inspect_err(|_| {
                 walked.parts.remove(digest);
-            }
-            return Ok(found);
+            });
         }
         let mut files = Vec::new();
         for (place, blob) in parsed.blobs.iter().enumerate() {
@@ -134,9 +149,9 @@ impl Walk<'_> {
                 // Such layers are had from elsewhere, by whoever pulls.
                 None if blob.is_foreign() => {}
                 None if self.damaged.contains(&blob.digest) => {
-                    return Ok(Err(Missing::Damaged(blob.digest.clone())));
+                    return Err(Missing::Damaged(blob.digest.clone()).into());
                 }
-                None => return Ok(Err(Missing::NotHere(blob.digest.clone()))),
+                None => return Err(Missing::NotHere(blob.digest.clone()).into()),
             }
         }
         if let (Some((config, layers)), true) = (
@@ -169,7 +184,7 @@ impl Walk<'_> {
             };
             walked.parts.insert(blob.digest.clone(), part);
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     fn children(
@@ -179,7 +194,7 @@ impl Walk<'_> {
         known: &HashMap<&Digest, MediaType>,
         walked: &mut Walked,
         platforms: &[Platform],
-    ) -> Result<std::result::Result<(), Missing>> {
+    ) -> Result<(), Stop> {
         let named: HashMap<Digest, String> = Manifest::platforms(bytes).into_iter().collect();
         let attested: HashMap<Digest, Digest> = Manifest::attestations(bytes).into_iter().collect();
         let platform_of = |digest: &Digest| {
@@ -199,8 +214,8 @@ impl Walk<'_> {
             let includes = |wanted: &Platform| own.as_ref().is_some_and(|own| wanted.includes(own));
             let is_meant = platforms.is_empty() || platforms.iter().any(includes);
             let found = match is_meant {
-                true => self.manifest(&child.digest, known, walked, platforms)?,
-                false => Err(Missing::NoPlatform),
+                true => self.manifest(&child.digest, known, walked, platforms),
+                false => Err(Missing::NoPlatform.into()),
             };
             match found {
                 Ok(()) => {
@@ -210,8 +225,10 @@ impl Walk<'_> {
                         classic.is_amd64 = platform == "linux/amd64";
                     }
                 }
-                Err(missing @ Missing::Damaged(_)) => return Ok(Err(missing)),
-                Err(missing) => {
+                Err(stop @ (Stop::Failed(_) | Stop::Missing(Missing::Damaged(_)))) => {
+                    return Err(stop);
+                }
+                Err(Stop::Missing(missing)) => {
                     walked.absent.insert(platform.to_owned());
                     if is_meant {
                         last_missing = Some(missing);
@@ -225,10 +242,12 @@ impl Walk<'_> {
             if !is_meant {
                 continue;
             }
-            match self.manifest(&child.digest, known, walked, platforms)? {
+            match self.manifest(&child.digest, known, walked, platforms) {
                 Ok(()) => has_any |= of.is_none(),
-                Err(missing @ Missing::Damaged(_)) => return Ok(Err(missing)),
-                Err(missing) => {
+                Err(stop @ (Stop::Failed(_) | Stop::Missing(Missing::Damaged(_)))) => {
+                    return Err(stop);
+                }
+                Err(Stop::Missing(missing)) => {
                     if of.is_none() {
                         walked.absent.insert(child.digest.to_string());
                     }
@@ -241,10 +260,10 @@ impl Walk<'_> {
         walked
             .absent
             .retain(|platform| !platforms.contains(platform));
-        Ok(match has_any {
+        match has_any {
             true => Ok(()),
-            false => Err(last_missing.unwrap_or(Missing::NoPlatform)),
-        })
+            false => Err(last_missing.unwrap_or(Missing::NoPlatform).into()),
+        }
     }
 
     /// What is attached to what goes, and to that.
@@ -268,12 +287,13 @@ impl Walk<'_> {
                 break;
             }
             for part in ready {
-                match self.manifest(&part.digest, known, walked, &[])? {
+                match self.manifest(&part.digest, known, walked, &[]) {
                     Ok(()) => {
                         let referrer = (part.digest.clone(), part.tag.clone());
                         walked.referrers.insert(referrer);
                     }
-                    Err(_) => {
+                    Err(Stop::Failed(error)) => return Err(error),
+                    Err(Stop::Missing(_)) => {
                         walked.broken_referrers.insert(part.digest.clone());
                     }
                 }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 
 use super::content::BlobRow;
+use super::settling::Settling;
 use super::{BlobPrefix, LostRows, Store};
 use crate::error::Result;
 use crate::oci::Digest;
@@ -125,8 +126,8 @@ impl Store {
         // Each under its lock, because a removal takes the row and then the file: adopted in between, the file
         // would stay, damaged as it may be.
         let now = Timestamp::now();
-        strays.sort_by_key(Self::settling_place);
-        for alike in strays.chunk_by(|a, b| Self::settling_place(a) == Self::settling_place(b)) {
+        strays.sort_by_key(Settling::place);
+        for alike in strays.chunk_by(|a, b| Settling::place(a) == Settling::place(b)) {
             for digests in alike.chunks(ROWS_AT_ONCE) {
                 let adopt = || self.cache.adopt_blobs(digests, now, size_of);
                 let adopted = digests

@@ -92,7 +92,7 @@ impl Store {
         seen: Option<&Blob>,
         now: Timestamp,
     ) -> Result<SetAside> {
-        let _settling = self.settling(digest);
+        let _settling = self.settling.lock(digest);
         if !self.blobs.is_still(digest, seen)? {
             return Ok(SetAside::Changed);
         }
@@ -148,7 +148,7 @@ impl Store {
     /// # Errors
     /// `Sql`.
     pub fn end_repair(&self, digest: &Digest, is_repaired: bool) -> Result<()> {
-        let _settling = self.settling(digest);
+        let _settling = self.settling.lock(digest);
         self.cache.forget_repair(digest)?;
         self.blobs.show_again(digest);
         if is_repaired {
@@ -163,7 +163,7 @@ impl Store {
     /// `Sql`.
     pub fn give_up_repair(&self, repair: &Repair, now: Timestamp) -> Result<()> {
         let digest = &repair.digest;
-        let _settling = self.settling(digest);
+        let _settling = self.settling.lock(digest);
         self.cache.note_lost(digest, now)?;
         self.blobs.show_again(digest);
         self.repairs.lost.one();

@@ -2,6 +2,8 @@
 //! cached ones.
 
 mod levels;
+mod repositories;
+mod tags;
 mod view;
 
 use std::marker::PhantomData;
@@ -11,74 +13,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::named::Place;
-use super::{Admin, Named, NamedPlace, Operation};
-use crate::auth::policy::protection::{check_pattern, check_tag_expression, check_tag_pattern};
+use super::{Admin, NamedPlace, Operation};
 use crate::error::{Error, Kind, Result};
-use crate::store::{
-    MinimumLevel, Page, ProjectId, ProtectionRule, RuleId, RuleOwner, TagRule, Window,
-};
-use crate::time::Timestamp;
+use crate::store::{MinimumLevel, Page, RuleId, RuleOwner, Window};
 
 pub use levels::{Least, Minimums, UpTo};
+pub use repositories::{AddRule, SetRepositoryRule};
+pub use tags::{AddTagRule, SetTagRule};
 pub use view::{RepositoryRuleView, RuleView, ShownRule, TagRuleView};
-
-/// Protect the repositories of a project, or the images that a group has in the cache: there pushing means
-/// filling and deleting means purging
-#[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
-#[command(after_help = "\
-Examples:
-  breakwater rule add acme/api 'acme/api/prod*' --min-push maintainer
-  breakwater rule add acme/api acme/api --push-protected-up-to developer --min-delete admin
-  breakwater rule add acme/api 'acme/api*' --tags 'v*' --min-push owner
-  breakwater rule add acme 'docker.io/library/*' --min-push owner")]
-pub struct AddRule {
-    /// The project or group
-    #[arg(value_name = "PATH")]
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub place: NamedPlace,
-    /// Of a repository's whole path, or of a cached image; * is any run of characters, slashes too
-    #[arg(required = true)]
-    #[serde(rename = "repository_path_pattern")]
-    pub pattern: Option<String>,
-    /// another name of repository_path_pattern
-    #[arg(skip)]
-    pub container_path: Option<String>,
-    /// Protect only tags that match; * as above
-    #[arg(
-        long,
-        visible_alias = "matching-package-version",
-        value_name = "PATTERN"
-    )]
-    #[serde(rename = "matching_package_version")]
-    pub tags: Option<String>,
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub minimums: Minimums,
-}
-
-/// Protect the tags of a project that match a regular expression
-#[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
-#[command(after_help = "\
-Examples:
-  breakwater rule tag acme/api '^v[0-9]+' --immutable
-  breakwater rule tag acme/api '^latest$' --min-push maintainer --min-delete owner")]
-pub struct AddTagRule {
-    /// The project
-    #[arg(value_name = "PATH")]
-    #[schemars(skip)]
-    pub project: Named<ProjectId>,
-    /// It matches anywhere in a tag, unless it is anchored with ^ and $
-    #[serde(rename = "tag_name_pattern")]
-    pub regex: String,
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub minimums: Minimums,
-    /// Once such a tag is there it neither moves nor goes
-    #[arg(long)]
-    #[serde(default)]
-    pub immutable: bool,
-}
 
 /// Change a rule; what is not given stays as it is
 #[derive(Debug, Serialize, Deserialize, JsonSchema, Args)]
@@ -105,39 +47,6 @@ pub struct SetRule {
     pub minimums: Minimums,
     /// Of a rule about tags: whether they neither move nor go
     #[arg(long, value_name = "true|false")]
-    pub immutable: Option<bool>,
-}
-
-/// Changes a rule about repositories of the place; what is not given stays as it is.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct SetRepositoryRule {
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub place: NamedPlace,
-    #[schemars(skip)]
-    pub rule_id: i64,
-    /// of the whole path; * for any run of characters
-    pub repository_path_pattern: Option<String>,
-    /// another name of repository_path_pattern
-    pub container_path: Option<String>,
-    /// only tags that match; * as above; empty: all
-    pub matching_package_version: Option<String>,
-    #[serde(flatten)]
-    pub minimums: Minimums,
-}
-
-/// Changes a rule about tags of the project; what is not given stays as it is.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct SetTagRule {
-    #[schemars(skip)]
-    pub project: Named<ProjectId>,
-    #[schemars(skip)]
-    pub rule_id: i64,
-    /// a regular expression
-    pub tag_name_pattern: Option<String>,
-    #[serde(flatten)]
-    pub minimums: Minimums,
-    /// such a tag, once made, neither moves nor goes
     pub immutable: Option<bool>,
 }
 
@@ -181,59 +90,6 @@ pub struct RemoveRule<V = RuleView> {
     pub shown: PhantomData<V>,
 }
 
-impl Operation for AddRule {
-    const NAME: &'static str = "rules.add";
-    type View = RepositoryRuleView;
-
-    fn perform(self, admin: &Admin<'_>) -> Result<RepositoryRuleView> {
-        let place = admin.place(&self.place)?;
-        let pattern = self.pattern.or(self.container_path);
-        let pattern = pattern
-            .ok_or_else(|| Error::new(Kind::Usage, "a rule needs a repository_path_pattern"))?;
-        let mut rule = ProtectionRule {
-            id: RuleId(0),
-            owner: place.rules(),
-            pattern: String::new(),
-            tag_pattern: None,
-            min_push: None,
-            min_delete: None,
-            created_at: Timestamp(0),
-        };
-        set_rule(admin, &mut rule, Some(pattern), self.tags, &self.minimums)?;
-        let access = &admin.store.access;
-        rule.id = access.add_rule(&admin.actor, &rule)?;
-        access
-            .rule(rule.id)?
-            .map(Into::into)
-            .ok_or_else(|| no_such(rule.id))
-    }
-}
-
-impl Operation for AddTagRule {
-    const NAME: &'static str = "rules.add_tag";
-    type View = TagRuleView;
-
-    fn perform(self, admin: &Admin<'_>) -> Result<TagRuleView> {
-        let mut rule = TagRule {
-            id: RuleId(0),
-            project: admin.project(&self.project)?.id,
-            pattern: String::new(),
-            min_push: None,
-            min_delete: None,
-            immutable: false,
-            created_at: Timestamp(0),
-        };
-        let immutable = Some(self.immutable);
-        set_tag_rule(&mut rule, Some(self.regex), &self.minimums, immutable)?;
-        let access = &admin.store.access;
-        rule.id = access.add_tag_rule(&admin.actor, &rule)?;
-        access
-            .tag_rule(rule.id)?
-            .map(Into::into)
-            .ok_or_else(|| no_such(rule.id))
-    }
-}
-
 impl Operation for SetRule {
     const NAME: &'static str = "rules.set";
     type View = RuleView;
@@ -244,58 +100,16 @@ impl Operation for SetRule {
             if self.immutable.is_some() {
                 return Err(not_for(id, "--immutable", "a rule about repositories"));
             }
-            let changed = change(admin, rule, self.pattern, self.tags, &self.minimums)?;
+            let changed =
+                repositories::change(admin, rule, self.pattern, self.tags, &self.minimums)?;
             return Ok(RuleView::Repository(changed));
         }
         let rule = access.tag_rule(id)?.ok_or_else(|| no_such(id))?;
         if self.tags.is_some() {
             return Err(not_for(id, "--tags", "a rule about tags"));
         }
-        let changed = change_of_tags(admin, rule, self.pattern, &self.minimums, self.immutable)?;
+        let changed = tags::change(admin, rule, self.pattern, &self.minimums, self.immutable)?;
         Ok(RuleView::Tag(changed))
-    }
-}
-
-impl Operation for SetRepositoryRule {
-    const NAME: &'static str = "rules.set_repository";
-    type View = RepositoryRuleView;
-
-    fn perform(self, admin: &Admin<'_>) -> Result<RepositoryRuleView> {
-        let (id, owner) = (RuleId(self.rule_id), admin.place(&self.place)?.rules());
-        let rule = admin
-            .store
-            .access
-            .rule(id)?
-            .filter(|rule| rule.owner == owner);
-        let rule = rule.ok_or_else(|| no_such(id))?;
-        let pattern = self.repository_path_pattern.or(self.container_path);
-        change(
-            admin,
-            rule,
-            pattern,
-            self.matching_package_version,
-            &self.minimums,
-        )
-    }
-}
-
-impl Operation for SetTagRule {
-    const NAME: &'static str = "rules.set_tag";
-    type View = TagRuleView;
-
-    fn perform(self, admin: &Admin<'_>) -> Result<TagRuleView> {
-        let (id, project) = (RuleId(self.rule_id), admin.project(&self.project)?.id);
-        let rule = admin.store.access.tag_rule(id)?;
-        let rule = rule
-            .filter(|rule| rule.project == project)
-            .ok_or_else(|| no_such(id))?;
-        change_of_tags(
-            admin,
-            rule,
-            self.tag_name_pattern,
-            &self.minimums,
-            self.immutable,
-        )
     }
 }
 
@@ -357,87 +171,6 @@ fn rules_of(admin: &Admin<'_>, place: &Place) -> Result<Vec<RuleView>> {
     Ok(rules
         .chain(tag_rules.map(|rule| RuleView::Tag(rule.into())))
         .collect())
-}
-
-fn change(
-    admin: &Admin<'_>,
-    mut rule: ProtectionRule,
-    pattern: Option<String>,
-    tags: Option<String>,
-    minimums: &Minimums,
-) -> Result<RepositoryRuleView> {
-    set_rule(admin, &mut rule, pattern, tags, minimums)?;
-    admin.store.access.set_rule(&admin.actor, &rule)?;
-    Ok(rule.into())
-}
-
-fn change_of_tags(
-    admin: &Admin<'_>,
-    mut rule: TagRule,
-    pattern: Option<String>,
-    minimums: &Minimums,
-    immutable: Option<bool>,
-) -> Result<TagRuleView> {
-    set_tag_rule(&mut rule, pattern, minimums, immutable)?;
-    admin.store.access.set_tag_rule(&admin.actor, &rule)?;
-    Ok(rule.into())
-}
-
-fn set_rule(
-    admin: &Admin<'_>,
-    rule: &mut ProtectionRule,
-    pattern: Option<String>,
-    tags: Option<String>,
-    minimums: &Minimums,
-) -> Result<()> {
-    if let Some(pattern) = pattern {
-        let project = match rule.owner {
-            RuleOwner::Project(project) => admin.store.access.project(project)?,
-            RuleOwner::Group(_) => None,
-        };
-        let project = project.as_ref().map(|project| project.path.as_str());
-        check_pattern(&pattern, project).map_err(wrong("repository_path_pattern"))?;
-        rule.pattern = pattern;
-    }
-    set_tags(rule, tags)?;
-    rule.min_push = minimums.push(rule.min_push);
-    rule.min_delete = minimums.delete(rule.min_delete);
-    refuse_empty(rule.min_push, rule.min_delete, false)
-}
-
-/// An empty text protects all tags again.
-fn set_tags(rule: &mut ProtectionRule, tags: Option<String>) -> Result<()> {
-    const FIELD: &str = "matching_package_version";
-    let Some(tags) = tags else { return Ok(()) };
-    if tags.is_empty() {
-        rule.tag_pattern = None;
-        return Ok(());
-    }
-    if matches!(rule.owner, RuleOwner::Group(_)) {
-        let what = "a group's rule is about whole images in the cache, not about single tags";
-        return Err(Error::new(Kind::Usage, what)
-            .remedy("leave out `matching_package_version` (on the command line `--tags`)")
-            .about(FIELD));
-    }
-    check_tag_pattern(&tags).map_err(wrong(FIELD))?;
-    rule.tag_pattern = Some(tags);
-    Ok(())
-}
-
-fn set_tag_rule(
-    rule: &mut TagRule,
-    pattern: Option<String>,
-    minimums: &Minimums,
-    immutable: Option<bool>,
-) -> Result<()> {
-    if let Some(pattern) = pattern {
-        check_tag_expression(&pattern).map_err(wrong("tag_name_pattern"))?;
-        rule.pattern = pattern;
-    }
-    rule.min_push = minimums.push(rule.min_push);
-    rule.min_delete = minimums.delete(rule.min_delete);
-    rule.immutable = immutable.unwrap_or(rule.immutable);
-    refuse_empty(rule.min_push, rule.min_delete, rule.immutable)
 }
 
 fn refuse_empty(

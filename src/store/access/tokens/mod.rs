@@ -5,6 +5,7 @@
 //! - `changes`: making, rotating and revoking.
 
 mod changes;
+mod kinship;
 mod pages;
 
 use rusqlite::Row;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::demand::{Demand, demands};
 use super::plan::{Goal, Plan, Question, plan};
 use super::sums::Sums;
 use super::{Evicted, World, after_others, evict, release};
@@ -18,9 +19,6 @@ use crate::oci::RegistryHost;
 use crate::store::{Asked, Inventory, Limit, LimitedPart, Scope, Store};
 use crate::time::Timestamp;
 
-/// Hundredths of a limit from which on something goes, and down to which.
-const HIGH: u64 = 97;
-const LOW: u64 = 95;
 /// How often it is looked for images that nobody pulls.
 const UNUSED_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How often the parts with a limit of their own are added up.
@@ -89,23 +87,6 @@ impl Counters {
     }
 }
 
-/// What a limit asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Demand {
-    limit: Limit,
-    goal: Goal,
-    reason: Reason,
-}
-
-impl Demand {
-    fn scope(&self) -> &Scope {
-        match &self.limit {
-            Limit::Size(scope) => scope,
-            Limit::MinFree => &Scope::All,
-        }
-    }
-}
-
 /// Lets go of images as limits ask for it.
 pub struct Evictor {
     store: Arc<Store>,
@@ -145,7 +126,7 @@ impl Evictor {
     pub fn round(&self, limits: &Limits, world: &World, asked: &Asked) -> Result<()> {
         self.finish()?;
         self.set_limits(limits, world.now)?;
-        let demands = self.demands(asked)?;
+        let demands = demands(&self.store, asked)?;
         for demand in &demands {
             let is_asked = asked.contains_key(&demand.limit);
             if is_asked || !self.is_resting(&demand.limit, world.now) {
@@ -191,49 +172,6 @@ impl Evictor {
             Some(since) => drop(times.rests_until.insert(limit.clone(), since.plus(REST))),
             None => drop(times.rests_until.remove(limit)),
         }
-    }
-
-    /// What the limits ask for now, if fills wait for so much.
-    ///
-    /// # Errors
-    /// `Sql`, `Io`.
-    fn demands(&self, asked: &Asked) -> Result<Vec<Demand>> {
-        let room = &self.store.room;
-        let limits = room.limits();
-        let of = |scope: &Scope, used: u64, most: u64, reason| {
-            let limit = Limit::Size(scope.clone());
-            let used = used.saturating_add(room.filling(scope));
-            let bytes = over(used, most, asked.get(&limit).copied())?;
-            let goal = Goal::Bytes(bytes);
-            Some(Demand {
-                limit,
-                goal,
-                reason,
-            })
-        };
-        let mut demands = Vec::new();
-        if let Some(most) = limits.max_size {
-            let used = self.store.cache.used()?;
-            demands.extend(of(&Scope::All, used, most, Reason::MaxSize));
-        }
-        let (free, _) = self.store.blobs.space()?;
-        let asked_of_disk = asked.get(&Limit::MinFree).copied().unwrap_or_default();
-        let free = free.saturating_sub(asked_of_disk);
-        if limits.min_free > 0 && free < part(limits.min_free, 110) {
-            demands.push(Demand {
-                limit: Limit::MinFree,
-                goal: Goal::Disk(part(limits.min_free, 120).saturating_sub(free)),
-                reason: Reason::MinFree,
-            });
-        }
-        for limited in &limits.parts {
-            let reason = match limited.scope {
-                Scope::Group(_) => Reason::GroupMaxSize,
-                Scope::All | Scope::Upstream(_) => Reason::UpstreamMaxSize,
-            };
-            demands.extend(of(&limited.scope, limited.used, limited.max_size, reason));
-        }
-        Ok(demands)
     }
 
     /// Lets go of what nobody pulls, now and then.
@@ -399,21 +337,4 @@ impl Evictor {
         self.store.room.set_parts(parts);
         Ok(())
     }
-}
-
-/// How many bytes are to go of what is used: if it is near its limit, or there is no room for what is asked for.
-fn over(used: u64, most: u64, asked: Option<u64>) -> Option<u64> {
-    // For what fits in no case, nothing goes.
-    let asked = asked.filter(|asked| *asked <= most).unwrap_or_default();
-    let is_near = used > part(most, HIGH) || used.saturating_add(asked) > most;
-    let target = part(most, LOW).min(most.saturating_sub(asked));
-    is_near
-        .then(|| used.saturating_sub(target))
-        .filter(|bytes| *bytes > 0)
-}
-
-fn part(of: u64, hundredths: u64) -> u64 {
-    (of / 100)
-        .saturating_mul(hundredths)
-        .saturating_add((of % 100).saturating_mul(hundredths) / 100)
 }

@@ -3,6 +3,7 @@
 //! Rows go in steps that hold the writer for a moment each, then the files, at a pace that leaves the disk to others. What
 //! was pulled or fetched since the plan was made stays. Whatever a crash leaves, garbage collection takes up.
 
+mod demand;
 mod limits;
 pub mod order;
 mod plan;

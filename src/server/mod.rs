@@ -24,6 +24,7 @@ mod refused_mirror;
 mod remembered;
 mod repair;
 mod router;
+mod running;
 mod token;
 mod troubles;
 mod ui;
@@ -51,12 +52,9 @@ pub use recalled::Examine;
 
 use parking_lot::Mutex;
 
-use crate::admin::{
-    Activity, Admin, CacheStatisticsView, FindingsView, OnTheBox, RefusedNetworkView,
-    RunningServer, TroubleView,
-};
+use crate::admin::{Admin, OnTheBox};
 use crate::auth::Authenticator;
-use crate::auth::bans::{Ban, Bans, FailureKey, shown};
+use crate::auth::bans::Bans;
 use crate::auth::jwt::{Jwts, lifetime};
 use crate::auth::keys::Keys;
 use crate::config::Config;
@@ -64,10 +62,10 @@ use crate::context;
 use crate::error::{Error, Kind, Result};
 use crate::hops::{self, Hops};
 use crate::http::{Body, Gauge, Handler, Refusal as HttpRefusal, Request, Response};
-use crate::proxy::{Freshness, Proxy, UpstreamState};
+use crate::proxy::{Freshness, Proxy};
 use crate::registry::Registry;
 use crate::spool::{IN_MEMORY, Owner};
-use crate::store::{Actor, Event, EventKind, ImageSizes, Store, Sums};
+use crate::store::{Actor, Event, EventKind, Store};
 use crate::telemetry::AuthLog;
 use crate::time::Timestamp;
 use crate::upkeep::eviction::Evictor;
@@ -254,92 +252,6 @@ impl Appliance {
     fn new_request_id(&self) -> String {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         format!("{}-{number:x}", self.boot)
-    }
-}
-
-impl RunningServer for Appliance {
-    fn keys(&self) -> &Keys {
-        self.authenticator.jwts().keys()
-    }
-
-    fn is_offline(&self) -> bool {
-        self.is_offline()
-    }
-
-    fn set_offline(&self, offline: bool) {
-        if self.offline.swap(offline, Ordering::SeqCst) != offline {
-            let word = if offline {
-                "offline: no connection leaves this box"
-            } else {
-                "online again"
-            };
-            tracing::warn!("switched by command: {word}");
-        }
-    }
-
-    fn bans(&self) -> Vec<Ban> {
-        self.authenticator.list_bans(Timestamp::now())
-    }
-
-    fn lift_ban(&self, named: &str) -> Option<FailureKey> {
-        let lifted = self.authenticator.lift_ban(named, Timestamp::now());
-        match &lifted {
-            Some(FailureKey::Address(network)) => {
-                tracing::warn!(
-                    "a ban is lifted: logins from {} are tried again",
-                    shown(network)
-                );
-            }
-            Some(FailureKey::Account(_)) => {
-                tracing::warn!("a ban is lifted: a user's password is tried again");
-            }
-            None => {}
-        }
-        lifted
-    }
-
-    fn upstreams(&self) -> Result<Vec<UpstreamState>> {
-        self.proxy.upstreams().states()
-    }
-
-    fn proxy(&self) -> &Arc<Proxy> {
-        &self.proxy
-    }
-
-    fn retention(&self) -> &Retention {
-        &self.retention
-    }
-
-    fn refused_networks(&self) -> Vec<RefusedNetworkView> {
-        self.refused_mirror.networks(Timestamp::now())
-    }
-
-    fn refused_image(&self, first: &str) -> Option<String> {
-        self.refused_mirror.image(first, Timestamp::now())
-    }
-
-    fn activity(&self) -> Activity {
-        self.activity_now()
-    }
-
-    fn hours_until(&self, from: Timestamp, now: Timestamp) -> Result<Vec<(Timestamp, Sums)>> {
-        self.hours_until(from, now)
-    }
-
-    fn statistics(&self) -> Option<CacheStatisticsView> {
-        self.recall_statistics()
-    }
-
-    fn image_sizes(&self) -> Result<ImageSizes> {
-        self.recall_image_sizes()
-    }
-
-    fn findings(&self) -> Option<FindingsView> {
-        self.recall_findings()
-    }
-
-    fn troubles(&self) -> Vec<TroubleView> {
-        self.troubles.newest()
     }
 }
 

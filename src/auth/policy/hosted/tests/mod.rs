@@ -10,7 +10,8 @@ use strum::VariantArray as _;
 
 use super::*;
 use crate::auth::policy::tests::{group, identity, project as placed, status, token, user};
-use crate::store::{GroupId, RuleId, RuleOwner, TagRule, TokenKind, Visibility};
+use crate::oci::Tag;
+use crate::store::{GroupId, ProjectId, RuleId, RuleOwner, TagRule, TokenKind, Visibility};
 use crate::time::Timestamp;
 
 /// The project that is asked for is 5, in group 2, which lies in group 1. 9 is elsewhere.

@@ -37,9 +37,10 @@ impl Window {
     };
 
     /// How many rows [`Filling`] takes at most, for `LIMIT`: the database need not sort those behind them.
-    pub(super) fn rows_needed(self) -> i64 {
+    pub(super) fn rows_needed(self, is_long: bool) -> i64 {
         let end = self.offset.saturating_add(self.count);
-        let needed = end.max(MAX_COUNTED).saturating_add(1);
+        let counted = if is_long { 0 } else { MAX_COUNTED };
+        let needed = end.max(counted).saturating_add(1);
         i64::try_from(needed).unwrap_or(i64::MAX)
     }
 }
@@ -108,14 +109,17 @@ impl<T> Page<T> {
 /// A page that is filled row by row, where SQL alone cannot tell which rows are meant.
 pub(super) struct Filling<T> {
     window: Window,
+    is_long: bool,
     met: u64,
     entries: Vec<T>,
 }
 
 impl<T> Filling<T> {
-    pub(super) fn new(window: Window) -> Self {
+    /// `is_long`: it is known that there are more rows than are counted.
+    pub(super) fn new(window: Window, is_long: bool) -> Self {
         Self {
             window,
+            is_long,
             met: 0,
             entries: Vec::new(),
         }
@@ -131,7 +135,8 @@ impl<T> Filling<T> {
             self.entries.push(entry()?);
         }
         self.met = self.met.saturating_add(1);
-        Ok(match self.met > end && self.met > MAX_COUNTED {
+        let is_counted = self.is_long || self.met > MAX_COUNTED;
+        Ok(match self.met > end && is_counted {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         })
@@ -142,7 +147,7 @@ impl<T> Filling<T> {
         Page {
             entries: self.entries,
             more: self.met > end,
-            total: Some(self.met).filter(|&total| total <= MAX_COUNTED),
+            total: Some(self.met).filter(|&total| !self.is_long && total <= MAX_COUNTED),
         }
     }
 }

@@ -76,8 +76,10 @@ impl Operation for ListCachedImages {
         // A page is worth less time than the whole list, for which all images are measured anyway.
         let is_page_by_size = self.sort == Some(ImageOrder::Size) && self.window != Window::ALL;
         let server = admin.server.filter(|_| is_page_by_size && !is_hosted);
+        // Nothing, and stars alone, match all: of all images the pages are found sooner.
+        let pattern = self.search.filter(|search| search.contains(|c| c != '*'));
         let filter = ImageFilter {
-            pattern: self.search,
+            pattern,
             order: self.sort,
             group: group.transpose()?.map(|group| group.id),
             sizes: server.map(|server| server.image_sizes()).transpose()?,

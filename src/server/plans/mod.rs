@@ -80,6 +80,16 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "by indexes, as far as the page goes",
     ),
     (
+        "look how long ago so many tags were pulled",
+        "SCAN tags USING COVERING INDEX",
+        "the last pulled first, as far as the page goes",
+    ),
+    (
+        "look whether there are very many images",
+        "SCAN tags USING COVERING INDEX",
+        "as far as is counted",
+    ),
+    (
         "list members of some places",
         "USE TEMP B-TREE",
         "of one place and those above it",

@@ -14,6 +14,10 @@ const FETCHED: Source = Source {
     origin: "origins.upstream, origins.fingerprint, repositories.name",
     name: "origins.upstream || '/' || repositories.name",
     repositories: "origins CROSS JOIN repositories ON repositories.origin_id = origins.id",
+    upwards: Some(
+        "repositories ON repositories.id = manifests.repository_id
+         CROSS JOIN origins ON origins.id = repositories.origin_id",
+    ),
     arrived_at: "manifests.fetched_at",
     tag_times: "tags.confirmed_at, tags.gone_at",
     may_lack_parts: true,
@@ -31,7 +35,7 @@ impl CacheDb {
 
     /// The sizes of all images, which takes as long as they are many.
     pub fn image_sizes(&self) -> Result<ImageSizes> {
-        self.database.image_sizes(&FETCHED)
+        self.database.image_sizes()
     }
 
     /// The images that `is_meant` takes, with what belongs to them. Only those are read whose names `is_near` takes.
@@ -117,7 +121,7 @@ impl CacheDb {
 
 /// The tags of a manifest, or its digest where it has none and belongs to no other image.
 fn image_names(connection: &Connection, manifest: i64) -> Result<Vec<String>> {
-    let is_referred_to = reach::is_referred_to("blobs.digest", "manifests.repository_id");
+    let is_part = reach::is_part("blobs.digest", "manifests.repository_id");
     let text = format!(
         "SELECT origins.upstream || '/' || repositories.name
              || ifnull(':' || tags.name, '@' || blobs.digest)
@@ -127,7 +131,7 @@ fn image_names(connection: &Connection, manifest: i64) -> Result<Vec<String>> {
          CROSS JOIN origins ON origins.id = repositories.origin_id
          LEFT JOIN tags ON tags.manifest_id = manifests.id
          WHERE manifests.id = ?1 AND repositories.removed_from IS NULL
-         AND (tags.name IS NOT NULL OR NOT {is_referred_to})"
+         AND (tags.name IS NOT NULL OR NOT {is_part})"
     );
     list(connection, "name a manifest", &text, [manifest], |row| {
         row.get(0)

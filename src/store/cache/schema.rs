@@ -66,6 +66,11 @@ pub(in crate::store) const MIGRATIONS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX pulls_group ON pulls (group_id);
 
+    -- What lists of all images are sorted by.
+    CREATE INDEX pulls_last ON pulls (last_at);
+    CREATE INDEX tags_pulled ON tags (last_pulled_at);
+    CREATE INDEX manifests_fetched ON manifests (fetched_at);
+
     -- Blobs that were found damaged or missing: to be fetched again, or lost.
     CREATE TABLE repairs (
         digest TEXT PRIMARY KEY,

@@ -89,6 +89,16 @@ pub(in crate::store) fn is_referred_to(digest: &str, repository: &str) -> String
     )
 }
 
+/// The same for the digest of a manifest: few refer to one, and its repository may have very many.
+pub(in crate::store) fn is_part(digest: &str, repository: &str) -> String {
+    format!(
+        "EXISTS (
+             SELECT 1 FROM manifest_references
+             CROSS JOIN manifests AS parent ON parent.id = manifest_references.manifest_id
+             WHERE hash = unhex(substr({digest}, 8)) AND parent.repository_id = {repository})"
+    )
+}
+
 /// A condition: whether neither a link nor a manifest needs the row of `blobs`.
 pub(in crate::store) const IS_UNNEEDED: &str = "
     NOT EXISTS (SELECT 1 FROM blob_links WHERE blob_id = blobs.id)

@@ -29,6 +29,7 @@ const PUSHED: Source = Source {
     origin: "NULL, NULL, repositories.path",
     name: "'hosted:' || repositories.path",
     repositories: "repositories",
+    upwards: None,
     arrived_at: "manifests.pushed_at",
     tag_times: "tags.updated_at, NULL",
     may_lack_parts: false,

@@ -89,13 +89,14 @@ pub(crate) fn stock(data: &Path, blobs: u64) -> u64 {
                 &[&manifest, &digest.hex()],
             );
         }
+        let tag = format!("t{image}");
         run(
-            "INSERT INTO tags (repository_id, name, manifest_id, confirmed_at) VALUES (?1, ?2, ?3, ?4)",
-            &[&repository, &format!("t{image}"), &manifest, &at],
+            "INSERT INTO tags (repository_id, name, manifest_id, confirmed_at, last_pulled_at) VALUES (?1, ?2, ?3, ?4, ?4)",
+            &[&repository, &tag, &manifest, &at],
         );
         run(
-            "INSERT INTO pulls (manifest_id, group_id, tag, first_at, last_at, count, weight) VALUES (?1, 1, '', ?2, ?2, 1, 1.0)",
-            &[&manifest, &at],
+            "INSERT INTO pulls (manifest_id, group_id, tag, first_at, last_at, count, weight) VALUES (?1, 1, ?2, ?3, ?3, 1, 1.0)",
+            &[&manifest, &tag, &at],
         );
     }
     transaction.commit().unwrap();

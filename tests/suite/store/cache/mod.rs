@@ -2,6 +2,7 @@
 
 mod forgetting;
 mod listings;
+mod lists;
 mod notes;
 mod purging;
 

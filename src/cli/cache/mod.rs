@@ -13,7 +13,9 @@ use super::garbage::Gc;
 use super::output::{Table, print, print_json, shown_size, shown_time};
 use super::progress::Bar;
 use super::workplace::Workplace;
-use crate::admin::{CacheStatistics, CacheStatisticsView, ListCachedImages, one_of};
+use crate::admin::{
+    CacheStatistics, CacheStatisticsView, ListCachedImages, RecallStatistics, one_of,
+};
 use crate::error::Result;
 use crate::human::short_digest;
 use crate::store::ImageOrder;
@@ -54,8 +56,15 @@ Examples:
     },
     Show(show::Show),
     /// Show how much is cached, by upstream and group, and how much was pushed, by project and group
-    #[command(after_help = "Example:\n  breakwater cache stats --json")]
+    #[command(after_help = "\
+A running server counts at most every few minutes where that takes long, and says when it did.
+
+Example:
+  breakwater cache stats --json")]
     Stats {
+        /// Count now, which takes seconds on a large box
+        #[arg(long)]
+        now: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -87,7 +96,7 @@ impl Cache {
                 list(place, request, json)?;
             }
             Action::Show(show) => show.run(place)?,
-            Action::Stats { json } => stats(place, json)?,
+            Action::Stats { now, json } => stats(place, now, json)?,
             Action::History(history) => history.run(place)?,
             Action::Pin(add) => add.run(place)?,
             Action::Unpin(remove) => remove.run(place)?,
@@ -131,15 +140,24 @@ fn list(place: &Workplace, request: ListCachedImages, json: bool) -> Result<()> 
     table.print()
 }
 
-fn stats(place: &Workplace, json: bool) -> Result<()> {
+fn stats(place: &Workplace, now: bool, json: bool) -> Result<()> {
     let bar = Bar::new("counting what is cached", json);
-    let view = place.perform(CacheStatistics {})?;
+    let known = match now {
+        true => None,
+        false => Some(place.perform(RecallStatistics {})?),
+    };
+    // Without the shares while it is counted for the first time.
+    let view = match known.filter(|known| known.upstreams.is_some()) {
+        Some(known) => known,
+        None => place.perform(CacheStatistics {})?,
+    };
     drop(bar);
     if json {
         return print_json(&view);
     }
     let totals = &view.totals;
     for (field, value) in [
+        ("counted", shown_time(Some(view.as_of), "")),
         ("repositories", totals.repositories.to_string()),
         ("tags", totals.tags.to_string()),
         ("manifests", totals.manifests.to_string()),

@@ -185,6 +185,13 @@ pub trait RunningServer {
     /// # Errors
     /// `Unavailable` while that is done for the first time and takes long.
     fn image_sizes(&self) -> Result<ImageSizes>;
+    /// What this purge would take, as it was last worked out.
+    ///
+    /// # Errors
+    /// `Unavailable` while that is done for the first time and takes long.
+    fn would_purge(&self, purge: &PurgeImages) -> Result<PurgeView>;
+    /// Something was purged: what was worked out before is not true any more.
+    fn forget_purges(&self);
     /// What the doctor last found; `None` while it looks for the first time.
     fn findings(&self) -> Option<FindingsView>;
     /// The last few requests that were refused or failed, the newest first.

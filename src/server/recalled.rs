@@ -1,27 +1,33 @@
-//! What is remembered for whoever looks at the box: statistics of the cache, and what the doctor finds.
+//! What is remembered for whoever looks at the box: statistics of the cache, what the doctor finds, what purges would take.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::Appliance;
 use super::remembered::{Patience, Remembered, lower_priority};
 use crate::admin::{
-    Admin, CacheStatistics, CacheStatisticsView, FindingsView, OnTheBox, Operation,
+    Admin, CacheStatistics, CacheStatisticsView, FindingsView, OnTheBox, Operation, PurgeImages,
+    PurgeView,
 };
 use crate::error::{Error, Kind, Result};
 use crate::store::{Actor, ImageSizes};
+
+/// The overview asks for two of these, one after the other, and should be there at once.
+const FIRST: Duration = Duration::from_millis(10);
 
 /// On a box where this takes no time, what was just changed is in it.
 const STATISTICS: Patience = Patience {
     age: Duration::from_secs(5 * 60),
     quick: Duration::from_millis(250),
-    first: Duration::from_millis(25),
+    first: FIRST,
     again: Duration::from_secs(2),
 };
 const FINDINGS: Patience = Patience {
     age: Duration::from_secs(60),
     quick: Duration::ZERO,
-    first: Duration::from_millis(25),
+    first: FIRST,
     again: Duration::ZERO,
 };
 
@@ -34,6 +40,17 @@ const SIZES: Patience = Patience {
 /// When to come again for a list by size.
 const COME_AGAIN: Duration = Duration::from_secs(10);
 
+/// Whoever wants to purge looks once or twice before.
+const PURGES: Patience = Patience {
+    age: Duration::from_secs(15),
+    first: Duration::from_millis(25),
+    ..STATISTICS
+};
+/// When to come again to see what a purge would take.
+const PURGE_COMES_AGAIN: Duration = Duration::from_secs(2);
+/// So many of them are remembered.
+const MOST_PURGES: usize = 8;
+
 /// Runs the doctor's checks of this box, and calls what it is given when it holds nothing that pulls wait for.
 pub type Examine = Arc<dyn Fn(fn()) -> Result<FindingsView> + Send + Sync>;
 
@@ -41,6 +58,10 @@ pub(super) struct Recalled {
     statistics: Arc<Remembered<CacheStatisticsView>>,
     findings: Arc<Remembered<FindingsView>>,
     image_sizes: Arc<Remembered<ImageSizes>>,
+    /// Each with its request as JSON, those that were asked for last at the end.
+    purges: Mutex<Vec<(String, Arc<Remembered<PurgeView>>)>>,
+    /// Held while one is worked out, for which all rows are read.
+    purge_turn: Arc<Mutex<()>>,
 }
 
 impl Default for Recalled {
@@ -49,7 +70,30 @@ impl Default for Recalled {
             statistics: Remembered::new("how much is cached"),
             findings: Remembered::new("what the doctor says"),
             image_sizes: Remembered::new("how large cached images are"),
+            purges: Mutex::default(),
+            purge_turn: Arc::default(),
         }
+    }
+}
+
+impl Recalled {
+    /// What is being worked out is given to nobody then.
+    pub(super) fn forget_purges(&self) {
+        self.purges.lock().clear();
+    }
+
+    fn purge(&self, request: String) -> Arc<Remembered<PurgeView>> {
+        let mut purges = self.purges.lock();
+        let known = purges.iter().position(|(known, _)| *known == request);
+        let known = match known {
+            Some(place) => purges.remove(place).1,
+            None => Remembered::new("what a purge would take"),
+        };
+        if purges.len() >= MOST_PURGES {
+            purges.remove(0);
+        }
+        purges.push((request, Arc::clone(&known)));
+        known
     }
 }
 
@@ -61,10 +105,43 @@ impl Appliance {
     }
 
     pub(super) fn recall_statistics(&self) -> Option<CacheStatisticsView> {
+        let count = self.unhurried(|admin| CacheStatistics {}.perform(admin));
+        let recalled = self.recalled.statistics.get(&STATISTICS, count);
+        recalled.map(|(view, _)| view)
+    }
+
+    pub(super) fn recall_purge(&self, purge: &PurgeImages) -> Result<PurgeView> {
+        let request = serde_json::to_string(purge)
+            .map_err(|error| Error::internal("cannot write a request").because(error))?;
+        let known = self.recalled.purge(request);
+        let turn = Arc::clone(&self.recalled.purge_turn);
+        let recalled = match turn.is_locked() {
+            true => known.last(),
+            false => {
+                let purge = purge.clone();
+                let work_out = self.unhurried(move |admin| {
+                    let _turn = turn.lock();
+                    purge.would_take(admin)
+                });
+                known.get(&PURGES, work_out).map(|(view, _)| view)
+            }
+        };
+        recalled.ok_or_else(|| {
+            let retry_after = PURGE_COMES_AGAIN;
+            let what = "it is still being worked out what would go";
+            Error::new(Kind::Unavailable { retry_after }, what).remedy("try again in some seconds")
+        })
+    }
+
+    /// Work for a thread that lets pulls go first.
+    fn unhurried<T>(
+        &self,
+        work: impl FnOnce(&Admin<'_>) -> Result<T> + Send + 'static,
+    ) -> impl FnOnce() -> Result<T> + Send + 'static {
         let (store, config) = (Arc::clone(&self.store), self.config.clone());
-        let count = move || {
+        move || {
             lower_priority();
-            CacheStatistics {}.perform(&Admin {
+            work(&Admin {
                 store: &store,
                 actor: Actor::server(),
                 caller: &OnTheBox,
@@ -72,9 +149,7 @@ impl Appliance {
                 server: None,
                 watch: None,
             })
-        };
-        let recalled = self.recalled.statistics.get(&STATISTICS, count);
-        recalled.map(|(view, _)| view)
+        }
     }
 
     /// Waits in the queue of lists for what is measured outside of it: once, for however many ask.
@@ -108,5 +183,8 @@ impl Appliance {
         self.recalled.statistics.forget_unasked();
         self.recalled.findings.forget_unasked();
         self.recalled.image_sizes.forget_unasked();
+        for (_, purge) in self.recalled.purges.lock().iter() {
+            purge.forget_unasked();
+        }
     }
 }

@@ -122,6 +122,12 @@ impl<T: Clone + Send + 'static> Remembered<T> {
         last.map(|last| (last.value.clone(), last.as_of))
     }
 
+    /// What is remembered, however old it is.
+    pub(super) fn last(&self) -> Option<T> {
+        let state = self.state.lock();
+        state.last.as_ref().map(|last| last.value.clone())
+    }
+
     /// Forgets what nobody has asked for within the hour.
     pub(super) fn forget_unasked(&self) {
         self.state.lock().forget_unasked();

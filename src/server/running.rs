@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use super::Appliance;
 use crate::admin::{
-    Activity, CacheStatisticsView, FindingsView, RefusedNetworkView, RunningServer, TroubleView,
+    Activity, CacheStatisticsView, FindingsView, PurgeImages, PurgeView, RefusedNetworkView,
+    RunningServer, TroubleView,
 };
 use crate::auth::bans::{Ban, FailureKey, shown};
 use crate::auth::keys::Keys;
@@ -90,6 +91,14 @@ impl RunningServer for Appliance {
 
     fn image_sizes(&self) -> Result<ImageSizes> {
         self.recall_image_sizes()
+    }
+
+    fn would_purge(&self, purge: &PurgeImages) -> Result<PurgeView> {
+        self.recall_purge(purge)
+    }
+
+    fn forget_purges(&self) {
+        self.recalled.forget_purges();
     }
 
     fn findings(&self) -> Option<FindingsView> {

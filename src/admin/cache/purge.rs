@@ -7,10 +7,11 @@ use super::evict::LISTED;
 use crate::admin::{Admin, Named, Operation};
 use crate::error::{Error, Kind, Result};
 use crate::oci::ImagePattern;
-use crate::store::{CachedRepository, Detail, Event, EventKind, Inventory, Pins};
+use crate::store::{Detail, Event, EventKind, Group, Inventory, Pins};
+use crate::time::Timestamp;
 use crate::upkeep::purge::{Purge, Selection, purge, select};
 
-#[derive(Debug, Default, Serialize, Deserialize, JsonSchema, clap::Args)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[group(skip)]
 pub struct PurgeImages {
     /// As for docker: alpine is alpine:latest; or a pattern with * for any run of characters
@@ -31,14 +32,20 @@ pub struct PurgeImages {
     #[arg(long)]
     #[serde(default)]
     pub dry_run: bool,
+    /// With `dry_run`: as it was worked out a while ago, see `as_of`; 503 while that is done for the first time
+    #[arg(skip)]
+    #[serde(default)]
+    pub recall: bool,
 }
 
 /// What went, or would go.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Purge")]
 #[serde(deny_unknown_fields)]
 pub struct PurgeView {
     pub dry_run: bool,
+    /// When it was worked out
+    pub as_of: Timestamp,
     pub images: u64,
     /// Bytes that went
     pub bytes: u64,
@@ -62,55 +69,27 @@ impl Operation for PurgeImages {
     const TAKES_LONG: bool = true;
 
     fn perform(self, admin: &Admin<'_>) -> Result<PurgeView> {
-        let group = self.group.map(|path| admin.group(&Named::Text(path)));
-        let group = group.transpose()?;
-        let pattern = self.image.as_deref().map(parse).transpose()?;
-        let everything = |_: &CachedRepository| true;
-        let what = match (&pattern, &group, self.all) {
-            (Some(pattern), None, false) => Purge::Images(pattern),
-            (None, Some(group), false) => Purge::PulledBy(group.id, &everything),
-            (None, None, true) => Purge::All,
-            _ => {
-                let what = "name an image or a pattern, or a group, or all: one of them";
-                return Err(Error::new(Kind::Usage, what));
-            }
-        };
-        let store = admin.store;
-        store.cache.write_notes()?;
-        let inventory = store.content.inventory()?;
-        let is_one = pattern.as_ref().is_some_and(|pattern| !pattern.is_open());
-        let pins = match self.pinned || is_one {
-            true => Pins::default(),
-            false => store.access.pins()?,
-        };
-        let selection = select(&inventory, &what, &pins);
-        let is_nothing =
-            selection.images.is_empty() && selection.tags.is_empty() && selection.pinned == 0;
-        if let Some(pattern) = pattern.as_ref().filter(|_| is_nothing) {
-            let what = format!("nothing is cached that is called {pattern}");
-            return Err(Error::new(Kind::NotFound, what).remedy("see `breakwater cache list`"));
-        }
-        let mut view = PurgeView {
-            dry_run: self.dry_run,
-            images: selection.images.len() as u64,
-            bytes: selection.frees,
-            shared_bytes: selection.shared,
-            tags: selection.tags.len() as u64,
-            pinned: selection.pinned,
-            busy: 0,
-            names: names(&inventory, &selection),
-            other_tags: match &pattern {
-                Some(pattern) if is_one => other_tags(&inventory, pattern),
-                _ => 0,
-            },
-        };
+        let asked = Asked::of(&self, admin)?;
         if self.dry_run {
-            return Ok(view);
+            let view = match admin.server.filter(|_| self.recall) {
+                Some(server) => server.would_purge(&self)?,
+                None => self.would_take(admin)?,
+            };
+            return asked.unless_nothing(view);
         }
-        let purged = purge(store, &inventory, &what, &selection)?;
+        let store = admin.store;
+        let planned = asked.plan(admin, self.pinned)?;
+        let mut view = asked.unless_nothing(planned.view)?;
+        view.dry_run = false;
+        let purged = purge(
+            store,
+            &planned.inventory,
+            &asked.purge(),
+            &planned.selection,
+        )?;
         view.busy = view.images.saturating_sub(purged.images);
         (view.images, view.bytes) = (purged.images, purged.bytes);
-        let subject = match (&pattern, &group) {
+        let subject = match (&asked.pattern, &asked.group) {
             (Some(pattern), _) => pattern.to_string(),
             (None, Some(group)) => format!("group {}", group.path),
             (None, None) => "*".to_owned(),
@@ -121,8 +100,102 @@ impl Operation for PurgeImages {
             .detail("images", number(view.images))
             .detail("tags", number(view.tags))
             .detail("bytes", number(view.bytes));
-        admin.store.audit.record(&admin.actor, &event);
+        store.audit.record(&admin.actor, &event);
+        if let Some(server) = admin.server {
+            server.forget_purges();
+        }
         Ok(view)
+    }
+}
+
+impl PurgeImages {
+    /// Works out what it would take, which is nothing where nothing is called so.
+    ///
+    /// # Errors
+    /// `Usage`, `NotFound` for the group, and those of the store.
+    pub fn would_take(&self, admin: &Admin<'_>) -> Result<PurgeView> {
+        let planned = Asked::of(self, admin)?.plan(admin, self.pinned)?;
+        Ok(planned.view)
+    }
+}
+
+/// What somebody asks to be purged: a pattern, what a group alone has pulled, or everything.
+struct Asked {
+    pattern: Option<ImagePattern>,
+    group: Option<Group>,
+}
+
+struct Planned {
+    inventory: Inventory,
+    selection: Selection,
+    view: PurgeView,
+}
+
+impl Asked {
+    fn of(request: &PurgeImages, admin: &Admin<'_>) -> Result<Self> {
+        let group = request.group.clone();
+        let group = group.map(|path| admin.group(&Named::Text(path)));
+        let asked = Self {
+            group: group.transpose()?,
+            pattern: request.image.as_deref().map(parse).transpose()?,
+        };
+        match (&asked.pattern, &asked.group, request.all) {
+            (Some(_), None, false) | (None, Some(_), false) | (None, None, true) => Ok(asked),
+            _ => {
+                let what = "name an image or a pattern, or a group, or all: one of them";
+                Err(Error::new(Kind::Usage, what))
+            }
+        }
+    }
+
+    fn purge(&self) -> Purge<'_> {
+        match (&self.pattern, &self.group) {
+            (Some(pattern), _) => Purge::Images(pattern),
+            (None, Some(group)) => Purge::PulledBy(group.id, &|_| true),
+            (None, None) => Purge::All,
+        }
+    }
+
+    fn plan(&self, admin: &Admin<'_>, with_pinned: bool) -> Result<Planned> {
+        let (store, as_of) = (admin.store, Timestamp::now());
+        store.cache.write_notes()?;
+        let inventory = store.content.inventory()?;
+        let one = self.pattern.as_ref().filter(|pattern| !pattern.is_open());
+        let pins = match with_pinned || one.is_some() {
+            true => Pins::default(),
+            false => store.access.pins()?,
+        };
+        let selection = select(&inventory, &self.purge(), &pins);
+        let view = PurgeView {
+            dry_run: true,
+            as_of,
+            images: selection.images.len() as u64,
+            bytes: selection.frees,
+            shared_bytes: selection.shared,
+            tags: selection.tags.len() as u64,
+            pinned: selection.pinned,
+            busy: 0,
+            names: names(&inventory, &selection),
+            other_tags: one.map_or(0, |pattern| other_tags(&inventory, pattern)),
+        };
+        Ok(Planned {
+            inventory,
+            selection,
+            view,
+        })
+    }
+
+    /// # Errors
+    /// `NotFound` where nothing is called as the pattern says.
+    fn unless_nothing(&self, view: PurgeView) -> Result<PurgeView> {
+        let is_nothing = view.images == 0 && view.tags == 0 && view.pinned == 0;
+        match self.pattern.as_ref().filter(|_| is_nothing) {
+            None => Ok(view),
+            Some(pattern) => {
+                let what = format!("nothing is cached that is called {pattern}");
+                Err(Error::new(Kind::NotFound, what).remedy("see `breakwater cache list`"))
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Images on the page: who sees which, and what its forms do.
 
-use super::{Browser, password, user};
+use super::{Browser, password, ready, user};
 use crate::cached::pull;
 use crate::support::appliance::Appliance;
 use crate::support::client::Client;
@@ -152,6 +152,9 @@ fn a_page_about_an_image_tells_what_it_consists_of_and_why_it_stays() {
         none.contains("No image that is cached is called so."),
         "{none}"
     );
+    let far = root.page("/images?search=kept&page=501");
+    assert!(far.contains("Only the first 500 pages are shown"), "{far}");
+    assert!(far.contains("href=\"/images?search=kept\""), "{far}");
 }
 
 #[test]
@@ -169,7 +172,7 @@ fn a_pin_and_a_purge_are_made_by_plain_forms_and_shown_before_they_are_done() {
     );
     let next = root.page("/images/next?asked=yes&to=0");
     assert!(next.contains("Pinned, or part of what is pinned"), "{next}");
-    let would = root.page("/images/purge?image=docker.io/org/*");
+    let would = ready(&root, "/images/purge?image=docker.io/org/*").text();
     assert!(would.contains("docker.io/org/other:1"), "{would}");
     assert!(would.contains("Stays, because it is pinned"), "{would}");
     assert_eq!(place.images().len(), 2, "a look purges nothing");
@@ -179,7 +182,9 @@ fn a_pin_and_a_purge_are_made_by_plain_forms_and_shown_before_they_are_done() {
     let unpin = [("_method", "DELETE"), ("pattern", "docker.io/org/kept:1")];
     assert_eq!(root.post("/act/cache/pins", &unpin).status, 303);
     assert!(root.page("/images/pins").contains("Nothing is pinned yet"));
-    let absent = root.page("/images/purge?image=absent");
+    let again = ready(&root, "/images/purge?image=docker.io/org/*").text();
+    assert!(!again.contains("docker.io/org/other:1"), "{again}");
+    let absent = ready(&root, "/images/purge?image=absent").text();
     assert!(absent.contains("role=\"alert\""), "{absent}");
 }
 

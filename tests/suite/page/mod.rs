@@ -12,6 +12,8 @@ mod scale;
 mod session;
 mod tokens;
 
+use std::time::{Duration, Instant};
+
 use crate::support::appliance::Appliance;
 use crate::support::client::{Answer, Client};
 
@@ -32,6 +34,22 @@ fn set_cookie(answer: &Answer, name: &str) -> Option<String> {
         is_it.then_some(value)
     })?;
     Some(line.split(';').next().unwrap().to_owned())
+}
+
+/// What is counted, measured or worked out in the background is there after so long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A page as soon as it is no longer said to come later, nor a part of it.
+fn ready(browser: &Browser, path: &str) -> Answer {
+    let began = Instant::now();
+    loop {
+        let answer = browser.get(path);
+        let is_waiting = answer.status == 503 || answer.text().contains("being worked out");
+        if !is_waiting || began.elapsed() > PATIENCE {
+            return answer;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 impl Browser {

@@ -1,31 +1,30 @@
-//! The page of a box with very many images: how large each part of it is, and how long it takes.
+//! The page of a box with very many images: how large each part of it is, and how long it takes; and commands about them.
 //!
 //! `BREAKWATER_PAGE_BLOBS` says how many blobs there are (20,000 if it does not; `scripts/bench --page` takes a million).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::Browser;
+use super::{Browser, ready};
 use crate::crash::number;
 use crate::eviction::scale::stock;
 use crate::support::appliance::Appliance;
-use crate::support::client::{Answer, Client};
+use crate::support::client::Client;
 use crate::support::fake_upstream::{FakeUpstream, Image};
 
 /// Of which the median is told.
 const ROUNDS: usize = 7;
-/// What is counted or measured in the background is there after so long.
-const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A page as soon as it is no longer said to come later.
-fn ready(browser: &Browser, path: &str) -> Answer {
-    let began = Instant::now();
-    loop {
-        let answer = browser.get(path);
-        if answer.status != 503 || began.elapsed() > PATIENCE {
-            return answer;
-        }
-        std::thread::sleep(Duration::from_millis(200));
-    }
+/// In milliseconds: the median of some rounds, and the longest of them.
+fn timed(mut round: impl FnMut()) -> (f64, f64) {
+    let mut took: Vec<_> = (0..ROUNDS)
+        .map(|_| {
+            let began = Instant::now();
+            round();
+            began.elapsed().as_secs_f64() * 1000.0
+        })
+        .collect();
+    took.sort_by(f64::total_cmp);
+    (took[ROUNDS / 2], took[ROUNDS - 1])
 }
 
 #[test]
@@ -79,23 +78,33 @@ fn no_page_grows_with_what_is_cached() {
         "/account".to_owned(),
     ];
     for path in pages {
+        let began = Instant::now();
         let first = ready(&browser, &path);
+        let waited = began.elapsed().as_secs_f64() * 1000.0;
         assert_eq!(first.status, 200, "{path}: {}", first.text());
-        let mut took: Vec<_> = (0..ROUNDS)
-            .map(|_| {
-                let began = Instant::now();
-                assert_eq!(ready(&browser, &path).status, 200, "{path}");
-                began.elapsed()
-            })
-            .collect();
-        took.sort();
-        let milliseconds = |took: Duration| took.as_secs_f64() * 1000.0;
+        let (median, most) = timed(|| assert_eq!(ready(&browser, &path).status, 200, "{path}"));
         println!(
-            "{path}: {} bytes, {:.1} ms, at most {:.1} ms",
+            "{path}: {} bytes, {median:.1} ms, at most {most:.1} ms; at first {waited:.0} ms",
             first.body.len(),
-            milliseconds(took[ROUNDS / 2]),
-            milliseconds(took[ROUNDS - 1]),
         );
         assert!(first.body.len() < 50_000, "{path}: {}", first.body.len());
+    }
+    for command in [
+        &["cache", "stats"][..],
+        &["cache", "list", "stock/r50:"],
+        &["cache", "list", "stock/r50:", "--json"],
+        &["cache", "list", "nothing-of-this-name"],
+        &["cache", "list", "t77", "--json"],
+        &["upstream", "list"],
+    ] {
+        let began = Instant::now();
+        let said = appliance.ok(command);
+        let waited = began.elapsed().as_secs_f64() * 1000.0;
+        let (median, most) = timed(|| drop(appliance.ok(command)));
+        println!(
+            "{}: {} bytes, {median:.1} ms, at most {most:.1} ms; at first {waited:.0} ms",
+            command.join(" "),
+            said.len(),
+        );
     }
 }

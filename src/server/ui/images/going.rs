@@ -183,7 +183,7 @@ pub(in crate::server::ui) fn purge(visit: &mut Visit<'_, '_>) -> Shown {
     };
     let would = match fields.iter().any(|(name, _)| *name != "pinned") {
         true => {
-            let dry_run = [("dry_run", "true")];
+            let dry_run = [("dry_run", "true"), ("recall", "true")];
             let fields: Vec<_> = fields.iter().copied().chain(dry_run).collect();
             Some(visit.ask::<PurgeView>(Method::Delete, "/cache/images", &fields))
         }
@@ -193,7 +193,10 @@ pub(in crate::server::ui) fn purge(visit: &mut Visit<'_, '_>) -> Shown {
         (tabs(visit))
         p { "To purge removes images from the cache; what is pulled again is fetched again. First it is shown what would go." }
         @match &would {
-            Some(Ok(view)) => (would_be_purged(visit, view, &fields)),
+            Some(Ok(view)) => section #would { (would_be_purged(visit, view, &fields)) },
+            Some(Err(refused)) if refused.status == 503 => section #would data-refresh="2" {
+                p { "It is being worked out what would go: it stands here in some seconds. Where no script runs, load this page again." }
+            },
             Some(Err(refused)) => p.refused role="alert" { (parts::capital(&refused.message)) },
             None => {}
         }
@@ -223,6 +226,7 @@ fn would_be_purged(visit: &Visit<'_, '_>, view: &PurgeView, fields: &[(&str, &st
     html! {
         h2 { "What would go" }
         dl {
+            dt { "As of" } dd { (parts::time(view.as_of)) }
             dt { "Images" } dd { (view.images) @if view.tags > 0 { ", and " (counted(view.tags, "tag")) " of images that stay because they have other tags" } }
             dt { "Freed" } dd { (parts::size(view.bytes)) }
             @if view.shared_bytes > 0 { dt { "Stays, because others need it" } dd { (parts::size(view.shared_bytes)) } }

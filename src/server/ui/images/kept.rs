@@ -16,6 +16,9 @@ const ORDERS: &[(&str, &str)] = &[
     ("size", "Largest first"),
 ];
 
+/// So many pages of the list can be seen: nobody reads on for longer, and each costs more than the one before.
+const PAGES: u64 = 500;
+
 /// `/images`: for who is no administrator, what was pushed.
 pub(in crate::server::ui) fn list(visit: &mut Visit<'_, '_>) -> Shown {
     if !visit.is_administrator() {
@@ -29,7 +32,13 @@ pub(in crate::server::ui) fn list(visit: &mut Visit<'_, '_>) -> Shown {
             path.push_str(&format!("&{name}={}", encoded(value)));
         }
     }
-    let images = visit.list::<CachedImage>(&path)?;
+    let page = visit
+        .query("page")
+        .and_then(|page| page.parse::<u64>().ok());
+    let images = match page.is_some_and(|page| page > PAGES) {
+        true => None,
+        false => Some(visit.list::<CachedImage>(&path)?),
+    };
     let is_filtered = !search.is_empty() || !group.is_empty();
     let body = html! {
         (tabs(visit))
@@ -52,16 +61,28 @@ pub(in crate::server::ui) fn list(visit: &mut Visit<'_, '_>) -> Shown {
             }
             button type="submit" { "Search" }
         }
-        @match images.entries.is_empty() {
-            true if is_filtered => p.empty { "No image that is cached is called so." },
-            true => p.empty { "No image is cached yet: pull one through this box. " a href="/start" { "Getting started" } " shows how." },
-            false => {
+        @match &images {
+            None => (no_further(visit)),
+            Some(images) if images.entries.is_empty() && is_filtered => p.empty { "No image that is cached is called so." },
+            Some(images) if images.entries.is_empty() => p.empty { "No image is cached yet: pull one through this box. " a href="/start" { "Getting started" } " shows how." },
+            Some(images) => {
                 (parts::table(&["Image", "Kind", "Size", "Last pulled", "Fetched", "State"], images.entries.iter().map(row)))
-                (parts::pager(visit, &images))
+                (parts::pager(visit, images))
             }
         }
     };
     Ok(Page::new("Images", body))
+}
+
+/// In the place of a page behind the last that can be seen.
+fn no_further(visit: &Visit<'_, '_>) -> Markup {
+    html! {
+        p.empty {
+            "Only the first " (PAGES) " pages are shown: search for a part of the name. "
+            a href=(visit.link(&[("page", "")])) { "To the first page" }
+            ". " code { "breakwater cache list" } " and the REST API list all of them."
+        }
+    }
 }
 
 fn row(image: &CachedImage) -> Markup {

@@ -77,6 +77,7 @@ fn imports_only_go_down() {
     ];
     let table: &[(&str, &[&str])] = &[
         ("oci", &[]),
+        ("recreate", &[]),
         ("http", &[]),
         ("store", &["oci"]),
         ("upstream", &["http", "oci"]),
@@ -243,8 +244,14 @@ fn what_must_be_pure_is_pure() {
         "std::process",
     ];
     for (path, code) in sources() {
-        if path.starts_with("oci/") || path.starts_with("auth/policy") {
+        let is_pure = path.starts_with("oci/") || path.starts_with("auth/policy");
+        // It reads and writes what it is handed, and opens nothing.
+        let is_stream = path.starts_with("recreate/");
+        if is_pure || is_stream {
             for word in forbidden {
+                if is_stream && word == "std::io" {
+                    continue;
+                }
                 assert!(!code.contains(word), "{path} must be pure, but uses {word}");
             }
         }

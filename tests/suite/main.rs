@@ -43,6 +43,7 @@ mod page;
 mod pull_through;
 mod push_pull;
 mod readme;
+mod recreate;
 mod store;
 mod support;
 mod tiers;

@@ -109,7 +109,12 @@ pub fn waits() {
     BEFORE_WAITING.get()();
 }
 
-/// Whether this thread has waited since it last began to work for a client.
+/// Notes that this thread begins with another piece of work.
+pub fn begins() {
+    HAS_WAITED.set(false);
+}
+
+/// Whether this thread has waited since it last began with a piece of work.
 pub fn has_waited() -> bool {
     HAS_WAITED.get()
 }
@@ -126,7 +131,7 @@ pub fn serve<T>(
         limit: None,
     };
     let before = CLIENT.replace(Some(client));
-    HAS_WAITED.set(false);
+    begins();
     let _restored = OnDrop(Some(|| drop(CLIENT.replace(before))));
     work()
 }

@@ -93,6 +93,8 @@ pub struct Jwts {
 
 /// So many JWTs are remembered: one for each client that pulls, and about 1 KB each.
 const REMEMBERED: usize = 2_000;
+/// Longer ones, which are for very many repositories, are checked each time, so that all together stay below 10 MB.
+const SHORT: usize = 2_048;
 
 impl Jwts {
     /// With the keys of the data directory, `auth.issuer` and `auth.token_ttl`.
@@ -185,8 +187,10 @@ impl Jwts {
         let secret = DecodingKey::from_secret(&key.secret);
         let decoded = jsonwebtoken::decode::<Claims>(text, &secret, &validation).ok()?;
         let claims = Arc::new(decoded.claims);
-        self.signed
-            .insert(digest, (Arc::downgrade(&key), Arc::clone(&claims)));
+        if text.len() <= SHORT {
+            let remembered = (Arc::downgrade(&key), Arc::clone(&claims));
+            self.signed.insert(digest, remembered);
+        }
         Some(claims)
     }
 }

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard};
 use zeroize::Zeroize;
 
+use crate::context;
 use crate::error::{Error, Kind, Result};
 use crate::time::Timestamp;
 
@@ -72,14 +73,22 @@ impl Keys {
 
     /// The key of this id, if it still verifies.
     pub fn verifying(&self, id: &str, now: Timestamp) -> Option<Arc<Key>> {
-        let keys = self.keys.read();
+        let keys = self.present();
         let key = keys.iter().find(|key| key.id == id)?;
         key.verifies(now).then(|| Arc::clone(key))
     }
 
+    /// The keys, for a request: whoever changes them holds them while files are read.
+    fn present(&self) -> RwLockReadGuard<'_, Vec<Arc<Key>>> {
+        self.keys.try_read().unwrap_or_else(|| {
+            context::waits();
+            self.keys.read()
+        })
+    }
+
     /// Whether this key still verifies.
     pub(super) fn verifies(&self, key: &Arc<Key>, now: Timestamp) -> bool {
-        let keys = self.keys.read();
+        let keys = self.present();
         key.verifies(now) && keys.iter().any(|kept| Arc::ptr_eq(kept, key))
     }
 

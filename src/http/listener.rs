@@ -204,7 +204,7 @@ impl Server {
     fn end(&mut self) {
         self.ended = true;
         self.service.enter(Phase::Ended);
-        self.service.pool.wait_for_poller();
+        self.service.pool.wait_for_poller(LAST_MOMENT);
     }
 }
 

@@ -10,6 +10,7 @@ use super::chunked::ChunkedDecoder;
 use super::head::Framing;
 use super::pace::Pace;
 use super::wire::Wire;
+use crate::context;
 
 /// An unread body of at most so many bytes is skipped to keep the connection; a longer one costs it.
 const DISCARD_LIMIT: u64 = 256 * 1024;
@@ -247,6 +248,7 @@ impl Incoming {
                 Ok(0) => return true,
                 Ok(count) => skipped = skipped.saturating_add(count as u64),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    context::waits();
                     let within = deadline.saturating_duration_since(Instant::now());
                     if !matches!(self.wire.transport.wait_readable(within), Ok(true)) {
                         return false;

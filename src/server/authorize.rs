@@ -7,10 +7,14 @@ use crate::auth::policy::{
     self, GroupFacts, HostedProject, Refusal, RepositoryFacts, RepositoryGrant, TagAction, Wanted,
 };
 use crate::auth::{Grant, Identity};
+use crate::context;
 use crate::error::Result;
 use crate::oci::{RepositoryName, Tag};
 use crate::proxy::Target;
 use crate::store::{Group, GroupId, HostedRepository, Level, ProjectId, Visibility, Window};
+
+/// So many rules are judged in no time; more can be made to take some, by whoever makes them.
+const JUDGED_AT_ONCE: usize = 20;
 
 /// What the policy says of one request.
 #[must_use]
@@ -158,6 +162,9 @@ impl Appliance {
     /// being filled by this identity.
     pub(super) fn keep_to_rules(&self, grant: Grant, target: &Target) -> Result<Grant> {
         let rules = self.authenticator.group_rules(grant.group())?;
+        if rules.len() > JUDGED_AT_ONCE {
+            context::waits();
+        }
         Ok(grant.under(&rules, target.upstream.name(), &target.repository))
     }
 

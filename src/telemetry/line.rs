@@ -13,6 +13,9 @@ use tracing_subscriber::layer::{Context, Layer};
 
 use crate::context;
 
+/// A pipe that is said to be writable takes so much without waiting (pipe(7)).
+const AT_ONCE: usize = 4096;
+
 /// What a line looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
@@ -49,7 +52,8 @@ impl<S: Subscriber, W: for<'a> MakeWriter<'a> + 'static> Layer<S> for LineLayer<
             Format::Text => fields.text(&format!("{time:.3}"), level),
         };
         line.push('\n');
-        if !context::has_waited() && !is_writable(std::io::stderr()) {
+        let may_wait = || line.len() > AT_ONCE || !is_writable(std::io::stderr());
+        if !context::has_waited() && may_wait() {
             context::waits();
         }
         // A log that cannot be written is no reason to stop serving.

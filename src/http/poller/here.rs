@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustix::thread::set_name;
 
 use super::{Poller, silence};
+use crate::context;
 use crate::http::connection::{Connection, Stage};
 use crate::http::exchange::serve;
 use crate::http::respond::Buffers;
@@ -67,6 +68,7 @@ impl Poller {
         *count = count.saturating_add(1);
         let socket = connection.wire.transport.socket().ok().cloned();
         self.answering = socket.map(|socket| (socket, connection.permit.id()));
+        context::begins();
         POLLER.set(Some(self));
         let served = catch_unwind(AssertUnwindSafe(|| serve(&service, connection, buffers)));
         if served.is_err() {

@@ -102,6 +102,10 @@ impl Poller {
         let mut events = Vec::with_capacity(EVENTS);
         let mut buffers = Buffers::default();
         while self.service.phase() != Phase::Ended {
+            // Before each look, so that it is done whatever becomes of the poller afterwards.
+            self.expire();
+            self.resume();
+            self.service.pool.relieve(&self.service);
             let timeout = self.timeout().and_then(|timeout| timeout.try_into().ok());
             events.clear();
             self.answered.clear();
@@ -126,11 +130,11 @@ impl Poller {
                     },
                 }
             }
-            self.expire();
-            self.resume();
-            self.service.pool.relieve(&self.service);
         }
-        self.service.pool.note_poller_ended();
+        let service = Arc::clone(&self.service);
+        // With it go its connections and listeners, which whoever waits for its end counts on.
+        drop(self);
+        service.pool.note_poller_ended();
     }
 
     /// How long nothing will happen by itself.

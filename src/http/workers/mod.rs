@@ -26,7 +26,7 @@ use super::respond::Buffers;
 use super::service::Service;
 use crate::context::Origin;
 use crate::time::deadline;
-use queue::{Queue, Queued, Work};
+use queue::{Queue, Queued, SPAWN_PAUSE, Work};
 
 /// A worker's stack. Only what is touched of it costs memory.
 const STACK: usize = 512 * 1024;
@@ -128,7 +128,7 @@ impl Pool {
         queue.poller = Some(poller);
         queue.threads = 1;
         drop(queue);
-        spawn(service)
+        spawn(service).inspect_err(|_| drop(self.lock().poller.take()))
     }
 
     /// Leaves the poller to an idle worker, or to a new one; the calling thread is a worker from now on.
@@ -140,7 +140,16 @@ impl Pool {
         self.note_backlog(&queue);
         drop(queue);
         self.filled.notify_one();
-        self.start(service, starts);
+        let mut is_sure = self.start(service, starts);
+        // Without a thread for the poller nobody is served, so this one sees to that before it waits for anything else.
+        while !is_sure {
+            std::thread::sleep(SPAWN_PAUSE);
+            let mut queue = self.lock();
+            let starts = usize::from(queue.poller.is_some());
+            queue.threads = queue.threads.saturating_add(starts);
+            drop(queue);
+            is_sure = self.start(service, starts);
+        }
     }
 
     /// A place for a request of `origin` on the poller's own thread; `None` where a worker has to answer it: there are others
@@ -168,11 +177,11 @@ impl Pool {
         self.gone.notify_all();
     }
 
-    /// Waits until there is none.
-    pub(super) fn wait_for_poller(&self) {
+    /// Waits until there is none, for at most `within`.
+    pub(super) fn wait_for_poller(&self, within: Duration) {
         let mut queue = self.lock();
         self.gone
-            .wait_while(&mut queue, |queue| !queue.poller_ended);
+            .wait_while_for(&mut queue, |queue| !queue.poller_ended, within);
     }
 
     /// When `relieve` must be called next, if at all before the next wake-up of the poller.
@@ -224,8 +233,8 @@ impl Pool {
         waits && !queue.closed
     }
 
-    /// Starts workers that are counted as threads already.
-    fn start(&self, service: &Arc<Service>, starts: usize) {
+    /// Starts workers that are counted as threads already; says whether all of them could be started.
+    fn start(&self, service: &Arc<Service>, starts: usize) -> bool {
         for started in 0..starts {
             let Err(error) = spawn(service) else {
                 continue;
@@ -250,8 +259,9 @@ impl Pool {
             if warns {
                 tracing::warn!(%error, threads, "cannot start another worker: requests wait");
             }
-            return;
+            return false;
         }
+        true
     }
 
     fn note_backlog(&self, queue: &Queue) {

@@ -10,7 +10,7 @@ use crate::http::poller::Poller;
 /// A connection that waited for so long gets a further worker.
 const OVERDUE: Duration = Duration::from_millis(50);
 /// After a thread could not be started, for how long none is tried.
-const SPAWN_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const SPAWN_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 pub(super) struct Queue {

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 
 use crate::auth::seal::{Owner, SealingKeys};
+use crate::context;
 use crate::error::{Error, Kind, Result};
 use crate::oci::RegistryHost;
 use crate::store::{GroupId, NewUpstream, Store, UpstreamRow};
@@ -210,6 +211,8 @@ impl Upstreams {
         if table.is_of(generation) {
             return Ok(table);
         }
+        // Before the lock: whoever goes on with this thread's other work may come here too.
+        context::waits();
         let _building = self.building.lock();
         let table = kept();
         if table.is_of(generation) {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use parking_lot::Mutex;
 
+use crate::context;
 use crate::http::interface_addresses;
 use crate::time::Timestamp;
 
@@ -43,11 +44,15 @@ impl OwnAddresses {
         if address.is_loopback() {
             return true;
         }
+        let is_old = |known: &Known| {
+            let read_at = known.read_at;
+            read_at.is_none_or(|at| now.0.abs_diff(at.0) >= GOOD_FOR)
+        };
+        if may_read && is_old(&self.known.lock()) {
+            context::waits();
+        }
         let mut known = self.known.lock();
-        let is_old = known
-            .read_at
-            .is_none_or(|at| now.0.abs_diff(at.0) >= GOOD_FOR);
-        if is_old && may_read {
+        if may_read && is_old(&known) {
             known.read_at = Some(now);
             match (self.read)() {
                 Ok(addresses) => known.addresses = addresses,

@@ -16,6 +16,7 @@ use super::router::{Part, Place, RepositoryRoute, Route};
 use super::{Appliance, error};
 use crate::auth::policy::{self, Refusal, Wanted};
 use crate::auth::{Grant, Identity, Principal};
+use crate::context;
 use crate::error::{Error, Kind, Result};
 use crate::http::{Method, Response};
 use crate::oci::{Reference, RegistryHost, RepositoryName};
@@ -74,6 +75,8 @@ pub(super) fn repository(
 ) -> Result<Response> {
     content::check_ranges(call)?;
     if let Some(name) = appliance.hosted_repository(&route.place)? {
+        // Its rows and files are read, and many rules may be judged.
+        context::waits();
         return hosted::repository(appliance, call, route, name).map(with_version);
     }
     if call.request.method == Method::Delete

@@ -154,6 +154,29 @@ fn who_reads_slowly_what_was_in_memory_keeps_nobody_waiting() {
 }
 
 #[test]
+fn a_body_that_does_not_come_keeps_nobody_waiting() {
+    let (server, _gate) = server(many());
+    let mut quick = Client::connect(&server);
+    settled(&mut quick, "/memory");
+    let mut others: Vec<_> = (0..60).map(|_| Client::connect(&server)).collect();
+    for other in &mut others {
+        settled(other, "/memory");
+    }
+    for other in &mut others {
+        other.send("GET /memory HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n");
+    }
+    // Each of them is waited for, for a twentieth of a second.
+    let began = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(quick.get("/memory").status, 200);
+    }
+    assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
+    for mut other in others {
+        assert_eq!(other.answer().unwrap().status, 200);
+    }
+}
+
+#[test]
 fn a_panic_on_the_pollers_thread_costs_its_own_request() {
     let (server, _gate) = server(many());
     let mut quick = Client::connect(&server);

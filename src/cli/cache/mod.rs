@@ -56,9 +56,9 @@ Examples:
     },
     Show(show::Show),
     /// Show how much is cached, by upstream and group, and how much was pushed, by project and group
+    ///
+    /// A running server counts at most every few minutes where that takes long, and says when it did.
     #[command(after_help = "\
-A running server counts at most every few minutes where that takes long, and says when it did.
-
 Example:
   breakwater cache stats --json")]
     Stats {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The part of scripts/bench that runs inside the namespaces: bench.sh BINARY SECONDS ROUNDS all|tls
+# The part of scripts/bench that runs inside the namespaces: bench.sh BINARY SECONDS ROUNDS all|warm|cold|tls
 set -euo pipefail
 
 BINARY=$1
@@ -181,6 +181,13 @@ warm)
     nginx_start
     warm
     warm_results
+    ;;
+cold)
+    cold_start
+    cold_herd
+    cold_images
+    pushes
+    cold_results
     ;;
 tls)
     nginx_start

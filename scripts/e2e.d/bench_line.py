@@ -41,8 +41,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         began = time.monotonic()
         upstream = http.client.HTTPConnection(UPSTREAM)
-        fields = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
-        upstream.request(self.command, self.path, headers=fields)
+        upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        # One after the other: `Accept` comes several times.
+        for name, value in self.headers.items():
+            if name.lower() != "connection":
+                upstream.putheader(name, value)
+        upstream.endheaders()
         answer = upstream.getresponse()
         time.sleep(max(0.0, began + DELAY - time.monotonic()))
         head = [f"HTTP/1.1 {answer.status} {answer.reason}"]

@@ -104,5 +104,5 @@ pub use probe::Probe;
 pub use range::{MAX_RANGES, Part, RangeRequest, has_too_many_ranges, none_match, parse_range};
 pub use request::{Headers, Method, Request, Scheme};
 pub use request_body::RequestBody;
-pub use response::{Body, Delivery, Response};
+pub use response::{Body, Delivery, FilePart, Response, Source};
 pub use tls::{CertificateSummary, Refresh, TlsIdentity, is_self_issued};

@@ -1,10 +1,7 @@
 //! The body of an answer to several ranges (`multipart/byteranges`, RFC 9110 section 14.6).
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt as _;
-use std::sync::Arc;
 
 use super::{Body, Part};
 
@@ -72,7 +69,7 @@ impl Parts {
             let length = text.get_ref().len() as u64;
             return Some(Piece {
                 left: length.saturating_add(part.length),
-                reader: Box::new(text.chain(reader(body).take(part.length))),
+                reader: Box::new(text.chain(body.into_reader().take(part.length))),
             });
         }
         if self.is_closed {
@@ -115,30 +112,11 @@ impl Read for Parts {
     }
 }
 
-fn reader(body: Body) -> Box<dyn Read + Send> {
-    match body {
-        Body::Empty => Box::new(io::empty()),
-        Body::Bytes(bytes) => Box::new(io::Cursor::new(bytes)),
-        Body::File { file, offset, .. } => Box::new(FromFile { file, offset }),
-        Body::Stream { reader, .. } => reader,
-    }
-}
-
-struct FromFile {
-    file: Arc<File>,
-    offset: u64,
-}
-
-impl Read for FromFile {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.offset)?;
-        self.offset = self.offset.saturating_add(read as u64);
-        Ok(read)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt as _;
+    use std::sync::Arc;
+
     use super::*;
 
     fn collect(body: Body) -> (Option<u64>, io::Result<Vec<u8>>) {

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::date::DateCache;
 use super::response_head::{Framed, Terms, write_head};
 use super::transport::Transport;
-use super::{Body, Delivery, Response};
+use super::{Body, Delivery, Response, Source};
 use crate::context;
 
 /// Bytes that a stream, or a file without sendfile, is copied by.
@@ -84,10 +84,26 @@ impl Outgoing<'_> {
                 self.parts(head, &[], &[], length > 0)?;
                 self.file(&file, offset, length)
             }
-            Body::Stream { reader, .. } => {
-                // The head goes at once: the first byte of the body may be long in coming.
+            // The head goes at once: the first byte of the body may be long in coming.
+            Body::Arriving { mut source, .. } => {
                 self.parts(head, &[], &[], false)?;
-                self.stream(reader, framed)
+                let left = match framed {
+                    Framed::Length(length) => Some(length),
+                    Framed::UntilClose => Some(u64::MAX),
+                    Framed::Chunked | Framed::Nothing => None,
+                };
+                match left {
+                    Some(left) => self.arriving(source.as_mut(), framed, left),
+                    None => self.stream(source.as_mut(), framed, u64::MAX),
+                }
+            }
+            Body::Stream { mut reader, .. } => {
+                self.parts(head, &[], &[], false)?;
+                let left = match framed {
+                    Framed::Length(length) => length,
+                    _ => u64::MAX,
+                };
+                self.stream(reader.as_mut(), framed, left)
             }
         }
     }
@@ -142,14 +158,34 @@ impl Outgoing<'_> {
         Ok(())
     }
 
+    /// Sends what has arrived in a file from there, again and again: many clients that follow one fetch cost little more
+    /// than as many that are sent a file which is there.
+    fn arriving(
+        &mut self,
+        source: &mut dyn Source,
+        framed: Framed,
+        mut left: u64,
+    ) -> io::Result<()> {
+        while left > 0 {
+            let Some(part) = source.arrived()? else {
+                return self.stream(source, framed, left);
+            };
+            let length = part.length.min(left);
+            match (framed, length) {
+                (Framed::UntilClose, 0) => return Ok(()),
+                (_, 0) => return Err(shorter()),
+                _ => self.file(&part.file, part.offset, length)?,
+            }
+            source.skip(length);
+            left = left.saturating_sub(length);
+        }
+        Ok(())
+    }
+
     /// Forwards what each read gives, without waiting for more.
-    fn stream(&mut self, mut reader: Box<dyn Read + Send>, framed: Framed) -> io::Result<()> {
+    fn stream(&mut self, reader: &mut dyn Read, framed: Framed, mut left: u64) -> io::Result<()> {
         context::waits();
         let mut copy = vec![0; FIRST_COPY];
-        let mut left = match framed {
-            Framed::Length(length) => length,
-            _ => u64::MAX,
-        };
         while left > 0 {
             let room = usize::try_from(left).map_or(copy.len(), |left| left.min(copy.len()));
             let piece = match reader.read(copy.get_mut(..room).unwrap_or_default()) {

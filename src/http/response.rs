@@ -1,23 +1,41 @@
 //! A response as the handler gives it, and the promise that its end is reported exactly once. What of it
 //! goes on the wire, and how, is decided by `respond`.
 
+use std::borrow::Cow;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Fields that the server sets, whatever the handler said, but for a date.
+const OWN: [&str; 5] = [
+    "connection",
+    "content-length",
+    "date",
+    "keep-alive",
+    "transfer-encoding",
+];
 
 /// What the body is made of. HEAD requests and 204/304 send none of it, but its length is announced.
 pub enum Body {
     /// No body; `Content-Length: 0`. For HEAD it is what the handler set itself, and none if it did not.
     Empty,
-    Bytes(std::sync::Arc<[u8]>),
+    Bytes(Arc<[u8]>),
     /// `length` bytes of `file` from `offset` on: sendfile on plain TCP.
     File {
         /// Read with positions of its own: the file may be shared.
-        file: std::sync::Arc<File>,
+        file: Arc<File>,
         /// In bytes.
         offset: u64,
         /// In bytes; if the file turns out to be shorter, the connection is broken off.
         length: u64,
+    },
+    /// What `source` gives as it arrives in a file: the same, by sendfile where it can be.
+    Arriving {
+        source: Box<dyn Source>,
+        /// In bytes; as that of a stream.
+        length: Option<u64>,
     },
     /// What `reader` gives. With a length: exactly that many bytes, otherwise chunked (HTTP/1.1) or until
     /// close (1.0). If the reader fails or ends early, the connection is broken off, so that the client
@@ -28,6 +46,56 @@ pub enum Body {
         /// In bytes; the reader is not read beyond it.
         length: Option<u64>,
     },
+}
+
+/// A body that arrives in a file, and can be read there as far as it has come.
+pub trait Source: Read + Send {
+    /// What comes next of it, as a part of a file; nothing at the end. Waits until there is something. `None`: it does not lie
+    /// in a file any more, and is read.
+    ///
+    /// # Errors
+    /// Where no more will come.
+    fn arrived(&mut self) -> io::Result<Option<FilePart>>;
+
+    /// Notes that so many of these bytes were sent.
+    fn skip(&mut self, bytes: u64);
+}
+
+/// `length` bytes of `file` from `offset` on.
+pub struct FilePart {
+    pub file: Arc<File>,
+    pub offset: u64,
+    pub length: u64,
+}
+
+impl Body {
+    /// All of it, to be read by somebody else than a client.
+    pub fn into_reader(self) -> Box<dyn Read + Send> {
+        match self {
+            Self::Empty => Box::new(io::empty()),
+            Self::Bytes(bytes) => Box::new(io::Cursor::new(bytes)),
+            Self::File {
+                file,
+                offset,
+                length,
+            } => Box::new(FromFile { file, offset }.take(length)),
+            Self::Arriving { source, .. } => Box::new(source),
+            Self::Stream { reader, .. } => reader,
+        }
+    }
+}
+
+struct FromFile {
+    file: Arc<File>,
+    offset: u64,
+}
+
+impl Read for FromFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.offset)?;
+        self.offset = self.offset.saturating_add(read as u64);
+        Ok(read)
+    }
 }
 
 /// What became of a response.
@@ -68,7 +136,10 @@ impl Drop for Receipt {
 pub struct Response {
     pub status: u16,
     pub body: Body,
-    pub(super) headers: Vec<(&'static str, String)>,
+    /// The fields as they go on the wire, each with its line end.
+    pub(super) fields: String,
+    /// What the handler said in fields that the server sets.
+    own: Vec<(&'static str, String)>,
     pub(super) reason: Option<String>,
     pub(super) receipt: Receipt,
 }
@@ -79,8 +150,9 @@ impl Response {
         Self {
             status,
             body: Body::Empty,
-            // As many as a manifest has.
-            headers: Vec::with_capacity(12),
+            // As many bytes as a manifest has of them.
+            fields: String::with_capacity(512),
+            own: Vec::new(),
             reason: None,
             receipt: Receipt::default(),
         }
@@ -92,12 +164,20 @@ impl Response {
     /// `Content-Length` given here counts for an empty body that answers HEAD or is a 304, and
     /// `Connection: close` closes the connection.
     #[must_use]
-    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        let mut value = value.into();
-        if value.contains(['\r', '\n', '\0']) {
-            value = value.replace(['\r', '\n', '\0'], " ");
+    pub fn header(mut self, name: &'static str, value: impl AsRef<str>) -> Self {
+        const SPLITTING: [char; 3] = ['\r', '\n', '\0'];
+        let value = value.as_ref();
+        let value = match value.contains(SPLITTING) {
+            true => Cow::Owned(value.replace(SPLITTING, " ")),
+            false => Cow::Borrowed(value),
+        };
+        if OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+            self.own.push((name, value.into_owned()));
+        } else {
+            for part in [name, ": ", &value, "\r\n"] {
+                self.fields.push_str(part);
+            }
         }
-        self.headers.push((name, value));
         self
     }
 
@@ -112,9 +192,18 @@ impl Response {
 
     /// The first value of `name` set so far, names without case.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
+        let lines = self.fields.split("\r\n");
+        lines
+            .filter_map(|line| line.split_once(": "))
             .find(|(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+            .or_else(|| self.own(name))
+    }
+
+    /// What the handler said in a field that the server sets.
+    pub(super) fn own(&self, name: &str) -> Option<&str> {
+        let mut own = self.own.iter();
+        own.find(|(field, _)| field.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
     }
 
@@ -148,7 +237,6 @@ impl Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]

@@ -25,14 +25,6 @@ pub(super) enum Framed {
     UntilClose,
 }
 
-/// Fields that only the server sets, whatever the handler said.
-const OWN: [&str; 4] = [
-    "connection",
-    "content-length",
-    "keep-alive",
-    "transfer-encoding",
-];
-
 /// Appends the head of `response` to `out`; gives how the body is framed, and whether the connection stays.
 pub(super) fn write_head(
     response: &Response,
@@ -44,7 +36,7 @@ pub(super) fn write_head(
     let framed = framing(&response.body, terms.modern);
     let silent = terms.head_only || matches!(status, 100..=199 | 204 | 304);
     let asked_to_close = response
-        .get("connection")
+        .own("connection")
         .is_some_and(|value| value.eq_ignore_ascii_case("close"));
     let keep = terms.keep && !asked_to_close && (silent || framed != Framed::UntilClose);
 
@@ -58,14 +50,9 @@ pub(super) fn write_head(
             "\r\n",
         ],
     );
-    if response.get("date").is_none() {
-        push(out, &["Date: ", date, "\r\n"]);
-    }
-    for (name, value) in &response.headers {
-        if !OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-            push(out, &[name, ": ", value, "\r\n"]);
-        }
-    }
+    let date = response.own("date").unwrap_or(date);
+    push(out, &["Date: ", date, "\r\n"]);
+    push(out, &[&response.fields]);
     match framed {
         _ if matches!(status, 100..=199 | 204) => {}
         Framed::Length(length) => {
@@ -90,7 +77,7 @@ fn framing(body: &Body, modern: bool) -> Framed {
         Body::Empty => Framed::Length(0),
         Body::Bytes(bytes) => Framed::Length(bytes.len() as u64),
         Body::File { length, .. } => Framed::Length(*length),
-        Body::Stream { length, .. } => match length {
+        Body::Arriving { length, .. } | Body::Stream { length, .. } => match length {
             Some(length) => Framed::Length(*length),
             None if modern => Framed::Chunked,
             None => Framed::UntilClose,
@@ -102,7 +89,7 @@ fn framing(body: &Body, modern: bool) -> Framed {
 /// would have sent, or nothing where it does not know (RFC 9110 section 8.6). Elsewhere it would make the
 /// client wait for what never comes.
 fn announced(response: &Response, length: u64, head_only: bool) -> Option<String> {
-    let theirs = response.get("content-length");
+    let theirs = response.own("content-length");
     match &response.body {
         Body::Empty if head_only || response.status == 304 => theirs.map(str::to_owned),
         _ => Some(length.to_string()),
@@ -355,7 +342,7 @@ mod tests {
             .header("B", "2");
         let mut out = Vec::new();
         write_head(&response, GET, "DATE", &mut out);
-        let expected = "HTTP/1.1 299 \r\nB: 1\r\nDate: mine\r\nB: 2\r\nContent-Length: 0\r\n\r\n";
+        let expected = "HTTP/1.1 299 \r\nDate: mine\r\nB: 1\r\nB: 2\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(String::from_utf8_lossy(&out), expected);
     }
 }

@@ -1,10 +1,9 @@
 //! Blobs: kept ones from the directory, others while they arrive.
 
-use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::disk_fallback::Fallback;
+use super::disk_fallback::{BlobReader, Fallback};
 use super::pass_through::PassThrough;
 use super::shared_fetch::{ArrivingBlob, FetchKey, FetchReader, JoinOrStart, is_of_the_disk};
 use super::{CacheWord, Proxy, Target, fetch, read_only, upstream_error};
@@ -54,16 +53,15 @@ enum Source {
 impl Arriving {
     /// Reads `length` bytes from `offset` on (`None`: to the end) as they arrive. It fails where the fetch
     /// fails, and never gives the last byte of bytes that do not match the digest.
-    pub fn reader(&mut self, offset: u64, length: Option<u64>) -> Box<dyn Read + Send> {
+    pub fn reader(&mut self, offset: u64, length: Option<u64>) -> BlobReader {
         match &mut self.0 {
             Source::Staged(reader, fallback) => {
-                let staged = ArrivingBlob::new(Arc::clone(reader), offset, length);
-                Box::new(fallback.reader(staged))
+                fallback.reader(ArrivingBlob::new(Arc::clone(reader), offset, length))
             }
-            Source::Passing(passing) => match passing.take() {
-                Some(passing) => Box::new(passing.part(offset, length)),
-                None => Box::new(io::empty()),
-            },
+            Source::Passing(passing) => {
+                let passing = passing.take();
+                BlobReader::past_the_disk(passing.map(|passing| passing.part(offset, length)))
+            }
         }
     }
 

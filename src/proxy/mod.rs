@@ -44,6 +44,7 @@ use quick_cache::sync::Cache;
 
 pub use again::Again;
 pub use blobs::{BlobAnswer, BlobContent};
+pub use disk_fallback::BlobReader;
 pub use figures::{Arriving, Counters, InFlight, UpstreamFigures};
 pub use listings::{ListPage, ListingAnswer};
 pub use manifests::ManifestAnswer;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::call::Note;
 use super::observe::{Answered, MethodClass, Observed, RouteClass};
-use crate::http::Delivery;
+use crate::http::{Delivery, Method};
 use crate::proxy::CacheWord;
 use crate::telemetry::RequestRecord;
 
@@ -15,8 +15,7 @@ pub(super) struct AccessLine {
     pub(super) id: String,
     pub(super) remote_ip: IpAddr,
     pub(super) note: Note,
-    pub(super) method: String,
-    pub(super) method_class: MethodClass,
+    pub(super) method: Method,
     pub(super) path: String,
     pub(super) started: Instant,
     pub(super) observed: Arc<Observed>,
@@ -29,7 +28,7 @@ impl AccessLine {
         let duration = self.started.elapsed();
         self.observed.traffic.note(&Answered {
             route: note.route,
-            method: self.method_class,
+            method: MethodClass::from(&self.method),
             status,
             cache: note.cache,
             bytes: delivery.bytes,
@@ -45,7 +44,7 @@ impl AccessLine {
             request_id: &self.id,
             remote_ip: self.remote_ip,
             principal: note.principal.as_deref(),
-            method: &self.method,
+            method: self.method.as_str(),
             path: &self.path,
             status,
             bytes: delivery.bytes,

@@ -74,7 +74,7 @@ use crate::webhooks::{Pace, Webhooks};
 use access_line::AccessLine;
 use addresses::Addresses;
 use call::Call;
-use observe::{MethodClass, Observed, RouteClass};
+use observe::{Observed, RouteClass};
 use refused_mirror::RefusedMirror;
 use router::Route;
 use troubles::Troubles;
@@ -259,8 +259,6 @@ impl Handler for Appliance {
     fn handle(&self, request: &mut Request) -> Response {
         let started = Instant::now();
         let id = self.request_id(request);
-        let method_class = MethodClass::from(&request.method);
-        let (method, path) = (request.method.as_str().to_owned(), request.path.clone());
         let mut call = Call::new(self, request, id.clone());
         context::note_origin(call.address.ip.into());
         let hops = Hops::read(call.request.headers.get_all(hops::HEADER));
@@ -295,9 +293,8 @@ impl Handler for Appliance {
             id: id.clone(),
             remote_ip: call.address.ip,
             note: call.note,
-            method,
-            method_class,
-            path,
+            method: call.request.method.clone(),
+            path: std::mem::take(&mut call.request.path),
             started,
             observed: Arc::clone(&self.observed),
         };

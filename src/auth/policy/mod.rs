@@ -81,8 +81,11 @@ impl Grant {
         host: &RegistryHost,
         repository: &RepositoryName,
     ) -> Self {
+        if !self.fill || rules.is_empty() {
+            return self;
+        }
         let minimum = protection::of_cached(rules, host, repository).push;
-        if !self.fill || minimum.is_none_or(|minimum| self.membership.meets(minimum)) {
+        if minimum.is_none_or(|minimum| self.membership.meets(minimum)) {
             return self;
         }
         let rule = RuleInTheWay::against_filling(rules, host, repository);

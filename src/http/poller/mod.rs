@@ -117,6 +117,10 @@ impl Poller {
                 tracing::error!(%error, "cannot wait for connections");
                 std::thread::sleep(ACCEPT_PAUSE);
             }
+            if self.parked.has_left_some() {
+                // The kernel tells of the same ones first again, as long as they ask again.
+                events.sort_by_key(|event: &epoll::Event| self.parked.turn(event.data.u64()));
+            }
             for event in &events {
                 match event.data.u64() {
                     WAKER => self.woken(),
@@ -171,6 +175,7 @@ impl Poller {
                 .is_some_and(|&count| count >= ANSWERS)
         {
             // It is told again.
+            self.parked.leave(id);
             return Some(self);
         }
         // It may have expired a moment ago.

@@ -14,6 +14,9 @@ pub(super) struct Parked {
     deadlines: BTreeSet<(Instant, u64)>,
     /// The silent ones, the longest waiting first.
     silent: BTreeSet<(Instant, u64)>,
+    /// Those that have asked and were left for a later look, each with its turn.
+    left: HashMap<u64, u64>,
+    next_turn: u64,
     buffered: usize,
 }
 
@@ -34,10 +37,28 @@ impl Parked {
         Some(connection.permit.origin())
     }
 
+    /// Leaves the request of a connection for a later look; its turn comes after those that were left before it.
+    pub(super) fn leave(&mut self, id: u64) {
+        self.left.entry(id).or_insert(self.next_turn);
+        self.next_turn = self.next_turn.saturating_add(1);
+    }
+
+    /// When the turn of each comes: those first that were left, as long as they wait.
+    pub(super) fn turn(&self, id: u64) -> u64 {
+        self.left.get(&id).copied().unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn has_left_some(&self) -> bool {
+        !self.left.is_empty()
+    }
+
     pub(super) fn take(&mut self, id: u64) -> Option<Box<Connection>> {
         let (connection, deadline) = self.connections.remove(&id)?;
         self.deadlines.remove(&(deadline, id));
         self.silent.remove(&(connection.since(), id));
+        if !self.left.is_empty() {
+            self.left.remove(&id);
+        }
         self.buffered = self.buffered.saturating_sub(connection.wire.unread().len());
         Some(connection)
     }

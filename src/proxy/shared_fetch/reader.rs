@@ -64,6 +64,21 @@ impl ArrivingBlob {
         }
     }
 
+    /// What comes next as a part of the staged file: the file, where in it, and how many bytes. Waits until there are some;
+    /// none at the end.
+    ///
+    /// # Errors
+    /// As reading.
+    pub(in crate::proxy) fn arrived(&self) -> io::Result<(Blob, u64, u64)> {
+        let (blob, available) = self.available()?;
+        Ok((blob, self.position, available))
+    }
+
+    /// Goes on behind so many bytes.
+    pub(in crate::proxy) fn skip(&mut self, bytes: u64) {
+        self.position = self.position.saturating_add(bytes);
+    }
+
     /// Where it goes on, and how many bytes from there (`None`: to the end).
     pub(in crate::proxy) fn rest(&self) -> (u64, Option<u64>) {
         let left = self.end.map(|end| end.saturating_sub(self.position));

@@ -67,15 +67,13 @@ impl Addresses {
     pub(super) fn client(&self, request: &Request) -> ClientAddress {
         let headers = &request.headers;
         let peer = request.peer.ip().to_canonical();
-        let forwarded_for = headers
-            .get_all("X-Forwarded-For")
-            .collect::<Vec<_>>()
-            .join(",");
+        let forwarded_for = headers.contains("X-Forwarded-For").then(|| {
+            let values = headers.get_all("X-Forwarded-For");
+            values.collect::<Vec<_>>().join(",")
+        });
         let forwarding = |name: &&str| headers.contains(name);
         let provenance = Provenance {
-            forwarded_for: headers
-                .contains("X-Forwarded-For")
-                .then_some(forwarded_for.as_str()),
+            forwarded_for: forwarded_for.as_deref(),
             forwarding_field: FORWARDING.into_iter().find(forwarding),
             is_http_1_0: request.is_http_1_0,
             is_for_other_site: is_for_other_site(headers),

@@ -300,8 +300,9 @@ fn ask(
     .collect();
     request.body = RequestBody::from(body.to_vec());
     let mut response = appliance.handle(&mut request);
-    if let Body::Stream { reader, .. } = &mut response.body {
-        std::io::copy(reader, &mut std::io::sink()).unwrap();
+    if let Body::Stream { .. } | Body::Arriving { .. } = &response.body {
+        let body = std::mem::replace(&mut response.body, Body::Empty);
+        std::io::copy(&mut body.into_reader(), &mut std::io::sink()).unwrap();
     }
     response
 }

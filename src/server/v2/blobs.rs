@@ -1,5 +1,6 @@
 //! `GET` and `HEAD /v2/NAME/blobs/DIGEST` (distribution-spec 1.1, "Pulling blobs"), also by parts.
 
+use std::io;
 use std::sync::Arc;
 
 use super::super::Appliance;
@@ -7,9 +8,9 @@ use super::super::call::Call;
 use super::content::{Content, part_of};
 use crate::auth::Grant;
 use crate::error::Result;
-use crate::http::{Body, Response};
+use crate::http::{Body, FilePart, Response, Source};
 use crate::oci::Digest;
-use crate::proxy::{BlobContent, Target};
+use crate::proxy::{BlobContent, BlobReader, Target};
 use crate::spool;
 
 pub(super) fn blob(
@@ -49,10 +50,25 @@ pub(super) fn blob(
         BlobContent::InMemory(bytes) => {
             part_of(&spool::Content::Memory(Arc::clone(bytes)), offset, length)
         }
-        BlobContent::Arriving(arriving) => Body::Stream {
-            reader: arriving.reader(offset, length),
+        BlobContent::Arriving(arriving) => Body::Arriving {
+            source: Box::new(arriving.reader(offset, length)),
             length,
         },
         BlobContent::Elsewhere => Body::Empty,
     })
+}
+
+impl Source for BlobReader {
+    fn arrived(&mut self) -> io::Result<Option<FilePart>> {
+        let arrived = BlobReader::arrived(self)?;
+        Ok(arrived.map(|(blob, offset, length)| FilePart {
+            file: blob.to_send(),
+            offset,
+            length,
+        }))
+    }
+
+    fn skip(&mut self, bytes: u64) {
+        BlobReader::skip(self, bytes);
+    }
 }

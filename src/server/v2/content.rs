@@ -34,7 +34,8 @@ fn etag(digest: &Digest) -> String {
 
 /// Whether the client has the content of this digest already, and asks whether that is still right.
 pub(super) fn has_it(call: &Call<'_>, digest: &Digest) -> bool {
-    none_match(call.request.headers.get("If-None-Match"), &etag(digest))
+    let asked = call.request.headers.get("If-None-Match");
+    asked.is_some() && none_match(asked, &etag(digest))
 }
 
 /// Refuses a request for more ranges than one may ask for, before anything is asked of anybody for it.

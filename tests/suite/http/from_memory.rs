@@ -218,6 +218,34 @@ fn an_address_that_asks_without_pause_leaves_the_others_their_turns() {
 }
 
 #[test]
+fn connections_of_one_address_take_turns() {
+    const CONNECTIONS: usize = 64;
+    let (server, _gate) = server(many());
+    let mut clients: Vec<_> = (0..CONNECTIONS).map(|_| Client::connect(&server)).collect();
+    for client in &mut clients {
+        settled(client, "/memory");
+    }
+    let asked = AtomicUsize::new(0);
+    let each: Vec<usize> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (clients.iter_mut())
+            .map(|client| {
+                scope.spawn(|| {
+                    let mut answered = 0;
+                    while asked.fetch_add(1, Ordering::Relaxed) < CONNECTIONS * 200 {
+                        assert_eq!(client.get("/memory").status, 200);
+                        answered += 1;
+                    }
+                    answered
+                })
+            })
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    // Who comes to its turn as often as the others has 200.
+    assert!(each.iter().all(|&answered| answered > 50), "{each:?}");
+}
+
+#[test]
 fn where_every_worker_is_busy_the_poller_does_not_wait_either() {
     let narrow = Limits {
         workers: 2,

@@ -249,6 +249,7 @@ impl Staging {
             file: Arc::new(file),
             place,
             room: Room::new(&self.ledger, written),
+            written_back: written,
         }
     }
 

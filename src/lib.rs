@@ -30,7 +30,7 @@
 //! | `store` | four databases (access, cache, registry, audit) and the blob directory: the only place that knows rusqlite |
 //! | `http` | the public port's HTTP/1.1 and TLS; knows no route and no store |
 //! | `oci` | digest, reference, manifest, scope: pure |
-//! | `recreate` | gzip streams made again from what is in them and a recipe, byte by byte; reads and writes what it is handed |
+//! | `recreate` | gzip streams made again from what is in them and a recipe, byte by byte; new content as what of it is not in old: the only place that knows zstd; reads and writes what it is handed |
 //! | `spool` | bytes on their way: in memory while they are few, in unlinked files beyond that; who may hold how much |
 //! | `config` `telemetry` `metrics` `network` `context` `hops` `human` `schema` `shared_call` `words` `error` `time` | what every room may use; `telemetry`: logs; `metrics`: counters, and the metrics' names and text; `network`: whose address counts as whose; `context`: for whom a thread works, and whether that client still waits; `hops`: through which boxes its request came; `human`: numbers as people read them; `schema`: how types look in JSON; `words`: enums that are words; `shared_call`: one call for all who wait for its result |
 //!
@@ -82,6 +82,7 @@
 //! | membership | what somebody is to a group or project: a level, an administrator, a deploy token |
 //! | context | for whom a thread works, and until when |
 //! | bundle | images in one file, to be carried to a box that has no way to their upstreams |
+//! | delta | of a layer what is not in old ones that the other side has, with how the layer is made again from that |
 //! | evict | take an image out of the cache for want of room or of pulls; a pinned one stays |
 //! | inventory | all rows of what is cached, read at once, to tell what needs what |
 //! | notice | something that happened, as it is handed to the webhooks, before it becomes an event in each receiver's queue |

@@ -17,6 +17,7 @@ mod bits;
 mod block;
 mod bytes;
 mod checksum;
+pub mod delta;
 mod go;
 mod header;
 mod huffman;
@@ -80,6 +81,7 @@ pub enum Refusal {
     Checksum,
     Trailing,
     Unknown,
+    TooLarge,
 }
 
 impl fmt::Display for Refusal {
@@ -92,6 +94,7 @@ impl fmt::Display for Refusal {
             Self::Checksum => "its content is not what its trailer says",
             Self::Trailing => "something follows after its first member",
             Self::Unknown => "no compressor that is known writes it so",
+            Self::TooLarge => "more comes out of it than may",
         })
     }
 }
@@ -120,19 +123,41 @@ struct Candidate {
 pub fn examine(gzip: impl Read, plain: &mut impl Write) -> Result<Examined> {
     match try_to_examine(Input::new(gzip), plain) {
         Ok(recipe) => Ok(Examined::Recipe(recipe)),
-        Err(Problem::Failure(Failure::Refused(refusal))) => Ok(Examined::Refused(refusal)),
-        Err(Problem::Failure(Failure::Read(error))) => {
-            Err(Error::new(Kind::of_io(&error), "cannot read the gzip stream").because(error))
-        }
-        Err(Problem::Write(error)) => {
-            Err(Error::new(Kind::of_io(&error), "cannot write what is in it").because(error))
-        }
+        Err(problem) => problem.refusal().map(Examined::Refused),
+    }
+}
+
+/// What [`inflate`] finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inflated {
+    /// So many bytes were in it.
+    Plain(u64),
+    Refused(Refusal),
+}
+
+/// Inflates `gzip` into `plain`, no matter who has written it. Refused, too, where more than `most` bytes are in it.
+pub fn inflate(gzip: impl Read, most: u64, plain: &mut impl Write) -> Result<Inflated> {
+    match try_to_inflate(Input::new(gzip), most, plain) {
+        Ok(size) => Ok(Inflated::Plain(size)),
+        Err(problem) => problem.refusal().map(Inflated::Refused),
     }
 }
 
 enum Problem {
     Failure(Failure),
     Write(io::Error),
+}
+
+impl Problem {
+    /// Why the stream is refused, or an error if that is not the stream's fault.
+    fn refusal(self) -> Result<Refusal> {
+        let (what, error) = match self {
+            Self::Failure(Failure::Refused(refusal)) => return Ok(refusal),
+            Self::Failure(Failure::Read(error)) => ("cannot read the gzip stream", error),
+            Self::Write(error) => ("cannot write what is in it", error),
+        };
+        Err(Error::new(Kind::of_io(&error), what).because(error))
+    }
 }
 
 impl From<Failure> for Problem {
@@ -180,17 +205,7 @@ fn try_to_examine<R: Read>(
         candidate.compressor.finish();
         candidate.agrees(&input) && candidate.at == end
     });
-    let mut trailer = [0; 8];
-    for byte in &mut trailer {
-        *byte = input.byte()?.ok_or(Refusal::Truncated)?;
-    }
-    if trailer != trailer_for(checksum.value(), plain_size) {
-        return Err(Refusal::Checksum.into());
-    }
-    let size = input.position();
-    if input.byte()?.is_some() {
-        return Err(Refusal::Trailing.into());
-    }
+    let size = read_trailer(&mut input, checksum.value(), plain_size)?;
     let candidate = candidates.first().ok_or(Refusal::Unknown)?;
     Ok(Recipe {
         model: candidate.model.name.to_owned(),
@@ -200,6 +215,30 @@ fn try_to_examine<R: Read>(
         plain_size,
         checksum: checksum.value(),
     })
+}
+
+fn try_to_inflate<R: Read>(
+    mut input: Input<R>,
+    most: u64,
+    plain: &mut impl Write,
+) -> std::result::Result<u64, Problem> {
+    read_header(&mut input)?;
+    let mut checksum = Checksum::new();
+    let mut plain_size = 0_u64;
+    let mut stream = Inflate::new(input);
+    while stream.next()? {
+        let piece = stream.piece();
+        plain_size = plain_size.saturating_add(piece.len() as u64);
+        if plain_size > most {
+            return Err(Refusal::TooLarge.into());
+        }
+        plain.write_all(piece).map_err(Problem::Write)?;
+        checksum.update(piece);
+        stream.input.forget(u64::MAX);
+    }
+    let mut input = stream.into_input();
+    read_trailer(&mut input, checksum.value(), plain_size)?;
+    Ok(plain_size)
 }
 
 impl Candidate {
@@ -290,6 +329,26 @@ impl Recipe {
 
 fn trailer_for(checksum: u32, plain_size: u64) -> [u8; 8] {
     (u64::from(checksum) | (plain_size << 32)).to_le_bytes()
+}
+
+/// Reads to the end; how long the stream is.
+fn read_trailer<R: Read>(
+    input: &mut Input<R>,
+    checksum: u32,
+    plain_size: u64,
+) -> std::result::Result<u64, Failure> {
+    let mut trailer = [0; 8];
+    for byte in &mut trailer {
+        *byte = input.byte()?.ok_or(Refusal::Truncated)?;
+    }
+    if trailer != trailer_for(checksum, plain_size) {
+        return Err(Refusal::Checksum.into());
+    }
+    let size = input.position();
+    match input.byte()? {
+        Some(_) => Err(Refusal::Trailing.into()),
+        None => Ok(size),
+    }
 }
 
 fn read_header<R: Read>(input: &mut Input<R>) -> std::result::Result<Vec<u8>, Failure> {

@@ -97,7 +97,7 @@ fn imports_only_go_down() {
         ("schema", &[]),
         ("proxy", &["auth", "oci", "store", "upstream"]),
         ("registry", &["auth", "oci", "store"]),
-        ("upkeep", &["auth", "oci", "store"]),
+        ("upkeep", &["auth", "oci", "recreate", "store"]),
         ("webhooks", &["auth", "store", "upstream"]),
         (
             "admin",
@@ -194,6 +194,7 @@ fn each_dependency_has_one_home() {
         ("clap_complete::", "cli"),
         ("clap_mangen::", "cli"),
         ("pulldown_cmark::", "cli"),
+        ("zstd_safe::", "recreate"),
     ];
     let sources = sources();
     for (dependency, home) in table {

@@ -4,14 +4,17 @@ use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
 use serde::Serialize;
 
+use super::deltas::{self, Saved, WithDeltas};
+use super::holding::{HOLD_AGAIN, Holding};
 use super::output::{Output, WrittenFile};
+use super::room::kept_free;
 use super::{have, read_text};
-use crate::admin::{FindImages, FoundImage, FoundImages, HoldImages, box_name};
+use crate::admin::{FindImages, FoundImage, FoundImages, box_name};
 use crate::cli::Outcome;
 use crate::cli::images::{ImageArguments, Selection};
 use crate::cli::output::{Table, counted, hint, print, print_json, shown_size};
@@ -21,20 +24,17 @@ use crate::cli::workplace::Workplace;
 use crate::config::Size;
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::Digest;
-use crate::store::{BlobDir, CachedImage, Store};
+use crate::store::{BlobDir, Space, Store};
 use crate::time::Timestamp;
 use crate::upkeep::bundle::{
-    Bundle, BundledImage, LeftOut, Plan, SigningKey, WantedImage, plan, write,
+    Bundle, BundledImage, Deltas, LeftOut, Plan, SigningKey, WantedImage, plan, write,
 };
-
-/// How often the server is told that images are still being carried; it lets them stay for longer than that.
-const HOLD_AGAIN: Duration = Duration::from_secs(3 * 60);
 
 /// Write images to one file that is carried to a box without a way to their upstreams
 ///
 /// The file is an OCI image layout in a tar: `breakwater import` reads it, and so do skopeo, podman, docker and containerd.
 /// What belongs to an image goes with it: index, platforms, signatures, attestations. With --have only what the other side
-/// lacks is in it. The server may run meanwhile. Exit status 1 if an image was left out.
+/// lacks is in it, and of a layer that has changed only what is new. The server may run meanwhile. Exit status 1 if an image was left out.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -53,6 +53,15 @@ pub(in crate::cli) struct Export {
     /// Leave out what the other side has, by the list that `breakwater have` has made there
     #[arg(long, value_name = "HAVE")]
     have: Option<PathBuf>,
+    /// Of layers that have changed since, carry only what has changed in them
+    #[arg(
+        long,
+        value_name = "on|off",
+        requires = "have",
+        default_value = "on",
+        hide_possible_values = true
+    )]
+    deltas: WithDeltas,
     /// Sign it with a key that `breakwater bundle key` has made
     #[arg(long, value_name = "KEYFILE")]
     sign: Option<PathBuf>,
@@ -95,6 +104,7 @@ struct Exported<'a> {
     files: Vec<WrittenFile>,
     images: &'a [BundledImage],
     relies_on: usize,
+    deltas: Saved,
     left_out: &'a [LeftOut],
 }
 
@@ -121,10 +131,22 @@ impl Export {
         let names = found.images.iter().map(|found| &found.image.image);
         let holding = Holding::new(place, names);
         let left_out = self.unresolved(&found);
+        let former = match self.makes_deltas() {
+            true => deltas::find_former(place, &found)?,
+            false => Vec::new(),
+        };
+        let holding = holding.with(former.iter().map(|former| &former.image));
         let host = found.host;
         let images = found.images.into_iter().map(|found| self.wanted(found));
         let images: Vec<_> = images.collect();
         let blobs = Store::open_files(&place.config.data)?;
+        let mut deltas = match self.makes_deltas() {
+            true => {
+                let keep_free = kept_free(place, &Space::of(&place.config.data)?);
+                Some(Deltas::new(&blobs, keep_free)?)
+            }
+            false => None,
+        };
         let mut damaged = BTreeSet::new();
         let mut output: Option<Output> = None;
         let (plan, bundle) = loop {
@@ -133,7 +155,13 @@ impl Export {
             if plan.is_empty() {
                 return Err(nothing(&plan));
             }
-            let bundle = self.bundle(place, &plan, &host)?;
+            let former = deltas::plan_former(&blobs, &former, &damaged)?;
+            let has = self.what_other_side_has(&plan, &former)?;
+            if let Some(deltas) = &mut deltas {
+                Output::check_name(&self.output, self.force)?;
+                deltas::make(deltas, &plan, &former, &has, &holding, self.json)?;
+            }
+            let bundle = self.bundle(place, &plan, &has, deltas.as_ref(), &host)?;
             match &mut output {
                 Some(output) => output.restart()?,
                 None => {
@@ -223,18 +251,34 @@ impl Export {
         })
     }
 
-    fn bundle(&mut self, place: &Workplace, plan: &Plan, host: &str) -> Result<Bundle> {
-        let mut had = HashSet::new();
+    fn makes_deltas(&self) -> bool {
+        self.have.is_some() && self.deltas == WithDeltas::On
+    }
+
+    /// What the other side has of these.
+    fn what_other_side_has(&mut self, plan: &Plan, former: &Plan) -> Result<HashSet<Digest>> {
+        let mut has = HashSet::new();
         if let (Some(path), Some(file)) = (&self.have, &mut self.opened.have) {
             have::each_digest(path, file, |digest| {
-                if plan.has_blob(&digest) {
-                    had.insert(digest);
+                if plan.has_blob(&digest) || former.has_blob(&digest) {
+                    has.insert(digest);
                 }
             })?;
         }
+        Ok(has)
+    }
+
+    fn bundle(
+        &self,
+        place: &Workplace,
+        plan: &Plan,
+        has: &HashSet<Digest>,
+        deltas: Option<&Deltas<'_>>,
+        host: &str,
+    ) -> Result<Bundle> {
         let maker = concat!("breakwater ", env!("CARGO_PKG_VERSION"));
         let key = self.opened.key.as_ref();
-        let mut bundle = plan.bundle(&had, maker, host, key.is_some())?;
+        let mut bundle = plan.bundle(has, deltas, maker, host, key.is_some())?;
         if let Some(key) = key {
             let now = Timestamp::now();
             let comment = format!(
@@ -261,6 +305,7 @@ impl Export {
                 files,
                 images: &manifest.images,
                 relies_on: manifest.relies_on.len(),
+                deltas: Saved::of(manifest),
                 left_out: &plan.left_out,
             })?;
         } else {
@@ -280,6 +325,9 @@ impl Export {
                     "not in it are {} that the other side has",
                     counted(manifest.relies_on.len() as u64, "blob")
                 ))?;
+            }
+            if !manifest.deltas.is_empty() {
+                print(&deltas::line(manifest))?;
             }
             if files.len() > 1 {
                 let mut table = Table::new(&["PART", "SIZE", "SHA-256"]);
@@ -346,36 +394,4 @@ fn copy(
     });
     drop(bar);
     written
-}
-
-/// The images, which the server does not evict meanwhile.
-struct Holding<'a> {
-    place: &'a Workplace,
-    images: Vec<String>,
-}
-
-impl<'a> Holding<'a> {
-    fn new<'b>(place: &'a Workplace, images: impl Iterator<Item = &'b CachedImage>) -> Self {
-        let cached = images.filter(|image| image.upstream.is_some());
-        Self {
-            place,
-            images: cached.map(CachedImage::name).collect(),
-        }
-    }
-
-    fn hold(&self) {
-        self.ask(false);
-    }
-
-    fn release(&self) {
-        self.ask(true);
-    }
-
-    /// A server that does not answer evicts nothing, and what goes all the same is named.
-    fn ask(&self, release: bool) {
-        if let Ok(Some(server)) = self.place.running_server() {
-            let images = self.images.clone();
-            let _ = self.place.ask(&server, &HoldImages { images, release });
-        }
-    }
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::parts::Parts;
+use super::room::check_room;
 use crate::admin::{AdoptImport, AdoptedImage, PlanImport, Planned, PlannedImage};
 use crate::cli::Outcome;
 use crate::cli::output::{counted, hint, print, print_json, shown_size};
@@ -15,7 +16,7 @@ use crate::cli::workplace::Workplace;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::oci::Digest;
-use crate::store::{ImportDirectory, Space, reserve};
+use crate::store::{ImportDirectory, Store};
 use crate::upkeep::bundle::VerifyKey;
 use crate::upkeep::bundle::import::{Archive, Form, ImageParts, Staged, ToStage, stage, to_stage};
 
@@ -111,10 +112,12 @@ impl Import {
         }
         refuse(&problems)?;
         let directory = ImportDirectory::open(&place.config.data, &archive.id)?;
-        check_room(place, &files, &directory)?;
+        check_room(place, &archive, &files, &directory)?;
+        let blobs = Store::open_files(&place.config.data)?;
         let bar = Bar::new("importing", self.json);
         let total = bytes_of(&files);
-        let staged = stage(&archive, &files, &directory, &|done| bar.show(done, total));
+        let told = |done| bar.show(done, total);
+        let staged = stage(&archive, &files, &blobs, &directory, &told);
         drop(bar);
         let staged = staged?;
         directory.hand_over()?;
@@ -139,11 +142,10 @@ impl Import {
         let mut planned = Vec::new();
         let (mut asked, mut images) = (0, Vec::new());
         for (image, parts) in archive.images.iter().zip(parts) {
-            let blobs: Vec<Digest> = parts
-                .blobs
-                .iter()
-                .map(|(digest, _)| digest.clone())
-                .collect();
+            let own = parts.blobs.iter().map(|(digest, _)| digest);
+            // What the new layers are made from must be here for the same image.
+            let references = own.clone().flat_map(|digest| archive.references(digest));
+            let blobs: Vec<Digest> = own.chain(references).cloned().collect();
             asked = blobs.len().saturating_add(asked).saturating_add(1);
             images.push(PlannedImage {
                 image: image.clone(),
@@ -303,11 +305,11 @@ fn problems(
             problem(why.clone());
             continue;
         }
-        let missing: Vec<&Digest> = parts
-            .blobs
-            .iter()
-            .map(|(digest, _)| digest)
-            .filter(|digest| planned.absent.contains(digest) && !archive.has(digest))
+        let absent = parts.blobs.iter().map(|(digest, _)| digest);
+        let absent = absent.filter(|digest| planned.absent.contains(*digest));
+        let missing: Vec<&Digest> = absent
+            .clone()
+            .filter(|digest| !archive.has(digest))
             .collect();
         if let Some(first) = missing.first() {
             let more = match missing.len().saturating_sub(1) {
@@ -317,6 +319,11 @@ fn problems(
             problem(format!(
                 "it relies on {first}{more}, which is not in the archive and not here for it (import first what brought it, or export without --have)"
             ));
+        }
+        let mut hindrances =
+            absent.filter_map(|digest| archive.hindrance(image, digest, &planned.absent));
+        if let Some(why) = hindrances.next() {
+            problem(why);
         }
         let other = taken.insert(&planned.target, &image.digest);
         if other.is_some_and(|other| *other != image.digest) {
@@ -349,40 +356,4 @@ fn bytes_of(files: &[ToStage]) -> u64 {
     files
         .iter()
         .fold(0, |sum, file| sum.saturating_add(file.size))
-}
-
-/// Refuses what would leave less of the disk free than the configuration asks for.
-fn check_room(place: &Workplace, files: &[ToStage], directory: &ImportDirectory) -> Result<()> {
-    let mut needed = 0_u64;
-    for file in files {
-        if directory.size_of(&file.digest)? != Some(file.size) {
-            needed = needed.saturating_add(file.size);
-        }
-    }
-    let cache = &place.config.cache;
-    let space = Space::of(&place.config.data)?;
-    let kept = cache.min_free.of(space.size).max(reserve(space.size));
-    let left = space.free.saturating_sub(kept);
-    let full = |what: String| {
-        Err(Error::new(Kind::Full, what).remedy(
-            "make room with `breakwater cache evict --to SIZE`, use a larger disk, or import fewer images",
-        ))
-    };
-    if needed > left {
-        return full(format!(
-            "{} are to be copied, and the disk of {} has room for {} beside the {} that stay free by cache.min_free",
-            shown_size(needed),
-            place.config.data.display(),
-            shown_size(left),
-            shown_size(kept)
-        ));
-    }
-    match cache.max_size.limit(space.size) {
-        Some(most) if needed > most => full(format!(
-            "{} are to be copied, and no more than {} may be cached by cache.max_size",
-            shown_size(needed),
-            shown_size(most)
-        )),
-        _ => Ok(()),
-    }
 }

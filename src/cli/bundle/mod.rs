@@ -1,12 +1,15 @@
 //! `breakwater export`, `import`, `have` and `bundle`: images in one file, to be carried to a box without a way to their upstreams.
 
+mod deltas;
 mod export;
 mod files;
 mod have;
+mod holding;
 mod import;
 mod key;
 mod output;
 mod parts;
+mod room;
 mod show;
 
 pub(super) use export::Export;

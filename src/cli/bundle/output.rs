@@ -69,17 +69,26 @@ impl Output {
             hashing: None,
             is_done: false,
         };
-        if let Some(existing) = output.existing(false)?.into_iter().next()
-            && !force
-        {
-            let what = format!("{} exists already", existing.display());
-            return Err(Error::new(Kind::Conflict, what)
-                .remedy("name another file, or replace the bundle with --force"));
-        }
+        Self::check_name(path, force)?;
         output.clear_leftovers()?;
         output.check_room(size)?;
         output.restart()?;
         Ok(output)
+    }
+
+    /// Refuses a name that is taken: before work is spent on what it is for.
+    ///
+    /// # Errors
+    /// `Conflict`, `Io`.
+    pub(super) fn check_name(path: &Path, force: bool) -> Result<()> {
+        match existing(path, false)?.into_iter().next() {
+            Some(existing) if !force => {
+                let what = format!("{} exists already", existing.display());
+                Err(Error::new(Kind::Conflict, what)
+                    .remedy("name another file, or replace the bundle with --force"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Begins anew: what was written is thrown away.
@@ -130,7 +139,7 @@ impl Output {
         });
         written.map_err(|error| failed("cannot write", &partial, error))?;
         // What --force replaces goes now: until here the old bundle was whole.
-        for old in self.existing(false)? {
+        for old in existing(&self.path, false)? {
             fs::remove_file(&old).map_err(|error| failed("cannot replace", &old, error))?;
         }
         for path in &self.files {
@@ -179,25 +188,8 @@ impl Output {
         Ok(())
     }
 
-    /// The files of this name that are there: the bundle, its parts and their list; or what was not finished of these.
-    fn existing(&self, partial: bool) -> Result<Vec<PathBuf>> {
-        let directory = directory_of(&self.path);
-        let base = self.path.file_name().unwrap_or_default();
-        let entries = fs::read_dir(directory)
-            .map_err(|error| failed("cannot look into", directory, error))?;
-        let mut found = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|error| failed("cannot look into", directory, error))?;
-            if is_ours(&entry.file_name(), base, partial) {
-                found.push(directory.join(entry.file_name()));
-            }
-        }
-        found.sort();
-        Ok(found)
-    }
-
     fn clear_leftovers(&self) -> Result<()> {
-        let leftovers = self.existing(true)?;
+        let leftovers = existing(&self.path, true)?;
         let mut bytes = 0_u64;
         for path in &leftovers {
             let file = File::open(path).map_err(|error| failed("cannot read", path, error))?;
@@ -249,6 +241,23 @@ impl Output {
             let _ = fs::remove_file(beside(&path, PARTIAL));
         }
     }
+}
+
+/// The files of this name that are there: the bundle, its parts and their list; or what was not finished of these.
+fn existing(path: &Path, partial: bool) -> Result<Vec<PathBuf>> {
+    let directory = directory_of(path);
+    let base = path.file_name().unwrap_or_default();
+    let entries =
+        fs::read_dir(directory).map_err(|error| failed("cannot look into", directory, error))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| failed("cannot look into", directory, error))?;
+        if is_ours(&entry.file_name(), base, partial) {
+            found.push(directory.join(entry.file_name()));
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 impl Sink for Output {

@@ -1,5 +1,6 @@
 //! `breakwater bundle show`: what a bundle holds, for whoever carries it or signs for it.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::PathBuf;
@@ -7,7 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::read_text;
+use super::{deltas, read_text};
 use crate::cli::Outcome;
 use crate::cli::output::{Table, counted, print, print_json, shown_size};
 use crate::error::{Error, Kind, Result};
@@ -161,7 +162,9 @@ fn tell(manifest: &BundleManifest) -> Result<()> {
     }
     table.print()?;
     let carried = manifest.blobs.iter().filter(|blob| blob.in_bundle).count();
-    let relied = manifest.blobs.iter().filter(|blob| !blob.in_bundle);
+    let relies: HashSet<_> = manifest.relies_on.iter().collect();
+    let relied = manifest.blobs.iter();
+    let relied = relied.filter(|blob| relies.contains(&blob.digest));
     let relied_bytes = relied.fold(0_u64, |sum, blob| sum.saturating_add(blob.size));
     let manifests = counted(manifest.manifests.len() as u64, "manifest");
     let blobs = counted(carried as u64, "blob");
@@ -186,6 +189,13 @@ fn tell(manifest: &BundleManifest) -> Result<()> {
                     counted(count as u64, "blob"),
                     shown_size(relied_bytes)
                 ),
+            },
+        ),
+        (
+            "changed",
+            match manifest.deltas.is_empty() {
+                true => "all layers that are in it are whole".to_owned(),
+                false => deltas::line(manifest),
             },
         ),
         (

@@ -3,6 +3,7 @@
 //! A bundle is made by one version and read by another, so fields are only ever added, and a reader passes over those that
 //! it does not know. A change that a reader must know of raises [`FORMAT`].
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 
 use serde::{Deserialize, Serialize};
@@ -12,8 +13,10 @@ use crate::oci::Digest;
 use crate::time::Timestamp;
 use crate::words::words;
 
-/// The only version of the format so far.
+/// The version of the format of bundles without deltas, so that older versions of the program read them.
 pub const FORMAT: u32 = 1;
+/// That of bundles with deltas, and the newest one that is read.
+pub const FORMAT_WITH_DELTAS: u32 = 2;
 
 /// What is in a bundle. Everything that a signature of it has to cover stands in it by digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +39,9 @@ pub struct BundleManifest {
     pub blobs: Vec<BundledBlob>,
     /// The blobs that are not in the bundle, because the other side said that it has them.
     pub relies_on: Vec<Digest>,
+    /// The layers of which only what has changed is in the bundle, by digest. Of these `in_bundle` is false.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deltas: Vec<BundledDelta>,
 }
 
 words! {
@@ -97,6 +103,29 @@ pub struct BundledBlob {
     pub in_bundle: bool,
 }
 
+/// What has changed in a layer. With it the other side makes the layer again, byte by byte.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundledDelta {
+    /// Of the layer.
+    pub digest: Digest,
+    /// The digest and the size of the delta's entry.
+    pub delta: Digest,
+    pub size: u64,
+    /// The compressor that has written the layer, as `recreate` calls it, with its version.
+    pub model: String,
+    pub version: u32,
+    /// The old layers that the other side must have.
+    pub references: Vec<DeltaReference>,
+}
+
+/// An old layer that a new one is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeltaReference {
+    pub digest: Digest,
+    /// Bytes of what is in it.
+    pub plain_size: u64,
+}
+
 impl BundleManifest {
     /// Reads it.
     ///
@@ -107,9 +136,9 @@ impl BundleManifest {
             Error::new(Kind::BadRequest, "breakwater-bundle.json cannot be read").because(error)
         };
         let manifest: Self = serde_json::from_reader(from).map_err(not_ours)?;
-        if manifest.format != FORMAT {
+        if !(FORMAT..=FORMAT_WITH_DELTAS).contains(&manifest.format) {
             let what = format!(
-                "the bundle is of format {}, made by {}, and this is {FORMAT}",
+                "the bundle is of format {}, made by {}, and {FORMAT_WITH_DELTAS} is the newest that is read here",
                 manifest.format, manifest.maker
             );
             return Err(Error::new(Kind::BadRequest, what)
@@ -127,10 +156,26 @@ impl BundleManifest {
         to.write_all(b"\n")
     }
 
-    /// Bytes of the blobs that are in the bundle.
+    /// Bytes of the blobs that are in the bundle whole.
     pub fn carried_bytes(&self) -> u64 {
         let carried = self.blobs.iter().filter(|blob| blob.in_bundle);
         carried.fold(0, |sum, blob| sum.saturating_add(blob.size))
+    }
+
+    /// Bytes of the deltas, and of the layers that travel as these.
+    pub fn delta_bytes(&self) -> (u64, u64) {
+        let sizes: HashMap<_, _> = self
+            .blobs
+            .iter()
+            .map(|blob| (&blob.digest, blob.size))
+            .collect();
+        self.deltas.iter().fold((0, 0), |(bytes, whole), delta| {
+            let layer = sizes.get(&delta.digest).copied().unwrap_or_default();
+            (
+                bytes.saturating_add(delta.size),
+                layer.saturating_add(whole),
+            )
+        })
     }
 }
 
@@ -168,6 +213,7 @@ mod tests {
                 in_bundle: false,
             }],
             relies_on: vec![digest],
+            deltas: Vec::new(),
         };
         let mut text = Vec::new();
         manifest.write(&mut text).unwrap();
@@ -180,9 +226,10 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
-        let later = text.replacen("\"format\": 1", "\"format\": 2", 1);
+        assert!(!text.contains("deltas"), "{text}");
+        let later = text.replacen("\"format\": 1", "\"format\": 3", 1);
         let refused = BundleManifest::read(later.as_bytes()).unwrap_err();
-        assert!(refused.to_string().contains("of format 2"), "{refused}");
+        assert!(refused.to_string().contains("of format 3"), "{refused}");
         // A field of a later version that this one need not know.
         let more = text.replacen('{', "{\"more\": 1,", 1);
         assert_eq!(BundleManifest::read(more.as_bytes()).unwrap(), manifest);

@@ -93,15 +93,19 @@ pub(super) fn index(plan: &Plan, host: &str) -> Result<Vec<u8>> {
     })
 }
 
-/// The text of `manifest.json`: what is whole without what the other side has.
-pub(super) fn docker_manifest(plan: &Plan, had: &HashSet<Digest>, host: &str) -> Result<Vec<u8>> {
+/// The text of `manifest.json`: what is whole without what is left out.
+pub(super) fn docker_manifest(
+    plan: &Plan,
+    left_out: &HashSet<&Digest>,
+    host: &str,
+) -> Result<Vec<u8>> {
     let mut images: BTreeMap<(&Digest, &[Digest]), BTreeSet<String>> = BTreeMap::new();
     for planned in &plan.images {
         let Some(classic) = &planned.classic else {
             continue;
         };
         let mut files = std::iter::once(&classic.config).chain(&classic.layers);
-        if files.any(|digest| had.contains(digest)) {
+        if files.any(|digest| left_out.contains(digest)) {
             continue;
         }
         let names = images

@@ -9,26 +9,30 @@
 //! 4. `index.json`: a descriptor for each name
 //! 5. `manifest.json`, docker's: the images that are whole in this bundle
 //! 6. `blobs/ALGORITHM/HEX`: indexes, then other manifests, configs, and layers, as the [`BundleManifest`] lists them
+//! 7. `deltas/ALGORITHM/HEX`: of layers whose old version the other side has, what has changed in them (`delta`)
 //!
 //! Whoever has read the second entry, and the signature behind it, knows of everything that follows whether it is what was
 //! exported. The same content gives the same bytes: entries are sorted by digest and have no times and no owners.
 
+mod delta;
 mod format;
 pub mod import;
 mod layout;
+mod made;
 mod plan;
 mod sign;
 mod walk;
 mod writer;
 
+pub use delta::{ChangedLayer, Deltas};
 pub use format::{
-    BundleManifest, BundledBlob, BundledFile, BundledImage, BundledManifest, BundledReferrer,
-    FORMAT, ImageKind,
+    BundleManifest, BundledBlob, BundledDelta, BundledFile, BundledImage, BundledManifest,
+    BundledReferrer, DeltaReference, FORMAT, FORMAT_WITH_DELTAS, ImageKind,
 };
-
+pub use made::Bundle;
 pub use plan::{LeftOut, Plan, WantedImage, plan};
 pub use sign::{Message, SigningKey, VerifyKey};
-pub use writer::{Bundle, Chunk, Sink, write};
+pub use writer::{Chunk, Sink, write};
 
 use crate::oci::Digest;
 
@@ -51,4 +55,9 @@ pub const MANIFEST_LIMIT: u64 = 32 * 1024 * 1024;
 /// The name of a manifest's or blob's entry.
 pub fn blob_entry(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex())
+}
+
+/// The name of the entry with what has changed in a layer.
+pub fn delta_entry(digest: &Digest) -> String {
+    format!("deltas/{}/{}", digest.algorithm().as_str(), digest.hex())
 }

@@ -6,13 +6,14 @@ use serde::Serialize;
 
 use super::format::{
     BundleManifest, BundledBlob, BundledFile, BundledImage, BundledManifest, BundledReferrer,
-    FORMAT, ImageKind,
+    FORMAT, FORMAT_WITH_DELTAS, ImageKind,
 };
-use super::walk::{Classic, Missing, Part, Stop, Walk, Walked};
-use super::writer::{Bundle, entry_bytes};
+use super::made::Bundle;
+use super::walk::{Classic, Missing, Part, Role, Stop, Walk, Walked};
+use super::writer::entry_bytes;
 use super::{
-    DOCKER_MANIFEST, INDEX, LAYOUT, LAYOUT_TEXT, MANIFEST, MANIFEST_LIMIT, SIGNATURE, blob_entry,
-    layout,
+    DOCKER_MANIFEST, Deltas, INDEX, LAYOUT, LAYOUT_TEXT, MANIFEST, MANIFEST_LIMIT, SIGNATURE,
+    blob_entry, delta_entry, layout,
 };
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Digest, Platform};
@@ -44,6 +45,8 @@ pub(super) struct PlannedImage {
     pub(super) classic: Option<Classic>,
     /// The name without tag and digest.
     pub(super) repository: String,
+    /// The layers of it and of what is attached to it.
+    pub(super) layers: Vec<Digest>,
 }
 
 /// What cannot go.
@@ -144,11 +147,15 @@ impl Plan {
             .map(|(digest, tag)| BundledReferrer { digest, tag })
             .collect();
         referrers.sort();
+        let layers = walked.parts.iter();
+        let layers = layers.filter(|(_, part)| part.role == Role::Layer);
+        let layers = layers.map(|(digest, _)| digest.clone()).collect();
         let classic = walked.classic;
         let of_amd64 = classic.iter().find(|image| image.is_amd64);
         self.images.push(PlannedImage {
             classic: of_amd64.or(classic.first()).cloned(),
             repository: plain(&image.name_without_tag()),
+            layers,
             image: BundledImage {
                 name: plain(&name),
                 kind: match image.upstream {
@@ -189,7 +196,7 @@ impl Plan {
         part.is_some_and(|part| !part.role.is_manifest())
     }
 
-    /// The bundle: without the blobs that the other side has. What was pushed is named as of `host` where that counts, so
+    /// The bundle: without the blobs that the other side has, and with the deltas of layers where there are any. What was pushed is named as of `host` where that counts, so
     /// that docker does not take it for an image of Docker Hub.
     ///
     /// # Errors
@@ -197,12 +204,17 @@ impl Plan {
     pub fn bundle(
         &self,
         had: &HashSet<Digest>,
+        deltas: Option<&Deltas<'_>>,
         maker: &str,
         host: &str,
         is_signed: bool,
     ) -> Result<Bundle> {
+        let deltas = deltas.map(|deltas| deltas.carried(self.digests()));
+        let (deltas, carried) = deltas.transpose()?.unwrap_or_default();
+        let changed = deltas.iter().map(|delta| &delta.digest);
+        let left_out: HashSet<&Digest> = had.iter().chain(changed).collect();
         let index = layout::index(self, host)?;
-        let docker_manifest = layout::docker_manifest(self, had, host)?;
+        let docker_manifest = layout::docker_manifest(self, &left_out, host)?;
         let mut parts: Vec<_> = self.parts.iter().collect();
         parts.sort_by_key(|(digest, part)| (part.role, *digest));
         let (manifests, blobs): (Vec<_>, Vec<_>) = parts
@@ -216,7 +228,10 @@ impl Plan {
         let relies_on = blobs.iter().filter(|(digest, _)| had.contains(*digest));
         let times = self.images.iter().map(|planned| planned.image.time);
         let mut manifest = BundleManifest {
-            format: FORMAT,
+            format: match deltas.is_empty() {
+                true => FORMAT,
+                false => FORMAT_WITH_DELTAS,
+            },
             maker: maker.to_owned(),
             time: times.max().unwrap_or(Timestamp(0)),
             size: 0,
@@ -244,9 +259,10 @@ impl Plan {
                 .map(|(digest, part)| BundledBlob {
                     digest: digest.clone(),
                     size: part.size,
-                    in_bundle: !had.contains(digest),
+                    in_bundle: !left_out.contains(digest),
                 })
                 .collect(),
+            deltas,
         };
         manifest.relies_on.sort();
         set_size(&mut manifest, is_signed)?;
@@ -255,6 +271,7 @@ impl Plan {
             index,
             docker_manifest,
             signature: None,
+            deltas: carried,
         })
     }
 }
@@ -272,12 +289,17 @@ fn set_size(manifest: &mut BundleManifest, is_signed: bool) -> Result<()> {
     let blobs = manifest.blobs.iter().filter(|blob| blob.in_bundle);
     let blobs = manifests.chain(blobs.map(|blob| (&blob.digest, blob.size)));
     let blobs = blobs.map(|(digest, size)| entry_bytes(&blob_entry(digest), size));
-    let mut others = files.chain(blobs).fold(END_BYTES, u64::saturating_add);
+    let deltas = manifest.deltas.iter();
+    let deltas = deltas.map(|delta| entry_bytes(&delta_entry(&delta.digest), delta.size));
+    let mut others = files
+        .chain(blobs)
+        .chain(deltas)
+        .fold(END_BYTES, u64::saturating_add);
     if is_signed {
         others = others.saturating_add(entry_bytes(SIGNATURE, SIGNATURE_BYTES));
     }
     loop {
-        let length = super::writer::length(manifest)?;
+        let length = super::made::length(manifest)?;
         if length > MANIFEST_LIMIT {
             let what = "so many files in one bundle are more than can be read again";
             return Err(

@@ -6,16 +6,19 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use super::format::BundleManifest;
-use super::sign::{Message, SigningKey};
-use super::{DOCKER_MANIFEST, INDEX, LAYOUT, LAYOUT_TEXT, MANIFEST, SIGNATURE, blob_entry};
+use super::delta::CarriedDelta;
+use super::made::{Bundle, length, no_json};
+use super::{
+    DOCKER_MANIFEST, INDEX, LAYOUT, LAYOUT_TEXT, MANIFEST, SIGNATURE, blob_entry, delta_entry,
+};
 use crate::error::{Error, Result};
 use crate::oci::{Digest, Hasher};
-use crate::store::BlobDir;
+use crate::store::{Blob, BlobDir};
 
 const BLOCK: u64 = 512;
 /// The longest name that stands in a header.
@@ -35,73 +38,6 @@ pub trait Sink {
     /// # Errors
     /// `Full`, `Io`.
     fn take(&mut self, chunk: &Chunk) -> Result<()>;
-}
-
-/// A bundle that can be written.
-#[derive(Debug)]
-pub struct Bundle {
-    pub manifest: BundleManifest,
-    pub(super) index: Vec<u8>,
-    pub(super) docker_manifest: Vec<u8>,
-    pub(super) signature: Option<String>,
-}
-
-impl Bundle {
-    /// Signs it, with a comment that says when and by whom. Its size has to have been counted with a signature.
-    ///
-    /// # Errors
-    /// `Internal`.
-    pub fn sign(&mut self, key: &SigningKey, comment: &str) -> Result<()> {
-        let mut message = Message::default();
-        self.manifest.write(&mut message).map_err(no_json)?;
-        self.signature = Some(key.sign(message, comment));
-        Ok(())
-    }
-
-    /// The digest of `breakwater-bundle.json`, in which that of everything else stands.
-    ///
-    /// # Errors
-    /// `Internal`.
-    pub fn digest(&self) -> Result<Digest> {
-        let mut hashing = Hashing(Hasher::new(crate::oci::Algorithm::Sha256));
-        self.manifest.write(&mut hashing).map_err(no_json)?;
-        Ok(hashing.0.finish())
-    }
-}
-
-struct Hashing(Hasher);
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn no_json(error: io::Error) -> Error {
-    Error::internal("a bundle's manifest is no JSON").because(error)
-}
-
-/// How long the text of a bundle's manifest is.
-pub(super) fn length(manifest: &BundleManifest) -> Result<u64> {
-    struct Counting(u64);
-    impl Write for Counting {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 = self.0.saturating_add(bytes.len() as u64);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut counting = Counting(0);
-    manifest.write(&mut counting).map_err(no_json)?;
-    Ok(counting.0)
 }
 
 /// How much of a tar an entry takes.
@@ -219,6 +155,7 @@ impl Writing<'_> {
             index,
             docker_manifest,
             signature,
+            deltas,
         } = bundle;
         self.text(LAYOUT, LAYOUT_TEXT.as_bytes())?;
         self.header(MANIFEST, length(manifest)?)?;
@@ -239,6 +176,9 @@ impl Writing<'_> {
         }
         for blob in manifest.blobs.iter().filter(|blob| blob.in_bundle) {
             self.file(blobs, &blob.digest, blob.size)?;
+        }
+        for delta in deltas {
+            self.delta(delta)?;
         }
         self.bytes(&[0; 1024])?;
         self.send()
@@ -279,28 +219,44 @@ impl Writing<'_> {
         };
         self.header(&blob_entry(digest), size)?;
         self.steps.push(Step::Begin(digest.clone()));
-        let mut at = 0_u64;
-        while at < size {
-            let left = usize::try_from(size.saturating_sub(at)).unwrap_or(usize::MAX);
+        self.copy(&blob, 0, size, &blobs.shown_path(digest))?;
+        // One that became shorter meanwhile has another digest too.
+        self.steps.push(Step::End);
+        self.pad()
+    }
+
+    /// What was made for this bundle was proven, and is not hashed again.
+    fn delta(&mut self, delta: &CarriedDelta) -> Result<()> {
+        let size = (delta.head.len() as u64).saturating_add(delta.packed_size);
+        self.header(&delta_entry(&delta.digest), size)?;
+        self.bytes(&delta.head)?;
+        let shown = Path::new("the deltas in staging");
+        self.copy(&delta.packed, delta.at, delta.packed_size, shown)?;
+        self.pad()
+    }
+
+    /// Copies so many bytes of a file, as far as there are some.
+    fn copy(&mut self, blob: &Blob, from: u64, size: u64, shown: &Path) -> Result<()> {
+        let mut done = 0_u64;
+        while done < size {
+            let left = usize::try_from(size.saturating_sub(done)).unwrap_or(usize::MAX);
             let begin = self.filled;
             let end = begin.saturating_add(left).min(PIECE);
             let into = self.piece.get_mut(begin..end).unwrap_or_default();
             let read = blob
-                .read_at(into, at)
-                .map_err(|error| Error::io("cannot read", &blobs.shown_path(digest), error))?;
+                .read_at(into, from.saturating_add(done))
+                .map_err(|error| Error::io("cannot read", shown, error))?;
             if read == 0 {
                 break;
             }
             self.filled = begin.saturating_add(read);
             self.steps.push(Step::Bytes(begin..self.filled));
-            at = at.saturating_add(read as u64);
+            done = done.saturating_add(read as u64);
             if self.filled >= PIECE {
                 self.send()?;
             }
         }
-        // One that became shorter meanwhile has another digest too.
-        self.steps.push(Step::End);
-        self.pad()
+        Ok(())
     }
 
     fn bytes(&mut self, mut bytes: &[u8]) -> Result<()> {

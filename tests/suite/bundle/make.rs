@@ -180,6 +180,7 @@ impl Maker {
             manifests: manifests.collect(),
             blobs: blobs.collect(),
             relies_on: self.without.clone(),
+            deltas: Vec::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Bundles of images: what is exported, and what becomes of it.
 
+mod deltas;
 mod export;
 mod faults;
 mod import;

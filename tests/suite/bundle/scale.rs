@@ -29,7 +29,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 }
 
 /// Runs it to a good end; how long it took, with all that it wrote on the disk, and the most memory that it held.
-fn run(command: &mut Command, wrote: &Path) -> (Duration, u64) {
+pub(super) fn run(command: &mut Command, wrote: &Path) -> (Duration, u64) {
     let begun = Instant::now();
     let mut child = command.stdout(Stdio::null()).spawn().unwrap();
     let peak = wait(&mut child);

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io::BufReader;
 
+use super::delta::ArchivedDelta;
 use super::source::{Reading, Source};
 use super::tar::{Entries, Entry};
 use super::{Archive, Form, ImportedImage, changed, digest_of, document, refuse_links, unread};
@@ -11,6 +12,7 @@ use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::{Algorithm, Digest};
 use crate::upkeep::bundle::{
     BundleManifest, MANIFEST, MANIFEST_LIMIT, Message, SIGNATURE, VerifyKey, blob_entry,
+    delta_entry,
 };
 
 /// The longest signature.
@@ -37,7 +39,7 @@ pub(super) fn open<'a>(
         Reading::of(source, &place),
     ))?;
     let id = digest_of(source, &place, Algorithm::Sha256)?;
-    let files = take_files(source, &manifest, entries)?;
+    let (files, deltas) = take_files(source, &manifest, entries)?;
     let images = manifest.images.into_iter().map(|image| ImportedImage {
         name: image.name,
         kind: image.kind,
@@ -52,6 +54,7 @@ pub(super) fn open<'a>(
         images: images.collect(),
         signed_by,
         files,
+        deltas,
         made: HashMap::new(),
     })
 }
@@ -61,7 +64,7 @@ fn take_files(
     source: &dyn Source,
     manifest: &BundleManifest,
     mut entries: Entries,
-) -> Result<HashMap<Digest, Entry>> {
+) -> Result<(HashMap<Digest, Entry>, HashMap<Digest, ArchivedDelta>)> {
     for file in &manifest.files {
         let entry = entries
             .remove(&file.name)
@@ -85,6 +88,16 @@ fn take_files(
         }
         files.insert(digest.clone(), entry);
     }
+    let mut deltas = HashMap::new();
+    for bundled in &manifest.deltas {
+        let name = delta_entry(&bundled.digest);
+        let entry = entries.remove(&name).ok_or_else(|| lacks(&name))?;
+        if entry.size != bundled.size {
+            return Err(changed(source, &format!("`{name}`")));
+        }
+        let bundled = bundled.clone();
+        deltas.insert(bundled.digest.clone(), ArchivedDelta { entry, bundled });
+    }
     match entries.into_keys().next() {
         Some(name) => {
             let what = format!(
@@ -93,7 +106,7 @@ fn take_files(
             );
             Err(Error::new(Kind::ManifestInvalid, what).remedy("do not trust whoever made it"))
         }
-        None => Ok(files),
+        None => Ok((files, deltas)),
     }
 }
 

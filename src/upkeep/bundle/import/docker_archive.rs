@@ -55,6 +55,7 @@ pub(super) fn open<'a>(source: &'a dyn Source, entries: Entries) -> Result<Archi
         images: Vec::new(),
         signed_by: None,
         files: HashMap::new(),
+        deltas: HashMap::new(),
         made: HashMap::new(),
     };
     for image in images {

@@ -72,6 +72,7 @@ pub(super) fn open<'a>(source: &'a dyn Source, entries: Entries) -> Result<Archi
         images: images.collect::<Result<_>>()?,
         signed_by: None,
         files: blobs(entries),
+        deltas: HashMap::new(),
         made: HashMap::new(),
     })
 }

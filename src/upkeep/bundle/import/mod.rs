@@ -4,9 +4,11 @@
 //! - `source`, `tar`: bytes, and the entries in them. Nothing is unpacked by name: what is looked for is known.
 //! - `bundle`, `layout`, `docker_archive`: the three forms, each read into the images that it has and where their files lie.
 //! - `parts`: what an image consists of, by its manifests.
+//! - `delta`: layers that are made again from what has changed in them.
 //! - `stage`: copies to the data directory what is not there.
 
 mod bundle;
+mod delta;
 mod docker_archive;
 mod layout;
 mod parts;
@@ -24,6 +26,7 @@ use super::VerifyKey;
 use super::{BundledReferrer, DOCKER_MANIFEST, INDEX, ImageKind, LAYOUT, MANIFEST};
 use crate::error::{Error, Kind, Result, excerpt};
 use crate::oci::{Algorithm, Digest, Hasher, ImageName};
+use delta::ArchivedDelta;
 pub use parts::{ImageParts, ToStage, to_stage};
 use source::Reading;
 pub use source::Source;
@@ -68,6 +71,8 @@ pub struct Archive<'a> {
     pub signed_by: Option<String>,
     /// Where manifests and blobs lie.
     files: HashMap<Digest, Entry>,
+    /// Layers of which only what has changed is in it.
+    deltas: HashMap<Digest, ArchivedDelta>,
     /// Manifests that do not stand in the archive.
     made: HashMap<Digest, Vec<u8>>,
 }
@@ -142,9 +147,10 @@ impl<'a> Archive<'a> {
         }
     }
 
-    /// Whether the bytes of this digest are in it.
+    /// Whether the bytes of this digest are in it, or can be made from what is.
     pub fn has(&self, digest: &Digest) -> bool {
-        self.files.contains_key(digest) || self.made.contains_key(digest)
+        let is_there = self.files.contains_key(digest) || self.made.contains_key(digest);
+        is_there || self.deltas.contains_key(digest)
     }
 
     /// A manifest's bytes, which were hashed just now; `None` where it is not in the archive.

@@ -116,7 +116,10 @@ pub fn to_stage<'p>(
             .filter(|(digest, _)| absent.contains(digest));
         sizes.extend(blobs.map(|(digest, size)| (digest, *size)));
     }
-    let place = |digest: &Digest| archive.files.get(digest).map(|place| place.at);
+    let place = |digest: &Digest| {
+        let delta = archive.deltas.get(digest).map(|delta| &delta.entry);
+        archive.files.get(digest).or(delta).map(|place| place.at)
+    };
     let mut staged: Vec<_> = sizes
         .into_iter()
         .map(|(digest, size)| (place(digest), digest, size))

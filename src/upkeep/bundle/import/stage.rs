@@ -1,4 +1,5 @@
-//! Copies from an archive to the data directory's staging what is not there yet. One thread reads and writes, one hashes what
+//! Copies from an archive to the data directory's staging what is not there yet, and makes the layers again that travel as
+//! deltas. One thread reads and writes, one hashes what
 //! was read, and others wait for the disk: so a file counts as staged when it is hashed and on the disk, and neither hashing nor
 //! waiting holds up the copying.
 
@@ -10,7 +11,7 @@ use parking_lot::Mutex;
 use super::{Archive, ToStage, changed};
 use crate::error::{Error, Result};
 use crate::oci::{Algorithm, Digest, Hasher};
-use crate::store::{ImportDirectory, ImportedFile};
+use crate::store::{BlobDir, ImportDirectory, ImportedFile};
 
 /// How much is read at once: pieces that all fit into a processor's cache take half the time of those of a megabyte.
 const PIECE: usize = 128 << 10;
@@ -44,13 +45,15 @@ struct Written<'d> {
     hashed: Receiver<Digest>,
 }
 
-/// Copies `files`; `progress` is told how many bytes of them are there.
+/// Copies `files`, for which `blobs` has the old layers where they are deltas; `progress` is told how many bytes of them are there.
 ///
 /// # Errors
-/// `Io` for bytes that are not what their digest says, and for what cannot be read or written; `Full`.
+/// `Io` for bytes that are not what their digest says, and for what cannot be read or written; `ManifestInvalid` and `Conflict` for
+/// deltas that do not make what they should; `Full`.
 pub fn stage(
     archive: &Archive<'_>,
     files: &[ToStage],
+    blobs: &BlobDir,
     directory: &ImportDirectory,
     progress: &dyn Fn(u64),
 ) -> Result<Staged> {
@@ -66,6 +69,7 @@ pub fn stage(
         }
         let mut copying = Copying {
             archive,
+            blobs,
             to_hash,
             pieces,
             spare: None,
@@ -86,6 +90,7 @@ pub fn stage(
 
 struct Copying<'a, 's> {
     archive: &'a Archive<'s>,
+    blobs: &'a BlobDir,
     to_hash: SyncSender<Hash>,
     pieces: Receiver<Vec<u8>>,
     spare: Option<Vec<u8>>,
@@ -107,7 +112,7 @@ impl Copying<'_, '_> {
                 staged.present = staged.present.saturating_add(*size);
             } else {
                 let told = |written: u64| progress(done.saturating_add(written));
-                let Some(written) = self.one(digest, directory, &told)? else {
+                let Some(written) = self.one(digest, *size, directory, &told)? else {
                     return Ok(staged);
                 };
                 if finished.send(written).is_err() {
@@ -126,6 +131,7 @@ impl Copying<'_, '_> {
     fn one<'d>(
         &mut self,
         digest: &'d Digest,
+        size: u64,
         directory: &ImportDirectory,
         progress: &dyn Fn(u64),
     ) -> Result<Option<Written<'d>>> {
@@ -159,6 +165,24 @@ impl Copying<'_, '_> {
                 self.spare = Arc::into_inner(piece);
                 at = at.saturating_add(length as u64);
                 progress(at);
+            }
+        } else if let Some(delta) = self.archive.deltas.get(digest) {
+            let mut at = 0_u64;
+            let mut take = |bytes: &[u8]| {
+                // What the other thread gives back is used again, so that there are never many.
+                let mut piece = self.pieces.try_recv().unwrap_or_default();
+                piece.clear();
+                piece.extend_from_slice(bytes);
+                self.send(Hash::Piece(Arc::new(piece), bytes.len()), ended)?;
+                file.append(bytes)?;
+                at = at.saturating_add(bytes.len() as u64);
+                progress(at);
+                Ok(())
+            };
+            let made = self.archive.remake(delta, size, self.blobs, &mut take);
+            if let Err(error) = made {
+                file.discard();
+                return Err(error);
             }
         }
         self.send(Hash::End, ended)?;

@@ -162,6 +162,7 @@ airgap_warm() {
     box_new
     python3 "$ROOT/scripts/e2e.d/images.py" "$WORK/images" six six_next
     airgap_publish six
+    airgap_rebuild 1
     rm -rf "$WORK/warm"
     mkdir "$WORK/warm"
     printf '# syntax=docker.io/library/small\nARG BASE=six\nFROM ${BASE} AS build\nFROM scratch\nCOPY --from=line / /\n' \
@@ -189,6 +190,68 @@ YAML
         --from "$WORK/warm/compose.yaml" --from "$WORK/warm/pods.yaml"
     check "... which is seen the second time, without a fetch" breakwater warm --from "$WORK/warm/Dockerfile" \
         --from "$WORK/warm/compose.yaml" --from "$WORK/warm/pods.yaml"
+    check "what is built each week is warmed too" breakwater warm by-docker by-buildah
+}
+
+# airgap_rebuild WEEK: images of the same tree, built anew each week by docker and by buildah, on the hub. In the second week
+# all times are new, some files have changed and one has come.
+airgap_rebuild() {
+    local tree=$WORK/rebuilt/tree standard container name
+    rm -rf "$WORK/rebuilt"
+    mkdir -p "$tree"
+    standard=$(python3 -c 'import os; print(os.path.dirname(os.__file__))')
+    cp "$standard"/*.py "$tree"
+    if [[ $1 = 2 ]]; then
+        for name in ast.py os.py typing.py; do
+            echo '# changed' >>"$tree/$name"
+        done
+        head -c 20000 /dev/urandom >"$tree/new"
+        find "$tree" -exec touch -h -d '2026-02-01' {} +
+    fi
+    printf 'FROM scratch\nCOPY tree /\n' >"$WORK/rebuilt/Dockerfile"
+    docker_empty
+    check "week $1: docker builds an image" env DOCKER_BUILDKIT=0 \
+        docker build --quiet --tag "$HUB/library/by-docker:latest" "$WORK/rebuilt"
+    check "... and pushes it" docker push --quiet "$HUB/library/by-docker:latest"
+    stop dockerd
+    container=$(buildah from scratch)
+    check "week $1: buildah copies a tree" buildah copy --quiet "$container" "$tree" /
+    check "... commits" buildah commit --quiet --rm "$container" by-buildah
+    check "... and pushes it" buildah push --quiet --tls-verify=false by-buildah "docker://$HUB/library/by-buildah:latest"
+    for name in by-docker by-buildah; do
+        HUB_DIGESTS[$name]=sha256:$(hub_manifest "$name" | sha256sum | cut -d' ' -f1)
+    done
+}
+
+# airgap_rebuilt: of images that were built anew only what has changed in their layers is carried.
+airgap_rebuilt() {
+    local name whole part
+    PATH=$AIRGAP_PATH airgap_rebuild 2
+    check "the rebuilt images are warmed" airgap_outside breakwater warm by-docker by-buildah
+    for name in by-docker by-buildah; do
+        check "$name is exported" airgap_outside breakwater export "$name" --have "$HOME/site.have" -o "$HOME/$name.tar"
+        check_contains "... as what has changed in it" "only what has changed is in it" "$OUTPUT"
+        check "... and whole" airgap_outside breakwater export "$name" --have "$HOME/site.have" --deltas off \
+            -o "$HOME/$name-whole.tar"
+        whole=$(stat -c %s "$HOME/$name-whole.tar")
+        part=$(stat -c %s "$HOME/$name.tar")
+        echo "     $name: whole $whole bytes, what has changed $part"
+        check "... beside which the rest is small" test "$part" -lt $((whole / 10))
+        check "$name is imported" breakwater import "$HOME/$name.tar"
+        rm -rf "$WORK/read/$name"
+        check "skopeo pulls $name behind the gap" skopeo copy --quiet --all --preserve-digests --src-tls-verify=false \
+            "docker://$BOX/library/$name:latest" "dir:$WORK/read/$name"
+        check_equal "... with the upstream's digest" "${HUB_DIGESTS[$name]}" \
+            "sha256:$(sha256sum "$WORK/read/$name/manifest.json" 2>&1 | cut -d' ' -f1)"
+    done
+    recipe_to docker-mirror /etc/docker/daemon.json
+    docker_empty
+    for name in by-docker by-buildah; do
+        check "docker pulls $name behind the gap" docker pull --quiet "$name"
+        check_contains "... with the upstream's digest" "@${HUB_DIGESTS[$name]}" \
+            "$(docker image inspect --format '{{.RepoDigests}}' "$name" 2>&1)"
+    done
+    stop dockerd
 }
 
 # airgap_publish NAME: the hub's library/app:latest becomes this one.
@@ -203,7 +266,7 @@ airgap_publish() {
 airgap_gap() {
     local command
     airgap_warm
-    rm -f "$HOME"/{first,second,whole,week}.tar* "$HOME"/site.*
+    rm -f "$HOME"/{first,second,whole,week,by-docker,by-buildah}*.tar* "$HOME"/site.*
     check "all that was warmed is exported" breakwater export 'docker.io/library/*' -o "$HOME/first.tar"
     stop box
     rm -rf "$WORK/outside"
@@ -242,6 +305,7 @@ airgap_gap() {
 airgap_difference() {
     local whole part
     check "the site says what it has" breakwater have -o "$HOME/site.have"
+    airgap_rebuilt
     PATH=$AIRGAP_PATH airgap_publish six_next
     echo app >"$HOME/site.list"
     check "the manual's routine of a week, on the side that exports" \

@@ -10,7 +10,7 @@
 //! that it can tell before it writes anything.
 //!
 //! One layer is worked on at a time. Its content and that of the old layers lie in unlinked files; in memory are a segment,
-//! what stands before it, and what is packed of it: 300 MB at the most, however large the layers.
+//! what stands before it, what is packed of it, and where samples of the old content lie: less than 400 MB.
 
 mod candidates;
 mod make;

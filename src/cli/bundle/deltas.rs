@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::holding::{HOLD_AGAIN, Holding};
 use crate::admin::{FindImages, FoundImages};
-use crate::cli::output::{counted, shown_size};
+use crate::cli::output::{counted, hint, shown_size};
 use crate::cli::progress::Bar;
 use crate::cli::workplace::Workplace;
 use crate::error::Result;
@@ -86,17 +86,24 @@ pub(super) fn find_former(place: &Workplace, found: &FoundImages) -> Result<Vec<
     Ok(images)
 }
 
-/// What is planned of the former images: as of all platforms, because nobody asked for these.
+/// What is planned of the former images: as of all platforms, because nobody asked for these. Where one cannot be read, all are
+/// left alone, with a word.
 pub(super) fn plan_former(
     blobs: &BlobDir,
     former: &[CarriedImage],
     damaged: &BTreeSet<Digest>,
-) -> Result<Plan> {
+) -> Plan {
     let images = former.iter().map(|image| WantedImage {
         image: image.clone(),
         platforms: Vec::new(),
     });
-    plan(blobs, &images.collect::<Vec<_>>(), damaged)
+    let planned = plan(blobs, &images.collect::<Vec<_>>(), damaged);
+    planned.unwrap_or_else(|error| {
+        hint(&format!(
+            "earlier images are left alone, so that more travels: {error}"
+        ));
+        Plan::default()
+    })
 }
 
 /// Makes the deltas of all layers that `has` does not have, as far as they are worth it.

@@ -155,7 +155,7 @@ impl Export {
             if plan.is_empty() {
                 return Err(nothing(&plan));
             }
-            let former = deltas::plan_former(&blobs, &former, &damaged)?;
+            let former = deltas::plan_former(&blobs, &former, &damaged);
             let has = self.what_other_side_has(&plan, &former)?;
             if let Some(deltas) = &mut deltas {
                 Output::check_name(&self.output, self.force)?;

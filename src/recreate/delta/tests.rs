@@ -37,6 +37,33 @@ fn what_is_packed_is_unpacked_and_what_is_old_takes_no_room() {
 }
 
 #[test]
+fn segments_come_one_behind_the_other_each_from_its_own_parts_of_what_is_old() {
+    let old = content(1, 300_000);
+    let part = |at: u64, length: u64| Part { at, length };
+    let of = |part: &Part| &old[part.at as usize..(part.at + part.length) as usize];
+    let (mut segments, mut packed, mut new) = (Vec::new(), Vec::new(), Vec::new());
+    for parts in [
+        vec![part(200_000, 60_000)],
+        // Not in the order in which they lie there.
+        vec![part(250_000, 50_000), part(10_000, 30_000)],
+        vec![],
+        vec![part(0, 20_000), part(90_000, 1)],
+    ] {
+        let mut plain: Vec<u8> = parts.iter().flat_map(of).copied().collect();
+        plain.extend(content(plain.len() as u32, 500));
+        let (segment, more) = pack(&parts, &old.as_slice(), &plain).unwrap();
+        segments.push(segment);
+        packed.extend(more);
+        new.extend(plain);
+    }
+    assert!(packed.len() < 4 * 700, "{}", packed.len());
+    assert_eq!(unpack(&segments, &old, &packed).unwrap(), new);
+    // In another order nothing fits.
+    segments.swap(0, 1);
+    assert_ne!(unpack(&segments, &old, &packed).ok(), Some(new));
+}
+
+#[test]
 fn what_was_changed_never_makes_more_than_it_says_and_never_panics() {
     let old = content(1, 50_000);
     let new = [&old[20_000..], &content(2, 3000), &old[..20_000]].concat();

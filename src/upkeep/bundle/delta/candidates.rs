@@ -2,7 +2,7 @@
 //! then those of other repositories that were fetched from the same host.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::oci::Digest;
 use crate::upkeep::bundle::format::ImageKind;
@@ -50,8 +50,7 @@ impl Plan {
     /// layers of the images that are planned here and of `former` ones.
     pub fn changed_layers(&self, has: &HashSet<Digest>, former: &Self) -> Vec<ChangedLayer> {
         let known = OldLayers::of([former, self], has);
-        let mut seen = HashSet::new();
-        let mut changed = Vec::new();
+        let mut new: BTreeMap<&Digest, (u64, Vec<Repository<'_>>)> = BTreeMap::new();
         for planned in &self.images {
             for digest in &planned.layers {
                 let part = self.parts.get(digest);
@@ -59,20 +58,32 @@ impl Plan {
                 let Some(part) = part.filter(|_| !has.contains(digest)) else {
                     continue;
                 };
-                if seen.insert(digest) {
-                    let candidates = known.for_layer(repository(planned), part.size);
-                    changed.push(ChangedLayer {
-                        digest: digest.clone(),
-                        size: part.size,
-                        candidates,
-                    });
+                let (_, repositories) = new.entry(digest).or_insert((part.size, Vec::new()));
+                if !repositories.contains(&repository(planned)) {
+                    repositories.push(repository(planned));
                 }
             }
         }
-        changed.retain(|layer| !layer.candidates.is_empty());
-        changed.sort_by(|one, other| one.digest.cmp(&other.digest));
-        changed
+        let changed = new
+            .into_iter()
+            .filter_map(|(digest, (size, repositories))| {
+                let mut candidates = known.for_layer(*repositories.first()?, size);
+                // There it is made for each of its images, from what is there for that image.
+                candidates.retain(|old| repositories.iter().all(|of| known.is_seen_by(*of, old)));
+                let digest = digest.clone();
+                (!candidates.is_empty()).then_some(ChangedLayer {
+                    digest,
+                    size,
+                    candidates,
+                })
+            });
+        changed.collect()
     }
+}
+
+/// Whether whoever has an image of the one may have layers from the other.
+fn is_near(one: Repository<'_>, other: Repository<'_>) -> bool {
+    one == other || host(one).is_some() && host(one) == host(other)
 }
 
 /// The layers that the other side has, of each repository, newest image first, with their sizes.
@@ -101,13 +112,17 @@ impl<'a> OldLayers<'a> {
         Self(layers)
     }
 
+    /// Whether an old layer is one of a repository, or of one near it.
+    fn is_seen_by(&self, of: Repository<'_>, layer: &Digest) -> bool {
+        let mut near = self.0.iter().filter(|(other, _)| is_near(of, **other));
+        near.any(|(_, layers)| layers.iter().any(|(digest, _)| *digest == layer))
+    }
+
     fn for_layer(&self, of: Repository<'_>, size: u64) -> Vec<Digest> {
         let own = self.0.get(&of).into_iter().flatten();
         let mut found: Vec<&Digest> = own.map(|(digest, _)| *digest).take(OWN).collect();
-        let host = host(of);
         let others = self.0.iter();
-        let others = others
-            .filter(|(other, _)| **other != of && host.is_some() && self::host(**other) == host);
+        let others = others.filter(|(other, _)| **other != of && is_near(of, **other));
         let mut others: Vec<_> = others
             .flat_map(|(_, layers)| layers)
             .map(|(digest, other)| (other.abs_diff(size), *digest))
@@ -117,5 +132,107 @@ impl<'a> OldLayers<'a> {
         others.retain(|(_, digest)| !found.contains(digest));
         found.extend(others.into_iter().take(OTHERS).map(|(_, digest)| digest));
         found.into_iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+    use crate::upkeep::bundle::format::BundledImage;
+    use crate::upkeep::bundle::walk::Part;
+
+    fn layer(name: &str) -> Digest {
+        Digest::of(name.as_bytes())
+    }
+
+    /// Images by kind, repository and layers.
+    fn plan(images: &[(ImageKind, &str, &[&str])]) -> Plan {
+        let mut plan = Plan::default();
+        for (kind, repository, layers) in images {
+            let layers: Vec<Digest> = layers.iter().map(|name| layer(name)).collect();
+            plan.parts.extend(layers.iter().map(|digest| {
+                let part = Part {
+                    role: Role::Layer,
+                    size: LEAST,
+                    media_type: None,
+                };
+                (digest.clone(), part)
+            }));
+            plan.images.push(PlannedImage {
+                image: BundledImage {
+                    name: format!("{repository}:1"),
+                    kind: *kind,
+                    digest: layer(repository),
+                    media_type: String::new(),
+                    platforms: Vec::new(),
+                    absent_platforms: Vec::new(),
+                    size: 0,
+                    time: Timestamp(0),
+                    referrers: Vec::new(),
+                },
+                classic: None,
+                repository: (*repository).to_owned(),
+                layers,
+            });
+        }
+        plan
+    }
+
+    #[test]
+    fn a_layer_of_several_images_is_made_from_what_is_there_for_each_of_them() {
+        use ImageKind::{Cached, Hosted};
+        let former = plan(&[
+            (Hosted, "acme/api", &["old of acme"]),
+            (Hosted, "beta/web", &["old of beta", "old of both"]),
+            (Hosted, "acme/app", &["old of both"]),
+            (Cached, "docker.io/library/a", &["old of hub"]),
+            (Cached, "quay.io/b", &["old of quay"]),
+        ]);
+        let has = [
+            "old of acme",
+            "old of beta",
+            "old of both",
+            "old of hub",
+            "old of quay",
+        ];
+        let has = has.into_iter().map(layer).collect();
+        let candidates = |images: &[(ImageKind, &str, &[&str])]| {
+            let changed = plan(images).changed_layers(&has, &former);
+            changed.into_iter().flat_map(|layer| layer.candidates)
+        };
+        let of = |images: &[_]| candidates(images).collect::<Vec<_>>();
+        let new: &[&str] = &["new"];
+        assert_eq!(of(&[(Hosted, "acme/api", new)]), [layer("old of acme")]);
+        let both = [(Hosted, "acme/app", new), (Hosted, "beta/web", new)];
+        assert_eq!(of(&both), [layer("old of both")]);
+        assert_eq!(
+            of(&[(Hosted, "acme/api", new), (Hosted, "beta/web", new)]),
+            []
+        );
+        assert_eq!(
+            of(&[
+                (Hosted, "acme/api", new),
+                (Cached, "docker.io/library/a", new)
+            ]),
+            []
+        );
+        // Of the same host they are had from one another.
+        assert_eq!(
+            of(&[(Cached, "docker.io/library/c", new)]),
+            [layer("old of hub")]
+        );
+        let two = [
+            (Cached, "docker.io/library/a", new),
+            (Cached, "docker.io/library/c", new),
+        ];
+        assert_eq!(of(&two), [layer("old of hub")]);
+        assert_eq!(
+            of(&[
+                (Cached, "docker.io/library/a", new),
+                (Cached, "quay.io/b", new)
+            ]),
+            []
+        );
     }
 }

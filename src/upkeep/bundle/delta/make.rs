@@ -73,14 +73,14 @@ impl<'a> Deltas<'a> {
     /// Makes the delta of a layer, unless that was tried before or it has to travel whole.
     ///
     /// # Errors
-    /// `Io`. What the disk has no room for travels whole.
+    /// `Io`. What the disk has no room for travels whole, and so does what was to be made from an old layer that has gone.
     pub fn make(&mut self, layer: &ChangedLayer) -> Result<()> {
         if self.made.contains_key(&layer.digest) {
             return Ok(());
         }
         let at = self.packed.length();
         let made = match self.try_to_make(layer) {
-            Err(error) if error.kind() == Kind::Full => None,
+            Err(error) if matches!(error.kind(), Kind::Full | Kind::Conflict) => None,
             made => made?,
         };
         if made.is_none() {
@@ -213,7 +213,10 @@ impl<'a> Deltas<'a> {
         };
         let mut gzip = Hashed::new(&blob, digest);
         let mut seeing = Seeing(Samples::default());
-        let inflated = inflate(&mut gzip, u64::MAX, &mut seeing)?;
+        // One that cannot be read is none that anything is made from; `verify` tells of it.
+        let Ok(inflated) = inflate(&mut gzip, u64::MAX, &mut seeing) else {
+            return Ok(None);
+        };
         let is_intact = gzip.finish() == *digest;
         Ok(match inflated {
             Inflated::Plain(plain_size)
@@ -235,6 +238,9 @@ impl<'a> Deltas<'a> {
         references: Vec<DeltaReference>,
     ) -> Result<Option<Made>> {
         let Examining { recipe, plain, .. } = examining;
+        if super::old_size(&references) > super::most_old(recipe.plain_size) {
+            return Ok(None);
+        }
         let most = (recipe.size / 100).saturating_mul(WORTH);
         let mut parts = Parts::new(super::old_size(&references));
         let is_large = parts.is_large();

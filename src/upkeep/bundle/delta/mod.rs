@@ -120,5 +120,11 @@ pub(super) fn old_size(references: &[DeltaReference]) -> u64 {
     sizes.fold(0, u64::saturating_add)
 }
 
+/// How long the old content may be that so many bytes are made from: so long deltas for little cannot have this box unpack
+/// much.
+pub(super) fn most_old(plain_size: u64) -> u64 {
+    plain_size.saturating_mul(64).saturating_add(128 << 20)
+}
+
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use crate::oci::Digest;
 use crate::recreate::Model;
 use crate::recreate::delta::{ReadAt, check};
 use crate::store::BlobDir;
-use crate::upkeep::bundle::delta::{Head, Remade, old_size, remake, unpack_references};
+use crate::upkeep::bundle::delta::{Head, Remade, most_old, old_size, remake, unpack_references};
 use crate::upkeep::bundle::format::{BundledDelta, ImageKind};
 
 /// More old layers than this nobody makes a new one from.
@@ -114,6 +114,9 @@ impl Archive<'_> {
         }
         let packed_size = entry.size.saturating_sub(packed);
         let (plain, old) = (head.recipe.plain_size, head.old_size());
+        if old > most_old(plain) {
+            return wrong("it needs much more of old layers than it makes");
+        }
         check(&head.segments, size, plain, old, packed_size)?;
         // Whether there is room was asked before.
         let old = unpack_references(blobs, &head.references, 0, |_| {})?;

@@ -88,8 +88,9 @@ impl Archive<'_> {
             if place.is_some_and(|place| place.size != blob.size) {
                 return Err(changed(self.source, &format!("the blob {}", blob.digest)));
             }
+            let is_there = place.is_some() || self.deltas.contains_key(&blob.digest);
             // A foreign layer is had elsewhere.
-            if (place.is_some() || !blob.is_foreign()) && seen.insert(blob.digest.clone()) {
+            if (is_there || !blob.is_foreign()) && seen.insert(blob.digest.clone()) {
                 parts.blobs.push((blob.digest.clone(), blob.size));
             }
         }

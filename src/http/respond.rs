@@ -166,6 +166,7 @@ impl Outgoing<'_> {
         framed: Framed,
         mut left: u64,
     ) -> io::Result<()> {
+        context::waits();
         while left > 0 {
             let Some(part) = source.arrived()? else {
                 return self.stream(source, framed, left);

@@ -118,8 +118,10 @@ impl Poller {
                 std::thread::sleep(ACCEPT_PAUSE);
             }
             if self.parked.has_left_some() {
-                // The kernel tells of the same ones first again, as long as they ask again.
-                events.sort_by_key(|event: &epoll::Event| self.parked.turn(event.data.u64()));
+                // The kernel tells of the same ones first again, as long as they ask again and no more are ready than it tells of
+                // at once.
+                events
+                    .sort_by_cached_key(|event: &epoll::Event| self.parked.turn(event.data.u64()));
             }
             for event in &events {
                 match event.data.u64() {

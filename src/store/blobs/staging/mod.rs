@@ -249,7 +249,6 @@ impl Staging {
             file: Arc::new(file),
             place,
             room: Room::new(&self.ledger, written),
-            written_back: written,
         }
     }
 

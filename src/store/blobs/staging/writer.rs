@@ -2,13 +2,12 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::num::NonZero;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Advice, AtFlags, CWD};
+use rustix::fs::{AtFlags, CWD};
 
 use super::Staging;
 use super::room::Room;
@@ -24,13 +23,7 @@ pub struct BlobWriter {
     pub(super) file: Arc<File>,
     pub(super) place: Place,
     pub(super) room: Room,
-    /// So far the kernel was told to write it to the disk.
-    pub(super) written_back: u64,
 }
-
-/// The kernel is told to write so many bytes at a time to the disk while more arrive, so that the commit, for which whoever
-/// reads the last byte waits, need not wait for all of them.
-const WRITE_BACK: u64 = 1 << 20;
 
 /// Where a staged file can be found, which decides what a drop does.
 pub(super) enum Place {
@@ -81,21 +74,7 @@ impl BlobWriter {
             .write_all_at(bytes, at)
             .map_err(|error| Error::io("cannot write", self.shown_path(), error))?;
         self.room.wrote(end);
-        self.write_back(end);
         Ok(())
-    }
-
-    /// Has the kernel begin to write what was written up to `end`, once that is much.
-    fn write_back(&mut self, end: u64) {
-        let length = end.saturating_sub(self.written_back);
-        if length < WRITE_BACK || matches!(self.place, Place::Unlinked) {
-            return;
-        }
-        // The advice that a range will not be needed begins to write what is dirty in it, and drops what is clean: nothing, as
-        // it was written just now. `sync_file_range` says the same, and no crate offers it. Where it fails, nothing is lost.
-        let length = NonZero::new(length);
-        let _ = rustix::fs::fadvise(&self.file, self.written_back, length, Advice::DontNeed);
-        self.written_back = end;
     }
 
     /// Throws away what is in it, to begin anew.
@@ -107,7 +86,6 @@ impl BlobWriter {
             .set_len(0)
             .map_err(|error| Error::io("cannot empty", self.shown_path(), error))?;
         self.room = Room::new(&self.staging.ledger, 0);
-        self.written_back = 0;
         Ok(())
     }
 
@@ -133,9 +111,13 @@ impl BlobWriter {
 
     /// As [`Self::commit`], over whatever is in place: what was damaged there is mended by it.
     pub fn replace(mut self, digest: &Digest) -> Result<()> {
-        self.file
-            .sync_all()
-            .map_err(|error| Error::io("cannot sync", self.shown_path(), error))?;
+        if let Err(error) = self.file.sync_all() {
+            let failed = Error::io("cannot sync", self.shown_path(), error);
+            // The kernel tells of this once. Whoever opened the file again would find its bytes in memory, sync it without an
+            // error, and keep what is not on the disk.
+            self.settle(true);
+            return Err(failed);
+        }
         let staging = Arc::clone(&self.staging);
         match &self.place {
             Place::Random(path) | Place::Named { path, .. } => {

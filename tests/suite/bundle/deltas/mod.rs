@@ -39,15 +39,21 @@ fn gzip(model: &str, version: u32, content: &[u8]) -> Vec<u8> {
     gzip
 }
 
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
 /// An image of these layers.
 fn image(seed: u64, layers: &[Vec<u8>]) -> Image {
+    image_of(seed, LAYER, layers)
+}
+
+fn image_of(seed: u64, media_type: &str, layers: &[Vec<u8>]) -> Image {
     let mut image = Image::oci(seed, &[]);
     image.layers = layers.to_vec();
     let mut manifest: serde_json::Value = serde_json::from_slice(&image.manifest).unwrap();
     manifest["layers"] = layers
         .iter()
         .map(|layer| {
-            json!({"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+            json!({"mediaType": media_type,
                 "digest": breakwater::oci::Digest::of(layer), "size": layer.len()})
         })
         .collect();
@@ -85,10 +91,15 @@ struct Weeks {
 
 impl Weeks {
     fn new() -> Self {
+        Self::of(LAYER)
+    }
+
+    /// Of layers of this type.
+    fn of(media_type: &str) -> Self {
         let (old, new) = contents();
         let base = gzip("go-6", 1, &plain(3, 80_000));
-        let first = image(1, &[base.clone(), gzip("go-6", 1, &old)]);
-        let next = image(2, &[base, gzip("pgzip-5-1m", 2, &new)]);
+        let first = image_of(1, media_type, &[base.clone(), gzip("go-6", 1, &old)]);
+        let next = image_of(2, media_type, &[base, gzip("pgzip-5-1m", 2, &new)]);
         let fake = FakeUpstream::start();
         let here = Appliance::builder()
             .upstream(fake.url())
@@ -179,6 +190,19 @@ fn a_rebuilt_image_crosses_the_gap_as_what_has_changed_in_it() {
 
 fn breakwater_shows(weeks: &Weeks, name: &str) -> String {
     weeks.there.ok(&["bundle", "show", &weeks.path(name)])
+}
+
+#[test]
+fn a_layer_that_may_not_be_distributed_crosses_the_gap_as_well_where_it_is_here() {
+    let weeks = Weeks::of("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
+    let said = weeks.export("next.tar", &[]);
+    assert!(
+        said.contains("of 1 layer only what has changed is in it"),
+        "{said}"
+    );
+    weeks.there.ok(&["import", &weeks.path("next.tar")]);
+    let client = Client::of(&weeks.there);
+    pulls(&client, "library/app", "latest", &weeks.next);
 }
 
 #[test]

@@ -207,16 +207,30 @@ fn a_bomb_is_refused_before_it_fills_the_disk() {
     let weeks = Weeks::new();
     weeks.export("next.tar", &[]);
     let mut forged = Forged::of(&weeks, "next.tar");
-    // A hundred times what the layer takes, in few bytes; and it is not what the layer has in it.
+    // A hundred times what the layer takes, in few bytes; it is as it says of itself, but not what the layer has in it.
     let zeros = vec![0; weeks.next.layers[1].len() * 100];
     let (segment, packed) = pack(&[], &NoContent, &zeros).unwrap();
     assert!(packed.len() < 10_000, "{}", packed.len());
     forged.head["recipe"]["plain_size"] = json!(zeros.len());
+    forged.head["recipe"]["checksum"] = json!(checksum(&zeros));
     forged.head["segments"] = json!([segment]);
     forged.packed = packed;
     let path = weeks.disk.put("x.tar", &forged.tar());
     let error = refused(&weeks.there, &[&path]);
     assert!(error.contains("cannot be used"), "{error}");
+    nothing_came(&weeks);
+    // An old layer that is much larger than what is made of it is not even unpacked.
+    let mut forged = Forged::of(&weeks, "next.tar");
+    let huge =
+        json!([{"digest": forged.head["references"][0]["digest"], "plain_size": 1_u64 << 40}]);
+    forged.head["references"] = huge.clone();
+    forged.manifest.deltas[0].references = serde_json::from_value(huge).unwrap();
+    let path = weeks.disk.put("y.tar", &forged.tar());
+    let error = refused(&weeks.there, &[&path]);
+    assert!(
+        error.contains("more of old layers than it makes") || error.contains("room"),
+        "{error}"
+    );
     nothing_came(&weeks);
 }
 

@@ -135,6 +135,13 @@ impl Weeks {
         self.here.ok(&[&arguments[..], more].concat())
     }
 
+    /// Behind the gap the bundle is imported, and the image of the second week pulled.
+    fn comes(&self, bundle: &str) {
+        self.there.ok(&["import", bundle]);
+        let client = Client::of(&self.there);
+        pulls(&client, "library/app", "latest", &self.next);
+    }
+
     fn size(&self, name: &str) -> u64 {
         std::fs::metadata(self.path(name)).unwrap().len()
     }
@@ -200,9 +207,7 @@ fn a_layer_that_may_not_be_distributed_crosses_the_gap_as_well_where_it_is_here(
         said.contains("of 1 layer only what has changed is in it"),
         "{said}"
     );
-    weeks.there.ok(&["import", &weeks.path("next.tar")]);
-    let client = Client::of(&weeks.there);
-    pulls(&client, "library/app", "latest", &weeks.next);
+    weeks.comes(&weeks.path("next.tar"));
 }
 
 #[test]
@@ -215,13 +220,7 @@ fn without_deltas_layers_travel_whole_as_older_versions_read_them() {
     assert_eq!((manifest.format, manifest.deltas.len()), (FORMAT, 0));
     let text = String::from_utf8(entries[1].bytes.clone()).unwrap();
     assert!(!text.contains("deltas"), "{text}");
-    weeks.there.ok(&["import", &weeks.path("whole.tar")]);
-    pulls(
-        &Client::of(&weeks.there),
-        "library/app",
-        "latest",
-        &weeks.next,
-    );
+    weeks.comes(&weeks.path("whole.tar"));
     let to = weeks.path("none.tar");
     let alone = weeks
         .here
@@ -240,21 +239,27 @@ fn json_says_what_deltas_save() {
     assert!(told["bytes"].as_u64().unwrap() < 10_000, "{told}");
 }
 
-#[test]
-fn a_pushed_image_travels_as_what_has_changed_since_the_tag_before() {
-    let (old, new) = contents();
-    let (old, new) = (gzip("go-1", 1, &old), gzip("go-1", 1, &new));
-    let here = Hosted::start();
-    let pusher = here.client(&["acme/api"]);
-    push_image(&pusher, "acme/api", "1", &[&old]);
-    let there = Hosted::of(behind());
-    let disk = Disk::new();
+/// Two boxes with a project, of which both have the pushed image with the old layer and one that with the new layer too; and
+/// a disk with the list of what the other side has.
+fn pushed(old: &[u8], new: &[u8]) -> (Hosted, Hosted, Disk) {
+    let (here, there, disk) = (Hosted::start(), Hosted::of(behind()), Disk::new());
     let path = |name: &str| disk.path().join(name).to_str().unwrap().to_owned();
+    let pusher = here.client(&["acme/api"]);
+    push_image(&pusher, "acme/api", "1", &[old]);
     here.appliance
         .ok(&["export", "hosted:acme/api:1", "-o", &path("1.tar")]);
     there.appliance.ok(&["import", &path("1.tar")]);
     there.appliance.ok(&["have", "-o", &path("have")]);
-    push_image(&pusher, "acme/api", "2", &[&new]);
+    push_image(&pusher, "acme/api", "2", &[new]);
+    (here, there, disk)
+}
+
+#[test]
+fn a_pushed_image_travels_as_what_has_changed_since_the_tag_before() {
+    let (old, new) = contents();
+    let (old, new) = (gzip("go-1", 1, &old), gzip("go-1", 1, &new));
+    let (here, there, disk) = pushed(&old, &new);
+    let path = |name: &str| disk.path().join(name).to_str().unwrap().to_owned();
     let export = [
         "export",
         "hosted:acme/api:2",

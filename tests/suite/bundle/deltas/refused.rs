@@ -103,13 +103,7 @@ fn a_delta_that_was_changed_or_cut_off_is_refused() {
     assert!(error.contains("the archive is cut off"), "{error}");
     nothing_came(&weeks);
     // What is whole comes all the same.
-    weeks.there.ok(&["import", &weeks.path("next.tar")]);
-    pulls(
-        &Client::of(&weeks.there),
-        "library/app",
-        "latest",
-        &weeks.next,
-    );
+    weeks.comes(&weeks.path("next.tar"));
 }
 
 #[test]
@@ -193,13 +187,7 @@ fn a_delta_that_lies_is_refused_and_never_makes_more_than_it_says() {
     let path = weeks
         .disk
         .put("x.tar", &Forged::of(&weeks, "next.tar").tar());
-    weeks.there.ok(&["import", &path]);
-    pulls(
-        &Client::of(&weeks.there),
-        "library/app",
-        "latest",
-        &weeks.next,
-    );
+    weeks.comes(&path);
 }
 
 #[test]
@@ -222,13 +210,13 @@ fn a_bomb_is_refused_before_it_fills_the_disk() {
     // An old layer that is much larger than what is made of it is not even unpacked.
     let mut forged = Forged::of(&weeks, "next.tar");
     let huge =
-        json!([{"digest": forged.head["references"][0]["digest"], "plain_size": 1_u64 << 40}]);
+        json!([{"digest": forged.head["references"][0]["digest"], "plain_size": 400_000_000}]);
     forged.head["references"] = huge.clone();
     forged.manifest.deltas[0].references = serde_json::from_value(huge).unwrap();
     let path = weeks.disk.put("y.tar", &forged.tar());
     let error = refused(&weeks.there, &[&path]);
     assert!(
-        error.contains("more of old layers than it makes") || error.contains("room"),
+        error.contains("more of old layers than it makes"),
         "{error}"
     );
     nothing_came(&weeks);

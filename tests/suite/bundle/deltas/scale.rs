@@ -24,17 +24,8 @@ fn a_large_layer_is_made_again_in_bounded_memory() {
         }
     }
     let (old, new) = (gzip("go-1", 1, &old), gzip("go-1", 1, &new));
-    let here = Hosted::start();
-    let pusher = here.client(&["acme/api"]);
-    push_image(&pusher, "acme/api", "1", &[&old]);
-    let there = Hosted::of(behind());
-    let disk = Disk::new();
+    let (here, there, disk) = pushed(&old, &new);
     let path = |name: &str| disk.path().join(name).to_str().unwrap().to_owned();
-    here.appliance
-        .ok(&["export", "hosted:acme/api:1", "-o", &path("1.tar")]);
-    there.appliance.ok(&["import", &path("1.tar")]);
-    there.appliance.ok(&["have", "-o", &path("have")]);
-    push_image(&pusher, "acme/api", "2", &[&new]);
     drop(old);
     let (have, to) = (path("have"), path("2.tar"));
     let export = ["export", "hosted:acme/api:2", "--have", &have, "-o", &to];

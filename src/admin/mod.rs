@@ -48,6 +48,8 @@ mod webhooks;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde_json::Value;
+use serde_json::value::RawValue;
 use strum::VariantNames;
 
 use crate::auth::administration::places::Mirror;
@@ -185,13 +187,13 @@ pub trait RunningServer {
     /// # Errors
     /// `Unavailable` while that is done for the first time and takes long.
     fn image_sizes(&self) -> Result<ImageSizes>;
-    /// What this purge would take, as it was last worked out.
+    /// The view of the operation of that name, which only looks, as it was last worked out.
     ///
     /// # Errors
     /// `Unavailable` while that is done for the first time and takes long.
-    fn would_purge(&self, purge: &PurgeImages) -> Result<PurgeView>;
-    /// Something was purged: what was worked out before is not true any more.
-    fn forget_purges(&self);
+    fn preview(&self, name: &'static str, request: Value) -> Result<Arc<RawValue>>;
+    /// Images went or were pinned: what was worked out before is not true any more.
+    fn forget_previews(&self);
     /// What the doctor last found; `None` while it looks for the first time.
     fn findings(&self) -> Option<FindingsView>;
     /// The last few requests that were refused or failed, the newest first.

@@ -18,11 +18,11 @@ use super::{
     ListUsers, ListWebhooks, NoteBackup, PlanImport, PurgeImages, RecallStatistics,
     RegistryCertificate, RemoveBan, RemoveGroup, RemoveImages, RemoveMember, RemoveNetwork,
     RemovePin, RemoveProject, RemoveRegistry, RemoveRule, RemoveUpstream, RemoveUser,
-    RemoveWebhook, ResetFeature, RevokeToken, RotateKey, RotateToken, RotateWebhook, SaveRows,
-    SetBlocked, SetFeature, SetGroup, SetPassword, SetProject, SetRule, SetUpstream, SetWebhook,
-    ShowActivity, ShowCachedImage, ShowClientSetup, ShowConsequences, ShowContents, ShowFindings,
-    ShowHistory, ShowOffline, ShowRepository, ShowStatus, ShowToken, ShowUser, SwitchOffline,
-    TestUpstream, TestWebhook, UpstreamStates, WarmImage,
+    RemoveWebhook, ResetFeature, RevokeToken, RotateKey, RotateToken, RotateWebhook, RunningServer,
+    SaveRows, SetBlocked, SetFeature, SetGroup, SetPassword, SetProject, SetRule, SetUpstream,
+    SetWebhook, ShowActivity, ShowCachedImage, ShowClientSetup, ShowConsequences, ShowContents,
+    ShowFindings, ShowHistory, ShowOffline, ShowRepository, ShowStatus, ShowToken, ShowUser,
+    SwitchOffline, TestUpstream, TestWebhook, UpstreamStates, WarmImage,
 };
 use crate::error::{Error, Kind, Result};
 
@@ -172,16 +172,27 @@ operations!(
 );
 
 fn perform_json<O: Operation>(admin: &Admin<'_>, request: Value) -> Result<Box<RawValue>> {
-    let odd = |error| {
-        let what = format!(
-            "the request `{}` is not of the form that it has here",
-            O::NAME
-        );
-        Error::internal(what).because(error).remedy(OTHER_VERSION)
-    };
-    let operation: O = serde_json::from_value(request).map_err(odd)?;
+    let operation: O = serde_json::from_value(request).map_err(odd::<O>)?;
     // As text, because the tree of a long list takes ten times its memory.
-    to_raw_value(&operation.perform(admin)?).map_err(odd)
+    to_raw_value(&operation.perform(admin)?).map_err(odd::<O>)
+}
+
+/// What an operation that only looks finds, as the running server worked it out a while ago; 503 there while that is
+/// done for the first time. It is performed without a server meanwhile, and what it says of its request was checked
+/// before by who asks: an error of it goes to the log alone.
+///
+/// # Errors
+/// `Unavailable`.
+pub(super) fn recalled<O: Operation>(server: &dyn RunningServer, request: &O) -> Result<O::View> {
+    let request = serde_json::to_value(request).map_err(odd::<O>)?;
+    let view = server.preview(O::NAME, request)?;
+    serde_json::from_str(view.get()).map_err(odd::<O>)
+}
+
+fn odd<O: Operation>(error: serde_json::Error) -> Error {
+    let name = O::NAME;
+    let what = format!("the request `{name}` is not of the form that it has here");
+    Error::internal(what).because(error).remedy(OTHER_VERSION)
 }
 
 const OTHER_VERSION: &str = "restart the server, so that it has the version of the command line";

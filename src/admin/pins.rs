@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cache::count_images;
+use super::operations::recalled;
 use super::{Admin, Operation};
 use crate::error::{Error, Kind, Result};
 use crate::oci::ImagePattern;
@@ -14,6 +15,9 @@ use crate::time::Timestamp;
 pub struct AddPin {
     /// As for docker, all tags where none is written; * for any run of characters
     pub pattern: String,
+    /// Do not look what it keeps, which takes a look at all that is cached
+    #[serde(default)]
+    pub brief: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +31,9 @@ pub struct ListPins {
     /// Do not look what each keeps, which takes a look at all that is cached
     #[serde(default)]
     pub brief: bool,
+    /// As it was worked out a while ago; 503 while that is done for the first time
+    #[serde(default)]
+    pub recall: bool,
     #[serde(default)]
     #[schemars(skip)]
     pub window: Window,
@@ -67,6 +74,13 @@ impl Operation for AddPin {
     fn perform(self, admin: &Admin<'_>) -> Result<AddedPin> {
         let pattern = parse(&self.pattern)?;
         let (pin, is_new) = admin.store.access.add_pin(&admin.actor, &pattern)?;
+        forget_previews(admin);
+        if self.brief {
+            return Ok(AddedPin {
+                pin: PinView::brief(&pin),
+                was_pinned: !is_new,
+            });
+        }
         let inventory = admin.store.content.inventory()?;
         let covered = inventory.manifests.iter().enumerate();
         let covered = covered.filter(|(_, manifest)| {
@@ -88,6 +102,7 @@ impl Operation for RemovePin {
     fn perform(self, admin: &Admin<'_>) -> Result<RemovedPin> {
         let pattern = parse(&self.pattern)?;
         let was_pinned = admin.store.access.remove_pin(&admin.actor, &pattern)?;
+        forget_previews(admin);
         Ok(RemovedPin {
             pattern: pattern.to_string(),
             was_pinned,
@@ -104,6 +119,13 @@ impl Operation for ListPins {
         if self.brief || pins.rows.is_empty() {
             let pins = pins.rows.iter().map(PinView::brief).collect();
             return Ok(Page::of(pins, self.window));
+        }
+        if let Some(server) = admin.server.filter(|_| self.recall) {
+            let all = Self {
+                recall: true,
+                ..Self::default()
+            };
+            return Ok(Page::of(recalled(server, &all)?.entries, self.window));
         }
         let inventory = admin.store.content.inventory()?;
         let covered = covered_by_each(&inventory, &pins);
@@ -151,6 +173,12 @@ fn covered_by_each(inventory: &Inventory, pins: &Pins) -> Vec<Vec<usize>> {
         }
     }
     covered
+}
+
+fn forget_previews(admin: &Admin<'_>) {
+    if let Some(server) = admin.server {
+        server.forget_previews();
+    }
 }
 
 fn parse(text: &str) -> Result<ImagePattern> {

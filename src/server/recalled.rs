@@ -1,15 +1,16 @@
-//! What is remembered for whoever looks at the box: statistics of the cache, what the doctor finds, what purges would take.
+//! What is remembered for whoever looks at the box: statistics of the cache, what the doctor finds, what would go.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Appliance;
 use super::remembered::{Patience, Remembered, lower_priority};
 use crate::admin::{
-    Admin, CacheStatistics, CacheStatisticsView, FindingsView, OnTheBox, Operation, PurgeImages,
-    PurgeView,
+    Admin, CacheStatistics, CacheStatisticsView, FindingsView, OnTheBox, Operation, perform_named,
 };
 use crate::error::{Error, Kind, Result};
 use crate::store::{Actor, ImageSizes};
@@ -40,28 +41,31 @@ const SIZES: Patience = Patience {
 /// When to come again for a list by size.
 const COME_AGAIN: Duration = Duration::from_secs(10);
 
-/// Whoever wants to purge looks once or twice before.
-const PURGES: Patience = Patience {
+/// Whoever wants to purge or evict looks once or twice before.
+const PREVIEWS: Patience = Patience {
     age: Duration::from_secs(15),
     first: Duration::from_millis(25),
     ..STATISTICS
 };
-/// When to come again to see what a purge would take.
-const PURGE_COMES_AGAIN: Duration = Duration::from_secs(2);
+/// When to come again to see it.
+const PREVIEW_COMES_AGAIN: Duration = Duration::from_secs(2);
 /// So many of them are remembered.
-const MOST_PURGES: usize = 8;
+const MOST_PREVIEWS: usize = 8;
 
 /// Runs the doctor's checks of this box, and calls what it is given when it holds nothing that pulls wait for.
 pub type Examine = Arc<dyn Fn(fn()) -> Result<FindingsView> + Send + Sync>;
+
+/// The view of an operation, as JSON.
+type Preview = Arc<Remembered<Arc<RawValue>>>;
 
 pub(super) struct Recalled {
     statistics: Arc<Remembered<CacheStatisticsView>>,
     findings: Arc<Remembered<FindingsView>>,
     image_sizes: Arc<Remembered<ImageSizes>>,
-    /// Each with its request as JSON, those that were asked for last at the end.
-    purges: Mutex<Vec<(String, Arc<Remembered<PurgeView>>)>>,
+    /// Each with its operation and request, those that were asked for last at the end.
+    previews: Mutex<Vec<((&'static str, Value), Preview)>>,
     /// Held while one is worked out, for which all rows are read.
-    purge_turn: Arc<Mutex<()>>,
+    preview_turn: Arc<Mutex<()>>,
 }
 
 impl Default for Recalled {
@@ -70,29 +74,30 @@ impl Default for Recalled {
             statistics: Remembered::new("how much is cached"),
             findings: Remembered::new("what the doctor says"),
             image_sizes: Remembered::new("how large cached images are"),
-            purges: Mutex::default(),
-            purge_turn: Arc::default(),
+            previews: Mutex::default(),
+            preview_turn: Arc::default(),
         }
     }
 }
 
 impl Recalled {
     /// What is being worked out is given to nobody then.
-    pub(super) fn forget_purges(&self) {
-        self.purges.lock().clear();
+    pub(super) fn forget_previews(&self) {
+        self.previews.lock().clear();
     }
 
-    fn purge(&self, request: String) -> Arc<Remembered<PurgeView>> {
-        let mut purges = self.purges.lock();
-        let known = purges.iter().position(|(known, _)| *known == request);
+    fn preview(&self, name: &'static str, request: Value) -> Preview {
+        let asked = (name, request);
+        let mut previews = self.previews.lock();
+        let known = previews.iter().position(|(known, _)| *known == asked);
         let known = match known {
-            Some(place) => purges.remove(place).1,
-            None => Remembered::new("what a purge would take"),
+            Some(place) => previews.remove(place).1,
+            None => Remembered::new("what the page shows of all that is cached"),
         };
-        if purges.len() >= MOST_PURGES {
-            purges.remove(0);
+        if previews.len() >= MOST_PREVIEWS {
+            previews.remove(0);
         }
-        purges.push((request, Arc::clone(&known)));
+        previews.push((asked, Arc::clone(&known)));
         known
     }
 }
@@ -110,25 +115,26 @@ impl Appliance {
         recalled.map(|(view, _)| view)
     }
 
-    pub(super) fn recall_purge(&self, purge: &PurgeImages) -> Result<PurgeView> {
-        let request = serde_json::to_string(purge)
-            .map_err(|error| Error::internal("cannot write a request").because(error))?;
-        let known = self.recalled.purge(request);
-        let turn = Arc::clone(&self.recalled.purge_turn);
+    pub(super) fn recall_preview(
+        &self,
+        name: &'static str,
+        request: Value,
+    ) -> Result<Arc<RawValue>> {
+        let known = self.recalled.preview(name, request.clone());
+        let turn = Arc::clone(&self.recalled.preview_turn);
         let recalled = match turn.is_locked() {
             true => known.last(),
             false => {
-                let purge = purge.clone();
                 let work_out = self.unhurried(move |admin| {
                     let _turn = turn.lock();
-                    purge.would_take(admin)
+                    perform_named(admin, name, request).map(Arc::from)
                 });
-                known.get(&PURGES, work_out).map(|(view, _)| view)
+                known.get(&PREVIEWS, work_out).map(|(view, _)| view)
             }
         };
         recalled.ok_or_else(|| {
-            let retry_after = PURGE_COMES_AGAIN;
-            let what = "it is still being worked out what would go";
+            let retry_after = PREVIEW_COMES_AGAIN;
+            let what = "it is still being worked out";
             Error::new(Kind::Unavailable { retry_after }, what).remedy("try again in some seconds")
         })
     }
@@ -183,8 +189,8 @@ impl Appliance {
         self.recalled.statistics.forget_unasked();
         self.recalled.findings.forget_unasked();
         self.recalled.image_sizes.forget_unasked();
-        for (_, purge) in self.recalled.purges.lock().iter() {
-            purge.forget_unasked();
+        for (_, preview) in self.recalled.previews.lock().iter() {
+            preview.forget_unasked();
         }
     }
 }

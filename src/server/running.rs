@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use serde_json::Value;
+use serde_json::value::RawValue;
+
 use super::Appliance;
 use crate::admin::{
-    Activity, CacheStatisticsView, FindingsView, PurgeImages, PurgeView, RefusedNetworkView,
-    RunningServer, TroubleView,
+    Activity, CacheStatisticsView, FindingsView, RefusedNetworkView, RunningServer, TroubleView,
 };
 use crate::auth::bans::{Ban, FailureKey, shown};
 use crate::auth::keys::Keys;
@@ -93,12 +95,12 @@ impl RunningServer for Appliance {
         self.recall_image_sizes()
     }
 
-    fn would_purge(&self, purge: &PurgeImages) -> Result<PurgeView> {
-        self.recall_purge(purge)
+    fn preview(&self, name: &'static str, request: Value) -> Result<Arc<RawValue>> {
+        self.recall_preview(name, request)
     }
 
-    fn forget_purges(&self) {
-        self.recalled.forget_purges();
+    fn forget_previews(&self) {
+        self.recalled.forget_previews();
     }
 
     fn findings(&self) -> Option<FindingsView> {

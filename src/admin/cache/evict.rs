@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
+use crate::admin::operations::recalled;
 use crate::admin::{Admin, Operation};
 use crate::config::Size;
 use crate::error::{Error, Kind, Result, excerpt};
@@ -23,6 +24,10 @@ pub struct EvictImages {
     #[arg(long)]
     #[serde(default)]
     pub dry_run: bool,
+    /// With `dry_run`: as it was worked out a while ago, see `as_of`; 503 while that is done for the first time
+    #[arg(skip)]
+    #[serde(default)]
+    pub recall: bool,
 }
 
 /// What went, or would go.
@@ -31,6 +36,8 @@ pub struct EvictImages {
 #[serde(deny_unknown_fields)]
 pub struct EvictionView {
     pub dry_run: bool,
+    /// When it was worked out
+    pub as_of: Timestamp,
     /// Bytes that were cached before
     pub cached_bytes: u64,
     pub images: u64,
@@ -72,6 +79,10 @@ impl Operation for EvictImages {
 
     fn perform(self, admin: &Admin<'_>) -> Result<EvictionView> {
         let to = self.to.as_deref().map(parse_size).transpose()?;
+        if let Some(server) = admin.server.filter(|_| self.dry_run && self.recall) {
+            return recalled(server, &self);
+        }
+        let as_of = Timestamp::now();
         let moment = Moment::read(admin)?;
         let store = admin.store;
         let cached_bytes = store.cache.used()?;
@@ -88,6 +99,7 @@ impl Operation for EvictImages {
         });
         let mut view = EvictionView {
             dry_run: self.dry_run,
+            as_of,
             cached_bytes,
             images: plan.victims.len() as u64,
             bytes: plan.frees,
@@ -110,6 +122,9 @@ impl Operation for EvictImages {
         if evicted.images > 0 {
             let event = eviction::event("asked", &evicted);
             store.audit.record(&admin.actor, &event);
+        }
+        if let Some(server) = admin.server {
+            server.forget_previews();
         }
         view.is_enough = store.cache.used()? <= to;
         (view.images, view.bytes) = (evicted.images, evicted.bytes);

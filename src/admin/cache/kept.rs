@@ -4,15 +4,22 @@ use super::TAGS_SHOWN;
 use super::hosted::{Rows, Sharing, distinct, parts};
 use super::moment::world_of;
 use super::referrers;
-use super::show::{ImageDetails, pulls, unused_at};
+use super::show::{ImageDetails, not_cached, pulls, unused_at};
 use crate::admin::Admin;
 use crate::error::Result;
 use crate::oci::{ImageName, ImagePattern, Reference};
 use crate::store::KeptImage;
 use crate::upkeep::eviction::Stays;
 
-/// `None` for what is not cached, and for a digest without a name.
-pub(super) fn show(admin: &Admin<'_>, pattern: &ImagePattern) -> Result<Option<ImageDetails>> {
+/// `None` for a digest without a name, which is looked for among all that is cached.
+///
+/// # Errors
+/// `NotFound`, and those of the store.
+pub(super) fn show(
+    admin: &Admin<'_>,
+    asked: &str,
+    pattern: &ImagePattern,
+) -> Result<Option<ImageDetails>> {
     let Ok(named) = ImageName::parse(pattern.as_str()) else {
         return Ok(None);
     };
@@ -23,16 +30,14 @@ pub(super) fn show(admin: &Admin<'_>, pattern: &ImagePattern) -> Result<Option<I
     // Pulls are written in batches.
     cache.write_notes()?;
     let name = named.repository.as_str();
-    let Some(kept) = cache.image_named(upstream.as_str(), name, reference)? else {
-        return Ok(None);
-    };
+    let kept = cache.image_named(upstream.as_str(), name, reference)?;
+    let kept = kept.ok_or_else(|| not_cached(asked, pattern))?;
     let tag = match reference {
         Reference::Tag(tag) => Some(tag.as_str().to_owned()),
         Reference::Digest(_) => None,
     };
-    let Some(record) = cache.image_record(kept.manifest, tag.as_deref())? else {
-        return Ok(None);
-    };
+    let record = cache.image_record(kept.manifest, tag.as_deref())?;
+    let record = record.ok_or_else(|| not_cached(asked, pattern))?;
     let KeptImage { repository, .. } = kept;
     let digest = &kept.digest;
     let parts = parts(admin, Rows::Cached(repository), digest, Sharing::Told)?;

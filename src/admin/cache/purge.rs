@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::evict::LISTED;
+use crate::admin::operations::recalled;
 use crate::admin::{Admin, Named, Operation};
 use crate::error::{Error, Kind, Result};
 use crate::oci::ImagePattern;
@@ -11,7 +12,7 @@ use crate::store::{Detail, Event, EventKind, Group, Inventory, Pins};
 use crate::time::Timestamp;
 use crate::upkeep::purge::{Purge, Selection, purge, select};
 
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema, clap::Args)]
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[group(skip)]
 pub struct PurgeImages {
     /// As for docker: alpine is alpine:latest; or a pattern with * for any run of characters
@@ -39,7 +40,7 @@ pub struct PurgeImages {
 }
 
 /// What went, or would go.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Purge")]
 #[serde(deny_unknown_fields)]
 pub struct PurgeView {
@@ -71,11 +72,12 @@ impl Operation for PurgeImages {
     fn perform(self, admin: &Admin<'_>) -> Result<PurgeView> {
         let asked = Asked::of(&self, admin)?;
         if self.dry_run {
-            let view = match admin.server.filter(|_| self.recall) {
-                Some(server) => server.would_purge(&self)?,
-                None => self.would_take(admin)?,
+            return match admin.server {
+                Some(server) if self.recall => asked.unless_nothing(recalled(server, &self)?),
+                // That nothing is called so is said by who recalls it.
+                _ if self.recall => Ok(asked.plan(admin, self.pinned)?.view),
+                _ => asked.unless_nothing(asked.plan(admin, self.pinned)?.view),
             };
-            return asked.unless_nothing(view);
         }
         let store = admin.store;
         let planned = asked.plan(admin, self.pinned)?;
@@ -102,20 +104,9 @@ impl Operation for PurgeImages {
             .detail("bytes", number(view.bytes));
         store.audit.record(&admin.actor, &event);
         if let Some(server) = admin.server {
-            server.forget_purges();
+            server.forget_previews();
         }
         Ok(view)
-    }
-}
-
-impl PurgeImages {
-    /// Works out what it would take, which is nothing where nothing is called so.
-    ///
-    /// # Errors
-    /// `Usage`, `NotFound` for the group, and those of the store.
-    pub fn would_take(&self, admin: &Admin<'_>) -> Result<PurgeView> {
-        let planned = Asked::of(self, admin)?.plan(admin, self.pinned)?;
-        Ok(planned.view)
     }
 }
 

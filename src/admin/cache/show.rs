@@ -11,6 +11,7 @@ use super::kept;
 use super::moment::Moment;
 use super::referrers::{self, ReferrerView};
 use super::{PARTS_SHOWN, TAGS_SHOWN};
+use crate::admin::operations::recalled;
 use crate::admin::{Admin, Operation};
 use crate::context;
 use crate::error::{Error, Kind, Result};
@@ -26,6 +27,9 @@ pub struct ShowCachedImage {
     /// Leave out what takes a look at all that is cached: when it would go. Why it stays is told of pins and of upstreams that are away, and sizes of files that other images need too are found by their rows
     #[serde(default)]
     pub brief: bool,
+    /// As it was worked out a while ago; 503 while that is done for the first time
+    #[serde(default)]
+    pub recall: bool,
     /// Leave out of a pushed image who else needs its files: for a view that does not show that.
     #[serde(skip)]
     #[schemars(skip)]
@@ -130,10 +134,14 @@ impl Operation for ShowCachedImage {
             let error = Error::new(Kind::Usage, what).about("image");
             return Err(error.remedy(format!("see `breakwater cache list '{}'`", self.image)));
         }
-        if self.brief
-            && let Some(details) = store.in_list_queue(|| kept::show(admin, &pattern))?
-        {
-            return Ok(details);
+        let server = admin.server.filter(|_| self.recall);
+        if self.brief || server.is_some() {
+            let shown = store.in_list_queue(|| kept::show(admin, &self.image, &pattern))?;
+            match (shown, server) {
+                (Some(details), _) if self.brief => return Ok(details),
+                (Some(_), Some(server)) => return recalled(server, &self),
+                _ => {}
+            }
         }
         let moment = Moment::read(admin)?;
         let inventory = &moment.inventory;
@@ -144,17 +152,16 @@ impl Operation for ShowCachedImage {
         let mut manifests = inventory.manifests.iter().enumerate();
         let found =
             manifests.find_map(|(place, manifest)| Some((place, manifest, is_it(manifest)?)));
-        let Some((place, manifest, name)) = found else {
-            let what = format!("`{}` is not cached", self.image);
-            let part = pattern
-                .as_str()
-                .rsplit_once(['@', ':'])
-                .map_or("", |(name, _)| name);
-            return Err(Error::new(Kind::NotFound, what)
-                .remedy(format!("see `breakwater cache list {part}`")));
-        };
+        let (place, manifest, name) = found.ok_or_else(|| not_cached(&self.image, &pattern))?;
         details(admin, &moment, place, manifest, &name)
     }
+}
+
+pub(super) fn not_cached(asked: &str, image: &ImagePattern) -> Error {
+    let part = image.as_str().rsplit_once(['@', ':']);
+    let part = part.map_or("", |(name, _)| name);
+    Error::new(Kind::NotFound, format!("`{asked}` is not cached"))
+        .remedy(format!("see `breakwater cache list {part}`"))
 }
 
 fn details(

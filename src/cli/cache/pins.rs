@@ -51,7 +51,10 @@ impl Add {
     pub(super) fn run(self, place: &Workplace) -> Result<()> {
         let mut all = Vec::new();
         for pattern in self.pattern {
-            let added = place.perform(AddPin { pattern })?;
+            let added = place.perform(AddPin {
+                pattern,
+                brief: false,
+            })?;
             if self.json {
                 all.push(added.pin);
                 continue;

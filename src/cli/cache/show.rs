@@ -28,6 +28,7 @@ impl Show {
         let image = place.perform(ShowCachedImage {
             image: self.image,
             brief: false,
+            recall: false,
             without_sharing: false,
         })?;
         if self.json {

@@ -156,6 +156,7 @@ fn get_image(ask: &mut Ask<'_, '_>) -> Answer {
     let image = ask.perform(ShowCachedImage {
         image: format!("hosted:{}:{}", row.path, tag.as_str()),
         brief: true,
+        recall: false,
         without_sharing: true,
     })?;
     let authority = match ask.place() {

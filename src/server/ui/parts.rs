@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::visit::{Listed, Visit};
+use super::visit::{Listed, Refused, Visit};
 use crate::human::shown_size;
 use crate::time::Timestamp;
 
@@ -50,6 +50,24 @@ pub(super) fn table(headings: &[&str], rows: impl Iterator<Item = Markup>) -> Ma
                     tbody { @for row in rows { tr { (row) } } }
                 }
             }
+        }
+    }
+}
+
+/// What takes a look at all that is cached and was asked for with `recall`: the page comes at once, and shows it when it
+/// has been worked out.
+pub(super) fn worked_out<V>(
+    id: &str,
+    view: &Result<V, Refused>,
+    shown: impl FnOnce(&V) -> Markup,
+) -> Markup {
+    html! {
+        @match view {
+            Ok(view) => div id=(id) { (shown(view)) },
+            Err(refused) if refused.status == 503 => div id=(id) data-refresh="2" {
+                p { "It is being worked out: it stands here in some seconds. Where no script runs, load this page again." }
+            },
+            Err(refused) => p.refused role="alert" { (capital(&refused.message)) },
         }
     }
 }

@@ -165,13 +165,20 @@ fn a_pin_and_a_purge_are_made_by_plain_forms_and_shown_before_they_are_done() {
     assert_eq!(root.post("/act/cache/pins", &pin).status, 303);
     let text = root.page("/images/show?image=docker.io/org/kept:1");
     assert!(text.contains("Never: it is pinned by"), "{text}");
-    let pins = root.page("/images/pins?counted=yes");
+    let pins = ready(&root, "/images/pins?counted=yes").text();
     assert!(
         pins.contains("docker.io/org/kept:1") && pins.contains("1 image, "),
         "{pins}"
     );
-    let next = root.page("/images/next?asked=yes&to=0");
+    let next = ready(&root, "/images/next?asked=yes&to=0").text();
     assert!(next.contains("Pinned, or part of what is pinned"), "{next}");
+    let when = "/images/show?image=docker.io/org/other:1&when=yes";
+    let when = ready(&root, when).text();
+    assert!(
+        when.contains("Next, as soon as room is needed.")
+            || when.contains("Not now: it was pulled or fetched"),
+        "{when}"
+    );
     let would = ready(&root, "/images/purge?image=docker.io/org/*").text();
     assert!(would.contains("docker.io/org/other:1"), "{would}");
     assert!(would.contains("Stays, because it is pinned"), "{would}");
@@ -182,6 +189,8 @@ fn a_pin_and_a_purge_are_made_by_plain_forms_and_shown_before_they_are_done() {
     let unpin = [("_method", "DELETE"), ("pattern", "docker.io/org/kept:1")];
     assert_eq!(root.post("/act/cache/pins", &unpin).status, 303);
     assert!(root.page("/images/pins").contains("Nothing is pinned yet"));
+    let pins = ready(&root, "/images/pins?counted=yes").text();
+    assert!(pins.contains("Nothing is pinned yet"), "{pins}");
     let again = ready(&root, "/images/purge?image=docker.io/org/*").text();
     assert!(!again.contains("docker.io/org/other:1"), "{again}");
     let absent = ready(&root, "/images/purge?image=absent").text();

@@ -20,10 +20,7 @@ pub(in crate::server::ui) fn next(visit: &mut Visit<'_, '_>) -> Shown {
     }
     let to = visit.query("to").unwrap_or_default();
     let is_asked = visit.query("asked").is_some();
-    let going = match is_asked {
-        true => Some(evict(visit, &to)?),
-        false => None,
-    };
+    let going = is_asked.then(|| evict(visit, &to));
     let body = html! {
         (tabs(visit))
         p { "When room is needed, the images go first that are worth least: those that were pulled longest ago and least often, for the room that they take. Nothing goes by looking at it here." }
@@ -36,13 +33,13 @@ pub(in crate::server::ui) fn next(visit: &mut Visit<'_, '_>) -> Shown {
             button type="submit" { "Work out what would go" }
         }
         p.soft #to-help { "A size, as 50GB or 200GiB; 0 for nothing. Where it is empty, as much as the configuration allows." }
-        @if let Some(going) = &going { (would_go(visit, going, &to)) }
+        @if let Some(going) = &going { (parts::worked_out("would", going, |going| would_go(visit, going, &to))) }
     };
     Ok(Page::new("What goes next", body))
 }
 
 fn evict(visit: &mut Visit<'_, '_>, to: &str) -> Result<EvictionView, Refused> {
-    let mut fields = vec![("dry_run", "true")];
+    let mut fields = vec![("dry_run", "true"), ("recall", "true")];
     if !to.is_empty() {
         fields.push(("to", to));
     }
@@ -58,6 +55,7 @@ fn would_go(visit: &Visit<'_, '_>, going: &EvictionView, to: &str) -> Markup {
             0 => p { "Nothing can go now: " (parts::size(going.cached_bytes)) " are cached, and they stay for the reasons below." },
             images => {
                 h2 { (counted(images, "image")) " would go" }
+                p.soft { "As of " (parts::time(going.as_of)) "." }
                 p { "They free " (parts::size(going.bytes)) " of the " (parts::size(going.cached_bytes)) " that are cached." @if !going.is_enough { " That is not enough: the rest stays for the reasons below." } }
                 (parts::table(&["Turn", "Image", "Frees", "Last pulled or fetched"], victims.map(|(victim, turn)| html! {
                     td.number { (turn) }
@@ -112,37 +110,50 @@ fn why(stays: Stays) -> &'static str {
 /// `/images/pins`; with `counted=yes` also what each keeps, which takes a look at all images.
 pub(in crate::server::ui) fn pins(visit: &mut Visit<'_, '_>) -> Shown {
     let is_counted = visit.query("counted").is_some();
-    let brief = if is_counted { "" } else { "?brief=true" };
-    let pins = visit.list::<PinView>(&format!("/cache/pins{brief}"))?;
-    let mut headings = vec!["Images", "Pinned", "By"];
-    if is_counted {
-        headings.push("Keeps now");
-    }
-    headings.push("");
+    let keep = is_counted.then(|| visit.list::<PinView>("/cache/pins?recall=true"));
+    let pins = visit.list::<PinView>("/cache/pins?brief=true")?;
     let body = html! {
         (tabs(visit))
         p { "What is pinned stays cached whatever has to go: images that are cached now, and those that come later." }
         @match pins.entries.is_empty() {
             true => p.empty { "Nothing is pinned yet: name below what must stay." },
             false => {
-                (parts::table(&headings, pins.entries.iter().zip(0_u64..).map(|(pin, number)| html! {
-                    td { code { (pin.pattern) } }
-                    td { (parts::time(pin.created_at)) }
-                    td { (pin.created_by) }
-                    @if is_counted { td { (keeps(pin)) } }
-                    td { (unpin(visit, pin, number)) }
-                })))
+                @match &keep {
+                    None => {
+                        (table_of_pins(visit, &pins.entries, false))
+                        p { a href=(visit.link(&[("counted", "yes")])) { "Work out what each keeps" } }
+                    },
+                    Some(keep) => (parts::worked_out("keep", keep, |keep| table_of_pins(visit, &keep.entries, true))),
+                }
                 (parts::pager(visit, &pins))
-                @if !is_counted { p { a href=(visit.link(&[("counted", "yes")])) { "Work out what each keeps" } } }
             }
         }
         h2 { "New pin" }
         (parts::form(visit, "pin", ("POST", "/cache/pins"), "It is pinned.", &html! {
+            input type="hidden" name="brief" value="true";
             (Field::of("pin", "pattern", "Images").help("As for docker: alpine (all its tags), alpine:3.20, quay.io/org/x@sha256:…; * stands for any run of characters, as in quay.io/org/*").required().input(visit, "text"))
             button type="submit" { "Pin" }
         }))
     };
     Ok(Page::new("Pins", body))
+}
+
+fn table_of_pins(visit: &Visit<'_, '_>, pins: &[PinView], are_counted: bool) -> Markup {
+    let mut headings = vec!["Images", "Pinned", "By"];
+    if are_counted {
+        headings.push("Keeps now");
+    }
+    headings.push("");
+    let rows = pins.iter().zip(0_u64..).map(|(pin, number)| {
+        html! {
+            td { code { (pin.pattern) } }
+            td { (parts::time(pin.created_at)) }
+            td { (pin.created_by) }
+            @if are_counted { td { (keeps(pin)) } }
+            td { (unpin(visit, pin, number)) }
+        }
+    });
+    parts::table(&headings, rows)
 }
 
 fn keeps(pin: &PinView) -> Markup {
@@ -189,17 +200,11 @@ pub(in crate::server::ui) fn purge(visit: &mut Visit<'_, '_>) -> Shown {
         }
         false => None,
     };
+    let would = would.as_ref();
     let body = html! {
         (tabs(visit))
         p { "To purge removes images from the cache; what is pulled again is fetched again. First it is shown what would go." }
-        @match &would {
-            Some(Ok(view)) => section #would { (would_be_purged(visit, view, &fields)) },
-            Some(Err(refused)) if refused.status == 503 => section #would data-refresh="2" {
-                p { "It is being worked out what would go: it stands here in some seconds. Where no script runs, load this page again." }
-            },
-            Some(Err(refused)) => p.refused role="alert" { (parts::capital(&refused.message)) },
-            None => {}
-        }
+        @if let Some(would) = would { (parts::worked_out("would", would, |view| would_be_purged(visit, view, &fields))) }
         h2 { "What is to go" }
         form {
             label for="image" { "Images" }

@@ -8,7 +8,7 @@ use super::tabs;
 use crate::admin::{ImageDetails, Stays};
 use crate::human::counted;
 use crate::server::ui::parts::{self, encoded};
-use crate::server::ui::visit::Visit;
+use crate::server::ui::visit::{Refused, Visit};
 use crate::server::ui::{Page, Shown};
 
 /// So many of its tags are shown.
@@ -17,10 +17,10 @@ const TAGS: usize = 30;
 /// `/images/show?image=HOST/NAME:TAG`; with `when=yes` also what goes before it, which takes a look at all images.
 pub(in crate::server::ui) fn show(visit: &mut Visit<'_, '_>) -> Shown {
     let name = visit.query("image").unwrap_or_default();
-    let is_whole = visit.query("when").is_some();
-    let brief = if is_whole { "" } else { "&brief=true" };
-    let path = format!("/cache/image?image={}{brief}", encoded(&name));
-    let image: ImageDetails = visit.get(&path)?;
+    let path = format!("/cache/image?image={}", encoded(&name));
+    let image: ImageDetails = visit.get(&format!("{path}&brief=true"))?;
+    let when = visit.query("when").filter(|_| image.upstream.is_some());
+    let when = when.map(|_| visit.get::<ImageDetails>(&format!("{path}&recall=true")));
     let name = full_name(&image);
     let all: Vec<_> = image.parts.iter().map(part).collect();
     let if_none = match image.upstream {
@@ -29,7 +29,7 @@ pub(in crate::server::ui) fn show(visit: &mut Visit<'_, '_>) -> Shown {
     };
     let body = html! {
         (tabs(visit))
-        (facts(visit, &image, is_whole))
+        (facts(visit, &image, when.as_ref()))
         h2 { "Platforms and layers" }
         (table(&all))
         (referrers(&image.referrers, if_none))
@@ -66,7 +66,11 @@ fn part(part: &crate::admin::PartView) -> Part<'_> {
     }
 }
 
-fn facts(visit: &Visit<'_, '_>, image: &ImageDetails, is_whole: bool) -> Markup {
+fn facts(
+    visit: &Visit<'_, '_>,
+    image: &ImageDetails,
+    when: Option<&Result<ImageDetails, Refused>>,
+) -> Markup {
     let shared = image.size.saturating_sub(image.exclusive_bytes);
     let (first, others) = image.tags.split_at(image.tags.len().min(TAGS));
     html! {
@@ -101,9 +105,12 @@ fn facts(visit: &Visit<'_, '_>, image: &ImageDetails, is_whole: bool) -> Markup 
             @if image.upstream.is_some() {
                 dt { "When it goes" }
                 dd {
-                    (goes(image, is_whole))
-                    @if !is_whole && image.stays.is_none() {
-                        " " a href=(visit.link(&[("when", "yes")])) { "Work out what goes before it" } "."
+                    @match when {
+                        Some(whole) => (parts::worked_out("when", whole, |whole| goes(whole, true))),
+                        None => {
+                            (goes(image, false))
+                            @if image.stays.is_none() { " " a href=(visit.link(&[("when", "yes")])) { "Work out what goes before it" } "." }
+                        }
                     }
                     @if let Some(at) = image.unused_at { " If nobody pulls it, it goes at " (parts::time(at)) " in any case." }
                 }

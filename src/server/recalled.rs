@@ -44,9 +44,12 @@ const COME_AGAIN: Duration = Duration::from_secs(10);
 /// Whoever wants to purge or evict looks once or twice before.
 const PREVIEWS: Patience = Patience {
     age: Duration::from_secs(15),
-    first: Duration::from_millis(25),
-    ..STATISTICS
+    quick: PAGE_WAITS,
+    first: PAGE_WAITS,
+    again: PAGE_WAITS,
 };
+/// The page is to be there within 50 ms.
+const PAGE_WAITS: Duration = Duration::from_millis(25);
 /// When to come again to see it.
 const PREVIEW_COMES_AGAIN: Duration = Duration::from_secs(2);
 /// So many of them are remembered.

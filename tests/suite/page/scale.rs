@@ -37,6 +37,7 @@ fn no_page_grows_with_what_is_cached() {
     assert_eq!(client.get("/v2/library/app/manifests/hot").status, 200);
     appliance.ok(&["group", "add", "acme"]);
     appliance.ok(&["project", "add", "acme/api"]);
+    appliance.ok(&["cache", "pin", "docker.io/stock/r50"]);
     appliance.stop();
     stock(&appliance.data(), blobs);
     appliance.restart();
@@ -53,7 +54,7 @@ fn no_page_grows_with_what_is_cached() {
         "/images?sort=size".to_owned(),
         "/images/show?image=docker.io/library/app:hot".to_owned(),
         "/images/show?image=docker.io/library/app:absent".to_owned(),
-        "/images/show?image=docker.io/stock/r50:t77&when=yes".to_owned(),
+        "/images/show?image=docker.io/library/app:hot&when=yes".to_owned(),
         "/images/next".to_owned(),
         "/images/next?asked=yes".to_owned(),
         "/images/next?asked=yes&to=1GB".to_owned(),

@@ -156,18 +156,15 @@ impl Group {
             }
             Action::Remove { path, how, json } => {
                 let group: Named<GroupId> = path.clone().into();
-                let what = format!("group {path}");
                 let named = NamedPlace::Group(group.clone());
-                let going = how.may_go(place, named, &what, json)?;
-                let line = if going.may_go {
-                    place.perform(RemoveGroup { group })?;
-                    format!("removed {what}, with what was below it")
-                } else if how.dry_run {
-                    format!("would remove {what}, with what is below it")
-                } else {
-                    return Ok(Outcome::Bad);
-                };
-                tell(&how.view(&path, &going.contents), json, &line)?;
+                let remove = || place.perform(RemoveGroup { group }).map(drop);
+                return how.remove(
+                    place,
+                    (named, &path),
+                    ("group", "all below it"),
+                    json,
+                    remove,
+                );
             }
         }
         Ok(Outcome::Done)

@@ -3,9 +3,10 @@
 
 use std::io::{BufRead, IsTerminal, Write};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::output::{counted, hint, print, shown_size};
+use super::Outcome;
+use super::output::{counted, hint, print, shown_size, tell};
 use super::workplace::Workplace;
 use crate::admin::{NamedPlace, PlaceContents, ShowContents};
 use crate::error::{Error, Kind, Result};
@@ -21,45 +22,39 @@ pub(super) struct How {
     yes: bool,
 }
 
-/// What goes, and whether it may.
-pub(super) struct Going {
-    pub(super) contents: PlaceContents,
-    pub(super) may_go: bool,
-}
-
 impl How {
-    /// Says what goes with `what`, and asks on a terminal; whether it may go. Where nothing is lost, nobody is asked.
+    /// Says what goes with a group or a project, asks on a terminal, and removes it, with what is always `lost` with
+    /// such a one. Where nothing else is lost, nobody is asked.
     ///
     /// # Errors
-    /// `Usage` where there is no terminal to ask on, and those of the operation.
-    pub(super) fn may_go(
+    /// `Usage` where there is no terminal to ask on, and those of the operations.
+    pub(super) fn remove(
         &self,
         workplace: &Workplace,
-        place: NamedPlace,
-        what: &str,
+        (place, path): (NamedPlace, &str),
+        (kind, lost): (&str, &str),
         json: bool,
-    ) -> Result<Going> {
+        remove: impl FnOnce() -> Result<()>,
+    ) -> Result<Outcome> {
+        let what = format!("{kind} {path}");
         let going = workplace.perform(ShowContents {
             place,
             removing: true,
         })?;
         if !json {
-            tell(&going)?;
+            tell_contents(&going)?;
         }
-        let may_go = !self.dry_run && (going.is_nothing() || self.confirm(what, &sum(&going))?);
-        Ok(Going {
-            contents: going,
-            may_go,
-        })
-    }
-
-    /// What `--json` says of it.
-    pub(super) fn view(&self, path: &str, contents: &PlaceContents) -> Value {
-        let done = match self.dry_run {
-            true => "would_remove",
-            false => "removed",
+        let (done, line) = if self.dry_run {
+            ("would_remove", format!("would remove {what}, with {lost}"))
+        } else if going.is_nothing() || self.confirm(&what, &sum(&going))? {
+            remove()?;
+            ("removed", format!("removed {what}, with {lost}"))
+        } else {
+            return Ok(Outcome::Bad);
         };
-        json!({ done: path, "dry_run": self.dry_run, "contents": contents })
+        let view = json!({ done: path, "dry_run": self.dry_run, "contents": going });
+        tell(&view, json, &line)?;
+        Ok(Outcome::Done)
     }
 
     /// Asks on a terminal whether `what` may go, and `lost` with it.
@@ -83,7 +78,7 @@ impl How {
     }
 }
 
-fn tell(going: &PlaceContents) -> Result<()> {
+fn tell_contents(going: &PlaceContents) -> Result<()> {
     for repository in &going.repositories {
         let protected = match repository.is_protected {
             true => ", protected by a rule",

@@ -148,18 +148,15 @@ impl Project {
             Action::Cleanup(cleanup) => return cleanup.run(place),
             Action::Remove { path, how, json } => {
                 let project: Named<ProjectId> = path.clone().into();
-                let what = format!("project {path}");
                 let named = NamedPlace::Project(project.clone());
-                let going = how.may_go(place, named, &what, json)?;
-                let line = if going.may_go {
-                    place.perform(RemoveProject { project })?;
-                    format!("removed {what}, with its tokens")
-                } else if how.dry_run {
-                    format!("would remove {what}, with its tokens")
-                } else {
-                    return Ok(Outcome::Bad);
-                };
-                tell(&how.view(&path, &going.contents), json, &line)?;
+                let remove = || place.perform(RemoveProject { project }).map(drop);
+                return how.remove(
+                    place,
+                    (named, &path),
+                    ("project", "its tokens"),
+                    json,
+                    remove,
+                );
             }
         }
         Ok(Outcome::Done)

@@ -5,9 +5,8 @@
 
 mod estimate;
 mod history;
+mod lazy;
 mod level1;
-mod level5;
-mod level6;
 mod parallel;
 mod tables;
 mod writer;
@@ -15,9 +14,8 @@ mod writer;
 use crate::recreate::tokens::{STORED, Token};
 
 use history::History;
+use lazy::{Lazy, Level};
 use level1::Level1;
-use level5::Level5;
-use level6::Level6;
 pub(super) use parallel::Parallel;
 pub(super) use writer::Headers;
 use writer::Writer;
@@ -33,8 +31,7 @@ pub(super) struct Compressor {
 /// What finds the matches of a block.
 enum Find {
     Level1(Level1),
-    Level5(Level5),
-    Level6(Level6),
+    Lazy(Lazy),
 }
 
 impl Compressor {
@@ -43,8 +40,8 @@ impl Compressor {
             writer: Writer::new(headers),
             find: match level {
                 1 => Find::Level1(Level1::new()),
-                5 => Find::Level5(Level5::new()),
-                _ => Find::Level6(Level6::new()),
+                5 => Find::Lazy(Lazy::new(Level::Five)),
+                _ => Find::Lazy(Lazy::new(Level::Six)),
             },
             block: Vec::with_capacity(STORED),
             tokens: Vec::with_capacity(STORED),
@@ -114,16 +111,14 @@ impl Find {
     fn tokens(&mut self, block: &[u8], tokens: &mut Vec<Token>) {
         match self {
             Self::Level1(level) => level.find(block, tokens),
-            Self::Level5(level) => level.find(block, tokens),
-            Self::Level6(level) => level.find(block, tokens),
+            Self::Lazy(level) => level.find(block, tokens),
         }
     }
 
     fn history(&mut self) -> &mut History {
         match self {
             Self::Level1(level) => &mut level.history,
-            Self::Level5(level) => &mut level.history,
-            Self::Level6(level) => &mut level.history,
+            Self::Lazy(level) => &mut level.history,
         }
     }
 }

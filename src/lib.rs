@@ -32,7 +32,7 @@
 //! | `oci` | digest, reference, manifest, scope: pure |
 //! | `recreate` | gzip streams made again from what is in them and a recipe, byte by byte; new content as what of it is not in old: the only place that knows zstd; reads and writes what it is handed |
 //! | `spool` | bytes on their way: in memory while they are few, in unlinked files beyond that; who may hold how much |
-//! | `config` `telemetry` `metrics` `network` `context` `hops` `human` `schema` `shared_call` `words` `error` `time` | what every room may use; `telemetry`: logs; `metrics`: counters, and the metrics' names and text; `network`: whose address counts as whose; `context`: for whom a thread works, and whether that client still waits; `hops`: through which boxes its request came; `human`: numbers as people read them; `schema`: how types look in JSON; `words`: enums that are words; `shared_call`: one call for all who wait for its result |
+//! | `config` `telemetry` `metrics` `network` `context` `hops` `human` `priority` `schema` `shared_call` `words` `error` `time` | what every room may use; `telemetry`: logs; `metrics`: counters, and the metrics' names and text; `network`: whose address counts as whose; `context`: for whom a thread works, and whether that client still waits; `hops`: through which boxes its request came; `human`: numbers as people read them; `priority`: threads that let pulls go first; `schema`: how types look in JSON; `words`: enums that are words; `shared_call`: one call for all who wait for its result |
 //!
 //! # Invariants
 //!
@@ -150,6 +150,7 @@ pub mod human;
 pub mod metrics;
 pub mod network;
 pub mod oci;
+pub mod priority;
 pub mod proxy;
 pub mod recreate;
 pub mod registry;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The part of scripts/bench that runs inside the namespaces: bench.sh BINARY SECONDS ROUNDS all|warm|cold|tls
+# The part of scripts/bench that runs inside the namespaces: bench.sh BINARY SECONDS ROUNDS all|warm|cold|tls|growth
 set -euo pipefail
 
 BINARY=$1
@@ -25,6 +25,8 @@ declare -A RESULT=()
 source "$HERE/bench-warm.sh"
 # shellcheck source=scripts/e2e.d/bench-cold.sh
 source "$HERE/bench-cold.sh"
+# shellcheck source=scripts/e2e.d/bench-growth.sh
+source "$HERE/bench-growth.sh"
 # shellcheck source=scripts/e2e.d/bench-tls.sh
 source "$HERE/bench-tls.sh"
 
@@ -192,6 +194,10 @@ cold)
 tls)
     nginx_start
     tls_bench
+    ;;
+growth)
+    nginx_start
+    growth
     ;;
 all)
     nginx_start

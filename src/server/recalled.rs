@@ -8,11 +8,12 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Appliance;
-use super::remembered::{Patience, Remembered, lower_priority};
+use super::remembered::{Patience, Remembered};
 use crate::admin::{
     Admin, CacheStatistics, CacheStatisticsView, FindingsView, OnTheBox, Operation, perform_named,
 };
 use crate::error::{Error, Kind, Result};
+use crate::priority::{AFTER_PULLS, lower};
 use crate::store::{Actor, ImageSizes};
 
 /// The overview asks for two of these, one after the other, and should be there at once.
@@ -149,7 +150,7 @@ impl Appliance {
     ) -> impl FnOnce() -> Result<T> + Send + 'static {
         let (store, config) = (Arc::clone(&self.store), self.config.clone());
         move || {
-            lower_priority();
+            lower(AFTER_PULLS);
             work(&Admin {
                 store: &store,
                 actor: Actor::server(),
@@ -165,7 +166,7 @@ impl Appliance {
     pub(super) fn recall_image_sizes(&self) -> Result<ImageSizes> {
         let store = Arc::clone(&self.store);
         let measure = move || {
-            lower_priority();
+            lower(AFTER_PULLS);
             store.cache.image_sizes()
         };
         let recall = || Ok(self.recalled.image_sizes.get(&SIZES, measure));
@@ -183,7 +184,7 @@ impl Appliance {
         let recalled = self
             .recalled
             .findings
-            .get(&FINDINGS, move || examine(lower_priority));
+            .get(&FINDINGS, move || examine(|| lower(AFTER_PULLS)));
         recalled.map(|(view, _)| view)
     }
 

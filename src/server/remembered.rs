@@ -164,13 +164,6 @@ impl<T: Clone + Send + 'static> Remembered<T> {
     }
 }
 
-/// Gives pulls priority over what this thread does from here on.
-pub(super) fn lower_priority() {
-    const NICE: i32 = 10;
-    // Where this is not allowed, the thread competes with them.
-    let _ = rustix::process::setpriority_process(None, NICE);
-}
-
 /// That it is being found out; also a panic ends that.
 struct Running<T>(Arc<Remembered<T>>);
 

@@ -32,6 +32,7 @@ use rustix::fs::MemfdFlags;
 
 use crate::context;
 use crate::error::{Error, Kind, Result};
+use crate::priority::{AFTER_PULLS, lower};
 use budget::Budget;
 pub use budget::{Owner, Permit};
 pub use content::Content;
@@ -48,8 +49,6 @@ const LONG: u64 = 256 * 1024;
 const PAUSE: Duration = Duration::from_millis(1);
 /// How long a turn to work on a long document is waited for.
 const WORK_PATIENCE: Duration = Duration::from_secs(20);
-/// The nice value of the thread that works on long documents, of 19: what is short goes before it.
-const NICE: i32 = 10;
 /// What may lie in memory instead of a file where the disk has no room, so that pulls go on.
 const WITHOUT_DISK: u64 = 16 << 20;
 /// After how long a request that was refused should be tried again.
@@ -115,10 +114,7 @@ impl Spools {
             let builder = ThreadPoolBuilder::new().num_threads(1);
             builder
                 .thread_name(|_| "long-documents".to_owned())
-                // Where this is refused, the thread keeps its usual priority.
-                .start_handler(|_| {
-                    let _ = rustix::process::setpriority_process(None, NICE);
-                })
+                .start_handler(|_| lower(AFTER_PULLS))
                 .build()
                 .ok()
         };

@@ -6,6 +6,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::{Blob, Store};
 use crate::error::Result;
 use crate::oci::Digest;
+use crate::priority::after_pulls;
 use crate::time::Timestamp;
 
 /// Enough that fills of different blobs seldom wait for each other.
@@ -74,20 +75,27 @@ impl Store {
         Ok(went)
     }
 
-    /// As [`Self::release_blob`], for many: their rows and notes go in steps, and the files one by one. `removed` is told the
-    /// bytes of each.
-    pub fn release_blobs(&self, digests: &[Digest], mut removed: impl FnMut(u64)) -> Result<()> {
+    /// As [`Self::release_blob`], for many: their rows and notes go in steps, and the files one by one, while pulls go first.
+    /// `removed` is told the bytes of each.
+    pub fn release_blobs(
+        &self,
+        digests: &[Digest],
+        mut removed: impl FnMut(u64) + Send,
+    ) -> Result<()> {
         self.cache.forget_all_unlinked(digests)?;
-        for digest in digests {
-            let size = self.blobs.size_of(digest)?.unwrap_or_default();
-            let went = {
-                let _settling = self.settling.lock(digest);
-                self.remove_unneeded(digest)?
-            };
-            if went {
-                removed(size);
+        after_pulls("release", || {
+            for digest in digests {
+                let size = self.blobs.size_of(digest)?.unwrap_or_default();
+                let went = {
+                    let _settling = self.settling.lock(digest);
+                    self.remove_unneeded(digest)?
+                };
+                if went {
+                    removed(size);
+                }
             }
-        }
+            Ok(())
+        })?;
         for database in [self.registry.database(), self.cache.database()] {
             database.settle_all(digests)?;
         }

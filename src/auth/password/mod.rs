@@ -25,6 +25,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize;
 
 use crate::error::{Error, Kind, Result};
+use crate::priority::lower;
 use hashing::{decoy, matches};
 use known::KnownLogins;
 use queue::{Caller, Queue};
@@ -237,8 +238,7 @@ fn too_many() -> Error {
 
 /// What the thread does: one login after the other.
 fn check_all(turns: &Turns, mut matches: impl FnMut(&str, &str) -> Result<bool>) {
-    // Of this thread alone. Where it is forbidden, hashing goes on as it is.
-    let _ = rustix::process::setpriority_process(None, NICE);
+    lower(NICE);
     while let Some(job) = turns.next() {
         if Instant::now() >= job.until {
             continue;

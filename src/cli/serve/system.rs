@@ -9,6 +9,8 @@
 use std::ffi::c_int;
 use std::num::NonZeroUsize;
 
+use crate::priority::lower;
+
 /// The nice value that comes last.
 const NICE: i32 = 19;
 
@@ -18,7 +20,7 @@ pub(super) fn wait_for_others() {
     const WHO: c_int = 1;
     const CALLER: c_int = 0;
     const IDLE: c_int = 3 << 13;
-    let _ = rustix::process::setpriority_process(None, NICE);
+    lower(NICE);
     // SAFETY: `ioprio_set(2)` takes three integers, and changes nothing but the priority of the calling thread.
     let _ = unsafe { libc::syscall(libc::SYS_ioprio_set, WHO, CALLER, IDLE) };
 }

@@ -12,10 +12,11 @@ use parking_lot::Mutex;
 use super::demand::{Demand, demands};
 use super::plan::{Goal, Plan, Question, plan};
 use super::sums::Sums;
-use super::{Evicted, World, after_others, evict, release};
+use super::{Evicted, World, evict, release};
 use crate::error::Result;
 use crate::metrics::{Counter, counters};
 use crate::oci::RegistryHost;
+use crate::priority::after_pulls;
 use crate::store::{Asked, Inventory, Limit, LimitedPart, Scope, Store};
 use crate::time::Timestamp;
 
@@ -200,7 +201,7 @@ impl Evictor {
         is_asked: bool,
     ) -> Result<bool> {
         self.store.cache.write_notes()?;
-        let (inventory, plan) = after_others(|| self.plan(demand, limits, world, is_asked))?;
+        let (inventory, plan) = after_pulls("plan", || self.plan(demand, limits, world, is_asked))?;
         let room = &self.store.room;
         let mut answered = 0;
         let evicted = evict(&self.store, &inventory, &plan, demand.scope(), |evicted| {

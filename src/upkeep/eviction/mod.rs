@@ -12,7 +12,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::oci::Digest;
 use crate::store::{BlobId, Eviction, Inventory, RepositoryId, Scope, Store};
 use crate::time::Timestamp;
@@ -117,24 +117,6 @@ fn eviction(inventory: &Inventory, place: usize, scope: &Scope) -> Option<Evicti
         fetched_at: manifest.fetched_at,
         pulled_at: pulls.map(|pulls| pulls.pulls.at).max(),
         group,
-    })
-}
-
-/// Runs `work`, which needs the processor for long and holds no lock that others wait for, on a thread that pulls go before.
-fn after_others<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    const NICE: i32 = 10;
-    let work = || {
-        // Not allowed, it competes as before.
-        let _ = rustix::process::setpriority_process(None, NICE);
-        work()
-    };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("plan".into());
-        let thread = thread.spawn_scoped(scope, work);
-        let thread =
-            thread.map_err(|error| Error::internal("cannot start a thread").because(error))?;
-        let panicked = |_| Err(Error::internal("the thread that plans evictions panicked"));
-        thread.join().unwrap_or_else(panicked)
     })
 }
 

@@ -103,6 +103,15 @@ pub(crate) fn stock(data: &Path, blobs: u64) -> u64 {
     bytes
 }
 
+/// `scripts/bench --growth` measures a box with so many blobs.
+#[test]
+#[ignore = "makes data for scripts/bench"]
+fn a_data_directory_is_stocked() {
+    let data = std::env::var_os("BREAKWATER_STOCK").expect("BREAKWATER_STOCK");
+    let blobs = number("BREAKWATER_EVICTION_BLOBS").expect("BREAKWATER_EVICTION_BLOBS");
+    stock(Path::new(&data), blobs);
+}
+
 /// Pulls for as long as `goes_on`; how long each took, sorted.
 fn pulls(client: &Client, layer: &Digest, mut goes_on: impl FnMut() -> bool) -> Vec<Duration> {
     let mut took = Vec::new();

@@ -193,6 +193,19 @@ impl Error {
         self
     }
 
+    /// The same once more, for another who waited for it.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self {
+            kind: self.kind,
+            what: self.what_and_why(),
+            remedy: self.remedy.clone(),
+            subject: self.subject,
+            logged: self.logged.clone(),
+            source: None,
+        }
+    }
+
     /// Puts what was being done before what went wrong: `context: what`.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {

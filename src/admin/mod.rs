@@ -75,7 +75,7 @@ pub use bundles::{
 pub use cache::{
     CacheStatistics, CacheStatisticsView, EvictImages, EvictionView, ImageDetails,
     ListCachedImages, PartView, PurgeImages, PurgeView, RecallStatistics, ReferrerView,
-    ShowCachedImage,
+    ShowCachedImage, VictimView,
 };
 pub use cache::{limited_parts, world};
 pub use caller::{Caller, OnTheBox};

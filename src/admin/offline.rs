@@ -68,6 +68,7 @@ impl Operation for SwitchOffline {
         admin.store.set_offline(self.offline)?;
         if let Some(server) = admin.server {
             server.set_offline(self.offline);
+            server.forget_previews();
         }
         let kind = match self.offline {
             true => EventKind::OfflineOn,

@@ -177,14 +177,15 @@ fn perform_json<O: Operation>(admin: &Admin<'_>, request: Value) -> Result<Box<R
     to_raw_value(&operation.perform(admin)?).map_err(odd::<O>)
 }
 
-/// What an operation that only looks finds, as the running server worked it out a while ago; 503 there while that is
-/// done for the first time. It is performed without a server meanwhile, and what it says of its request was checked
-/// before by who asks: an error of it goes to the log alone.
+/// What an operation that only looks, with a field `recall`, finds without that: as the server worked it out a while ago.
 ///
 /// # Errors
-/// `Unavailable`.
+/// Those of the operation, and `Unavailable` while it is worked out for the first time.
 pub(super) fn recalled<O: Operation>(server: &dyn RunningServer, request: &O) -> Result<O::View> {
-    let request = serde_json::to_value(request).map_err(odd::<O>)?;
+    let mut request = serde_json::to_value(request).map_err(odd::<O>)?;
+    if let Some(fields) = request.as_object_mut() {
+        fields.insert("recall".to_owned(), Value::Bool(false));
+    }
     let view = server.preview(O::NAME, request)?;
     serde_json::from_str(view.get()).map_err(odd::<O>)
 }

@@ -31,7 +31,7 @@ pub struct ListPins {
     /// Do not look what each keeps, which takes a look at all that is cached
     #[serde(default)]
     pub brief: bool,
-    /// As it was worked out a while ago; 503 while that is done for the first time
+    /// As it was worked out a while ago, see `counted_at`; 503 while that is done for the first time
     #[serde(default)]
     pub recall: bool,
     #[serde(default)]
@@ -65,6 +65,8 @@ pub struct PinView {
     pub images: Option<u64>,
     /// Bytes of these, each file once
     pub bytes: Option<u64>,
+    /// When that was counted
+    pub counted_at: Option<Timestamp>,
 }
 
 impl Operation for AddPin {
@@ -141,6 +143,7 @@ impl PinView {
         Self {
             images: Some(count_images(inventory, covered)),
             bytes: Some(inventory.bytes_of(&files)),
+            counted_at: Some(Timestamp::now()),
             ..Self::brief(pin)
         }
     }
@@ -152,6 +155,7 @@ impl PinView {
             created_by: pin.created_by.clone(),
             images: None,
             bytes: None,
+            counted_at: None,
         }
     }
 }

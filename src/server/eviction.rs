@@ -28,7 +28,12 @@ impl Appliance {
     fn round(&self, asked: &Asked) -> Result<()> {
         let upstreams = self.proxy.upstreams().states()?;
         let world = world(&self.store, Timestamp::now(), self.is_offline(), upstreams)?;
-        self.evictor.round(&self.limits()?, &world, asked)
+        let before = self.evictor.counters().evicted_bytes();
+        let round = self.evictor.round(&self.limits()?, &world, asked);
+        if self.evictor.counters().evicted_bytes() != before {
+            self.recalled.forget_previews();
+        }
+        round
     }
 
     /// What was configured, and what groups and upstreams may take.

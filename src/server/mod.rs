@@ -40,7 +40,7 @@ mod viewers;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 pub use crate::admin::check_upstream;
@@ -103,6 +103,8 @@ pub struct Appliance {
     observed: Arc<Observed>,
     written_sums: history::Written,
     recalled: recalled::Recalled,
+    /// For threads of its own that outlive a request.
+    itself: OnceLock<Weak<Self>>,
     examine: OnceLock<Examine>,
     /// What was found damaged and is fetched again.
     repairing: Mutex<repair::Tried>,
@@ -144,10 +146,13 @@ impl Appliance {
             observed: Arc::new(Observed::new()),
             written_sums: history::Written::default(),
             recalled: recalled::Recalled::default(),
+            itself: OnceLock::new(),
             examine: OnceLock::new(),
             repairing: Mutex::default(),
             repairs_held: AtomicBool::new(false),
         });
+        // It is made only here, so it is set once.
+        let _ = appliance.itself.set(Arc::downgrade(&appliance));
         let limits = appliance.limits()?;
         appliance.evictor.set_limits(&limits, Timestamp::now())?;
         Ok(appliance)

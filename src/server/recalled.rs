@@ -1,6 +1,7 @@
 //! What is remembered for whoever looks at the box: statistics of the cache, what the doctor finds, what would go.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -10,7 +11,7 @@ use serde_json::value::RawValue;
 use super::Appliance;
 use super::remembered::{Patience, Remembered};
 use crate::admin::{
-    Admin, CacheStatistics, CacheStatisticsView, FindingsView, OnTheBox, Operation, perform_named,
+    Admin, CacheStatistics, CacheStatisticsView, FindingsView, Operation, perform_named,
 };
 use crate::error::{Error, Kind, Result};
 use crate::priority::{AFTER_PULLS, lower};
@@ -25,12 +26,14 @@ const STATISTICS: Patience = Patience {
     quick: Duration::from_millis(250),
     first: FIRST,
     again: Duration::from_secs(2),
+    gives_very_old: true,
 };
 const FINDINGS: Patience = Patience {
     age: Duration::from_secs(60),
     quick: Duration::ZERO,
     first: FIRST,
     again: Duration::ZERO,
+    gives_very_old: true,
 };
 
 /// Whoever wants a list by size cannot do without, and waits almost as long as a list may take.
@@ -48,6 +51,7 @@ const PREVIEWS: Patience = Patience {
     quick: PAGE_WAITS,
     first: PAGE_WAITS,
     again: PAGE_WAITS,
+    gives_very_old: false,
 };
 /// The page is to be there within 50 ms.
 const PAGE_WAITS: Duration = Duration::from_millis(25);
@@ -56,11 +60,33 @@ const PREVIEW_COMES_AGAIN: Duration = Duration::from_secs(2);
 /// So many of them are remembered.
 const MOST_PREVIEWS: usize = 8;
 
+/// The view of an operation as JSON, or why it failed: whoever asks is told.
+#[derive(Clone)]
+enum WorkedOut {
+    View(Arc<RawValue>),
+    Failed(Arc<Error>),
+}
+
+/// Held by the one preview that is worked out, for which all rows are read.
+struct Turn(Arc<AtomicBool>);
+
+impl Turn {
+    fn take(turn: &Arc<AtomicBool>) -> Option<Self> {
+        let is_taken = turn.swap(true, Ordering::SeqCst);
+        (!is_taken).then(|| Self(Arc::clone(turn)))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
 /// Runs the doctor's checks of this box, and calls what it is given when it holds nothing that pulls wait for.
 pub type Examine = Arc<dyn Fn(fn()) -> Result<FindingsView> + Send + Sync>;
 
-/// The view of an operation, as JSON.
-type Preview = Arc<Remembered<Arc<RawValue>>>;
+type Preview = Arc<Remembered<WorkedOut>>;
 
 pub(super) struct Recalled {
     statistics: Arc<Remembered<CacheStatisticsView>>,
@@ -68,8 +94,8 @@ pub(super) struct Recalled {
     image_sizes: Arc<Remembered<ImageSizes>>,
     /// Each with its operation and request, those that were asked for last at the end.
     previews: Mutex<Vec<((&'static str, Value), Preview)>>,
-    /// Held while one is worked out, for which all rows are read.
-    preview_turn: Arc<Mutex<()>>,
+    /// See [`Turn`].
+    preview_turn: Arc<AtomicBool>,
 }
 
 impl Default for Recalled {
@@ -90,19 +116,23 @@ impl Recalled {
         self.previews.lock().clear();
     }
 
-    fn preview(&self, name: &'static str, request: Value) -> Preview {
-        let asked = (name, request);
+    /// The preview of this request, with the turn to work it out if nobody has that. Where somebody has it, what is not
+    /// known yet is not begun to be: so what is being worked out is never forgotten for it.
+    fn preview(&self, name: &'static str, request: &Value) -> Option<(Preview, Option<Turn>)> {
+        let turn = Turn::take(&self.preview_turn);
+        let is_asked = |(known, asked): &(&str, Value)| *known == name && asked == request;
         let mut previews = self.previews.lock();
-        let known = previews.iter().position(|(known, _)| *known == asked);
+        let known = previews.iter().position(|(asked, _)| is_asked(asked));
         let known = match known {
             Some(place) => previews.remove(place).1,
+            None if turn.is_none() => return None,
             None => Remembered::new("what the page shows of all that is cached"),
         };
         if previews.len() >= MOST_PREVIEWS {
             previews.remove(0);
         }
-        previews.push((asked, Arc::clone(&known)));
-        known
+        previews.push(((name, request.clone()), Arc::clone(&known)));
+        Some((known, turn))
     }
 }
 
@@ -124,23 +154,30 @@ impl Appliance {
         name: &'static str,
         request: Value,
     ) -> Result<Arc<RawValue>> {
-        let known = self.recalled.preview(name, request.clone());
-        let turn = Arc::clone(&self.recalled.preview_turn);
-        let recalled = match turn.is_locked() {
-            true => known.last(),
-            false => {
+        let recalled = match self.recalled.preview(name, &request) {
+            Some((known, Some(turn))) => {
                 let work_out = self.unhurried(move |admin| {
-                    let _turn = turn.lock();
-                    perform_named(admin, name, request).map(Arc::from)
+                    let _turn = turn;
+                    Ok(match perform_named(admin, name, request) {
+                        Ok(view) => WorkedOut::View(Arc::from(view)),
+                        Err(error) => WorkedOut::Failed(Arc::new(error)),
+                    })
                 });
-                known.get(&PREVIEWS, work_out).map(|(view, _)| view)
+                known.get(&PREVIEWS, work_out).map(|(out, _)| out)
             }
+            Some((known, None)) => known.young(&PREVIEWS),
+            None => None,
         };
-        recalled.ok_or_else(|| {
-            let retry_after = PREVIEW_COMES_AGAIN;
-            let what = "it is still being worked out";
-            Error::new(Kind::Unavailable { retry_after }, what).remedy("try again in some seconds")
-        })
+        match recalled {
+            Some(WorkedOut::View(view)) => Ok(view),
+            Some(WorkedOut::Failed(error)) => Err(error.again()),
+            None => {
+                let retry_after = PREVIEW_COMES_AGAIN;
+                let what = "it is still being worked out";
+                Err(Error::new(Kind::Unavailable { retry_after }, what)
+                    .remedy("try again in some seconds"))
+            }
+        }
     }
 
     /// Work for a thread that lets pulls go first.
@@ -148,17 +185,13 @@ impl Appliance {
         &self,
         work: impl FnOnce(&Admin<'_>) -> Result<T> + Send + 'static,
     ) -> impl FnOnce() -> Result<T> + Send + 'static {
-        let (store, config) = (Arc::clone(&self.store), self.config.clone());
+        let itself = self.itself.get().and_then(Weak::upgrade);
         move || {
+            let itself = itself.ok_or_else(|| Error::internal("the box is being stopped"))?;
+            // While pulls go first, others would wait long for the database's writer.
+            itself.store.cache.write_notes()?;
             lower(AFTER_PULLS);
-            work(&Admin {
-                store: &store,
-                actor: Actor::server(),
-                caller: &OnTheBox,
-                config: &config,
-                server: None,
-                watch: None,
-            })
+            work(&itself.admin(Actor::server()))
         }
     }
 

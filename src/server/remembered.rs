@@ -54,6 +54,18 @@ pub(super) struct Patience {
     pub(super) first: Duration,
     /// How long where it should be quick.
     pub(super) again: Duration,
+    /// Whether they get even what is older than twice its age where the new one takes longer than they wait.
+    pub(super) gives_very_old: bool,
+}
+
+impl Patience {
+    fn age_of<T>(&self, found: &Found<T>) -> Duration {
+        self.age.max(found.took.saturating_mul(WORTH))
+    }
+
+    fn is_very_old<T>(&self, found: &Found<T>) -> bool {
+        found.began.elapsed() >= self.age_of(found).saturating_mul(VERY_OLD)
+    }
 }
 
 impl<T: Clone + Send + 'static> Remembered<T> {
@@ -91,15 +103,13 @@ impl<T: Clone + Send + 'static> Remembered<T> {
             None => patience.first,
             Some(last) if !is_enough(last) => patience.again,
             Some(last) => {
-                let age = patience.age.max(last.took.saturating_mul(WORTH));
-                let elapsed = last.began.elapsed();
-                if elapsed < age {
+                if last.began.elapsed() < patience.age_of(last) {
                     return Some((last.value.clone(), last.as_of));
                 }
                 old = Some(last.began);
-                match elapsed < age.saturating_mul(VERY_OLD) {
-                    true => Duration::ZERO,
-                    false => patience.first,
+                match patience.is_very_old(last) {
+                    true => patience.first,
+                    false => Duration::ZERO,
                 }
             }
         };
@@ -118,14 +128,19 @@ impl<T: Clone + Send + 'static> Remembered<T> {
                 break;
             }
         }
-        let last = state.last.as_ref().filter(|last| is_enough(last));
+        let is_given = |last: &&Found<T>| {
+            is_enough(last) && (patience.gives_very_old || !patience.is_very_old(last))
+        };
+        let last = state.last.as_ref().filter(is_given);
         last.map(|last| (last.value.clone(), last.as_of))
     }
 
-    /// What is remembered, however old it is.
-    pub(super) fn last(&self) -> Option<T> {
+    /// What is remembered, where it is neither very old nor to be found out for everybody who asks.
+    pub(super) fn young(&self, patience: &Patience) -> Option<T> {
         let state = self.state.lock();
-        state.last.as_ref().map(|last| last.value.clone())
+        let last = state.last.as_ref();
+        let last = last.filter(|last| last.took >= patience.quick && !patience.is_very_old(last));
+        last.map(|last| last.value.clone())
     }
 
     /// Forgets what nobody has asked for within the hour.
@@ -187,6 +202,7 @@ mod tests {
             quick: Duration::from_secs(quick),
             first: Duration::from_secs(10),
             again: Duration::from_secs(10),
+            gives_very_old: true,
         }
     }
 

@@ -14,6 +14,8 @@ use crate::upkeep::eviction::{self, Goal, Plan, Stays, explain_all, plan};
 
 /// So many images are listed.
 pub(super) const LISTED: usize = 1_000;
+/// So many tags of each.
+const NAMES: usize = 20;
 
 #[derive(Debug, Serialize, Deserialize, JsonSchema, clap::Args)]
 pub struct EvictImages {
@@ -54,8 +56,10 @@ pub struct EvictionView {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VictimView {
-    /// HOST/NAME:TAG of each tag, or HOST/NAME@DIGEST
+    /// HOST/NAME:TAG of its tags, the first 20 of them, or HOST/NAME@DIGEST
     pub names: Vec<String>,
+    /// How many tags it has beside these
+    pub more_names: u64,
     /// Bytes that its going frees, after what goes before it
     pub bytes: u64,
     /// When it was last pulled or fetched
@@ -112,7 +116,11 @@ impl Operation for EvictImages {
             return Ok(view);
         }
         let is_enough = |evicted: &eviction::Evicted| evicted.bytes >= too_much;
-        let evicted = eviction::evict(store, inventory, &plan, &Scope::All, is_enough)?;
+        let evicted = eviction::evict(store, inventory, &plan, &Scope::All, is_enough);
+        if let Some(server) = admin.server {
+            server.forget_previews();
+        }
+        let evicted = evicted?;
         tracing::info!(
             to,
             images = evicted.images,
@@ -122,9 +130,6 @@ impl Operation for EvictImages {
         if evicted.images > 0 {
             let event = eviction::event("asked", &evicted);
             store.audit.record(&admin.actor, &event);
-        }
-        if let Some(server) = admin.server {
-            server.forget_previews();
         }
         view.is_enough = store.cache.used()? <= to;
         (view.images, view.bytes) = (evicted.images, evicted.bytes);
@@ -158,8 +163,12 @@ fn parse_size(text: &str) -> Result<u64> {
 fn victims(inventory: &Inventory, plan: &Plan) -> Vec<VictimView> {
     let victims = plan.victims.iter().take(LISTED).filter_map(|victim| {
         let image = inventory.manifests.get(*victim.manifests.first()?)?;
+        let mut names = inventory.names(image);
+        let more_names = names.len().saturating_sub(NAMES) as u64;
+        names.truncate(NAMES);
         Some(VictimView {
-            names: inventory.names(image),
+            names,
+            more_names,
             bytes: victim.frees,
             used_at: victim.pulled_at,
             is_gone: victim.is_gone,

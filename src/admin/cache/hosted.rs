@@ -9,6 +9,7 @@ use crate::context;
 use crate::error::{Error, Kind, Result};
 use crate::oci::{Descriptor, Digest, Manifest, Reference, Tag};
 use crate::store::{HostedRepository, RepositoryId, Store};
+use crate::time::Timestamp;
 
 /// `PATH:TAG`, or `PATH@DIGEST`.
 pub(super) fn show(admin: &Admin<'_>, image: &str, sharing: Sharing) -> Result<ImageDetails> {
@@ -41,6 +42,7 @@ pub(super) fn show(admin: &Admin<'_>, image: &str, sharing: Sharing) -> Result<I
         false => parts.shown.iter().filter(|part| !part.is_cached).count() as u64,
     };
     Ok(ImageDetails {
+        as_of: Timestamp::now(),
         upstream: None,
         repository: path.to_owned(),
         tag: match &reference {

@@ -9,6 +9,7 @@ use crate::admin::Admin;
 use crate::error::Result;
 use crate::oci::{ImageName, ImagePattern, Reference};
 use crate::store::KeptImage;
+use crate::time::Timestamp;
 use crate::upkeep::eviction::Stays;
 
 /// `None` for a digest without a name, which is looked for among all that is cached.
@@ -60,6 +61,7 @@ pub(super) fn show(
     };
     let used_at = last_pulled_at.map_or(record.fetched_at, |at| at.max(record.fetched_at));
     Ok(Some(ImageDetails {
+        as_of: Timestamp::now(),
         upstream: Some(upstream.to_string()),
         repository: name.to_owned(),
         tag,

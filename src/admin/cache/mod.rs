@@ -11,7 +11,7 @@ mod referrers;
 mod show;
 mod statistics;
 
-pub use evict::{EvictImages, EvictionView};
+pub use evict::{EvictImages, EvictionView, VictimView};
 pub use limits::limited_parts;
 pub use moment::world;
 pub use purge::{PurgeImages, PurgeView};

@@ -72,11 +72,9 @@ impl Operation for PurgeImages {
     fn perform(self, admin: &Admin<'_>) -> Result<PurgeView> {
         let asked = Asked::of(&self, admin)?;
         if self.dry_run {
-            return match admin.server {
-                Some(server) if self.recall => asked.unless_nothing(recalled(server, &self)?),
-                // That nothing is called so is said by who recalls it.
-                _ if self.recall => Ok(asked.plan(admin, self.pinned)?.view),
-                _ => asked.unless_nothing(asked.plan(admin, self.pinned)?.view),
+            return match admin.server.filter(|_| self.recall) {
+                Some(server) => recalled(server, &self),
+                None => asked.unless_nothing(asked.plan(admin, self.pinned)?.view),
             };
         }
         let store = admin.store;
@@ -88,7 +86,11 @@ impl Operation for PurgeImages {
             &planned.inventory,
             &asked.purge(),
             &planned.selection,
-        )?;
+        );
+        if let Some(server) = admin.server {
+            server.forget_previews();
+        }
+        let purged = purged?;
         view.busy = view.images.saturating_sub(purged.images);
         (view.images, view.bytes) = (purged.images, purged.bytes);
         let subject = match (&asked.pattern, &asked.group) {
@@ -103,9 +105,6 @@ impl Operation for PurgeImages {
             .detail("tags", number(view.tags))
             .detail("bytes", number(view.bytes));
         store.audit.record(&admin.actor, &event);
-        if let Some(server) = admin.server {
-            server.forget_previews();
-        }
         Ok(view)
     }
 }

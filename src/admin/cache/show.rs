@@ -27,7 +27,7 @@ pub struct ShowCachedImage {
     /// Leave out what takes a look at all that is cached: when it would go. Why it stays is told of pins and of upstreams that are away, and sizes of files that other images need too are found by their rows
     #[serde(default)]
     pub brief: bool,
-    /// As it was worked out a while ago; 503 while that is done for the first time
+    /// Of what takes a look at all that is cached: as it was worked out a while ago, see `as_of`; 503 while that is done for the first time
     #[serde(default)]
     pub recall: bool,
     /// Leave out of a pushed image who else needs its files: for a view that does not show that.
@@ -40,6 +40,8 @@ pub struct ShowCachedImage {
 #[schemars(rename = "ImageDetails")]
 #[serde(deny_unknown_fields)]
 pub struct ImageDetails {
+    /// When this was so
+    pub as_of: Timestamp,
     /// Null for what was pushed
     pub upstream: Option<String>,
     pub repository: String,
@@ -134,14 +136,14 @@ impl Operation for ShowCachedImage {
             let error = Error::new(Kind::Usage, what).about("image");
             return Err(error.remedy(format!("see `breakwater cache list '{}'`", self.image)));
         }
-        let server = admin.server.filter(|_| self.recall);
-        if self.brief || server.is_some() {
-            let shown = store.in_list_queue(|| kept::show(admin, &self.image, &pattern))?;
-            match (shown, server) {
-                (Some(details), _) if self.brief => return Ok(details),
-                (Some(_), Some(server)) => return recalled(server, &self),
-                _ => {}
-            }
+        if self.brief
+            && let Some(details) =
+                store.in_list_queue(|| kept::show(admin, &self.image, &pattern))?
+        {
+            return Ok(details);
+        }
+        if let Some(server) = admin.server.filter(|_| self.recall) {
+            return recalled(server, &self);
         }
         let moment = Moment::read(admin)?;
         let inventory = &moment.inventory;
@@ -199,6 +201,7 @@ fn details(
     let pins = moment.world.pins().rows.iter();
     let pins = pins.filter(|pin| names.iter().any(|name| pin.pattern.matches(name)));
     Ok(ImageDetails {
+        as_of: moment.world.now,
         upstream: Some(repository.upstream.to_string()),
         repository: repository.name.to_string(),
         digest: manifest.digest.to_string(),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::admin::{EvictImages, EvictionView, Stays};
+use crate::admin::{EvictImages, EvictionView, Stays, VictimView};
 use crate::cli::output::{Table, counted, hint, print, print_json, shown_size};
 use crate::cli::progress::Bar;
 use crate::cli::workplace::Workplace;
@@ -40,6 +40,14 @@ impl Evict {
     }
 }
 
+fn names(victim: &VictimView) -> String {
+    let names = victim.names.join(" ");
+    match victim.more_names {
+        0 => names,
+        more => format!("{names} and {more} more"),
+    }
+}
+
 fn list(view: &EvictionView) -> Result<()> {
     if view.victims.is_empty() {
         return Ok(());
@@ -47,7 +55,7 @@ fn list(view: &EvictionView) -> Result<()> {
     let mut table = Table::new(&["IMAGE", "FREES", "LAST PULLED", "GONE UPSTREAM"]);
     for victim in &view.victims {
         table.row([
-            victim.names.join(" "),
+            names(victim),
             shown_size(victim.bytes),
             victim.used_at.to_string(),
             crate::cli::output::yes(victim.is_gone),

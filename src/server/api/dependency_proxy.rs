@@ -3,6 +3,7 @@
 use super::answer::{Answer, Failure, accepted};
 use super::ask::Ask;
 use super::table::{Nothing, Role, Shape, Table};
+use crate::admin::RunningServer as _;
 use crate::store::{CachedRepository, Level};
 use crate::upkeep::purge::{Purge, purge as remove, select};
 
@@ -32,7 +33,9 @@ fn purge(ask: &mut Ask<'_, '_>) -> Answer {
     store.cache.write_notes()?;
     let inventory = store.content.inventory()?;
     let selection = select(&inventory, &what, &store.access.pins()?);
-    let purged = remove(store, &inventory, &what, &selection)?;
+    let removed = remove(store, &inventory, &what, &selection);
+    ask.appliance.forget_previews();
+    let purged = removed?;
     tracing::info!(
         request_id = ask.call.id,
         group = group.path,

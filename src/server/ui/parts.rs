@@ -55,19 +55,21 @@ pub(super) fn table(headings: &[&str], rows: impl Iterator<Item = Markup>) -> Ma
 }
 
 /// What takes a look at all that is cached and was asked for with `recall`: the page comes at once, and shows it when it
-/// has been worked out.
+/// has been worked out, and `meanwhile` until then.
 pub(super) fn worked_out<V>(
     id: &str,
     view: &Result<V, Refused>,
     shown: impl FnOnce(&V) -> Markup,
+    meanwhile: &Markup,
 ) -> Markup {
     html! {
         @match view {
             Ok(view) => div id=(id) { (shown(view)) },
             Err(refused) if refused.status == 503 => div id=(id) data-refresh="2" {
                 p { "It is being worked out: it stands here in some seconds. Where no script runs, load this page again." }
+                (meanwhile)
             },
-            Err(refused) => p.refused role="alert" { (capital(&refused.message)) },
+            Err(refused) => div id=(id) { p.refused role="alert" { (capital(&refused.message)) } },
         }
     }
 }

@@ -1,10 +1,14 @@
 //! `cache evict`: what goes next, and what stays.
 
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::{pull, stage};
 use crate::support::appliance::Appliance;
-use crate::support::fake_upstream::Image;
+use crate::support::client::Client;
+use crate::support::fake_upstream::{Answer, Image};
 
 /// Lets some days pass for what is cached.
 fn age(appliance: &mut Appliance, name: &str, days: i64) {
@@ -22,6 +26,48 @@ fn age(appliance: &mut Appliance, name: &str, days: i64) {
     }
     drop(connection);
     appliance.restart();
+}
+
+/// What is recalled is worked out on a thread of its own, which must know of upstreams what an eviction knows.
+#[test]
+fn what_would_go_is_the_same_from_memory_where_an_upstream_is_away() {
+    let (fake, mut appliance, client) = stage();
+    let image = Image::oci(1, &[100_000]);
+    fake.put_image("org/old", "1", &image);
+    pull(&client, "org/old", "1", &[&image]);
+    age(&mut appliance, "org/old", 10);
+    let root = [
+        "token", "create", "--name", "x", "--user", "root", "--scope", "api",
+    ];
+    let root = appliance.ok(&root);
+    let client = Client::of(&appliance);
+    let rest = client.with("PRIVATE-TOKEN", root.trim());
+    let look = |recall: &str| {
+        let fields = [("to", "0"), ("dry_run", "true"), ("recall", recall)];
+        let began = Instant::now();
+        loop {
+            let answer = rest.post_form("/api/v4/cache/evict", &fields);
+            if answer.status != 503 || began.elapsed() > Duration::from_secs(20) {
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                let Value::Object(mut view) = answer.json() else {
+                    panic!("{}", answer.text());
+                };
+                view.remove("as_of");
+                return view;
+            }
+            sleep(Duration::from_millis(50));
+        }
+    };
+    assert_eq!(look("true")["images"], 1);
+    fake.on("*", "").always(Answer::status(500));
+    for name in ["org/a", "org/b", "org/c"] {
+        client.get(&format!("/v2/{name}/manifests/1"));
+    }
+    let now = look("false");
+    assert_eq!(now["stays"][0]["why"], "away", "{now:?}");
+    // What was worked out before may be given for a while, but not after something that forgets it.
+    appliance.ok(&["cache", "pin", "org/none"]);
+    assert_eq!(look("true"), now);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{link, tabs};
-use crate::admin::{EvictionView, PinView, PurgeView, Stays};
+use crate::admin::{EvictionView, PinView, PurgeView, Stays, VictimView};
 use crate::http::Method;
 use crate::human::counted;
 use crate::server::ui::parts::{self, Field};
@@ -33,7 +33,7 @@ pub(in crate::server::ui) fn next(visit: &mut Visit<'_, '_>) -> Shown {
             button type="submit" { "Work out what would go" }
         }
         p.soft #to-help { "A size, as 50GB or 200GiB; 0 for nothing. Where it is empty, as much as the configuration allows." }
-        @if let Some(going) = &going { (parts::worked_out("would", going, |going| would_go(visit, going, &to))) }
+        @if let Some(going) = &going { (parts::worked_out("would", going, |going| would_go(visit, going, &to), &html! {})) }
     };
     Ok(Page::new("What goes next", body))
 }
@@ -50,18 +50,18 @@ fn would_go(visit: &Visit<'_, '_>, going: &EvictionView, to: &str) -> Markup {
     let victims = going.victims.iter().take(SHOWN).zip(1_u64..);
     let left = going.images.saturating_sub(SHOWN as u64);
     html! {
+        p.soft { "As of " (parts::time(going.as_of)) "." }
         @match going.images {
             0 if going.is_enough => p { "Nothing would go: " (parts::size(going.cached_bytes)) " are cached, and that is no more than may be." },
             0 => p { "Nothing can go now: " (parts::size(going.cached_bytes)) " are cached, and they stay for the reasons below." },
             images => {
                 h2 { (counted(images, "image")) " would go" }
-                p.soft { "As of " (parts::time(going.as_of)) "." }
                 p { "They free " (parts::size(going.bytes)) " of the " (parts::size(going.cached_bytes)) " that are cached." @if !going.is_enough { " That is not enough: the rest stays for the reasons below." } }
                 (parts::table(&["Turn", "Image", "Frees", "Last pulled or fetched"], victims.map(|(victim, turn)| html! {
                     td.number { (turn) }
                     td {
                         @for name in victim.names.iter().take(3) { a href=(link(name)) { (name) } " " }
-                        @if victim.names.len() > 3 { "and " (victim.names.len().saturating_sub(3)) " more tags " }
+                        @if more(victim) > 0 { "and " (more(victim)) " more tags " }
                         @if victim.is_gone { span.badge.warn { "gone upstream" } }
                     }
                     td.number { (parts::size(victim.bytes)) }
@@ -80,6 +80,12 @@ fn would_go(visit: &Visit<'_, '_>, going: &EvictionView, to: &str) -> Markup {
             })))
         }
     }
+}
+
+/// How many tags are not shown.
+fn more(victim: &VictimView) -> u64 {
+    let left = victim.names.len().saturating_sub(3);
+    victim.more_names.saturating_add(left as u64)
 }
 
 fn evict_now(visit: &Visit<'_, '_>, going: &EvictionView, to: &str) -> Markup {
@@ -115,19 +121,14 @@ pub(in crate::server::ui) fn pins(visit: &mut Visit<'_, '_>) -> Shown {
     let body = html! {
         (tabs(visit))
         p { "What is pinned stays cached whatever has to go: images that are cached now, and those that come later." }
-        @match pins.entries.is_empty() {
-            true => p.empty { "Nothing is pinned yet: name below what must stay." },
-            false => {
-                @match &keep {
-                    None => {
-                        (table_of_pins(visit, &pins.entries, false))
-                        p { a href=(visit.link(&[("counted", "yes")])) { "Work out what each keeps" } }
-                    },
-                    Some(keep) => (parts::worked_out("keep", keep, |keep| table_of_pins(visit, &keep.entries, true))),
-                }
-                (parts::pager(visit, &pins))
+        @match &keep {
+            Some(keep) => (parts::worked_out("keep", keep, |keep| table_of_pins(visit, &keep.entries), &table_of_pins(visit, &pins.entries))),
+            None => {
+                (table_of_pins(visit, &pins.entries))
+                @if !pins.entries.is_empty() { p { a href=(visit.link(&[("counted", "yes")])) { "Work out what each keeps" } } }
             }
         }
+        (parts::pager(visit, &pins))
         h2 { "New pin" }
         (parts::form(visit, "pin", ("POST", "/cache/pins"), "It is pinned.", &html! {
             input type="hidden" name="brief" value="true";
@@ -138,7 +139,9 @@ pub(in crate::server::ui) fn pins(visit: &mut Visit<'_, '_>) -> Shown {
     Ok(Page::new("Pins", body))
 }
 
-fn table_of_pins(visit: &Visit<'_, '_>, pins: &[PinView], are_counted: bool) -> Markup {
+fn table_of_pins(visit: &Visit<'_, '_>, pins: &[PinView]) -> Markup {
+    let counted_at = pins.first().and_then(|pin| pin.counted_at);
+    let are_counted = counted_at.is_some();
     let mut headings = vec!["Images", "Pinned", "By"];
     if are_counted {
         headings.push("Keeps now");
@@ -153,7 +156,15 @@ fn table_of_pins(visit: &Visit<'_, '_>, pins: &[PinView], are_counted: bool) -> 
             td { (unpin(visit, pin, number)) }
         }
     });
-    parts::table(&headings, rows)
+    html! {
+        @match pins.is_empty() {
+            true => p.empty { "Nothing is pinned yet: name below what must stay." },
+            false => {
+                @if let Some(at) = counted_at { p.soft { "Counted at " (parts::time(at)) "." } }
+                (parts::table(&headings, rows))
+            }
+        }
+    }
 }
 
 fn keeps(pin: &PinView) -> Markup {
@@ -204,7 +215,7 @@ pub(in crate::server::ui) fn purge(visit: &mut Visit<'_, '_>) -> Shown {
     let body = html! {
         (tabs(visit))
         p { "To purge removes images from the cache; what is pulled again is fetched again. First it is shown what would go." }
-        @if let Some(would) = would { (parts::worked_out("would", would, |view| would_be_purged(visit, view, &fields))) }
+        @if let Some(would) = would { (parts::worked_out("would", would, |view| would_be_purged(visit, view, &fields), &html! {})) }
         h2 { "What is to go" }
         form {
             label for="image" { "Images" }

@@ -19,8 +19,13 @@ pub(in crate::server::ui) fn show(visit: &mut Visit<'_, '_>) -> Shown {
     let name = visit.query("image").unwrap_or_default();
     let path = format!("/cache/image?image={}", encoded(&name));
     let image: ImageDetails = visit.get(&format!("{path}&brief=true"))?;
-    let when = visit.query("when").filter(|_| image.upstream.is_some());
-    let when = when.map(|_| visit.get::<ImageDetails>(&format!("{path}&recall=true")));
+    // By its digest, so that it is this image wherever the tag has moved meanwhile.
+    let digest = image.upstream.as_ref().map(|upstream| {
+        let name = format!("{upstream}/{}@{}", image.repository, image.digest);
+        format!("/cache/image?image={}&recall=true", encoded(&name))
+    });
+    let when = digest.filter(|_| visit.query("when").is_some());
+    let when = when.map(|path| visit.get::<ImageDetails>(&path));
     let name = full_name(&image);
     let all: Vec<_> = image.parts.iter().map(part).collect();
     let if_none = match image.upstream {
@@ -106,16 +111,23 @@ fn facts(
                 dt { "When it goes" }
                 dd {
                     @match when {
-                        Some(whole) => (parts::worked_out("when", whole, |whole| goes(whole, true))),
+                        Some(whole) => (parts::worked_out("when", whole, |whole| goes_and_when(whole, true), &html! {})),
                         None => {
-                            (goes(image, false))
+                            (goes_and_when(image, false))
                             @if image.stays.is_none() { " " a href=(visit.link(&[("when", "yes")])) { "Work out what goes before it" } "." }
                         }
                     }
-                    @if let Some(at) = image.unused_at { " If nobody pulls it, it goes at " (parts::time(at)) " in any case." }
                 }
             }
         }
+    }
+}
+
+fn goes_and_when(image: &ImageDetails, is_whole: bool) -> Markup {
+    html! {
+        (goes(image, is_whole))
+        @if let Some(at) = image.unused_at { " If nobody pulls it, it goes at " (parts::time(at)) " in any case." }
+        @if is_whole { " As of " (parts::time(image.as_of)) "." }
     }
 }
 
@@ -166,6 +178,7 @@ fn actions(visit: &Visit<'_, '_>, image: &ImageDetails, name: &str) -> Markup {
                 button type="submit" { "Unpin this image" }
             }))),
             false => (parts::form(visit, "pin", ("POST", "/cache/pins"), "The image is pinned: it stays, whatever has to go.", &pattern(html! {
+                input type="hidden" name="brief" value="true";
                 p { "A pinned image stays, whatever has to go, and also when nobody pulls it." }
                 button type="submit" { "Pin this image" }
             }))),

@@ -26,7 +26,8 @@ CONFIG
 # seconds_of COMMAND...: how long it took.
 seconds_of() {
     local started=$EPOCHREALTIME
-    "$@"
+    # Where this is a substitution, no failure ends the script.
+    "$@" || return
     awk -v a="$started" -v b="$EPOCHREALTIME" 'BEGIN {printf "%.3f\n", b - a}'
 }
 

@@ -19,7 +19,7 @@ daemon off;
 worker_processes auto;
 error_log stderr;
 pid $WORK/nginx/pid;
-events {}
+events { worker_connections 4096; }
 http {
     access_log off;
     sendfile on;
@@ -57,11 +57,11 @@ cpu() {
     done | awk '{ticks += $1} END {print ticks}'
 }
 
-# authorization SERVER PATH: the field with a new token; only the box looks at it.
+# authorization SERVER PATH: the field with a new token; only a box looks at it.
 authorization() {
     local repository=library/${2%%/*}
-    [[ $1 == box ]] || { echo "X-None: none" && return; }
-    curl -fsS "http://${ADDRESS[box]}/jwt/auth?service=dependency_proxy&scope=repository:$repository:pull" |
+    [[ $1 == box || $1 == stocked ]] || { echo "X-None: none" && return; }
+    curl -fsS "http://${ADDRESS[$1]}/jwt/auth?service=dependency_proxy&scope=repository:$repository:pull" |
         jq -r '"Authorization: Bearer " + .token'
 }
 

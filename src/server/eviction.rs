@@ -30,8 +30,8 @@ impl Appliance {
         let world = world(&self.store, Timestamp::now(), self.is_offline(), upstreams)?;
         let before = self.evictor.counters().evicted_bytes();
         let round = self.evictor.round(&self.limits()?, &world, asked);
-        if self.evictor.counters().evicted_bytes() != before {
-            self.recalled.forget_previews();
+        if round.is_err() || self.evictor.counters().evicted_bytes() != before {
+            self.recalled.forget_finished_previews();
         }
         round
     }

@@ -116,6 +116,20 @@ impl Recalled {
         self.previews.lock().clear();
     }
 
+    fn forget_preview(&self, name: &'static str, request: &Value) {
+        let is_another = |known: &str, asked: &Value| known != name || asked != request;
+        let mut previews = self.previews.lock();
+        previews.retain(|((known, asked), _)| is_another(known, asked));
+    }
+
+    /// Forgets what has been worked out. What is being worked out now is given with its time: where it were thrown away,
+    /// a box that evicts all the time would never say anything.
+    pub(super) fn forget_finished_previews(&self) {
+        for (_, preview) in self.previews.lock().iter() {
+            preview.forget();
+        }
+    }
+
     /// The preview of this request, with the turn to work it out if nobody has that. Where somebody has it, what is not
     /// known yet is not begun to be: so what is being worked out is never forgotten for it.
     fn preview(&self, name: &'static str, request: &Value) -> Option<(Preview, Option<Turn>)> {
@@ -156,6 +170,7 @@ impl Appliance {
     ) -> Result<Arc<RawValue>> {
         let recalled = match self.recalled.preview(name, &request) {
             Some((known, Some(turn))) => {
+                let request = request.clone();
                 let work_out = self.unhurried(move |admin| {
                     let _turn = turn;
                     Ok(match perform_named(admin, name, request) {
@@ -170,7 +185,11 @@ impl Appliance {
         };
         match recalled {
             Some(WorkedOut::View(view)) => Ok(view),
-            Some(WorkedOut::Failed(error)) => Err(error.again()),
+            Some(WorkedOut::Failed(error)) => {
+                // Whoever asks again has it tried again.
+                self.recalled.forget_preview(name, &request);
+                Err(error.again())
+            }
             None => {
                 let retry_after = PREVIEW_COMES_AGAIN;
                 let what = "it is still being worked out";
@@ -189,7 +208,9 @@ impl Appliance {
         move || {
             let itself = itself.ok_or_else(|| Error::internal("the box is being stopped"))?;
             // While pulls go first, others would wait long for the database's writer.
-            itself.store.cache.write_notes()?;
+            if let Err(error) = itself.store.cache.write_notes() {
+                tracing::warn!(%error, "the last pulls are not counted yet");
+            }
             lower(AFTER_PULLS);
             work(&itself.admin(Actor::server()))
         }

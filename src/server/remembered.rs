@@ -143,6 +143,10 @@ impl<T: Clone + Send + 'static> Remembered<T> {
         last.map(|last| last.value.clone())
     }
 
+    pub(super) fn forget(&self) {
+        self.state.lock().last = None;
+    }
+
     /// Forgets what nobody has asked for within the hour.
     pub(super) fn forget_unasked(&self) {
         self.state.lock().forget_unasked();

@@ -75,15 +75,16 @@ impl Store {
         Ok(went)
     }
 
-    /// As [`Self::release_blob`], for many: their rows and notes go in steps, and the files one by one, while pulls go first.
-    /// `removed` is told the bytes of each.
+    /// As [`Self::release_blob`], for many: their rows and notes go in steps, and the files one by one, while pulls go first
+    /// unless it `is_awaited`. `removed` is told the bytes of each.
     pub fn release_blobs(
         &self,
         digests: &[Digest],
+        is_awaited: bool,
         mut removed: impl FnMut(u64) + Send,
     ) -> Result<()> {
         self.cache.forget_all_unlinked(digests)?;
-        after_pulls("release", || {
+        let mut remove_all = || {
             for digest in digests {
                 let size = self.blobs.size_of(digest)?.unwrap_or_default();
                 let went = {
@@ -95,7 +96,11 @@ impl Store {
                 }
             }
             Ok(())
-        })?;
+        };
+        match is_awaited {
+            true => remove_all()?,
+            false => after_pulls("release", remove_all)?,
+        }
         for database in [self.registry.database(), self.cache.database()] {
             database.settle_all(digests)?;
         }

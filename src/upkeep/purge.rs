@@ -95,7 +95,7 @@ pub fn purge(
         Purge::PulledBy(group, _) => Scope::Group(*group),
         Purge::All | Purge::Images(_) => Scope::All,
     };
-    let evicted = eviction::evict(store, inventory, &plan, &scope, |_| false)?;
+    let evicted = eviction::evict(store, inventory, &plan, &scope, false, |_| false)?;
     let places = selection.images.iter().filter_map(manifest);
     let repositories: HashSet<usize> = places.map(|manifest| manifest.repository).collect();
     for place in repositories {

@@ -116,7 +116,7 @@ impl Operation for EvictImages {
             return Ok(view);
         }
         let is_enough = |evicted: &eviction::Evicted| evicted.bytes >= too_much;
-        let evicted = eviction::evict(store, inventory, &plan, &Scope::All, is_enough);
+        let evicted = eviction::evict(store, inventory, &plan, &Scope::All, false, is_enough);
         if let Some(server) = admin.server {
             server.forget_previews();
         }

@@ -157,7 +157,7 @@ impl Evictor {
             return Ok(());
         }
         let digests = self.store.content.unsettled()?;
-        release(&self.store, &digests, &mut Evicted::default())
+        release(&self.store, &digests, false, &mut Evicted::default())
     }
 
     fn is_resting(&self, limit: &Limit, now: Timestamp) -> bool {
@@ -204,7 +204,8 @@ impl Evictor {
         let (inventory, plan) = after_pulls("plan", || self.plan(demand, limits, world, is_asked))?;
         let room = &self.store.room;
         let mut answered = 0;
-        let evicted = evict(&self.store, &inventory, &plan, demand.scope(), |evicted| {
+        let scope = demand.scope();
+        let evicted = evict(&self.store, &inventory, &plan, scope, is_asked, |evicted| {
             let made = evicted.bytes.saturating_sub(answered);
             if room.asked(&demand.limit).is_some_and(|asked| made >= asked) {
                 answered = evicted.bytes;

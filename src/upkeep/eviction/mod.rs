@@ -43,7 +43,8 @@ pub struct Evicted {
     pub last_pulled_at: Option<Timestamp>,
 }
 
-/// Lets go what the plan says. `is_enough` is asked now and then, with the bytes that have gone so far.
+/// Lets go what the plan says. `is_enough` is asked now and then, with the bytes that have gone so far. Pulls go before it,
+/// unless it `is_awaited`: by a fill, which is a pull too.
 ///
 /// # Errors
 /// `Sql`, `Io`, `Busy`: what has gone by then is gone, and the rest is found by the next plan.
@@ -52,6 +53,7 @@ pub fn evict(
     inventory: &Inventory,
     plan: &Plan,
     scope: &Scope,
+    is_awaited: bool,
     mut is_enough: impl FnMut(&Evicted) -> bool,
 ) -> Result<Evicted> {
     let mut evicted = Evicted::default();
@@ -62,7 +64,7 @@ pub fn evict(
         .collect();
     for some in loose.chunks(AT_ONCE) {
         let files = store.cache.evict_loose(some)?;
-        release(store, &files, &mut evicted)?;
+        release(store, &files, is_awaited, &mut evicted)?;
     }
     for victims in plan.victims.chunks(AT_ONCE) {
         if is_enough(&evicted) {
@@ -85,7 +87,7 @@ pub fn evict(
                 tracing::debug!(image = inventory.names(image).join(" "), bytes = victim.frees, pulled_at = %victim.pulled_at, "evicted");
             }
         }
-        release(store, &gone.loose, &mut evicted)?;
+        release(store, &gone.loose, is_awaited, &mut evicted)?;
     }
     Ok(evicted)
 }
@@ -121,10 +123,15 @@ fn eviction(inventory: &Inventory, place: usize, scope: &Scope) -> Option<Evicti
 }
 
 /// Removes files that nothing needs any more.
-fn release(store: &Store, digests: &[Digest], evicted: &mut Evicted) -> Result<()> {
+fn release(
+    store: &Store,
+    digests: &[Digest],
+    is_awaited: bool,
+    evicted: &mut Evicted,
+) -> Result<()> {
     for some in digests.chunks(FILES_AT_ONCE) {
         let mut begun = Instant::now();
-        store.release_blobs(some, |size| {
+        store.release_blobs(some, is_awaited, |size| {
             evicted.files = evicted.files.saturating_add(1);
             evicted.bytes = evicted.bytes.saturating_add(size);
             std::thread::sleep(begun.elapsed().clamp(PAUSE.0, PAUSE.1));

@@ -75,6 +75,7 @@ pub const TOPICS: &[Topic] = topics![
     "rules"
     "external-registries"
     "faults"
+    "speed"
     "diagnosis"
     "metrics"
     "audit-log"

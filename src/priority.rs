@@ -12,7 +12,8 @@ pub fn lower(nice: i32) {
 }
 
 /// Runs `work`, for which this thread waits, on a thread that pulls go before. It holds no lock that others wait for, or
-/// only for moments: a thread that was lowered can not be raised again, and gives back late what it holds.
+/// only for moments: a thread that was lowered cannot be raised again, and gives back late what it
+/// holds.
 ///
 /// # Errors
 /// Those of `work`, and `Internal` where it panics or no thread can be had.

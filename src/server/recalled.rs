@@ -122,7 +122,7 @@ impl Recalled {
         previews.retain(|((known, asked), _)| is_another(known, asked));
     }
 
-    /// Forgets what has been worked out. What is being worked out now is given with its time: where it were thrown away,
+    /// Forgets what has been worked out. What is being worked out now is given with its time: if it were thrown away,
     /// a box that evicts all the time would never say anything.
     pub(super) fn forget_finished_previews(&self) {
         for (_, preview) in self.previews.lock().iter() {
